@@ -1,0 +1,26 @@
+"""``carina compare``: evaluations side by side, with paired tests on the images they share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.cli.console import print_result, print_table
+
+
+def compare_command(
+    evaluations: Annotated[
+        list[Path], typer.Argument(help="Folders that carina evaluate wrote; the first is the reference.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the comparison as JSON to this file.")] = None,
+) -> None:
+    """Set evaluations side by side: figures with intervals, McNemar and DeLong tests against the first."""
+    from carina.reports.comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
+
+    result = compare_evaluations(evaluations)
+    print_table(result.figures, title="Figures, each on all of its own images")
+    for paired in result.paired:
+        print_result("")
+        print_table(paired.table, title=paired.title)
+    if out is not None:
+        result.write_json(out)

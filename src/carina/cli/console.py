@@ -1,0 +1,70 @@
+"""What the verbs share: where results, progress and errors are printed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from carina.progress import Progress as Tell
+
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+_results = Console(highlight=False, markup=False)
+
+
+def print_error(message: str) -> None:
+    """Print one line to stderr."""
+    _errors.print(f"carina: {message}")
+
+
+def print_note(message: str) -> None:
+    """Print a remark to stderr, where it does not stand in a program's way."""
+    _errors.print(message)
+
+
+def print_result(text: str) -> None:
+    """Print a result to stdout as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def print_table(table: pl.DataFrame, *, title: str | None = None) -> None:
+    """Print a table to stdout; numbers to the right, nulls as dashes."""
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name, dtype in table.schema.items():
+        shown.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in table.iter_rows():
+        shown.add_row(*("–" if value is None else str(value) for value in row))
+    _results.print(shown)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str], Tell]]:
+    """Yield what gives a progress bar with the time left, on stderr, for the name of a stage."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    # In a log file a bar is noise: there only the last state is printed.
+    with Progress(*columns, console=_errors, transient=_errors.is_terminal) as progress:
+
+        def bar(stage: str) -> Tell:
+            task = progress.add_task(stage, total=None)
+
+            def tell(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            return tell
+
+        yield bar
+
+
+def typed_command() -> str:
+    """Return what was typed, for the record."""
+    return " ".join(["carina", *sys.argv[1:]])

@@ -1,0 +1,146 @@
+"""``carina data``: import, fetch, phantom, check."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from carina.cli.console import print_note, print_result, print_table, progress_bars
+from carina.datasets.check import DatasetCheck, check_dataset
+from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
+from carina.datasets.importing import ImportReport, import_dataset
+from carina.datasets.manifest import open_dataset
+from carina.datasets.phantom import write_phantoms
+
+app = typer.Typer(help="Radiographs with labels become a data set.", no_args_is_help=True, rich_markup_mode=None)
+
+_Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+_Findings = Annotated[
+    str | None, typer.Option("--findings", help="Comma-separated; by default all (of the COVID-19 set, three).")
+]
+_Seed = Annotated[int, typer.Option("--seed", help="Of the split.")]
+
+
+@app.command(name="import")
+def import_command(
+    source: Annotated[Path, typer.Argument(help="A folder a finding, or a CSV or Parquet manifest.")],
+    out: _Out,
+    findings: _Findings = None,
+    seed: _Seed = 1234,
+    test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
+    ignore_unknown_columns: Annotated[
+        bool, typer.Option("--ignore-unknown-columns", help="Of a manifest: leave them out.")
+    ] = False,
+) -> None:
+    """Import images where they are: read, recognise, group near-duplicates, split."""
+    with progress_bars() as bar:
+        report = import_dataset(
+            source,
+            out,
+            findings=_names(findings),
+            seed=seed,
+            test_only=test_only,
+            ignore_unknown_columns=ignore_unknown_columns,
+            progress=bar("Reading images"),
+        )
+    _print_import(report)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(PUBLIC_DATASETS)}.")],
+    out: _Out,
+    findings: _Findings = None,
+    seed: _Seed = 1234,
+) -> None:
+    """Download a public data set (with kagglehub) and import it."""
+    print_note(f"Downloading {name} ...")
+    source = download_public_dataset(name)
+    public = PUBLIC_DATASETS[name]
+    print_note(f"Licence: {public.licence}. Cite: {public.cite}.")
+    with progress_bars() as bar:
+        report = import_dataset(source, out, findings=_names(findings), seed=seed, progress=bar("Reading images"))
+    _print_import(report)
+
+
+@app.command()
+def phantom(
+    out: _Out,
+    count: Annotated[int, typer.Option("--count", min=3, help="Radiographs in all.")] = 600,
+    size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Pixels a side.")] = 256,
+    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.5,
+    seed: _Seed = 1234,
+) -> None:
+    """Draw synthetic chest radiographs with labels, ready to be imported."""
+    with progress_bars() as bar:
+        manifest = write_phantoms(
+            out, count=count, size=size, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
+        )
+    print_result(str(manifest))
+
+
+@app.command()
+def check(
+    dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Print what is in a data set and what is wrong with it; exit code 1 if anything is."""
+    result = check_dataset(open_dataset(dataset))
+    if as_json:
+        content = {
+            "counts": result.counts.to_dicts(),
+            "association": None if result.association is None else asdict(result.association),
+            "troubles": [asdict(trouble) for trouble in result.troubles],
+        }
+        print_result(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        _print_check(result)
+    raise typer.Exit(1 if result.troubles else 0)
+
+
+def _names(findings: str | None) -> list[str] | None:
+    return None if findings is None else [name for name in findings.split(",") if name.strip()]
+
+
+def _print_import(report: ImportReport) -> None:
+    dataset = report.dataset
+    for note in report.notes:
+        print_note(note)
+    counts = (
+        dataset.manifest.group_by("finding", "split")
+        .len()
+        .pivot("split", index="finding", values="len")
+        .fill_null(0)
+        .sort("finding")
+    )
+    order = [split for split in ("train", "calibration", "test") if split in counts.columns]
+    print_table(counts.select("finding", *order))
+    description = dataset.description
+    print_result(
+        f"{description.images} images in {dataset.folder}; {description.near_duplicate_pairs} pairs of near-duplicates "
+        "kept together."
+    )
+    if description.unreadable:
+        print_note(f"{description.unreadable} files could not be read: see {dataset.folder / 'errors.csv'}")
+        raise typer.Exit(1)
+
+
+def _print_check(result: DatasetCheck) -> None:
+    print_table(result.counts)
+    found = result.association
+    if found is None:
+        print_result("\nHow far the source gives the finding away: not applicable (no sources known, or one finding).")
+    else:
+        print_result(
+            f"\nFinding and source: Cramér's V {found.cramers_v:.3f} ({found.low:.3f} to {found.high:.3f}). "
+            f"Guessing the finding from the source alone is right for {found.accuracy_from_source:.1%} of "
+            f"{found.images} images (always guessing the commonest: {found.chance:.1%})."
+        )
+    if not result.troubles:
+        print_result("Nothing wrong was found.")
+        return
+    print_result("")
+    print_table(pl.DataFrame([asdict(trouble) for trouble in result.troubles]))

@@ -1,0 +1,79 @@
+"""``carina demo``: the whole way on synthetic radiographs, without data and without network."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from carina.cli.console import print_note, print_result, progress_bars
+from carina.cli.predict import INTENDED_USE
+from carina.cli.train import import_training
+from carina.datasets.importing import import_dataset
+from carina.datasets.phantom import write_phantoms
+from carina.errors import ConfigurationError
+from carina.inference.predictor import Prediction, Predictor
+from carina.learning.recipe import load_recipe
+
+_MARKER = ".carina-demo"
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier demo's is replaced.")] = Path("demo"),
+    count: Annotated[int, typer.Option("--count", min=60, help="Phantoms to draw.")] = 600,
+    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", help="Of phantoms and split.")] = 1234,
+) -> None:
+    """Phantoms, import, train, evaluate, predict; says in the end where to look."""
+    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+
+    started = time.perf_counter()
+    _make_room(out)
+    with progress_bars() as bar:
+        manifest = write_phantoms(
+            out / "phantoms", count=count, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
+        )
+        report = import_dataset(manifest, out / "dataset", seed=seed, progress=bar("Reading images"))
+        run = import_training().train(
+            out / "dataset", load_recipe("demo"), out / "run", command="carina demo", progress_of=bar
+        )
+        evaluation = write_evaluation(
+            out / "run",
+            report.dataset,
+            "test",
+            out / "evaluation",
+            on_leak="refuse",
+            prevalence=None,
+            command="carina demo",
+            progress=bar("Judging images"),
+        )
+    print_result(headline(evaluation))
+    print_result("\nA few of the test images, as carina predict shows them:")
+    for path in _one_of_each(report.dataset.rows("test")):
+        for prediction in Predictor(out / "run").predict([path]):
+            if isinstance(prediction, Prediction):
+                triage = prediction.triage
+                print_result(f"  {path.name}: {triage.priority} - {triage.reason}")
+    print_result(
+        f"\nWeights: {run.weights}. Images synthetic, network small: this shows the way, it is not a model to use.\n"
+        f"Look at {out / 'evaluation' / 'confusion_matrix.png'} and {out / 'evaluation' / 'sens_spec_per_class.txt'}; "
+        f"the phantoms are in {out / 'phantoms'}.\n{INTENDED_USE}"
+    )
+    print_note(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _make_room(out: Path) -> None:
+    """Empty the folder of an earlier demo; refuse one that holds anything else."""
+    if out.exists():
+        if not (out / _MARKER).is_file():
+            msg = f"{out} exists and is no earlier demo. Choose another folder with --out."
+            raise ConfigurationError(msg)
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARKER).touch()
+
+
+def _one_of_each(rows: pl.DataFrame) -> list[Path]:
+    return [Path(path) for path in rows.group_by("finding", maintain_order=True).first()["path"]]

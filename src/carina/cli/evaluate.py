@@ -1,0 +1,50 @@
+"""``carina evaluate``: a run and a split become numbers and pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.datasets.manifest import Split, open_dataset
+from carina.errors import ConfigurationError
+
+
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    split: Annotated[str, typer.Option("--split", help="test, calibration, validation or train.")] = "test",
+    prevalence: Annotated[
+        float | None, typer.Option("--prevalence", min=0, max=1, help="Also give PPV and NPV at this prevalence.")
+    ] = None,
+    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out images trained on.")] = False,
+    allow_leak: Annotated[bool, typer.Option("--allow-leak", help="Count them; written over every output.")] = False,
+) -> None:
+    """Judge a split and write every figure with its interval; refuses images that the model learned from."""
+    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+
+    if drop_leaks and allow_leak:
+        msg = "Choose one of --drop-leaks and --allow-leak."
+        raise ConfigurationError(msg)
+    splits: dict[str, Split] = {
+        "test": "test", "calibration": "calibration", "validation": "validation", "train": "train"
+    }  # fmt: skip
+    if split not in splits:
+        msg = f"--split {split} is unknown. Choose one of: {', '.join(splits)}."
+        raise ConfigurationError(msg)
+    with progress_bars() as bar:
+        evaluation = write_evaluation(
+            run,
+            open_dataset(dataset),
+            splits[split],
+            out,
+            on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
+            prevalence=prevalence,
+            command=typed_command(),
+            progress=bar("Judging images"),
+        )
+    if evaluation.notice:
+        print_note(evaluation.notice)
+    print_result(headline(evaluation))
+    print_result(f"Everything is in {out}")

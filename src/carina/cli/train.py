@@ -1,0 +1,72 @@
+"""``carina train``: a data set and a recipe become a run."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.errors import ConfigurationError
+from carina.learning.recipe import load_recipe, shipped_recipes
+from carina.run_folder import FinishedRun
+
+
+def train_command(
+    dataset: Annotated[Path | None, typer.Argument(help="An imported data set.")] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}.")
+    ] = "head",
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run instead.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="imagenet, none, or a Keras .h5 file, instead of the recipe's.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of embedding caches.")] = None,
+) -> None:
+    """Train a model; killed at any moment, --resume goes on and loses at most one epoch."""
+    if (resume is None) == (dataset is None) or (resume is None) == (out is None):
+        msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
+        raise ConfigurationError(msg)
+    chosen = load_recipe(recipe)
+    if weights is not None:
+        chosen = chosen.model_copy(update={"backbone": chosen.backbone.model_copy(update={"weights": weights})})
+    learning = import_training()
+    with progress_bars() as bar:
+        if resume is not None:
+            run, folder = learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar), resume
+        elif dataset is not None and out is not None:
+            run = learning.train(dataset, chosen, out, cache=cache, command=typed_command(), progress_of=bar)
+            folder = out
+    print_run(run, folder)
+
+
+def import_training() -> ModuleType:
+    """Return `carina.learning.train`; TensorFlow takes seconds to import and need not be installed to predict.
+
+    Raises
+    ------
+    ConfigurationError
+        If the extra is not installed.
+    """
+    print_note("Loading TensorFlow ...")
+    try:
+        return import_module("carina.learning.train")
+    except ModuleNotFoundError as error:
+        msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
+        raise ConfigurationError(msg) from None
+
+
+def print_run(run: FinishedRun, folder: Path) -> None:
+    """Print what a training reached on the data that stopped it, and what to do next."""
+    point = run.operating_point
+    print_result(
+        f"{folder}: recipe {run.name}, {run.images['train']} training images, weights: {run.weights}, "
+        f"best epoch {run.best_epoch} of {run.epochs}, {run.seconds['total']:.0f} s, {run.peak_memory_mb:.0f} MB."
+    )
+    print_result(
+        f"Operating point, chosen on {point.chosen_on}: P({point.finding}) >= {point.threshold:.3f}, there sensitivity "
+        f"{point.sensitivity:.3f} at specificity {point.specificity:.3f}.\n"
+        f"Next: carina evaluate {folder} DATASET --out DIR"
+    )

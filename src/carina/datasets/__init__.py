@@ -1,0 +1,1 @@
+"""Many radiographs with labels become a manifest with a split."""

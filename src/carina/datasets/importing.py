@@ -1,0 +1,206 @@
+"""A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+import polars as pl
+
+from carina import __version__
+from carina.atomic import whole_folder
+from carina.datasets.duplicates import find_duplicates, join_groups
+from carina.datasets.listing import list_source
+from carina.datasets.manifest import (
+    DETAILS_FILE,
+    ERRORS_SCHEMA,
+    MANIFEST_SCHEMA,
+    Dataset,
+    DatasetDescription,
+    data_fingerprint,
+    open_dataset,
+    write_dataset,
+)
+from carina.datasets.split import assign_splits
+from carina.errors import DataError, InputError
+from carina.findings import order_findings
+from carina.progress import Progress, no_progress
+from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
+from carina.radiographs.read import read_radiograph
+
+# Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
+_IN_FLIGHT = 16
+_ROWS_A_CHUNK = 4096
+_DECODED_SCHEMA = {
+    "listed": pl.Int64,
+    "sha256": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "perceptual_hash": pl.UInt64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    dataset
+        The data set, opened.
+    notes
+        What was left out or assumed, a sentence each.
+    """
+
+    dataset: Dataset
+    notes: tuple[str, ...]
+
+
+class _Decoded(NamedTuple):
+    fingerprint: Fingerprint
+    width: int
+    height: int
+
+
+def import_dataset(
+    source: Path,
+    out: Path,
+    *,
+    findings: Sequence[str] | None = None,
+    seed: int = 1234,
+    test_only: bool = False,
+    ignore_unknown_columns: bool = False,
+    workers: int = 2,
+    progress: Progress = no_progress,
+) -> ImportReport:
+    """Import a source into a new data set folder and return what was done.
+
+    Files that cannot be read become rows of ``errors.csv``; the rest goes on.
+
+    Parameters
+    ----------
+    source, findings, ignore_unknown_columns
+        See `carina.datasets.listing.list_source`.
+    out
+        The folder to write. It appears whole or not at all.
+    seed
+        Of the split.
+    test_only
+        Put every image into the test split: an external test set.
+    workers
+        Threads that decode.
+    progress
+        Told how many images are read.
+
+    Raises
+    ------
+    DataError
+        If the source is wrong, no image of it can be read, or a finding is too small to split.
+    ConfigurationError
+        If `out` exists, or a finding was asked for that is not there.
+    """
+    with whole_folder(out, what="data set") as folder:
+        listing = list_source(source, findings=findings, ignore_unknown_columns=ignore_unknown_columns)
+        decoded, errors = _decode_all(listing.images, folder, workers, progress)
+        if decoded.is_empty():
+            msg = (
+                f"None of the {listing.images.height} images in {source} can be read; the first: {errors['message'][0]}"
+            )
+            raise DataError(msg)
+        images = listing.images.with_row_index("listed").with_columns(pl.col("listed").cast(pl.Int64))
+        manifest = decoded.join(images, on="listed", how="left", maintain_order="left").drop("listed")
+        details = np.load(folder / DETAILS_FILE, mmap_mode="r")
+        pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
+        manifest = _with_groups(manifest, pairs)
+        manifest = assign_splits(manifest, seed=seed, test_only=test_only)
+        manifest = manifest.select(pl.col(name).cast(dtype) for name, dtype in MANIFEST_SCHEMA.items())
+        description = DatasetDescription(
+            findings=order_findings(manifest["finding"].to_list()),
+            images=manifest.height,
+            unreadable=errors.height,
+            near_duplicate_pairs=len(pairs),
+            seed=seed,
+            test_only=test_only,
+            carina=__version__,
+            fingerprint=data_fingerprint(manifest),
+        )
+        write_dataset(folder, manifest, errors, description)
+    return ImportReport(open_dataset(out), listing.notes)
+
+
+def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:
+    # Equal pixels are copies even where there is no structure to correlate.
+    links = [(int(one), int(other)) for one, other in pairs] + _equal_rows(manifest, "sha256")
+    duplicate_group = join_groups(manifest.height, links)
+    group = join_groups(manifest.height, links + _equal_rows(manifest, "patient"))
+    return manifest.with_columns(
+        duplicate_group=pl.Series(duplicate_group, dtype=pl.Int64), group=pl.Series(group, dtype=pl.Int64)
+    )
+
+
+def _equal_rows(manifest: pl.DataFrame, column: str) -> list[tuple[int, int]]:
+    """Return links between the rows that have the same value in a column; unknown is equal to nothing."""
+    rows = manifest.with_row_index("row").filter(pl.col(column).is_not_null()).group_by(column).agg("row")["row"]
+    return [(equal[0], row) for equal in rows.to_list() for row in equal[1:]]
+
+
+def _decode_all(
+    images: pl.DataFrame, folder: Path, workers: int, progress: Progress
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows that could be read and those that could not; the details go to disk as they come."""
+    chunks = [pl.DataFrame(schema=_DECODED_SCHEMA)]
+    rows: list[tuple[int, str, int, int, int]] = []
+    errors: list[tuple[str, str, str]] = []
+    # The generator is closed in any case: Ctrl-C must not leave threads that go on decoding.
+    with (
+        (folder / DETAILS_FILE).open("wb") as details,
+        closing(_decode_in_order(images["path"], workers)) as results,
+    ):
+        _write_details_header(details, 0)
+        for listed, result in enumerate(results):
+            if isinstance(result, InputError):
+                errors.append((images["path"][listed], result.code, str(result)))
+            else:
+                found = result.fingerprint
+                details.write(found.detail.tobytes())
+                rows.append((listed, found.sha256, result.width, result.height, found.perceptual_hash))
+            if len(rows) == _ROWS_A_CHUNK:
+                chunks.append(pl.DataFrame(rows, schema=_DECODED_SCHEMA, orient="row"))
+                rows = []
+            progress(listed + 1, images.height)
+        chunks.append(pl.DataFrame(rows, schema=_DECODED_SCHEMA, orient="row"))
+        decoded = pl.concat(chunks)
+        details.seek(0)
+        _write_details_header(details, decoded.height)
+    return decoded, pl.DataFrame(errors, schema=ERRORS_SCHEMA, orient="row")
+
+
+def _write_details_header(stream: BinaryIO, rows: int) -> None:
+    """Write the header of a ``.npy`` file; NumPy pads it, so that it is as long for any number of rows."""
+    header = {"descr": "|i1", "fortran_order": False, "shape": (rows, DETAIL_LENGTH)}
+    np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | InputError]:
+    """Yield what each path holds, in order, with a bounded number of images in memory."""
+    # The threads here are the parallelism; OpenCV's own would fight them for the same cores.
+    cv2.setNumThreads(1)
+    todo = iter(paths)
+    with ThreadPoolExecutor(workers) as pool:
+        window: list[Future[_Decoded | InputError]] = [pool.submit(_decode, p) for p in islice(todo, _IN_FLIGHT)]
+        while window:
+            yield window.pop(0).result()
+            window.extend(pool.submit(_decode, path) for path in islice(todo, 1))
+
+
+def _decode(path: str) -> _Decoded | InputError:
+    try:
+        radiograph = read_radiograph(Path(path))
+    except InputError as error:
+        return error
+    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height)

@@ -1,0 +1,195 @@
+"""The manifest: one row an image, with its label, what it is recognised by, and which split it belongs to.
+
+A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, a row an image: see
+`carina.radiographs.fingerprint`), ``errors.csv`` (files that could not be read) and ``dataset.json``. The images
+stay where they are.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from carina.errors import DataError
+from carina.findings import order_findings
+
+MANIFEST_FILE = "manifest.parquet"
+DETAILS_FILE = "details.npy"
+ERRORS_FILE = "errors.csv"
+DESCRIPTION_FILE = "dataset.json"
+
+MANIFEST_SCHEMA = pl.Schema(
+    {
+        "path": pl.String,  # absolute
+        "finding": pl.String,
+        "patient": pl.String,  # null where unknown
+        "source": pl.String,  # the hospital or collection; null where unknown
+        "view": pl.String,
+        "age": pl.Float64,  # years
+        "sex": pl.String,
+        "mask": pl.String,  # absolute path of the lung mask; null where there is none
+        "sha256": pl.String,  # of the decoded pixels
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "perceptual_hash": pl.UInt64,
+        "duplicate_group": pl.Int64,  # equal for near-duplicates
+        "group": pl.Int64,  # equal for near-duplicates and for one patient: never straddles a split
+        "split": pl.String,  # train, calibration or test
+        "baseline_split": pl.String,  # train or validation, as the published baseline has it
+    }
+)
+
+Split = Literal["train", "calibration", "test", "validation"]
+_COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
+
+
+class DatasetDescription(BaseModel):
+    """What ``dataset.json`` holds beside the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["carina-dataset-1"] = "carina-dataset-1"
+    findings: tuple[str, ...]
+    images: int
+    unreadable: int
+    near_duplicate_pairs: int
+    seed: int
+    test_only: bool
+    carina: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Radiographs with labels and splits, imported once.
+
+    Attributes
+    ----------
+    folder
+        Where the manifest lies.
+    description
+        The content of ``dataset.json``.
+    manifest
+        One row an image, columns as in `MANIFEST_SCHEMA`.
+    """
+
+    folder: Path
+    description: DatasetDescription
+    manifest: pl.DataFrame
+
+    @cached_property
+    def details(self) -> NDArray[np.int8]:
+        """Return int8 ``(images, 1764)``, in the order of the manifest, memory-mapped.
+
+        Raises
+        ------
+        DataError
+            If ``details.npy`` is missing, damaged or of another length than the manifest.
+        """
+        path = self.folder / DETAILS_FILE
+        try:
+            details: NDArray[np.int8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            msg = f"{path} is missing or damaged. Import the data set again."
+            raise DataError(msg) from None
+        if len(details) != self.manifest.height:
+            msg = f"{path} has {len(details)} rows and the manifest {self.manifest.height}. Import the data set again."
+            raise DataError(msg)
+        return details
+
+    def rows(self, split: Split) -> pl.DataFrame:
+        """Return the manifest's rows of a split, with their index in the column ``row``.
+
+        Raises
+        ------
+        DataError
+            If the split is empty.
+        """
+        rows = self.manifest.with_row_index("row").filter(pl.col(_COLUMN_OF_SPLIT[split]) == split)
+        if rows.is_empty():
+            msg = f"{self.folder} has no images in its {split} split. Import it again" + (
+                " without --test-only." if self.description.test_only else "."
+            )
+            raise DataError(msg)
+        return rows
+
+    def unreadable(self) -> pl.DataFrame:
+        """Return the files that could not be read at import: path, code, message.
+
+        Raises
+        ------
+        DataError
+            If ``errors.csv`` is missing or damaged.
+        """
+        path = self.folder / ERRORS_FILE
+        try:
+            return pl.read_csv(path, schema=ERRORS_SCHEMA)
+        except (OSError, pl.exceptions.PolarsError):
+            msg = f"{path} is missing or damaged. Import the data set again."
+            raise DataError(msg) from None
+
+
+ERRORS_SCHEMA = pl.Schema({"path": pl.String, "code": pl.String, "message": pl.String})
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Return an imported data set.
+
+    Raises
+    ------
+    DataError
+        If the folder holds none, or one that was altered or made by another version.
+    """
+    try:
+        description = DatasetDescription.model_validate_json((folder / DESCRIPTION_FILE).read_bytes())
+        # Read as bytes: what cannot be read then says so as OSError, whatever the table library makes of it.
+        manifest = pl.read_parquet((folder / MANIFEST_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = Path(error.filename).name
+        msg = f"{folder} is not a data set (it has no {missing}). Make one: carina data import SRC --out {folder}"
+        raise DataError(msg) from None
+    except (ValidationError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."
+        raise DataError(msg) from None
+    if manifest.schema != MANIFEST_SCHEMA:
+        differing = sorted(set(manifest.schema.items()) ^ set(MANIFEST_SCHEMA.items()), key=str)
+        msg = (
+            f"{folder / MANIFEST_FILE} has other columns than expected ({differing[0][0]}). Import the data set again."
+        )
+        raise DataError(msg)
+    described = (description.images, description.findings, description.fingerprint)
+    if described != (manifest.height, order_findings(manifest["finding"].to_list()), data_fingerprint(manifest)):
+        msg = (
+            f"{folder}: {MANIFEST_FILE} or {DESCRIPTION_FILE} was changed after the import. Import the data set again."
+        )
+        raise DataError(msg)
+    return Dataset(folder, description, manifest)
+
+
+def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:
+    """Write all but the details into a folder that becomes a data set; the description comes last."""
+    # Written by Python, whose errors carry their number: the table library's say only in words that a disk is full.
+    table = io.BytesIO()
+    manifest.write_parquet(table)
+    (folder / MANIFEST_FILE).write_bytes(table.getbuffer())
+    (folder / ERRORS_FILE).write_text(errors.write_csv(), encoding="utf-8")
+    text = json.dumps(description.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def data_fingerprint(manifest: pl.DataFrame) -> str:
+    """Return the hexadecimal SHA-256 over every image's hash, finding and splits, independent of row order."""
+    columns = ["sha256", "finding", "split", "baseline_split"]
+    rows = manifest.select(columns).sort(columns).iter_rows()
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update("\t".join(str(value) for value in row).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Probabilities become a decision with its reason."""

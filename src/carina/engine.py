@@ -1,0 +1,142 @@
+"""An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import BundleError, ConfigurationError
+
+Backend = Literal["auto", "openvino", "onnxruntime"]
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+class Engine(Protocol):
+    """A compiled graph with one input.
+
+    Attributes
+    ----------
+    name
+        Library and version, for people and for ``run.json``.
+    threads
+        How many processor cores it uses.
+    """
+
+    name: str
+    threads: int
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        """Return every output by name for one batch: float32, first axis as the batch's."""
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        """Yield the outputs of each batch, in order, computing several at once where that is faster."""
+
+
+def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = None) -> Engine:
+    """Return the graph in an ONNX file, compiled for this processor in 32-bit floating point.
+
+    Parameters
+    ----------
+    path
+        The ``.onnx`` file; it must have one input.
+    backend
+        ``auto`` takes OpenVINO if it can be imported.
+    threads
+        Processor cores to use; by default all that this process may use.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or no valid graph.
+    ConfigurationError
+        If the backend was named and is not installed.
+    """
+    if not path.is_file():
+        msg = f"{path} is missing. Train or export the model again."
+        raise BundleError(msg)
+    cores = threads or _usable_cores()
+    if backend in ("auto", "openvino"):
+        try:
+            import openvino  # noqa: PLC0415  # optional: the other backend must work without it
+        except ImportError:
+            if backend == "openvino":
+                msg = "The openvino backend is not installed. Install the package openvino, or choose onnxruntime."
+                raise ConfigurationError(msg) from None
+        else:
+            return _OpenVinoEngine(openvino, path, cores)
+    return _OnnxRuntimeEngine(path, cores)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _damaged(path: Path) -> BundleError:
+    return BundleError(f"{path} is not a graph that can be run. Train or export the model again.")
+
+
+class _OpenVinoEngine:
+    def __init__(self, openvino: Any, path: Path, threads: int) -> None:
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            # Processors with bf16 would otherwise use it unasked, and training and prediction would disagree.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            self._compiled = core.compile_model(str(path), "CPU", settings)
+        except RuntimeError:
+            raise _damaged(path) from None
+        self._names = [port.get_any_name() for port in self._compiled.outputs]
+        self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self.threads = threads
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        return next(self.stream([batch]))
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        idle = [self._compiled.create_infer_request() for _ in range(self._requests)]
+        busy: deque[Any] = deque()
+        for batch in batches:
+            if not idle:
+                yield self._collect(request := busy.popleft())
+                idle.append(request)
+            request = idle.pop()
+            request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
+            busy.append(request)
+        while busy:
+            yield self._collect(busy.popleft())
+
+    def _collect(self, request: Any) -> Tensors:
+        request.wait()
+        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+
+
+class _OnnxRuntimeEngine:
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime  # noqa: PLC0415  # half a second to import, needed only without OpenVINO
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception:  # noqa: BLE001  # its errors share no base class but Exception
+            raise _damaged(path) from None
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.threads = threads
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})
+        return dict(zip(self._names, outputs, strict=True))
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        return (self.run(batch) for batch in batches)

@@ -1,0 +1,122 @@
+"""A model and a split become numbers: leak check, predictions, metrics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from carina.datasets.manifest import Dataset, Split
+from carina.errors import LeakError
+from carina.evaluation.leaks import LeakCheck, check_leaks
+from carina.evaluation.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
+from carina.evaluation.predictions import (
+    findings_of,
+    groups_of,
+    predict_rows,
+    probabilities_of,
+    rows_to_judge,
+    truth_of,
+)
+from carina.inference.predictor import Predictor
+from carina.progress import Progress, no_progress
+
+OnLeak = Literal["refuse", "drop", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one model reached on one split.
+
+    Attributes
+    ----------
+    table
+        The prediction table.
+    metrics
+        Figures with intervals.
+    at_operating_point
+        Of the run's own operating point, chosen elsewhere and applied here.
+    leaks
+        What the model had seen.
+    dropped
+        How many leaked images were left out.
+    notice
+        What must stand over every output, or none.
+    """
+
+    table: pl.DataFrame
+    metrics: Metrics
+    at_operating_point: OperatingPointMetrics
+    leaks: LeakCheck
+    dropped: int
+    notice: str | None
+
+
+def evaluate(
+    run: Path,
+    dataset: Dataset,
+    split: Split,
+    *,
+    on_leak: OnLeak = "refuse",
+    prevalence: float | None = None,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Return what a run reaches on a split of a data set.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    dataset, split
+        What to judge.
+    on_leak
+        What to do with images that the model learned from: ``refuse`` the whole, ``drop`` them and say so, or
+        ``allow`` them and say so over every output.
+    prevalence
+        Of the operating point's finding, to give PPV and NPV at.
+    progress
+        Told how many images are judged.
+
+    Raises
+    ------
+    LeakError
+        If the split holds images that the model learned from, and they are to be refused.
+    DataError
+        If the split is empty, or holds what the model cannot judge.
+    """
+    predictor = Predictor(run)
+    findings = predictor.run.findings
+    rows = rows_to_judge(dataset, split, findings)
+    leaks = check_leaks(run, dataset, rows)
+    dropped = 0
+    if leaks.learned.height and on_leak == "refuse":
+        msg = (
+            f"{leaks.learned.height} of the {rows.height} images in {dataset.folder} ({split}) were trained on: "
+            f"{leaks.same_pixels} to the pixel, {leaks.near_duplicates} as near-duplicates. "
+            "Leave them out with --drop-leaks, or count them with --allow-leak."
+        )
+        raise LeakError(msg)
+    if on_leak == "drop":
+        dropped = leaks.learned.height
+        rows = rows.filter(~pl.col("sha256").is_in(leaks.learned["sha256"].implode()))
+        if rows.is_empty():
+            msg = f"Every image in {dataset.folder} ({split}) was trained on: nothing is left to judge."
+            raise LeakError(msg)
+    table = predict_rows(predictor, rows, progress=progress)
+    truth, probabilities, groups = truth_of(table), probabilities_of(table), groups_of(table)
+    point = predictor.run.operating_point
+    metrics = measure(
+        truth,
+        probabilities,
+        findings_of(table),
+        groups=groups,
+        prevalence=None if prevalence is None else {point.finding: prevalence},
+    )
+    reached = at_operating_point(truth, probabilities, findings.index(point.finding), point.threshold, groups)
+    return Evaluation(table, metrics, reached, leaks, dropped, _notice(leaks, on_leak))
+
+
+def _notice(leaks: LeakCheck, on_leak: OnLeak) -> str | None:
+    if on_leak == "allow" and leaks.learned.height:
+        return f"LEAK ALLOWED: {leaks.learned.height} of {leaks.images} test images were trained on. Not a test result."
+    return None

@@ -1,0 +1,92 @@
+"""The prediction table: truth and probabilities, a row an image; all that evaluation knows of a model."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.datasets.manifest import Dataset, Split
+from carina.errors import DataError
+from carina.findings import order_findings
+from carina.inference.predictor import FailedPrediction, Predictor
+from carina.progress import Progress, no_progress
+
+_PROBABILITY = "probability:"
+_ABOUT_THE_IMAGE = ("sha256", "finding", "patient", "source", "view", "age", "sex", "group")
+
+
+def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress = no_progress) -> pl.DataFrame:
+    """Return the prediction table of rows of a manifest.
+
+    Its columns: image (the path below the folder that holds all), sha256, finding (the truth), patient, source, view,
+    age, sex, group, called (the most probable finding), ``probability:<finding>`` for each, elapsed_ms.
+
+    Raises
+    ------
+    DataError
+        If an image cannot be judged: a figure over the remaining ones would not be the figure of the set.
+    """
+    predicted = []
+    for done, prediction in enumerate(predictor.predict(Path(path) for path in rows["path"]), start=1):
+        if isinstance(prediction, FailedPrediction):
+            msg = (
+                f"{prediction.path}: {prediction.error} Every image of the split is needed: import the data set again."
+            )
+            raise DataError(msg)
+        predicted.append(
+            {"called": prediction.finding}
+            | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}
+            | {"elapsed_ms": prediction.elapsed_ms}
+        )
+        progress(done, rows.height)
+    names = _names_below_common_folder(rows["path"].to_list())
+    return rows.select(pl.Series("image", names), *_ABOUT_THE_IMAGE).hstack(pl.DataFrame(predicted))
+
+
+def rows_to_judge(dataset: Dataset, split: Split, findings: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of a split, for a model that knows these findings.
+
+    Raises
+    ------
+    DataError
+        If the split holds a finding that the model does not know.
+    """
+    rows = dataset.rows(split)
+    unknown = [finding for finding in order_findings(rows["finding"].to_list()) if finding not in findings]
+    if unknown:
+        msg = (
+            f"{dataset.folder} has the finding {unknown[0]!r}, which the model does not know ({', '.join(findings)}). "
+            "Import it again with --findings."
+        )
+        raise DataError(msg)
+    return rows
+
+
+def findings_of(table: pl.DataFrame) -> tuple[str, ...]:
+    """Return the findings of a prediction table, in the order of the model's logits."""
+    return tuple(name.removeprefix(_PROBABILITY) for name in table.columns if name.startswith(_PROBABILITY))
+
+
+def probabilities_of(table: pl.DataFrame) -> NDArray[np.float64]:
+    """Return float64 ``(n, findings)``, columns in the order of `findings_of`."""
+    return table.select(_PROBABILITY + finding for finding in findings_of(table)).to_numpy().astype(np.float64)
+
+
+def truth_of(table: pl.DataFrame) -> NDArray[np.int64]:
+    """Return the index of the true finding: int64 ``(n,)``."""
+    index = {finding: i for i, finding in enumerate(findings_of(table))}
+    return np.array([index[finding] for finding in table["finding"]], dtype=np.int64)
+
+
+def groups_of(table: pl.DataFrame) -> NDArray[np.int64]:
+    """Return a number for each patient or set of near-duplicates: int64 ``(n,)``."""
+    return table["group"].to_numpy().astype(np.int64)
+
+
+def _names_below_common_folder(paths: list[str]) -> list[str]:
+    # The prediction table is passed on and committed; the folders of the machine it was made on are nobody's business.
+    folder = os.path.commonpath([str(Path(path).parent) for path in paths])
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]

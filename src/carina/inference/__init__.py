@@ -1,0 +1,1 @@
+"""A radiograph becomes a prediction, fast, without TensorFlow."""

@@ -1,0 +1,130 @@
+"""MobileNetV2 with or without ImageNet weights, from tensor to embedding, and the classifier on top of it."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from carina.errors import ConfigurationError
+from carina.learning.recipe import BackboneSettings, HeadSettings
+
+IMAGENET_PAGE = "storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network from tensor to embedding.
+
+    Attributes
+    ----------
+    model
+        Input float32 ``(n, size, size, 3)``, output float32 ``(n, embedding)``.
+    weights
+        What it started from, in words.
+    weights_sha256
+        Of the weights' file; none for random weights.
+    """
+
+    model: keras.Model
+    weights: str
+    weights_sha256: str | None
+
+
+def build_backbone(settings: BackboneSettings, size: int) -> Backbone:
+    """Return MobileNetV2 up to the averaged feature maps of the recipe's taps, joined.
+
+    Parameters
+    ----------
+    settings
+        Weights, width and taps.
+    size
+        Height and width of the tensor in pixels.
+
+    Raises
+    ------
+    ConfigurationError
+        If the weights cannot be had or do not fit, or a tap does not exist.
+
+    Notes
+    -----
+    Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
+    doi:10.1109/CVPR.2018.00474.
+    """
+    network, weights, sha256 = _build_network(settings, size)
+    network.trainable = settings.trainable
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = settings.batch_norm_momentum
+    pooled = []
+    for tap in settings.taps:
+        try:
+            feature_map = network.get_layer(tap).output
+        except ValueError:
+            msg = (
+                f"backbone.taps: MobileNetV2 has no layer {tap!r}. Take, for example, block_13_expand_relu or out_relu."
+            )
+            raise ConfigurationError(msg) from None
+        pooled.append(keras.layers.GlobalAveragePooling2D(name=f"mean_{tap}")(feature_map))
+    embedding = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="embedding")(pooled)
+    return Backbone(keras.Model(network.input, embedding, name="backbone"), weights, sha256)
+
+
+def build_classifier(backbone: keras.Model, findings: int, head: HeadSettings) -> keras.Model:
+    """Return the network from tensor to logits: float32 ``(n, findings)``.
+
+    The softmax stands in the loss and in whoever predicts, where it is numerically safe.
+    """
+    hidden = keras.layers.Dropout(head.dropout, name="dropout")(backbone.output)
+    logits = keras.layers.Dense(findings, kernel_regularizer=regularizer_of(head), name="logits")(hidden)
+    return keras.Model(backbone.input, logits, name="classifier")
+
+
+def regularizer_of(head: HeadSettings) -> keras.regularizers.Regularizer | None:
+    """Return the weight decay of the head as Keras has it."""
+    return keras.regularizers.L2(head.l2) if head.l2 else None
+
+
+def _build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, str, str | None]:
+    shape = (size, size, 3)
+    if settings.weights == "none":
+        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
+        return network, "random (no pre-training)", None
+    if settings.weights == "imagenet":
+        path = _imagenet_file(settings.alpha, size)
+        try:
+            network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights="imagenet")
+        except Exception as error:  # noqa: BLE001  # whatever the transport or the file raises
+            msg = (
+                f"The ImageNet weights could not be loaded ({type(error).__name__}). Without network: fetch "
+                f"{path.name} from {IMAGENET_PAGE}/ on another machine and place it at {path}."
+            )
+            raise ConfigurationError(msg) from None
+        return network, f"ImageNet ({path.name})", _file_sha256(path)
+    path = Path(settings.weights)
+    if not path.is_file():
+        msg = f"backbone.weights: there is no file {path}. Name a Keras .h5 file, imagenet, or none."
+        raise ConfigurationError(msg)
+    try:
+        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=str(path))
+    except Exception as error:  # noqa: BLE001  # h5py and Keras raise anything on a file that does not fit
+        msg = (
+            f"backbone.weights: {path} does not fit MobileNetV2 of width {settings.alpha:g} without top "
+            f"({type(error).__name__}). Name the weights of this network, imagenet, or none."
+        )
+        raise ConfigurationError(msg) from None
+    return network, path.name, _file_sha256(path)
+
+
+def _imagenet_file(alpha: float, size: int) -> Path:
+    """Return where Keras keeps, or would download, the weights."""
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    rows = size if size in (96, 128, 160, 192, 224) else 224
+    width = f"{float(alpha)}"
+    return home / "models" / f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{rows}_no_top.h5"
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

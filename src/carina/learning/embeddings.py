@@ -1,0 +1,152 @@
+"""The embedding cache: every image goes through the frozen backbone once, whatever is learned on top of it.
+
+An entry is found by the image's pixels (SHA-256), the number of its augmented view, and the folder it lies in, which
+stands for everything else that could change it: preprocessing, backbone, augmentation. Entries are written in shards
+as they come, so that a killed run loses at most one shard of work.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.atomic import whole_file
+from carina.engine import Engine, load_engine
+from carina.learning.augment import augmented_view
+from carina.learning.pipeline import read_grey
+from carina.learning.recipe import Recipe
+from carina.progress import Progress, no_progress
+from carina.radiographs.preprocess import to_tensor
+
+_BATCH = 16
+_SHARD = 2048
+
+
+class _Wanted(NamedTuple):
+    path: str
+    sha256: str
+    view: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.sha256}-{self.view}"
+
+
+def embed_rows(
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    backbone: Path,
+    cache: Path,
+    *,
+    views: int = 0,
+    progress: Progress = no_progress,
+) -> NDArray[np.float32]:
+    """Return the embeddings of images and of their augmented views, from the cache where it has them.
+
+    Parameters
+    ----------
+    rows
+        With the columns path and sha256.
+    recipe
+        Preprocessing, augmentation and seed.
+    backbone
+        Its ONNX graph.
+    cache
+        The folder that holds all caches.
+    views
+        Augmented views of each image beside itself.
+    progress
+        Told how many of the missing embeddings are made.
+
+    Returns
+    -------
+    NDArray
+        float32 ``(1 + views, images, embedding)``; the first are the images as they are.
+
+    Raises
+    ------
+    DataError
+        If an image is gone or was changed since the import.
+    """
+    folder = cache / "embeddings" / _cache_key(recipe, backbone, views)
+    images = list(rows.select("path", "sha256").iter_rows())
+    wanted = [_Wanted(path, sha256, view) for view in range(1 + views) for path, sha256 in images]
+    known = _load_shards(folder)
+    missing = list({item.key: item for item in wanted if item.key not in known}.values())
+    if missing:
+        engine = load_engine(backbone)
+        done = 0
+        for shard in _batched(missing, _SHARD):
+            made = np.concatenate(list(_embed(shard, recipe, engine)))
+            keys = [item.key for item in shard]
+            _write_shard(folder, keys, made)
+            known.update(zip(keys, made, strict=True))
+            done += len(shard)
+            progress(done, len(missing))
+    embeddings = np.stack([known[item.key] for item in wanted])
+    return embeddings.reshape(1 + views, len(images), -1)
+
+
+def _cache_key(recipe: Recipe, backbone: Path, views: int) -> str:
+    """Return what stands for everything but the image and the view that could change an embedding."""
+    settings = {
+        "preprocessing": recipe.preprocessing.model_dump(),
+        "backbone": hashlib.sha256(backbone.read_bytes()).hexdigest(),
+        "augmentation": recipe.augmentation.model_dump(exclude={"views"}) if views else None,
+        "seed": recipe.training.seed if views else None,
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _embed(wanted: tuple[_Wanted, ...], recipe: Recipe, engine: Engine) -> Iterator[NDArray[np.float32]]:
+    """Yield embeddings in order, decoding the next images while the engine computes."""
+    # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
+    cv2.setNumThreads(1)
+
+    def grey(item: _Wanted) -> NDArray[np.uint8]:
+        image = read_grey(item.path, item.sha256, recipe.preprocessing.size)
+        return augmented_view(image, recipe.augmentation, sha256=item.sha256, view=item.view, seed=recipe.training.seed)
+
+    def tensors(pool: ThreadPoolExecutor) -> Iterator[NDArray[np.float32]]:
+        groups = _batched(wanted, _BATCH)
+        ahead = [pool.submit(grey, item) for item in next(groups)]
+        for group in chain(groups, [()]):
+            current, ahead = ahead, [pool.submit(grey, item) for item in group]
+            yield to_tensor(np.stack([future.result() for future in current]), recipe.preprocessing.pixel_range)
+
+    with ThreadPoolExecutor(2) as pool:
+        for outputs in engine.stream(tensors(pool)):
+            yield outputs["embedding"]
+
+
+def _batched(items: Sequence[_Wanted], size: int) -> Iterator[tuple[_Wanted, ...]]:
+    remaining = iter(items)
+    while batch := tuple(islice(remaining, size)):
+        yield batch
+
+
+def _load_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
+    known: dict[str, NDArray[np.float32]] = {}
+    for path in sorted(folder.glob("shard-*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as shard:
+                known.update(zip(shard["keys"].tolist(), shard["embeddings"], strict=True))
+        except (OSError, ValueError, KeyError, EOFError):
+            # A damaged shard is only lost work: its images are embedded again.
+            path.unlink(missing_ok=True)
+    return known
+
+
+def _write_shard(folder: Path, keys: list[str], embeddings: NDArray[np.float32]) -> None:
+    # The name follows the content, so that two runs that embed the same images at once do no harm.
+    name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+    with whole_file(folder / f"shard-{name}.npz") as temporary, temporary.open("wb") as stream:
+        np.savez(stream, keys=np.array(keys), embeddings=embeddings)

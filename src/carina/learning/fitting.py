@@ -1,0 +1,147 @@
+"""Epoch after epoch until it does not get better: history, the best weights, and a checkpoint to go on from.
+
+Keras' own callbacks for early stopping and backup keep their state apart and lose one of the two in a restart, so the
+loop stands here: one file holds weights, optimiser, random state, history and patience, and is replaced as a whole.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import polars as pl
+
+from carina.atomic import whole_file
+from carina.errors import BundleError
+from carina.learning.recipe import TrainingSettings
+
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+EpochReport = Callable[[int, int, "History"], None]
+
+
+@dataclass
+class History:
+    """What happened so far.
+
+    Attributes
+    ----------
+    rows
+        An epoch each: `HISTORY_COLUMNS`.
+    best_epoch
+        The epoch with the smallest loss on the stopping split, counted from 1; 0 before the first.
+    best_loss
+        That loss.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+
+    @property
+    def epochs(self) -> int:
+        """Return how many epochs are done."""
+        return len(self.rows)
+
+    def as_table(self) -> pl.DataFrame:
+        """Return a row an epoch."""
+        schema = {name: pl.Int64 if name == "epoch" else pl.Float64 for name in HISTORY_COLUMNS}
+        return pl.DataFrame(self.rows, schema=schema)
+
+
+def fit_until_no_better(
+    model: keras.Model,
+    training_epoch: Callable[[int], Any],
+    stopping_data: Any,
+    training: TrainingSettings,
+    checkpoint: Path,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    report: EpochReport | None = None,
+) -> History:
+    """Train a compiled model in place and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    model
+        Compiled, with the metric ``accuracy``.
+    training_epoch
+        Gives the training data of an epoch (counted from 0) as ``model.fit`` takes it.
+    stopping_data
+        The data whose loss ends the training, as ``model.evaluate`` takes it.
+    training
+        Epochs and patience.
+    checkpoint
+        A folder. What an earlier, killed call left there is gone on from; at most one epoch is lost.
+    callbacks
+        For progress within an epoch.
+    report
+        Told after every epoch: epochs done, epochs at most, history.
+    """
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    model.optimizer.build(model.trainable_variables)
+    history = _restore(model, checkpoint)
+    for epoch in range(history.epochs, training.epochs):
+        if history.epochs - history.best_epoch >= training.patience:
+            break
+        started = time.perf_counter()
+        fitted = model.fit(
+            training_epoch(epoch),
+            validation_data=stopping_data,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            verbose=0,
+            shuffle=False,  # the order is ours; Keras would warn that it cannot shuffle a tf.data.Dataset
+            callbacks=list(callbacks),
+        )
+        figures = {name: float(values[-1]) for name, values in fitted.history.items()}
+        row = {"epoch": epoch + 1, "seconds": time.perf_counter() - started}
+        row |= {name: figures[name] for name in HISTORY_COLUMNS if name in figures}
+        history.rows.append(row)
+        if figures["val_loss"] < history.best_loss:
+            history.best_epoch, history.best_loss = epoch + 1, figures["val_loss"]
+            _write_arrays(checkpoint / "best.npz", {f"weight_{i}": w for i, w in enumerate(model.get_weights())})
+        _save(model, history, checkpoint)
+        if report is not None:
+            report(history.epochs, training.epochs, history)
+    _restore_best(model, checkpoint)
+    return history
+
+
+def _save(model: keras.Model, history: History, checkpoint: Path) -> None:
+    arrays = {f"state_{i}": np.asarray(variable) for i, variable in enumerate(_state(model))}
+    arrays["history"] = np.array(json.dumps(asdict(history)))
+    _write_arrays(checkpoint / "last.npz", arrays)
+
+
+def _restore(model: keras.Model, checkpoint: Path) -> History:
+    path = checkpoint / "last.npz"
+    if not path.is_file():
+        return History()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            history = History(**json.loads(str(arrays["history"])))
+            for i, variable in enumerate(_state(model)):
+                variable.assign(arrays[f"state_{i}"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        msg = f"The checkpoint {path} does not fit ({type(error).__name__}). Delete {checkpoint} to train anew."
+        raise BundleError(msg) from None
+    return history
+
+
+def _restore_best(model: keras.Model, checkpoint: Path) -> None:
+    with np.load(checkpoint / "best.npz", allow_pickle=False) as arrays:
+        model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays.files))])
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """Return everything that the next epoch depends on: weights, random seeds, the optimiser's moments."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)

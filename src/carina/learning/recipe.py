@@ -1,0 +1,224 @@
+"""Recipes: everything that training needs to know, typed, in a TOML file, refused where it is unknown."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from carina.decisions.operating_point import OperatingPointRule, Rule
+from carina.errors import ConfigurationError
+from carina.findings import COVID_19, NORMAL
+from carina.radiographs.preprocess import Preprocessing
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneSettings(_Settings):
+    """The MobileNetV2 that turns a tensor into an embedding.
+
+    Attributes
+    ----------
+    weights
+        ``imagenet`` (Keras downloads and caches them), ``none`` (random), or a path to an ``.h5`` file of Keras'.
+    taps
+        Layers whose feature maps are averaged over the image and joined to the embedding.
+    alpha
+        Width multiplier. ImageNet weights exist for 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
+    trainable
+        Whether training changes the backbone.
+    batch_norm_momentum
+        Of the moving averages, where the backbone is trained. Keras' own 0.999 lags thousands of steps behind.
+    """
+
+    weights: str = "imagenet"
+    taps: tuple[str, ...] = Field(default=("out_relu",), min_length=1)
+    alpha: float = Field(default=1.0, gt=0, le=1.4)
+    trainable: bool = False
+    batch_norm_momentum: float = Field(default=0.999, gt=0, lt=1)
+
+
+class HeadSettings(_Settings):
+    """The linear layer from embedding to logits.
+
+    Attributes
+    ----------
+    dropout
+        Share of the embedding that is set to zero in training.
+    l2
+        Weight decay: this times the sum of squared weights is added to the loss.
+    """
+
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    l2: float = Field(default=0.0, ge=0)
+
+
+class AugmentationSettings(_Settings):
+    """How training images are varied; never mirrored, since the heart has a side.
+
+    Attributes
+    ----------
+    rotation_turns
+        Largest rotation either way, in full turns (0.05 is 18°).
+    shift
+        Largest shift either way and direction, as a share of the image's side.
+    zoom
+        Largest change of scale either way, as a share.
+    gamma
+        Largest logarithm of the exponent that grey values in [0, 1] are raised to. Cached views only.
+    views
+        Augmented views of each training image beside the image itself. Cached embeddings only.
+    """
+
+    rotation_turns: float = Field(default=0.0, ge=0, le=0.25)
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    zoom: float = Field(default=0.0, ge=0, le=0.5)
+    gamma: float = Field(default=0.0, ge=0, le=1)
+    views: int = Field(default=0, ge=0, le=32)
+
+
+class TrainingSettings(_Settings):
+    """How the loss is made small, and when to stop.
+
+    Attributes
+    ----------
+    epochs
+        At most so many passes over the training split.
+    batch_size, learning_rate
+        Of Adam.
+    patience
+        Stop after so many epochs without a smaller loss on the stopping split; the best epoch is kept.
+    class_weights
+        ``balanced`` weighs each finding by the inverse of its frequency.
+    cost_matrix
+        ``cost_matrix[true finding][called finding]``: what a mistake costs. Times `cost_weight`, the expected cost
+        is added to the loss. Findings and pairs that are not named cost nothing.
+    cost_weight
+        How much the expected cost counts beside the cross-entropy.
+    seed
+        Of weights, order, dropout and augmentation.
+    """
+
+    epochs: int = Field(default=6, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    patience: int = Field(default=2, ge=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    cost_matrix: dict[str, dict[str, float]] | None = None
+    cost_weight: float = Field(default=1.0, gt=0)
+    seed: int = Field(default=1234, ge=0)
+
+
+class OperatingPointSettings(_Settings):
+    """How the threshold of the finding that is fast-tracked is chosen, on the split that training stops on.
+
+    Attributes
+    ----------
+    finding
+        By default COVID-19 where the data has it, otherwise the first that is not Normal.
+    rule, target
+        What must hold; see `carina.decisions.operating_point.OperatingPointRule`.
+    """
+
+    finding: str | None = None
+    rule: Rule = "specificity-at-least"
+    target: float = Field(default=0.98, gt=0, lt=1)
+
+    def rule_for(self, findings: Sequence[str]) -> OperatingPointRule:
+        """Return the rule for a data set with these findings.
+
+        Raises
+        ------
+        ConfigurationError
+            If the finding named is not among them.
+        """
+        fallback = next((name for name in findings if name != NORMAL), findings[0])
+        finding = self.finding or (COVID_19 if COVID_19 in findings else fallback)
+        if finding not in findings:
+            msg = f"operating_point.finding is {finding!r}; the data set has: {', '.join(findings)}."
+            raise ConfigurationError(msg)
+        return OperatingPointRule(finding=finding, rule=self.rule, target=self.target)
+
+
+class Recipe(_Settings):
+    """Everything that training needs to know beside the data.
+
+    Attributes
+    ----------
+    name
+        What the recipe is called in tables.
+    method
+        ``end-to-end`` runs every image through the network in every epoch; ``cached-embeddings`` runs it through the
+        frozen backbone once and trains the head on what came out.
+    split
+        ``train-validation`` is the published baseline's 80 / 20 %, which stops on the images that it reports on;
+        ``train-calibration-test`` is 70 / 10 / 20 % and stops on calibration.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    method: Literal["end-to-end", "cached-embeddings"]
+    split: Literal["train-validation", "train-calibration-test"] = "train-calibration-test"
+    preprocessing: Preprocessing = Preprocessing()
+    backbone: BackboneSettings = BackboneSettings()
+    head: HeadSettings = HeadSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    training: TrainingSettings = TrainingSettings()
+    operating_point: OperatingPointSettings = OperatingPointSettings()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.method == "cached-embeddings" and self.backbone.trainable:
+            msg = "backbone.trainable needs method = 'end-to-end': cached embeddings come from a frozen backbone"
+            raise ValueError(msg)
+        if self.method == "end-to-end" and (self.augmentation.views or self.augmentation.gamma):
+            msg = "augmentation.views and augmentation.gamma belong to method = 'cached-embeddings'"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def stopping_split(self) -> Literal["validation", "calibration"]:
+        """Return the split whose loss ends the training and on which the operating point is chosen."""
+        return "validation" if self.split == "train-validation" else "calibration"
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Return the names of the recipes that come with Carina."""
+    folder = resources.files("carina") / "recipes"
+    return tuple(sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return a shipped recipe by name, or one in a TOML file by path.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such recipe, or it holds an unknown or impossible setting; the message names the setting.
+    """
+    if name in shipped_recipes():
+        text = (resources.files("carina") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        msg = f"There is no recipe {name!r}. Shipped: {', '.join(shipped_recipes())}; or name a TOML file."
+        raise ConfigurationError(msg)
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        msg = f"Recipe {name} is not valid TOML: {error}."
+        raise ConfigurationError(msg) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
+        msg = f"Recipe {name}, {where}: {first['msg']}. Received: {first['input']!r}."
+        raise ConfigurationError(msg) from None
+
+
+def recipe_as_toml(recipe: Recipe) -> str:
+    """Return the recipe with every default written out, as TOML that `load_recipe` reads."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,412 @@
+"""A data set and a recipe become a run: the story of a training, in the order in which things happen."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.atomic import require_absent, whole_file, write_text
+from carina.cache import default_cache_folder
+from carina.datasets.manifest import Dataset, open_dataset
+from carina.decisions.operating_point import choose_operating_point
+from carina.engine import load_engine
+from carina.errors import BundleError, ConfigurationError, DataError
+from carina.learning.backbone import Backbone, build_backbone, build_classifier
+from carina.learning.embeddings import embed_rows
+from carina.learning.export import attach_head, export_backbone, largest_logit_difference
+from carina.learning.fitting import History, fit_until_no_better
+from carina.learning.head import fit_head
+from carina.learning.loss import build_cost_matrix, build_loss
+from carina.learning.pipeline import build_batches, labels_of, read_grey
+from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
+from carina.machine import describe_machine, library_versions, peak_memory_mb
+from carina.progress import Progress
+from carina.radiographs.preprocess import to_tensor
+from carina.run_folder import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    KERAS_FILE,
+    LOG_FILE,
+    ONNX_FILE,
+    RECIPE_FILE,
+    RUN_FILE,
+    STARTED_FILE,
+    TRAINING_DETAILS_FILE,
+    TRAINING_IMAGES_FILE,
+    FinishedRun,
+    StartedRun,
+    open_run,
+)
+
+ProgressOf = Callable[[str], Progress]
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Training:
+    """What the steps of one training hand to each other."""
+
+    out: Path
+    recipe: Recipe
+    dataset: Dataset
+    cache: Path
+    command: str
+    progress_of: ProgressOf
+    train_rows: pl.DataFrame
+    stopping_rows: pl.DataFrame
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        return self.dataset.description.findings
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        _log.info("%s ...", name)
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+        _log.info("%s: %.1f s", name, self.seconds[name])
+
+
+def train(
+    dataset: Path,
+    recipe: Recipe,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    command: str = "",
+    progress_of: ProgressOf | None = None,
+) -> FinishedRun:
+    """Train a model on a data set and return what the finished run says of itself.
+
+    Parameters
+    ----------
+    dataset
+        Folder of an imported data set.
+    recipe
+        What to do.
+    out
+        The run folder to write; it must not exist.
+    cache
+        Folder of caches; by default `carina.cache.default_cache_folder`.
+    command
+        What was typed, for the record.
+    progress_of
+        Gives, for the name of a stage, what is told of its progress.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists, or the recipe does not fit the data.
+    DataError
+        If the data set is missing or its images changed.
+    """
+    require_absent(out, what="run")
+    opened = open_dataset(dataset)
+    # Everything that can be refused is refused before the folder is made.
+    training = _prepare(opened, recipe, out, cache, command, progress_of)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / RECIPE_FILE, recipe_as_toml(recipe))
+    started = StartedRun(
+        dataset=str(dataset.resolve()), data_fingerprint=opened.description.fingerprint, started=datetime.now(UTC)
+    )
+    write_text(out / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
+    return _run(training)
+
+
+def resume(
+    out: Path, *, cache: Path | None = None, command: str = "", progress_of: ProgressOf | None = None
+) -> FinishedRun:
+    """Go on with a run that was stopped, and return what it says of itself when it is finished.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds no run, or a finished one.
+    DataError
+        If the data set is not the one that the run was started on.
+    """
+    if not (out / STARTED_FILE).is_file():
+        open_run(out)
+    if (out / RUN_FILE).is_file():
+        msg = f"{out} is finished. To train anew, choose another --out."
+        raise BundleError(msg)
+    started = StartedRun.model_validate_json((out / STARTED_FILE).read_bytes())
+    dataset = open_dataset(Path(started.dataset))
+    if dataset.description.fingerprint != started.data_fingerprint:
+        msg = f"{started.dataset} is not the data set that {out} was started on. Train anew."
+        raise DataError(msg)
+    return _run(_prepare(dataset, load_recipe(str(out / RECIPE_FILE)), out, cache, command, progress_of))
+
+
+def _prepare(
+    dataset: Dataset,
+    recipe: Recipe,
+    out: Path,
+    cache: Path | None,
+    command: str,
+    progress_of: ProgressOf | None,
+) -> _Training:
+    findings = dataset.description.findings
+    if len(findings) < 2:
+        msg = f"{dataset.folder} has one finding only ({findings[0]}); at least two are needed to tell apart."
+        raise ConfigurationError(msg)
+    recipe.operating_point.rule_for(findings)
+    if recipe.training.cost_matrix is not None:
+        build_cost_matrix(recipe.training.cost_matrix, findings)
+    baseline = recipe.split == "train-validation"
+    manifest = dataset.manifest.with_row_index("row")
+    train_rows = manifest.filter(pl.col("baseline_split" if baseline else "split") == "train")
+    if train_rows.is_empty():
+        msg = f"{dataset.folder} was imported with --test-only: it has no images to train on."
+        raise DataError(msg)
+    return _Training(
+        out=out,
+        recipe=recipe,
+        dataset=dataset,
+        cache=cache or default_cache_folder(),
+        command=command,
+        progress_of=progress_of or (lambda _: lambda _done, _total: None),
+        train_rows=train_rows,
+        stopping_rows=dataset.rows(recipe.stopping_split),
+    )
+
+
+def _run(training: _Training) -> FinishedRun:
+    began = time.perf_counter()
+    with _logging_to(training.out / LOG_FILE):
+        recipe, out = training.recipe, training.out
+        keras.utils.set_random_seed(recipe.training.seed)
+        _log.info("recipe %s, data set of %d images", recipe.name, training.dataset.manifest.height)
+        with training.stage("backbone"):
+            backbone = build_backbone(recipe.backbone, recipe.preprocessing.size)
+        if recipe.method == "cached-embeddings":
+            classifier, history, logits = _fit_on_embeddings(training, backbone)
+        else:
+            classifier, history, logits = _fit_end_to_end(training, backbone)
+        with training.stage("record"):
+            _write_training_images(training)
+            model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
+            run = _describe(training, backbone, history, logits, model_sha256, time.perf_counter() - began)
+        with whole_file(out / KERAS_FILE) as temporary:
+            classifier.save(temporary)
+        # Last of all: a run folder without this file is not a finished run.
+        write_text(out / RUN_FILE, run.model_dump_json(indent=2) + "\n")
+        shutil.rmtree(out / CHECKPOINT_FOLDER, ignore_errors=True)
+        _log.info("finished in %.1f s", run.seconds["total"])
+    return run
+
+
+def _fit_on_embeddings(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
+    recipe, findings = training.recipe, training.findings
+    graph = _cached_backbone_graph(training, backbone)
+    with training.stage("embed"):
+        views = recipe.augmentation.views
+        progress = training.progress_of("Embedding images")
+        train_embeddings = embed_rows(
+            training.train_rows, recipe, graph, training.cache, views=views, progress=progress
+        )
+        stopping = embed_rows(training.stopping_rows, recipe, graph, training.cache, progress=progress)[0]
+    with training.stage("fit"):
+        kernel, bias, history = fit_head(
+            train_embeddings,
+            labels_of(training.train_rows, findings),
+            stopping,
+            labels_of(training.stopping_rows, findings),
+            findings,
+            recipe,
+            training.out / CHECKPOINT_FOLDER,
+            report=_reporter(training),
+        )
+        classifier = build_classifier(backbone.model, len(findings), recipe.head)
+        classifier.get_layer("logits").set_weights([kernel, bias])
+    with training.stage("export"):
+        _export(training, classifier, graph)
+    return classifier, history, stopping @ kernel + bias
+
+
+def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
+    recipe, findings = training.recipe, training.findings
+    classifier = build_classifier(backbone.model, len(findings), recipe.head)
+    classifier.compile(
+        optimizer=keras.optimizers.Adam(recipe.training.learning_rate),
+        loss=build_loss(recipe.training, findings),
+        weighted_metrics=[],
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    batches = -(-training.train_rows.height // recipe.training.batch_size)
+    with training.stage("fit"):
+        history = fit_until_no_better(
+            classifier,
+            lambda epoch: build_batches(training.train_rows, recipe, findings, training_epoch=epoch),
+            build_batches(training.stopping_rows, recipe, findings),
+            recipe.training,
+            training.out / CHECKPOINT_FOLDER,
+            callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
+            report=_reporter(training),
+        )
+    with training.stage("export"), _temporary_graph(training) as graph:
+        export_backbone(backbone.model, graph)
+        _export(training, classifier, graph)
+    with training.stage("predict the stopping split"):
+        logits = np.concatenate(
+            [
+                outputs["logits"]
+                for outputs in load_engine(training.out / ONNX_FILE).stream(
+                    tensor.numpy() for tensor, _, _ in build_batches(training.stopping_rows, recipe, findings)
+                )
+            ]
+        )
+    return classifier, history, logits
+
+
+class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the progress over all epochs, so that what is left is an honest upper bound."""
+
+    def __init__(self, progress: Progress, batches: int, epochs: int) -> None:
+        super().__init__()
+        self._progress, self._batches, self._epochs, self._epoch = progress, batches, epochs, 0
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
+        self._progress(self._epoch * self._batches + batch + 1, self._epochs * self._batches)
+
+
+def _reporter(training: _Training) -> Callable[[int, int, History], None]:
+    def report(done: int, total: int, history: History) -> None:
+        with whole_file(training.out / HISTORY_FILE) as temporary:
+            history.as_table().write_csv(temporary)
+        row = history.rows[-1]
+        _log.info(
+            "epoch %d of at most %d: loss %.4f, accuracy %.4f; on %s %.4f, %.4f",
+            *(done, total, row["loss"], row["accuracy"], training.recipe.stopping_split),
+            *(row["val_loss"], row["val_accuracy"]),
+        )
+
+    return report
+
+
+def _cached_backbone_graph(training: _Training, backbone: Backbone) -> Path:
+    """Return the backbone's graph; the same weights, taps and size give the same graph, so it is made once."""
+    recipe = training.recipe
+    settings = {
+        "weights": backbone.weights_sha256 or f"random {recipe.training.seed}",
+        "taps": recipe.backbone.taps,
+        "alpha": recipe.backbone.alpha,
+        "size": recipe.preprocessing.size,
+        "keras": keras.__version__,
+    }
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
+    path = training.cache / "backbones" / f"{key}.onnx"
+    if not path.is_file():
+        with training.stage("export the backbone"), whole_file(path) as temporary:
+            export_backbone(backbone.model, temporary)
+    return path
+
+
+@contextmanager
+def _temporary_graph(training: _Training) -> Iterator[Path]:
+    path = training.out / CHECKPOINT_FOLDER / "backbone.onnx"
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def _export(training: _Training, classifier: keras.Model, graph: Path) -> None:
+    kernel, bias = classifier.get_layer("logits").get_weights()
+    with whole_file(training.out / ONNX_FILE) as temporary:
+        attach_head(graph, kernel, bias, temporary)
+    preprocessing = training.recipe.preprocessing
+    some = training.stopping_rows.head(4).select("path", "sha256").iter_rows()
+    tensors = np.stack(
+        [to_tensor(read_grey(path, sha256, preprocessing.size), preprocessing.pixel_range) for path, sha256 in some]
+    )
+    difference = largest_logit_difference(classifier, training.out / ONNX_FILE, tensors)
+    _log.info("largest difference of a logit between Keras and ONNX: %.2g", difference)
+
+
+def _write_training_images(training: _Training) -> None:
+    columns = ["row", "sha256", "perceptual_hash"]
+    rows = pl.concat(
+        [
+            training.train_rows.select(columns).with_columns(role=pl.lit("train")),
+            training.stopping_rows.select(columns).with_columns(role=pl.lit("stopping")),
+        ]
+    )
+    with whole_file(training.out / TRAINING_DETAILS_FILE) as temporary:
+        np.save(temporary, training.dataset.details[rows["row"].to_numpy()])
+    with whole_file(training.out / TRAINING_IMAGES_FILE) as temporary:
+        rows.drop("row").write_parquet(temporary)
+
+
+def _describe(
+    training: _Training,
+    backbone: Backbone,
+    history: History,
+    logits: NDArray[np.float32],
+    model_sha256: str,
+    elapsed: float,
+) -> FinishedRun:
+    recipe, findings, dataset = training.recipe, training.findings, training.dataset
+    rule = recipe.operating_point.rule_for(findings)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    operating_point = choose_operating_point(
+        training.stopping_rows["finding"].to_numpy() == rule.finding,
+        probabilities[:, findings.index(rule.finding)],
+        rule,
+        chosen_on=f"the {recipe.stopping_split} split",
+    )
+    return FinishedRun(
+        name=recipe.name,
+        findings=findings,
+        preprocessing=recipe.preprocessing,
+        stopping_split=recipe.stopping_split,
+        operating_point=operating_point,
+        weights=backbone.weights,
+        weights_sha256=backbone.weights_sha256,
+        model_sha256=model_sha256,
+        dataset=dataset.folder.name,
+        data_fingerprint=dataset.description.fingerprint,
+        images={"train": training.train_rows.height, recipe.stopping_split: training.stopping_rows.height},
+        epochs=history.epochs,
+        best_epoch=history.best_epoch,
+        seconds={**training.seconds, "total": round(elapsed, 2)},
+        peak_memory_mb=round(peak_memory_mb(), 1),
+        versions=library_versions(),
+        machine=describe_machine(),
+        command=training.command,
+        finished=datetime.now(UTC),
+    )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("carina")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        _log.info("stopped: %s", type(error).__name__)
+        raise
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

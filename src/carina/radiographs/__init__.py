@@ -1,0 +1,1 @@
+"""A file becomes a radiograph, and a radiograph becomes a tensor."""

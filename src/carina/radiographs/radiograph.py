@@ -1,0 +1,107 @@
+"""What a radiograph is: decoded grey values in display polarity, with the range that they are shown in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import InputError
+
+# Below this a lung is a dozen pixels; thumbnails are refused.
+MIN_SIDE_PX = 32
+# The largest detectors have about 4,300 × 3,500 pixels. A header that claims more than this is refused
+# before anything is allocated for it.
+MAX_SIDE_PX = 16_384
+MAX_PIXELS = 64_000_000
+
+GreyPixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """Decoded pixels in display polarity (air dark, bone light).
+
+    Attributes
+    ----------
+    pixels
+        uint8, uint16 or float32 ``(height, width)``, range ``[0, white]``.
+    white
+        The grey value that is displayed as white; 0 is black.
+    """
+
+    pixels: GreyPixels
+    white: float
+
+    @property
+    def height(self) -> int:
+        """Return the height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Return the width in pixels."""
+        return int(self.pixels.shape[1])
+
+
+def check_dimensions(width: int, height: int) -> None:
+    """Refuse an image whose header claims an impossible size, before memory is taken for it.
+
+    Raises
+    ------
+    InputError
+        If a side is over 16,384 or under 32 pixels, or the area is over 64 million pixels.
+    """
+    if width > MAX_SIDE_PX or height > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        msg = (
+            f"its header claims {width:,} × {height:,} pixels; radiographs have at most {MAX_SIDE_PX:,} a side "
+            f"and {MAX_PIXELS // 1_000_000} million in all. Check the file, or scale it down."
+        )
+        raise InputError(msg, "too-large")
+    if width < MIN_SIDE_PX or height < MIN_SIDE_PX:
+        msg = f"it has {width} × {height} pixels; at least {MIN_SIDE_PX} a side are needed. Use the full image."
+        raise InputError(msg, "too-small")
+
+
+def build_radiograph(pixels: NDArray[np.generic]) -> Radiograph:
+    """Return grey values as a radiograph, with the display range that their type and values imply.
+
+    8-bit values are shown from 0 to 255. Deeper integers carry no window in a raster file, and detectors
+    store 10, 12 or 14 bits in 16: white is the largest value of the smallest of 8, 10, 12, 14 or 16 bits
+    that holds them all, so that a 12-bit radiograph is not shown nearly black. Floats are read as
+    ``[0, 1]`` if they stay within it, and like integers otherwise.
+
+    Parameters
+    ----------
+    pixels
+        ``(height, width)``, any integer or float type, 0 is black.
+
+    Raises
+    ------
+    InputError
+        If values are not finite, negative, beyond 16 bit, or all the same.
+    """
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        msg = "some pixels are NaN or infinite. Export the image again with finite grey values."
+        raise InputError(msg, "not-finite")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low == high:
+        msg = f"every pixel has the same grey value ({low:g}): there is nothing to judge."
+        raise InputError(msg, "constant-image")
+    if low < 0 or high > 65_535:
+        msg = (
+            f"grey values run from {low:g} to {high:g}; without a window only 0 to 65535 can be displayed. "
+            "Export it as 8- or 16-bit image."
+        )
+        raise InputError(msg, "no-display-range")
+    if pixels.dtype == np.uint8:
+        return Radiograph(np.ascontiguousarray(pixels), 255.0)
+    if pixels.dtype.kind == "f":
+        white = 1.0 if high <= 1.0 else _white_of_integers(high)
+        return Radiograph(np.ascontiguousarray(pixels, dtype=np.float32), white)
+    return Radiograph(np.ascontiguousarray(pixels, dtype=np.uint16), _white_of_integers(high))
+
+
+def _white_of_integers(high: float) -> float:
+    return next(float(2**bits - 1) for bits in (8, 10, 12, 14, 16) if high <= 2**bits - 1)

@@ -1,0 +1,233 @@
+"""Raster files (PNG, JPEG, TIFF, BMP, WebP) become radiographs.
+
+Pillow's own plugins decode, called by name rather than through ``Image.open``: only the formats listed here
+are ever parsed, and the size is checked by our rule before anything is allocated.
+"""
+
+import io
+import logging
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from carina.errors import InputError
+from carina.radiographs.radiograph import MAX_PIXELS, Radiograph, build_radiograph, check_dimensions
+
+_EXIF_ORIENTATION = 0x0112
+_TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two with 64-bit offsets: BigTIFF
+_GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I", "F")
+
+
+@dataclass(frozen=True, slots=True)
+class _RasterFormat:
+    begins: Callable[[bytes], bool]
+    open: Callable[[io.BytesIO], Image.Image]
+
+
+RASTER_FORMATS = {
+    "PNG": _RasterFormat(lambda b: b[:8] == b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    "JPEG": _RasterFormat(lambda b: b[:3] == b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    "TIFF": _RasterFormat(lambda b: b[:4] in _TIFF_BEGINNINGS, TiffImagePlugin.TiffImageFile),
+    "BMP": _RasterFormat(lambda b: b[:2] == b"BM", BmpImagePlugin.BmpImageFile),
+    "WebP": _RasterFormat(lambda b: b[:4] == b"RIFF" and b[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
+}
+
+
+def decode_raster(content: bytes, image_format: str) -> Radiograph:
+    """Return the radiograph in the bytes of a raster file, upright by its EXIF orientation.
+
+    Colour becomes luma (ITU-R BT.601); equal channels give exactly their grey value. Transparent pixels
+    become black. TIFF files that store white as zero are inverted to display polarity.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+    image_format
+        A key of ``RASTER_FORMATS``.
+
+    Raises
+    ------
+    InputError
+        If the file is truncated, damaged, animated, of an impossible size or of an unknown pixel layout, or if its
+        grey values cannot be displayed (see :func:`carina.radiographs.radiograph.build_radiograph`).
+    """
+    with _decoders_are_quiet():
+        return _decode(content, image_format)
+
+
+def _decode(content: bytes, image_format: str) -> Radiograph:
+    try:
+        with RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
+            check_dimensions(*image.size)
+            _refuse_several_frames(image)
+            deep_colour = _is_deep_colour(image, content, image_format)
+            polarity_is_inverted = _is_white_zero(image)
+            # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
+            image.load()
+            pixels = _decode_deep_colour(content, image) if deep_colour else _grey_pixels(image)
+    except InputError:
+        raise
+    except MemoryError:
+        msg = "there is not enough memory to decode it. Scale it down."
+        raise InputError(msg, "too-large") from None
+    except Image.DecompressionBombError:  # the WebP plugin's own limit, at nearly three times ours
+        msg = f"its header claims far over {MAX_PIXELS // 1_000_000} million pixels. Check the file, or scale it down."
+        raise InputError(msg, "too-large") from None
+    except Exception as error:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
+        # The text of the error may quote the file, so it is not shown.
+        raise _damaged(image_format, error, content) from None
+    radiograph = build_radiograph(pixels)
+    if polarity_is_inverted:
+        inverted = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
+        as_stored = inverted if radiograph.pixels.dtype == np.float32 else inverted.astype(np.uint16)
+        return Radiograph(as_stored, radiograph.white)
+    return radiograph
+
+
+_quiet_lock = threading.Lock()
+_quiet_stack = ExitStack()
+_quiet_count = 0
+
+
+@contextmanager
+def _decoders_are_quiet() -> Iterator[None]:
+    """Keep Pillow's warnings and log lines, and OpenCV's, from the terminal: a damaged file has its one message.
+
+    Counted, because images are decoded on several threads and all three switches belong to the process: the
+    first thread in turns them off, the last one out turns them on again.
+    """
+    global _quiet_count  # noqa: PLW0603
+    with _quiet_lock:
+        if _quiet_count == 0:
+            _quiet_stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            handler = logging.NullHandler()
+            logging.getLogger("PIL").addHandler(handler)
+            _quiet_stack.callback(logging.getLogger("PIL").removeHandler, handler)
+            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            _quiet_stack.callback(cv2.utils.logging.setLogLevel, level)
+        _quiet_count += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_count -= 1
+            if _quiet_count == 0:
+                _quiet_stack.close()
+
+
+def _damaged(image_format: str, error: Exception, content: bytes) -> InputError:
+    text = str(error).lower()
+    shorter_than_it_says = image_format == "WebP" and len(content) < 8 + int.from_bytes(content[4:8], "little")
+    if shorter_than_it_says or "truncated" in text or "incomplete" in text or isinstance(error, EOFError):
+        msg = f"the {image_format} file ends before its image does. Copy it again from where it came from."
+        return InputError(msg, "truncated")
+    if text in ("unknown pixel mode", "unknown data organization"):
+        msg = (
+            f"the {image_format} file is damaged, or its pixel layout is not one that Carina reads. "
+            "Copy it again, or export it as 8- or 16-bit grey PNG."
+        )
+        return InputError(msg, "unsupported-format")
+    msg = f"the {image_format} file is damaged and cannot be decoded. Copy it again from where it came from."
+    return InputError(msg, "unreadable-file")
+
+
+def _refuse_several_frames(image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        msg = f"it holds {frames} frames or pages. Export the one radiograph as a file of its own."
+        raise InputError(msg, "animated")
+
+
+def _is_deep_colour(image: Image.Image, content: bytes, image_format: str) -> bool:
+    """Return whether the file has more than 8 bits a channel and more than one channel: Pillow keeps only 8."""
+    if image_format == "PNG":
+        bit_depth, colour_type = content[24], content[25]
+        return bit_depth == 16 and colour_type != 0
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))
+        return len(bits) > 1 and max(bits) > 8
+    return False
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Return whether a TIFF stores white as zero at over 8 bit, which Pillow does not invert (it does up to 8)."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    tags = image.tag_v2
+    deep = max(tags.get(_TIFF_BITS_PER_SAMPLE, (1,))) > 8 and image.mode in _GREY_MODES
+    return deep and tags.get(_TIFF_PHOTOMETRIC) == 0
+
+
+def _grey_pixels(image: Image.Image) -> NDArray[np.generic]:
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in _GREY_MODES:
+        pixels = np.asarray(image)
+        transparent = image.info.get("transparency")  # a PNG's one grey value that is not shown
+        return np.where(pixels == transparent, np.zeros_like(pixels), pixels) if transparent is not None else pixels
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    if image.mode in ("P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
+        return np.asarray(image.convert("RGB").convert("L"))
+    msg = f"its pixel layout ({image.mode}) is not one of a radiograph. Export it as grey PNG."
+    raise InputError(msg, "unsupported-format")
+
+
+def _decode_deep_colour(content: bytes, image: Image.Image) -> NDArray[np.generic]:
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        content = _png_pixels_only(content)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if decoded is None or decoded.ndim != 3:
+        msg = f"its pixel layout ({image.mode}, over 8 bit) cannot be decoded. Export it as 16-bit grey PNG."
+        raise InputError(msg, "unsupported-format")
+    colour = decoded.astype(np.float64)
+    blue, green, red = colour[..., 0], colour[..., 1], colour[..., 2]
+    # Pillow's own weights for luma, which sum to 2**16: equal channels come back exactly.
+    luma = np.floor((red * 19595 + green * 38470 + blue * 7471 + 0x8000) / 65536)
+    if decoded.shape[2] == 4:
+        luma = np.round(luma * colour[..., 3] / np.iinfo(decoded.dtype).max)
+    return _apply_orientation(luma.astype(decoded.dtype), image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _png_pixels_only(content: bytes) -> bytes:
+    """Return the PNG without chunks that the pixels do not need: libpng prints its doubts about them on stderr."""
+    kept, place = [content[:8]], 8
+    while place + 12 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if content[place + 4 : place + 8] in (b"IHDR", b"tRNS", b"IDAT"):
+            kept.append(content[place : place + 12 + length])
+        place += 12 + length
+    end = b"IEND"
+    return b"".join([*kept, bytes(4), end, zlib.crc32(end).to_bytes(4, "big")])
+
+
+def _apply_orientation(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Return the pixels upright. Source: EXIF 2.32, tag 0x0112: where row 0 and column 0 are seen."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,95 @@
+"""A file becomes a radiograph: sniff what it is by its first bytes and hand it to the decoder for it."""
+
+from pathlib import Path
+
+from carina.errors import InputError
+from carina.radiographs.radiograph import Radiograph
+from carina.radiographs.raster import RASTER_FORMATS, decode_raster
+
+# A radiograph of 5,000 × 5,000 × 16 bit without compression takes 50 MB; ten times that is no radiograph.
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+# How the names of image files end; a folder's other files are passed over. GIF and DICOM are tried, and refused with
+# their reason, so that nobody wonders where they went.
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm"})
+
+_FOREIGN_FORMATS = (
+    (0, b"GIF8", "GIF"),
+    (0, b"%PDF", "PDF"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypheic", "HEIC"),
+)
+
+
+def read_radiograph(path: Path) -> Radiograph:
+    """Return the radiograph in an image file: PNG, JPEG, TIFF, BMP or WebP, of 8 or 16 bit, grey or colour.
+
+    The name's ending does not matter; the first bytes decide.
+
+    Raises
+    ------
+    InputError
+        If the path is no readable file, or holds nothing that may be judged: see
+        :data:`carina.errors.InputErrorCode` for the reasons.
+    """
+    content = read_bytes(path)
+    image_format = sniff_format(content)
+    return decode_raster(content, image_format)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises
+    ------
+    InputError
+        If the path is missing, no file, not permitted, unreadable, empty or beyond 512 MiB.
+    """
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            msg = "this is not a file. Name an image file, or a folder that holds some."
+            raise InputError(msg, "not-a-file")
+        if size > MAX_FILE_BYTES:
+            msg = f"the file has {size:,} bytes; more than {MAX_FILE_BYTES:,} are not read as a radiograph."
+            raise InputError(msg, "too-large")
+        content = path.read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: no file can have such a name (a NUL byte in it)
+        msg = "there is no such file. Check the path."
+        raise InputError(msg, "not-found") from None
+    except PermissionError:
+        msg = "this user may not read the file. Ask its owner for read permission."
+        raise InputError(msg, "permission-denied") from None
+    except OSError as error:
+        msg = f"the file cannot be read: {error.strerror}."
+        raise InputError(msg, "unreadable-file") from None
+    if not content:
+        msg = "the file is empty. Copy it again from where it came from."
+        raise InputError(msg, "empty-file")
+    return content
+
+
+def sniff_format(content: bytes) -> str:
+    """Return which raster format the bytes begin as: a key of ``RASTER_FORMATS``.
+
+    Raises
+    ------
+    InputError
+        If they begin as something else; the message names it where it is known.
+    """
+    for name, raster in RASTER_FORMATS.items():
+        if raster.begins(content):
+            return name
+    if content[128:132] == b"DICM":
+        msg = "this is a DICOM file, which this version does not read. Export the image as 16-bit PNG."
+        raise InputError(msg, "unsupported-format")
+    wanted = ", ".join(RASTER_FORMATS)
+    for offset, magic, name in _FOREIGN_FORMATS:
+        if content[offset : offset + len(magic)] == magic:
+            msg = f"this is a {name} file. Carina reads {wanted}: convert it."
+            raise InputError(msg, "unsupported-format")
+    msg = f"the content is not an image that Carina reads ({wanted}), whatever the name says."
+    raise InputError(msg, "unsupported-format")

@@ -1,0 +1,185 @@
+"""Evaluations side by side: figures with intervals, and paired tests on the images that they share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from carina.atomic import write_text
+from carina.errors import ConfigurationError, DataError
+from carina.evaluation.comparison import Comparison, compare
+from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
+from carina.reports.evaluation_folder import METRICS_FILE, PREDICTIONS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTable:
+    """One evaluation against the reference.
+
+    Attributes
+    ----------
+    title
+        What is compared, on how many images.
+    table
+        A row a figure: both values, the difference with its interval, p and p after Holm.
+    comparison
+        The same as numbers.
+    """
+
+    title: str
+    table: pl.DataFrame
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Several evaluations.
+
+    Attributes
+    ----------
+    figures
+        A row a figure, a column an evaluation, each on all of its own images.
+    paired
+        Each evaluation but the first against the first.
+    """
+
+    figures: pl.DataFrame
+    paired: tuple[PairedTable, ...]
+
+    def write_json(self, path: Path) -> None:
+        """Write figures and tests for a program."""
+        content = {
+            "figures": self.figures.to_dicts(),
+            "paired": [{"title": paired.title, **paired.comparison.to_json()} for paired in self.paired],
+        }
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
+    """Return evaluations side by side, each but the first tested against the first on the images they share.
+
+    Parameters
+    ----------
+    folders
+        At least two that ``carina evaluate`` wrote.
+
+    Raises
+    ------
+    ConfigurationError
+        If fewer than two are named, or one is named twice.
+    DataError
+        If a folder is no evaluation, or two share no images, findings or truth.
+    """
+    if len(folders) < 2 or len(set(folders)) < len(folders):
+        msg = "Name at least two different evaluations to compare."
+        raise ConfigurationError(msg)
+    names = _distinct_names(folders)
+    contents, tables = zip(*(_open_evaluation(folder) for folder in folders), strict=True)
+    figures = pl.DataFrame({"figure": list(_figures(contents[0]))}).hstack(
+        pl.DataFrame(
+            {
+                name: _in_order(_figures(content), _figures(contents[0]))
+                for name, content in zip(names, contents, strict=True)
+            }
+        )
+    )
+    paired = tuple(_pair(names[0], tables[0], name, table) for name, table in zip(names[1:], tables[1:], strict=True))
+    return SideBySide(figures, paired)
+
+
+def _distinct_names(folders: Sequence[Path]) -> list[str]:
+    last = [folder.resolve().name for folder in folders]
+    return last if len(set(last)) == len(last) else [str(folder) for folder in folders]
+
+
+def _open_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
+    try:
+        content = json.loads((folder / METRICS_FILE).read_bytes())
+        table = pl.read_parquet(folder / PREDICTIONS_FILE)
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        msg = f"{folder} is not an evaluation. Make one: carina evaluate RUN DATASET --out {folder}"
+        raise DataError(msg) from None
+    return content, table
+
+
+def _figures(content: dict[str, Any]) -> dict[str, str]:
+    """Return figures as text by name; a notice (an allowed leak) stands first."""
+    metrics = content["metrics"]
+    named = {"notice": content["notice"] or "none", "images": str(metrics["n"])}
+    named |= {
+        name.replace("_", " "): _as_text(metrics[name])
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "weighted_auroc", "macro_auprc")
+    }
+    for finding, figures in metrics["per_finding"].items():
+        for name in ("sensitivity", "specificity", "auroc"):
+            named[f"{finding}: {name}"] = _as_text(figures[name])
+    named["operating point"] = (
+        f"{content['operating_point']['chosen']['finding']} >= {content['operating_point']['chosen']['threshold']:.3f}"
+    )
+    for name in ("sensitivity", "specificity"):
+        named[f"operating point: {name}"] = _as_text(content["operating_point"]["reached"][name])
+    model = content["model"]
+    named["training: seconds"] = f"{model['seconds']['total']:.0f}"
+    named["training: peak memory, MB"] = f"{model['peak_memory_mb']:.0f}"
+    return named
+
+
+def _as_text(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "n/a"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+
+
+def _in_order(named: dict[str, str], reference: dict[str, str]) -> list[str]:
+    return [named.get(name, "n/a") for name in reference]
+
+
+def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame) -> PairedTable:
+    findings = findings_of(table_a)
+    if findings != findings_of(table_b):
+        others = ", ".join(findings_of(table_b))
+        msg = (
+            f"{name_a} tells apart {', '.join(findings)}; {name_b} {others}. Only models of the same findings compare."
+        )
+        raise DataError(msg)
+    # The same pixels may stand in a set twice; each image is counted once.
+    one, other = (table.unique("sha256", keep="first", maintain_order=True) for table in (table_a, table_b))
+    shared = one.select("sha256").join(other.select("sha256"), on="sha256", how="inner", maintain_order="left")
+    if shared.is_empty():
+        msg = f"{name_a} and {name_b} share no images: a paired test is not possible. Evaluate both on one data set."
+        raise DataError(msg)
+    one = shared.join(one, on="sha256", how="left", maintain_order="left")
+    other = shared.join(other, on="sha256", how="left", maintain_order="left")
+    if not one["finding"].equals(other["finding"]):
+        msg = f"{name_a} and {name_b} disagree on the truth of an image. Evaluate both on one data set."
+        raise DataError(msg)
+    comparison = compare(truth_of(one), probabilities_of(one), probabilities_of(other), findings, groups=groups_of(one))
+    rows = [
+        {
+            "figure": test.measure if test.finding is None else f"{test.finding}: {test.measure}",
+            name_a: _number(test.value_a),
+            name_b: _number(test.value_b),
+            "difference": str(test.difference),
+            "p": _p(test.p_value),
+            "p (Holm)": _p(test.p_value_holm),
+            "test": test.method,
+        }
+        for test in comparison.tests
+    ]
+    title = f"{name_a} minus {name_b}, paired on the {shared.height} images that they share"
+    return PairedTable(title, pl.DataFrame(rows), comparison)
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

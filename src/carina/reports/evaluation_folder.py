@@ -1,0 +1,177 @@
+"""Everything that ``carina evaluate`` writes, under the names that the published baseline gave its files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from carina import __version__
+from carina.atomic import whole_folder
+from carina.datasets.manifest import Dataset, Split
+from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
+from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
+from carina.machine import describe_machine, library_versions
+from carina.progress import Progress, no_progress
+from carina.reports.figures import (
+    draw_confusion_matrix,
+    draw_history,
+    draw_recall_per_class,
+    draw_roc,
+    draw_sensitivity_specificity,
+)
+from carina.reports.text_files import classification_report, roc_auc_text, sens_spec_text
+from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun, open_run
+
+METRICS_FILE = "metrics.json"
+PREDICTIONS_FILE = "predictions.parquet"
+LEAKS_FILE = "leaks.csv"
+
+
+def write_evaluation(
+    run: Path,
+    dataset: Dataset,
+    split: Split,
+    out: Path,
+    *,
+    on_leak: OnLeak,
+    prevalence: float | None,
+    command: str,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Judge a split with a run, write the evaluation folder, and return what it holds.
+
+    The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    run, dataset, split, on_leak, prevalence, progress
+        See `carina.evaluation.evaluate.evaluate`.
+    out
+        The folder to write; it must not exist.
+    command
+        What was typed, for the record.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists.
+    LeakError, DataError, BundleError
+        See `carina.evaluation.evaluate.evaluate`.
+    """
+    with whole_folder(out, what="evaluation") as folder:
+        described = open_run(run)
+        evaluation = evaluate(run, dataset, split, on_leak=on_leak, prevalence=prevalence, progress=progress)
+        title = _title(described, dataset, split, evaluation)
+        evaluation.table.write_parquet(folder / PREDICTIONS_FILE)
+        if evaluation.leaks.learned.height:
+            evaluation.leaks.learned.write_csv(folder / LEAKS_FILE)
+        content = _metrics_content(described, dataset, split, evaluation, command)
+        _write(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        _write(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
+        _write_texts(folder, evaluation, title)
+        _draw_figures(folder, run, described, evaluation, title)
+    return evaluation
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the figures that are asked for first, a line each, with their intervals."""
+    metrics = evaluation.metrics
+    reached = evaluation.at_operating_point
+    lines = [
+        f"{metrics.n} images. Accuracy {metrics.accuracy}. Macro AUROC {metrics.macro_auroc}.",
+        *(
+            f"{of.finding}: sensitivity {of.sensitivity}, specificity {of.specificity}, AUROC {of.auroc}"
+            for of in metrics.per_finding
+        ),
+        f"At the operating point (threshold {reached.threshold:.3f}): sensitivity {reached.sensitivity}, "
+        f"specificity {reached.specificity}",
+    ]
+    leaks = evaluation.leaks
+    lines.append(
+        f"Leak check: {leaks.learned.height} of {leaks.images} images were trained on"
+        + (f", {evaluation.dropped} left out." if evaluation.dropped else ".")
+    )
+    if leaks.stopped_on:
+        lines.append(
+            f"Training stopped on {leaks.stopped_on} of these images, and the operating point was chosen on them: "
+            "the figures are a little too good."
+        )
+    return "\n".join(lines)
+
+
+def _title(run: FinishedRun, dataset: Dataset, split: Split, evaluation: Evaluation) -> str:
+    stopped = ", the split that training stopped on" if evaluation.leaks.stopped_on else ""
+    return f"{run.name} on {dataset.folder.name}, {split} split{stopped} (n = {evaluation.metrics.n})"
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
+    for name, write in (
+        ("classification_report.txt", classification_report),
+        ("roc_auc.txt", roc_auc_text),
+        ("sens_spec_per_class.txt", sens_spec_text),
+    ):
+        _write(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
+
+
+def _draw_figures(folder: Path, run_folder: Path, run: FinishedRun, evaluation: Evaluation, title: str) -> None:
+    metrics, notice = evaluation.metrics, evaluation.notice
+    draw_confusion_matrix(
+        metrics.confusion, metrics.findings, folder / "confusion_matrix.png", title=title, notice=notice
+    )
+    draw_recall_per_class(metrics, folder / "recall_per_class.png", title=title, notice=notice)
+    draw_sensitivity_specificity(metrics, folder / "sens_spec_per_class.png", title=title, notice=notice)
+    truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
+    draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, notice=notice)
+    history = pl.read_csv(run_folder / HISTORY_FILE)
+    for quantity in ("accuracy", "loss"):
+        draw_history(
+            history,
+            folder / f"{quantity}_curve.png",
+            quantity=quantity,
+            stopping_split=run.stopping_split,
+            best_epoch=run.best_epoch,
+            title=f"{run.name}: {quantity} while training",
+            notice=notice,
+        )
+
+
+def _metrics_content(
+    run: FinishedRun, dataset: Dataset, split: Split, evaluation: Evaluation, command: str
+) -> dict[str, Any]:
+    leaks = evaluation.leaks
+    return {
+        "format": "carina-evaluation-1",
+        "notice": evaluation.notice,
+        "command": command,
+        "carina": __version__,
+        "machine": describe_machine(),
+        "versions": library_versions(),
+        "data": {
+            "name": dataset.folder.name,
+            "fingerprint": dataset.description.fingerprint,
+            "split": split,
+            "images": evaluation.table.height,
+            "patients_or_groups": int(evaluation.table["group"].n_unique()),
+            "findings": dict(evaluation.table.group_by("finding").len().sort("finding").iter_rows()),
+        },
+        "leak_check": {
+            "images_checked": leaks.images,
+            "training_images": leaks.training_images,
+            "same_pixels": leaks.same_pixels,
+            "near_duplicates": leaks.near_duplicates,
+            "dropped": evaluation.dropped,
+            "stopped_on": leaks.stopped_on,
+        },
+        "model": run.model_dump(mode="json"),
+        "metrics": evaluation.metrics.to_json(),
+        "operating_point": {
+            "chosen": run.operating_point.model_dump(mode="json"),
+            "reached": evaluation.at_operating_point.to_json(),
+        },
+        "findings": list(findings_of(evaluation.table)),
+    }

@@ -1,0 +1,258 @@
+"""Text files of an evaluation, for people and for diff: aligned columns, at most 110 characters wide.
+
+Each function returns the whole text. The intervals are those of the `Metrics`, measured at a confidence of 0.95.
+What does not exist is "n/a", and the notes at the end say why.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from carina.evaluation.intervals import Estimate, IntArray
+from carina.evaluation.metrics import FindingMetrics, Metrics
+
+_WIDTH = 110
+_NAME_WIDTH = 38  # what three estimates and a support of seven digits leave
+_GAP = "  "
+_EMPTY = ("", "", "", "", "")
+
+# Whose number it is, which measure, and the number.
+_Named = tuple[str, str, Estimate]
+
+
+def classification_report(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
+    """Return precision, recall, f1-score and support in the layout of scikit-learn's report, with 95 % intervals.
+
+    Averages run over the findings that occur; scikit-learn counts a finding that does not occur as 0 in them. One
+    that occurs and is never called counts as precision 0 here as there, and a note says so.
+
+    Parameters
+    ----------
+    metrics
+        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+    title
+        The data, in words.
+    notice
+        A warning that no reader may miss; None where there is none.
+    """
+    items = metrics.per_finding
+    precisions = np.array([item.ppv.value or 0.0 for item in items])
+    support = metrics.confusion.sum(axis=1)
+    macro, weighted = precisions[support > 0].mean(), np.average(precisions, weights=support)
+    total = str(metrics.n)
+    rows = [("", "precision", "recall", "f1-score", "support"), _EMPTY]
+    rows += [(item.finding, _cell(item.ppv), _cell(item.sensitivity), _cell(item.f1), str(item.n)) for item in items]
+    rows += [
+        _EMPTY,
+        ("accuracy", "", "", _cell(metrics.accuracy), total),
+        # The mean recall is the balanced accuracy, and the weighted one the accuracy, so these two have intervals.
+        ("macro avg", f"{macro:.3f}", _cell(metrics.balanced_accuracy), _cell(metrics.macro_f1), total),
+        ("weighted avg", f"{weighted:.3f}", _cell(metrics.accuracy), _cell(metrics.weighted_f1), total),
+    ]
+    named = [(item.finding, "precision", item.ppv) for item in items]
+    named += [(item.finding, "recall", item.sensitivity) for item in items]
+    named += [("macro avg", "mean recall", metrics.balanced_accuracy), ("all", "accuracy", metrics.accuracy)]
+    named += [(item.finding, "f1-score", item.f1) for item in items]
+    named += [("macro avg", "f1-score", metrics.macro_f1), ("weighted avg", "f1-score", metrics.weighted_f1)]
+    uncalled = [item.finding for item in items if item.n and item.ppv.value is None]
+    more = f"never called, counts as 0 in the averages of precision: {', '.join(uncalled)}"
+    head = _head("Classification report", metrics, title, notice, named)
+    return _finish([*head, *_table(rows), *_notes(named, [more] if uncalled else [])])
+
+
+def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
+    """Return AUROC and AUPRC, macro, weighted and of each finding against the rest, with 95 % intervals.
+
+    Parameters
+    ----------
+    metrics
+        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+    title, notice
+        As for `classification_report`.
+    """
+    averages = [
+        ("macro avg", metrics.macro_auroc, metrics.macro_auprc, metrics.n),
+        ("weighted avg", metrics.weighted_auroc, metrics.weighted_auprc, metrics.n),
+    ]
+    findings = [(item.finding, item.auroc, item.auprc, item.n) for item in metrics.per_finding]
+    rows = [("", "AUROC", "AUPRC", "support")]
+    for group in (averages, findings):
+        rows.append(("", "", "", ""))
+        rows += [(name, _cell(auroc), _cell(auprc), str(n)) for name, auroc, auprc, n in group]
+    named = [(name, "AUROC", auroc) for name, auroc, _, _ in averages + findings]
+    named += [(name, "AUPRC", auprc) for name, _, auprc, _ in averages + findings]
+    head = _head("Areas under the curves, each finding against the rest", metrics, title, notice, named)
+    return _finish([*head, *_table(rows), *_notes(named)])
+
+
+def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
+    """Return what a reader needs of each finding against the rest: a block of measures with intervals and counts.
+
+    PPV and NPV hold at the prevalence of this set; where the metrics have a stated prevalence, they follow once
+    more for that one.
+
+    Parameters
+    ----------
+    metrics
+        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+    title, notice
+        As for `classification_report`.
+    """
+    items = metrics.per_finding
+    blocks = [_measures(item, metrics.confusion, index) for index, item in enumerate(items)]
+    named = [
+        (item.finding, row.measure, row.estimate) for item, rows in zip(items, blocks, strict=True) for row in rows
+    ]
+    table = _table([row.cells() for rows in blocks for row in rows], name_right=False)
+    lines: list[str] = []
+    for item, rows in zip(items, blocks, strict=True):
+        of = f"{item.n} of {metrics.n} images, prevalence in this set {_percent(item.prevalence)}"
+        lines += ["", *_fold(f"{item.finding}: {of}"), *table[: len(rows)]]
+        table = table[len(rows) :]
+    head = _head("Sensitivity and specificity, each finding against the rest", metrics, title, notice, named)
+    return _finish([*head[:-1], *lines, *_notes(named)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A measure of one finding, at which prevalence where that matters, and the counts behind it."""
+
+    measure: str
+    estimate: Estimate
+    counts: str
+    at: str = ""
+
+    def cells(self) -> tuple[str, str, str]:
+        return f"  {self.measure}{self.at}", _cell(self.estimate), self.counts
+
+
+def _measures(item: FindingMetrics, confusion: IntArray, index: int) -> list[_Row]:
+    """Return all measures of one finding."""
+    hits = int(confusion[index, index])
+    called, others = int(confusion[:, index].sum()), int(confusion.sum()) - item.n
+    misses, alarms = item.n - hits, called - hits
+    here = f", prevalence {_percent(item.prevalence)}"
+    rows = [
+        _Row("sensitivity", item.sensitivity, _fraction(item.sensitivity)),
+        _Row("specificity", item.specificity, _fraction(item.specificity)),
+        _Row("PPV in this set", item.ppv, _fraction(item.ppv), here),
+        _Row("NPV in this set", item.npv, _fraction(item.npv), here),
+    ]
+    if item.stated_prevalence is not None:
+        stated = f" {_percent(item.stated_prevalence)}"
+        rows.append(_Row("PPV at stated prevalence", item.ppv_at, "by Bayes' theorem", stated))
+        rows.append(_Row("NPV at stated prevalence", item.npv_at, "by Bayes' theorem", stated))
+    return [
+        *rows,
+        _Row("F1", item.f1, f"2 x {hits} / ({item.n} + {called})"),
+        _Row("LR+", item.likelihood_ratio_positive, f"({hits} / {item.n}) / ({alarms} / {others})"),
+        _Row("LR-", item.likelihood_ratio_negative, f"({misses} / {item.n}) / ({others - alarms} / {others})"),
+    ]
+
+
+def _fraction(estimate: Estimate) -> str:
+    return f"{estimate.numerator} / {estimate.denominator}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _cell(estimate: Estimate) -> str:
+    """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"."""
+    if estimate.value is None:
+        return "n/a"
+    if estimate.low is None or estimate.high is None:
+        return f"{_number(estimate.value)} (no interval)"
+    return f"{_number(estimate.value)} ({_number(estimate.low)}-{_number(estimate.high)})"
+
+
+def _number(value: float) -> str:
+    """Return three decimals; a ratio, which has no upper end, three digits."""
+    if value < 1.0005:
+        return f"{value:.3f}"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _head(what: str, metrics: Metrics, title: str, notice: str | None, named: Sequence[_Named]) -> list[str]:
+    """Return the notice, the line that names the data, and the line on how the intervals were made."""
+    lines = []
+    if notice:
+        bar = "!" * _WIDTH
+        lines += [bar, *_fold(notice.upper()), bar, ""]
+    patients = "" if metrics.groups is None else f" of {metrics.groups} patients"
+    return [*lines, *_fold(f"{what}: {title}"), f"{metrics.n} images{patients}", *_fold(_methods(named)), ""]
+
+
+def _methods(named: Sequence[_Named]) -> str:
+    """Return the line on how the intervals were made."""
+    by_method: dict[str, dict[str, None]] = {}
+    for _, measure, estimate in named:
+        if estimate.low is not None:
+            by_method.setdefault(estimate.method, {})[measure] = None
+    if not by_method:
+        return "No intervals: see the notes."
+    return "95 % intervals: " + "; ".join(f"{method} for {', '.join(of)}" for method, of in by_method.items()) + "."
+
+
+def _notes(named: Sequence[_Named], more: Sequence[str] = ()) -> list[str]:
+    """Return the notes of all estimates: each once, with the numbers that it is about."""
+    by_note: dict[str, dict[str, list[str]]] = {}
+    effects: list[str] = []
+    for name, measure, estimate in named:
+        # A design effect stands at every proportion, and a stated prevalence in the row itself.
+        effects += re.findall(r"^design effect ([0-9.]+)", estimate.note or "")
+        note = re.sub(r"^(design effect [0-9.]+|at prevalence [^;]+)(; |$)", "", estimate.note or "")
+        if note:
+            by_note.setdefault(note, {}).setdefault(measure, []).append(name)
+    texts = []
+    if effects:
+        low, high = min(effects, key=float), max(effects, key=float)
+        span = low if low == high else f"{low} to {high}"
+        texts.append(f"intervals of proportions allow for several images of a patient: design effect {span}")
+    for note, measures in by_note.items():
+        by_names: dict[str, list[str]] = {}
+        for measure, names in measures.items():
+            by_names.setdefault(", ".join(names), []).append(measure)
+        about = "; ".join(f"{', '.join(of)} of {names}" for names, of in by_names.items())
+        texts.append(f"{about}: {note}")
+    texts += more
+    return ["", "Notes", *(line for text in texts for line in _fold(text, hanging="- "))] if texts else []
+
+
+def _table(rows: Sequence[Sequence[str]], *, name_right: bool = True) -> list[str]:
+    """Return rows with aligned columns: names to the right as scikit-learn has them, or to the left.
+
+    Columns of estimates are aligned on the left, so that the values stand below each other; the support is
+    aligned on the right. A long name goes on in the line below.
+    """
+    names = [_wrap_name(row[0]) for row in rows]
+    name_width = max(len(part) for parts in names for part in parts)
+    widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
+    lines = []
+    for parts, row in zip(names, rows, strict=True):
+        lines += [part.rjust(name_width) for part in parts[:-1]]
+        cells = [parts[-1].rjust(name_width) if name_right else parts[-1].ljust(name_width)]
+        cells += [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
+        if name_right:
+            cells[-1] = row[-1].rjust(widths[-1])
+        lines.append(_GAP.join(cells).rstrip())
+    return lines
+
+
+def _wrap_name(name: str) -> list[str]:
+    return textwrap.wrap(name, _NAME_WIDTH, drop_whitespace=True, subsequent_indent="") or [""]
+
+
+def _fold(text: str, *, hanging: str = "") -> list[str]:
+    """Return the text in lines that are no wider than the file."""
+    return textwrap.wrap(text, _WIDTH, initial_indent=hanging, subsequent_indent=" " * len(hanging))
+
+
+def _finish(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,128 @@
+"""The run folder: what a training leaves, and what everything after it reads.
+
+::
+
+    started.json            the data set and when: enough to go on after a kill
+    recipe.toml             the recipe with every default written out
+    history.csv             a row an epoch
+    train.log               what happened, with times
+    checkpoint/             the last epoch, while training is under way
+    model.keras             the Keras model, to go on training from
+    model.onnx              the same from tensor to logits, for everything that predicts
+    training_images.parquet what it learned from or stopped on (SHA-256, perceptual hash): evaluation refuses a leak
+    training_details.npy    the same, to confirm near-duplicates by
+    run.json                written last: a run without it is not finished
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from carina.decisions.operating_point import OperatingPoint
+from carina.errors import BundleError
+from carina.radiographs.preprocess import Preprocessing
+
+STARTED_FILE = "started.json"
+RECIPE_FILE = "recipe.toml"
+HISTORY_FILE = "history.csv"
+LOG_FILE = "train.log"
+CHECKPOINT_FOLDER = "checkpoint"
+KERAS_FILE = "model.keras"
+ONNX_FILE = "model.onnx"
+TRAINING_IMAGES_FILE = "training_images.parquet"
+TRAINING_DETAILS_FILE = "training_details.npy"
+RUN_FILE = "run.json"
+
+
+class StartedRun(BaseModel):
+    """What ``started.json`` holds: what training needs, beside the recipe, to go on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["carina-run-1"] = "carina-run-1"
+    dataset: str
+    data_fingerprint: str
+    started: datetime
+
+
+class FinishedRun(BaseModel):
+    """What ``run.json`` holds.
+
+    Attributes
+    ----------
+    name
+        The recipe's name.
+    findings
+        In the order of the logits.
+    preprocessing
+        How radiographs become the model's tensors.
+    stopping_split
+        The split of the data set that ended training and chose the operating point.
+    operating_point
+        Of the finding that is fast-tracked.
+    weights, weights_sha256
+        What the backbone started from; no hash for random weights.
+    model_sha256
+        Of ``model.onnx``; loading fails closed on any difference.
+    dataset, data_fingerprint, images
+        What it learned from: folder, hash over images, labels and splits, and images a split.
+    epochs, best_epoch
+        How many were trained, and which was kept (counted from 1).
+    seconds
+        Wall time of each stage, and ``total`` over all sessions of a resumed run.
+    peak_memory_mb
+        Largest resident memory of the training process.
+    versions, machine
+        Libraries and processor.
+    command
+        What was typed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["carina-run-1"] = "carina-run-1"
+    name: str
+    findings: tuple[str, ...]
+    preprocessing: Preprocessing
+    stopping_split: Literal["validation", "calibration"]
+    operating_point: OperatingPoint
+    weights: str
+    weights_sha256: str | None
+    model_sha256: str
+    dataset: str
+    data_fingerprint: str
+    images: dict[str, int]
+    epochs: int
+    best_epoch: int
+    seconds: dict[str, float]
+    peak_memory_mb: float
+    versions: dict[str, str]
+    machine: str
+    command: str
+    finished: datetime
+
+
+def open_run(folder: Path) -> FinishedRun:
+    """Return what a finished run says of itself.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds no run, one that was not finished, or one of another version.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        if (folder / STARTED_FILE).is_file():
+            msg = f"{folder} is a run that was not finished. Go on with: carina train --resume {folder}"
+            raise BundleError(msg)
+        msg = (
+            f"{folder} is not a run (it has no {RUN_FILE}). Make one: carina train DATASET --recipe head --out {folder}"
+        )
+        raise BundleError(msg)
+    try:
+        return FinishedRun.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        msg = f"{path} cannot be read ({type(error).__name__}). Train again."
+        raise BundleError(msg) from None

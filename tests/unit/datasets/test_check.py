@@ -1,0 +1,239 @@
+"""Each kind of trouble appears when it is planted, and none otherwise."""
+
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats.contingency import association
+
+from carina.datasets.check import check_dataset, measure_source_association
+from carina.datasets.importing import import_dataset
+from carina.datasets.manifest import ERRORS_SCHEMA, Dataset, DatasetDescription
+from make import make_manifest, make_sheet, write_csv, write_image
+
+PER_FINDING = 260  # a fifth of it, 52, is just enough of a test set
+
+
+def build(folder, manifest, errors=()):
+    """A data set in memory, with whatever is wrong with it planted in its table."""
+    folder.mkdir(exist_ok=True)
+    pl.DataFrame(list(errors), schema=ERRORS_SCHEMA, orient="row").write_csv(folder / "errors.csv")
+    description = DatasetDescription(
+        findings=("a", "b"), images=manifest.height, unreadable=len(errors), near_duplicate_pairs=0, seed=1,
+        test_only=False, carina="0", fingerprint="",
+    )  # fmt: skip
+    return Dataset(folder, description, manifest)
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A manifest with nothing wrong in it: shared sources, enough test images, no copies, no patient twice."""
+    image = tmp_path / "image.png"
+    image.touch()
+    count = 2 * PER_FINDING
+    return make_manifest(
+        ["a", "b"] * PER_FINDING,
+        path=[str(image)] * count,
+        source=[("north", "south")[row // 2 % 2] for row in range(count)],
+        split=[("test", "calibration", "train", "train", "train")[row // 2 % 5] for row in range(count)],
+        patient=[f"P{row}" for row in range(count)],
+    )
+
+
+def planted(manifest, **values):
+    """The manifest with the column's value set in some rows: column={row: value}."""
+    for column, cells in values.items():
+        cell = manifest[column].to_list()
+        for row, value in cells.items():
+            cell[row] = value
+        manifest = manifest.with_columns(pl.Series(column, cell, dtype=manifest.schema[column]))
+    return manifest
+
+
+def kinds(check):
+    return [trouble.kind for trouble in check.troubles]
+
+
+def test_nothing_is_wrong(tmp_path, sound):
+    check = check_dataset(build(tmp_path / "d", sound))
+    assert check.troubles == ()
+    assert check.association.cramers_v == pytest.approx(0)
+
+
+def test_unreadable(tmp_path, sound):
+    errors = [("/x/first.png", "empty-file", "the file is empty."), ("/x/2.png", "truncated", "cut.")]
+    (trouble,) = check_dataset(build(tmp_path / "d", sound, errors)).troubles
+    assert trouble.kind == "unreadable"
+    assert trouble.message == "2 files could not be read at import. The first: first.png: the file is empty."
+
+
+def test_missing(tmp_path, sound):
+    manifest = planted(sound, path={4: "/nowhere/four.png", 9: "/nowhere/nine.png"})
+    (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
+    assert trouble.kind == "missing"
+    assert trouble.message.startswith("2 images are gone since the import, the first: /nowhere/four.png")
+
+
+def test_copies_across_findings(tmp_path, sound):
+    manifest = planted(sound, duplicate_group={0: 0, 1: 0, 10: 0})
+    (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
+    assert trouble.kind == "copies across findings"
+    assert "3 images in 1 groups of near-duplicates carry more than one finding" in trouble.message
+    assert trouble.message.endswith("(a, b).")
+
+
+def test_copies_across_splits(tmp_path, sound):
+    manifest = planted(sound, duplicate_group={0: 0, 6: 0})  # both finding a; test and train
+    (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
+    assert trouble.kind == "copies across splits"
+    assert trouble.message.endswith("(test, train).")
+
+
+def test_copies_within_a_finding_and_split_are_no_trouble(tmp_path, sound):
+    check = check_dataset(build(tmp_path / "d", planted(sound, duplicate_group={0: 0, 20: 0})))
+    assert check.troubles == ()
+    assert check.counts["copies"].sum() == 1
+
+
+def test_patient_across_splits(tmp_path, sound):
+    manifest = planted(sound, patient={0: "P7", 6: "P7", 7: None, 8: None, 1: "Q", 11: "Q"})
+    (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
+    assert trouble.kind == "patient across splits"
+    assert trouble.message.startswith("1 patients are in more than one split")
+    assert "P7" not in trouble.message
+
+
+@pytest.mark.parametrize("tests", [0, 49, 50])
+def test_tiny_finding(tmp_path, sound, tests):
+    manifest = sound.with_columns(
+        split=pl.when(pl.col("finding") == "b")
+        .then(pl.when(pl.int_range(pl.len()).over("finding") < tests).then(pl.lit("test")).otherwise(pl.lit("train")))
+        .otherwise("split")
+    )
+    troubles = check_dataset(build(tmp_path / "d", manifest)).troubles
+    assert [trouble.kind for trouble in troubles] == (["tiny finding"] if tests < 50 else [])
+    assert all(f"b has {tests} test images" in trouble.message for trouble in troubles)
+
+
+def test_source_gives_the_finding_away(tmp_path, sound):
+    manifest = sound.with_columns(source=pl.when(pl.col("finding") == "a").then(pl.lit("x")).otherwise(pl.lit("y")))
+    check = check_dataset(build(tmp_path / "d", manifest))
+    assert kinds(check) == ["source gives the finding away"]
+    assert "share no source: a and b" in check.troubles[0].message
+    assert check.association.cramers_v == pytest.approx(1)
+    assert check.association.disjoint == (("a", "b"),)
+
+
+def test_all_troubles_at_once_in_order(tmp_path, sound):
+    manifest = planted(
+        sound.with_columns(source=pl.col("finding")),
+        path={0: "/nowhere"},
+        duplicate_group={0: 0, 1: 0, 6: 0},
+        patient={0: "P", 6: "P"},
+        split=dict.fromkeys(range(60), "train"),
+    )
+    manifest = planted(manifest, split={6: "test"})
+    assert kinds(check_dataset(build(tmp_path / "d", manifest, [("/x", "truncated", "cut.")]))) == [
+        "unreadable",
+        "missing",
+        "copies across findings",
+        "copies across splits",
+        "patient across splits",
+        "tiny finding",
+        "tiny finding",
+        "source gives the finding away",
+    ]
+
+
+def test_counts(tmp_path):
+    manifest = make_manifest(
+        ["a", "a", "a", "b"],
+        source=["s", "s", None, "s"],
+        patient=["P", None, "Q", None],
+        split=["train", "test", "test", "calibration"],
+        duplicate_group=[0, 0, 2, 3],
+    )
+    counts = check_dataset(build(tmp_path / "d", manifest)).counts
+    assert counts.columns == ["finding", "source", "images", "patients", "copies", "train", "calibration", "test"]
+    assert counts.rows() == [
+        ("a", "s", 2, 1, 1, 1, 0, 1),
+        ("a", "unknown", 1, 1, 0, 0, 0, 1),
+        ("b", "s", 1, 0, 0, 0, 1, 0),
+    ]
+    without = check_dataset(build(tmp_path / "d", manifest.with_columns(patient=pl.lit(None, pl.String)))).counts
+    assert without["patients"].to_list() == [None] * 3
+
+
+def test_of_a_real_import(tmp_path):
+    """The only troubles of a small import are that it is small, and the copy that was planted under another label."""
+    rows = []
+    for number in range(12):
+        write_image(tmp_path / "s" / f"{number}.png", make_sheet(number))
+        rows.append([f"{number}.png", ("COVID", "Normal")[number % 2], "s"])
+    rows.append(["copy.tif", "COVID", "s"])
+    write_image(tmp_path / "s" / "copy.tif", make_sheet(1), "TIFF")
+    dataset = import_dataset(
+        write_csv(tmp_path / "s" / "m.csv", ["path", "finding", "source"], rows), tmp_path / "d"
+    ).dataset
+    check = check_dataset(dataset)
+    assert kinds(check) == ["copies across findings", "tiny finding", "tiny finding"]
+    assert "1.png and copy.tif (COVID-19, Normal)" in check.troubles[0].message
+    shutil.rmtree(tmp_path / "s")
+    assert "13 images are gone since the import" in check_dataset(dataset).troubles[0].message
+
+
+def table_of(cells):
+    """A manifest with the given number of images in each finding (row) and source (column)."""
+    findings, sources = [], []
+    for i, row in enumerate(cells):
+        for j, images in enumerate(row):
+            findings += [f"f{i}"] * images
+            sources += [f"s{j}"] * images
+    return make_manifest(findings, source=sources)
+
+
+def test_cramers_v_by_hand():
+    """Expected 15 and 15 in each row: chi² = 4 · 5² / 15 = 6.67 over 60 images, V = √(1/9) = 1/3."""
+    measured = measure_source_association(table_of([[20, 10], [10, 20]]))
+    assert measured.cramers_v == pytest.approx(1 / 3)
+    assert measured.low < 1 / 3 < measured.high
+    assert measured.accuracy_from_source == pytest.approx(40 / 60)
+    assert measured.chance == pytest.approx(0.5)
+    assert measured.disjoint == ()
+    assert measured.images == 60
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cramers_v_agrees_with_scipy(seed):
+    cells = np.random.default_rng(seed).integers(1, 60, (2 + seed % 3, 3 + seed % 2))
+    measured = measure_source_association(table_of(cells.tolist()))
+    assert measured.cramers_v == pytest.approx(association(cells, method="cramer"))
+
+
+def test_disjoint_pairs_and_full_association():
+    measured = measure_source_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]))
+    assert measured.disjoint == (("f0", "f1"), ("f1", "f2"))
+    full = measure_source_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]))
+    assert (full.cramers_v, full.low, full.high) == pytest.approx((1, 1, 1))
+    assert full.accuracy_from_source == 1
+    assert full.chance == pytest.approx(40 / 90)
+
+
+def test_the_interval_shrinks_with_more_images():
+    few, many = (measure_source_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]])) for n in (3, 300))
+    assert many.high - many.low < (few.high - few.low) / 4
+
+
+def test_where_association_has_no_meaning():
+    assert measure_source_association(make_manifest(["a", "b"])) is None
+    assert measure_source_association(table_of([[5, 6]])) is None
+    one_source = measure_source_association(table_of([[5], [15]]))
+    assert one_source.cramers_v == 0
+    assert one_source.accuracy_from_source == one_source.chance == 0.75
+
+
+def test_unknown_sources_are_left_out():
+    known = table_of([[20, 10], [10, 20]])
+    unknown = make_manifest(["f0"] * 500)
+    assert measure_source_association(pl.concat([known, unknown])).images == 60

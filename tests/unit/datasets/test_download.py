@@ -1,0 +1,70 @@
+"""Downloads: found in the client's folder, or a message that says how to go on without network."""
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
+from carina.errors import ConfigurationError, DataError
+
+NAME = "covid19-radiography"
+
+
+def test_the_findings_folder_inside_the_download(tmp_path):
+    asked = []
+    (tmp_path / "COVID-19_Radiography_Dataset" / "COVID").mkdir(parents=True)
+    folder = download_public_dataset(NAME, download=lambda handle: asked.append(handle) or str(tmp_path))
+    assert folder == tmp_path / "COVID-19_Radiography_Dataset"
+    assert asked == ["tawsifurrahman/covid19-radiography-database"]
+
+
+def test_another_layout_is_left_to_the_import(tmp_path):
+    (tmp_path / "COVID").mkdir()
+    assert download_public_dataset(NAME, download=lambda handle: str(tmp_path)) == tmp_path
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(DataError, match=r"left no folder at .*none. Delete the client's cache and try again"):
+        download_public_dataset(NAME, download=lambda handle: str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("error", [ConnectionError("secret-token"), ValueError(), KeyError("x")])
+def test_without_network_the_message_says_what_to_do(error):
+    def fail(handle):
+        raise error
+
+    with pytest.raises(DataError) as caught:
+        download_public_dataset(NAME, download=fail)
+    message = str(caught.value)
+    assert f"could not be downloaded ({type(error).__name__})" in message
+    assert "kaggle.com/datasets/tawsifurrahman/covid19-radiography-database" in message
+    assert "carina data import FOLDER --out DATASET" in message
+    assert "secret-token" not in message
+    assert "\n" not in message
+
+
+def test_ctrl_c_is_not_a_failed_download():
+    def stop(handle):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download_public_dataset(NAME, download=stop)
+
+
+def test_unknown_name():
+    with pytest.raises(ConfigurationError, match=r"Unknown public data set 'chexpert'. Known: covid19-radiography"):
+        download_public_dataset("chexpert", download=lambda handle: pytest.fail("it downloaded"))
+
+
+def test_the_default_is_the_official_client(monkeypatch, tmp_path):
+    client = ModuleType("kagglehub")
+    client.dataset_download = lambda handle: tmp_path if handle == PUBLIC_DATASETS[NAME].handle else None
+    monkeypatch.setitem(sys.modules, "kagglehub", client)
+    assert download_public_dataset(NAME) == tmp_path
+
+
+def test_every_public_data_set_says_its_licence_and_what_to_cite():
+    for public in PUBLIC_DATASETS.values():
+        assert public.licence
+        assert "doi:" in public.cite

@@ -1,0 +1,199 @@
+"""A data set is opened whole and unaltered, or not at all."""
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+from carina.datasets.importing import import_dataset
+from carina.datasets.manifest import MANIFEST_SCHEMA, data_fingerprint, open_dataset
+from carina.errors import DataError
+from make import as_ordinary_user, write_tree
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    root = tmp_path_factory.mktemp("imported")
+    source = write_tree(root / "source", {"COVID": 10, "Normal": 10})
+    (source / "COVID" / "z.png").touch()
+    import_dataset(source, root / "out")
+    return root / "out"
+
+
+@pytest.fixture
+def folder(imported, tmp_path):
+    return shutil.copytree(imported, tmp_path / "data")
+
+
+def change_description(folder, **changes):
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_round_trip(imported):
+    dataset = open_dataset(imported)
+    assert dataset.manifest.schema == MANIFEST_SCHEMA
+    assert dataset.manifest.height == dataset.description.images == 20
+    assert dataset.details.shape == (20, 1764)
+    assert isinstance(dataset.details, np.memmap)
+    assert dataset.unreadable()["code"].to_list() == ["empty-file"]
+
+
+def test_rows_of_a_split_keep_their_place_in_the_details(imported):
+    dataset = open_dataset(imported)
+    seen = []
+    for split in ("train", "calibration", "test"):
+        rows = dataset.rows(split)
+        assert (rows["split"] == split).all()
+        for row in rows.iter_rows(named=True):
+            assert dataset.manifest["path"][row["row"]] == row["path"]
+        seen += rows["row"].to_list()
+    assert sorted(seen) == list(range(20))
+    assert set(dataset.rows("validation")["path"]) == set(dataset.rows("test")["path"])
+
+
+def test_no_data_set(tmp_path):
+    for folder in (tmp_path, tmp_path / "none", tmp_path / "none" / "deeper"):
+        with pytest.raises(
+            DataError, match=r"is not a data set \(it has no dataset.json\). Make one: carina data import"
+        ):
+            open_dataset(folder)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is not a data set"):
+        open_dataset(tmp_path / "file")
+
+
+def test_without_its_manifest(folder):
+    (folder / "manifest.parquet").unlink()
+    with pytest.raises(DataError, match=r"it has no manifest.parquet"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "carina-dataset-1"}', b"\xff\xfe"])
+def test_damaged_description(folder, content):
+    (folder / "dataset.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read \(ValidationError\). Import the data set again"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("changes", [{"format": "carina-dataset-9"}, {"images": "many"}, {"author": "me"}])
+def test_description_of_another_kind(folder, changes):
+    change_description(folder, **changes)
+    with pytest.raises(DataError, match="cannot be read"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"images": 21}, {"findings": ["COVID-19"]}, {"findings": ["Normal", "COVID-19"]}, {"fingerprint": "0" * 64}],
+)
+def test_tampered_description(folder, changes):
+    change_description(folder, **changes)
+    with pytest.raises(DataError, match="was changed after the import"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("column", ["finding", "split", "sha256", "baseline_split"])
+def test_tampered_manifest(folder, column):
+    manifest = pl.read_parquet(folder / "manifest.parquet")
+    values = manifest[column].to_list()
+    values[3] = next(value for value in [*values, "0" * 64] if value != values[3])
+    manifest.with_columns(pl.Series(column, values)).write_parquet(folder / "manifest.parquet")
+    with pytest.raises(DataError, match="was changed after the import"):
+        open_dataset(folder)
+
+
+def test_manifest_with_a_row_less(folder):
+    pl.read_parquet(folder / "manifest.parquet")[1:].write_parquet(folder / "manifest.parquet")
+    with pytest.raises(DataError, match="was changed after the import"):
+        open_dataset(folder)
+
+
+def test_manifest_of_other_columns(folder):
+    manifest = pl.read_parquet(folder / "manifest.parquet")
+    for other in (manifest.drop("age"), manifest.with_columns(age=pl.col("age").cast(pl.Float32))):
+        other.write_parquet(folder / "manifest.parquet")
+        with pytest.raises(DataError, match=r"has other columns than expected \(age\)"):
+            open_dataset(folder)
+
+
+def test_manifest_cut_or_mutated_anywhere(folder):
+    content = (folder / "manifest.parquet").read_bytes()
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        damaged = bytearray(content)
+        if trial % 2:
+            damaged = damaged[: rng.integers(0, len(content))]
+        else:
+            # The footer, at the end, is where a reader's arithmetic goes wrong.
+            for place in rng.integers(len(content) - 1500, len(content), 4):
+                damaged[place] = rng.integers(0, 256)
+        (folder / "manifest.parquet").write_bytes(damaged)
+        try:
+            open_dataset(folder)
+        except DataError:
+            continue
+        assert not trial % 2  # a byte that nothing reads may change; a cut is always seen
+
+
+def test_details_missing_damaged_or_of_other_length(folder):
+    path = folder / "details.npy"
+    details = np.load(path)
+    np.save(path, details[1:])
+    with pytest.raises(DataError, match="has 19 rows and the manifest 20"):
+        _ = open_dataset(folder).details
+    for content in (b"", b"\x93NUMPY", path.read_bytes()[:-9], b"no array"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"details.npy is missing or damaged"):
+            _ = open_dataset(folder).details
+    path.unlink()
+    with pytest.raises(DataError, match=r"details.npy is missing or damaged"):
+        _ = open_dataset(folder).details
+
+
+def test_errors_missing_or_damaged(folder):
+    (folder / "errors.csv").write_bytes(b"path,code,message\na,b,c,d,e\n")
+    with pytest.raises(DataError, match=r"errors.csv is missing or damaged"):
+        open_dataset(folder).unreadable()
+    (folder / "errors.csv").unlink()
+    with pytest.raises(DataError, match=r"errors.csv is missing or damaged"):
+        open_dataset(folder).unreadable()
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "manifest.parquet", "."])
+def test_no_permission(folder, name):
+    for parent in (folder, *list(folder.parents)[:3]):
+        parent.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    (folder / name).chmod(0)
+    try:
+        with as_ordinary_user(), pytest.raises(DataError, match=r"cannot be read \(PermissionError\)"):
+            open_dataset(folder)
+    finally:
+        (folder / name).chmod(0o755)
+
+
+def test_a_write_protected_data_set_opens(folder):
+    for parent in (folder, *list(folder.parents)[:3]):
+        parent.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with as_ordinary_user():
+            dataset = open_dataset(folder)
+            assert len(dataset.details) == 20
+            assert dataset.unreadable().height == 1
+    finally:
+        folder.chmod(0o755)
+
+
+def test_fingerprint_is_of_images_labels_and_splits_in_any_order(imported):
+    manifest = open_dataset(imported).manifest
+    wanted = data_fingerprint(manifest)
+    moved = manifest.with_columns(path=pl.lit("/elsewhere/") + pl.col("path"))
+    assert data_fingerprint(moved.sample(fraction=1, shuffle=True, seed=1)) == wanted
+    assert data_fingerprint(manifest.with_columns(finding=pl.lit("x"))) != wanted

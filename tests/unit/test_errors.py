@@ -1,0 +1,22 @@
+"""Errors: one tree, and whole again in another process."""
+
+import pickle
+
+import pytest
+
+from carina import errors
+
+
+def test_everything_that_carina_raises_is_a_carina_error():
+    raised = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert len(raised) == 6
+    assert all(issubclass(error, errors.CarinaError) for error in raised)
+    assert issubclass(errors.LeakError, errors.DataError)
+
+
+@pytest.mark.parametrize("error", [errors.InputError("the file is empty.", "empty-file"), errors.DataError("wrong.")])
+def test_errors_come_back_whole_from_another_process(error):
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert getattr(back, "code", None) == getattr(error, "code", None)
