@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import struct
+import subprocess
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import openpyxl
 import polars as pl
+import pytest
 from PIL import Image
 
 from carina.findings import COVID_19, NORMAL, VIRAL_PNEUMONIA
@@ -211,6 +213,20 @@ def make_manifest(findings: Sequence[str], **columns: Sequence[object]) -> pl.Da
 def names_in(folder: Path) -> list[str]:
     """What a folder holds, hidden files too."""
     return sorted(path.name for path in folder.iterdir())
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """Yield an empty disk of the given size; skips the test where none can be mounted."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={kilobytes}k"]
+    command = ["/bin/mount", *options, "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["/bin/umount", "-l", folder], check=True)
 
 
 @contextmanager

@@ -65,6 +65,7 @@ class DatasetDescription(BaseModel):
     test_only: bool
     carina: str
     fingerprint: str
+    manifest_sha256: str = ""  # of manifest.parquet; `write_dataset` fills it in
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,17 @@ def open_dataset(folder: Path) -> Dataset:
     """
     try:
         description = DatasetDescription.model_validate_json((folder / DESCRIPTION_FILE).read_bytes())
-        # Read as bytes: what cannot be read then says so as OSError, whatever the table library makes of it.
-        manifest = pl.read_parquet((folder / MANIFEST_FILE).read_bytes())
+        content = (folder / MANIFEST_FILE).read_bytes()
+        # Before it is parsed: a few altered bytes of Parquet can abort the whole process.
+        if hashlib.sha256(content).hexdigest() != description.manifest_sha256:
+            msg = f"{folder / MANIFEST_FILE} was changed after the import. Import the data set again."
+            raise DataError(msg)
+        manifest = pl.read_parquet(content)
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = Path(error.filename).name
         msg = f"{folder} is not a data set (it has no {missing}). Make one: carina data import SRC --out {folder}"
         raise DataError(msg) from None
-    except (ValidationError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (ValidationError, OSError, pl.exceptions.PolarsError) as error:
         msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."
         raise DataError(msg) from None
     if manifest.schema != MANIFEST_SCHEMA:
@@ -175,13 +180,14 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:
-    """Write all but the details into a folder that becomes a data set; the description comes last."""
+    """Write all but the details into a folder that becomes a data set; the description, sealed, comes last."""
     # Written by Python, whose errors carry their number: the table library's say only in words that a disk is full.
     table = io.BytesIO()
     manifest.write_parquet(table)
     (folder / MANIFEST_FILE).write_bytes(table.getbuffer())
     (folder / ERRORS_FILE).write_text(errors.write_csv(), encoding="utf-8")
-    text = json.dumps(description.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    sealed = description.model_copy(update={"manifest_sha256": hashlib.sha256(table.getbuffer()).hexdigest()})
+    text = json.dumps(sealed.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
 
 

@@ -128,4 +128,7 @@ def _between(candidates: NDArray[np.floating], best: int) -> float:
     """
     if best == 0:
         return float(candidates[0])
-    return float((float(candidates[best - 1]) + float(candidates[best])) / 2)
+    lower, upper = float(candidates[best - 1]), float(candidates[best])
+    middle = (lower + upper) / 2
+    # Neighbouring floats have no middle: it would round to the lower one, which must not be called.
+    return middle if middle > lower else upper

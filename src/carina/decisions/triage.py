@@ -59,12 +59,13 @@ def choose_triage(
     target = operating_point.finding
     probability = probabilities[target]
     if probability >= operating_point.threshold:
-        return Triage(
-            "fast-track" if target == COVID_19 else "expedite",
+        seen = (
             f"P({target}) = {probability:.2f} is at or above the threshold {operating_point.threshold:.2f}, which "
-            f"reached specificity {operating_point.specificity:.3f} on {operating_point.chosen_on}: "
-            "isolate as local rules say, and confirm by test.",
+            f"reached specificity {operating_point.specificity:.3f} on {operating_point.chosen_on}"
         )
+        if target == COVID_19:
+            return Triage("fast-track", f"{seen}: isolate as local rules say, and confirm by test.")
+        return Triage("expedite", f"{seen}: read soon.")
     if finding not in (NORMAL, target):
         return Triage(
             "expedite",

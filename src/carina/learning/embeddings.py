@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.atomic import whole_file
+from carina.arrays import read_arrays, write_arrays
 from carina.engine import Engine, load_engine
+from carina.errors import BundleError
 from carina.learning.augment import augmented_view
 from carina.learning.pipeline import read_grey
 from carina.learning.recipe import Recipe
@@ -64,7 +65,7 @@ def embed_rows(
     views
         Augmented views of each image beside itself.
     progress
-        Told how many of the missing embeddings are made.
+        Told how many embeddings are there.
 
     Returns
     -------
@@ -81,6 +82,7 @@ def embed_rows(
     wanted = [_Wanted(path, sha256, view) for view in range(1 + views) for path, sha256 in images]
     known = _load_shards(folder)
     missing = list({item.key: item for item in wanted if item.key not in known}.values())
+    progress(len(wanted) - len(missing), len(wanted))
     if missing:
         engine = load_engine(backbone)
         done = 0
@@ -90,7 +92,7 @@ def embed_rows(
             _write_shard(folder, keys, made)
             known.update(zip(keys, made, strict=True))
             done += len(shard)
-            progress(done, len(missing))
+            progress(len(wanted) - len(missing) + done, len(wanted))
     embeddings = np.stack([known[item.key] for item in wanted])
     return embeddings.reshape(1 + views, len(images), -1)
 
@@ -137,9 +139,9 @@ def _load_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
     known: dict[str, NDArray[np.float32]] = {}
     for path in sorted(folder.glob("shard-*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as shard:
-                known.update(zip(shard["keys"].tolist(), shard["embeddings"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError):
+            shard = read_arrays(path)
+            known.update(zip(shard["keys"].tolist(), shard["embeddings"], strict=True))
+        except (BundleError, ValueError, KeyError):
             # A damaged shard is only lost work: its images are embedded again.
             path.unlink(missing_ok=True)
     return known
@@ -148,5 +150,4 @@ def _load_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
 def _write_shard(folder: Path, keys: list[str], embeddings: NDArray[np.float32]) -> None:
     # The name follows the content, so that two runs that embed the same images at once do no harm.
     name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-    with whole_file(folder / f"shard-{name}.npz") as temporary, temporary.open("wb") as stream:
-        np.savez(stream, keys=np.array(keys), embeddings=embeddings)
+    write_arrays(folder / f"shard-{name}.npz", {"keys": np.array(keys), "embeddings": embeddings})

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import polars as pl
 
-from carina.atomic import whole_file
+from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError
 from carina.learning.recipe import TrainingSettings
 
@@ -103,7 +103,7 @@ def fit_until_no_better(
         history.rows.append(row)
         if figures["val_loss"] < history.best_loss:
             history.best_epoch, history.best_loss = epoch + 1, figures["val_loss"]
-            _write_arrays(checkpoint / "best.npz", {f"weight_{i}": w for i, w in enumerate(model.get_weights())})
+            write_arrays(checkpoint / "best.npz", {f"weight_{i}": w for i, w in enumerate(model.get_weights())})
         _save(model, history, checkpoint)
         if report is not None:
             report(history.epochs, training.epochs, history)
@@ -114,7 +114,7 @@ def fit_until_no_better(
 def _save(model: keras.Model, history: History, checkpoint: Path) -> None:
     arrays = {f"state_{i}": np.asarray(variable) for i, variable in enumerate(_state(model))}
     arrays["history"] = np.array(json.dumps(asdict(history)))
-    _write_arrays(checkpoint / "last.npz", arrays)
+    write_arrays(checkpoint / "last.npz", arrays)
 
 
 def _restore(model: keras.Model, checkpoint: Path) -> History:
@@ -122,26 +122,21 @@ def _restore(model: keras.Model, checkpoint: Path) -> History:
     if not path.is_file():
         return History()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            history = History(**json.loads(str(arrays["history"])))
-            for i, variable in enumerate(_state(model)):
-                variable.assign(arrays[f"state_{i}"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        arrays = read_arrays(path)
+        history = History(**json.loads(str(arrays["history"])))
+        for i, variable in enumerate(_state(model)):
+            variable.assign(arrays[f"state_{i}"])
+    except (BundleError, ValueError, KeyError, TypeError) as error:
         msg = f"The checkpoint {path} does not fit ({type(error).__name__}). Delete {checkpoint} to train anew."
         raise BundleError(msg) from None
     return history
 
 
 def _restore_best(model: keras.Model, checkpoint: Path) -> None:
-    with np.load(checkpoint / "best.npz", allow_pickle=False) as arrays:
-        model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays.files))])
+    arrays = read_arrays(checkpoint / "best.npz")
+    model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays))])
 
 
 def _state(model: keras.Model) -> list[keras.Variable]:
     """Return everything that the next epoch depends on: weights, random seeds, the optimiser's moments."""
     return [*model.variables, *model.optimizer.variables]
-
-
-def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)

@@ -84,8 +84,10 @@ def headline(evaluation: Evaluation) -> str:
             f"{of.finding}: sensitivity {of.sensitivity}, specificity {of.specificity}, AUROC {of.auroc}"
             for of in metrics.per_finding
         ),
-        f"At the operating point (threshold {reached.threshold:.3f}): sensitivity {reached.sensitivity}, "
-        f"specificity {reached.specificity}",
+        (
+            f"At the operating point (threshold {reached.threshold:.3f}): sensitivity {reached.sensitivity}, "
+            f"specificity {reached.specificity}"
+        ),
     ]
     leaks = evaluation.leaks
     lines.append(
@@ -126,7 +128,8 @@ def _draw_figures(folder: Path, run_folder: Path, run: FinishedRun, evaluation: 
     draw_recall_per_class(metrics, folder / "recall_per_class.png", title=title, notice=notice)
     draw_sensitivity_specificity(metrics, folder / "sens_spec_per_class.png", title=title, notice=notice)
     truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
-    draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, notice=notice)
+    point = (run.operating_point.finding, evaluation.at_operating_point)
+    draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, operating_point=point, notice=notice)
     history = pl.read_csv(run_folder / HISTORY_FILE)
     for quantity in ("accuracy", "loss"):
         draw_history(

@@ -83,6 +83,15 @@ def test_a_finding_that_only_stands_in_groups_of_another_is_refused():
         assign_splits(manifest, seed=0)
 
 
+def test_a_group_counts_for_its_commonest_finding():
+    """Ten groups of two b and a mislabelled a are groups of b, whatever comes first by name."""
+    manifest = make_manifest(
+        ["a"] * 10 + ["a", "b", "b"] * 10, group=[*range(10), *[10 + row // 3 for row in range(30)]]
+    )
+    split = assign_splits(manifest, seed=0)
+    assert shares(split, "b") == pytest.approx({"train": 0.7, "calibration": 0.1, "test": 0.2})
+
+
 def test_test_only_takes_everything():
     manifest = assign_splits(make_manifest(["a", "b"]), seed=0, test_only=True)
     assert manifest["split"].to_list() == ["test", "test"]

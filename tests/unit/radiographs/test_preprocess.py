@@ -46,6 +46,11 @@ def test_deep_grey_at_the_target_size_is_only_scaled():
     np.testing.assert_array_equal(resize_grey(Radiograph(grey.astype(np.float32) / 255, 1.0), 224), grey)
 
 
+def test_deep_grey_is_rounded_not_cut():
+    deep = np.array([[0, 100, 128, 129, 200, 65406, 65407, 65535]] * 8, np.uint16)
+    assert resize_grey(Radiograph(deep, 65535.0), 8)[0].tolist() == [0, 0, 0, 1, 1, 254, 255, 255]
+
+
 def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks():
     grey = make_grey(0, (256, 192))
     blocks = grey.reshape(64, 4, 64, 3).mean(axis=(1, 3))

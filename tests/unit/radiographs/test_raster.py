@@ -395,6 +395,7 @@ def test_noise_after_a_signature_is_refused(image_format, noise):
 def test_damaged_files_print_nothing_and_leave_the_warnings_as_they_were(capfd):
     too_many_entries = _patched(encode(SMALL, "TIFF"), 0, b"II*\0")
     cut = [BREAKABLE["TIFF RGB 16"][:-20], BREAKABLE["TIFF"][:60], BREAKABLE["PNG RGB 16"][:-9], too_many_entries]
+    cut.append(encode_deep_colour(SMALL_DEEP, "TIFF", 4))  # whole, but OpenCV has its doubts about the fourth channel
     filters = list(warnings.filters)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(_decode_or_refuse, cut * 20))

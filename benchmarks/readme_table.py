@@ -1,0 +1,94 @@
+"""Write the README's tables of results from the folders under results/, so that no figure is typed by hand.
+
+python benchmarks/readme_table.py            rewrites README.md
+python benchmarks/readme_table.py --check    exit code 1 if README.md is not what would be written
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+BEGIN, END = "<!-- results: written by benchmarks/readme_table.py -->", "<!-- end of results -->"
+PUBLISHED = {
+    "accuracy": "0.898",
+    "macro_auroc": "0.977",
+    "sensitivity": "0.674",
+    "specificity": "0.991",
+    "normal": "0.988 / 0.717",
+    "viral": "0.818 / 0.997",
+}
+
+
+def estimate(figure: dict[str, Any]) -> str:
+    """Return a value with its interval as text."""
+    return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
+
+
+def pair(finding: dict[str, Any]) -> str:
+    """Return sensitivity and specificity without intervals, which stand in the folder."""
+    return f"{finding['sensitivity']['value']:.3f} / {finding['specificity']['value']:.3f}"
+
+
+def column(content: dict[str, Any]) -> dict[str, str]:
+    """Return the figures of one evaluation as text, by the name of their row."""
+    metrics, model = content["metrics"], content["model"]
+    covid, reached = metrics["per_finding"]["COVID-19"], content["operating_point"]["reached"]
+    return {
+        "accuracy": estimate(metrics["accuracy"]),
+        "macro AUROC, one against the rest": estimate(metrics["macro_auroc"]),
+        "COVID-19 sensitivity": estimate(covid["sensitivity"]),
+        "COVID-19 specificity": estimate(covid["specificity"]),
+        "Normal sensitivity / specificity": pair(metrics["per_finding"]["Normal"]),
+        "Viral Pneumonia sensitivity / specificity": pair(metrics["per_finding"]["Viral Pneumonia"]),
+        "COVID-19 at the operating point: sensitivity": estimate(reached["sensitivity"]),
+        "COVID-19 at the operating point: specificity": estimate(reached["specificity"]),
+        "images trained on / judged": f"{model['images']['train']:,} / {metrics['n']:,}",
+    }
+
+
+def main_table() -> list[str]:
+    """Return the published figures, the baseline's and the head's side by side."""
+    contents = {name: json.loads((RESULTS / name / "metrics.json").read_text("utf-8")) for name in ("baseline", "head")}
+    columns = {name: column(content) for name, content in contents.items()}
+    published = [*PUBLISHED.values(), "–", "–", "12,123 / 3,030"]
+    lines = ["| | published baseline | `baseline` here | `head` |", "|---|---|---|---|"]
+    for row, stated in zip(columns["baseline"], published, strict=True):
+        lines.append(f"| {row} | {stated} | {columns['baseline'][row]} | {columns['head'][row]} |")
+    return lines
+
+
+def timing_table() -> list[str]:
+    """Return wall time and memory of the three trainings."""
+    timing = json.loads((RESULTS / "timing.json").read_text("utf-8"))
+    lines = [
+        f"Training, each in a process of its own on {timing['machine']} (`{timing['command']}`):",
+        "",
+        "| | wall time | the baseline takes | peak memory |",
+        "|---|---|---|---|",
+    ]
+    for name, measured in timing["trainings"].items():
+        times = measured["baseline_takes_times_as_long"]
+        lines.append(
+            f"| `{name}` | {measured['seconds']:.0f} s | {times:g} × as long | {measured['peak_memory_mb']:.0f} MB |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Rewrite the README, or check it."""
+    path = ROOT / "README.md"
+    text = path.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    block = "\n".join(["", *main_table(), "", *timing_table(), ""])
+    written = before + BEGIN + "\n" + block + "\n" + END + after
+    if "--check" in sys.argv:
+        sys.exit(0 if written == text else "README.md is not what benchmarks/readme_table.py writes: run it.")
+    path.write_text(written, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What several test files share: a small data set of phantoms and a small run on it, made once a session."""
+
+from pathlib import Path
+
+import pytest
+
+from carina.datasets.importing import import_dataset
+from carina.datasets.manifest import Dataset
+from carina.datasets.phantom import write_phantoms
+from carina.learning.recipe import Recipe, load_recipe
+
+TINY_RECIPE = """
+name = "tiny"
+method = "{method}"
+split = "{split}"
+[preprocessing]
+size = 64
+[backbone]
+weights = "none"
+alpha = 0.35
+taps = ["block_6_expand_relu", "out_relu"]
+[augmentation]
+rotation_turns = 0.02
+shift = 0.05
+[training]
+epochs = 3
+batch_size = 32
+patience = 3
+class_weights = "balanced"
+[operating_point]
+target = 0.8
+"""
+
+
+@pytest.fixture(scope="session")
+def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("phantoms")
+    manifest = write_phantoms(folder / "images", count=120, size=96, difficulty=0.0, seed=7)
+    return import_dataset(manifest, folder / "dataset").dataset
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def tiny_recipe(folder: Path, *, method: str = "cached-embeddings", split: str = "train-calibration-test") -> Recipe:
+    path = folder / f"tiny-{method}-{split}.toml"
+    path.write_text(TINY_RECIPE.format(method=method, split=split), encoding="utf-8")
+    return load_recipe(str(path))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(phantom_dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from carina.learning.train import train
+
+    folder = tmp_path_factory.mktemp("runs")
+    train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
+    return folder / "run"

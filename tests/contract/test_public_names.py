@@ -1,0 +1,41 @@
+"""The names that users of the library build on; a change here is a change for them."""
+
+import inspect
+
+import carina.errors
+from carina.datasets.importing import import_dataset
+from carina.errors import BundleError, CarinaError, ConfigurationError, DataError, InputError, LeakError
+from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.learning.train import resume, train
+
+
+def test_the_error_tree_is_the_drawn_one() -> None:
+    drawn = {
+        InputError: CarinaError,
+        DataError: CarinaError,
+        LeakError: DataError,
+        BundleError: CarinaError,
+        ConfigurationError: CarinaError,
+        CarinaError: Exception,
+    }
+    defined = {cls for _, cls in inspect.getmembers(carina.errors, inspect.isclass) if issubclass(cls, Exception)}
+    assert defined == set(drawn)
+    assert all(cls.__bases__ == (base,) for cls, base in drawn.items())
+    assert all(cls.__name__ in (carina.errors.__doc__ or "") for cls in drawn)
+
+
+def test_signatures_are_frozen() -> None:
+    assert list(inspect.signature(import_dataset).parameters) == [
+        *("source", "out", "findings", "seed", "test_only", "ignore_unknown_columns", "workers", "progress"),
+    ]
+    assert list(inspect.signature(train).parameters) == ["dataset", "recipe", "out", "cache", "command", "progress_of"]
+    assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
+    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend"]
+    assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence"]
+
+
+def test_fields_are_frozen() -> None:
+    assert list(Prediction.__dataclass_fields__) == [
+        *("path", "sha256", "finding", "probabilities", "triage", "elapsed_ms"),
+    ]
+    assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
