@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 BEGIN, END = "<!-- results: written by benchmarks/readme_table.py -->", "<!-- end of results -->"
 PUBLISHED = {
-    "accuracy": "0.898",
-    "macro_auroc": "0.977",
+    "accuracy": "0.8978",
+    "macro_auroc": "0.9765",
     "sensitivity": "0.674",
     "specificity": "0.991",
     "normal": "0.988 / 0.717",
@@ -36,6 +36,8 @@ def column(content: dict[str, Any]) -> dict[str, str]:
     """Return the figures of one evaluation as text, by the name of their row."""
     metrics, model = content["metrics"], content["model"]
     covid, reached = metrics["per_finding"]["COVID-19"], content["operating_point"]["reached"]
+    # The baseline has no calibration split: its threshold was chosen on the very images that it is judged on.
+    chosen_here = ", chosen here" if content["leak_check"]["stopped_on"] else ""
     return {
         "accuracy": estimate(metrics["accuracy"]),
         "macro AUROC, one against the rest": estimate(metrics["macro_auroc"]),
@@ -43,8 +45,8 @@ def column(content: dict[str, Any]) -> dict[str, str]:
         "COVID-19 specificity": estimate(covid["specificity"]),
         "Normal sensitivity / specificity": pair(metrics["per_finding"]["Normal"]),
         "Viral Pneumonia sensitivity / specificity": pair(metrics["per_finding"]["Viral Pneumonia"]),
-        "COVID-19 at the operating point: sensitivity": estimate(reached["sensitivity"]),
-        "COVID-19 at the operating point: specificity": estimate(reached["specificity"]),
+        "COVID-19 at the operating point: sensitivity": estimate(reached["sensitivity"]) + chosen_here,
+        "COVID-19 at the operating point: specificity": estimate(reached["specificity"]) + chosen_here,
         "images trained on / judged": f"{model['images']['train']:,} / {metrics['n']:,}",
     }
 

@@ -33,7 +33,10 @@ class Engine(Protocol):
         """Return every output by name for one batch: float32, first axis as the batch's."""
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
-        """Yield the outputs of each batch, in order, computing several at once where that is faster."""
+        """Yield the outputs of each batch, in order, computing several at once where that is faster.
+
+        A batch without rows is not computed and gives no outputs.
+        """
 
 
 def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = None) -> Engine:
@@ -104,16 +107,23 @@ class _OpenVinoEngine:
         idle = [self._compiled.create_infer_request() for _ in range(self._requests)]
         busy: deque[Any] = deque()
         for batch in batches:
-            if not idle:
-                yield self._collect(request := busy.popleft())
-                idle.append(request)
+            # What is ready at the head goes out before more is started; empty batches never wait behind a full queue.
+            while busy and (busy[0] is None or not idle):
+                request = busy.popleft()
+                yield self._collect(request)
+                idle.extend([] if request is None else [request])
+            if len(batch) == 0:
+                busy.append(None)
+                continue
             request = idle.pop()
             request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
             busy.append(request)
         while busy:
             yield self._collect(busy.popleft())
 
-    def _collect(self, request: Any) -> Tensors:
+    def _collect(self, request: Any | None) -> Tensors:
+        if request is None:
+            return {}
         request.wait()
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
 
@@ -139,4 +149,4 @@ class _OnnxRuntimeEngine:
         return dict(zip(self._names, outputs, strict=True))
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
-        return (self.run(batch) for batch in batches)
+        return (self.run(batch) if len(batch) else {} for batch in batches)

@@ -4,6 +4,7 @@ Results go to stdout, progress to stderr. Exit code 0 is success, 1 that some in
 the data, 2 that the command or the recipe is.
 """
 
+import io
 import os
 import sys
 
@@ -29,22 +30,52 @@ app.command(name="predict")(predict.predict_command)
 app.command(name="demo")(demo.demo_command)
 
 
+_INTERRUPTED = 130
+_WHAT_IS_LEFT = "Nothing that looks whole was left; a training goes on with: carina train --resume RUN"
+
+
 def main() -> None:
     """Run the command line; a library error becomes one line on stderr."""
     # TensorFlow's C++ side writes to stderr whatever Python's logging says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A file name that is no UTF-8 must not end a batch.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.exit(_run())
+    except BrokenPipeError:
+        # Whoever read the results (head, less) has seen enough; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run() -> int:
+    """Return the exit code of the command that was typed."""
+    code = 0
     try:
         app()
+    except SystemExit as stop:
+        # Typer ends every command so, and turns Ctrl-C into 130 without a word.
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        if code == _INTERRUPTED:
+            print_error(f"interrupted. {_WHAT_IS_LEFT}")
     except ConfigurationError as error:
         print_error(str(error))
-        sys.exit(2)
+        code = 2
     except CarinaError as error:
         print_error(str(error))
-        sys.exit(1)
+        code = 1
+    except BrokenPipeError:
+        raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print_error(f"{error.strerror or type(error).__name__}{where}. Nothing half-written was left.")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print_error("interrupted. Nothing half-written was left; a training goes on with: carina train --resume RUN")
-        sys.exit(130)
+        print_error(f"{error.strerror or str(error) or type(error).__name__}{where}. {_WHAT_IS_LEFT}")
+        code = 1
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print_error(f"the results could not be written: {error.strerror}.")
+        code = 1
+    return code

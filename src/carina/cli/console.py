@@ -1,8 +1,10 @@
 """What the verbs share: where results, progress and errors are printed."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -66,5 +68,6 @@ def progress_bars() -> Iterator[Callable[[str], Tell]]:
 
 
 def typed_command() -> str:
-    """Return what was typed, for the record."""
-    return " ".join(["carina", *sys.argv[1:]])
+    """Return what was typed, for the record; of absolute paths only the last part, since the record is passed on."""
+    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return shlex.join(["carina", *words])

@@ -37,7 +37,12 @@ def demo_command(
         )
         report = import_dataset(manifest, out / "dataset", seed=seed, progress=bar("Reading images"))
         run = import_training().train(
-            out / "dataset", load_recipe("demo"), out / "run", command="carina demo", progress_of=bar
+            out / "dataset",
+            load_recipe("demo"),
+            out / "run",
+            cache=out / "cache",
+            command="carina demo",
+            progress_of=bar,
         )
         evaluation = write_evaluation(
             out / "run",
@@ -51,11 +56,10 @@ def demo_command(
         )
     print_result(headline(evaluation))
     print_result("\nA few of the test images, as carina predict shows them:")
-    for path in _one_of_each(report.dataset.rows("test")):
-        for prediction in Predictor(out / "run").predict([path]):
-            if isinstance(prediction, Prediction):
-                triage = prediction.triage
-                print_result(f"  {path.name}: {triage.priority} - {triage.reason}")
+    for prediction in Predictor(out / "run").predict(_one_of_each(report.dataset.rows("test"))):
+        if isinstance(prediction, Prediction):
+            triage = prediction.triage
+            print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
     print_result(
         f"\nWeights: {run.weights}. Images synthetic, network small: this shows the way, it is not a model to use.\n"
         f"Look at {out / 'evaluation' / 'confusion_matrix.png'} and {out / 'evaluation' / 'sens_spec_per_class.txt'}; "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,9 @@ def predict_command(
         raise ConfigurationError(msg)
     predictor = Predictor(run)
     failures = 0
+    if prevalence is not None and not 0 <= prevalence <= 1:
+        msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
+        raise ConfigurationError(msg)
     judged = predictor.predict(image_files(paths), prevalence=prevalence)
     writer = _Json(predictor) if as_json else _Csv(predictor) if as_csv else _Lines(predictor)
     for prediction in judged:
@@ -45,6 +49,11 @@ def predict_command(
     if failures:
         print_note(f"{failures} inputs could not be judged.")
         raise typer.Exit(1)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text, also where the file system's bytes are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 class _Json:
@@ -63,9 +72,9 @@ class _Json:
     def _object(self, prediction: Prediction | FailedPrediction) -> dict[str, Any]:
         if isinstance(prediction, FailedPrediction):
             error = prediction.error
-            return {"path": str(prediction.path), "error": {"code": error.code, "message": str(error)}}
+            return {"path": _shown(prediction.path), "error": {"code": error.code, "message": str(error)}}
         return {
-            "path": str(prediction.path),
+            "path": _shown(prediction.path),
             "sha256": prediction.sha256,
             "finding": prediction.finding,
             "probabilities": {finding: round(p, 6) for finding, p in prediction.probabilities.items()},
@@ -86,12 +95,12 @@ class _Csv:
     def write(self, prediction: Prediction | FailedPrediction) -> None:
         if isinstance(prediction, FailedPrediction):
             blanks = [""] * (len(self._findings) + 3)
-            self._writer.writerow([prediction.path, *blanks, prediction.error.code, prediction.error])
+            self._writer.writerow([_shown(prediction.path), *blanks, prediction.error.code, prediction.error])
             return
         probabilities = [f"{prediction.probabilities[finding]:.6f}" for finding in self._findings]
         triage = prediction.triage
         self._writer.writerow(
-            [prediction.path, prediction.finding, *probabilities, triage.priority, triage.reason, "", ""]
+            [_shown(prediction.path), prediction.finding, *probabilities, triage.priority, triage.reason, "", ""]
         )
 
 
@@ -101,8 +110,10 @@ class _Lines:
 
     def write(self, prediction: Prediction | FailedPrediction) -> None:
         if isinstance(prediction, FailedPrediction):
-            sys.stdout.write(f"{prediction.path}\n  not judged: {prediction.error}\n")
+            sys.stdout.write(f"{_shown(prediction.path)}\n  not judged: {prediction.error}\n")
             return
         probabilities = "  ".join(f"{finding} {p:.2f}" for finding, p in prediction.probabilities.items())
         triage = prediction.triage
-        sys.stdout.write(f"{prediction.path}\n  {triage.priority.upper()}  {probabilities}\n  {triage.reason}\n")
+        sys.stdout.write(
+            f"{_shown(prediction.path)}\n  {triage.priority.upper()}  {probabilities}\n  {triage.reason}\n"
+        )

@@ -16,8 +16,9 @@ from carina.run_folder import FinishedRun
 def train_command(
     dataset: Annotated[Path | None, typer.Argument(help="An imported data set.")] = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}.")
-    ] = "head",
+        str | None,
+        typer.Option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}; by default head."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run instead.")] = None,
     weights: Annotated[
@@ -29,7 +30,10 @@ def train_command(
     if (resume is None) == (dataset is None) or (resume is None) == (out is None):
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
         raise ConfigurationError(msg)
-    chosen = load_recipe(recipe)
+    if resume is not None and (recipe is not None or weights is not None):
+        msg = "--resume goes on with the recipe and weights of the run; --recipe and --weights cannot change them."
+        raise ConfigurationError(msg)
+    chosen = load_recipe(recipe or "head")
     if weights is not None:
         chosen = chosen.model_copy(update={"backbone": chosen.backbone.model_copy(update={"weights": weights})})
     learning = import_training()

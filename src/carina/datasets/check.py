@@ -4,6 +4,7 @@ Damage, copies, tiny findings, and findings that give themselves away by where t
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -45,7 +46,7 @@ class SourceAssociation:
     cramers_v
         Cramér's V, 0 (not at all) to 1 (fully).
     low, high
-        Its 95 % bootstrap interval.
+        Its 95 % bootstrap interval, whole patients and groups of copies at a time.
     accuracy_from_source
         The share of images whose finding is the commonest one of their source.
     chance
@@ -126,8 +127,8 @@ def measure_source_association(manifest: pl.DataFrame) -> SourceAssociation | No
     for finding, source, images in known.group_by("finding", "source").len().iter_rows():
         table[findings.index(finding), sources.index(source)] = images
     total = int(table.sum())
-    draws = np.random.default_rng(0).multinomial(total, (table / total).ravel(), size=_BOOTSTRAP_REPLICATES)
-    low, high = np.quantile([_cramers_v(draw.reshape(table.shape)) for draw in draws], [0.025, 0.975])
+    draws = _resampled_tables(known, findings, sources)
+    low, high = np.quantile([_cramers_v(draw) for draw in draws], [0.025, 0.975])
     shared = table > 0
     return SourceAssociation(
         cramers_v=_cramers_v(table),
@@ -142,6 +143,19 @@ def measure_source_association(manifest: pl.DataFrame) -> SourceAssociation | No
         ),
         images=total,
     )
+
+
+def _resampled_tables(known: pl.DataFrame, findings: list[str], sources: list[str]) -> Iterator[NDArray[np.int64]]:
+    """Yield tables of findings and sources with whole patients and groups of copies drawn anew (cluster bootstrap)."""
+    cells = np.array([findings.index(f) for f in known["finding"]]) * len(sources)
+    cells += np.array([sources.index(s) for s in known["source"]])
+    _, group = np.unique(known["group"].to_numpy(), return_inverse=True)
+    groups = int(group.max()) + 1
+    rng = np.random.default_rng(0)
+    for _ in range(_BOOTSTRAP_REPLICATES):
+        drawn = np.bincount(rng.integers(groups, size=groups), minlength=groups)
+        table = np.bincount(cells, weights=drawn[group], minlength=len(findings) * len(sources))
+        yield table.astype(np.int64).reshape(len(findings), len(sources))
 
 
 def _cramers_v(table: NDArray[np.int64]) -> float:

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from carina.errors import ConfigurationError
 
+# A target of 0.55 is met by 55 of 100, though 0.55 has no exact float.
+_ROUNDING = 1e-12
+
 Rule = Literal["specificity-at-least", "sensitivity-at-least"]
 
 
@@ -105,9 +108,9 @@ def choose_operating_point(
     true_negatives = np.searchsorted(np.sort(probability[~present]), candidates, side="left")
     # Sensitivity falls and specificity rises along the candidates.
     if rule.rule == "specificity-at-least":
-        best = int(np.flatnonzero(true_negatives >= rule.target * negatives)[0])
+        best = int(np.flatnonzero(true_negatives / negatives >= rule.target - _ROUNDING)[0])
     else:
-        best = int(np.flatnonzero(true_positives >= rule.target * positives)[-1])
+        best = int(np.flatnonzero(true_positives / positives >= rule.target - _ROUNDING)[-1])
     return OperatingPoint(
         finding=rule.finding,
         rule=rule.rule,
@@ -122,12 +125,13 @@ def choose_operating_point(
 
 
 def _between(candidates: NDArray[np.floating], best: int) -> float:
-    """Return the middle between a candidate and the next lower one.
+    """Return the middle between a candidate and the next lower one (zero below the lowest).
 
     A threshold that equals an image's probability would flip with the last digit of another processor.
     """
     if best == 0:
-        return float(candidates[0])
+        # Everything is called present; half the lowest probability leaves room on both sides.
+        return float(candidates[0]) / 2
     lower, upper = float(candidates[best - 1]), float(candidates[best])
     middle = (lower + upper) / 2
     # Neighbouring floats have no middle: it would round to the lower one, which must not be called.

@@ -11,6 +11,7 @@ from typing import Literal
 
 from carina.decisions.operating_point import OperatingPoint
 from carina.findings import COVID_19, NORMAL
+from carina.proportion import wilson_bounds
 
 Priority = Literal["fast-track", "expedite", "secondary-review", "routine", "not-assessable"]
 
@@ -85,20 +86,23 @@ def _triage_of_normal(operating_point: OperatingPoint, prevalence: float | None)
     share = assumed if prevalence is None else prevalence
     missed = missed_share(operating_point, share)
     basis = f"at {'the assumed' if prevalence is None else 'a'} prevalence of {share:.1%}"
-    expectation = f"{basis}, about {missed:.1%} of radiographs below the threshold hold {operating_point.finding}"
-    if missed > MAX_MISSED_SHARE:
-        return Triage(
-            "secondary-review",
-            f"Normal is the most probable finding, but {expectation}: a second reading is due.",
-        )
-    return Triage("routine", f"Normal is the most probable finding; {expectation}. It is still to be read.")
+    expectation = f"{basis}, up to {missed:.1%} of radiographs below the threshold may hold {operating_point.finding}"
+    # Without a stated prevalence nothing is called routine; a figure that is no number is not small.
+    if prevalence is not None and missed <= MAX_MISSED_SHARE:
+        return Triage("routine", f"Normal is the most probable finding; {expectation}. It is still to be read.")
+    return Triage(
+        "secondary-review", f"Normal is the most probable finding, but {expectation}: a second reading is due."
+    )
 
 
 def missed_share(operating_point: OperatingPoint, prevalence: float) -> float:
-    """Return the share of radiographs below the threshold that hold the finding: 1 - NPV at a prevalence.
+    """Return the share of radiographs below the threshold that may hold the finding: 1 - NPV at a prevalence.
 
-    By Bayes' rule, from the sensitivity and specificity on the data that chose the operating point.
+    By Bayes' rule, from the lower 95 % Wilson bounds of sensitivity and specificity on the data that chose the
+    operating point: three of three found is no proof that none is missed.
     """
-    missed = (1 - operating_point.sensitivity) * prevalence
-    cleared = operating_point.specificity * (1 - prevalence)
+    sensitivity, _ = wilson_bounds(operating_point.sensitivity, operating_point.positives)
+    specificity, _ = wilson_bounds(operating_point.specificity, operating_point.negatives)
+    missed = (1 - sensitivity) * prevalence
+    cleared = specificity * (1 - prevalence)
     return missed / (missed + cleared) if missed + cleared > 0 else 0.0

@@ -17,17 +17,9 @@ from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
 from carina.evaluation.curves import NO_VARIANCE, AurocComponents, auroc_components, checked_scores
-from carina.evaluation.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    group_codes,
-    normal_quantile,
-    not_applicable,
-    wilson_bounds,
-)
+from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.evaluation.metrics import check_probabilities, check_truth
+from carina.proportion import normal_quantile, wilson_bounds
 
 
 @dataclass(frozen=True, slots=True)

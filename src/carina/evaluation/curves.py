@@ -14,15 +14,8 @@ import numpy as np
 from scipy.special import betaincinv
 
 from carina.errors import DataError
-from carina.evaluation.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    group_codes,
-    normal_quantile,
-    not_applicable,
-)
+from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
+from carina.proportion import normal_quantile
 
 # Placements are exact half-integers, so rounding leaves a variance of about 1e-32 where there is none, while
 # one misplaced pair among a million images gives 1e-24. Below this the variance is 0.

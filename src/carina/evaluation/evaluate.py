@@ -103,6 +103,7 @@ def evaluate(
             msg = f"Every image in {dataset.folder} ({split}) was trained on: nothing is left to judge."
             raise LeakError(msg)
     table = predict_rows(predictor, rows, progress=progress)
+    table = table.with_columns(trained_on=pl.col("sha256").is_in(leaks.learned["sha256"].implode()))
     truth, probabilities, groups = truth_of(table), probabilities_of(table), groups_of(table)
     point = predictor.run.operating_point
     metrics = measure(

@@ -21,7 +21,8 @@ class LeakCheck:
     learned
         A row an image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
     stopped_on
-        How many of the images decided when training stopped: the figures on them are a little too good.
+        How many of the images, as they are or nearly, decided when training stopped: the figures on them are a little
+        too good.
     images
         How many test images were checked.
     training_images
@@ -67,18 +68,19 @@ def check_leaks(run: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:
             f"{run} does not say what it learned from ({TRAINING_IMAGES_FILE}): a leak could not be found. Train again."
         )
         raise BundleError(msg) from None
-    trained = (seen["role"] == "train").to_numpy()
     pairs = find_duplicates(
         rows["perceptual_hash"].to_numpy(),
         np.asarray(dataset.details[rows["row"].to_numpy()]),
-        seen["perceptual_hash"].to_numpy()[trained],
-        np.asarray(details[trained]),
+        seen["perceptual_hash"].to_numpy(),
+        np.asarray(details),
     )
-    near = np.zeros(rows.height, dtype=np.bool_)
-    near[pairs[:, 0]] = True
-    same = rows["sha256"].is_in(seen.filter(pl.col("role") == "train")["sha256"].implode()).to_numpy()
-    learned = rows.select(
-        "sha256", kind=pl.when(pl.Series(same)).then(pl.lit("same pixels")).otherwise(pl.lit("near-duplicate"))
-    ).filter(pl.Series(near | same))
-    stopped_on = rows["sha256"].is_in(seen.filter(pl.col("role") == "stopping")["sha256"].implode()).sum()
-    return LeakCheck(learned, int(stopped_on), rows.height, int(trained.sum()))
+    trained = (seen["role"] == "train").to_numpy()
+    near = np.zeros((2, rows.height), dtype=np.bool_)
+    near[trained[pairs[:, 1]].astype(np.intp), pairs[:, 0]] = True
+    same_trained, same_stopped = (
+        rows["sha256"].is_in(seen.filter(pl.col("role") == role)["sha256"].implode()).to_numpy()
+        for role in ("train", "stopping")
+    )
+    kind = pl.when(pl.Series(same_trained)).then(pl.lit("same pixels")).otherwise(pl.lit("near-duplicate"))
+    learned = rows.select("sha256", kind=kind).filter(pl.Series(near[1] | same_trained))
+    return LeakCheck(learned, int((near[0] | same_stopped).sum()), rows.height, int(trained.sum()))

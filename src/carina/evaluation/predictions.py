@@ -15,13 +15,15 @@ from carina.inference.predictor import FailedPrediction, Predictor
 from carina.progress import Progress, no_progress
 
 _PROBABILITY = "probability:"
-_ABOUT_THE_IMAGE = ("sha256", "finding", "patient", "source", "view", "age", "sex", "group")
+# Not the patient: the table is passed on, and the group says all that statistics need to know of who is who.
+_ABOUT_THE_IMAGE = ("sha256", "finding", "source", "view", "age", "sex", "group")
 
 
 def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress = no_progress) -> pl.DataFrame:
     """Return the prediction table of rows of a manifest.
 
-    Its columns: image (the path below the folder that holds all), sha256, finding (the truth), patient, source, view,
+    Its columns: image (the path below the folder that holds all; where
+    patients are known the first digits of the hash), sha256, finding (the truth), source, view,
     age, sex, group, called (the most probable finding), ``probability:<finding>`` for each, elapsed_ms.
 
     Raises
@@ -42,7 +44,9 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
             | {"elapsed_ms": prediction.elapsed_ms}
         )
         progress(done, rows.height)
-    names = _names_below_common_folder(rows["path"].to_list())
+    # Where patients are known, folders and file names may carry who they are.
+    anonymous = rows["patient"].is_not_null().any()
+    names = rows["sha256"].str.head(12).to_list() if anonymous else _names_below_common_folder(rows["path"].to_list())
     return rows.select(pl.Series("image", names), *_ABOUT_THE_IMAGE).hstack(pl.DataFrame(predicted))
 
 

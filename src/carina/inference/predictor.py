@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from carina.decisions.probabilities import softmax
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, load_engine
 from carina.errors import BundleError, InputError
@@ -41,7 +42,7 @@ class Prediction:
     triage
         Priority and reason.
     elapsed_ms
-        Reading this image, and its share of its batch's time in the engine.
+        Reading this image, and its share of the time from handing its batch to the engine until it was decided.
     """
 
     path: Path
@@ -127,16 +128,12 @@ class Predictor:
         pending: deque[_Group] = deque()
         with ThreadPoolExecutor(2) as pool:
             for outputs in self.engine.stream(self._tensors(iter(paths), pool, pending)):
-                while not pending[0].readable:
-                    yield from self._decide(pending.popleft(), None, prevalence)
-                yield from self._decide(pending.popleft(), outputs["logits"], prevalence)
-            for group in pending:
-                yield from self._decide(group, None, prevalence)
+                yield from self._decide(pending.popleft(), outputs.get("logits"), prevalence)
 
     def _tensors(
         self, paths: Iterator[Path], pool: ThreadPoolExecutor, pending: deque[_Group]
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield a tensor for each group with a readable image; every group is put on `pending` first."""
+        """Yield a tensor for each group, without rows where no image of it can be read, and note it on `pending`."""
 
         def start() -> list[Future[_Read | FailedPrediction]]:
             return [pool.submit(self._read, path) for path in islice(paths, _BATCH)]
@@ -146,10 +143,10 @@ class Predictor:
             current, ahead = ahead, start()
             group = _Group([future.result() for future in current])
             pending.append(group)
-            if group.readable:
-                greys = np.stack([item.grey for item in group.readable])
-                group.submitted = time.perf_counter()
-                yield to_tensor(greys, self.run.preprocessing.pixel_range)
+            size = self.run.preprocessing.size
+            greys = np.stack([item.grey for item in group.readable] or [np.zeros((size, size), np.uint8)])
+            group.submitted = time.perf_counter()
+            yield to_tensor(greys[: len(group.readable)], self.run.preprocessing.pixel_range)
 
     def _read(self, path: Path) -> _Read | FailedPrediction:
         started = time.perf_counter()
@@ -173,10 +170,3 @@ class Predictor:
             finding = max(of_finding, key=of_finding.__getitem__)
             triage = choose_triage(finding, of_finding, self.run.operating_point, prevalence=prevalence)
             yield Prediction(item.path, item.sha256, finding, of_finding, triage, item.milliseconds + share_ms)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return probabilities of the same shape, each row summing to 1."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

@@ -10,6 +10,7 @@ import keras
 from carina.errors import ConfigurationError
 from carina.learning.recipe import BackboneSettings, HeadSettings
 
+_IMAGENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 IMAGENET_PAGE = "storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
 
 
@@ -92,6 +93,10 @@ def _build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, 
         network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
         return network, "random (no pre-training)", None
     if settings.weights == "imagenet":
+        if settings.alpha not in _IMAGENET_WIDTHS:
+            widths = ", ".join(f"{width:g}" for width in _IMAGENET_WIDTHS)
+            msg = f"backbone.alpha: ImageNet weights exist for the widths {widths}. Received: {settings.alpha:g}."
+            raise ConfigurationError(msg)
         path = _imagenet_file(settings.alpha, size)
         try:
             network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights="imagenet")

@@ -27,7 +27,8 @@ from carina.learning.recipe import Recipe
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 
-_BATCH = 16
+# Two batches are under way at a time; larger ones take more memory and no less time.
+_BATCH = 8
 _SHARD = 2048
 
 
@@ -77,33 +78,39 @@ def embed_rows(
     DataError
         If an image is gone or was changed since the import.
     """
-    folder = cache / "embeddings" / _cache_key(recipe, backbone, views)
     images = list(rows.select("path", "sha256").iter_rows())
-    wanted = [_Wanted(path, sha256, view) for view in range(1 + views) for path, sha256 in images]
-    known = _load_shards(folder)
-    missing = list({item.key: item for item in wanted if item.key not in known}.values())
-    progress(len(wanted) - len(missing), len(wanted))
-    if missing:
-        engine = load_engine(backbone)
-        done = 0
+    engine: Engine | None = None
+    total, done = (1 + views) * len(images), 0
+    made_views = []
+    for view in range(1 + views):
+        folder = cache / "embeddings" / _cache_key(recipe, backbone, augmented=view > 0)
+        wanted = [_Wanted(path, sha256, view) for path, sha256 in images]
+        known = _load_shards(folder, {item.key for item in wanted})
+        missing = list({item.key: item for item in wanted if item.key not in known}.values())
+        done += len(images) - len(missing)
+        progress(done, total)
         for shard in _batched(missing, _SHARD):
-            made = np.concatenate(list(_embed(shard, recipe, engine)))
+            engine = engine or load_engine(backbone)
+            batches = []
+            for batch in _embed(shard, recipe, engine):
+                batches.append(batch)
+                done += len(batch)
+                progress(done, total)
             keys = [item.key for item in shard]
+            made = np.concatenate(batches)
             _write_shard(folder, keys, made)
             known.update(zip(keys, made, strict=True))
-            done += len(shard)
-            progress(len(wanted) - len(missing) + done, len(wanted))
-    embeddings = np.stack([known[item.key] for item in wanted])
-    return embeddings.reshape(1 + views, len(images), -1)
+        made_views.append(np.stack([known[item.key] for item in wanted]))
+    return np.stack(made_views)
 
 
-def _cache_key(recipe: Recipe, backbone: Path, views: int) -> str:
+def _cache_key(recipe: Recipe, backbone: Path, *, augmented: bool) -> str:
     """Return what stands for everything but the image and the view that could change an embedding."""
     settings = {
         "preprocessing": recipe.preprocessing.model_dump(),
         "backbone": hashlib.sha256(backbone.read_bytes()).hexdigest(),
-        "augmentation": recipe.augmentation.model_dump(exclude={"views"}) if views else None,
-        "seed": recipe.training.seed if views else None,
+        "augmentation": recipe.augmentation.model_dump(exclude={"views"}) if augmented else None,
+        "seed": recipe.training.seed if augmented else None,
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -135,12 +142,14 @@ def _batched(items: Sequence[_Wanted], size: int) -> Iterator[tuple[_Wanted, ...
         yield batch
 
 
-def _load_shards(folder: Path) -> dict[str, NDArray[np.float32]]:
+def _load_shards(folder: Path, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
     known: dict[str, NDArray[np.float32]] = {}
     for path in sorted(folder.glob("shard-*.npz")):
         try:
             shard = read_arrays(path)
-            known.update(zip(shard["keys"].tolist(), shard["embeddings"], strict=True))
+            pairs = zip(shard["keys"].tolist(), shard["embeddings"], strict=True)
+            # The folder may hold other data sets' images; a copy lets go of the shard they lie in.
+            known.update((key, embedding.copy()) for key, embedding in pairs if key in wanted)
         except (BundleError, ValueError, KeyError):
             # A damaged shard is only lost work: its images are embedded again.
             path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Epoch after epoch until it does not get better: history, the best weights, and a checkpoint to go on from.
 
 Keras' own callbacks for early stopping and backup keep their state apart and lose one of the two in a restart, so the
-loop stands here: one file holds weights, optimiser, random state, history and patience, and is replaced as a whole.
+loop stands here: one file holds weights, optimiser, random state, history and patience, and is replaced as a whole; the
+best weights lie beside it under the number of their epoch.
 """
 
 import json
@@ -16,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from carina.arrays import read_arrays, write_arrays
-from carina.errors import BundleError
+from carina.errors import BundleError, ConfigurationError
 from carina.learning.recipe import TrainingSettings
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
@@ -84,6 +85,9 @@ def fit_until_no_better(
     checkpoint.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
     history = _restore(model, checkpoint)
+    if report is not None and history.rows:
+        # A kill may have fallen between the checkpoint and the report of its last epoch.
+        report(history.epochs, training.epochs, history)
     for epoch in range(history.epochs, training.epochs):
         if history.epochs - history.best_epoch >= training.patience:
             break
@@ -103,12 +107,27 @@ def fit_until_no_better(
         history.rows.append(row)
         if figures["val_loss"] < history.best_loss:
             history.best_epoch, history.best_loss = epoch + 1, figures["val_loss"]
-            write_arrays(checkpoint / "best.npz", {f"weight_{i}": w for i, w in enumerate(model.get_weights())})
+            weights = {f"weight_{i}": weight for i, weight in enumerate(model.get_weights())}
+            write_arrays(_best_file(checkpoint, history), weights)
         _save(model, history, checkpoint)
+        for path in checkpoint.glob("best-*.npz"):
+            if path != _best_file(checkpoint, history):
+                path.unlink()
         if report is not None:
             report(history.epochs, training.epochs, history)
-    _restore_best(model, checkpoint)
+    if not history.best_epoch:
+        msg = (
+            "The loss on the stopping split was never a number: "
+            f"training.learning_rate = {training.learning_rate:g} is too high for this data. Lower it and train anew."
+        )
+        raise ConfigurationError(msg)
+    _restore_best(model, history, checkpoint)
     return history
+
+
+def _best_file(checkpoint: Path, history: History) -> Path:
+    # Named by its epoch: a kill between the two files then leaves the weights that the history speaks of.
+    return checkpoint / f"best-{history.best_epoch}.npz"
 
 
 def _save(model: keras.Model, history: History, checkpoint: Path) -> None:
@@ -132,8 +151,8 @@ def _restore(model: keras.Model, checkpoint: Path) -> History:
     return history
 
 
-def _restore_best(model: keras.Model, checkpoint: Path) -> None:
-    arrays = read_arrays(checkpoint / "best.npz")
+def _restore_best(model: keras.Model, history: History, checkpoint: Path) -> None:
+    arrays = read_arrays(_best_file(checkpoint, history))
     model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays))])
 
 

@@ -52,12 +52,16 @@ def fit_head(
     mean, scale = _standardisation(embeddings.reshape(-1, width))
     training = recipe.training
     weights = sample_weights(labels, len(findings), training.class_weights)
-    flat = (embeddings.reshape(-1, width) - mean) / scale
-    flat_labels, flat_weights = np.tile(labels, views), np.tile(weights, views)
+    # One copy in TensorFlow's memory; an epoch is an order in which its rows are gathered.
+    data = (
+        tf.constant((embeddings.reshape(-1, width) - mean) / scale),
+        tf.constant(np.tile(labels, views)),
+        tf.constant(np.tile(weights, views)),
+    )
 
     def training_epoch(epoch: int) -> tf.data.Dataset:
         order = np.random.default_rng([training.seed, epoch]).permutation(views * images)
-        return _cut(flat[order], flat_labels[order], flat_weights[order], training.batch_size)
+        return _gathered(data, order, training.batch_size)
 
     head = keras.Sequential(
         [
@@ -76,7 +80,12 @@ def fit_head(
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     stopping_weights = sample_weights(stopping_labels, len(findings), training.class_weights)
-    stopping = _cut((stopping_embeddings - mean) / scale, stopping_labels, stopping_weights, training.batch_size)
+    stopping_data = (
+        tf.constant((stopping_embeddings - mean) / scale),
+        tf.constant(stopping_labels),
+        tf.constant(stopping_weights),
+    )
+    stopping = _gathered(stopping_data, np.arange(len(stopping_labels)), training.batch_size)
     history = fit_until_no_better(head, training_epoch, stopping, training, checkpoint, report=report)
     kernel, bias = head.get_layer("logits").get_weights()
     raw_kernel = kernel / scale[:, np.newaxis]
@@ -90,7 +99,6 @@ def _standardisation(flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], ND
     return mean, np.where(spread > 1e-6, spread, np.float32(1.0))
 
 
-def _cut(
-    embeddings: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float32], batch_size: int
-) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((embeddings, labels, weights)).batch(batch_size).prefetch(2)
+def _gathered(data: tuple[tf.Tensor, ...], order: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
+    batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    return batches.map(lambda rows: tuple(tf.gather(values, rows) for values in data)).prefetch(2)

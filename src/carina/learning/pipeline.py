@@ -8,7 +8,7 @@ import polars as pl
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from carina.errors import DataError, InputError
+from carina.errors import CarinaError, DataError, InputError
 from carina.learning.augment import build_augmentation
 from carina.learning.recipe import Recipe
 from carina.radiographs.fingerprint import pixel_sha256
@@ -53,7 +53,12 @@ def sample_weights(labels: NDArray[np.int64], findings: int, class_weights: str)
 
 
 def build_batches(
-    rows: pl.DataFrame, recipe: Recipe, findings: Sequence[str], *, training_epoch: int | None = None
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    findings: Sequence[str],
+    *,
+    training_epoch: int | None = None,
+    failures: list[CarinaError] | None = None,
 ) -> tf.data.Dataset:
     """Return batches of (tensor, label, weight) of the rows.
 
@@ -68,6 +73,8 @@ def build_batches(
     training_epoch
         For training: shuffled and augmented by the seed and this number, so that a resumed training goes on as it
         would have. Without it, in the order of the rows and as they are.
+    failures
+        Takes the error of an image that cannot be read: TensorFlow hands on only its text.
     """
     labels = labels_of(rows, findings)
     weights = sample_weights(labels, len(findings), recipe.training.class_weights)
@@ -77,7 +84,12 @@ def build_batches(
     size = recipe.preprocessing.size
 
     def read(path: bytes, sha256: bytes) -> NDArray[np.uint8]:
-        return read_grey(path.decode(), sha256.decode(), size)
+        try:
+            return read_grey(path.decode(), sha256.decode(), size)
+        except CarinaError as error:
+            if failures is not None:
+                failures.append(error)
+            raise
 
     def load(path: tf.Tensor, sha256: tf.Tensor, label: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         grey = tf.numpy_function(read, [path, sha256], tf.uint8)

@@ -142,6 +142,9 @@ class OperatingPointSettings(_Settings):
         if finding not in findings:
             msg = f"operating_point.finding is {finding!r}; the data set has: {', '.join(findings)}."
             raise ConfigurationError(msg)
+        if finding == NORMAL:
+            msg = "operating_point.finding is Normal; name the finding that is to be flagged."
+            raise ConfigurationError(msg)
         return OperatingPointRule(finding=finding, rule=self.rule, target=self.target)
 
 
@@ -203,7 +206,7 @@ def load_recipe(name: str) -> Recipe:
     if name in shipped_recipes():
         text = (resources.files("carina") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8", errors="replace")
     else:
         msg = f"There is no recipe {name!r}. Shipped: {', '.join(shipped_recipes())}; or name a TOML file."
         raise ConfigurationError(msg)

@@ -14,14 +14,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import polars as pl
+import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from carina.atomic import require_absent, whole_file, write_text
+from carina.atomic import require_absent, whole_file, whole_folder, write_text
 from carina.cache import default_cache_folder
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.decisions.operating_point import choose_operating_point
+from carina.decisions.probabilities import softmax
 from carina.engine import load_engine
-from carina.errors import BundleError, ConfigurationError, DataError
+from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
 from carina.learning.backbone import Backbone, build_backbone, build_classifier
 from carina.learning.embeddings import embed_rows
 from carina.learning.export import attach_head, export_backbone, largest_logit_difference
@@ -48,9 +51,11 @@ from carina.run_folder import (
     StartedRun,
     open_run,
 )
+from carina.tables import write_csv, write_parquet
 
 ProgressOf = Callable[[str], Progress]
 _log = logging.getLogger(__name__)
+_SECONDS_FILE = "seconds.json"
 
 
 @dataclass
@@ -73,11 +78,26 @@ class _Training:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+        """Time a stage; what it took in sessions before a kill is added."""
+        started, before = time.perf_counter(), self.seconds.get(name, 0.0)
         _log.info("%s ...", name)
-        yield
-        self.seconds[name] = round(time.perf_counter() - started, 2)
-        _log.info("%s: %.1f s", name, self.seconds[name])
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(before + time.perf_counter() - started, 2)
+        _log.info("%s: %.1f s, memory so far at most %.0f MB", name, self.seconds[name], peak_memory_mb())
+        if (self.out / CHECKPOINT_FOLDER).is_dir():
+            write_text(self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, json.dumps(self.seconds))
+
+    def count_earlier_sessions(self) -> None:
+        """Take over the times of the stages that were done before a kill, and of the epochs of a broken-off one."""
+        (self.out / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
+        earlier, history = self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, self.out / HISTORY_FILE
+        done = json.loads(earlier.read_text(encoding="utf-8")) if earlier.is_file() else {}
+        if "fit" not in done and history.is_file():
+            done["fit"] = float(pl.read_csv(history)["seconds"].sum())
+        for name, seconds in done.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def train(
@@ -116,14 +136,15 @@ def train(
     require_absent(out, what="run")
     opened = open_dataset(dataset)
     # Everything that can be refused is refused before the folder is made.
-    training = _prepare(opened, recipe, out, cache, command, progress_of)
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(out / RECIPE_FILE, recipe_as_toml(recipe))
+    training = _prepare(opened, _with_absolute_weights(recipe), out, cache, command, progress_of)
+    backbone = _build_backbone(training)
     started = StartedRun(
         dataset=str(dataset.resolve()), data_fingerprint=opened.description.fingerprint, started=datetime.now(UTC)
     )
-    write_text(out / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
-    return _run(training)
+    with whole_folder(out, what="run") as folder:
+        write_text(folder / RECIPE_FILE, recipe_as_toml(training.recipe))
+        write_text(folder / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
+    return _run(training, backbone)
 
 
 def resume(
@@ -143,12 +164,17 @@ def resume(
     if (out / RUN_FILE).is_file():
         msg = f"{out} is finished. To train anew, choose another --out."
         raise BundleError(msg)
-    started = StartedRun.model_validate_json((out / STARTED_FILE).read_bytes())
+    try:
+        started = StartedRun.model_validate_json((out / STARTED_FILE).read_bytes())
+    except ValidationError:
+        msg = f"{out / STARTED_FILE} is damaged. Train anew."
+        raise BundleError(msg) from None
     dataset = open_dataset(Path(started.dataset))
     if dataset.description.fingerprint != started.data_fingerprint:
         msg = f"{started.dataset} is not the data set that {out} was started on. Train anew."
         raise DataError(msg)
-    return _run(_prepare(dataset, load_recipe(str(out / RECIPE_FILE)), out, cache, command, progress_of))
+    training = _prepare(dataset, load_recipe(str(out / RECIPE_FILE)), out, cache, command, progress_of)
+    return _run(training, _build_backbone(training))
 
 
 def _prepare(
@@ -184,14 +210,26 @@ def _prepare(
     )
 
 
-def _run(training: _Training) -> FinishedRun:
-    began = time.perf_counter()
+def _with_absolute_weights(recipe: Recipe) -> Recipe:
+    """Return the recipe with a weights file named so that the run can be resumed from another folder."""
+    weights = recipe.backbone.weights
+    if weights in ("imagenet", "none"):
+        return recipe
+    backbone = recipe.backbone.model_copy(update={"weights": str(Path(weights).resolve())})
+    return recipe.model_copy(update={"backbone": backbone})
+
+
+def _build_backbone(training: _Training) -> Backbone:
+    keras.utils.set_random_seed(training.recipe.training.seed)
+    with training.stage("backbone"):
+        return build_backbone(training.recipe.backbone, training.recipe.preprocessing.size)
+
+
+def _run(training: _Training, backbone: Backbone) -> FinishedRun:
+    training.count_earlier_sessions()
     with _logging_to(training.out / LOG_FILE):
         recipe, out = training.recipe, training.out
-        keras.utils.set_random_seed(recipe.training.seed)
         _log.info("recipe %s, data set of %d images", recipe.name, training.dataset.manifest.height)
-        with training.stage("backbone"):
-            backbone = build_backbone(recipe.backbone, recipe.preprocessing.size)
         if recipe.method == "cached-embeddings":
             classifier, history, logits = _fit_on_embeddings(training, backbone)
         else:
@@ -199,7 +237,7 @@ def _run(training: _Training) -> FinishedRun:
         with training.stage("record"):
             _write_training_images(training)
             model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
-            run = _describe(training, backbone, history, logits, model_sha256, time.perf_counter() - began)
+            run = _describe(training, backbone, history, logits, model_sha256, sum(training.seconds.values()))
         with whole_file(out / KERAS_FILE) as temporary:
             classifier.save(temporary)
         # Last of all: a run folder without this file is not a finished run.
@@ -248,15 +286,23 @@ def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Mode
     )
     batches = -(-training.train_rows.height // recipe.training.batch_size)
     with training.stage("fit"):
-        history = fit_until_no_better(
-            classifier,
-            lambda epoch: build_batches(training.train_rows, recipe, findings, training_epoch=epoch),
-            build_batches(training.stopping_rows, recipe, findings),
-            recipe.training,
-            training.out / CHECKPOINT_FOLDER,
-            callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
-            report=_reporter(training),
-        )
+        failures: list[CarinaError] = []
+        try:
+            history = fit_until_no_better(
+                classifier,
+                lambda epoch: build_batches(
+                    training.train_rows, recipe, findings, training_epoch=epoch, failures=failures
+                ),
+                build_batches(training.stopping_rows, recipe, findings, failures=failures),
+                recipe.training,
+                training.out / CHECKPOINT_FOLDER,
+                callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
+                report=_reporter(training),
+            )
+        except tf.errors.OpError:
+            if failures:
+                raise failures[0] from None
+            raise
     with training.stage("export"), _temporary_graph(training) as graph:
         export_backbone(backbone.model, graph)
         _export(training, classifier, graph)
@@ -288,8 +334,7 @@ class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _reporter(training: _Training) -> Callable[[int, int, History], None]:
     def report(done: int, total: int, history: History) -> None:
-        with whole_file(training.out / HISTORY_FILE) as temporary:
-            history.as_table().write_csv(temporary)
+        write_csv(training.out / HISTORY_FILE, history.as_table())
         row = history.rows[-1]
         _log.info(
             "epoch %d of at most %d: loss %.4f, accuracy %.4f; on %s %.4f, %.4f",
@@ -348,8 +393,7 @@ def _write_training_images(training: _Training) -> None:
     )
     with whole_file(training.out / TRAINING_DETAILS_FILE) as temporary:
         np.save(temporary, training.dataset.details[rows["row"].to_numpy()])
-    with whole_file(training.out / TRAINING_IMAGES_FILE) as temporary:
-        rows.drop("row").write_parquet(temporary)
+    write_parquet(training.out / TRAINING_IMAGES_FILE, rows.drop("row"))
 
 
 def _describe(
@@ -362,8 +406,7 @@ def _describe(
 ) -> FinishedRun:
     recipe, findings, dataset = training.recipe, training.findings, training.dataset
     rule = recipe.operating_point.rule_for(findings)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits)
     operating_point = choose_operating_point(
         training.stopping_rows["finding"].to_numpy() == rule.finding,
         probabilities[:, findings.index(rule.finding)],

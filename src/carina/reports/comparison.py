@@ -12,7 +12,9 @@ from carina.atomic import write_text
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.comparison import Comparison, compare
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
-from carina.reports.evaluation_folder import METRICS_FILE, PREDICTIONS_FILE
+from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
+
+_COLUMNS = ("figure", "difference", "p", "p (Holm)", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
     DataError
         If a folder is no evaluation, or two share no images, findings or truth.
     """
-    if len(folders) < 2 or len(set(folders)) < len(folders):
+    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
         msg = "Name at least two different evaluations to compare."
         raise ConfigurationError(msg)
     names = _distinct_names(folders)
@@ -91,8 +93,10 @@ def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
-    last = [folder.resolve().name for folder in folders]
-    return last if len(set(last)) == len(last) else [str(folder) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    # A folder called like one of the tables' own columns.
+    return [f"{name}/" if name in _COLUMNS else name for name in names]
 
 
 def _open_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
@@ -102,6 +106,9 @@ def _open_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
     except (OSError, ValueError, pl.exceptions.PolarsError):
         msg = f"{folder} is not an evaluation. Make one: carina evaluate RUN DATASET --out {folder}"
         raise DataError(msg) from None
+    if content.get("format") != EVALUATION_FORMAT:
+        msg = f"{folder} was written by another version of Carina. Evaluate again."
+        raise DataError(msg)
     return content, table
 
 
@@ -116,6 +123,8 @@ def _figures(content: dict[str, Any]) -> dict[str, str]:
     for finding, figures in metrics["per_finding"].items():
         for name in ("sensitivity", "specificity", "auroc"):
             named[f"{finding}: {name}"] = _as_text(figures[name])
+    stopped_on = content["leak_check"]["stopped_on"]
+    named["images training stopped on"] = str(stopped_on)
     named["operating point"] = (
         f"{content['operating_point']['chosen']['finding']} >= {content['operating_point']['chosen']['threshold']:.3f}"
     )
@@ -172,6 +181,9 @@ def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame
         for test in comparison.tests
     ]
     title = f"{name_a} minus {name_b}, paired on the {shared.height} images that they share"
+    trained_on = int((one["trained_on"] | other["trained_on"]).sum())
+    if trained_on:
+        title = f"LEAK ALLOWED: {trained_on} of these images were trained on. {title}"
     return PairedTable(title, pl.DataFrame(rows), comparison)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 
 from carina import __version__
-from carina.atomic import whole_folder
+from carina.atomic import whole_folder, write_text
 from carina.datasets.manifest import Dataset, Split
+from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
 from carina.machine import describe_machine, library_versions
@@ -22,7 +23,9 @@ from carina.reports.figures import (
 )
 from carina.reports.text_files import classification_report, roc_auc_text, sens_spec_text
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun, open_run
+from carina.tables import write_csv, write_parquet
 
+EVALUATION_FORMAT = "carina-evaluation-1"
 METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
 LEAKS_FILE = "leaks.csv"
@@ -60,17 +63,17 @@ def write_evaluation(
         See `carina.evaluation.evaluate.evaluate`.
     """
     with whole_folder(out, what="evaluation") as folder:
-        described = open_run(run)
+        described, history = open_run(run), _read_history(run)
         evaluation = evaluate(run, dataset, split, on_leak=on_leak, prevalence=prevalence, progress=progress)
         title = _title(described, dataset, split, evaluation)
-        evaluation.table.write_parquet(folder / PREDICTIONS_FILE)
+        write_parquet(folder / PREDICTIONS_FILE, evaluation.table)
         if evaluation.leaks.learned.height:
-            evaluation.leaks.learned.write_csv(folder / LEAKS_FILE)
+            write_csv(folder / LEAKS_FILE, evaluation.leaks.learned)
         content = _metrics_content(described, dataset, split, evaluation, command)
-        _write(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        _write(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
+        write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
         _write_texts(folder, evaluation, title)
-        _draw_figures(folder, run, described, evaluation, title)
+        _draw_figures(folder, history, described, evaluation, title)
     return evaluation
 
 
@@ -102,13 +105,20 @@ def headline(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def _read_history(run: Path) -> pl.DataFrame:
+    try:
+        return pl.read_csv(run / HISTORY_FILE)
+    except (OSError, pl.exceptions.PolarsError):
+        msg = f"{run / HISTORY_FILE} is missing or damaged. Train again."
+        raise BundleError(msg) from None
+
+
 def _title(run: FinishedRun, dataset: Dataset, split: Split, evaluation: Evaluation) -> str:
-    stopped = ", the split that training stopped on" if evaluation.leaks.stopped_on else ""
-    return f"{run.name} on {dataset.folder.name}, {split} split{stopped} (n = {evaluation.metrics.n})"
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    leaks = evaluation.leaks
+    everything = "the split that training stopped on"
+    part = everything if leaks.stopped_on == leaks.images else f"training stopped on {leaks.stopped_on} of them"
+    stopped = f", {part}" if leaks.stopped_on else ""
+    return f"{run.name} on {dataset.folder.name}, {split} split (n = {evaluation.metrics.n}){stopped}"
 
 
 def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
@@ -117,10 +127,10 @@ def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
         ("roc_auc.txt", roc_auc_text),
         ("sens_spec_per_class.txt", sens_spec_text),
     ):
-        _write(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
+        write_text(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
 
 
-def _draw_figures(folder: Path, run_folder: Path, run: FinishedRun, evaluation: Evaluation, title: str) -> None:
+def _draw_figures(folder: Path, history: pl.DataFrame, run: FinishedRun, evaluation: Evaluation, title: str) -> None:
     metrics, notice = evaluation.metrics, evaluation.notice
     draw_confusion_matrix(
         metrics.confusion, metrics.findings, folder / "confusion_matrix.png", title=title, notice=notice
@@ -130,7 +140,6 @@ def _draw_figures(folder: Path, run_folder: Path, run: FinishedRun, evaluation: 
     truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
     point = (run.operating_point.finding, evaluation.at_operating_point)
     draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, operating_point=point, notice=notice)
-    history = pl.read_csv(run_folder / HISTORY_FILE)
     for quantity in ("accuracy", "loss"):
         draw_history(
             history,
@@ -148,7 +157,7 @@ def _metrics_content(
 ) -> dict[str, Any]:
     leaks = evaluation.leaks
     return {
-        "format": "carina-evaluation-1",
+        "format": EVALUATION_FORMAT,
         "notice": evaluation.notice,
         "command": command,
         "carina": __version__,
