@@ -8,6 +8,8 @@ import polars as pl
 
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import LeakError
+from carina.evaluation.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
+from carina.evaluation.intervals import Estimate
 from carina.evaluation.leaks import LeakCheck, check_leaks
 from carina.evaluation.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.evaluation.predictions import (
@@ -36,6 +38,8 @@ class Evaluation:
         Figures with intervals.
     at_operating_point
         Of the run's own operating point, chosen elsewhere and applied here.
+    at_specificity
+        Sensitivity for the same finding at given specificities, read off this set's own curve.
     leaks
         What the model had seen.
     dropped
@@ -47,6 +51,7 @@ class Evaluation:
     table: pl.DataFrame
     metrics: Metrics
     at_operating_point: OperatingPointMetrics
+    at_specificity: dict[float, Estimate]
     leaks: LeakCheck
     dropped: int
     notice: str | None
@@ -114,7 +119,10 @@ def evaluate(
         prevalence=None if prevalence is None else {point.finding: prevalence},
     )
     reached = at_operating_point(truth, probabilities, findings.index(point.finding), point.threshold, groups)
-    return Evaluation(table, metrics, reached, leaks, dropped, _notice(leaks, on_leak))
+    index = findings.index(point.finding)
+    curve = sensitivity_at_specificity(truth == index, probabilities[:, index], groups=groups)
+    at_specificity = dict(zip(SPECIFICITIES, curve, strict=True))
+    return Evaluation(table, metrics, reached, at_specificity, leaks, dropped, _notice(leaks, on_leak))
 
 
 def _notice(leaks: LeakCheck, on_leak: OnLeak) -> str | None:

@@ -185,5 +185,8 @@ def _metrics_content(
             "chosen": run.operating_point.model_dump(mode="json"),
             "reached": evaluation.at_operating_point.to_json(),
         },
+        "sensitivity_at_specificity": {
+            f"{specificity:g}": sensitivity.to_json() for specificity, sensitivity in evaluation.at_specificity.items()
+        },
         "findings": list(findings_of(evaluation.table)),
     }
