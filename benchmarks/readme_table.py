@@ -65,6 +65,22 @@ def main_table() -> list[str]:
     return lines
 
 
+def external_table() -> list[str]:
+    """Return what both reach on images of another collection, without those that they were trained on."""
+    columns, sizes = {}, {}
+    for name in ("baseline", "head"):
+        content = json.loads((RESULTS / "external-kaggle317" / name / "metrics.json").read_text("utf-8"))
+        rows = column(content)
+        wanted = [row for row in rows if row.startswith(("accuracy", "macro")) or "sensitivity / " in row]
+        wanted += ["COVID-19 sensitivity", "COVID-19 specificity"]
+        columns[name] = {row: rows[row] for row in wanted}
+        sizes[name] = f"{content['metrics']['n']} ({content['leak_check']['dropped']} trained on, left out)"
+    lines = ["| another collection (Kaggle, 317 images) | `baseline` here | `head` |", "|---|---|---|"]
+    lines += [f"| {row} | {columns['baseline'][row]} | {columns['head'][row]} |" for row in columns["head"]]
+    lines.append(f"| images judged | {sizes['baseline']} | {sizes['head']} |")
+    return lines
+
+
 def timing_table() -> list[str]:
     """Return wall time and memory of the three trainings."""
     timing = json.loads((RESULTS / "timing.json").read_text("utf-8"))
@@ -88,7 +104,7 @@ def main() -> None:
     text = path.read_text("utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    block = "\n".join(["", *main_table(), "", *timing_table(), ""])
+    block = "\n".join(["", *main_table(), "", *external_table(), "", *timing_table(), ""])
     written = before + BEGIN + "\n" + block + "\n" + END + after
     if "--check" in sys.argv:
         sys.exit(0 if written == text else "README.md is not what benchmarks/readme_table.py writes: run it.")
