@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -256,6 +257,61 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(  # type: ignore[no-untype
     assert message in lines[0]
     assert "Traceback" not in result.err
     assert not any((tmp_path / name).exists() for name in ("ev", "ds", "run/run.json"))
+
+
+def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
+    carina, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    for method in ("end-to-end", "cached-embeddings"):
+        recipe = tmp_path / f"{method}.toml"
+        recipe.write_text(TINY_RECIPE.format(method=method, split="train-calibration-test"))
+        gone = Path(phantom_dataset.rows("train")["path"][5])
+        away = gone.rename(gone.with_suffix(".away"))
+        try:
+            failed = carina(
+                *("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
+                *("--cache", tmp_path / "cache"),
+            )
+        finally:
+            away.rename(gone)
+        assert failed.code == 1
+        assert "there is no such file" in failed.err
+        assert gone.name in failed.err
+        assert "Traceback" not in failed.err
+        resumed = carina("train", "--resume", tmp_path / method, "--cache", tmp_path / "cache")
+        assert resumed.code == 0, resumed.err
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        TINY_RECIPE.format(method="end-to-end", split="train-calibration-test").replace("out_relu", "nowhere")
+    )
+    assert carina("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / "run").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["r.toml"]
+    assert carina("train", "--resume", tmp_path / "run", "--recipe", recipe).code == 2
+
+
+def test_a_file_name_that_is_no_utf_8_does_not_end_the_batch(  # type: ignore[no-untyped-def]
+    carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Path(strange).write_bytes(Path(phantom_dataset.rows("test")["path"][0]).read_bytes())
+    for style in ("--json", "--csv", None):
+        result = carina("predict", tmp_path, "--run", tiny_run, *([style] if style else []))
+        assert result.code == 0, result.err
+        assert "caf" in result.out
+
+
+def test_results_that_cannot_be_written_are_no_traceback(tiny_run: Path, phantom_dataset: Dataset) -> None:
+    command = [str(Path(sys.executable).parent / "carina"), "predict", phantom_dataset.rows("test")["path"][0]]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--run", str(tiny_run), "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "could not be written" in done.stderr
+    assert "Exception" not in done.stderr
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -105,4 +105,5 @@ def missed_share(operating_point: OperatingPoint, prevalence: float) -> float:
     specificity, _ = wilson_bounds(operating_point.specificity, operating_point.negatives)
     missed = (1 - sensitivity) * prevalence
     cleared = specificity * (1 - prevalence)
-    return missed / (missed + cleared) if missed + cleared > 0 else 0.0
+    # A prevalence that is no number gives no number, which no comparison finds small.
+    return missed / (missed + cleared) if missed + cleared != 0 else 0.0

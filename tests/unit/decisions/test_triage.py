@@ -23,11 +23,28 @@ def probabilities(covid: float, normal: float, viral: float) -> dict[str, float]
     return {"COVID-19": covid, "Normal": normal, "Viral Pneumonia": viral}
 
 
-def test_the_missed_share_is_bayes_rule() -> None:
-    # Of 1,000 at 20 %: 20 missed among 20 + 784 below the threshold.
-    assert missed_share(POINT, 0.2) == pytest.approx(20 / 804)
+def test_the_missed_share_is_bayes_rule_on_the_lower_bounds() -> None:
+    # Wilson's lower 95 % bounds of 180 / 200 and 784 / 800, from statsmodels' proportion_confint.
+    sensitivity, specificity = 0.850577, 0.967732
+    expected = (1 - sensitivity) * 0.2 / ((1 - sensitivity) * 0.2 + specificity * 0.8)
+    assert missed_share(POINT, 0.2) == pytest.approx(expected, rel=1e-3)
     assert missed_share(POINT, 0.0) == 0.0
     assert missed_share(POINT, 1.0) == 1.0
+
+
+def test_three_of_three_found_is_no_proof() -> None:
+    few = POINT.model_copy(update={"positives": 3, "true_positives": 3})
+    assert few.sensitivity == 1.0
+    assert missed_share(few, 0.2) > 0.1
+
+
+@pytest.mark.parametrize("prevalence", [None, float("nan"), 0.5])
+def test_no_prevalence_or_no_number_is_never_routine(prevalence: float | None) -> None:
+    sure = POINT.model_copy(update={"positives": 100_000, "true_positives": 99_900})
+    triage = choose_triage(
+        "Normal", probabilities(0.0, 1.0, 0.0), sure if prevalence != 0.5 else POINT, prevalence=prevalence
+    )
+    assert triage.priority == "secondary-review"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +60,7 @@ def test_the_missed_share_is_bayes_rule() -> None:
             "expedite",
             "Viral Pneumonia is the most probable finding (P = 0.70)",
         ),
-        ("Normal", (0.1, 0.9, 0.0), None, "secondary-review", "assumed prevalence of 20.0%, about 2.5%"),
+        ("Normal", (0.1, 0.9, 0.0), None, "secondary-review", "assumed prevalence of 20.0%, up to 3.7%"),
         ("Normal", (0.1, 0.9, 0.0), 0.5, "secondary-review", "a prevalence of 50.0%"),
         ("Normal", (0.1, 0.9, 0.0), 0.01, "routine", "still to be read"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from carina.errors import BundleError
+from carina.errors import BundleError, ConfigurationError
 from carina.learning.fitting import History, fit_until_no_better
 from carina.learning.recipe import TrainingSettings
 
@@ -97,3 +97,22 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "last.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(BundleError, match=r"last.npz does not fit .* to train anew"):
         fit(build_model(), tmp_path)
+
+
+def test_a_loss_that_is_never_a_number_is_named(tmp_path: Path) -> None:
+    class Diverged(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            assert logs is not None
+            logs["val_loss"] = float("nan")
+
+    with pytest.raises(ConfigurationError, match=r"never a number: training.learning_rate = 0.001 is too high"):
+        fit_until_no_better(
+            build_model(), epoch_data, STOPPING, TrainingSettings(epochs=2), tmp_path, callbacks=[Diverged()]
+        )
+
+
+def test_a_kill_before_the_last_report_is_made_good(tmp_path: Path) -> None:
+    fit(build_model(), tmp_path, epochs=3)
+    reported: list[int] = []
+    fit(build_model(), tmp_path, epochs=3, report=lambda done, total, history: reported.append(done))
+    assert reported == [3]

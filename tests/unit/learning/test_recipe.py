@@ -81,3 +81,14 @@ def test_the_operating_point_falls_on_the_finding_that_matters(findings: tuple[s
 def test_an_operating_point_on_a_finding_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"operating_point.finding is 'TB'; the data set has: Normal, Other"):
         OperatingPointSettings(finding="TB").rule_for(("Normal", "Other"))
+
+
+def test_normal_is_nothing_to_flag() -> None:
+    with pytest.raises(ConfigurationError, match=r"finding is Normal; name the finding that is to be flagged"):
+        OperatingPointSettings(finding="Normal").rule_for(("COVID-19", "Normal"))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigurationError, match=r"is not valid TOML"):
+        load_recipe(str(tmp_path / "model.keras"))
