@@ -22,8 +22,8 @@ _MARKER = ".carina-demo"
 
 def demo_command(
     out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier demo's is replaced.")] = Path("demo"),
-    count: Annotated[int, typer.Option("--count", min=60, help="Phantoms to draw.")] = 600,
-    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.5,
+    count: Annotated[int, typer.Option("--count", min=60, help="Phantoms to draw.")] = 1200,
+    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.1,
     seed: Annotated[int, typer.Option("--seed", help="Of phantoms and split.")] = 1234,
 ) -> None:
     """Phantoms, import, train, evaluate, predict; says in the end where to look."""

@@ -95,8 +95,10 @@ def fit_head(
 def _standardisation(flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = flat.std(axis=0, dtype=np.float64).astype(np.float32)
-    # A feature that never varies tells nothing: it keeps its scale instead of being divided by zero.
-    return mean, np.where(spread > 1e-6, spread, np.float32(1.0))
+    # A feature that hardly ever varies keeps its place instead of being blown up by its one outlier. The floor is
+    # relative, since the features of a random network vanish with its depth and are no less features.
+    floor = 0.01 * float(np.median(spread))
+    return mean, np.maximum(spread, floor if floor > 0 else 1.0).astype(np.float32)
 
 
 def _gathered(data: tuple[tf.Tensor, ...], order: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
