@@ -71,7 +71,7 @@ class FinishedRun(BaseModel):
     epochs, best_epoch
         How many were trained, and which was kept (counted from 1).
     seconds
-        Wall time of each stage over all sessions of a resumed run, and ``total``.
+        Wall time of each stage, with what it took before a kill, and ``total``.
     peak_memory_mb
         Largest resident memory of the training process.
     versions, machine

@@ -78,7 +78,7 @@ class _Training:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; what it took in sessions before a kill is added."""
+        """Time a stage; what it took before a kill is added."""
         started, before = time.perf_counter(), self.seconds.get(name, 0.0)
         _log.info("%s ...", name)
         try:
@@ -89,7 +89,7 @@ class _Training:
         if (self.out / CHECKPOINT_FOLDER).is_dir():
             write_text(self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, json.dumps(self.seconds))
 
-    def count_earlier_sessions(self) -> None:
+    def count_earlier_starts(self) -> None:
         """Take over the times of the stages that were done before a kill, and of the epochs of a broken-off one."""
         (self.out / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
         earlier, history = self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, self.out / HISTORY_FILE
@@ -226,7 +226,7 @@ def _build_backbone(training: _Training) -> Backbone:
 
 
 def _run(training: _Training, backbone: Backbone) -> FinishedRun:
-    training.count_earlier_sessions()
+    training.count_earlier_starts()
     with _logging_to(training.out / LOG_FILE):
         recipe, out = training.recipe, training.out
         _log.info("recipe %s, data set of %d images", recipe.name, training.dataset.manifest.height)
