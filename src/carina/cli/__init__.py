@@ -44,9 +44,14 @@ def main() -> None:
     try:
         sys.exit(_run())
     except BrokenPipeError:
-        # Whoever read the results (head, less) has seen enough; Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the results (head, less) has seen enough.
+        _give_up_stdout()
         sys.exit(1)
+
+
+def _give_up_stdout() -> None:
+    """Send what is still to be written nowhere: Python would try again while it exits, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run() -> int:
@@ -77,5 +82,6 @@ def _run() -> int:
         raise
     except OSError as error:
         print_error(f"the results could not be written: {error.strerror}.")
+        _give_up_stdout()
         code = 1
     return code
