@@ -28,8 +28,8 @@ def estimate(figure: dict[str, Any]) -> str:
 
 
 def pair(finding: dict[str, Any]) -> str:
-    """Return sensitivity and specificity without intervals, which stand in the folder."""
-    return f"{finding['sensitivity']['value']:.3f} / {finding['specificity']['value']:.3f}"
+    """Return sensitivity and specificity, each with its interval."""
+    return f"{estimate(finding['sensitivity'])} / {estimate(finding['specificity'])}"
 
 
 def column(content: dict[str, Any]) -> dict[str, str]:
@@ -74,7 +74,9 @@ def external_table() -> list[str]:
         wanted = [row for row in rows if row.startswith(("accuracy", "macro")) or "sensitivity / " in row]
         wanted += ["COVID-19 sensitivity", "COVID-19 specificity"]
         columns[name] = {row: rows[row] for row in wanted}
-        sizes[name] = f"{content['metrics']['n']} ({content['leak_check']['dropped']} trained on, left out)"
+        leaks = content["leak_check"]
+        seen = f"{leaks['dropped']} trained on, left out; {leaks['stopped_on']} like images that ended training, kept"
+        sizes[name] = f"{content['metrics']['n']} ({seen})"
     lines = ["| another collection (Kaggle, 317 images) | `baseline` here | `head` |", "|---|---|---|"]
     lines += [f"| {row} | {columns['baseline'][row]} | {columns['head'][row]} |" for row in columns["head"]]
     lines.append(f"| images judged | {sizes['baseline']} | {sizes['head']} |")
