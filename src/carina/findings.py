@@ -6,6 +6,8 @@ from dataclasses import dataclass
 COVID_19 = "COVID-19"
 NORMAL = "Normal"
 VIRAL_PNEUMONIA = "Viral Pneumonia"
+# What is abnormal and none of the three above: a model may learn it so as not to call it one of them.
+OTHER_OPACITY = "Other opacity"
 LUNG_OPACITY = "Lung Opacity"
 
 
@@ -33,6 +35,7 @@ KNOWN_FINDINGS = (
     Finding(COVID_19, "COVID", ("covid", "covid-19", "covid19", "covid_19")),
     Finding(NORMAL, "Normal", ("normal", "no finding", "no_finding")),
     Finding(VIRAL_PNEUMONIA, "Viral", ("viral pneumonia", "viral_pneumonia", "viral-pneumonia")),
+    Finding(OTHER_OPACITY, "Other", ("other opacity", "other_opacity", "other-opacity")),
     Finding(LUNG_OPACITY, "Opacity", ("lung_opacity", "lung opacity", "lung-opacity")),
 )
 BASELINE_FINDINGS = (COVID_19, NORMAL, VIRAL_PNEUMONIA)

@@ -9,18 +9,19 @@
     checkpoint/             the last epoch, while training is under way
     model.keras             the Keras model, to go on training from
     model.onnx              the same from tensor to logits, for everything that predicts
-    training_images.parquet what it learned from or stopped on (SHA-256, perceptual hash): evaluation refuses a leak
-    training_details.npy    the same, to confirm near-duplicates by
+    lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    training_images.txt     what it learned from or stopped on, as hashes: evaluation refuses a leak
     run.json                written last: a run without it is not finished
 """
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from carina.decisions.operating_point import OperatingPoint
+from carina.decisions.policy import Policy
 from carina.errors import BundleError
 from carina.radiographs.preprocess import Preprocessing
 
@@ -31,8 +32,8 @@ LOG_FILE = "train.log"
 CHECKPOINT_FOLDER = "checkpoint"
 KERAS_FILE = "model.keras"
 ONNX_FILE = "model.onnx"
-TRAINING_IMAGES_FILE = "training_images.parquet"
-TRAINING_DETAILS_FILE = "training_details.npy"
+LUNGS_FILE = "lungs.onnx"
+TRAINING_IMAGES_FILE = "training_images.txt"
 RUN_FILE = "run.json"
 
 
@@ -41,8 +42,9 @@ class StartedRun(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["carina-run-1"] = "carina-run-1"
-    dataset: str
+    format: Literal["carina-run-2"] = "carina-run-2"
+    datasets: tuple[str, ...]
+    without_sources: tuple[str, ...] = ()
     data_fingerprint: str
     started: datetime
 
@@ -60,12 +62,13 @@ class FinishedRun(BaseModel):
         How radiographs become the model's tensors.
     stopping_split
         The split of the data set that ended training and chose the operating point.
-    operating_point
-        Of the finding that is fast-tracked.
+    policy
+        From logits to decisions: calibration, operating points and triage bands, chosen on that split.
     weights, weights_sha256
         What the backbone started from; no hash for random weights.
-    model_sha256
-        Of ``model.onnx``; loading fails closed on any difference.
+    model_sha256, lungs_sha256
+        Of ``model.onnx`` and ``lungs.onnx``; loading fails closed on any difference. No lungs where the whole image is
+        shown.
     dataset, data_fingerprint, images
         What it learned from: folder, hash over images, labels and splits, and images a split.
     epochs, best_epoch
@@ -82,15 +85,16 @@ class FinishedRun(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["carina-run-1"] = "carina-run-1"
+    format: Literal["carina-run-2"] = "carina-run-2"
     name: str
     findings: tuple[str, ...]
     preprocessing: Preprocessing
     stopping_split: Literal["validation", "calibration"]
-    operating_point: OperatingPoint
+    policy: Policy
     weights: str
     weights_sha256: str | None
     model_sha256: str
+    lungs_sha256: str | None = None
     dataset: str
     data_fingerprint: str
     images: dict[str, int]
@@ -102,6 +106,18 @@ class FinishedRun(BaseModel):
     machine: str
     command: str
     finished: datetime
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.policy.findings != self.findings:
+            msg = "the policy must be for the model's findings"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """Return the operating point of the finding that is fast-tracked."""
+        return self.policy.operating_point
 
 
 def open_run(folder: Path) -> FinishedRun:

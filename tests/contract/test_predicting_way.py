@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from carina.datasets.manifest import Dataset
+from carina.decisions.probabilities import softmax
 from carina.engine import load_engine
 from carina.errors import BundleError
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor, softmax
+from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.learning.frames import Frames
 from carina.learning.pipeline import build_batches
 from carina.learning.recipe import load_recipe
-from carina.radiographs.preprocess import preprocess
+from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.run_folder import KERAS_FILE, ONNX_FILE, RECIPE_FILE
 
@@ -30,13 +32,15 @@ def tensors(phantom_dataset: Dataset, tiny_run: Path) -> np.ndarray:
     """float32 (n, size, size, 3): the test split as training's tf.data gives it."""
     recipe = load_recipe(str(tiny_run / RECIPE_FILE))
     rows = phantom_dataset.rows("test")
-    batches = build_batches(rows, recipe, phantom_dataset.description.findings)
+    frames = Frames(recipe.preprocessing, None, tiny_run)
+    batches = build_batches(rows, recipe, phantom_dataset.description.findings, frames)
     return np.concatenate([tensor.numpy() for tensor, _, _ in batches])
 
 
 def test_tf_data_and_serving_see_the_same_pixels(test_paths: list[Path], tensors: np.ndarray, tiny_run: Path) -> None:
     preprocessing = Predictor(tiny_run).run.preprocessing
-    served = np.stack([preprocess(read_radiograph(path), preprocessing) for path in test_paths])
+    wholes = [resize_grey(read_radiograph(path), preprocessing.read_size) for path in test_paths]
+    served = to_tensor(np.stack([frame(whole, None, preprocessing) for whole in wholes]), preprocessing.pixel_range)
     np.testing.assert_allclose(served, tensors, atol=1e-6)
 
 
@@ -104,7 +108,7 @@ def test_a_changed_model_is_refused(tiny_run: Path, tmp_path: Path) -> None:
     content = bytearray((tmp_path / ONNX_FILE).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / ONNX_FILE).write_bytes(content)
-    with pytest.raises(BundleError, match=r"model.onnx is not the model that this run trained"):
+    with pytest.raises(BundleError, match=r"model.onnx is not the graph that this model came with"):
         Predictor(tmp_path)
     (tmp_path / ONNX_FILE).unlink()
     with pytest.raises(BundleError, match=r"missing or was changed"):

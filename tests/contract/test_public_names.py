@@ -26,9 +26,12 @@ def test_the_error_tree_is_the_drawn_one() -> None:
 
 def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(import_dataset).parameters) == [
-        *("source", "out", "findings", "seed", "test_only", "ignore_unknown_columns", "workers", "progress"),
+        *("source", "out", "findings", "rename", "views", "half", "seed", "test_only", "ignore_unknown_columns"),
+        *("workers", "progress"),
     ]
-    assert list(inspect.signature(train).parameters) == ["dataset", "recipe", "out", "cache", "command", "progress_of"]
+    assert list(inspect.signature(train).parameters) == [
+        *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
+    ]
     assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
     assert list(inspect.signature(Predictor).parameters) == ["folder", "backend"]
     assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence"]
@@ -36,6 +39,6 @@ def test_signatures_are_frozen() -> None:
 
 def test_fields_are_frozen() -> None:
     assert list(Prediction.__dataclass_fields__) == [
-        *("path", "sha256", "finding", "probabilities", "triage", "elapsed_ms"),
+        *("path", "sha256", "finding", "probabilities", "triage", "refused", "elapsed_ms"),
     ]
     assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]

@@ -7,6 +7,7 @@ from carina.findings import (
     COVID_19,
     LUNG_OPACITY,
     NORMAL,
+    OTHER_OPACITY,
     VIRAL_PNEUMONIA,
     canonical_finding,
     order_findings,
@@ -26,6 +27,7 @@ from carina.findings import (
         ("Viral Pneumonia", VIRAL_PNEUMONIA),
         ("viral_pneumonia", VIRAL_PNEUMONIA),
         ("Lung_Opacity", LUNG_OPACITY),
+        ("other_opacity", OTHER_OPACITY),
         ("  Tuberculosis ", "Tuberculosis"),
         ("tuberculosis", "tuberculosis"),
     ],
@@ -36,8 +38,9 @@ def test_canonical_finding(written, known):
 
 
 def test_order_is_the_baselines_and_then_by_name():
-    names = ["Tuberculosis", LUNG_OPACITY, VIRAL_PNEUMONIA, NORMAL, "Abscess", COVID_19, NORMAL]
-    assert order_findings(names) == (COVID_19, NORMAL, VIRAL_PNEUMONIA, LUNG_OPACITY, "Abscess", "Tuberculosis")
+    names = ["Tuberculosis", LUNG_OPACITY, OTHER_OPACITY, VIRAL_PNEUMONIA, NORMAL, "Abscess", COVID_19, NORMAL]
+    known = (COVID_19, NORMAL, VIRAL_PNEUMONIA, OTHER_OPACITY, LUNG_OPACITY)
+    assert order_findings(names) == (*known, "Abscess", "Tuberculosis")
     assert order_findings(reversed(BASELINE_FINDINGS)) == BASELINE_FINDINGS
     assert order_findings([]) == ()
 

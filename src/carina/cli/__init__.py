@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from carina.cli import compare, data, demo, evaluate, predict, train
+from carina.cli import audit, compare, data, demo, evaluate, export, lungs, predict, recalibrate, train, verify
 from carina.cli.console import print_error
 from carina.errors import CarinaError, ConfigurationError
 
@@ -23,10 +23,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(lungs.app, name="lungs")
 app.command(name="train")(train.train_command)
 app.command(name="evaluate")(evaluate.evaluate_command)
+app.command(name="audit")(audit.audit_command)
 app.command(name="compare")(compare.compare_command)
 app.command(name="predict")(predict.predict_command)
+app.command(name="export")(export.export_command)
+app.command(name="verify")(verify.verify_command)
+app.command(name="recalibrate")(recalibrate.recalibrate_command)
 app.command(name="demo")(demo.demo_command)
 
 

@@ -10,10 +10,12 @@ import typer
 
 from carina.cli.console import print_note, print_result, print_table, progress_bars
 from carina.datasets.check import DatasetCheck, check_dataset
+from carina.datasets.choice import Half
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
 from carina.datasets.manifest import open_dataset
 from carina.datasets.phantom import write_phantoms
+from carina.errors import ConfigurationError
 
 app = typer.Typer(help="Radiographs with labels become a data set.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,6 +31,26 @@ def import_command(
     source: Annotated[Path, typer.Argument(help="A folder a finding, or a CSV or Parquet manifest.")],
     out: _Out,
     findings: _Findings = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="A finding gets another name, first of all: SARS=Other opacity. Several olds: SARS+Klebsiella=Other "
+            "opacity. Repeatable.",
+        ),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option("--views", help="Comma-separated, of a manifest; unknown takes images without. By default all."),
+    ] = None,
+    half: Annotated[
+        Half | None,
+        typer.Option(
+            "--half",
+            help="One half of the patients, development or final; where there is no patient, the file name stands in.",
+        ),
+    ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
     ignore_unknown_columns: Annotated[
@@ -41,6 +63,9 @@ def import_command(
             source,
             out,
             findings=_names(findings),
+            rename=_renames(rename or []),
+            views=None if views is None else views.split(","),
+            half=half,
             seed=seed,
             test_only=test_only,
             ignore_unknown_columns=ignore_unknown_columns,
@@ -103,6 +128,21 @@ def check(
 
 def _names(findings: str | None) -> list[str] | None:
     return None if findings is None else [name for name in findings.split(",") if name.strip()]
+
+
+def _renames(options: list[str]) -> dict[str, str]:
+    """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; in an old name a plus sign cannot stand."""
+    renames: dict[str, str] = {}
+    for option in options:
+        olds, equals, new = option.rpartition("=")
+        if not equals:
+            msg = f"--rename {option!r} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
+            raise ConfigurationError(msg)
+        for old in olds.split("+"):
+            if renames.setdefault(old.strip(), new) != new:
+                msg = f"--rename gives {old.strip()!r} two names, {renames[old.strip()]!r} and {new!r}. Choose one."
+                raise ConfigurationError(msg)
+    return renames
 
 
 def _print_import(report: ImportReport) -> None:

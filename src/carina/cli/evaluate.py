@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
+from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.datasets.manifest import Split, open_dataset
 from carina.errors import ConfigurationError
 
 
 def evaluate_command(
-    run: Annotated[Path, typer.Argument(help="A finished run.")],
-    dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
+    named: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[BUNDLE] DATASET", help="A bundle or a finished run (by default the released one); a data set."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     split: Annotated[str, typer.Option("--split", help="test, calibration, validation or train.")] = "test",
     prevalence: Annotated[
@@ -24,6 +29,10 @@ def evaluate_command(
     """Judge a split and write every figure with its interval; refuses images that the model learned from."""
     from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
 
+    if len(named) > 2:
+        msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
+        raise ConfigurationError(msg)
+    model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
     if drop_leaks and allow_leak:
         msg = "Choose one of --drop-leaks and --allow-leak."
         raise ConfigurationError(msg)
@@ -35,7 +44,7 @@ def evaluate_command(
         raise ConfigurationError(msg)
     with progress_bars() as bar:
         evaluation = write_evaluation(
-            run,
+            model,
             open_dataset(dataset),
             splits[split],
             out,

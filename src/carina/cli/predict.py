@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from carina import __version__
+from carina.bundle import released_bundle
 from carina.cli.console import print_note
 from carina.errors import ConfigurationError
 from carina.inference.inputs import image_files
@@ -23,7 +24,9 @@ INTENDED_USE = (
 
 def predict_command(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or folders that hold some.")],
-    run: Annotated[Path, typer.Option("--run", help="A finished run.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     prevalence: Annotated[
@@ -34,7 +37,7 @@ def predict_command(
     if as_json and as_csv:
         msg = "Choose one of --json and --csv."
         raise ConfigurationError(msg)
-    predictor = Predictor(run)
+    predictor = Predictor(bundle or released_bundle())
     failures = 0
     if prevalence is not None and not 0 <= prevalence <= 1:
         msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
@@ -73,13 +76,15 @@ class _Json:
         if isinstance(prediction, FailedPrediction):
             error = prediction.error
             return {"path": _shown(prediction.path), "error": {"code": error.code, "message": str(error)}}
+        accepted = prediction.refused is None
+        rounded = {finding: round(p, 6) for finding, p in prediction.probabilities.items()}
         return {
             "path": _shown(prediction.path),
             "sha256": prediction.sha256,
-            "finding": prediction.finding,
-            "probabilities": {finding: round(p, 6) for finding, p in prediction.probabilities.items()},
-            "calibrated": False,
+            "finding": prediction.finding if accepted else None,
+            "probabilities": rounded if accepted else None,
             "triage": {"priority": prediction.triage.priority, "reason": prediction.triage.reason},
+            "gate": {"accepted": accepted, "reasons": [] if accepted else [prediction.refused]},
             "model": self._model,
             "elapsed_ms": round(prediction.elapsed_ms, 2),
         }
@@ -97,11 +102,11 @@ class _Csv:
             blanks = [""] * (len(self._findings) + 3)
             self._writer.writerow([_shown(prediction.path), *blanks, prediction.error.code, prediction.error])
             return
-        probabilities = [f"{prediction.probabilities[finding]:.6f}" for finding in self._findings]
+        judged = [prediction.finding, *(f"{prediction.probabilities[finding]:.6f}" for finding in self._findings)]
+        if prediction.refused is not None:
+            judged = [""] * len(judged)
         triage = prediction.triage
-        self._writer.writerow(
-            [_shown(prediction.path), prediction.finding, *probabilities, triage.priority, triage.reason, "", ""]
-        )
+        self._writer.writerow([_shown(prediction.path), *judged, triage.priority, triage.reason, "", ""])
 
 
 class _Lines:
@@ -114,6 +119,5 @@ class _Lines:
             return
         probabilities = "  ".join(f"{finding} {p:.2f}" for finding, p in prediction.probabilities.items())
         triage = prediction.triage
-        sys.stdout.write(
-            f"{_shown(prediction.path)}\n  {triage.priority.upper()}  {probabilities}\n  {triage.reason}\n"
-        )
+        said = triage.priority.upper() + ("" if prediction.refused is not None else f"  {probabilities}")
+        sys.stdout.write(f"{_shown(prediction.path)}\n  {said}\n  {triage.reason}\n")

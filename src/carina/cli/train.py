@@ -22,16 +22,25 @@ def train_command(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run instead.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", help="imagenet, none, or a Keras .h5 file, instead of the recipe's.")
+        str | None, typer.Option("--weights", help="imagenet, carina, none, or an .h5 file, instead of the recipe's.")
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of embedding caches.")] = None,
+    added: Annotated[
+        list[Path] | None, typer.Option("--with", help="One more data set to learn from; may be repeated.")
+    ] = None,
+    without_sources: Annotated[
+        list[str] | None, typer.Option("--without-source", help="A source to leave out; may be repeated.")
+    ] = None,
+    lungs: Annotated[
+        Path | None, typer.Option("--lungs", help="A lung segmenter (ONNX) instead of the released bundle's.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
 ) -> None:
     """Train a model; killed at any moment, --resume goes on and loses at most one epoch."""
     if (resume is None) == (dataset is None) or (resume is None) == (out is None):
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
         raise ConfigurationError(msg)
-    if resume is not None and (recipe is not None or weights is not None):
-        msg = "--resume goes on with the recipe and weights of the run; --recipe and --weights cannot change them."
+    if resume is not None and (recipe or weights or added or without_sources or lungs):
+        msg = "--resume goes on with what the run was started with; of the other options only --cache may be named."
         raise ConfigurationError(msg)
     chosen = load_recipe(recipe or "head")
     if weights is not None:
@@ -41,7 +50,17 @@ def train_command(
         if resume is not None:
             run, folder = learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar), resume
         elif dataset is not None and out is not None:
-            run = learning.train(dataset, chosen, out, cache=cache, command=typed_command(), progress_of=bar)
+            run = learning.train(
+                dataset,
+                chosen,
+                out,
+                added=added or (),
+                without_sources=without_sources or (),
+                lung_graph=lungs,
+                cache=cache,
+                command=typed_command(),
+                progress_of=bar,
+            )
             folder = out
     print_run(run, folder)
 

@@ -1,6 +1,6 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import polars as pl
 
 from carina import __version__
 from carina.atomic import whole_folder
+from carina.datasets.choice import Half
 from carina.datasets.duplicates import find_duplicates, join_groups
 from carina.datasets.listing import list_source
 from carina.datasets.manifest import (
@@ -72,6 +73,9 @@ def import_dataset(
     out: Path,
     *,
     findings: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    views: Sequence[str] | None = None,
+    half: Half | None = None,
     seed: int = 1234,
     test_only: bool = False,
     ignore_unknown_columns: bool = False,
@@ -84,7 +88,7 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, ignore_unknown_columns
+    source, findings, rename, views, half, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     out
         The folder to write. It appears whole or not at all.
@@ -102,10 +106,17 @@ def import_dataset(
     DataError
         If the source is wrong, no image of it can be read, or a finding is too small to split.
     ConfigurationError
-        If `out` exists, or a finding was asked for that is not there.
+        If `out` exists, or a finding, a view or a finding to rename was asked for that is not there.
     """
     with whole_folder(out, what="data set") as folder:
-        listing = list_source(source, findings=findings, ignore_unknown_columns=ignore_unknown_columns)
+        listing = list_source(
+            source,
+            findings=findings,
+            rename=rename,
+            views=views,
+            half=half,
+            ignore_unknown_columns=ignore_unknown_columns,
+        )
         decoded, errors = _decode_all(listing.images, folder, workers, progress)
         if decoded.is_empty():
             msg = (

@@ -5,7 +5,7 @@ finding, and a CSV or Parquet manifest.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import openpyxl
 import polars as pl
 
+from carina.datasets.choice import Half, canonical_renames, rename_findings, require_some, take_half, take_views
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, KNOWN_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
 from carina.radiographs.read import IMAGE_ENDINGS
@@ -62,7 +63,13 @@ class Listing:
 
 
 def list_source(
-    source: Path, *, findings: Sequence[str] | None = None, ignore_unknown_columns: bool = False
+    source: Path,
+    *,
+    findings: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    views: Sequence[str] | None = None,
+    half: Half | None = None,
+    ignore_unknown_columns: bool = False,
 ) -> Listing:
     """Return the images of a source with their labels.
 
@@ -72,62 +79,91 @@ def list_source(
         A folder with a folder a finding, a folder with a manifest (``manifest.parquet``, ``manifest.csv`` or
         ``metadata.csv``), or such a file itself.
     findings
-        Which to take. By default all; of the COVID-19 Radiography Database the baseline's three.
+        Which to take, by their new names. By default all; of the COVID-19 Radiography Database the baseline's three,
+        and Lung Opacity where it is renamed.
+    rename
+        Findings that get another name, old to new, before anything else is done with them.
+    views
+        Take only the images whose view the manifest gives as one of these, in whatever case; ``unknown`` stands for
+        those without. By default all.
+    half
+        Take only the patients of one half, ``development`` or ``final``: see `carina.datasets.choice.take_half`. Where
+        an image has no patient, its file name stands in.
     ignore_unknown_columns
         Go on when a manifest has columns that Carina does not know.
 
     Raises
     ------
     DataError
-        If the source holds no images, or its manifest is wrong; the message names the row.
+        If the source holds no images, or its manifest is wrong, or says nothing of views that are to be chosen; the
+        message names the row. If the choice of views and half leaves nothing.
     ConfigurationError
-        If a finding was asked for that the source does not have.
+        If a finding was asked for or is to be renamed, or a view was asked for, that the source does not have.
     """
     wanted = None if findings is None else order_findings(canonical_finding(name) for name in findings)
+    renames = canonical_renames(rename)
     try:
-        listing = _list(source.resolve(), wanted, ignore_unknown_columns=ignore_unknown_columns)
+        listing = _list(
+            source.resolve(),
+            with_lung_opacity=wanted is not None or LUNG_OPACITY in renames,
+            need_views=views is not None,
+            ignore_unknown_columns=ignore_unknown_columns,
+        )
     except OSError as error:
         # A folder that may not be entered is said, not skipped: its images would be missing without a word.
         msg = f"{error.filename or source} cannot be listed: {error.strerror}."
         raise DataError(msg) from None
-    return _only_wanted(listing, wanted, source)
+    listed, notes = listing.images, listing.notes
+    if not listed.is_empty():
+        listed, more = rename_findings(listed, renames)
+        notes += more
+    listed = images = _only_wanted(listed, wanted, source)
+    if views is not None:
+        images, more = take_views(images, views, present=listing.images["view"])
+        notes += more
+    if half is not None:
+        images, more = take_half(images, half)
+        notes += more
+    return Listing(images, notes + require_some(images, listed))
 
 
-def _list(source: Path, wanted: tuple[str, ...] | None, *, ignore_unknown_columns: bool) -> Listing:
+def _list(source: Path, *, with_lung_opacity: bool, need_views: bool, ignore_unknown_columns: bool) -> Listing:
+    manifest = source
     if source.is_dir():
         source = _descend(source)
-        manifest = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
-        return (
-            _list_folders(source, wanted)
-            if manifest is None
-            else _list_manifest(manifest, ignore_unknown_columns=ignore_unknown_columns)
-        )
-    if source.is_file():
-        return _list_manifest(source, ignore_unknown_columns=ignore_unknown_columns)
+        found = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
+        if found is None:
+            if need_views:
+                msg = f"{source} says nothing of views: it has a folder a finding. Choose views of a manifest only."
+                raise DataError(msg)
+            return _list_folders(source, with_lung_opacity=with_lung_opacity)
+        manifest = found
+    if manifest.is_file():
+        return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
     msg = f"There is no folder or file {source}. Check the path."
     raise DataError(msg)
 
 
-def _only_wanted(listing: Listing, wanted: tuple[str, ...] | None, source: Path) -> Listing:
-    present = order_findings(listing.images["finding"].to_list())
+def _only_wanted(images: pl.DataFrame, wanted: tuple[str, ...] | None, source: Path) -> pl.DataFrame:
     if wanted is not None:
+        present = order_findings(images["finding"].to_list())
         missing = [finding for finding in wanted if finding not in present]
         if missing:
             msg = f"{source} has no finding {missing[0]!r}. It has: {', '.join(present)}."
             raise ConfigurationError(msg)
-        listing = Listing(listing.images.filter(pl.col("finding").is_in(wanted)), listing.notes)
-    if listing.images.is_empty():
+        images = images.filter(pl.col("finding").is_in(wanted))
+    if images.is_empty():
         msg = f"{source} holds no images. Expected: a folder a finding, or a manifest with the columns path, finding."
         raise DataError(msg)
-    return listing
+    return images
 
 
-def _list_folders(source: Path, wanted: tuple[str, ...] | None) -> Listing:
+def _list_folders(source: Path, *, with_lung_opacity: bool) -> Listing:
     folders = sorted(folder for folder in source.iterdir() if folder.is_dir() and not _is_hidden(folder.name))
     names = {canonical_finding(folder.name) for folder in folders}
     notes = []
     # The official distribution: its fourth folder is taken only when it is named.
-    if wanted is None and LUNG_OPACITY in names and set(BASELINE_FINDINGS) <= names:
+    if not with_lung_opacity and LUNG_OPACITY in names and set(BASELINE_FINDINGS) <= names:
         folders = [folder for folder in folders if canonical_finding(folder.name) != LUNG_OPACITY]
         notes.append(f"The folder of {LUNG_OPACITY} was left out; name it with --findings to take it.")
     rows: list[dict[str, object]] = []
@@ -220,10 +256,10 @@ def _source_of_url(url: str) -> str:
     return known or urlsplit(lowered).hostname or lowered
 
 
-def _list_manifest(path: Path, *, ignore_unknown_columns: bool) -> Listing:
+def _list_manifest(path: Path, *, need_views: bool, ignore_unknown_columns: bool) -> Listing:
     table = _read_table(path)
     table = table.rename({"file": "path"}) if "file" in table.columns and "path" not in table.columns else table
-    for column in ("path", "finding"):
+    for column in ("path", "finding", "view") if need_views else ("path", "finding"):
         if column not in table.columns:
             msg = f"{path} has no column {column!r}. It has: {', '.join(table.columns)}."
             raise DataError(msg)

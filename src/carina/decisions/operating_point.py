@@ -1,61 +1,99 @@
 """Operating points: a threshold with the rule and the data that chose it, and what it reached there."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.errors import ConfigurationError
+from carina.proportion import wilson_bounds
 
 # A target of 0.55 is met by 55 of 100, though 0.55 has no exact float.
 _ROUNDING = 1e-12
 
-Rule = Literal["specificity-at-least", "sensitivity-at-least"]
+Rule = Literal["specificity-at-least", "sensitivity-at-least", "youden", "lowest-expected-cost"]
+
+_NEEDS: dict[Rule, tuple[str, ...]] = {
+    "specificity-at-least": ("target",),
+    "sensitivity-at-least": ("target",),
+    "youden": (),
+    "lowest-expected-cost": ("prevalence", "cost_missed", "cost_false_alarm"),
+}
 
 
-class OperatingPointRule(BaseModel):
-    """How a threshold is to be chosen.
+class ThresholdRule(BaseModel):
+    """How a threshold is to be chosen, whatever the finding.
+
+    Attributes
+    ----------
+    rule
+        ``specificity-at-least``, ``sensitivity-at-least``: the figure named reaches the target on the data that the
+        threshold is chosen on, and the other is made as high as it can be. ``youden``: the sum of both is made as
+        high as it can be (Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3).
+        ``lowest-expected-cost``: what mistakes cost, at a prevalence, is made as low as it can be.
+    target
+        The figure that must be reached, 0 to 1. For the two at-least rules only.
+    prevalence, cost_missed, cost_false_alarm
+        The share that has the finding, 0 to 1, and what a missed finding and a false alarm cost, in any one unit.
+        For ``lowest-expected-cost`` only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Rule
+    target: float | None = Field(default=None, gt=0, lt=1)
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+    cost_missed: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    cost_false_alarm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        needed = _NEEDS[self.rule]
+        for name in ("target", "prevalence", "cost_missed", "cost_false_alarm"):
+            if name in needed and getattr(self, name) is None:
+                msg = f"rule {self.rule} needs {name}"
+                raise ValueError(msg)
+            if name not in needed and getattr(self, name) is not None:
+                msg = f"{name} does not belong to rule {self.rule}: take it away"
+                raise ValueError(msg)
+        return self
+
+    def in_words(self) -> str:
+        """Return the rule with its figures, such as ``specificity-at-least 0.98``."""
+        if self.rule == "lowest-expected-cost":
+            return (
+                f"{self.rule} (prevalence {self.prevalence:g}, cost {self.cost_missed:g} missed, "
+                f"{self.cost_false_alarm:g} false alarm)"
+            )
+        return self.rule if self.target is None else f"{self.rule} {self.target:g}"
+
+
+class OperatingPointRule(ThresholdRule):
+    """How the threshold of a finding is to be chosen; the other attributes are those of `ThresholdRule`.
 
     Attributes
     ----------
     finding
         The finding that is called present where its probability is at or above the threshold.
-    rule
-        What must hold on the data that it is chosen on; the other figure is then made as high as it can be.
-    target
-        The figure that must be reached, 0 to 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     finding: str
-    rule: Rule
-    target: float = Field(gt=0, lt=1)
 
 
-class OperatingPoint(BaseModel):
-    """A threshold with where it comes from.
+class OperatingPoint(OperatingPointRule):
+    """A threshold with where it comes from; the other attributes are those of the rule that was asked for.
 
     Attributes
     ----------
-    finding
-        Called present where its probability is ``>=`` the threshold.
-    rule, target
-        What was asked for; see `OperatingPointRule`.
     threshold
-        A probability, 0 to 1.
+        A probability, 0 to 1. The finding is called present where its probability is ``>=`` the threshold.
     chosen_on
         The data that chose it, in words.
     positives, true_positives, negatives, true_negatives
         Counts on that data: sensitivity and specificity with all that an interval needs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    finding: str
-    rule: Rule
-    target: float
     threshold: float
     chosen_on: str
     positives: int
@@ -73,11 +111,34 @@ class OperatingPoint(BaseModel):
         """Return the share of negatives below the threshold, on the data that chose it."""
         return self.true_negatives / self.negatives
 
+    @property
+    def is_trivial(self) -> bool:
+        """Return whether it calls every image of that data, or no positive one: such a rule was met by not choosing."""
+        return self.true_positives == 0 or self.true_negatives == 0
+
+    def sensitivity_bounds(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return Wilson bounds of the sensitivity; images count as independent, on the data that chose the threshold.
+
+        Raises
+        ------
+        ConfigurationError
+            If `confidence` does not lie strictly between 0 and 1.
+        """
+        return wilson_bounds(self.sensitivity, self.positives, confidence)
+
+    def specificity_bounds(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return Wilson bounds of the specificity; see `sensitivity_bounds`."""
+        return wilson_bounds(self.specificity, self.negatives, confidence)
+
 
 def choose_operating_point(
     present: NDArray[np.bool_], probability: NDArray[np.floating], rule: OperatingPointRule, *, chosen_on: str
 ) -> OperatingPoint:
-    """Return the threshold that meets the rule and makes the other figure as high as it can be.
+    """Return the threshold that does what the rule asks for.
+
+    Among thresholds that do it equally well, an at-least rule takes the one that makes the other figure as high as it
+    can be, and the other two rules the lowest, which misses fewest. An at-least rule can always be met: by calling
+    nothing, or everything. The counts then say so, and `OperatingPoint.is_trivial`.
 
     Parameters
     ----------
@@ -106,15 +167,9 @@ def choose_operating_point(
     candidates = np.append(np.unique(probability), np.nextafter(probability.max(), np.inf))
     true_positives = positives - np.searchsorted(np.sort(probability[present]), candidates, side="left")
     true_negatives = np.searchsorted(np.sort(probability[~present]), candidates, side="left")
-    # Sensitivity falls and specificity rises along the candidates.
-    if rule.rule == "specificity-at-least":
-        best = int(np.flatnonzero(true_negatives / negatives >= rule.target - _ROUNDING)[0])
-    else:
-        best = int(np.flatnonzero(true_positives / positives >= rule.target - _ROUNDING)[-1])
+    best = _best(true_positives, positives, true_negatives, negatives, rule)
     return OperatingPoint(
-        finding=rule.finding,
-        rule=rule.rule,
-        target=rule.target,
+        **rule.model_dump(include=set(OperatingPointRule.model_fields)),
         threshold=_between(candidates, best),
         chosen_on=chosen_on,
         positives=positives,
@@ -122,6 +177,27 @@ def choose_operating_point(
         negatives=negatives,
         true_negatives=int(true_negatives[best]),
     )
+
+
+def _best(
+    true_positives: NDArray[np.integer],
+    positives: int,
+    true_negatives: NDArray[np.integer],
+    negatives: int,
+    rule: ThresholdRule,
+) -> int:
+    """Return the place of the candidate that the rule asks for; sensitivity falls, specificity rises along them."""
+    if rule.rule == "specificity-at-least" and rule.target is not None:
+        return int(np.flatnonzero(true_negatives / negatives >= rule.target - _ROUNDING)[0])
+    if rule.rule == "sensitivity-at-least" and rule.target is not None:
+        return int(np.flatnonzero(true_positives / positives >= rule.target - _ROUNDING)[-1])
+    # Youden's J is an expected cost, too: one at which both kinds of image weigh the same.
+    missed_cost = false_alarm_cost = 1.0
+    if rule.prevalence is not None and rule.cost_missed is not None and rule.cost_false_alarm is not None:
+        missed_cost = rule.prevalence * rule.cost_missed
+        false_alarm_cost = (1 - rule.prevalence) * rule.cost_false_alarm
+    cost = missed_cost * (1 - true_positives / positives) + false_alarm_cost * (1 - true_negatives / negatives)
+    return int(np.flatnonzero(cost <= cost.min() + _ROUNDING * (missed_cost + false_alarm_cost))[0])
 
 
 def _between(candidates: NDArray[np.floating], best: int) -> float:

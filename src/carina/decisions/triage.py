@@ -1,23 +1,21 @@
-"""Triage: a finding with its probabilities becomes a priority with its reason.
+"""Triage: a radiograph's probabilities become a priority with its reason.
 
-This is the reading that the authors of the published baseline give of their own result: a COVID-19 call at high
-specificity is fit to be fast-tracked (isolation, confirmatory test), while a Normal call must not be dismissed where
-disease is frequent. A priority only orders the reading; it never removes a study and never says that disease is absent.
+This is the reading that the authors of the published baseline give of their own result: a COVID-19 call that is seldom
+wrong is fit to be fast-tracked (isolation, confirmatory test), while a Normal call must not be dismissed where disease
+is frequent. What "seldom" means is promised by the bands (`carina.decisions.bands`). A priority only orders the
+reading; it never removes a study and never says that disease is absent.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from carina.decisions.operating_point import OperatingPoint
-from carina.findings import COVID_19, NORMAL
-from carina.proportion import wilson_bounds
+from carina.decisions.bands import BandThresholds, check_prevalence
+from carina.decisions.policy import Policy
+from carina.findings import COVID_19, NORMAL, OTHER_OPACITY
 
 Priority = Literal["fast-track", "expedite", "secondary-review", "routine", "not-assessable"]
-
-# Of the radiographs read as Normal, the share that may hold the finding of the operating point before all of them
-# are sent to a second reading.
-MAX_MISSED_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,73 +35,115 @@ class Triage:
 
 
 def choose_triage(
-    finding: str,
     probabilities: Mapping[str, float],
-    operating_point: OperatingPoint,
+    policy: Policy,
     *,
     prevalence: float | None = None,
+    refused: str | None = None,
 ) -> Triage:
-    """Return the priority of a radiograph that could be judged.
+    """Return the priority of a radiograph.
+
+    ``fast-track`` in the fast-track band; else ``expedite`` where the flagged finding is at or above the operating
+    point or the most probable finding is not Normal; else ``routine`` in the routine band; else ``secondary-review``.
 
     Parameters
     ----------
-    finding
-        The most probable finding.
     probabilities
-        Of every finding, summing to 1.
-    operating_point
-        Of the finding that is fast-tracked.
+        Calibrated, of every finding, summing to 1.
+    policy
+        Of the model that gave them.
     prevalence
-        The share of the operating point's finding among those who are radiographed, 0 to 1; by default that of the
-        data the operating point was chosen on.
+        The share of the flagged finding among those who are radiographed, 0 to 1; by default that of the calibration
+        data. At NaN nothing is promised: nothing is ``fast-track`` or ``routine``.
+    refused
+        Why the radiograph must not be judged, in words, if so: it is ``not-assessable``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the prevalence lies outside 0 to 1.
     """
-    target = operating_point.finding
-    probability = probabilities[target]
-    if probability >= operating_point.threshold:
-        seen = (
-            f"P({target}) = {probability:.2f} is at or above the threshold {operating_point.threshold:.2f}, which "
-            f"reached specificity {operating_point.specificity:.3f} on {operating_point.chosen_on}"
-        )
-        if target == COVID_19:
-            return Triage("fast-track", f"{seen}: isolate as local rules say, and confirm by test.")
-        return Triage("expedite", f"{seen}: read soon.")
-    if finding not in (NORMAL, target):
+    check_prevalence(prevalence)
+    if refused is not None:
+        return Triage("not-assessable", f"Not judged: {refused.strip().rstrip('.')}; it is to be read as it is.")
+    if not all(math.isfinite(probability) for probability in probabilities.values()):
+        return Triage("not-assessable", "Not judged: the model gave no number; it is to be read as it is.")
+    bands = policy.thresholds_at(prevalence)
+    flag = policy.flag_finding
+    finding = max(probabilities, key=probabilities.__getitem__)
+    if bands.fast_track is not None and probabilities[flag] >= bands.fast_track:
+        then = "isolate as local rules say, and confirm by test" if flag == COVID_19 else "read first"
         return Triage(
-            "expedite",
-            f"{finding} is the most probable finding (P = {probabilities[finding]:.2f}): read soon.",
+            "fast-track",
+            f"{_compared(flag, probabilities[flag], bands.fast_track)} of the fast-track band, where at most "
+            f"{_percent(bands.fast_track_share)} is anything else ({_basis(bands, flag)}): {then}.",
         )
-    if finding == target:
-        return Triage(
-            "expedite",
-            f"{target} is the most probable finding (P = {probability:.2f}), but under the threshold "
-            f"{operating_point.threshold:.2f}: read soon.",
-        )
-    return _triage_of_normal(operating_point, prevalence)
+    if probabilities[flag] >= policy.operating_point.threshold or finding != NORMAL:
+        return Triage("expedite", _why_expedited(finding, probabilities, policy, bands))
+    return _triage_of_normal(probabilities[NORMAL], bands, flag)
 
 
-def _triage_of_normal(operating_point: OperatingPoint, prevalence: float | None) -> Triage:
-    assumed = operating_point.positives / (operating_point.positives + operating_point.negatives)
-    share = assumed if prevalence is None else prevalence
-    missed = missed_share(operating_point, share)
-    basis = f"at {'the assumed' if prevalence is None else 'a'} prevalence of {share:.1%}"
-    expectation = f"{basis}, up to {missed:.1%} of radiographs below the threshold may hold {operating_point.finding}"
-    # Without a stated prevalence nothing is called routine; a figure that is no number is not small.
-    if prevalence is not None and missed <= MAX_MISSED_SHARE:
-        return Triage("routine", f"Normal is the most probable finding; {expectation}. It is still to be read.")
-    return Triage(
-        "secondary-review", f"Normal is the most probable finding, but {expectation}: a second reading is due."
+def _why_expedited(finding: str, probabilities: Mapping[str, float], policy: Policy, bands: BandThresholds) -> str:
+    flag, point = policy.flag_finding, policy.operating_point
+    if probabilities[flag] >= point.threshold:
+        if bands.fast_track is None:
+            beyond = f"no fast-track can be promised ({_basis(bands, flag)})"
+        else:
+            beyond = f"it is under the threshold {_number(bands.fast_track)} of the fast-track band"
+            beyond += f" ({_basis(bands, flag)})"
+        return (
+            f"{_compared(flag, probabilities[flag], point.threshold)}, which reached specificity "
+            f"{point.specificity:.3f} on {point.chosen_on}, but {beyond}: read soon."
+        )
+    if finding == flag:
+        return (
+            f"{flag} is the most probable finding (P = {_number(probabilities[flag])}), but under the threshold "
+            f"{_number(point.threshold)}: read soon."
+        )
+    if finding == OTHER_OPACITY:
+        return (
+            f"Most probable is an opacity of another kind, which the model does not name (P = "
+            f"{_number(probabilities[finding])}): read soon."
+        )
+    return f"{finding} is the most probable finding (P = {_number(probabilities[finding])}): read soon."
+
+
+def _triage_of_normal(probability: float, bands: BandThresholds, flag: str) -> Triage:
+    promise = f"at most {_percent(bands.routine_share)} is not Normal ({_basis(bands, flag)})"
+    if bands.routine is None:
+        reason = (
+            f"Normal is the most probable finding (P = {_number(probability)}), but at no threshold can it be promised "
+            f"that {promise}: a second reading is due."
+        )
+        return Triage("secondary-review", reason)
+    if probability >= bands.routine:
+        reason = f"{_compared(NORMAL, probability, bands.routine)} of the routine band, where {promise}"
+        return Triage("routine", f"{reason}; it is still to be read.")
+    reason = (
+        f"Normal is the most probable finding, but P(Normal) = {_number(probability)} is under the threshold "
+        f"{_number(bands.routine)} of the routine band, where {promise}: a second reading is due."
     )
+    return Triage("secondary-review", reason)
 
 
-def missed_share(operating_point: OperatingPoint, prevalence: float) -> float:
-    """Return the share of radiographs below the threshold that may hold the finding: 1 - NPV at a prevalence.
+def _compared(finding: str, probability: float, threshold: float) -> str:
+    return f"P({finding}) = {_number(probability)} is at or above the threshold {_number(threshold)}"
 
-    By Bayes' rule, from the lower 95 % Wilson bounds of sensitivity and specificity on the data that chose the
-    operating point: three of three found is no proof that none is missed.
-    """
-    sensitivity, _ = wilson_bounds(operating_point.sensitivity, operating_point.positives)
-    specificity, _ = wilson_bounds(operating_point.specificity, operating_point.negatives)
-    missed = (1 - sensitivity) * prevalence
-    cleared = specificity * (1 - prevalence)
-    # A prevalence that is no number gives no number, which no comparison finds small.
-    return missed / (missed + cleared) if missed + cleared != 0 else 0.0
+
+def _basis(bands: BandThresholds, flag: str) -> str:
+    """Return confidence and prevalence in words."""
+    confidence = f"{_percent(bands.confidence)} confidence"
+    if math.isnan(bands.prevalence):
+        return f"{confidence}, prevalence of {flag} unknown"
+    return f"{confidence}, {'stated' if bands.stated else 'assumed'} prevalence of {flag} {_percent(bands.prevalence)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
+
+
+def _number(probability: float) -> str:
+    """Return a probability with two decimals, or as many more as it takes not to be shown as 1."""
+    distance = 1 - probability
+    decimals = 2 if distance >= 0.01 or distance <= 0 else min(12, 1 + math.ceil(-math.log10(distance)))
+    return f"{probability:.{decimals}f}"

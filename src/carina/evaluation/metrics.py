@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError, DataError
+from carina.evaluation.calibration import Calibration, measure_calibration
 from carina.evaluation.curves import auroc_components, delong_interval, mean_auroc_interval, weighted_auprc
 from carina.evaluation.intervals import (
     BinaryCounts,
@@ -105,6 +106,8 @@ class Metrics:
         Means weighted by each finding's number of images.
     per_finding
         One a finding, in the order of `findings`.
+    calibration
+        Whether the probabilities mean what they say.
     """
 
     findings: tuple[str, ...]
@@ -120,11 +123,13 @@ class Metrics:
     macro_auprc: Estimate
     weighted_auprc: Estimate
     per_finding: tuple[FindingMetrics, ...]
+    calibration: Calibration
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
         out = _fields_to_json(self)
         out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
+        out["calibration"] = self.calibration.to_json()
         return out
 
 
@@ -281,8 +286,9 @@ def measure(
 ) -> Metrics:
     """Return all measures of a prediction table, each with its interval.
 
-    Proportions have Wilson intervals, AUROCs DeLong's, everything else a stratified bootstrap. Where `groups`
-    holds several images of a patient, all three respect it (design effect, Obuchowski, whole patients drawn).
+    Proportions have Wilson intervals, AUROCs DeLong's, F1 and AUPRC a stratified bootstrap; for calibration see
+    `carina.evaluation.calibration.measure_calibration`. Where `groups` holds several images of a patient, all
+    respect it (design effect, Obuchowski, whole patients drawn).
 
     Parameters
     ----------
@@ -323,7 +329,22 @@ def measure(
     confusion.setflags(write=False)
     drawn = _bootstrap_all(table, replicates, seed)
     macro_auroc, weighted_auroc = _mean_aurocs(table)
+    calibration = measure_calibration(
+        truth,
+        probabilities,
+        names,
+        predicted=predicted,
+        groups=table.codes,
+        replicates=replicates,
+        seed=seed,
+        confidence=confidence,
+    )
     note = _absence_note(confusion, names)
+    calibration = replace(
+        calibration,
+        mean_ece=_with_note(calibration.mean_ece, note),
+        mean_ece_if_calibrated=_with_note(calibration.mean_ece_if_calibrated, note),
+    )
     averages = {name: _with_note(drawn[name], note) for name in _AVERAGES}
     return Metrics(
         findings=names,
@@ -336,6 +357,7 @@ def measure(
         per_finding=tuple(
             _measure_finding(table, index, name, stated.get(name), drawn) for index, name in enumerate(names)
         ),
+        calibration=calibration,
         **averages,
     )
 
@@ -398,6 +420,12 @@ def _binary_estimates(
         if not among.any():
             estimates[name] = not_applicable(reason, numerator=0, denominator=0)
             effects[name] = 1.0
+            continue
+        if name in ("ppv", "npv") and not positive.any():
+            # All alarms false and no miss possible, by the making of the set: nothing about the model.
+            estimates[name] = not_applicable(
+                "no image with this finding", numerator=int((success & among).sum()), denominator=int(among.sum())
+            )
             continue
         members = None if codes is None else codes[among]
         estimates[name] = proportion_interval(success[among], members, confidence)

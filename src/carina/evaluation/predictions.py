@@ -24,7 +24,8 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
 
     Its columns: image (the path below the folder that holds all; where
     patients are known the first digits of the hash), sha256, finding (the truth), source, view,
-    age, sex, group, called (the most probable finding), ``probability:<finding>`` for each, elapsed_ms.
+    age, sex, group, called (the most probable finding), assessable (whether ``carina predict`` would say so much),
+    ``probability:<finding>`` for each, elapsed_ms.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
             )
             raise DataError(msg)
         predicted.append(
-            {"called": prediction.finding}
+            {"called": prediction.finding, "assessable": prediction.refused is None}
             | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}
             | {"elapsed_ms": prediction.elapsed_ms}
         )

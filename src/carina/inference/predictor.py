@@ -13,16 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.decisions.probabilities import softmax
+from carina.bundle import open_model
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, load_engine
 from carina.errors import BundleError, InputError
 from carina.radiographs.fingerprint import pixel_sha256
-from carina.radiographs.preprocess import resize_grey, to_tensor
+from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import ONNX_FILE, FinishedRun, open_run
+from carina.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
 
 _BATCH = 16
+NO_LUNGS = "no two lungs were found in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,12 @@ class Prediction:
     finding
         The most probable.
     probabilities
-        Of every finding, summing to 1. Softmax outputs: not yet calibrated.
+        Calibrated, of every finding, summing to 1.
     triage
         Priority and reason.
+    refused
+        Why the radiograph must not be judged, in words, or none. Where there is a reason, the finding and the
+        probabilities are what the network gives for the whole image, and are not to be shown as a result.
     elapsed_ms
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
     """
@@ -50,6 +55,7 @@ class Prediction:
     finding: str
     probabilities: Mapping[str, float]
     triage: Triage
+    refused: str | None
     elapsed_ms: float
 
 
@@ -73,8 +79,9 @@ class FailedPrediction:
 class _Read:
     path: Path
     sha256: str
-    grey: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
     milliseconds: float
+    lungs: Lungs | None = None
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ class Predictor:
     Parameters
     ----------
     folder
-        A finished run.
+        A bundle or a finished run.
     backend
         See `carina.engine.load_engine`.
 
@@ -104,12 +111,11 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
-        self.run: FinishedRun = open_run(folder)
-        graph = folder / ONNX_FILE
-        if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != self.run.model_sha256:
-            msg = f"{graph} is not the model that this run trained: it is missing or was changed. Train again."
-            raise BundleError(msg)
-        self.engine = load_engine(graph, backend=backend)
+        self.run: FinishedRun = open_model(folder)
+        self.engine = load_engine(_unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend)
+        self.lung_finder: LungFinder | None = None
+        if self.run.preprocessing.crop == "lungs":
+            self.lung_finder = LungFinder(_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256), backend=backend)
 
     def predict(
         self, paths: Iterable[Path], *, prevalence: float | None = None
@@ -134,6 +140,15 @@ class Predictor:
         self, paths: Iterator[Path], pool: ThreadPoolExecutor, pending: deque[_Group]
     ) -> Iterator[NDArray[np.float32]]:
         """Yield a tensor for each group, without rows where no image of it can be read, and note it on `pending`."""
+        preprocessing = self.run.preprocessing
+        nothing = np.zeros((0, preprocessing.size, preprocessing.size), np.uint8)
+        for group in self._with_lungs(self._groups(paths, pool)):
+            pending.append(group)
+            framed = [frame(item.whole, item.lungs, preprocessing) for item in group.readable]
+            yield to_tensor(np.stack(framed) if framed else nothing, preprocessing.pixel_range)
+
+    def _groups(self, paths: Iterator[Path], pool: ThreadPoolExecutor) -> Iterator[_Group]:
+        """Yield groups of images, the next ones being read meanwhile."""
 
         def start() -> list[Future[_Read | FailedPrediction]]:
             return [pool.submit(self._read, path) for path in islice(paths, _BATCH)]
@@ -142,11 +157,26 @@ class Predictor:
         while ahead:
             current, ahead = ahead, start()
             group = _Group([future.result() for future in current])
-            pending.append(group)
-            size = self.run.preprocessing.size
-            greys = np.stack([item.grey for item in group.readable] or [np.zeros((size, size), np.uint8)])
             group.submitted = time.perf_counter()
-            yield to_tensor(greys[: len(group.readable)], self.run.preprocessing.pixel_range)
+            yield group
+
+    def _with_lungs(self, groups: Iterator[_Group]) -> Iterator[_Group]:
+        """Yield the groups again, once their lungs were looked for."""
+        if self.lung_finder is None:
+            yield from groups
+            return
+        waiting: deque[_Group] = deque()
+
+        def wholes() -> Iterator[list[NDArray[np.uint8]]]:
+            for group in groups:
+                waiting.append(group)
+                yield [item.whole for item in group.readable]
+
+        for found in self.lung_finder.stream(wholes()):
+            group = waiting.popleft()
+            for item, lungs in zip(group.readable, found, strict=True):
+                item.lungs = lungs
+            yield group
 
     def _read(self, path: Path) -> _Read | FailedPrediction:
         started = time.perf_counter()
@@ -154,19 +184,30 @@ class Predictor:
             radiograph = read_radiograph(path)
         except InputError as error:
             return FailedPrediction(path, error)
-        sha256, grey = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.size)
-        return _Read(path, sha256, grey, 1000 * (time.perf_counter() - started))
+        sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
+        return _Read(path, sha256, whole, 1000 * (time.perf_counter() - started))
 
     def _decide(
         self, group: _Group, logits: NDArray[np.float32] | None, prevalence: float | None
     ) -> Iterator[Prediction | FailedPrediction]:
         share_ms = 1000 * (time.perf_counter() - group.submitted) / max(1, len(group.readable))
-        probabilities = iter(() if logits is None else softmax(logits))
+        probabilities = iter(() if logits is None else self.run.policy.probabilities(logits))
         for item in group.items:
             if isinstance(item, FailedPrediction):
                 yield item
                 continue
             of_finding = dict(zip(self.run.findings, next(probabilities).tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
-            triage = choose_triage(finding, of_finding, self.run.operating_point, prevalence=prevalence)
-            yield Prediction(item.path, item.sha256, finding, of_finding, triage, item.milliseconds + share_ms)
+            refused = NO_LUNGS if self.lung_finder is not None and item.lungs is None else None
+            triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
+            elapsed_ms = item.milliseconds + share_ms
+            yield Prediction(item.path, item.sha256, finding, of_finding, triage, refused, elapsed_ms)
+
+
+def _unchanged(graph: Path, sha256: str | None) -> Path:
+    if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != sha256:
+        msg = (
+            f"{graph} is not the graph that this model came with: it is missing or was changed. Train or export again."
+        )
+        raise BundleError(msg)
+    return graph

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.learning.recipe import AugmentationSettings
+from carina.radiographs.lungs import Lungs
+from carina.radiographs.preprocess import Preprocessing, crop_matrix, stretch_table
 
 
 def build_augmentation(settings: AugmentationSettings, *, seed: int) -> keras.Sequential | None:
@@ -23,33 +25,83 @@ def build_augmentation(settings: AugmentationSettings, *, seed: int) -> keras.Se
     return keras.Sequential(layers, name="augmentation") if layers else None
 
 
-def augmented_view(
-    grey: NDArray[np.uint8], settings: AugmentationSettings, *, sha256: str, view: int, seed: int
+def vary(
+    whole: NDArray[np.uint8],
+    lungs: Lungs | None,
+    preprocessing: Preprocessing,
+    settings: AugmentationSettings,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Return one varied copy of an image: uint8 ``(size, size)``; the same arguments give the same copy.
+    """Return one varied copy of what the network is shown of an image: uint8 ``(size, size)``.
+
+    Geometry and crop are one resampling of the whole image. Grey values are first stretched as they will be in
+    prediction, and then varied.
 
     Parameters
     ----------
-    grey
-        uint8 ``(size, size)``.
+    whole
+        uint8 ``(read_size, read_size)``.
+    lungs
+        Where the lungs are, as `carina.radiographs.preprocess.frame` takes it.
+    preprocessing
+        What the network is shown.
     settings
         Largest changes.
-    sha256
-        Of the image: with `view` and `seed` it seeds the draw, so that order and batch do not matter.
-    view
-        Number of the copy; 0 is the image itself.
-    seed
-        The recipe's.
+    rng
+        All that is drawn; the same state gives the same copy.
     """
-    if view == 0:
-        return grey
-    rng = np.random.default_rng([seed, view, int(sha256[:16], 16)])
-    size = grey.shape[0]
-    degrees = 360.0 * rng.uniform(-settings.rotation_turns, settings.rotation_turns)
-    scale = 1.0 + rng.uniform(-settings.zoom, settings.zoom)
-    matrix = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), degrees, scale)
-    matrix[:, 2] += rng.uniform(-settings.shift, settings.shift, size=2) * size
-    moved = cv2.warpAffine(grey, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    exponent = np.exp(rng.uniform(-settings.gamma, settings.gamma))
-    table = np.rint(255.0 * (np.arange(256) / 255.0) ** exponent).astype(np.uint8)
-    return np.asarray(table[moved], dtype=np.uint8)
+    size = preprocessing.size
+    matrix = np.vstack([_base_matrix(lungs, preprocessing, settings, rng), [0, 0, 1]])
+    matrix = (_random_move(size, settings, rng) @ matrix)[:2]
+    border = cv2.BORDER_REFLECT if preprocessing.crop == "none" else cv2.BORDER_CONSTANT
+    grey = np.asarray(cv2.warpAffine(whole, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+    table = np.arange(256) / 255.0
+    if preprocessing.stretch is not None:
+        table = stretch_table(grey, preprocessing.stretch)
+    values = _vary_grey_levels(table, settings, rng).astype(np.float32)[grey]
+    if settings.blur and rng.random() < settings.blur:
+        values = _with_lost_resolution(values, settings.smallest, rng)
+    if settings.noise:
+        noise = rng.standard_normal(values.shape, dtype=np.float32)
+        values = values + np.float32(rng.uniform(0, settings.noise)) * noise
+    return np.asarray(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
+
+
+def _base_matrix(
+    lungs: Lungs | None, preprocessing: Preprocessing, settings: AugmentationSettings, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return what carries the whole image to the crop, its margins drawn anew."""
+    if preprocessing.crop == "none":
+        return np.eye(2, 3)
+    matrix = crop_matrix(lungs, preprocessing)
+    near, far = rng.uniform(-settings.crop_margin, settings.crop_margin, size=(2, 2))
+    scale = 1 / (1 + near + far)
+    return np.asarray(scale[:, np.newaxis] * (matrix + np.column_stack([np.zeros((2, 2)), near * preprocessing.size])))
+
+
+def _random_move(size: int, settings: AugmentationSettings, rng: np.random.Generator) -> NDArray[np.float64]:
+    turn = 2 * np.pi * rng.uniform(-settings.rotation_turns, settings.rotation_turns)
+    scale = np.exp(
+        rng.uniform(-settings.zoom, settings.zoom) + np.array([1, -1]) * rng.uniform(-1, 1) * settings.aspect
+    )
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(scale)
+    centre = np.full(2, (size - 1) / 2)
+    shift = centre - linear @ centre + size * rng.uniform(-settings.shift, settings.shift, size=2)
+    return np.vstack([np.column_stack([linear, shift]), [0, 0, 1]])
+
+
+def _vary_grey_levels(
+    table: NDArray[np.float64], settings: AugmentationSettings, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    values = table ** np.exp(rng.uniform(-settings.gamma, settings.gamma))
+    contrast = 1 + rng.uniform(-settings.contrast, settings.contrast)
+    return np.asarray((values - 0.5) * contrast + 0.5 + rng.uniform(-settings.brightness, settings.brightness))
+
+
+def _with_lost_resolution(
+    values: NDArray[np.float32], smallest: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    size = values.shape[0]
+    small = int(rng.integers(int(smallest * size), size))
+    shrunk = cv2.resize(values, (small, small), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import keras
 
+from carina.bundle import released_bundle
 from carina.errors import ConfigurationError
 from carina.learning.recipe import BackboneSettings, HeadSettings
+from carina.run_folder import KERAS_FILE
 
+_IMAGENET_SIZE = 224
 _IMAGENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 IMAGENET_PAGE = "storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
 
@@ -53,7 +56,7 @@ def build_backbone(settings: BackboneSettings, size: int) -> Backbone:
     Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
     doi:10.1109/CVPR.2018.00474.
     """
-    network, weights, sha256 = _build_network(settings, size)
+    network, weights, sha256 = build_network(settings, size)
     network.trainable = settings.trainable
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -87,17 +90,34 @@ def regularizer_of(head: HeadSettings) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L2(head.l2) if head.l2 else None
 
 
-def _build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, str, str | None]:
+def build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, str, str | None]:
+    """Return MobileNetV2 without top, what its weights are in words, and the hash of their file.
+
+    Raises
+    ------
+    ConfigurationError
+        If the weights cannot be had or do not fit.
+    BundleError
+        If they are to be the released bundle's, and there is none.
+    """
     shape = (size, size, 3)
     if settings.weights == "none":
         network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
         return network, "random (no pre-training)", None
+    if settings.weights == "imagenet" and size != _IMAGENET_SIZE:
+        # Convolutions do not know the size of the image, so one file of weights serves all sizes.
+        published, described, sha256 = build_network(settings, _IMAGENET_SIZE)
+        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
+        network.set_weights(published.get_weights())
+        return network, described, sha256
+    if settings.weights == "carina":
+        return _network_of_bundle(settings, shape)
     if settings.weights == "imagenet":
         if settings.alpha not in _IMAGENET_WIDTHS:
             widths = ", ".join(f"{width:g}" for width in _IMAGENET_WIDTHS)
             msg = f"backbone.alpha: ImageNet weights exist for the widths {widths}. Received: {settings.alpha:g}."
             raise ConfigurationError(msg)
-        path = _imagenet_file(settings.alpha, size)
+        path = _imagenet_file(settings.alpha)
         try:
             network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights="imagenet")
         except Exception as error:  # noqa: BLE001  # whatever the transport or the file raises
@@ -109,7 +129,7 @@ def _build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, 
         return network, f"ImageNet ({path.name})", _file_sha256(path)
     path = Path(settings.weights)
     if not path.is_file():
-        msg = f"backbone.weights: there is no file {path}. Name a Keras .h5 file, imagenet, or none."
+        msg = f"backbone.weights: there is no file {path}. Name a Keras .h5 file, imagenet, carina, or none."
         raise ConfigurationError(msg)
     try:
         network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=str(path))
@@ -122,12 +142,29 @@ def _build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, 
     return network, path.name, _file_sha256(path)
 
 
-def _imagenet_file(alpha: float, size: int) -> Path:
+def _network_of_bundle(settings: BackboneSettings, shape: tuple[int, int, int]) -> tuple[keras.Model, str, str | None]:
+    path = released_bundle() / KERAS_FILE
+    # No code that a file brings along is ever run.
+    trained = keras.saving.load_model(path, compile=False, safe_mode=True)
+    network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
+    try:
+        for layer in network.layers:
+            if layer.weights:
+                layer.set_weights(trained.get_layer(layer.name).get_weights())
+    except ValueError:
+        msg = (
+            f"backbone.weights: the released bundle's network does not fit MobileNetV2 of width {settings.alpha:g}. "
+            "Take backbone.alpha = 1.0."
+        )
+        raise ConfigurationError(msg) from None
+    return network, f"the released bundle {path.parent.name}", _file_sha256(path)
+
+
+def _imagenet_file(alpha: float) -> Path:
     """Return where Keras keeps, or would download, the weights."""
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    rows = size if size in (96, 128, 160, 192, 224) else 224
-    width = f"{float(alpha)}"
-    return home / "models" / f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{rows}_no_top.h5"
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{_IMAGENET_SIZE}_no_top.h5"
+    return home / "models" / name
 
 
 def _file_sha256(path: Path) -> str:

@@ -18,16 +18,21 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 
 def export_backbone(backbone: keras.Model, path: Path) -> None:
     """Write the network from tensor to embedding as ONNX: input ``tensor``, output ``embedding``."""
+    export_network(backbone, path, output="embedding")
+
+
+def export_network(model: keras.Model, path: Path, *, output: str) -> None:
+    """Write a network of one input and one output as ONNX: the input is called ``tensor``, the output as is said."""
     # The exporter wants a model that has seen its input once.
-    backbone(np.zeros((1, *backbone.input.shape[1:]), dtype=np.float32))
+    model(np.zeros((1, *model.input.shape[1:]), dtype=np.float32))
     with warnings.catch_warnings():
         # Keras' exporter asks NumPy for a name that NumPy is about to redefine.
         warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        backbone.export(str(path), format="onnx", verbose=False)
+        model.export(str(path), format="onnx", verbose=False)
     graph = onnx.load(path)
     _rename(graph, graph.graph.input[0].name, "tensor")
-    _rename(graph, graph.graph.output[0].name, "embedding")
+    _rename(graph, graph.graph.output[0].name, output)
     onnx.save(graph, path)
 
 
@@ -61,12 +66,23 @@ def largest_logit_difference(classifier: keras.Model, path: Path, tensors: NDArr
     BundleError
         If it is over 0.001: the graph is not the model.
     """
-    from_keras = np.asarray(classifier(tensors, training=False))
-    from_graph = load_engine(path).run(tensors)["logits"]
+    return largest_output_difference(classifier, path, tensors, output="logits")
+
+
+def largest_output_difference(model: keras.Model, path: Path, tensors: NDArray[np.float32], *, output: str) -> float:
+    """Return the largest difference between what a Keras model and its graph give as the named output.
+
+    Raises
+    ------
+    BundleError
+        If it is over 0.001: the graph is not the model.
+    """
+    from_keras = np.asarray(model(tensors, training=False))
+    from_graph = load_engine(path).run(tensors)[output]
     difference = float(np.abs(from_keras - from_graph).max())
     if not difference <= MAX_LOGIT_DIFFERENCE:
         msg = (
-            f"{path.name} gives other logits than the Keras model it was made from (by {difference:.2g}). The export "
+            f"{path.name} gives other {output} than the Keras model it was made from (by {difference:.2g}). The export "
             "cannot be used: check the versions of keras, tf2onnx and onnx against requirements/train.txt."
         )
         raise BundleError(msg)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -33,9 +33,9 @@ class History:
     rows
         An epoch each: `HISTORY_COLUMNS`.
     best_epoch
-        The epoch with the smallest loss on the stopping split, counted from 1; 0 before the first.
+        The epoch that is kept, counted from 1; 0 before the first.
     best_loss
-        That loss.
+        Its loss on the stopping split.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -61,6 +61,8 @@ def fit_until_no_better(
     checkpoint: Path,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    extra_state: Sequence[keras.Variable] = (),
+    keep: Literal["best", "last"] = "best",
     report: EpochReport | None = None,
 ) -> History:
     """Train a compiled model in place and leave it with the weights of its best epoch.
@@ -79,17 +81,22 @@ def fit_until_no_better(
         A folder. What an earlier, killed call left there is gone on from; at most one epoch is lost.
     callbacks
         For progress within an epoch.
+    extra_state
+        Variables of callbacks that the next epoch depends on.
+    keep
+        ``last`` never stops early and keeps the last epoch.
     report
         Told after every epoch: epochs done, epochs at most, history.
     """
     checkpoint.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
-    history = _restore(model, checkpoint)
+    state = [*_state(model), *extra_state]
+    history = _restore(state, checkpoint)
     if report is not None and history.rows:
         # A kill may have fallen between the checkpoint and the report of its last epoch.
         report(history.epochs, training.epochs, history)
     for epoch in range(history.epochs, training.epochs):
-        if history.epochs - history.best_epoch >= training.patience:
+        if keep == "best" and history.epochs - history.best_epoch >= training.patience:
             break
         started = time.perf_counter()
         fitted = model.fit(
@@ -105,11 +112,11 @@ def fit_until_no_better(
         row = {"epoch": epoch + 1, "seconds": time.perf_counter() - started}
         row |= {name: figures[name] for name in HISTORY_COLUMNS if name in figures}
         history.rows.append(row)
-        if figures["val_loss"] < history.best_loss:
+        if figures["val_loss"] < history.best_loss or (keep == "last" and np.isfinite(figures["val_loss"])):
             history.best_epoch, history.best_loss = epoch + 1, figures["val_loss"]
             weights = {f"weight_{i}": weight for i, weight in enumerate(model.get_weights())}
             write_arrays(_best_file(checkpoint, history), weights)
-        _save(model, history, checkpoint)
+        _save(state, history, checkpoint)
         for path in checkpoint.glob("best-*.npz"):
             if path != _best_file(checkpoint, history):
                 path.unlink()
@@ -130,20 +137,20 @@ def _best_file(checkpoint: Path, history: History) -> Path:
     return checkpoint / f"best-{history.best_epoch}.npz"
 
 
-def _save(model: keras.Model, history: History, checkpoint: Path) -> None:
-    arrays = {f"state_{i}": np.asarray(variable) for i, variable in enumerate(_state(model))}
+def _save(state: Sequence[keras.Variable], history: History, checkpoint: Path) -> None:
+    arrays = {f"state_{i}": np.asarray(variable) for i, variable in enumerate(state)}
     arrays["history"] = np.array(json.dumps(asdict(history)))
     write_arrays(checkpoint / "last.npz", arrays)
 
 
-def _restore(model: keras.Model, checkpoint: Path) -> History:
+def _restore(state: Sequence[keras.Variable], checkpoint: Path) -> History:
     path = checkpoint / "last.npz"
     if not path.is_file():
         return History()
     try:
         arrays = read_arrays(path)
         history = History(**json.loads(str(arrays["history"])))
-        for i, variable in enumerate(_state(model)):
+        for i, variable in enumerate(state):
             variable.assign(arrays[f"state_{i}"])
     except (BundleError, ValueError, KeyError, TypeError) as error:
         msg = f"The checkpoint {path} does not fit ({type(error).__name__}). Delete {checkpoint} to train anew."

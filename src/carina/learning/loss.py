@@ -13,10 +13,11 @@ from carina.learning.recipe import TrainingSettings
 Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 
 
-def build_loss(training: TrainingSettings, findings: Sequence[str]) -> Loss:
+def build_loss(training: TrainingSettings, findings: Sequence[str], *, label_smoothing: float = 0.0) -> Loss:
     """Return the loss of each image from true findings ``(n,)`` and logits ``(n, findings)``.
 
-    With a cost matrix C it is ``cross-entropy + cost_weight · Σ_j C[true, j] · P(j)``.
+    With a cost matrix C it is ``cross-entropy + cost_weight · Σ_j C[true, j] · P(j)``. With label smoothing that share
+    of each label is spread evenly over all findings.
 
     Notes
     -----
@@ -28,6 +29,9 @@ def build_loss(training: TrainingSettings, findings: Sequence[str]) -> Loss:
     def loss(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
         true = ops.reshape(ops.cast(true, "int32"), (-1,))
         cross_entropy = ops.sparse_categorical_crossentropy(true, logits, from_logits=True)
+        if label_smoothing:
+            spread = -ops.mean(ops.log_softmax(logits), axis=-1)
+            cross_entropy = (1 - label_smoothing) * cross_entropy + label_smoothing * spread
         if costs is None:
             return cross_entropy
         expected_cost = ops.sum(ops.take(costs, true, axis=0) * ops.softmax(logits), axis=-1)

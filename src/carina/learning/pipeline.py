@@ -1,38 +1,17 @@
 """A split of a data set becomes batches of tensors (tf.data)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from carina.errors import CarinaError, DataError, InputError
+from carina.errors import CarinaError
 from carina.learning.augment import build_augmentation
+from carina.learning.frames import Frames
 from carina.learning.recipe import Recipe
-from carina.radiographs.fingerprint import pixel_sha256
-from carina.radiographs.preprocess import resize_grey, scale_and_offset
-from carina.radiographs.read import read_radiograph
-
-
-def read_grey(path: str, sha256: str, size: int) -> NDArray[np.uint8]:
-    """Return one image of a data set at the network's size: uint8 ``(size, size)``.
-
-    Raises
-    ------
-    DataError
-        If the file is gone, unreadable, or not the one that was imported.
-    """
-    try:
-        radiograph = read_radiograph(Path(path))
-    except InputError as error:
-        msg = f"{path}: {error} It was readable at import: put it back, or import the data set again."
-        raise DataError(msg) from None
-    if pixel_sha256(radiograph) != sha256:
-        msg = f"{path} is not the image that was imported. Put it back, or import the data set again."
-        raise DataError(msg)
-    return resize_grey(radiograph, size)
+from carina.radiographs.preprocess import scale_and_offset
 
 
 def labels_of(rows: pl.DataFrame, findings: Sequence[str]) -> NDArray[np.int64]:
@@ -56,6 +35,7 @@ def build_batches(
     rows: pl.DataFrame,
     recipe: Recipe,
     findings: Sequence[str],
+    frames: Frames,
     *,
     training_epoch: int | None = None,
     failures: list[CarinaError] | None = None,
@@ -70,6 +50,8 @@ def build_batches(
         Preprocessing, augmentation, batch size, class weights and seed.
     findings
         In the order of the logits.
+    frames
+        What the network is shown; lungs were found for these rows.
     training_epoch
         For training: shuffled and augmented by the seed and this number, so that a resumed training goes on as it
         would have. Without it, in the order of the rows and as they are.
@@ -85,7 +67,7 @@ def build_batches(
 
     def read(path: bytes, sha256: bytes) -> NDArray[np.uint8]:
         try:
-            return read_grey(path.decode(), sha256.decode(), size)
+            return frames.grey(path.decode(), sha256.decode())
         except CarinaError as error:
             if failures is not None:
                 failures.append(error)

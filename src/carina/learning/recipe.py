@@ -9,7 +9,8 @@ from typing import Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from carina.decisions.operating_point import OperatingPointRule, Rule
+from carina.decisions.operating_point import OperatingPointRule, Rule, ThresholdRule
+from carina.decisions.policy import PolicySettings
 from carina.errors import ConfigurationError
 from carina.findings import COVID_19, NORMAL
 from carina.radiographs.preprocess import Preprocessing
@@ -25,7 +26,8 @@ class BackboneSettings(_Settings):
     Attributes
     ----------
     weights
-        ``imagenet`` (Keras downloads and caches them), ``none`` (random), or a path to an ``.h5`` file of Keras'.
+        ``imagenet`` (Keras downloads and caches those of 224 pixels, which serve all sizes), ``carina`` (those of the
+        released bundle; no network needed), ``none`` (random), or a path to an ``.h5`` file of Keras'.
     taps
         Layers whose feature maps are averaged over the image and joined to the embedding.
     alpha
@@ -70,15 +72,34 @@ class AugmentationSettings(_Settings):
     zoom
         Largest change of scale either way, as a share.
     gamma
-        Largest logarithm of the exponent that grey values in [0, 1] are raised to. Cached views only.
+        Largest logarithm of the exponent that grey values in [0, 1] are raised to.
+    aspect
+        Largest logarithm of the factor by which width grows and height shrinks.
+    contrast, brightness
+        Largest relative change of contrast, and largest summand, of grey values in [0, 1].
+    blur, smallest
+        The share of images that is shrunk and grown again, at most to this share of their side.
+    noise
+        Largest standard deviation of the noise added to grey values in [0, 1].
+    crop_margin
+        Largest change of each of the crop's four margins, as a share of its side.
     views
         Augmented views of each training image beside the image itself. Cached embeddings only.
+
+    Rotation, shift and zoom are all that ``method = "end-to-end"`` has, since the published baseline has no more.
     """
 
     rotation_turns: float = Field(default=0.0, ge=0, le=0.25)
     shift: float = Field(default=0.0, ge=0, le=0.5)
     zoom: float = Field(default=0.0, ge=0, le=0.5)
     gamma: float = Field(default=0.0, ge=0, le=1)
+    aspect: float = Field(default=0.0, ge=0, le=0.5)
+    contrast: float = Field(default=0.0, ge=0, le=0.9)
+    brightness: float = Field(default=0.0, ge=0, le=0.5)
+    blur: float = Field(default=0.0, ge=0, le=1)
+    smallest: float = Field(default=0.35, gt=0.1, lt=1)
+    noise: float = Field(default=0.0, ge=0, le=0.5)
+    crop_margin: float = Field(default=0.0, ge=0, le=0.3)
     views: int = Field(default=0, ge=0, le=32)
 
 
@@ -114,20 +135,78 @@ class TrainingSettings(_Settings):
     seed: int = Field(default=1234, ge=0)
 
 
-class OperatingPointSettings(_Settings):
+class StageSettings(_Settings):
+    """One stage of fine-tuning.
+
+    Attributes
+    ----------
+    train_from
+        The first layer that learns, which begins a block of MobileNetV2: ``block_13_expand``, ``block_6_expand`` ...
+    epochs
+        How many.
+    learning_rate
+        Of AdamW: it rises over the first twentieth of the stage and falls along a cosine to a fiftieth.
+    """
+
+    train_from: str = Field(pattern=r"^block_\d+_expand$")
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
+class FineTuningSettings(_Settings):
+    """How deeper layers are trained, from the solution of the head.
+
+    Attributes
+    ----------
+    stages
+        One after the other, each from what the last one left.
+    epoch_images
+        How many images an epoch draws.
+    batch_size
+        Of AdamW.
+    weight_decay
+        Of AdamW.
+    label_smoothing
+        The share of each label that is spread over all findings.
+    balance
+        How evenly findings, and sources within a finding, are drawn: in proportion to the number of their images to
+        the power of this. 1 draws images evenly, 0 findings and sources.
+    averaging
+        Share that an exponential average of all weights keeps at each step. The average is what is judged and kept.
+    keep
+        ``last`` keeps the last epoch of each stage, so that nothing is chosen on the stopping split; ``best`` the one
+        with the smallest loss there.
+    """
+
+    stages: tuple[StageSettings, ...] = Field(min_length=1)
+    epoch_images: int = Field(default=9600, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    balance: float = Field(default=0.5, ge=0, le=1)
+    averaging: float = Field(default=0.99, ge=0, lt=1)
+    keep: Literal["last", "best"] = "last"
+
+
+class OperatingPointSettings(ThresholdRule):
     """How the threshold of the finding that is fast-tracked is chosen, on the split that training stops on.
+
+    The other attributes are those of `carina.decisions.operating_point.ThresholdRule`. Without any the specificity is
+    at least 0.98.
 
     Attributes
     ----------
     finding
         By default COVID-19 where the data has it, otherwise the first that is not Normal.
-    rule, target
-        What must hold; see `carina.decisions.operating_point.OperatingPointRule`.
     """
 
     finding: str | None = None
     rule: Rule = "specificity-at-least"
-    target: float = Field(default=0.98, gt=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_default_target(cls, given: dict[str, object]) -> dict[str, object]:
+        return given if "rule" in given or "target" in given else {**given, "target": 0.98}
 
     def rule_for(self, findings: Sequence[str]) -> OperatingPointRule:
         """Return the rule for a data set with these findings.
@@ -145,7 +224,7 @@ class OperatingPointSettings(_Settings):
         if finding == NORMAL:
             msg = "operating_point.finding is Normal; name the finding that is to be flagged."
             raise ConfigurationError(msg)
-        return OperatingPointRule(finding=finding, rule=self.rule, target=self.target)
+        return OperatingPointRule(finding=finding, **self.model_dump(exclude={"finding"}))
 
 
 class Recipe(_Settings):
@@ -157,29 +236,38 @@ class Recipe(_Settings):
         What the recipe is called in tables.
     method
         ``end-to-end`` runs every image through the network in every epoch; ``cached-embeddings`` runs it through the
-        frozen backbone once and trains the head on what came out.
+        frozen backbone once and trains the head on what came out; ``fine-tune`` does the same and then trains deeper
+        layers in stages (`fine_tuning`), while the layers below run in the engine.
     split
         ``train-validation`` is the published baseline's 80 / 20 %, which stops on the images that it reports on;
         ``train-calibration-test`` is 70 / 10 / 20 % and stops on calibration.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    method: Literal["end-to-end", "cached-embeddings"]
+    method: Literal["end-to-end", "cached-embeddings", "fine-tune"]
     split: Literal["train-validation", "train-calibration-test"] = "train-calibration-test"
     preprocessing: Preprocessing = Preprocessing()
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
+    fine_tuning: FineTuningSettings | None = None
     operating_point: OperatingPointSettings = OperatingPointSettings()
+    decisions: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.method == "cached-embeddings" and self.backbone.trainable:
-            msg = "backbone.trainable needs method = 'end-to-end': cached embeddings come from a frozen backbone"
+        if self.method != "end-to-end" and self.backbone.trainable:
+            msg = "backbone.trainable is for method = 'end-to-end'; method = 'fine-tune' has its stages"
             raise ValueError(msg)
-        if self.method == "end-to-end" and (self.augmentation.views or self.augmentation.gamma):
-            msg = "augmentation.views and augmentation.gamma belong to method = 'cached-embeddings'"
+        basic = {"rotation_turns", "shift", "zoom"}
+        none = AugmentationSettings().model_dump(exclude=basic)
+        named = [name for name, value in self.augmentation.model_dump(exclude=basic).items() if value != none[name]]
+        if self.method == "end-to-end" and named:
+            msg = f"augmentation.{named[0]} is not for method = 'end-to-end', which has {', '.join(sorted(basic))}"
+            raise ValueError(msg)
+        if (self.method == "fine-tune") != (self.fine_tuning is not None):
+            msg = "method = 'fine-tune' needs the table fine_tuning, and no other method has it"
             raise ValueError(msg)
         return self
 

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,39 +19,44 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from carina.atomic import require_absent, whole_file, whole_folder, write_text
+from carina.bundle import released_bundle
 from carina.cache import default_cache_folder
-from carina.datasets.manifest import Dataset, open_dataset
-from carina.decisions.operating_point import choose_operating_point
-from carina.decisions.probabilities import softmax
+from carina.datasets.manifest import open_dataset
+from carina.decisions.policy import fit_policy
 from carina.engine import load_engine
-from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
+from carina.errors import BundleError, CarinaError, DataError
 from carina.learning.backbone import Backbone, build_backbone, build_classifier
 from carina.learning.embeddings import embed_rows
 from carina.learning.export import attach_head, export_backbone, largest_logit_difference
+from carina.learning.finetune import fine_tune
 from carina.learning.fitting import History, fit_until_no_better
+from carina.learning.frames import Frames
 from carina.learning.head import fit_head
 from carina.learning.loss import build_cost_matrix, build_loss
-from carina.learning.pipeline import build_batches, labels_of, read_grey
+from carina.learning.pipeline import build_batches, labels_of
 from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
+from carina.learning.training_data import TrainingData, gather_training_data, joint_fingerprint
 from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import (
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
     KERAS_FILE,
     LOG_FILE,
+    LUNGS_FILE,
     ONNX_FILE,
     RECIPE_FILE,
     RUN_FILE,
     STARTED_FILE,
-    TRAINING_DETAILS_FILE,
     TRAINING_IMAGES_FILE,
     FinishedRun,
     StartedRun,
     open_run,
 )
-from carina.tables import write_csv, write_parquet
+from carina.tables import write_csv
+from carina.training_images import TrainingImages, write_training_images
 
 ProgressOf = Callable[[str], Progress]
 _log = logging.getLogger(__name__)
@@ -64,17 +69,24 @@ class _Training:
 
     out: Path
     recipe: Recipe
-    dataset: Dataset
+    data: TrainingData
+    frames: Frames
     cache: Path
     command: str
     progress_of: ProgressOf
-    train_rows: pl.DataFrame
-    stopping_rows: pl.DataFrame
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[str, ...]:
-        return self.dataset.description.findings
+        return self.data.findings
+
+    @property
+    def train_rows(self) -> pl.DataFrame:
+        return self.data.train_rows
+
+    @property
+    def stopping_rows(self) -> pl.DataFrame:
+        return self.data.stopping_rows
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -94,8 +106,9 @@ class _Training:
         (self.out / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
         earlier, history = self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, self.out / HISTORY_FILE
         done = json.loads(earlier.read_text(encoding="utf-8")) if earlier.is_file() else {}
-        if "fit" not in done and history.is_file():
-            done["fit"] = float(pl.read_csv(history)["seconds"].sum())
+        fitting = "fine-tune" if self.recipe.method == "fine-tune" else "fit"
+        if fitting not in done and history.is_file():
+            done[fitting] = float(pl.read_csv(history)["seconds"].sum())
         for name, seconds in done.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
@@ -105,6 +118,9 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
+    added: Sequence[Path] = (),
+    without_sources: Sequence[str] = (),
+    lung_graph: Path | None = None,
     cache: Path | None = None,
     command: str = "",
     progress_of: ProgressOf | None = None,
@@ -119,6 +135,12 @@ def train(
         What to do.
     out
         The run folder to write; it must not exist.
+    added
+        More data sets to learn from. What an earlier one holds, as it is or nearly, is left out of a later one.
+    without_sources
+        Sources of images to leave out, to see how the model does on a source that it never saw.
+    lung_graph
+        The lung segmenter, where the recipe crops lungs; by default that of the released bundle.
     cache
         Folder of caches; by default `carina.cache.default_cache_folder`.
     command
@@ -131,18 +153,29 @@ def train(
     ConfigurationError
         If `out` exists, or the recipe does not fit the data.
     DataError
-        If the data set is missing or its images changed.
+        If a data set is missing or its images changed.
+    BundleError
+        If there is no lung segmenter.
     """
     require_absent(out, what="run")
-    opened = open_dataset(dataset)
+    folders = (dataset, *added)
     # Everything that can be refused is refused before the folder is made.
-    training = _prepare(opened, _with_absolute_weights(recipe), out, cache, command, progress_of)
+    data = gather_training_data(folders, recipe, without_sources=without_sources)
+    if recipe.preprocessing.crop == "lungs":
+        lung_graph = lung_graph or released_bundle() / LUNGS_FILE
+        LungFinder(lung_graph)
+    training = _prepare(data, _with_absolute_weights(recipe), out, lung_graph, cache, command, progress_of)
     backbone = _build_backbone(training)
     started = StartedRun(
-        dataset=str(dataset.resolve()), data_fingerprint=opened.description.fingerprint, started=datetime.now(UTC)
+        datasets=tuple(str(folder.resolve()) for folder in folders),
+        without_sources=tuple(without_sources),
+        data_fingerprint=data.fingerprint,
+        started=datetime.now(UTC),
     )
     with whole_folder(out, what="run") as folder:
         write_text(folder / RECIPE_FILE, recipe_as_toml(training.recipe))
+        if training.frames.lung_graph is not None:
+            shutil.copyfile(training.frames.lung_graph, folder / LUNGS_FILE)
         write_text(folder / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
     return _run(training, backbone)
 
@@ -157,7 +190,7 @@ def resume(
     BundleError
         If the folder holds no run, or a finished one.
     DataError
-        If the data set is not the one that the run was started on.
+        If a data set is not the one that the run was started on.
     """
     if not (out / STARTED_FILE).is_file():
         open_run(out)
@@ -169,51 +202,44 @@ def resume(
     except ValidationError:
         msg = f"{out / STARTED_FILE} is damaged. Train anew."
         raise BundleError(msg) from None
-    dataset = open_dataset(Path(started.dataset))
-    if dataset.description.fingerprint != started.data_fingerprint:
-        msg = f"{started.dataset} is not the data set that {out} was started on. Train anew."
+    recipe = load_recipe(str(out / RECIPE_FILE))
+    folders = [Path(folder) for folder in started.datasets]
+    if joint_fingerprint([open_dataset(folder) for folder in folders]) != started.data_fingerprint:
+        msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train anew."
         raise DataError(msg)
-    training = _prepare(dataset, load_recipe(str(out / RECIPE_FILE)), out, cache, command, progress_of)
+    data = gather_training_data(folders, recipe, without_sources=started.without_sources)
+    training = _prepare(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
     return _run(training, _build_backbone(training))
 
 
 def _prepare(
-    dataset: Dataset,
+    data: TrainingData,
     recipe: Recipe,
     out: Path,
+    lung_graph: Path | None,
     cache: Path | None,
     command: str,
     progress_of: ProgressOf | None,
 ) -> _Training:
-    findings = dataset.description.findings
-    if len(findings) < 2:
-        msg = f"{dataset.folder} has one finding only ({findings[0]}); at least two are needed to tell apart."
-        raise ConfigurationError(msg)
-    recipe.operating_point.rule_for(findings)
+    recipe.operating_point.rule_for(data.findings)
     if recipe.training.cost_matrix is not None:
-        build_cost_matrix(recipe.training.cost_matrix, findings)
-    baseline = recipe.split == "train-validation"
-    manifest = dataset.manifest.with_row_index("row")
-    train_rows = manifest.filter(pl.col("baseline_split" if baseline else "split") == "train")
-    if train_rows.is_empty():
-        msg = f"{dataset.folder} was imported with --test-only: it has no images to train on."
-        raise DataError(msg)
+        build_cost_matrix(recipe.training.cost_matrix, data.findings)
+    cache = cache or default_cache_folder()
     return _Training(
         out=out,
         recipe=recipe,
-        dataset=dataset,
-        cache=cache or default_cache_folder(),
+        data=data,
+        frames=Frames(recipe.preprocessing, lung_graph, cache),
+        cache=cache,
         command=command,
         progress_of=progress_of or (lambda _: lambda _done, _total: None),
-        train_rows=train_rows,
-        stopping_rows=dataset.rows(recipe.stopping_split),
     )
 
 
 def _with_absolute_weights(recipe: Recipe) -> Recipe:
     """Return the recipe with a weights file named so that the run can be resumed from another folder."""
     weights = recipe.backbone.weights
-    if weights in ("imagenet", "none"):
+    if weights in ("imagenet", "carina", "none"):
         return recipe
     backbone = recipe.backbone.model_copy(update={"weights": str(Path(weights).resolve())})
     return recipe.model_copy(update={"backbone": backbone})
@@ -229,8 +255,17 @@ def _run(training: _Training, backbone: Backbone) -> FinishedRun:
     training.count_earlier_starts()
     with _logging_to(training.out / LOG_FILE):
         recipe, out = training.recipe, training.out
-        _log.info("recipe %s, data set of %d images", recipe.name, training.dataset.manifest.height)
-        if recipe.method == "cached-embeddings":
+        data = training.data
+        _log.info(
+            "recipe %s, %d images to learn from, %d to stop on",
+            recipe.name,
+            data.train_rows.height,
+            data.stopping_rows.height,
+        )
+        _find_lungs(training)
+        if recipe.method == "fine-tune":
+            classifier, history, logits = _fine_tune(training, backbone)
+        elif recipe.method == "cached-embeddings":
             classifier, history, logits = _fit_on_embeddings(training, backbone)
         else:
             classifier, history, logits = _fit_end_to_end(training, backbone)
@@ -239,7 +274,7 @@ def _run(training: _Training, backbone: Backbone) -> FinishedRun:
             model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
             run = _describe(training, backbone, history, logits, model_sha256, sum(training.seconds.values()))
         with whole_file(out / KERAS_FILE) as temporary:
-            classifier.save(temporary)
+            classifier.save(temporary, include_optimizer=False)
         # Last of all: a run folder without this file is not a finished run.
         write_text(out / RUN_FILE, run.model_dump_json(indent=2) + "\n")
         shutil.rmtree(out / CHECKPOINT_FOLDER, ignore_errors=True)
@@ -247,16 +282,36 @@ def _run(training: _Training, backbone: Backbone) -> FinishedRun:
     return run
 
 
+def _find_lungs(training: _Training) -> None:
+    if training.frames.lung_graph is None:
+        return
+    with training.stage("find lungs"):
+        rows = pl.concat([training.train_rows, training.stopping_rows])
+        without = training.frames.find_lungs(rows, progress=training.progress_of("Finding lungs"))
+        _log.info("%d of %d images show no two lungs; they are shown whole", without, rows.height)
+
+
 def _fit_on_embeddings(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
-    recipe, findings = training.recipe, training.findings
     graph = _cached_backbone_graph(training, backbone)
+    kernel, bias, history, stopping = _fit_head_on_embeddings(training, graph)
+    with training.stage("export"):
+        classifier = _classifier_with_head(training, backbone, kernel, bias)
+        _export(training, classifier, graph)
+    return classifier, history, stopping @ kernel + bias
+
+
+def _fit_head_on_embeddings(
+    training: _Training, graph: Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32], History, NDArray[np.float32]]:
+    """Return the head's kernel and bias, what happened, and the stopping split's embeddings."""
+    recipe, findings, frames = training.recipe, training.findings, training.frames
     with training.stage("embed"):
         views = recipe.augmentation.views
         progress = training.progress_of("Embedding images")
         train_embeddings = embed_rows(
-            training.train_rows, recipe, graph, training.cache, views=views, progress=progress
+            training.train_rows, recipe, graph, frames, training.cache, views=views, progress=progress
         )
-        stopping = embed_rows(training.stopping_rows, recipe, graph, training.cache, progress=progress)[0]
+        stopping = embed_rows(training.stopping_rows, recipe, graph, frames, training.cache, progress=progress)[0]
     with training.stage("fit"):
         kernel, bias, history = fit_head(
             train_embeddings,
@@ -268,11 +323,37 @@ def _fit_on_embeddings(training: _Training, backbone: Backbone) -> tuple[keras.M
             training.out / CHECKPOINT_FOLDER,
             report=_reporter(training),
         )
-        classifier = build_classifier(backbone.model, len(findings), recipe.head)
-        classifier.get_layer("logits").set_weights([kernel, bias])
-    with training.stage("export"):
+    return kernel, bias, history, stopping
+
+
+def _classifier_with_head(
+    training: _Training, backbone: Backbone, kernel: NDArray[np.float32], bias: NDArray[np.float32]
+) -> keras.Model:
+    classifier = build_classifier(backbone.model, len(training.findings), training.recipe.head)
+    classifier.get_layer("logits").set_weights([kernel, bias])
+    return classifier
+
+
+def _fine_tune(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
+    kernel, bias, _, _ = _fit_head_on_embeddings(training, _cached_backbone_graph(training, backbone))
+    with training.stage("fine-tune"):
+        kernel, bias, history = fine_tune(
+            backbone,
+            (kernel, bias),
+            training.train_rows,
+            training.stopping_rows,
+            training.findings,
+            training.frames,
+            training.recipe,
+            training.out / CHECKPOINT_FOLDER / "fine-tune",
+            report=_reporter(training),
+            progress=training.progress_of("Fine-tuning"),
+        )
+    with training.stage("export"), _temporary_graph(training) as graph:
+        export_backbone(backbone.model, graph)
+        classifier = _classifier_with_head(training, backbone, kernel, bias)
         _export(training, classifier, graph)
-    return classifier, history, stopping @ kernel + bias
+    return classifier, history, _logits_of_stopping_split(training)
 
 
 def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
@@ -291,9 +372,9 @@ def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Mode
             history = fit_until_no_better(
                 classifier,
                 lambda epoch: build_batches(
-                    training.train_rows, recipe, findings, training_epoch=epoch, failures=failures
+                    training.train_rows, recipe, findings, training.frames, training_epoch=epoch, failures=failures
                 ),
-                build_batches(training.stopping_rows, recipe, findings, failures=failures),
+                build_batches(training.stopping_rows, recipe, findings, training.frames, failures=failures),
                 recipe.training,
                 training.out / CHECKPOINT_FOLDER,
                 callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
@@ -306,16 +387,14 @@ def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Mode
     with training.stage("export"), _temporary_graph(training) as graph:
         export_backbone(backbone.model, graph)
         _export(training, classifier, graph)
+    return classifier, history, _logits_of_stopping_split(training)
+
+
+def _logits_of_stopping_split(training: _Training) -> NDArray[np.float32]:
     with training.stage("predict the stopping split"):
-        logits = np.concatenate(
-            [
-                outputs["logits"]
-                for outputs in load_engine(training.out / ONNX_FILE).stream(
-                    tensor.numpy() for tensor, _, _ in build_batches(training.stopping_rows, recipe, findings)
-                )
-            ]
-        )
-    return classifier, history, logits
+        batches = build_batches(training.stopping_rows, training.recipe, training.findings, training.frames)
+        outputs = load_engine(training.out / ONNX_FILE).stream(tensor.numpy() for tensor, _, _ in batches)
+        return np.concatenate([each["logits"] for each in outputs])
 
 
 class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -376,24 +455,19 @@ def _export(training: _Training, classifier: keras.Model, graph: Path) -> None:
         attach_head(graph, kernel, bias, temporary)
     preprocessing = training.recipe.preprocessing
     some = training.stopping_rows.head(4).select("path", "sha256").iter_rows()
-    tensors = np.stack(
-        [to_tensor(read_grey(path, sha256, preprocessing.size), preprocessing.pixel_range) for path, sha256 in some]
-    )
+    tensors = to_tensor(np.stack([training.frames.grey(*image) for image in some]), preprocessing.pixel_range)
     difference = largest_logit_difference(classifier, training.out / ONNX_FILE, tensors)
     _log.info("largest difference of a logit between Keras and ONNX: %.2g", difference)
 
 
 def _write_training_images(training: _Training) -> None:
-    columns = ["row", "sha256", "perceptual_hash"]
-    rows = pl.concat(
-        [
-            training.train_rows.select(columns).with_columns(role=pl.lit("train")),
-            training.stopping_rows.select(columns).with_columns(role=pl.lit("stopping")),
-        ]
-    )
-    with whole_file(training.out / TRAINING_DETAILS_FILE) as temporary:
-        np.save(temporary, training.dataset.details[rows["row"].to_numpy()])
-    write_parquet(training.out / TRAINING_IMAGES_FILE, rows.drop("row"))
+    images = [
+        TrainingImages.of(
+            rows["sha256"].to_list(), role, rows["perceptual_hash"].to_numpy(), training.data.details(rows)
+        )
+        for role, rows in (("train", training.train_rows), ("stopping", training.stopping_rows))
+    ]
+    write_training_images(training.out / TRAINING_IMAGES_FILE, images[0] + images[1])
 
 
 def _describe(
@@ -404,26 +478,28 @@ def _describe(
     model_sha256: str,
     elapsed: float,
 ) -> FinishedRun:
-    recipe, findings, dataset = training.recipe, training.findings, training.dataset
-    rule = recipe.operating_point.rule_for(findings)
-    probabilities = softmax(logits)
-    operating_point = choose_operating_point(
-        training.stopping_rows["finding"].to_numpy() == rule.finding,
-        probabilities[:, findings.index(rule.finding)],
-        rule,
+    recipe, findings = training.recipe, training.findings
+    policy = fit_policy(
+        logits,
+        labels_of(training.stopping_rows, findings),
+        findings,
+        recipe.operating_point.rule_for(findings),
+        recipe.decisions,
         chosen_on=f"the {recipe.stopping_split} split",
+        groups=training.stopping_rows["group"].to_numpy(),
     )
     return FinishedRun(
         name=recipe.name,
         findings=findings,
         preprocessing=recipe.preprocessing,
         stopping_split=recipe.stopping_split,
-        operating_point=operating_point,
+        policy=policy,
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         model_sha256=model_sha256,
-        dataset=dataset.folder.name,
-        data_fingerprint=dataset.description.fingerprint,
+        lungs_sha256=training.frames.lungs_sha256,
+        dataset=training.data.name,
+        data_fingerprint=training.data.fingerprint,
         images={"train": training.train_rows.height, recipe.stopping_split: training.stopping_rows.height},
         epochs=history.epochs,
         best_epoch=history.best_epoch,

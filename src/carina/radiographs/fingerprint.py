@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ _HASH_SIZE = 32
 _THUMBNAIL_SIZE = 48
 _RIM = 3
 DETAIL_LENGTH = (_THUMBNAIL_SIZE - 2 * _RIM) ** 2
+DETAIL_HASH_BITS = 512
+# Another word gives other hashes: every bundle's list of training images would be worthless.
+_PROJECTION_SEED = b"carina detail hash 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,50 @@ def detail_correlation(first: NDArray[np.int8], second: NDArray[np.int8]) -> NDA
     products = np.einsum("ij,ij->i", one, other)
     norms = np.sqrt(np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other))
     return np.asarray(products / np.maximum(norms, 1.0), dtype=np.float32)
+
+
+def detail_hash(details: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return 512 bits for each image, uint8 ``(n, 64)``: near details have near hashes, and no hash shows an image.
+
+    A bit is the side of a random hyperplane on which the detail lies; two details at an angle differ in a share
+    angle / pi of their bits. Signs by SHAKE-256 and whole-number sums make the bits the same on every machine.
+
+    Parameters
+    ----------
+    details
+        int8 ``(n, 1764)``: `Fingerprint.detail` of each image.
+
+    Notes
+    -----
+    Source: Charikar 2002, "Similarity estimation techniques from rounding algorithms", doi:10.1145/509907.509965.
+    """
+    bits = [np.zeros((0, DETAIL_HASH_BITS // 8), np.uint8)]
+    for start in range(0, len(details), 4096):
+        # Sums stay under 2^24, up to which float32 holds every whole number, in whatever order they are added.
+        sums = np.asarray(details[start : start + 4096], np.float32) @ _projections()
+        bits.append(np.packbits(sums > 0, axis=1))
+    return np.concatenate(bits)
+
+
+def detail_hash_correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return what `detail_correlation` is about, by the hashes of pairs: float64 ``(n,)``, range [-1, 1].
+
+    Within about 0.04 either way at a correlation of 0.7, and 0.013 at 0.95 (one standard deviation).
+
+    Parameters
+    ----------
+    first, second
+        uint8 ``(n, 64)``: the `detail_hash` of the two images of each pair.
+    """
+    differing = np.bitwise_count(first ^ second).sum(axis=1, dtype=np.int64)
+    return np.asarray(np.cos(np.pi * differing / DETAIL_HASH_BITS))
+
+
+@cache
+def _projections() -> NDArray[np.float32]:
+    signs = hashlib.shake_256(_PROJECTION_SEED).digest(DETAIL_LENGTH * DETAIL_HASH_BITS // 8)
+    bits = np.unpackbits(np.frombuffer(signs, np.uint8)).reshape(DETAIL_LENGTH, DETAIL_HASH_BITS)
+    return np.asarray(bits, np.float32) * 2 - 1
 
 
 def _perceptual_hash(image: NDArray[np.uint8]) -> int:

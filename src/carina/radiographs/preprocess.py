@@ -1,17 +1,25 @@
 """The one way from a radiograph to the tensor that the network sees, at training and at prediction.
 
-It has two steps. `resize_grey` gives 8-bit grey values at the network's size: small, exact, and what is cached,
-augmented and hashed. `to_tensor` gives the floats in the range that the backbone was trained on.
+`resize_grey` gives the whole radiograph as 8-bit grey values: small, exact, and what is cached, augmented and hashed.
+`frame` cuts the lungs out of it and evens the grey levels, where the model is to see no more than that. `to_tensor`
+gives the floats in the range that the backbone was trained on.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from carina.radiographs.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    # The search for lungs makes its own tensors here.
+    from carina.radiographs.lungs import Lungs
+
+# A crop without contrast is left as dark as it is, instead of having its noise blown up to black and white.
+_SMALLEST_STRETCH = 8
 
 
 class Preprocessing(BaseModel):
@@ -21,6 +29,17 @@ class Preprocessing(BaseModel):
     ----------
     size
         Height and width of the tensor in pixels. The image is stretched to the square, as the baseline does.
+    crop
+        ``none`` shows the network the whole image; ``lungs`` the box around both lungs, cut out of the whole image at
+        `whole_size`, and the whole image where no two lungs are found.
+    crop_margin
+        What is added to the box at each side, as a share of its height and width.
+    stretch
+        Two percentiles of what the network is shown: grey values are stretched so that they become black and white.
+        None leaves grey values as they are.
+    whole_size
+        With ``crop = "lungs"``: height and width that every radiograph is brought to first, so that one of 3,000 pixels
+        looks no sharper to the network than the small ones that it learned from.
     pixel_range
         ``zero-one`` as the published baseline feeds MobileNetV2, or ``minus-one-one``, which its ImageNet weights
         were trained with.
@@ -32,7 +51,24 @@ class Preprocessing(BaseModel):
 
     size: int = Field(default=224, ge=32, le=1024)
     pixel_range: Literal["zero-one", "minus-one-one"] = "minus-one-one"
+    crop: Literal["none", "lungs"] = "none"
+    crop_margin: float = Field(default=0.03, ge=0, le=0.5)
+    stretch: tuple[float, float] | None = None
+    whole_size: int = Field(default=224, ge=32, le=1024)
     version: Literal[1] = 1
+
+    @field_validator("stretch")
+    @classmethod
+    def _two_percentiles(cls, stretch: tuple[float, float] | None) -> tuple[float, float] | None:
+        if stretch is not None and not 0 <= stretch[0] < stretch[1] <= 100:
+            msg = "two percentiles are needed, the lower first, 0 to 100"
+            raise ValueError(msg)
+        return stretch
+
+    @property
+    def read_size(self) -> int:
+        """Return the height and width that a radiograph is brought to before anything else."""
+        return self.whole_size if self.crop == "lungs" else self.size
 
 
 def resize_grey(radiograph: Radiograph, size: int) -> NDArray[np.uint8]:
@@ -75,6 +111,55 @@ def scale_and_offset(pixel_range: str) -> tuple[float, float]:
     return (1.0 / 255.0, 0.0) if pixel_range == "zero-one" else (1.0 / 127.5, -1.0)
 
 
-def preprocess(radiograph: Radiograph, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return the tensor of one radiograph: float32 ``(size, size, 3)`` in the range of `preprocessing`."""
-    return to_tensor(resize_grey(radiograph, preprocessing.size), preprocessing.pixel_range)
+def frame(whole: NDArray[np.uint8], lungs: "Lungs | None", preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return what the network is shown of one radiograph: uint8 ``(size, size)``, range [0, 255].
+
+    Parameters
+    ----------
+    whole
+        uint8 ``(read_size, read_size)`` from `resize_grey`.
+    lungs
+        Where the lungs are; none where no two were found. Not looked at with ``crop = "none"``.
+    preprocessing
+        Crop, stretch and size.
+    """
+    if preprocessing.crop == "lungs":
+        size = (preprocessing.size, preprocessing.size)
+        matrix = crop_matrix(lungs, preprocessing)
+        whole = np.asarray(cv2.warpAffine(whole, matrix, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    if preprocessing.stretch is None:
+        return whole
+    table = stretch_table(whole, preprocessing.stretch)
+    return np.asarray(np.rint(255 * table).astype(np.uint8)[whole], dtype=np.uint8)
+
+
+def crop_matrix(lungs: "Lungs | None", preprocessing: Preprocessing) -> NDArray[np.float64]:
+    """Return float64 ``(2, 3)``: what carries pixels of the whole image to pixels of the crop, both (x, y).
+
+    The box with its margin, where it lies within the image; without lungs the whole image.
+    """
+    top, left, bottom, right = (0.0, 0.0, 1.0, 1.0) if lungs is None else lungs.box
+    across, down = preprocessing.crop_margin * (right - left), preprocessing.crop_margin * (bottom - top)
+    if lungs is not None:
+        top, bottom = max(0.0, top - down), min(1.0, bottom + down)
+        left, right = max(0.0, left - across), min(1.0, right + across)
+    whole, size = preprocessing.whole_size, preprocessing.size
+    scale_x, scale_y = size / ((right - left) * whole), size / ((bottom - top) * whole)
+    # Pixel centres lie at halves: the box's edge comes to lie on the crop's edge.
+    return np.array(
+        [
+            [scale_x, 0.0, (0.5 - left * whole) * scale_x - 0.5],
+            [0.0, scale_y, (0.5 - top * whole) * scale_y - 0.5],
+        ]
+    )
+
+
+def stretch_table(grey: NDArray[np.uint8], percentiles: tuple[float, float]) -> NDArray[np.float64]:
+    """Return float64 ``(256,)``: what each grey value becomes, range [0, 1].
+
+    The percentiles of `grey` become 0 and 1, and what lies outside of them too.
+    """
+    counts = np.cumsum(np.bincount(grey.ravel(), minlength=256))
+    low, high = (int(np.searchsorted(counts, counts[-1] * percentile / 100)) for percentile in percentiles)
+    high = max(high, low + _SMALLEST_STRETCH)
+    return np.clip((np.arange(256) - low) / (high - low), 0.0, 1.0)

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from carina.atomic import write_text
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.comparison import Comparison, compare
+from carina.evaluation.comparison import Comparison, compare, holm
+from carina.evaluation.intervals import FloatArray
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
 
@@ -80,14 +82,11 @@ def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
         raise ConfigurationError(msg)
     names = _distinct_names(folders)
     contents, tables = zip(*(_open_evaluation(folder) for folder in folders), strict=True)
-    figures = pl.DataFrame({"figure": list(_figures(contents[0]))}).hstack(
-        pl.DataFrame(
-            {
-                name: _in_order(_figures(content), _figures(contents[0]))
-                for name, content in zip(names, contents, strict=True)
-            }
-        )
-    )
+    named = [_figures(content) for content in contents]
+    # A model may know a finding that the reference does not; its figures follow after the reference's.
+    order = list(dict.fromkeys(figure for one in named for figure in one))
+    columns = {name: [one.get(figure, "n/a") for figure in order] for name, one in zip(names, named, strict=True)}
+    figures = pl.DataFrame({"figure": order} | columns)
     paired = tuple(_pair(names[0], tables[0], name, table) for name, table in zip(names[1:], tables[1:], strict=True))
     return SideBySide(figures, paired)
 
@@ -120,6 +119,11 @@ def _figures(content: dict[str, Any]) -> dict[str, str]:
         name.replace("_", " "): _as_text(metrics[name])
         for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "weighted_auroc", "macro_auprc")
     }
+    # Evaluations written before calibration was measured are still read.
+    calibration = metrics.get("calibration", {})
+    named |= {label: _as_text(calibration.get(name)) for name, label in (("brier", "Brier score"), ("ece", "ECE"))}
+    present = sum(figures["n"] > 0 for figures in metrics["per_finding"].values())
+    named["findings with images"] = f"{present} of {len(metrics['per_finding'])}"
     for finding, figures in metrics["per_finding"].items():
         for name in ("sensitivity", "specificity", "auroc"):
             named[f"{finding}: {name}"] = _as_text(figures[name])
@@ -136,24 +140,22 @@ def _figures(content: dict[str, Any]) -> dict[str, str]:
     return named
 
 
-def _as_text(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
+def _as_text(estimate: dict[str, Any] | None) -> str:
+    if estimate is None or estimate["value"] is None:
         return "n/a"
     if estimate["low"] is None:
         return f"{estimate['value']:.3f}"
     return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
 
 
-def _in_order(named: dict[str, str], reference: dict[str, str]) -> list[str]:
-    return [named.get(name, "n/a") for name in reference]
-
-
 def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame) -> PairedTable:
-    findings = findings_of(table_a)
-    if findings != findings_of(table_b):
-        others = ", ".join(findings_of(table_b))
+    # A model that does not know a finding gives it the probability 0; what is tested is what both know.
+    known = (findings_of(table_a), findings_of(table_b))
+    findings, common = tuple(dict.fromkeys(known[0] + known[1])), [name for name in known[0] if name in known[1]]
+    if len(common) < 2:
         msg = (
-            f"{name_a} tells apart {', '.join(findings)}; {name_b} {others}. Only models of the same findings compare."
+            f"{name_a} tells apart {', '.join(known[0])}; {name_b} {', '.join(known[1])}. "
+            "Only models that know two findings in common compare."
         )
         raise DataError(msg)
     # The same pixels may stand in a set twice; each image is counted once.
@@ -167,7 +169,9 @@ def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame
     if not one["finding"].equals(other["finding"]):
         msg = f"{name_a} and {name_b} disagree on the truth of an image. Evaluate both on one data set."
         raise DataError(msg)
-    comparison = compare(truth_of(one), probabilities_of(one), probabilities_of(other), findings, groups=groups_of(one))
+    wide = [_probabilities_for(findings, table) for table in (one, other)]
+    # The findings of the first come first, so its numbers of the true findings hold.
+    comparison = _restrict(compare(truth_of(one), wide[0], wide[1], findings, groups=groups_of(one)), common)
     rows = [
         {
             "figure": test.measure if test.finding is None else f"{test.finding}: {test.measure}",
@@ -185,6 +189,21 @@ def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame
     if trained_on:
         title = f"LEAK ALLOWED: {trained_on} of these images were trained on. {title}"
     return PairedTable(title, pl.DataFrame(rows), comparison)
+
+
+def _probabilities_for(findings: Sequence[str], table: pl.DataFrame) -> FloatArray:
+    """Return float64 (n, findings): a finding that the model does not know has the probability 0."""
+    wide = np.zeros((table.height, len(findings)))
+    wide[:, [findings.index(finding) for finding in findings_of(table)]] = probabilities_of(table)
+    return wide
+
+
+def _restrict(comparison: Comparison, common: Sequence[str]) -> Comparison:
+    """Return only the tests of findings that both models know, corrected for just these."""
+    kept = [test for test in comparison.tests if test.finding is None or test.finding in common]
+    corrected = holm([test.p_value for test in kept])
+    tests = tuple(replace(test, p_value_holm=p) for test, p in zip(kept, corrected, strict=True))
+    return replace(comparison, findings=tuple(common), tests=tests)
 
 
 def _number(value: float | None) -> str:

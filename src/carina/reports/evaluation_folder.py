@@ -8,21 +8,22 @@ import polars as pl
 
 from carina import __version__
 from carina.atomic import whole_folder, write_text
+from carina.bundle import open_model
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
 from carina.machine import describe_machine, library_versions
 from carina.progress import Progress, no_progress
+from carina.reports.curve_figures import draw_reliability, draw_roc
 from carina.reports.figures import (
     draw_confusion_matrix,
     draw_history,
     draw_recall_per_class,
-    draw_roc,
     draw_sensitivity_specificity,
 )
-from carina.reports.text_files import classification_report, roc_auc_text, sens_spec_text
-from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun, open_run
+from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
+from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.tables import write_csv, write_parquet
 
 EVALUATION_FORMAT = "carina-evaluation-1"
@@ -63,7 +64,7 @@ def write_evaluation(
         See `carina.evaluation.evaluate.evaluate`.
     """
     with whole_folder(out, what="evaluation") as folder:
-        described, history = open_run(run), _read_history(run)
+        described, history = open_model(run), _read_history(run)
         evaluation = evaluate(run, dataset, split, on_leak=on_leak, prevalence=prevalence, progress=progress)
         title = _title(described, dataset, split, evaluation)
         write_parquet(folder / PREDICTIONS_FILE, evaluation.table)
@@ -81,17 +82,30 @@ def headline(evaluation: Evaluation) -> str:
     """Return the figures that are asked for first, a line each, with their intervals."""
     metrics = evaluation.metrics
     reached = evaluation.at_operating_point
+    absent = [item.finding for item in metrics.per_finding if item.n == 0]
+    without = f" (without {', '.join(absent)}: no image of it)" if absent else ""
     lines = [
-        f"{metrics.n} images. Accuracy {metrics.accuracy}. Macro AUROC {metrics.macro_auroc}.",
+        (
+            f"{metrics.n} images. Accuracy {metrics.accuracy}. Macro AUROC {metrics.macro_auroc}{without}. "
+            f"ECE {metrics.calibration.ece}."
+        ),
         *(
             f"{of.finding}: sensitivity {of.sensitivity}, specificity {of.specificity}, AUROC {of.auroc}"
-            for of in metrics.per_finding
+            if of.n
+            else f"{of.finding}: no image of it; called on {called} of {metrics.n} images, specificity {of.specificity}"
+            for of, called in zip(metrics.per_finding, metrics.confusion.sum(axis=0), strict=True)
         ),
         (
             f"At the operating point (threshold {reached.threshold:.3f}): sensitivity {reached.sensitivity}, "
             f"specificity {reached.specificity}"
         ),
     ]
+    refused = int((~evaluation.table["assessable"]).sum())
+    if refused:
+        lines.append(
+            f"In {refused} images no two lungs were found: they are judged as they are here, and `carina predict` "
+            "calls them not assessable."
+        )
     leaks = evaluation.leaks
     lines.append(
         f"Leak check: {leaks.learned.height} of {leaks.images} images were trained on"
@@ -99,7 +113,7 @@ def headline(evaluation: Evaluation) -> str:
     )
     if leaks.stopped_on:
         lines.append(
-            f"Training stopped on {leaks.stopped_on} of these images, and the operating point was chosen on them: "
+            f"Training stopped or thresholds were chosen on {leaks.stopped_on} of these images: "
             "the figures are a little too good."
         )
     return "\n".join(lines)
@@ -126,6 +140,7 @@ def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
         ("classification_report.txt", classification_report),
         ("roc_auc.txt", roc_auc_text),
         ("sens_spec_per_class.txt", sens_spec_text),
+        ("calibration.txt", calibration_text),
     ):
         write_text(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
 
@@ -140,6 +155,7 @@ def _draw_figures(folder: Path, history: pl.DataFrame, run: FinishedRun, evaluat
     truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
     point = (run.operating_point.finding, evaluation.at_operating_point)
     draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, operating_point=point, notice=notice)
+    draw_reliability(metrics, folder / "reliability.png", title=title, notice=notice)
     for quantity in ("accuracy", "loss"):
         draw_history(
             history,
@@ -168,6 +184,7 @@ def _metrics_content(
             "fingerprint": dataset.description.fingerprint,
             "split": split,
             "images": evaluation.table.height,
+            "not_assessable": int((~evaluation.table["assessable"]).sum()),
             "patients_or_groups": int(evaluation.table["group"].n_unique()),
             "findings": dict(evaluation.table.group_by("finding").len().sort("finding").iter_rows()),
         },

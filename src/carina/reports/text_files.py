@@ -118,6 +118,64 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
     return _finish([*head[:-1], *lines, *_notes(named)])
 
 
+def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
+    """Return Brier score, calibration error, intercept and slope, of the calls and of each finding against the rest.
+
+    Parameters
+    ----------
+    metrics
+        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+    title, notice
+        As for `classification_report`.
+    """
+    whole, total = metrics.calibration, str(metrics.n)
+    items = whole.per_finding
+    errors = [("", "Brier score", "ECE", "ECE if calibrated", "support"), _EMPTY]
+    errors += [
+        ("called finding", "", _cell(whole.ece), _cell(whole.ece_if_calibrated), total),
+        ("all findings", _cell(whole.brier), _cell(whole.mean_ece), _cell(whole.mean_ece_if_calibrated), total),
+        _EMPTY,
+    ]
+    for item in items:
+        cells = (_cell(item.brier), _cell(item.ece), _cell(item.ece_if_calibrated))
+        errors.append((item.finding, *cells, str(item.n)))
+    lines = [("", "probability", "share", "intercept", "slope"), _EMPTY]
+    lines += [
+        (
+            item.finding,
+            f"{item.mean_probability:.3f}",
+            f"{item.prevalence:.3f}",
+            _signed_cell(item.intercept),
+            _signed_cell(item.slope),
+        )
+        for item in items
+    ]
+    named = [("all findings", "Brier score", whole.brier), ("called finding", "ECE", whole.ece)]
+    named += [("all findings", "ECE", whole.mean_ece), ("called finding", "ECE if calibrated", whole.ece_if_calibrated)]
+    named += [("all findings", "ECE if calibrated", whole.mean_ece_if_calibrated)]
+    for measure, field in (
+        ("Brier score", "brier"),
+        ("ECE", "ece"),
+        ("ECE if calibrated", "ece_if_calibrated"),
+        ("intercept", "intercept"),
+        ("slope", "slope"),
+    ):
+        named += [(item.finding, measure, getattr(item, field)) for item in items]
+    more = [
+        "Brier score: mean squared error of the probability, 0 best, at most 1; of all findings their sum, at most 2",
+        (
+            f"ECE: mean absolute difference of probability and share in {len(whole.bins)} bins of equal mass, 0 best; "
+            "of all findings their mean. Chance makes it larger than 0, on few images the more: see ECE if calibrated"
+        ),
+        "probability: its mean over all images; share: of the images that show the finding",
+        "intercept (slope held at 1): 0 is calibrated, below 0 the probabilities are too high",
+        "slope: 1 is calibrated, below 1 the probabilities are too near to 0 and 1, above 1 too far from them",
+    ]
+    head = _head("Calibration of the probabilities", metrics, title, notice, named)
+    tables = [*_table(errors), "", *_table(lines, name_right=True, number_last=False)]
+    return _finish([*head, *tables, *_notes(named, more)])
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A measure of one finding, at which prevalence where that matters, and the counts behind it."""
@@ -170,6 +228,20 @@ def _cell(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{_number(estimate.value)} (no interval)"
     return f"{_number(estimate.value)} ({_number(estimate.low)}-{_number(estimate.high)})"
+
+
+def _signed_cell(estimate: Estimate) -> str:
+    """Return "-0.12 (-0.31 to 0.07)": for numbers that may be negative."""
+    if estimate.value is None:
+        return "n/a"
+    if estimate.low is None or estimate.high is None:
+        return f"{_signed(estimate.value)} (no interval)"
+    return f"{_signed(estimate.value)} ({_signed(estimate.low)} to {_signed(estimate.high)})"
+
+
+def _signed(value: float) -> str:
+    """Return two decimals; of what has two digits before the point one, and three digits of what has more."""
+    return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}" if abs(value) < 99.95 else f"{value:.3g}"
 
 
 def _number(value: float) -> str:
@@ -225,11 +297,11 @@ def _notes(named: Sequence[_Named], more: Sequence[str] = ()) -> list[str]:
     return ["", "Notes", *(line for text in texts for line in _fold(text, hanging="- "))] if texts else []
 
 
-def _table(rows: Sequence[Sequence[str]], *, name_right: bool = True) -> list[str]:
+def _table(rows: Sequence[Sequence[str]], *, name_right: bool = True, number_last: bool = True) -> list[str]:
     """Return rows with aligned columns: names to the right as scikit-learn has them, or to the left.
 
     Columns of estimates are aligned on the left, so that the values stand below each other; the support is
-    aligned on the right. A long name goes on in the line below.
+    aligned on the right, where the last column is one. A long name goes on in the line below.
     """
     names = [_wrap_name(row[0]) for row in rows]
     name_width = max(len(part) for parts in names for part in parts)
@@ -239,7 +311,7 @@ def _table(rows: Sequence[Sequence[str]], *, name_right: bool = True) -> list[st
         lines += [part.rjust(name_width) for part in parts[:-1]]
         cells = [parts[-1].rjust(name_width) if name_right else parts[-1].ljust(name_width)]
         cells += [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
-        if name_right:
+        if name_right and number_last:
             cells[-1] = row[-1].rjust(widths[-1])
         lines.append(_GAP.join(cells).rstrip())
     return lines

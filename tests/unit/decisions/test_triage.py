@@ -1,80 +1,189 @@
-"""Triage follows the published reading: flag at high specificity, never dismiss a Normal where disease is frequent."""
+"""Triage follows the published reading: flag what is seldom wrong, never dismiss a Normal where disease is frequent."""
 
+import math
+import re
+
+import numpy as np
 import pytest
 
+from carina.decisions.bands import BandCounts, Bands
+from carina.decisions.calibration import Calibration
 from carina.decisions.operating_point import OperatingPoint
-from carina.decisions.triage import choose_triage, missed_share
+from carina.decisions.policy import Policy
+from carina.decisions.triage import choose_triage
+from carina.errors import ConfigurationError
+from carina.findings import COVID_19, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
 
-# Sensitivity 0.9, specificity 0.98, prevalence 0.2 on the data that chose it.
-POINT = OperatingPoint(
-    finding="COVID-19",
-    rule="specificity-at-least",
-    target=0.98,
-    threshold=0.6,
-    chosen_on="the calibration split",
-    positives=200,
-    true_positives=180,
-    negatives=800,
-    true_negatives=784,
-)
+FINDINGS = (COVID_19, NORMAL, VIRAL_PNEUMONIA)
 
 
-def probabilities(covid: float, normal: float, viral: float) -> dict[str, float]:
-    return {"COVID-19": covid, "Normal": normal, "Viral Pneumonia": viral}
+def make_policy(findings: tuple[str, ...] = FINDINGS, *, patients: int = 3000, flag: str = COVID_19) -> Policy:
+    """Operating point 0.6, routine from 0.9, fast-track from 0.95; nobody was judged wrongly there."""
+    k = len(findings)
 
+    def beyond(right: str, threshold: float) -> BandCounts:
+        rows = tuple(
+            tuple(patients if finding == right else patients if t < threshold else 0 for t in (0.8, 0.9, 0.95))
+            for finding in findings
+        )
+        return BandCounts(fitting=rows, testing=rows)
 
-def test_the_missed_share_is_bayes_rule_on_the_lower_bounds() -> None:
-    # Wilson's lower 95 % bounds of 180 / 200 and 784 / 800, from statsmodels' proportion_confint.
-    sensitivity, specificity = 0.850577, 0.967732
-    expected = (1 - sensitivity) * 0.2 / ((1 - sensitivity) * 0.2 + specificity * 0.8)
-    assert missed_share(POINT, 0.2) == pytest.approx(expected, rel=1e-3)
-    assert missed_share(POINT, 0.0) == 0.0
-    assert missed_share(POINT, 1.0) == 1.0
-
-
-def test_three_of_three_found_is_no_proof() -> None:
-    few = POINT.model_copy(update={"positives": 3, "true_positives": 3})
-    assert few.sensitivity == 1.0
-    assert missed_share(few, 0.2) > 0.1
-
-
-@pytest.mark.parametrize("prevalence", [None, float("nan"), 0.5])
-def test_no_prevalence_or_no_number_is_never_routine(prevalence: float | None) -> None:
-    sure = POINT.model_copy(update={"positives": 100_000, "true_positives": 99_900})
-    triage = choose_triage(
-        "Normal", probabilities(0.0, 1.0, 0.0), sure if prevalence != 0.5 else POINT, prevalence=prevalence
+    return Policy(
+        findings=findings,
+        flag_finding=flag,
+        calibration=Calibration(
+            method="none",
+            scale=(1.0,) * k,
+            offset=(0.0,) * k,
+            fitted_on="the calibration split",
+            images=100,
+            nll_before=0.1,
+            nll_after=0.1,
+        ),
+        operating_points=(
+            OperatingPoint(
+                finding=flag,
+                rule="specificity-at-least",
+                target=0.98,
+                threshold=0.6,
+                chosen_on="the calibration split",
+                positives=200,
+                true_positives=180,
+                negatives=800,
+                true_negatives=784,
+            ),
+        ),
+        bands=Bands(
+            findings=findings,
+            flag_finding=flag,
+            thresholds=(0.8, 0.9, 0.95),
+            fitting_patients=(patients,) * k,
+            testing_patients=(patients,) * k,
+            routine=beyond(NORMAL, 0.9) if NORMAL in findings else None,
+            fast_track=beyond(flag, 0.95),
+            alpha=0.02,
+            beta=0.05,
+            confidence=0.95,
+            chosen_on="the calibration split",
+        ),
     )
-    assert triage.priority == "secondary-review"
+
+
+POLICY = make_policy()
+FEW = make_policy(patients=5)
+
+
+def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
+    return {COVID_19: covid, NORMAL: normal, VIRAL_PNEUMONIA: viral}
 
 
 @pytest.mark.parametrize(
-    ("finding", "figures", "prevalence", "priority", "reason"),
+    ("covid", "normal", "viral", "prevalence", "priority", "reason"),
     [
-        ("COVID-19", (0.6, 0.3, 0.1), None, "fast-track", "P(COVID-19) = 0.60 is at or above the threshold 0.60"),
-        ("COVID-19", (0.9, 0.1, 0.0), 0.001, "fast-track", "specificity 0.980 on the calibration split"),
-        ("COVID-19", (0.5, 0.4, 0.1), None, "expedite", "under the threshold 0.60"),
+        (0.95, 0.03, 0.02, None, "fast-track", "P(COVID-19) = 0.95 is at or above the threshold 0.95"),
+        (0.97, 0.02, 0.01, 0.2, "fast-track", "at most 5% is anything else (95% confidence, stated prevalence"),
+        (0.97, 0.02, 0.01, 0.2, "fast-track", "isolate as local rules say, and confirm by test."),
+        (0.97, 0.02, 0.01, 0.001, "expedite", "no fast-track can be promised (95% confidence, stated prevalence of"),
+        (0.94, 0.03, 0.03, None, "expedite", "specificity 0.980 on the calibration split, but it is under"),
+        (0.6, 0.3, 0.1, None, "expedite", "P(COVID-19) = 0.60 is at or above the threshold 0.60"),
+        (0.5, 0.4, 0.1, None, "expedite", "COVID-19 is the most probable finding (P = 0.50), but under the threshold"),
+        (0.1, 0.2, 0.7, None, "expedite", "Viral Pneumonia is the most probable finding (P = 0.70)"),
+        (0.05, 0.9, 0.05, None, "routine", "P(Normal) = 0.90 is at or above the threshold 0.90 of the routine band"),
+        (0.05, 0.9, 0.05, None, "routine", "at most 2% is not Normal (95% confidence, assumed prevalence of COVID-19"),
+        (0.05, 0.9, 0.05, None, "routine", "COVID-19 33.3%); it is still to be read."),
+        (0.05, 0.89, 0.06, None, "secondary-review", "P(Normal) = 0.89 is under the threshold 0.90"),
+        (0.0, 1.0, 0.0, 0.9, "secondary-review", "at no threshold can it be promised that at most 2% is not Normal"),
         (
-            "Viral Pneumonia",
-            (0.1, 0.2, 0.7),
-            None,
-            "expedite",
-            "Viral Pneumonia is the most probable finding (P = 0.70)",
+            0.0,
+            0.99997,
+            0.00003,
+            0.9,
+            "secondary-review",
+            "stated prevalence of COVID-19 90%): a second reading is due.",
         ),
-        ("Normal", (0.1, 0.9, 0.0), None, "secondary-review", "assumed prevalence of 20.0%, up to 3.7%"),
-        ("Normal", (0.1, 0.9, 0.0), 0.5, "secondary-review", "a prevalence of 50.0%"),
-        ("Normal", (0.1, 0.9, 0.0), 0.01, "routine", "still to be read"),
+        (0.0, 1.0, 0.0, math.nan, "secondary-review", "95% confidence, prevalence of COVID-19 unknown"),
+        (1.0, 0.0, 0.0, math.nan, "expedite", "no fast-track can be promised"),
     ],
 )
 def test_the_reading(
-    finding: str, figures: tuple[float, float, float], prevalence: float | None, priority: str, reason: str
+    covid: float, normal: float, viral: float, prevalence: float | None, priority: str, reason: str
 ) -> None:
-    triage = choose_triage(finding, probabilities(*figures), POINT, prevalence=prevalence)
+    triage = choose_triage(figures(covid, normal, viral), POLICY, prevalence=prevalence)
     assert triage.priority == priority
     assert reason in triage.reason
 
 
-def test_another_flagged_finding_is_never_called_isolate_as_covid() -> None:
-    point = POINT.model_copy(update={"finding": "Tuberculosis"})
-    triage = choose_triage("Tuberculosis", {"Tuberculosis": 0.9, "Normal": 0.1}, point)
+def test_a_high_prevalence_moves_normal_to_a_second_reading() -> None:
+    seen = [choose_triage(figures(0.01, 0.98, 0.01), POLICY, prevalence=p).priority for p in np.linspace(0, 1, 21)]
+    assert seen[0] == "routine"
+    assert seen[-1] == "secondary-review"
+    assert seen == sorted(seen)
+
+
+def test_few_calibration_images_promise_nothing() -> None:
+    assert choose_triage(figures(0, 1, 0), FEW).priority == "secondary-review"
+    assert choose_triage(figures(1, 0, 0), FEW).priority == "expedite"
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.1])
+def test_what_was_refused_is_not_assessable_whatever_the_model_says(prevalence: float | None) -> None:
+    for given in (figures(1, 0, 0), figures(0, 1, 0), figures(math.nan, 0, 0)):
+        triage = choose_triage(given, POLICY, prevalence=prevalence, refused="No lungs were found. ")
+        assert triage.priority == "not-assessable"
+        assert triage.reason == "Not judged: No lungs were found; it is to be read as it is."
+
+
+def test_no_number_is_not_assessable() -> None:
+    for broken in (math.nan, math.inf):
+        triage = choose_triage(figures(0.0, 1.0, broken), POLICY)
+        assert triage.priority == "not-assessable"
+        assert "the model gave no number" in triage.reason
+
+
+@pytest.mark.parametrize("refused", [None, "it is a hand"])
+@pytest.mark.parametrize("prevalence", [-0.01, 1.01, math.inf, -math.inf])
+def test_a_prevalence_that_is_none_is_refused(prevalence: float, refused: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"The prevalence is .*Give a share between 0 and 1"):
+        choose_triage(figures(0, 1, 0), POLICY, prevalence=prevalence, refused=refused)
+
+
+def test_another_opacity_is_expedited_and_called_nothing_else() -> None:
+    policy = make_policy((*FINDINGS, OTHER_OPACITY))
+    triage = choose_triage({**figures(0.2, 0.1, 0.1), OTHER_OPACITY: 0.6}, policy)
     assert triage.priority == "expedite"
+    assert "an opacity of another kind, which the model does not name (P = 0.60)" in triage.reason
+    for name in FINDINGS:
+        assert name not in triage.reason
+
+
+def test_another_flagged_finding_is_never_isolated_as_covid() -> None:
+    policy = make_policy(("Tuberculosis", NORMAL), flag="Tuberculosis")
+    triage = choose_triage({"Tuberculosis": 0.97, NORMAL: 0.03}, policy)
+    assert triage.priority == "fast-track"
     assert "isolate" not in triage.reason
+    assert "COVID" not in triage.reason
+
+
+def test_without_normal_nothing_is_routine() -> None:
+    policy = make_policy(("Abscess", "Tuberculosis"), flag="Tuberculosis")
+    for share in (0.0, 0.3, 0.55, 0.7, 1.0):
+        triage = choose_triage({"Abscess": 1 - share, "Tuberculosis": share}, policy)
+        assert triage.priority in ("expedite", "fast-track")
+
+
+def test_every_reason_is_one_sentence_with_figures() -> None:
+    rng = np.random.default_rng(0)
+    for row in [*rng.dirichlet([0.2] * 3, 300), *np.eye(3)]:
+        for policy in (POLICY, FEW):
+            for prevalence in (None, 0.0, 0.001, 0.3, 1.0, math.nan):
+                triage = choose_triage(figures(*row.tolist()), policy, prevalence=prevalence)
+                assert triage.reason.endswith(".")
+                # No full stop but the last and those inside numbers.
+                assert not re.search(r"\.(?!\d)", triage.reason[:-1]), triage.reason
+                assert re.search(r"0\.\d\d|1\.00", triage.reason)
+
+
+def test_a_probability_under_one_is_not_shown_as_one() -> None:
+    reason = choose_triage(figures(0.00004, 0.99996, 0.0), POLICY).reason
+    assert "P(Normal) = 0.99996" in reason
+    assert "P(Normal) = 1.00" in choose_triage(figures(0.0, 1.0, 0.0), POLICY).reason

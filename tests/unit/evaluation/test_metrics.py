@@ -264,6 +264,45 @@ def test_a_finding_that_never_occurs_does_not_apply_and_averages_say_so():
     assert metrics.accuracy.note is None
 
 
+def test_calls_of_a_finding_that_never_occurs_are_errors_and_have_no_predictive_value():
+    truth, table = drawn_table(200, 4, k=4)
+    kept = truth < 3
+    truth, table = truth[kept], table[kept]
+    metrics = measure(truth, table, "abcd", replicates=50)
+    absent, calls = metrics.per_finding[3], int((table.argmax(axis=1) == 3).sum())
+    assert calls > 0
+    assert metrics.confusion[:, 3].sum() == calls
+    assert metrics.confusion[3].sum() == 0
+    assert metrics.accuracy.value == pytest.approx(sk.accuracy_score(truth, table.argmax(axis=1)))
+    assert absent.specificity.value == 1 - calls / len(truth)
+    for name, counts in (("ppv", (0, calls)), ("npv", (len(truth) - calls,) * 2)):
+        got = getattr(absent, name)
+        assert (got.value, got.note) == (None, "no image with this finding")
+        assert (got.numerator, got.denominator) == counts
+    others = metrics.per_finding[:3]
+    assert metrics.macro_f1.value == pytest.approx(np.mean([f.f1.value for f in others]))
+    for name in ("mean_ece", "mean_ece_if_calibrated"):
+        assert "averaged without d: no image with this finding" in getattr(metrics.calibration, name).note
+    point = at_operating_point(truth, table, 3, 0.2)
+    assert point.sensitivity.value is point.ppv.value is point.npv.value is None
+    assert point.specificity.value == pytest.approx((table[:, 3] < 0.2).mean())
+    json.dumps(metrics.to_json(), allow_nan=False)
+
+
+def test_with_two_findings_present_the_auroc_of_one_is_that_of_abnormality():
+    # Normal (1) and pneumonia (2) of four findings: how well 1 - P(Normal) tells the second.
+    truth, table = drawn_table(400, 6, shift=0.8, k=4)
+    kept = (truth == 1) | (truth == 2)
+    truth, table = truth[kept], table[kept]
+    metrics = measure(truth, table, "abcd", replicates=20)
+    assert metrics.per_finding[1].auroc.value == pytest.approx(sk.roc_auc_score(truth == 2, 1 - table[:, 1]))
+    assert metrics.per_finding[2].auroc.value == pytest.approx(sk.roc_auc_score(truth == 2, table[:, 2]))
+    assert metrics.per_finding[1].auroc.value != metrics.per_finding[2].auroc.value
+    both = [metrics.per_finding[index].auroc.value for index in (1, 2)]
+    assert metrics.macro_auroc.value == pytest.approx(np.mean(both))
+    assert "averaged without a, d" in metrics.macro_auroc.note
+
+
 def test_a_set_of_one_finding_has_no_ranking():
     _, table = drawn_table(12, 1)
     metrics = measure(np.zeros(12, int), table, "abc", replicates=50)
@@ -340,7 +379,7 @@ def test_a_sum_within_a_thousandth_is_accepted():
 def test_json_has_stable_keys():
     truth, table = drawn_table(30)
     out = measure(truth, table, FINDINGS, replicates=20).to_json()
-    assert list(out) == ["findings", "n", "groups", "confusion", *AVERAGES, "per_finding"]
+    assert list(out) == ["findings", "n", "groups", "confusion", *AVERAGES, "per_finding", "calibration"]
     assert list(out["per_finding"]) == list(FINDINGS)
     assert list(out["per_finding"]["Normal"]) == [
         "finding",

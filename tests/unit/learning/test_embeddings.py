@@ -6,15 +6,16 @@ import keras
 import numpy as np
 import pytest
 
+from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset
 from carina.errors import DataError
 from carina.learning import embeddings as module
-from carina.learning.augment import augmented_view
 from carina.learning.backbone import build_backbone
 from carina.learning.embeddings import embed_rows
 from carina.learning.export import export_backbone
-from carina.learning.pipeline import build_batches, read_grey
-from carina.learning.recipe import AugmentationSettings, Recipe
+from carina.learning.frames import Frames
+from carina.learning.pipeline import build_batches
+from carina.learning.recipe import Recipe
 from conftest import tiny_recipe
 
 
@@ -36,6 +37,10 @@ def graph(backbone: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
+def frames_of(recipe: Recipe) -> Frames:
+    return Frames(recipe.preprocessing, None, Path())
+
+
 def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     embedded: list[int] = []
     real = module._embed
@@ -52,11 +57,11 @@ def test_embeddings_are_those_of_keras_on_the_pixels_of_tf_data(
     phantom_dataset: Dataset, recipe: Recipe, backbone: keras.Model, graph: Path, tmp_path: Path
 ) -> None:
     rows = phantom_dataset.rows("test")
-    made = embed_rows(rows, recipe, graph, tmp_path)
+    made = embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path)
     expected = np.concatenate(
         [
             np.asarray(backbone(tensor))
-            for tensor, _, _ in build_batches(rows, recipe, phantom_dataset.description.findings)
+            for tensor, _, _ in build_batches(rows, recipe, phantom_dataset.description.findings, frames_of(recipe))
         ]
     )
     assert made.shape == (1, rows.height, expected.shape[1])
@@ -66,7 +71,7 @@ def test_embeddings_are_those_of_keras_on_the_pixels_of_tf_data(
 def test_nothing_is_embedded_twice_and_a_killed_run_loses_one_shard(
     phantom_dataset: Dataset, recipe: Recipe, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SHARD", 10)
+    monkeypatch.setattr(module, "SHARD", 10)
     rows = phantom_dataset.rows("test")
     unique = rows["sha256"].n_unique()
     embedded = count_embedded(monkeypatch)
@@ -79,22 +84,22 @@ def test_nothing_is_embedded_twice_and_a_killed_run_loses_one_shard(
             raise KilledError
 
     with pytest.raises(KilledError):
-        embed_rows(rows, recipe, graph, tmp_path, progress=kill)
+        embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path, progress=kill)
     assert sum(embedded) == 20
-    first = embed_rows(rows, recipe, graph, tmp_path)
+    first = embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path)
     # The first shard was kept, the second made again.
     assert sum(embedded) == 20 + unique - 10
-    again = embed_rows(rows.reverse(), recipe, graph, tmp_path)
+    again = embed_rows(rows.reverse(), recipe, graph, frames_of(recipe), tmp_path)
     assert sum(embedded) == 20 + unique - 10
     np.testing.assert_array_equal(again[0], first[0][::-1])
 
 
 def test_a_damaged_shard_is_made_again(phantom_dataset: Dataset, recipe: Recipe, graph: Path, tmp_path: Path) -> None:
     rows = phantom_dataset.rows("test").head(5)
-    first = embed_rows(rows, recipe, graph, tmp_path)
+    first = embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path)
     (shard,) = tmp_path.rglob("shard-*.npz")
     shard.write_bytes(shard.read_bytes()[:100])
-    np.testing.assert_array_equal(embed_rows(rows, recipe, graph, tmp_path), first)
+    np.testing.assert_array_equal(embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path), first)
 
 
 def test_other_pixels_ask_for_other_embeddings(
@@ -102,9 +107,10 @@ def test_other_pixels_ask_for_other_embeddings(
 ) -> None:
     rows = phantom_dataset.rows("test").head(4)
     embedded = count_embedded(monkeypatch)
-    embed_rows(rows, recipe, graph, tmp_path)
+    embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path)
     zero_one = recipe.preprocessing.model_copy(update={"pixel_range": "zero-one"})
-    embed_rows(rows, recipe.model_copy(update={"preprocessing": zero_one}), graph, tmp_path)
+    other = recipe.model_copy(update={"preprocessing": zero_one})
+    embed_rows(rows, other, graph, frames_of(other), tmp_path)
     assert sum(embedded) == 8
 
 
@@ -112,30 +118,21 @@ def test_views_differ_from_the_image_and_are_the_same_every_time(
     phantom_dataset: Dataset, recipe: Recipe, graph: Path, tmp_path: Path
 ) -> None:
     rows = phantom_dataset.rows("test").head(3)
-    made = embed_rows(rows, recipe, graph, tmp_path / "a", views=2)
+    made = embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path / "a", views=2)
     assert made.shape[:2] == (3, 3)
     # Features of a random network are tiny: they are compared by their own size.
     largest = np.abs(made).max()
     assert np.abs(made[0] - made[1]).max() > 0.02 * largest
     assert np.abs(made[1] - made[2]).max() > 0.02 * largest
-    np.testing.assert_allclose(embed_rows(rows, recipe, graph, tmp_path / "b", views=2), made, atol=1e-5 * largest)
+    np.testing.assert_allclose(
+        embed_rows(rows, recipe, graph, frames_of(recipe), tmp_path / "b", views=2), made, atol=1e-5 * largest
+    )
 
 
 def test_a_changed_image_is_refused(phantom_dataset: Dataset, recipe: Recipe, graph: Path, tmp_path: Path) -> None:
     rows = phantom_dataset.rows("test").head(2)
     swapped = rows.with_columns(path=rows["path"].reverse())
     with pytest.raises(DataError, match=r"is not the image that was imported. Put it back"):
-        embed_rows(swapped, recipe, graph, tmp_path)
+        embed_rows(swapped, recipe, graph, frames_of(recipe), tmp_path)
     with pytest.raises(DataError, match=r"there is no such file"):
-        read_grey(str(tmp_path / "gone.png"), "0", 64)
-
-
-def test_an_augmented_view_is_never_mirrored_and_keeps_its_range() -> None:
-    grey = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
-    settings = AugmentationSettings(rotation_turns=0.03, shift=0.1, zoom=0.1, gamma=0.3)
-    for view in range(1, 20):
-        copy = augmented_view(grey, settings, sha256="ab" * 32, view=view, seed=1)
-        assert copy.dtype == np.uint8
-        # The ramp still rises from left to right.
-        assert copy[20:44, 40:52].mean() > copy[20:44, 12:24].mean()
-    assert augmented_view(grey, settings, sha256="ab" * 32, view=0, seed=1) is grey
+        read_whole(str(tmp_path / "gone.png"), "0", 64)

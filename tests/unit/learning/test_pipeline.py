@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from carina.datasets.manifest import Dataset
+from carina.learning.frames import Frames
 from carina.learning.pipeline import build_batches
 from carina.learning.recipe import Recipe
 from conftest import tiny_recipe
@@ -15,7 +16,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 def gather(dataset: Dataset, recipe: Recipe, epoch: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    batches = build_batches(dataset.rows("test"), recipe, dataset.description.findings, training_epoch=epoch)
+    frames = Frames(recipe.preprocessing, None, dataset.folder)
+    batches = build_batches(dataset.rows("test"), recipe, dataset.description.findings, frames, training_epoch=epoch)
     tensors, labels, weights = zip(*((t.numpy(), y.numpy(), w.numpy()) for t, y, w in batches), strict=True)
     return np.concatenate(tensors), np.concatenate(labels), np.concatenate(weights)
 

@@ -46,10 +46,10 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         (MINIMAL + "colour = 1\n", r"colour: Extra inputs are not permitted. Received: 1"),
         (MINIMAL + "[training]\nlearning_rate = -1.0\n", r"training.learning_rate: .*greater than 0. Received: -1.0"),
         (MINIMAL + "[training]\nlearnig_rate = 0.1\n", r"training.learnig_rate: Extra inputs"),
-        (MINIMAL + "[backbone]\ntrainable = true\n", r"as a whole: .*needs method = 'end-to-end'"),
+        (MINIMAL + "[backbone]\ntrainable = true\n", r"as a whole: .*is for method = 'end-to-end'"),
         (
             'name = "mine"\nmethod = "end-to-end"\n[augmentation]\nviews = 2\n',
-            r"belong to method = 'cached-embeddings'",
+            r"augmentation.views is not for method = 'end-to-end'",
         ),
         ("name = ", r"is not valid TOML"),
     ],
@@ -62,7 +62,7 @@ def test_a_wrong_recipe_is_refused_by_the_setting(tmp_path: Path, text: str, mes
 
 
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"no recipe 'besaline'. Shipped: baseline, demo, head"):
+    with pytest.raises(ConfigurationError, match=r"no recipe 'besaline'. Shipped: baseline, demo, finetune, head"):
         load_recipe("besaline")
 
 

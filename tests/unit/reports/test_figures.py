@@ -20,7 +20,8 @@ from PIL import Image
 from carina.errors import DataError
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.metrics import at_operating_point, measure
-from carina.reports import figures
+from carina.reports import curve_figures, figures
+from carina.reports.sheet import label_of
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])
@@ -91,7 +92,8 @@ def evaluation_figures(confusion, findings, title="test images of a data set", n
         "confusion": figures.build_confusion_matrix(confusion, findings, **words),
         "recall": figures.build_recall_per_class(metrics, **words),
         "sens spec": figures.build_sensitivity_specificity(metrics, **words),
-        "roc": figures.build_roc(truth, probabilities, metrics, operating_point=point, **words),
+        "roc": curve_figures.build_roc(truth, probabilities, metrics, operating_point=point, **words),
+        "reliability": curve_figures.build_reliability(metrics, **words),
     }
 
 
@@ -147,6 +149,7 @@ HARD = {
     "eight long": (confusion_of(8), LONG[:8]),
     "twelve long": (confusion_of(12), LONG),
     "large counts": (np.array([[1234567, 12], [7, 7654321]]), ("Tuberculosis", "Normal")),
+    "absent": (np.array([[30, 2, 1, 4], [3, 50, 2, 6], [1, 1, 20, 0], [0, 0, 0, 0]]), (*FINDINGS, "Other opacity")),
     "tiny": (np.array([[2, 0, 0], [1, 3, 0], [0, 0, 0]]), FINDINGS),
 }
 
@@ -205,7 +208,7 @@ def test_confusion_matrix_shows_counts_row_shares_and_axis_titles():
 
 @pytest.mark.parametrize(
     ("count", "total", "expected"),
-    [(0, 0, "n/a"), (0, 9, "0.0 %"), (1, 99999, "< 0.1 %"), (99998, 99999, "> 99.9 %"), (9, 9, "100.0 %")],
+    [(0, 9, "0.0 %"), (1, 99999, "< 0.1 %"), (99998, 99999, "> 99.9 %"), (9, 9, "100.0 %")],
 )
 def test_a_share_never_rounds_some_to_none(count, total, expected):
     assert expected in words_of(
@@ -288,12 +291,15 @@ def test_bars_show_value_interval_and_count():
     ],
 )
 def test_a_label_is_honest(estimate, expected):
-    assert figures._label(estimate) == expected
+    assert label_of(estimate) == expected
 
 
 def test_what_does_not_exist_is_written_na():
     built = evaluation_figures(*HARD["tiny"])
-    assert words_of(built["confusion"]).count("n/a") == 3
+    assert words_of(built["confusion"]).count("not applicable: no image of it") == 1
+    assert any(
+        "No image shows Viral Pneumonia: such calls are errors." in word for word in words_of(built["confusion"])
+    )
     assert words_of(built["recall"]).count("n/a") == 1
     assert words_of(built["sens spec"]).count("n/a") == 1
     assert "Viral Pneumonia AUROC n/a: no image with this finding" in words_of(built["roc"])
@@ -301,12 +307,12 @@ def test_what_does_not_exist_is_written_na():
 
 def test_roc_curves_differ_by_more_than_colour_and_carry_their_auroc():
     truth, probabilities, metrics = metrics_of(confusion_of(12), LONG)
-    figure = figures.build_roc(truth, probabilities, metrics, title="x")
+    figure = curve_figures.build_roc(truth, probabilities, metrics, title="x")
     curves = [line for line in figure.axes[1].lines if line.get_marker() != "None" and len(line.get_xdata()) > 2]
     assert len(curves) == 12
     assert len({line.get_marker() for line in curves}) == 12
     assert len({(line.get_marker(), str(line._dash_pattern)) for line in curves}) == 12
-    expected = figures._label(metrics.per_finding[0].auroc)
+    expected = label_of(metrics.per_finding[0].auroc)
     assert f"Tuberculosis AUROC {expected}" in words_of(figure)
     areas = [np.trapezoid(line.get_ydata(), line.get_xdata()) for line in curves]
     assert areas == pytest.approx([item.auroc.value for item in metrics.per_finding])
@@ -315,12 +321,50 @@ def test_roc_curves_differ_by_more_than_colour_and_carry_their_auroc():
 def test_the_operating_point_is_marked_where_it_lies():
     truth, probabilities, metrics = metrics_of(PUBLISHED, FINDINGS)
     reached = at_operating_point(truth, probabilities, 0, 0.37)
-    figure = figures.build_roc(truth, probabilities, metrics, title="x", operating_point=("COVID-19", reached))
+    figure = curve_figures.build_roc(truth, probabilities, metrics, title="x", operating_point=("COVID-19", reached))
     (star,) = (line for line in figure.axes[1].lines if line.get_marker() == "*")
     assert (*star.get_xdata(), *star.get_ydata()) == (1 - reached.specificity.value, reached.sensitivity.value)
     assert any("Operating point: COVID-19 where its probability is ≥ 0.37" in word for word in words_of(figure))
-    without = figures.build_roc(truth, probabilities, metrics, title="x")
+    without = curve_figures.build_roc(truth, probabilities, metrics, title="x")
     assert not any(line.get_marker() == "*" for line in without.axes[1].lines)
+
+
+def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_panel():
+    confusion, findings = HARD["absent"]
+    built = evaluation_figures(confusion, findings)
+    words = words_of(built["confusion"])
+    assert words.count("Other opacity") == words.count("Other opacity n = 0") == 1  # column and row
+    assert {"4", "10.8 %", "6", "9.8 %"} <= set(words)  # calls of it
+    assert not any(word in ("n/a", "< 0.1 %") for word in words)
+    # Twelve cells, one strip; three frames.
+    cells = [patch for patch in built["confusion"].findobj(Rectangle) if patch.get_linewidth() == 0.8]
+    assert len(cells) == 13
+    assert len([patch for patch in built["confusion"].findobj(Rectangle) if patch.get_linewidth() == 2.5]) == 3
+    purple = to_rgb("#cc79a7")  # of the fourth curve
+    for line in (*built["roc"].axes[0].lines, *built["roc"].axes[1].lines):
+        assert to_rgb(line.get_color()) != purple
+    assert "Other opacity AUROC n/a: no image with this finding" in words_of(built["roc"])
+    assert any("n/a: no image to count." in word for word in words_of(built["recall"]))
+    assert words_of(built["recall"]).count("n/a") == words_of(built["sens spec"]).count("n/a") == 1
+    assert len(built["reliability"].axes) == 1 + 4  # the sheet, the calls, three findings
+    assert any("No image shows Other opacity." in word for word in words_of(built["reliability"]))
+
+
+def test_reliability_shows_every_bin_where_it_lies():
+    _, _, metrics = metrics_of(PUBLISHED, FINDINGS)
+    figure = curve_figures.build_reliability(metrics, title="x")
+    parts = [metrics.calibration.bins, *(item.bins for item in metrics.calibration.per_finding)]
+    for axes, bins in zip(figure.axes[1:], parts, strict=True):
+        diagonal, *whiskers, points = axes.lines
+        assert diagonal.get_xdata() == pytest.approx(diagonal.get_ydata())
+        assert points.get_xdata() == pytest.approx([part.mean_probability for part in bins])
+        assert points.get_ydata() == pytest.approx([part.share.value for part in bins])
+        assert [tuple(line.get_ydata()) for line in whiskers] == [(part.share.low, part.share.high) for part in bins]
+    item = metrics.calibration.per_finding[0]
+    expected = f"n = 724. ECE {item.ece.value:.3f} ({item.ece_if_calibrated.value:.3f}) slope {item.slope.value:.2f}"
+    assert any(word.startswith(expected) for word in words_of(figure))
+    # A finding looks as among the ROC curves, and no two panels alike.
+    assert len({(axes.lines[-1].get_marker(), axes.lines[-1].get_color()) for axes in figure.axes[1:]}) == 4
 
 
 @pytest.mark.parametrize("epochs", [1, 6, 60])
@@ -367,9 +411,9 @@ def test_what_does_not_fit_together_is_refused():
     with pytest.raises(DataError, match=r"has shape \(3, 3\) for 2 findings. Give \(2, 2\)"):
         figures.build_confusion_matrix(PUBLISHED, ("A", "B"), title="x")
     with pytest.raises(DataError, match="Draw the table that was measured"):
-        figures.build_roc(truth[1:], probabilities[1:], metrics, title="x")
+        curve_figures.build_roc(truth[1:], probabilities[1:], metrics, title="x")
     with pytest.raises(DataError, match=r"operating point is for 'Opacity'\. Known: COVID-19, Normal"):
-        figures.build_roc(truth, probabilities, metrics, title="x", operating_point=("Opacity", reached))
+        curve_figures.build_roc(truth, probabilities, metrics, title="x", operating_point=("Opacity", reached))
     words = {"stopping_split": "s", "title": "x", "quantity": "loss"}
     with pytest.raises(DataError, match="lacks val_loss"):
         figures.build_history(history_of(3).drop("val_loss"), best_epoch=1, **words)
@@ -383,12 +427,13 @@ def draw_all(folder):
     """Write one PNG of each kind and return them in order."""
     truth, probabilities, metrics = metrics_of(PUBLISHED, FINDINGS)
     words = {"title": "test images", "notice": NOTICE}
-    paths = [folder / f"{name}.png" for name in ("confusion", "recall", "both", "roc", "history")]
+    paths = [folder / f"{name}.png" for name in ("confusion", "recall", "both", "roc", "reliability", "history")]
     figures.draw_confusion_matrix(PUBLISHED, FINDINGS, paths[0], **words)
     figures.draw_recall_per_class(metrics, paths[1], **words)
     figures.draw_sensitivity_specificity(metrics, paths[2], **words)
-    figures.draw_roc(truth, probabilities, metrics, paths[3], **words)
-    figures.draw_history(history_of(6), paths[4], quantity="loss", stopping_split="s", best_epoch=3, **words)
+    curve_figures.draw_roc(truth, probabilities, metrics, paths[3], **words)
+    curve_figures.draw_reliability(metrics, paths[4], **words)
+    figures.draw_history(history_of(6), paths[5], quantity="loss", stopping_split="s", best_epoch=3, **words)
     return paths
 
 

@@ -8,11 +8,11 @@ import pytest
 from sklearn.metrics import classification_report as sk_report
 
 from carina.evaluation.metrics import measure
-from carina.reports.text_files import classification_report, roc_auc_text, sens_spec_text
+from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])
-ALL = (classification_report, roc_auc_text, sens_spec_text)
+ALL = (classification_report, roc_auc_text, sens_spec_text, calibration_text)
 
 
 def metrics_of(confusion, findings=FINDINGS, **options):
@@ -155,7 +155,7 @@ def test_no_line_is_wider_than_110_characters(write):
 def test_columns_are_aligned(write):
     text = write(metrics_of(PUBLISHED, prevalence={"COVID-19": 0.05}), title="x")
     starts = {found.start() for line in text.splitlines() for found in re.finditer(r"0\.\d{3} \(0\.\d{3}-", line)}
-    assert len(starts) == {classification_report: 3, roc_auc_text: 2, sens_spec_text: 1}[write]
+    assert len(starts) == {classification_report: 3, roc_auc_text: 2, sens_spec_text: 1, calibration_text: 3}[write]
 
 
 def test_what_does_not_exist_is_na_and_the_notes_say_why():
@@ -192,8 +192,10 @@ def test_several_images_of_a_patient_are_told():
     for write in ALL:
         text = write(metrics, title="x")
         assert "3032 images of 1516 patients\n" in text
-    assert text.count("design effect 1.89 to 2.01") == 1
-    assert "Wilson (design effect) for sensitivity" in text
+        if write is sens_spec_text:
+            assert text.count("design effect 1.89 to 2.01") == 1
+            assert "Wilson (design effect) for sensitivity" in text
+    assert "sandwich (by patient) for intercept, slope" in text
 
 
 def test_ratios_keep_three_digits():
@@ -201,3 +203,43 @@ def test_ratios_keep_three_digits():
     assert re.search(r"LR\+ +77\.8 \(50\.\d-12\d\) +\(488 / 724\) / \(20 / 2308\)", text)
     assert re.search(r"LR\+ +251 \(\d{3}-\d{3}\) +\(220 / 269\) / \(9 / 2763\)", text)
     assert re.search(r"LR- +0\.329 ", text)
+
+
+def test_every_measure_of_calibration_stands_in_its_row():
+    metrics = metrics_of(PUBLISHED)
+    text = calibration_text(metrics, title="x")
+    whole = metrics.calibration
+    errors, lines = ({}, {})
+    for line in text.split("Notes")[0].splitlines():
+        name, *cells = re.split(r" {2,}", line.strip())
+        (lines if name in errors else errors)[name] = cells
+
+    def cell(item):
+        return f"{item.value:.3f} ({item.low:.3f}-{item.high:.3f})"
+
+    def signed(item):
+        return f"{item.value:.2f} ({item.low:.2f} to {item.high:.2f})"
+
+    assert errors["called finding"] == [cell(whole.ece), cell(whole.ece_if_calibrated), "3032"]
+    assert errors["all findings"] == [*map(cell, (whole.brier, whole.mean_ece, whole.mean_ece_if_calibrated)), "3032"]
+    for item in whole.per_finding:
+        assert errors[item.finding] == [*map(cell, (item.brier, item.ece, item.ece_if_calibrated)), str(item.n)]
+        expected = [f"{item.mean_probability:.3f}", f"{item.n / 3032:.3f}", signed(item.intercept), signed(item.slope)]
+        assert lines[item.finding] == expected
+    assert "of all findings their sum, at most 2" in " ".join(text.split())
+
+
+FOUR = (*FINDINGS, "Other opacity")
+ABSENT = np.array([[30, 2, 1, 4], [3, 50, 2, 6], [1, 1, 20, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("write", ALL)
+def test_an_absent_finding_is_na_and_averages_say_that_it_is_left_out(write):
+    text = " ".join(write(metrics_of(ABSENT, FOUR), title="x").split())
+    assert "of Other opacity: no image with this finding" in text
+    if write is not sens_spec_text:
+        assert "averaged without Other opacity: no image with this finding" in text
+    else:
+        block = text.split("Other opacity: 0 of 120 images")[1]
+        assert "sensitivity n/a 0 / 0 specificity 0.917" in block
+        assert "PPV in this set, prevalence 0 % n/a 0 / 10 NPV in this set, prevalence 0 % n/a 110 / 110" in block

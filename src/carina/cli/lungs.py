@@ -1,0 +1,47 @@
+"""``carina lungs``: train the segmenter that finds the lungs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.atomic import whole_folder
+from carina.cli.console import print_result, progress_bars, typed_command
+from carina.cli.train import import_training
+
+app = typer.Typer(help="The segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder with metadata.csv: image, mask, patient, trainable.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    weights: Annotated[
+        str, typer.Option("--weights", help="Start from imagenet, none, or a Keras .h5 file.")
+    ] = "imagenet",
+    passes: Annotated[int | None, typer.Option("--passes", min=1, help="Over the images; by default 30.")] = None,
+) -> None:
+    """Train the lung segmenter on radiographs with masks, and measure it on those held out."""
+    import_training()
+    from carina.learning.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
+    from carina.learning.lung_training import train_lungs  # noqa: PLC0415
+    from carina.reports.lungs import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
+
+    with whole_folder(out, what="lung segmenter") as folder:
+        with progress_bars() as bar:
+            trained = train_lungs(
+                data,
+                folder,
+                weights=weights,
+                training=LungTraining() if passes is None else LungTraining(passes=passes),
+                command=typed_command(),
+                progress_of=bar,
+            )
+        report = write_lung_report(folder, asdict(trained))
+    without = report.without_two_lungs
+    print_result(
+        f"{out}: {trained.images['trainable']} training images, {trained.seconds['total']:.0f} s. On {report.images} "
+        f"held-out images of {report.patients} patients: Dice {report.mean} on average, median {report.median:.3f}, "
+        f"smallest {report.smallest:.3f}; no two lungs in {without.numerator}."
+    )

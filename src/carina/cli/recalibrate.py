@@ -1,0 +1,50 @@
+"""``carina recalibrate``: the same weights with thresholds for another hospital."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.bundle import open_bundle
+from carina.cli.console import print_result, progress_bars
+from carina.cli.export import print_bundle
+from carina.datasets.manifest import open_dataset
+from carina.decisions.change import describe_change
+
+_SUFFIX = "+recalibrated"
+
+
+def recalibrate_command(
+    bundle: Annotated[Path, typer.Argument(help="A bundle; it stays as it is.")],
+    dataset: Annotated[Path, typer.Argument(help="An imported data set: its calibration split, or all if test-only.")],
+    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write.")],
+    version: Annotated[
+        str | None, typer.Option("--version", help=f"Of the new bundle; by default the old one's and {_SUFFIX}.")
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, at which bands are compared."),
+    ] = None,
+) -> None:
+    """Fit probabilities and thresholds anew; says in numbers what changed, and whether there were enough images."""
+    from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
+    from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
+
+    old_version = open_bundle(bundle)[0].version
+    with progress_bars() as bar:
+        done = recalibrate(
+            bundle,
+            open_dataset(dataset),
+            out,
+            version=version or old_version.removesuffix(_SUFFIX) + _SUFFIX,
+            write_card=prepare_card(),
+            progress=bar("Judging images"),
+        )
+    origin = done.recalibration
+    print_result(
+        f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the model "
+        f"was trained on, {origin.left_out_refused} in which no two lungs were found."
+    )
+    for line in describe_change(done.old, done.new, prevalence=prevalence):
+        print_result(line)
+    print_bundle(out, done.verification)

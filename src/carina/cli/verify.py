@@ -1,0 +1,23 @@
+"""``carina verify``: whether a bundle is whole, and gives here what it must."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.bundle import verify_bundle
+from carina.cli.console import print_result
+from carina.cli.export import print_bundle
+
+
+def verify_command(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check every byte of a bundle, and that its golden examples come out the same on this machine."""
+    verification = verify_bundle(bundle)
+    if as_json:
+        print_result(json.dumps(verification.to_json(), ensure_ascii=False))
+    else:
+        print_bundle(bundle, verification)

@@ -1,0 +1,163 @@
+"""Which of a source's images are taken, and under which finding: renamed findings, views, a half of the patients."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import polars as pl
+
+from carina.errors import ConfigurationError, DataError
+from carina.findings import canonical_finding, order_findings
+
+Half = Literal["development", "final"]
+UNKNOWN_VIEW = "unknown"
+# How manifests write that they do not know the view, beside leaving the cell empty.
+_NO_VIEW = "?"
+# Another salt would put other patients into the halves: a set that was looked at would no longer be the kept one's
+# complement.
+_HALF_SALT = "carina half "
+
+
+def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the findings to rename, old to new, under the names by which Carina knows them.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is empty, or one finding is to get two names.
+    """
+    renames: dict[str, str] = {}
+    for old, new in ((canonical_finding(old), canonical_finding(new)) for old, new in (rename or {}).items()):
+        if not old or not new:
+            msg = f"A finding cannot be renamed from {old!r} to {new!r}. Name both, as in: SARS=Other opacity."
+            raise ConfigurationError(msg)
+        if renames.setdefault(old, new) != new:
+            msg = f"Finding {old!r} cannot be renamed both {renames[old]!r} and {new!r}. Choose one."
+            raise ConfigurationError(msg)
+    return renames
+
+
+def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images with their findings renamed, all at once, and a note for each new name.
+
+    Parameters
+    ----------
+    images
+        With the column finding.
+    renames
+        As from `canonical_renames`.
+
+    Raises
+    ------
+    ConfigurationError
+        If no image has one of the old names.
+    """
+    count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
+    for old in renames:
+        if old not in count:
+            msg = f"There is no finding {old!r} to rename. There is: {_counted(count, order_findings(count))}."
+            raise ConfigurationError(msg)
+    notes = []
+    for new in order_findings(renames.values()):
+        olds = order_findings(old for old in renames if renames[old] == new)
+        notes.append(f"{sum(count[old] for old in olds)} images renamed {new}: {_counted(count, olds)}.")
+    return images.with_columns(pl.col("finding").replace(renames)), tuple(notes)
+
+
+def take_views(
+    images: pl.DataFrame, views: Sequence[str], *, present: Iterable[str | None]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images that show one of the named views, and a note on how many were left out.
+
+    Parameters
+    ----------
+    images
+        With the column view; empty or ``?`` is unknown.
+    views
+        Names of views, of whatever case; ``unknown`` takes the images whose view is not known.
+    present
+        The views of the whole source, among which each named one must be.
+
+    Raises
+    ------
+    ConfigurationError
+        If no view is named, or one that the source does not have.
+    """
+    wanted = {name.strip().casefold(): name.strip() for name in views if name.strip()}
+    known = {_view_of(view).casefold(): _view_of(view) for view in present}
+    missing = [name for key, name in wanted.items() if key not in known and key != UNKNOWN_VIEW]
+    if missing or not wanted:
+        what = f"There is no view {missing[0]!r}" if missing else "No view is named"
+        msg = f"{what}. There is: {', '.join(sorted(known.values()))}."
+        raise ConfigurationError(msg)
+    names = [_view_of(view) for view in images["view"]]
+    kept = pl.Series([name.casefold() in wanted for name in names], dtype=pl.Boolean)
+    left_out = pl.Series("view", names, dtype=pl.String).filter(~kept)
+    count: dict[str, int] = dict(left_out.value_counts().iter_rows())
+    left = f": {_counted(count, sorted(count))}" if count else ""
+    note = f"Views {', '.join(wanted.values())}: {len(left_out)} of {len(names)} images left out{left}."
+    return images.filter(kept), (note,)
+
+
+def _view_of(view: str | None) -> str:
+    return UNKNOWN_VIEW if view is None or view.strip() in ("", _NO_VIEW) else view.strip()
+
+
+def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images of one half of the patients, and notes that say which.
+
+    A set may so be looked at in development by one half, while the other is kept for a final report. A patient is in
+    the development half where the SHA-256 of ``carina half`` + space + patient is even: neither the order, nor the
+    paths, nor the other patients matter. Where an image has no patient, its file name stands in; images of one patient
+    who is not known can then fall into both halves, as can copies of one image under two patients.
+
+    Parameters
+    ----------
+    images
+        With the columns path and patient.
+    half
+        ``development`` or ``final``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the half has another name.
+    """
+    if half not in get_args(Half):
+        msg = f"There is no half {half!r}. Choose one of: {', '.join(get_args(Half))}."
+        raise ConfigurationError(msg)
+    units = [patient or Path(path).name for patient, path in images.select("patient", "path").iter_rows()]
+    kept = [half_of(unit) == half for unit in units]
+    of_half = len({unit for unit, taken in zip(units, kept, strict=True) if taken})
+    notes = [
+        f"The {half} half of the patients: {sum(kept)} of {len(units)} images, {of_half} of {len(set(units))} patients."
+    ]
+    if unknown := images["patient"].null_count():
+        notes.append(f"{unknown} images have no patient: in the choice of the half their file names stood in.")
+    return images.filter(pl.Series(kept, dtype=pl.Boolean)), tuple(notes)
+
+
+def half_of(patient: str) -> Half:
+    """Return the half that a patient belongs to."""
+    digest = hashlib.sha256(f"{_HALF_SALT}{patient}".encode()).digest()
+    return "development" if digest[-1] % 2 == 0 else "final"
+
+
+def require_some(images: pl.DataFrame, before: pl.DataFrame) -> tuple[str, ...]:
+    """Return a note for each finding of which the choice left nothing.
+
+    Raises
+    ------
+    DataError
+        If it left nothing at all.
+    """
+    if images.is_empty():
+        msg = f"Of {before.height} images none is left by the choice of views and half. Choose others."
+        raise DataError(msg)
+    gone = [name for name in order_findings(before["finding"]) if name not in images["finding"]]
+    return tuple(f"No image of {name} is left by the choice of views and half." for name in gone)
+
+
+def _counted(count: Mapping[str, int], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} ({count[name]})" for name in names)

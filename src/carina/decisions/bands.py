@@ -1,0 +1,382 @@
+"""Triage bands: thresholds with a promise of what is found beyond them.
+
+- ``routine``: P(Normal) at or above its threshold. Of such radiographs at most a share `alpha` is not Normal.
+- ``fast-track``: P(flagged finding) at or above its threshold. Of such, at most a share `beta` is anything else.
+
+Each promise holds with a stated confidence over the draw of the calibration data, whatever the model is worth and
+however few images there were: where little is known the band is small, or there is none.
+
+**The population** is a mix of findings: the mix of the calibration data, or that mix moved to a stated prevalence of
+the flagged finding, where the others keep their proportions. The mix is an assumption, not estimated. What is estimated
+is what the model does with images *of* a finding, which does not change with the mix; Bayes' rule joins the two.
+
+**At one threshold**: exact one-sided binomial bounds (Clopper-Pearson), each at level (1 - confidence) / findings, from
+above for the share of each wrong finding that lies beyond the threshold and from below for that of the right one. By
+Bonferroni's inequality all hold at once with the confidence, and with them the share of wrong among all beyond.
+
+**Over the thresholds**: fixed-sequence testing, which needs no further correction. They are tested in an order that was
+fixed before the testing images were looked at: from a start towards laxer ones, up to the first where the bound exceeds
+the promise. A threshold that breaks the promise is reported only if the *first* such in the order passed its test,
+which happens with probability 1 - confidence at most. Any threshold between start and end may be used, all were passed.
+The order may not peek at the labels that it is tested on. Here it is read from other patients: the **fitting** third of
+the calibration data, on which the calibration map was fitted as well, so that the probabilities, too, are independent
+of the **testing** two thirds. The start is the strictest threshold at which the promise would be kept with room to
+spare if the testing images were as the fitting ones; where it never would, the strictest that is nearly the best.
+
+The promise holds for each prevalence that is stated without a look at the testing images, not for all of them at once.
+
+**Patients** are what is counted: of several images of one finding, the one that speaks against the band (the largest
+P(Normal) of a pneumonia, the smallest of a Normal). Images of one patient are no independent trials; the worst needs no
+luck in drawing one, and keeps the promise for whichever image of a patient is taken.
+
+Source: Angelopoulos et al. 2021, "Learn then Test", arXiv:2110.01052 (fixed-sequence testing, its order from a split).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from carina.errors import ConfigurationError
+from carina.findings import NORMAL
+from carina.proportion import clopper_pearson_lower, clopper_pearson_upper
+
+BandName = Literal["routine", "fast-track"]
+
+# Probabilities 0.56 to 0.999994, evenly spaced as logits, so that 0.9999 and 0.99999 are as far apart as 0.9 and 0.99.
+# Above a half the finding is also the most probable. Fixed, whatever the data; finer steps would cost no confidence.
+THRESHOLDS = tuple(1 / (1 + math.exp(-step / 4)) for step in range(1, 49))
+
+_FITTING_SHARE = 3
+_SPLIT_SEED = 20211
+# How much worse than the best the start of the order may look, where no threshold is expected to keep the promise.
+_NEARLY_BEST = 1.1
+
+
+class BandCounts(BaseModel):
+    """How many patients stand beyond each threshold: a row a finding, a number a threshold.
+
+    Attributes
+    ----------
+    fitting, testing
+        In the part that orders the thresholds, and in the part that tests them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fitting: tuple[tuple[int, ...], ...]
+    testing: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BandThresholds:
+    """The bands at a prevalence.
+
+    Attributes
+    ----------
+    routine
+        Least P(Normal) of the routine band; None where nothing can be promised: all goes to a second reading.
+    fast_track
+        Least P(flagged finding) of the fast-track band; None where nothing can be promised: nothing is fast-tracked.
+    routine_share, fast_track_share
+        The largest share that does not belong there, as promised.
+    confidence
+        Of each promise.
+    prevalence
+        Of the flagged finding, 0 to 1, or NaN, at which nothing is promised.
+    stated
+        Whether the prevalence was stated, or assumed to be that of the calibration data.
+    """
+
+    routine: float | None
+    fast_track: float | None
+    routine_share: float
+    fast_track_share: float
+    confidence: float
+    prevalence: float
+    stated: bool
+
+
+class Bands(BaseModel):
+    """Everything that the bands at any prevalence follow from.
+
+    Attributes
+    ----------
+    findings
+        In the order of all counts.
+    flag_finding
+        The finding that is fast-tracked.
+    thresholds
+        Probabilities, rising.
+    fitting_patients, testing_patients
+        Patients of each finding in the two parts of the calibration data.
+    routine, fast_track
+        Patients beyond each threshold; no routine band without the finding Normal.
+    alpha, beta
+        The largest shares that do not belong in routine and in fast-track.
+    confidence
+        Of each promise.
+    chosen_on
+        The data, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    findings: tuple[str, ...] = Field(min_length=1)
+    flag_finding: str
+    thresholds: tuple[float, ...] = Field(min_length=1)
+    fitting_patients: tuple[int, ...]
+    testing_patients: tuple[int, ...]
+    routine: BandCounts | None
+    fast_track: BandCounts
+    alpha: float = Field(gt=0, lt=1)
+    beta: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    chosen_on: str
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.flag_finding not in self.findings or self.flag_finding == NORMAL:
+            msg = f"flag_finding is {self.flag_finding!r}; name one of the findings that is not Normal"
+            raise ValueError(msg)
+        if list(self.thresholds) != sorted(self.thresholds):
+            msg = "thresholds must rise"
+            raise ValueError(msg)
+        for counts in (self.fast_track, self.routine):
+            if counts is None:
+                continue
+            for patients, rows in (
+                (self.fitting_patients, counts.fitting),
+                (self.testing_patients, counts.testing),
+            ):
+                shape = {len(row) for row in rows} == {len(self.thresholds)}
+                if not (shape and len(rows) == len(patients) == len(self.findings)):
+                    msg = "counts need a row a finding and a number a threshold"
+                    raise ValueError(msg)
+                if any(not 0 <= count <= most for most, row in zip(patients, rows, strict=True) for count in row):
+                    msg = "a finding has more patients beyond a threshold than it has"
+                    raise ValueError(msg)
+        return self
+
+    def mix_at(self, prevalence: float | None) -> NDArray[np.float64]:
+        """Return the share of each finding in the population, float64 ``(k,)``; NaN where there is no telling.
+
+        Raises
+        ------
+        ConfigurationError
+            If the prevalence lies outside 0 to 1.
+        """
+        check_prevalence(prevalence)
+        patients = np.add(self.fitting_patients, self.testing_patients, dtype=np.float64)
+        if prevalence is None:
+            return patients / patients.sum() if patients.sum() else np.full(len(patients), np.nan)
+        flag = self.findings.index(self.flag_finding)
+        patients[flag] = 0
+        others = patients.sum()
+        mix = patients * ((1 - prevalence) / others if others else math.nan)
+        mix[flag] = prevalence
+        return mix
+
+    def thresholds_at(self, prevalence: float | None = None, *, routine_above: float = 0.0) -> BandThresholds:
+        """Return the bands at a prevalence of the flagged finding.
+
+        Parameters
+        ----------
+        prevalence
+            0 to 1; by default that of the calibration data. At NaN nothing is promised.
+        routine_above
+            The routine band begins above this probability: where another rule takes radiographs out of the band, the
+            promise holds only for a threshold beyond its reach.
+
+        Raises
+        ------
+        ConfigurationError
+            If the prevalence lies outside 0 to 1.
+        """
+        check_prevalence(prevalence)
+        return _thresholds_at(self, prevalence, routine_above)
+
+
+def check_prevalence(prevalence: float | None) -> None:
+    """Raise unless the prevalence is between 0 and 1, not stated, or not a number (which promises nothing).
+
+    Raises
+    ------
+    ConfigurationError
+        If it lies outside 0 to 1.
+    """
+    if prevalence is not None and (prevalence < 0 or prevalence > 1):
+        raise ConfigurationError(f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05.")
+
+
+def choose_fitting_part(labels: NDArray[np.integer], groups: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
+    """Return which images fit the calibration map and order the thresholds, bool ``(n,)``; the others test them.
+
+    A third of the patients of each finding, rounded up, drawn with a fixed seed; a patient is never in both parts. One
+    with several findings counts under the rarest of them.
+    """
+    groups = np.arange(len(labels)) if groups is None else groups
+    _, place = np.unique(groups, return_inverse=True)
+    common = np.argsort(np.argsort(-np.bincount(labels, minlength=1), kind="stable"))
+    rarity = np.full(place.max(initial=-1) + 1, -1)
+    np.maximum.at(rarity, place, common[labels])
+    rng = np.random.default_rng(_SPLIT_SEED)
+    chosen = np.zeros(len(rarity), bool)
+    for stratum in np.unique(rarity):
+        members = rng.permutation(np.flatnonzero(rarity == stratum))
+        chosen[members[: -(-len(members) // _FITTING_SHARE)]] = True
+    return np.asarray(chosen[place])
+
+
+def fit_bands(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    findings: Sequence[str],
+    flag_finding: str,
+    *,
+    fitting: NDArray[np.bool_],
+    chosen_on: str,
+    alpha: float = 0.02,
+    beta: float = 0.05,
+    confidence: float = 0.95,
+    groups: NDArray[np.integer] | None = None,
+) -> Bands:
+    """Return the bands that calibration data allow.
+
+    Parameters
+    ----------
+    probabilities
+        float ``(n, k)``, range [0, 1], from a model and a calibration map that the testing images had no part in.
+    labels
+        int ``(n,)``, range [0, k): the column of each image's true finding.
+    findings, flag_finding
+        Names of the columns, and which of them is fast-tracked.
+    fitting
+        bool ``(n,)``: see `choose_fitting_part`.
+    chosen_on
+        The data, in words.
+    alpha, beta, confidence
+        See `Bands`.
+    groups
+        int ``(n,)``: the patient of each image; by default each image is a patient of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If the flagged finding is Normal, or not among the findings.
+    """
+    findings = tuple(findings)
+    if flag_finding not in findings or flag_finding == NORMAL:
+        msg = f"The flagged finding is {flag_finding!r}. Name one that is not Normal, of: {', '.join(findings)}."
+        raise ConfigurationError(msg)
+    groups = np.arange(len(labels)) if groups is None else groups
+
+    def patients(part: NDArray[np.bool_]) -> tuple[int, ...]:
+        return tuple(len(np.unique(groups[part & (labels == finding)])) for finding in range(len(findings)))
+
+    def beyond(band: int) -> BandCounts:
+        parts = (
+            _patients_beyond(probabilities[part, band], labels[part], groups[part], band, len(findings))
+            for part in (fitting, ~fitting)
+        )
+        return BandCounts(**dict(zip(("fitting", "testing"), parts, strict=True)))
+
+    return Bands(
+        findings=findings,
+        flag_finding=flag_finding,
+        thresholds=THRESHOLDS,
+        fitting_patients=patients(fitting),
+        testing_patients=patients(~fitting),
+        routine=beyond(findings.index(NORMAL)) if NORMAL in findings else None,
+        fast_track=beyond(findings.index(flag_finding)),
+        alpha=alpha,
+        beta=beta,
+        confidence=confidence,
+        chosen_on=chosen_on,
+    )
+
+
+def _patients_beyond(
+    probability: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    band: int,
+    findings: int,
+) -> tuple[tuple[int, ...], ...]:
+    """Return for each finding how many patients lie at or above each threshold, by the image against the band."""
+    rows = []
+    for finding in range(findings):
+        of_finding = labels == finding
+        _, place = np.unique(groups[of_finding], return_inverse=True)
+        against, nothing = (np.minimum, np.inf) if finding == band else (np.maximum, -np.inf)
+        worst = np.full(place.max(initial=-1) + 1, nothing)
+        against.at(worst, place, probability[of_finding])
+        below = np.searchsorted(np.sort(worst), THRESHOLDS, side="left")
+        rows.append(tuple((len(worst) - below).tolist()))
+    return tuple(rows)
+
+
+@lru_cache(maxsize=256)
+def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float) -> BandThresholds:
+    mix = bands.mix_at(prevalence)
+    flag = bands.findings.index(bands.flag_finding)
+    routine = None
+    if bands.routine is not None:
+        routine = _laxest(bands, bands.routine, bands.findings.index(NORMAL), mix, bands.alpha, routine_above)
+    return BandThresholds(
+        routine=routine,
+        fast_track=_laxest(bands, bands.fast_track, flag, mix, bands.beta, 0.0),
+        routine_share=bands.alpha,
+        fast_track_share=bands.beta,
+        confidence=bands.confidence,
+        prevalence=float(mix[flag]),
+        stated=prevalence is not None,
+    )
+
+
+def _laxest(
+    bands: Bands, counts: BandCounts, band: int, mix: NDArray[np.float64], promise: float, above: float
+) -> float | None:
+    """Return the lowest threshold above `above` that fixed-sequence testing passes."""
+    # Of a finding that was never tested nothing is known, even where the mix holds none of it.
+    if not all(bands.testing_patients) or not np.isfinite(mix).all():
+        return None
+    level = (1 - bands.confidence) / len(bands.findings)
+    expected = _largest_share(_as_many(counts.fitting, bands), bands.testing_patients, band, mix, level)
+    best = float(expected.min())
+    # Halfway, as ratios go, between the best and the promise: a start at the very edge would fail half of the time.
+    start = int(np.flatnonzero(expected <= max(math.sqrt(best * promise), _NEARLY_BEST * best))[-1])
+    share = _largest_share(counts.testing, bands.testing_patients, band, mix, level)
+    chosen = None
+    for place in range(start, -1, -1):
+        if share[place] > promise or bands.thresholds[place] <= above:
+            break
+        chosen = bands.thresholds[place]
+    return chosen
+
+
+def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[int, ...], ...]:
+    """Return the fitting part's counts as if it had as many patients as the testing part."""
+    sizes = zip(bands.fitting_patients, bands.testing_patients, strict=True)
+    ratios = [testing / fitting if fitting else 0.0 for fitting, testing in sizes]
+    return tuple(tuple(round(ratio * count) for count in row) for ratio, row in zip(ratios, counts, strict=True))
+
+
+def _largest_share(
+    beyond: tuple[tuple[int, ...], ...], patients: tuple[int, ...], band: int, mix: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
+    """Return the upper bound of the share that does not belong beyond each threshold, float64 ``(thresholds,)``."""
+    bounds = [
+        [(clopper_pearson_lower if finding == band else clopper_pearson_upper)(count, trials, level) for count in row]
+        for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True))
+    ]
+    masses = mix[:, None] * np.array(bounds)
+    total = masses.sum(axis=0)
+    # Where there may be no radiograph at all, all of them may be wrong.
+    wrong = np.where(total > 0, total - masses[band], 1.0)
+    return np.asarray(wrong / np.where(total > 0, total, 1.0))

@@ -1,0 +1,67 @@
+"""Whether calibration data were enough: how many more images a promise would take at the very least."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.decisions.bands import BandName, Bands
+from carina.findings import NORMAL
+
+# Beyond this many patients of a finding, "collect more" is no advice.
+_LARGEST = 1_000_000
+
+
+def patients_needed(bands: Bands, band: BandName, prevalence: float | None = None) -> dict[str, int] | None:
+    """Return how many more patients of which finding a band needs for its promise to be possible at all.
+
+    At the very least: if every radiograph were judged rightly. Of several ways to have enough, one that takes few: the
+    finding whose next patients help most is added to first. Empty where there are enough; None where no number would
+    do (no such band, or a prevalence at which nothing or nobody belongs in it). A third of what is added orders the
+    thresholds and two thirds test them, which is counted in.
+
+    Parameters
+    ----------
+    bands
+        As fitted on the data that there are.
+    band
+        Which promise.
+    prevalence
+        Of the flagged finding, 0 to 1; by default that of the data.
+
+    Raises
+    ------
+    ConfigurationError
+        If the prevalence lies outside 0 to 1.
+    """
+    mix = bands.mix_at(prevalence)
+    name, promise = (NORMAL, bands.alpha) if band == "routine" else (bands.flag_finding, bands.beta)
+    if name not in bands.findings or not np.isfinite(mix).all() or mix[bands.findings.index(name)] == 0:
+        return None
+    right, level = bands.findings.index(name), (1 - bands.confidence) / len(bands.findings)
+    have = np.array(bands.testing_patients)
+    # One of each is needed whatever the mix: of a finding that was never tested nothing is promised.
+    want = np.maximum(have, 1)
+    while _least_share(want, right, mix, level) > promise:
+        steps = np.maximum(1, want // 50)
+        gains = [
+            -_least_share(want + steps * (np.arange(len(want)) == finding), right, mix, level) / steps[finding]
+            + _least_share(want, right, mix, level) / steps[finding]
+            for finding in range(len(want))
+        ]
+        best = int(np.argmax(gains))
+        want[best] += steps[best]
+        if want[best] > _LARGEST:
+            return None
+    return {
+        finding: math.ceil(1.5 * more)
+        for finding, more in zip(bands.findings, (want - have).tolist(), strict=True)
+        if more
+    }
+
+
+def _least_share(patients: NDArray[np.integer], right: int, mix: NDArray[np.float64], level: float) -> float:
+    """Return the bound of the share of wrong ones where not one of these patients was judged wrongly."""
+    all_of_all = level ** (1 / patients)
+    masses = mix * np.where(np.arange(len(patients)) == right, all_of_all, 1 - all_of_all)
+    return float(1 - masses[right] / masses.sum())

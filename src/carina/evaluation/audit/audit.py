@@ -1,0 +1,382 @@
+"""How much of what a model knows is lungs: the questions, in the order in which they are asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.cache import default_cache_folder
+from carina.datasets.manifest import Dataset, Split
+from carina.decisions.operating_point import OperatingPointRule
+from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.audit.inputs import ALTERATIONS, SUMMARIES, AlterationSettings
+from carina.evaluation.audit.looks import Looker
+from carina.evaluation.audit.model import AuditedModel
+from carina.evaluation.audit.probes import (
+    FindingHead,
+    Part,
+    age_groups,
+    ask_external,
+    fit_finding_head,
+    leave_source_out,
+    probe_source,
+    same_source_pairs,
+    sources_of,
+)
+from carina.evaluation.audit.results import (
+    Audit,
+    Counts,
+    ExternalSet,
+    HeadResult,
+    LeftOutSource,
+    ModelResult,
+    SourceProbe,
+)
+from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
+from carina.evaluation.audit.words import sentence_of, verdicts_of
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, bootstrap_estimates, proportion_interval
+from carina.evaluation.leaks import check_leaks
+from carina.evaluation.predictions import rows_to_judge
+from carina.progress import Progress, no_progress
+
+# A source of ten images that is thinned in proportion to the others would be gone.
+_KEPT_OF_EACH = 50
+_SURE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What an audit may be told.
+
+    Attributes
+    ----------
+    train_images
+        At most so many train heads; drawn by finding and source.
+    test_images
+        At most so many of the test split and of the calibration split each.
+    alterations
+        How much is taken away.
+    replicates, seed
+        Of the bootstraps, and of every draw.
+    """
+
+    train_images: int = 3000
+    test_images: int = 1500
+    alterations: AlterationSettings = field(default_factory=AlterationSettings)
+    replicates: int = 2000
+    seed: int = 1234
+
+
+def nobody_listens(_stage: str) -> Progress:
+    """Give every stage a listener that listens to nothing."""
+    return no_progress
+
+
+def run_audit(
+    model: AuditedModel,
+    dataset: Dataset,
+    *,
+    external: Sequence[Dataset] = (),
+    segmenter: Path | None = None,
+    drop_leaks: bool = False,
+    settings: AuditSettings | None = None,
+    cache: Path | None = None,
+    progress_of: Callable[[str], Progress] = nobody_listens,
+) -> Audit:
+    """Return how much of what a model knows of a data set is lungs.
+
+    Parameters
+    ----------
+    model
+        From `carina.evaluation.audit.model.open_audited`.
+    dataset
+        With train, calibration and test split: heads are trained, chosen and judged on them.
+    external
+        Sets from elsewhere that the model is judged on as it is. Images that it learned from are left out.
+    segmenter
+        Finds the lungs where the data set has no masks; by default the model's own.
+    drop_leaks
+        Leave out test images that the model learned from, instead of refusing the whole.
+    settings
+        How many images, and how they are altered.
+    cache
+        The folder for caches; by default the user's.
+    progress_of
+        Gives what is told how far a stage is.
+
+    Raises
+    ------
+    BundleError
+        If the model does not say what it learned from, or a graph is damaged.
+    ConfigurationError
+        If lungs cannot be found for want of a segmenter.
+    LeakError
+        If the test split holds images that the model learned from, and they are not to be dropped.
+    DataError
+        If a split is empty, shows what the model does not know, or no lungs are found.
+    """
+    settings = settings or AuditSettings()
+    segmenter = _require_segmenter(model, dataset, segmenter)
+    looker = Looker(model, segmenter, cache or default_cache_folder(), settings.alterations)
+    train, calibration, test, counts = _look_at_splits(looker, dataset, settings, progress_of, drop_leaks=drop_leaks)
+    prior = _prior(dataset, model.findings)
+
+    heads = _judge_heads(train, calibration, test, model, settings, progress_of("Training heads"))
+    by_model = _judge_model(test, model, prior, settings)
+    probes, left_out, missing = _ask_about_sources(train, calibration, test, model, settings, progress_of)
+    pairs = same_source_pairs(train, calibration, test, model.findings, model.policy)
+    ages = age_groups(test, model.policy)
+    if not pairs:
+        missing.append("same-source pairs: not applicable: no source shows two findings")
+    if not ages:
+        missing.append("age groups: not applicable: the manifest has no ages")
+    outside = tuple(
+        _judge_external(looker, other, progress_of(f"Looking at {other.folder.name}")) for other in external
+    )
+    if not outside:
+        missing.append("external sets: none was named (--external)")
+    sentence = sentence_of(heads, by_model)
+    return Audit(
+        model=model.name,
+        model_sha256=model.sha256,
+        dataset=dataset.folder.name,
+        data_fingerprint=dataset.description.fingerprint,
+        findings=model.findings,
+        flag_finding=model.policy.flag_finding,
+        lungs_from=_lungs_from(dataset, segmenter, model),
+        counts=counts,
+        heads=heads,
+        by_model=by_model,
+        source_probes=probes,
+        left_out_sources=left_out,
+        same_source_pairs=pairs,
+        age_groups=ages,
+        external_sets=outside,
+        not_applicable=tuple(missing),
+        sentence=sentence,
+        verdicts=verdicts_of(heads, by_model, probes, left_out),
+        settings={
+            **{name: value for name, value in asdict(settings).items() if name != "alterations"},
+            **asdict(settings.alterations),
+        },
+    )
+
+
+def _require_segmenter(model: AuditedModel, dataset: Dataset, named: Path | None) -> Path | None:
+    if model.preprocessing.crop == "lungs" and named is not None and named != model.lungs:
+        msg = "The model crops to the lungs by its own segmenter, so --lungs would audit another model. Leave it away."
+        raise ConfigurationError(msg)
+    segmenter = named or model.lungs
+    if segmenter is None and dataset.manifest["mask"].null_count():
+        msg = (
+            f"{dataset.folder} has images without a lung mask, and the model has no segmenter. "
+            "Name one that finds the lungs: --lungs lungs.onnx"
+        )
+        raise ConfigurationError(msg)
+    return segmenter
+
+
+def _lungs_from(dataset: Dataset, segmenter: Path | None, model: AuditedModel) -> str:
+    masks = dataset.manifest.height - dataset.manifest["mask"].null_count()
+    own = "the model's own segmenter" if segmenter == model.lungs else f"the segmenter {segmenter and segmenter.name}"
+    if masks == dataset.manifest.height:
+        return "the data set's masks"
+    return own if not masks else f"the data set's masks where it has them, else {own}"
+
+
+def draw_rows(rows: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
+    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each.
+
+    Parameters
+    ----------
+    rows
+        With the columns finding and source.
+    limit
+        Where there are fewer, all come back.
+    seed
+        The same seed draws the same rows.
+    """
+    if rows.height <= limit:
+        return rows
+    rng = np.random.default_rng(seed)
+    kept = np.zeros(rows.height, dtype=np.bool_)
+    strata = rows.with_row_index("place").group_by("finding", "source", maintain_order=True).agg("place")
+    for places in strata.sort("finding", "source", nulls_last=True)["place"]:
+        wanted = max(round(limit * len(places) / rows.height), min(_KEPT_OF_EACH, limit // strata.height))
+        kept[rng.permutation(places.to_numpy())[:wanted]] = True
+    return rows.filter(pl.Series(kept))
+
+
+def _look_at_splits(
+    looker: Looker,
+    dataset: Dataset,
+    settings: AuditSettings,
+    progress_of: Callable[[str], Progress],
+    *,
+    drop_leaks: bool,
+) -> tuple[Part, Part, Part, Counts]:
+    """Return the three parts, of images with lungs; without them there would be nothing to take away."""
+    findings = looker.model.findings
+    splits: tuple[Split, ...] = ("train", "calibration", "test")
+    rows = {split: rows_to_judge(dataset, split, findings) for split in splits}
+    sizes = {split: rows[split].height for split in splits}
+    rows["test"] = _without_leaks(looker.model, dataset, rows["test"], drop=drop_leaks)
+    dropped = sizes["test"] - rows["test"].height
+    parts, without = {}, 0
+    index = {finding: place for place, finding in enumerate(findings)}
+    for split in splits:
+        limit = settings.train_images if split == "train" else settings.test_images
+        drawn = draw_rows(rows[split], limit, settings.seed)
+        looks = looker.look(drawn, progress=progress_of(f"Looking at the {split} split"))
+        if not looks.found.any():
+            msg = (
+                f"No lungs were found in any of {drawn.height} images of {dataset.folder} ({split}), so there is "
+                "nothing to black out. Check that these are frontal chest radiographs, or name another --lungs."
+            )
+            raise DataError(msg)
+        without += int((~looks.found).sum())
+        labels = np.array([index[finding] for finding in drawn["finding"]], dtype=np.int64)
+        parts[split] = Part(drawn, labels, looks).only(looks.found)
+    train, calibration, test = (parts[split] for split in splits)
+    counts = Counts(
+        train=train.rows.height,
+        calibration=calibration.rows.height,
+        test=test.rows.height,
+        of_train=sizes["train"],
+        of_calibration=sizes["calibration"],
+        of_test=sizes["test"],
+        without_lungs=without,
+        dropped=dropped,
+    )
+    return train, calibration, test, counts
+
+
+def _without_leaks(model: AuditedModel, dataset: Dataset, rows: pl.DataFrame, *, drop: bool) -> pl.DataFrame:
+    leaks = check_leaks(model.folder, dataset, rows)
+    if leaks.learned.height and not drop:
+        msg = (
+            f"{leaks.learned.height} of the {rows.height} images in {dataset.folder} (test) were trained on: "
+            f"{leaks.same_pixels} to the pixel, {leaks.near_duplicates} as near-duplicates. "
+            "Leave them out with --drop-leaks."
+        )
+        raise LeakError(msg)
+    left = rows.filter(~pl.col("sha256").is_in(leaks.learned["sha256"].implode()))
+    if left.is_empty():
+        msg = f"Every image in {dataset.folder} (test) was trained on: nothing is left to judge."
+        raise LeakError(msg)
+    return left
+
+
+def _prior(dataset: Dataset, findings: Sequence[str]) -> FloatArray:
+    """Return the share of each finding in the calibration split: what probabilities say when they know nothing."""
+    labels = dataset.rows("calibration")["finding"]
+    return np.array([int((labels == finding).sum()) / len(labels) for finding in findings])
+
+
+def _judge_heads(
+    train: Part, calibration: Part, test: Part, model: AuditedModel, settings: AuditSettings, progress: Progress
+) -> tuple[HeadResult, ...]:
+    names = (*ALTERATIONS, *SUMMARIES)
+    heads: list[FindingHead] = []
+    for name in names:
+        heads.append(fit_finding_head(train, calibration, len(model.findings), name))
+        progress(len(heads), len(names))
+    tables = [head.probabilities(test.looks.features[name]) for head, name in zip(heads, names, strict=True)]
+    shares = remaining_shares(
+        test.labels, tables[0], tables, test.groups, replicates=settings.replicates, seed=settings.seed
+    )
+    return tuple(
+        HeadResult(
+            name,
+            head.head.l2,
+            macro_auroc(test.labels, table, test.groups),
+            auroc_by_finding(test.labels, table, test.groups),
+            share,
+        )
+        for name, head, table, share in zip(names, heads, tables, shares, strict=True)
+    )
+
+
+def _judge_model(
+    test: Part, model: AuditedModel, prior: FloatArray, settings: AuditSettings
+) -> tuple[ModelResult, ...]:
+    tables = [model.policy.probabilities(test.looks.logits[name]) for name in ALTERATIONS]
+    shares = remaining_shares(
+        test.labels, tables[0], tables, test.groups, replicates=settings.replicates, seed=settings.seed
+    )
+    distances = _mean_distances(test, tables, prior, settings)
+    called = tables[0].argmax(axis=1)
+    return tuple(
+        ModelResult(
+            name,
+            macro_auroc(test.labels, table, test.groups),
+            auroc_by_finding(test.labels, table, test.groups),
+            share,
+            distance,
+            proportion_interval((table.argmax(axis=1) == called) & (table.max(axis=1) >= _SURE), test.groups),
+        )
+        for name, table, share, distance in zip(ALTERATIONS, tables, shares, distances, strict=True)
+    )
+
+
+def _mean_distances(
+    test: Part, tables: Sequence[FloatArray], prior: FloatArray, settings: AuditSettings
+) -> tuple[Estimate, ...]:
+    distances = np.stack([np.abs(table - prior).mean(axis=1) for table in tables], axis=1)
+
+    def statistic(weights: IntArray) -> FloatArray:
+        drawn = weights.astype(np.float64)
+        return np.asarray(drawn @ distances / drawn.sum(axis=1, keepdims=True))
+
+    return bootstrap_estimates(
+        statistic, truth=test.labels, groups=test.groups, replicates=settings.replicates, seed=settings.seed
+    )
+
+
+def _ask_about_sources(
+    train: Part,
+    calibration: Part,
+    test: Part,
+    model: AuditedModel,
+    settings: AuditSettings,
+    progress_of: Callable[[str], Progress],
+) -> tuple[tuple[SourceProbe, ...], tuple[LeftOutSource, ...], list[str]]:
+    """Return the source probes, what became of sources left out, and what could not be asked."""
+    sources = sources_of(pl.concat([train.rows, test.rows]))
+    if not sources:
+        reason = "not applicable: the manifest names no source"
+        return (), (), [f"source probe: {reason}", f"leave one source out: {reason}"]
+    pool = test.with_(calibration, ("shown",))
+    shown = [finding for finding in model.findings if (pool.rows["finding"] == finding).any()]
+    progress, steps = progress_of("Asking about sources"), len(shown) + len(sources)
+    probes: list[SourceProbe] = []
+    for finding in shown:
+        probes.append(probe_source(pool, finding, seed=settings.seed))
+        progress(len(probes), steps)
+    missing = []
+    left_out: list[LeftOutSource] = []
+    if len(sources) < 2:
+        missing.append(f"leave one source out: not applicable: all images are of one source ({sources[0]})")
+        return tuple(probes), (), missing
+    point = model.policy.operating_point
+    rule = OperatingPointRule(**point.model_dump(include=set(OperatingPointRule.model_fields)))
+    for done, source in enumerate(sources, start=1):
+        left_out += leave_source_out(source, train, calibration, test, model.findings, rule)
+        progress(len(shown) + done, steps)
+    return tuple(probes), tuple(left_out), missing
+
+
+def _judge_external(looker: Looker, dataset: Dataset, progress: Progress) -> ExternalSet:
+    rows = dataset.manifest.with_row_index("row")
+    learned = check_leaks(looker.model.folder, dataset, rows).learned["sha256"]
+    left = rows.filter(~pl.col("sha256").is_in(learned.implode()))
+    name, dropped = dataset.folder.name, rows.height - left.height
+    if left.is_empty():
+        return ExternalSet(name, rows.height, dropped, (), "not applicable: the model learned from every image")
+    looks = looker.look(left, alterations=("shown",), summaries=(), progress=progress)
+    probabilities: NDArray[np.float64] = looker.model.policy.probabilities(looks.logits["shown"])
+    questions, note = ask_external(left, probabilities, looker.model.findings, looker.model.policy.flag_finding)
+    return ExternalSet(name, rows.height, dropped, questions, note)

@@ -1,0 +1,352 @@
+"""Radiographs and their alterations go through the model once; what came out is cached.
+
+An entry is found by the image's pixels (SHA-256), the lungs it was altered by, and the folder it lies in, which stands
+for everything else that could change it: model, preprocessing, alteration with its parameters, segmenter. Entries are
+written in shards as they come, so that a killed audit loses at most one shard of work.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.arrays import read_arrays, write_arrays
+from carina.datasets.images import read_whole
+from carina.engine import load_engine
+from carina.errors import BundleError, ConfigurationError, DataError
+from carina.evaluation.audit.inputs import (
+    ALTERATIONS,
+    SUMMARIES,
+    Alteration,
+    AlterationSettings,
+    Input,
+    Summary,
+    alter,
+    lungs_of_mask,
+    parameters_of,
+    summarise,
+)
+from carina.evaluation.audit.model import AuditedModel
+from carina.progress import Progress, no_progress
+from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.preprocess import frame, to_tensor
+
+# With five looks at each: twenty tensors, a few of such batches under way at a time.
+_BATCH = 4
+_SHARD = 512
+_Kind = Literal["lungs"] | Input
+_Values = dict[_Kind, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """What came out for n images; rows without lungs are NaN wherever lungs were needed.
+
+    Attributes
+    ----------
+    found
+        bool ``(n,)``: whether lungs were found.
+    features
+        What a head is trained on: float32 ``(n, embedding)`` of each alteration, ``(n, length)`` of each summary.
+    logits
+        float32 ``(n, findings)`` of each alteration.
+    """
+
+    found: NDArray[np.bool_]
+    features: Mapping[Input, NDArray[np.float32]]
+    logits: Mapping[Alteration, NDArray[np.float32]]
+
+    def only(self, rows: NDArray[np.bool_]) -> "Looks":
+        """Return the looks at some of the images."""
+        return Looks(
+            self.found[rows],
+            {name: values[rows] for name, values in self.features.items()},
+            {name: values[rows] for name, values in self.logits.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """What turns images into `Looks`.
+
+    Attributes
+    ----------
+    model
+        The model that is audited.
+    segmenter
+        The graph that finds lungs where a data set has no mask; none where every image has one.
+    cache
+        The folder that holds all caches.
+    settings
+        Of the alterations.
+    """
+
+    model: AuditedModel
+    segmenter: Path | None
+    cache: Path
+    settings: AlterationSettings = field(default_factory=AlterationSettings)
+
+    def look(
+        self,
+        rows: pl.DataFrame,
+        *,
+        alterations: Sequence[Alteration] = ALTERATIONS,
+        summaries: Sequence[Summary] = SUMMARIES,
+        progress: Progress = no_progress,
+    ) -> Looks:
+        """Return what comes out for rows of a manifest, from the cache where it has them.
+
+        Parameters
+        ----------
+        rows
+            With the columns path, sha256 and mask.
+        alterations, summaries
+            What is wanted; with nothing but ``shown`` no mask is read.
+        progress
+            Told how many images are done.
+
+        Raises
+        ------
+        DataError
+            If an image is gone, unreadable, or not the one that was imported.
+        ConfigurationError
+            If an image without a mask needs a segmenter and there is none.
+        """
+        return _Pass(self, tuple(alterations), tuple(summaries)).run(rows, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    path: str
+    sha256: str
+    mask: str | None
+    key: str
+
+
+@dataclass(slots=True)
+class _Read:
+    item: _Item
+    whole: NDArray[np.uint8]
+    masked: Lungs | None
+
+
+class _Pass:
+    """One way through the images for one choice of looks."""
+
+    def __init__(self, looker: Looker, alterations: tuple[Alteration, ...], summaries: tuple[Summary, ...]) -> None:
+        self._looker, self._model = looker, looker.model
+        self._alterations, self._summaries = alterations, summaries
+        self._preprocessing = looker.model.preprocessing
+        self._altered: tuple[Alteration, ...] = tuple(name for name in alterations if name != "shown")
+        always: tuple[_Kind, ...] = tuple(name for name in alterations if name == "shown") + summaries
+        self._always: tuple[_Kind, ...] = (("lungs", *always)) if self._altered else always
+        self._crops = self._preprocessing.crop == "lungs"
+
+    def run(self, rows: pl.DataFrame, progress: Progress) -> Looks:
+        items = [self._item(*row) for row in rows.select("path", "sha256", "mask").iter_rows()]
+        shelves = {kind: _Shelf(self._folder_of(kind)) for kind in (*self._always, *self._altered)}
+        known = {kind: shelf.load({item.key for item in items}) for kind, shelf in shelves.items()}
+        missing = list({item.key: item for item in items if not self._is_known(item.key, known)}.values())
+        done = len(items) - len(missing)
+        progress(done, len(items))
+        if missing:
+            values = self._compute(missing)
+            for shard in _batched(missing, _SHARD):
+                made: dict[_Kind, dict[str, NDArray[np.float32]]] = {kind: {} for kind in shelves}
+                for item, found in islice(values, len(shard)):
+                    for kind, value in found.items():
+                        made[kind][item.key] = value
+                    done += 1
+                    progress(done, len(items))
+                for kind, shelf in shelves.items():
+                    shelf.write(made[kind])
+                    known[kind].update(made[kind])
+        return self._looks(items, known)
+
+    def _is_known(self, key: str, known: Mapping[_Kind, Mapping[str, NDArray[np.float32]]]) -> bool:
+        if any(key not in known[kind] for kind in self._always):
+            return False
+        return not self._altered or not known["lungs"][key][0] or all(key in known[kind] for kind in self._altered)
+
+    def _item(self, path: str, sha256: str, mask: str | None) -> _Item:
+        if not self._altered:
+            mask = None
+        # What lungs were taken away decides as much as the image what comes out.
+        by = "segmenter" if mask is None else hashlib.sha256(_mask_bytes(mask)).hexdigest()[:16]
+        return _Item(path, sha256, mask, f"{sha256}-{by}" if self._altered else sha256)
+
+    def _folder_of(self, kind: _Kind) -> Path:
+        """Return the folder that stands for everything but the image and its mask that could change an entry."""
+        segmenter = self._looker.segmenter
+        settings: dict[str, Any] = {
+            "preprocessing": self._preprocessing.model_dump(),
+            "settings": parameters_of(kind, self._looker.settings) if kind in ALTERATIONS else {"kind": kind},
+        }
+        if self._crops or kind == "lungs" or kind in self._altered:
+            settings["segmenter"] = None if segmenter is None else hashlib.sha256(segmenter.read_bytes()).hexdigest()
+        if kind in ALTERATIONS:
+            settings["model"] = self._model.sha256
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
+        return self._looker.cache / "audit" / f"{kind}-{key}"
+
+    def _compute(self, items: Sequence[_Item]) -> Iterator[tuple[_Item, _Values]]:
+        """Yield what comes out for each image, decoding the next ones while the engine computes."""
+        # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
+        cv2.setNumThreads(1)
+        engine = load_engine(self._model.graph)
+        pending: deque[list[tuple[_Item, _Values, tuple[Alteration, ...]]]] = deque()
+
+        def tensors(groups: Iterable[list[_Read]]) -> Iterator[NDArray[np.float32]]:
+            for group, lungs in self._with_lungs(groups):
+                frames: list[NDArray[np.uint8]] = []
+                noted = []
+                for read, found in zip(group, lungs, strict=True):
+                    values, shown = self._views(read, found)
+                    noted.append((read.item, values, tuple(shown)))
+                    frames += shown.values()
+                pending.append(noted)
+                yield to_tensor(np.stack(frames), self._preprocessing.pixel_range)
+
+        with ThreadPoolExecutor(2) as pool:
+            for outputs in engine.stream(tensors(self._read_ahead(items, pool))):
+                rows = iter(np.concatenate([outputs["embedding"], outputs["logits"]], axis=1))
+                for item, values, shown in pending.popleft():
+                    values.update((name, next(rows)) for name in shown)
+                    yield item, values
+
+    def _read_ahead(self, items: Sequence[_Item], pool: ThreadPoolExecutor) -> Iterator[list[_Read]]:
+        groups = _batched(items, _BATCH)
+        ahead = [pool.submit(self._read, item) for item in next(groups, ())]
+        while ahead:
+            current, ahead = ahead, [pool.submit(self._read, item) for item in next(groups, ())]
+            yield [future.result() for future in current]
+
+    def _read(self, item: _Item) -> _Read:
+        whole = read_whole(item.path, item.sha256, self._preprocessing.read_size)
+        return _Read(item, whole, None if item.mask is None else _lungs_in_mask(item.mask))
+
+    def _with_lungs(
+        self, groups: Iterable[list[_Read]]
+    ) -> Iterator[tuple[list[_Read], list[tuple[Lungs | None, Lungs | None]]]]:
+        """Yield each group with the lungs of its images: those to take away, and those to crop by."""
+        segmenter = self._looker.segmenter
+        if segmenter is None or not (self._crops or self._altered):
+            for group in groups:
+                if self._crops or (self._altered and any(read.item.mask is None for read in group)):
+                    msg = (
+                        "Some images have no lung mask, and the model finds no lungs itself. Name a segmenter: --lungs"
+                    )
+                    raise ConfigurationError(msg)
+                yield group, [(read.masked, None) for read in group]
+            return
+        waiting: deque[list[_Read]] = deque()
+
+        def wholes() -> Iterator[list[NDArray[np.uint8]]]:
+            for group in groups:
+                waiting.append(group)
+                yield [read.whole for read in group]
+
+        for found in LungFinder(segmenter).stream(wholes()):
+            group = waiting.popleft()
+            yield (
+                group,
+                [
+                    (lungs if read.item.mask is None else read.masked, lungs)
+                    for read, lungs in zip(group, found, strict=True)
+                ],
+            )
+
+    def _views(
+        self, read: _Read, lungs: tuple[Lungs | None, Lungs | None]
+    ) -> tuple[_Values, dict[Alteration, NDArray[np.uint8]]]:
+        """Return what needs no network, and the frames for the network, of one image."""
+        taken, framed_by = lungs
+        shown = frame(read.whole, framed_by, self._preprocessing)
+        values: _Values = {name: summarise(shown, read.whole, name) for name in self._summaries}
+        if self._altered:
+            values["lungs"] = np.array([taken is not None], dtype=np.float32)
+        frames: dict[Alteration, NDArray[np.uint8]] = {"shown": shown} if "shown" in self._alterations else {}
+        if taken is not None:
+            frames |= {
+                name: alter(read.whole, taken, framed_by, name, self._preprocessing, self._looker.settings)
+                for name in self._altered
+            }
+        return values, frames
+
+    def _looks(self, items: Sequence[_Item], known: Mapping[_Kind, Mapping[str, NDArray[np.float32]]]) -> Looks:
+        k = len(self._model.findings)
+        tables: dict[Alteration, NDArray[np.float32]] = {}
+        width = 0
+        for name in self._alterations:
+            width = width or next((len(value) for value in known[name].values()), 0)
+            nothing = np.full(width, np.nan, dtype=np.float32)
+            tables[name] = np.stack([known[name].get(item.key, nothing) for item in items])
+        found = [bool(self._altered) and bool(known["lungs"][item.key][0]) for item in items]
+        features: dict[Input, NDArray[np.float32]] = {
+            name: np.stack([known[name][item.key] for item in items]) for name in self._summaries
+        }
+        return Looks(
+            found=np.array(found, dtype=np.bool_),
+            features=features | {name: table[:, :-k] for name, table in tables.items()},
+            logits={name: table[:, -k:] for name, table in tables.items()},
+        )
+
+
+class _Shelf:
+    """The cached vectors of one kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
+        known: dict[str, NDArray[np.float32]] = {}
+        for path in sorted(self._folder.glob("shard-*.npz")):
+            try:
+                shard = read_arrays(path)
+                pairs = zip(shard["keys"].tolist(), shard["values"], strict=True)
+                # The folder may hold other data sets' images; a copy lets go of the shard they lie in.
+                known.update((key, value.copy()) for key, value in pairs if key in wanted)
+            except (BundleError, ValueError, KeyError):
+                # A damaged shard is only lost work: its images are looked at again.
+                path.unlink(missing_ok=True)
+        return known
+
+    def write(self, made: Mapping[str, NDArray[np.float32]]) -> None:
+        if not made:
+            return
+        # The name follows the content, so that two audits of the same images at once do no harm.
+        name = hashlib.sha256("\n".join(made).encode()).hexdigest()[:16]
+        arrays = {"keys": np.array(list(made)), "values": np.stack(list(made.values()))}
+        write_arrays(self._folder / f"shard-{name}.npz", arrays)
+
+
+def _batched(items: Sequence[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
+    remaining = iter(items)
+    while batch := tuple(islice(remaining, size)):
+        yield batch
+
+
+def _mask_bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        msg = f"{path}: the lung mask cannot be read ({error.strerror}). Put it back, or import the data set again."
+        raise DataError(msg) from None
+
+
+def _lungs_in_mask(path: str) -> Lungs | None:
+    pixels = cv2.imdecode(np.frombuffer(_mask_bytes(path), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        msg = f"{path} is no lung mask that can be read. Put it back, or import the data set again."
+        raise DataError(msg)
+    return lungs_of_mask(np.asarray(pixels, dtype=np.uint8))

@@ -1,0 +1,189 @@
+"""A bundle learns where it stands: the same weights, with probabilities and thresholds for another hospital."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import repeat
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina import __version__
+from carina.atomic import require_absent
+from carina.bundle import (
+    Recalibration,
+    Verification,
+    WriteCard,
+    describe_bundle,
+    open_bundle,
+    write_bundle,
+)
+from carina.datasets.images import read_whole
+from carina.datasets.manifest import Dataset, Split
+from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
+from carina.decisions.policy import Policy, PolicySettings, fit_policy
+from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.leaks import check_leaks
+from carina.evaluation.predictions import rows_to_judge
+from carina.golden import Judge
+from carina.progress import Progress, no_progress
+from carina.training_images import TrainingImages
+
+_BATCH = 32
+_Rule = TypeVar("_Rule", bound=ThresholdRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """What a recalibration made of a bundle.
+
+    Attributes
+    ----------
+    old, new
+        The policies before and after.
+    recalibration
+        On what, and what was left out.
+    verification
+        What the new bundle was verified to be.
+    """
+
+    old: Policy
+    new: Policy
+    recalibration: Recalibration
+    verification: Verification
+
+
+def recalibrate(
+    bundle: Path,
+    dataset: Dataset,
+    out: Path,
+    *,
+    version: str,
+    write_card: WriteCard,
+    progress: Progress = no_progress,
+) -> Recalibrated:
+    """Write a bundle with the same weights and a policy fitted on another data set, and return what changed.
+
+    The rules stay as they were: the same figure is aimed at, the same promises are made, with other data. Images that
+    the model was trained on are left out, as they are or nearly: it is surer of them than it will ever be of others.
+
+    Parameters
+    ----------
+    bundle
+        What to recalibrate. It stays as it is.
+    dataset
+        Images of the hospital: those of its calibration split, or all of one that was imported with ``--test-only``.
+    out
+        The folder to write; it must not exist.
+    version
+        Of the new bundle.
+    write_card
+        Gives the model card for what the new bundle says of itself.
+    progress
+        Told how many images are judged.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists or `version` cannot be one.
+    BundleError
+        If the bundle is not as it was sealed.
+    LeakError
+        If the model was trained on every image.
+    DataError
+        If an image cannot be judged, or the images cannot choose a threshold.
+    """
+    require_absent(out, what="bundle")
+    described, seal = open_bundle(bundle)
+    changed = describe_bundle(dict(described) | {"version": version})
+    split: Split = "test" if dataset.description.test_only else "calibration"
+    given = rows_to_judge(dataset, split, described.findings)
+    leaked = check_leaks(bundle, dataset, given).learned["sha256"]
+    rows = given.filter(~pl.col("sha256").is_in(leaked.implode()))
+    if rows.is_empty():
+        msg = f"Every image of {dataset.folder} ({split}) was trained on: nothing is left to recalibrate on."
+        raise LeakError(msg)
+    logits, accepted = _logits(Judge(bundle, described), rows, progress)
+    rows, logits = rows.filter(pl.Series(accepted)), logits[accepted]
+    if rows.is_empty():
+        msg = f"In no image of {dataset.folder} ({split}) two lungs were found. Are they frontal chest radiographs?"
+        raise DataError(msg)
+    recalibration = Recalibration(
+        bundle_sha256=seal.sha256,
+        dataset=dataset.folder.resolve().name,
+        data_fingerprint=dataset.description.fingerprint,
+        images=rows.height,
+        left_out_leaks=given.height - len(accepted),
+        left_out_refused=int((~accepted).sum()),
+    )
+    policy = _fit(described.policy, logits, rows, recalibration)
+    changes = {
+        "policy": policy,
+        "created": datetime.now(UTC),
+        "carina": __version__,
+        "recalibration": recalibration,
+    }
+    new = changed.model_copy(update=changes)
+    images = TrainingImages.of(
+        rows["sha256"].to_list(),
+        "calibration",
+        rows["perceptual_hash"].to_numpy(),
+        np.asarray(dataset.details[rows["row"].to_numpy()]),
+    )
+    verification = write_bundle(bundle, out, new, write_card=write_card, calibration_images=images)
+    return Recalibrated(described.policy, policy, recalibration, verification)
+
+
+def _logits(judge: Judge, rows: pl.DataFrame, progress: Progress) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the logits of each row, float32 ``(n, findings)``, and whether its radiograph would be judged at all."""
+    logits, accepted = [], []
+    done = 0
+    for wholes in _wholes(rows, judge.preprocessing.read_size):
+        judged = judge.judge(wholes)
+        logits.append(judged.logits)
+        # Where no two lungs are found a prediction is refused: its logits decide nothing.
+        sought = judge.preprocessing.crop == "lungs"
+        accepted.append(~np.isnan(judged.boxes).any(axis=1) if sought else np.ones(len(wholes), np.bool_))
+        done += len(wholes)
+        progress(done, rows.height)
+    return np.concatenate(logits), np.concatenate(accepted)
+
+
+def _wholes(rows: pl.DataFrame, size: int) -> Iterator[NDArray[np.uint8]]:
+    with ThreadPoolExecutor(2) as pool:
+        for batch in rows.select("path", "sha256").iter_slices(_BATCH):
+            yield np.stack(list(pool.map(read_whole, batch["path"], batch["sha256"], repeat(size))))
+
+
+def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:
+    first, *others = old.operating_points
+    settings = PolicySettings(
+        calibration=old.calibration.method,
+        extra_operating_points=tuple(_rule_of(ThresholdRule, point) for point in others),
+        alpha=old.bands.alpha,
+        beta=old.bands.beta,
+        confidence=old.bands.confidence,
+    )
+    index = {finding: place for place, finding in enumerate(old.findings)}
+    try:
+        return fit_policy(
+            logits,
+            np.array([index[finding] for finding in rows["finding"]], dtype=np.int64),
+            old.findings,
+            _rule_of(OperatingPointRule, first),
+            settings,
+            chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
+            groups=rows["group"].to_numpy(),
+        )
+    except ConfigurationError as error:
+        # The bundle's own rules are sound; what they cannot be applied to is the data.
+        msg = f"{recalibration.dataset} cannot recalibrate this bundle: {error}"
+        raise DataError(msg) from None
+
+
+def _rule_of(kind: type[_Rule], point: OperatingPoint) -> _Rule:
+    return kind.model_validate(point.model_dump(include=set(kind.model_fields)))

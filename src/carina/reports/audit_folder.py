@@ -1,0 +1,247 @@
+"""Everything that ``carina audit`` writes: ``audit.json``, ``audit.txt``, ``audit.png`` and ``examples.png``."""
+
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from carina import __version__
+from carina.atomic import whole_folder, write_text
+from carina.datasets.manifest import Dataset
+from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
+from carina.evaluation.audit.inputs import TITLES
+from carina.evaluation.audit.model import open_audited
+from carina.evaluation.audit.results import Audit
+from carina.evaluation.audit.words import percent
+from carina.evaluation.intervals import Estimate
+from carina.machine import describe_machine, library_versions
+from carina.progress import Progress
+from carina.reports.audit_figures import draw_audit, draw_examples
+
+AUDIT_FILE = "audit.json"
+AUDIT_TEXT_FILE = "audit.txt"
+AUDIT_PAGE_FILE = "audit.png"
+EXAMPLES_FILE = "examples.png"
+
+_WIDTH = 100
+_GAP = "   "
+
+
+def write_audit(
+    model: Path,
+    dataset: Dataset,
+    out: Path,
+    *,
+    command: str,
+    external: Sequence[Dataset] = (),
+    segmenter: Path | None = None,
+    drop_leaks: bool = False,
+    settings: AuditSettings | None = None,
+    cache: Path | None = None,
+    progress_of: Callable[[str], Progress] = nobody_listens,
+) -> Audit:
+    """Audit a model on a data set, write the audit folder, and return what was found.
+
+    The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    model
+        A finished run, or a bundle.
+    dataset, external, segmenter, drop_leaks, settings, cache, progress_of
+        See `carina.evaluation.audit.audit.run_audit`.
+    out
+        The folder to write; it must not exist.
+    command
+        What was typed, for the record.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists, or lungs cannot be found for want of a segmenter.
+    LeakError, DataError, BundleError
+        See `carina.evaluation.audit.audit.run_audit`.
+    """
+    settings = settings or AuditSettings()
+    with whole_folder(out, what="audit") as folder:
+        audited = open_audited(model)
+        audit = run_audit(
+            audited,
+            dataset,
+            external=external,
+            segmenter=segmenter,
+            drop_leaks=drop_leaks,
+            settings=settings,
+            cache=cache,
+            progress_of=progress_of,
+        )
+        content = audit.to_json() | {
+            "command": command,
+            "carina": __version__,
+            "machine": describe_machine(),
+            "versions": library_versions(),
+        }
+        write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
+        shown, altered = audited.preprocessing, settings.alterations
+        draw_audit(audit, folder / AUDIT_PAGE_FILE, preprocessing=shown, settings=altered)
+        draw_examples(folder / EXAMPLES_FILE, preprocessing=shown, settings=altered)
+    return audit
+
+
+def audit_text(audit: Audit) -> str:
+    """Return every figure of an audit with its interval, as text of 100 columns."""
+    counts = audit.counts
+    lines = [
+        *_fold(f"How much of this is lungs? {audit.model} on {audit.dataset}"),
+        "",
+        *_fold(audit.sentence),
+        "",
+        *(line for verdict in audit.verdicts for line in _fold(verdict, hanging="- ")),
+        "",
+        *_fold(
+            f"Images: {counts.train} of {counts.of_train} train, {counts.calibration} of {counts.of_calibration} "
+            f"calibration, {counts.test} of {counts.of_test} test, drawn by finding and source. Left out: "
+            f"{counts.without_lungs} in which no lungs were found, {counts.dropped} test images that the model learned "
+            f"from. Lungs by {audit.lungs_from}. In brackets: 95 % intervals over the test images (patients where they "
+            "are known); heads are taken as they are."
+        ),
+        *_section(
+            "A head trained anew on such images (share: of its AUROC above 0.5 on the image as the model is shown it)",
+            [
+                ("", "macro AUROC", "share", *audit.findings, "L2"),
+                *(
+                    (
+                        TITLES[item.input],
+                        _cell(item.macro_auroc),
+                        "reference" if item.input == "shown" else percent(item.share),
+                        *(_cell(area) for area in item.by_finding),
+                        f"{item.l2:g}",
+                    )
+                    for item in audit.heads
+                ),
+            ],
+        ),
+        *_section(
+            "The model as it is (distance: of its probabilities from the prior; same call: with P >= 0.5)",
+            [
+                ("", "macro AUROC", "share", "distance", "same call"),
+                *(
+                    (
+                        TITLES[item.input],
+                        _cell(item.macro_auroc),
+                        "reference" if item.input == "shown" else percent(item.share),
+                        _cell(item.distance),
+                        _cell(item.kept),
+                    )
+                    for item in audit.by_model
+                ),
+            ],
+        ),
+        *_section(
+            "The source, told from the embedding within one finding (cross-validated by patient)",
+            [
+                ("", "balanced accuracy", "chance", "macro AUROC", "images"),
+                *(
+                    (
+                        item.finding,
+                        _cell(item.balanced_accuracy),
+                        "n/a" if item.chance is None else f"{item.chance:.3f}",
+                        _cell(item.macro_auroc),
+                        ", ".join(f"{source} {images}" for source, images in item.sources.items()),
+                    )
+                    for item in audit.source_probes
+                ),
+            ],
+            [f"{item.finding}: {item.note}" for item in audit.source_probes if item.note],
+        ),
+        *_section(
+            "A source left out of a new head, its penalty and its threshold, which the model's own rule chooses",
+            [
+                ("", "measure", "", "images", "threshold"),
+                *(
+                    (
+                        item.source,
+                        item.measure,
+                        _cell(item.estimate),
+                        str(item.estimate.denominator or ""),
+                        "n/a" if item.threshold is None else f"{item.threshold:.3f}",
+                    )
+                    for item in audit.left_out_sources
+                ),
+            ],
+            [
+                *(f"{item.source}: {item.note}" for item in audit.left_out_sources if item.note),
+                "The backbone may have seen the sources: these figures are an optimistic bound.",
+            ],
+        ),
+        *_section(
+            "Two findings of one source, where the source cannot help: AUROC (heads are trained on the pair alone)",
+            [
+                ("", "images", "model", "new head", "head, no lungs", "head, 16 x 16 pixels"),
+                *(
+                    (
+                        f"{item.source}: {item.positive} or {item.negative}",
+                        f"{item.positives} + {item.negatives}",
+                        *(_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
+                    )
+                    for item in audit.same_source_pairs
+                ),
+            ],
+        ),
+        *_section(
+            "Ages: AUROC of the model",
+            [("", "images", "macro AUROC"), *((g.name, str(g.images), _cell(g.macro_auroc)) for g in audit.age_groups)],
+        ),
+    ]
+    for other in audit.external_sets:
+        lines += _section(
+            f"{other.name}, from elsewhere ({other.images} images, {other.dropped} left out: learned from)",
+            [
+                ("question", "by", "images", "AUROC"),
+                *(
+                    (
+                        f"{_some(item.positive)} against {_some(item.negative)}",
+                        item.score,
+                        f"{item.positives} + {item.negatives}",
+                        _cell(item.auroc),
+                    )
+                    for item in other.questions
+                ),
+            ],
+            [other.note] if other.note else [],
+        )
+    if audit.not_applicable:
+        lines += ["", "Not asked", *(line for text in audit.not_applicable for line in _fold(text, hanging="- "))]
+    return "\n".join(lines) + "\n"
+
+
+def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> list[str]:
+    """Return a heading, a table and its notes; nothing where the table has no row below its head."""
+    if len(rows) < 2:
+        return []
+    names = [textwrap.wrap(row[0], 46) or [""] for row in rows]
+    name_width = max(len(part) for parts in names for part in parts)
+    widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
+    lines = ["", *_fold(heading)]
+    for parts, row in zip(names, rows, strict=True):
+        lines += [f"  {part}" for part in parts[:-1]]
+        cells = [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
+        lines.append(f"  {parts[-1].ljust(name_width)}{_GAP}{_GAP.join(cells)}".rstrip())
+    return [*lines, *(line for note in notes for line in _fold(note, hanging="  - "))]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 4 else f"{len(names)} findings (named in {AUDIT_FILE})"
+
+
+def _cell(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "n/a"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f} (no interval)"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+
+
+def _fold(text: str, *, hanging: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=hanging, subsequent_indent=" " * len(hanging))

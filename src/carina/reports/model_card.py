@@ -1,0 +1,319 @@
+"""The model card: what a bundle is for, what it learned from, what it reached, and where it ends.
+
+Hugging Face's layout: facts for machines between the dashes, then a page for people. Every figure is copied from the
+files of `carina evaluate`, and only where these judged this very model with these very thresholds.
+
+Source: Mitchell et al. 2019, "Model cards for model reporting", doi:10.1145/3287560.3287596.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carina.bundle import BundleDescription, WriteCard
+from carina.errors import ConfigurationError
+from carina.findings import NORMAL
+from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE
+
+AUDIT_FILE = "audit.json"
+_KNOWN_DATASET = "covid19-radiography"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedOn:
+    """What one evaluation folder tells a card.
+
+    Attributes
+    ----------
+    dataset, split, images
+        What was judged.
+    figures
+        In words, measure by measure, with intervals.
+    values
+        For machines: measure, its name in words, number.
+    leaks
+        How many images the model had learned from or stopped on.
+    model
+        What the folder says of the model that it judged.
+    notice
+        What stands over every output, or none.
+    """
+
+    dataset: str
+    split: str
+    images: int
+    figures: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str, str, float], ...]
+    leaks: str
+    model: Mapping[str, Any]
+    notice: str | None
+
+
+def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) -> WriteCard:
+    """Return what writes a bundle's card; the folders are read at once, before any work is done.
+
+    Parameters
+    ----------
+    evaluations
+        Folders of `carina evaluate`.
+    audit
+        A folder of `carina audit`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a folder cannot be read now, or turns out to be about another model when the card is written.
+    """
+    read = [_read_evaluation(folder) for folder in evaluations]
+    sentence = None if audit is None else _read_audit(audit)
+
+    def write_card(bundle: BundleDescription) -> str:
+        for folder, evaluation in zip(evaluations, read, strict=True):
+            _require_same_model(folder, evaluation.model, bundle)
+        return model_card(bundle, read, sentence)
+
+    return write_card
+
+
+def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
+    """Return the card, Markdown with YAML front matter.
+
+    Parameters
+    ----------
+    bundle
+        What the bundle says of itself.
+    evaluations
+        What it reached.
+    audit
+        What an audit said of it, in a sentence.
+    """
+    sections = (
+        _front_matter(bundle, evaluations),
+        f"# {bundle.name} {bundle.version}\n",
+        _purpose(bundle),
+        _training_data(bundle),
+        _reached(evaluations, audit),
+        _decisions(bundle),
+        _LIMITS,
+        _use(bundle),
+    )
+    return "\n".join(sections)
+
+
+def _front_matter(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn]) -> str:
+    index = {
+        "name": bundle.name,
+        "results": [
+            {
+                "task": {"type": "image-classification"},
+                "dataset": {"name": evaluation.dataset, "type": evaluation.dataset, "split": evaluation.split},
+                "metrics": [
+                    {"type": kind, "name": name, "value": round(value, 6)} for kind, name, value in evaluation.values
+                ],
+            }
+            for evaluation in evaluations
+        ],
+    }
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: carina",
+        "pipeline_tag: image-classification",
+        "tags: [medical-imaging, chest-x-ray, radiology, triage, mobilenetv2, onnx]",
+    ]
+    # JSON is YAML: no value can break out of its quotes.
+    if evaluations:
+        lines.append(f"model-index: {json.dumps([index], ensure_ascii=False)}")
+    return "\n".join([*lines, "---", ""])
+
+
+def _purpose(bundle: BundleDescription) -> str:
+    return f"""\
+Tells {_listed(bundle.findings)} apart on frontal chest radiographs, and orders a reading list by it.
+
+## Intended use
+
+Research, and the ordering of a reading list under the eyes of a radiologist. It supports a reader's judgement and never
+replaces it: it is no medical device and makes no diagnosis. A flag says only what to read first; a radiograph without
+one is still to be read. It is for frontal radiographs of the ages that it learned from (see below: in public
+collections adults and small children come from different places), and for the findings above and no others: every
+other disease is called one of them.
+"""
+
+
+def _training_data(bundle: BundleDescription) -> str:
+    images = ", ".join(f"{count} in {split}" for split, count in bundle.images.items())
+    text = f"""\
+## Training data
+
+Data set `{bundle.dataset}` (fingerprint `{bundle.data_fingerprint[:16]}`), images: {images}. Recipe
+`{bundle.recipe.get("name", "unnamed")}`, started from: {bundle.weights}. `{bundle.stopping_split}` ended the training.
+"""
+    if bundle.dataset.startswith(_KNOWN_DATASET):
+        return f"""{text}
+In this data set (COVID-19 Radiography Database) the finding is nearly the source: COVID-19 comes from adults, mostly in
+Spain, most normals from adults in the United States, viral pneumonia from children aged 1 to 5 in Guangzhou, and no
+COVID-19 image shares a source with a normal one. Figures on its own test images are in part recognition of scanners and
+of ages. Models like this one have reached an AUROC of 0.99 inside and 0.70 to 0.76 at other hospitals (DeGrave et al.
+2021, doi:10.1038/s42256-021-00338-7).
+"""
+    return f"""{text}
+Where findings come from different sources, a model learns to tell sources apart: `carina data check` says whether they
+do in this data set.
+"""
+
+
+def _reached(evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
+    text = "## What it reached\n\n"
+    if not evaluations:
+        text += "No figures were attached to this bundle. Measure it: `carina evaluate BUNDLE DATASET --out DIR`.\n"
+    for evaluation in evaluations:
+        text += f"### `{evaluation.dataset}`, {evaluation.split} split ({evaluation.images} images)\n\n"
+        text += f"**{evaluation.notice}**\n\n" if evaluation.notice else ""
+        text += "| figure | value (95 % interval) |\n|---|---|\n"
+        text += "".join(f"| {name} | {value} |\n" for name, value in evaluation.figures)
+        text += f"\n{evaluation.leaks}\n\n"
+    text += f"\nAudit: {audit}\n" if audit else "\nNo audit was attached.\n"
+    return text
+
+
+def _decisions(bundle: BundleDescription) -> str:
+    point, calibration = bundle.operating_point, bundle.policy.calibration
+    bands = bundle.policy.thresholds_at()
+    text = f"""\
+## Decisions
+
+- Probabilities: {calibration.method} calibration, fitted on {calibration.images} images of {calibration.fitted_on}.
+- Operating point: P({point.finding}) >= {point.threshold:.4f} ({point.in_words()}), chosen on {point.chosen_on}: there
+  sensitivity {_share(point.sensitivity, point.sensitivity_bounds())}, specificity
+  {_share(point.specificity, point.specificity_bounds())}.
+"""
+    for name, of, threshold, wrong in (
+        ("routine", NORMAL, bands.routine, bands.routine_share),
+        ("fast-track", bundle.policy.flag_finding, bands.fast_track, bands.fast_track_share),
+    ):
+        text += (
+            f"- No {name} band: nothing can be promised on these data.\n"
+            if threshold is None
+            else f"- Band {name}: P({of}) >= {threshold:.6g}, at most {wrong:.3g} wrong with confidence "
+            f"{bands.confidence:g}.\n"
+        )
+    if (origin := bundle.recalibration) is not None:
+        text += (
+            f"- Recalibrated on {origin.images} images of `{origin.dataset}`; {origin.left_out_leaks} more were left "
+            f"out because the model had been trained on them, {origin.left_out_refused} because it does not judge "
+            "them. The weights are those of the bundle it was made from.\n"
+        )
+    return text
+
+
+_LIMITS = """\
+## Limits
+
+- Probabilities, thresholds and bands hold for radiographs like those that they were chosen on. Another hospital,
+  device, age group or mix of findings moves them; recalibration mends the thresholds and not what the network looks at.
+- Not for lateral views, computed tomography, photographs of films, or any body part but the chest.
+- Copies and near-duplicates of training images are found by their hashes; mirrored or strongly cropped ones are not.
+"""
+
+
+def _use(bundle: BundleDescription) -> str:
+    tolerance = bundle.tolerances
+    return f"""\
+## How to verify, predict and recalibrate
+
+```console
+$ carina verify BUNDLE                  # every byte, then the golden examples on this machine
+$ carina predict --run BUNDLE PATH
+$ carina recalibrate BUNDLE DATASET --out NEW
+```
+
+`golden.npz` holds synthetic radiographs, no patient's. They must be met within {tolerance.logit:g} (logit) and
+{tolerance.probability:g} (probability). `sha256sum -c SHA256SUMS` checks the files without Carina; the hash of
+SHA256SUMS itself stands for the whole, and tells who made it only if you compare it with one that you trust.
+`training_images.txt` holds hashes alone. Recalibration needs an imported data set of your own, such as `carina data
+import SRC --out DATASET --test-only` makes, and says whether there were enough images.
+"""
+
+
+def _read_evaluation(folder: Path) -> EvaluatedOn:
+    path = folder / METRICS_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != EVALUATION_FORMAT:
+            raise KeyError("format")
+        return _evaluated_on(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = type(error).__name__
+        msg = f"{path} is not an evaluation ({what}). Make one: carina evaluate RUN DATASET --out {folder}"
+        raise ConfigurationError(msg) from None
+
+
+def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
+    metrics, reached = content["metrics"], content["operating_point"]["reached"]
+    point = content["operating_point"]["chosen"]["finding"]
+    named = [
+        ("accuracy", "accuracy", metrics["accuracy"]),
+        ("roc_auc", "macro AUROC", metrics["macro_auroc"]),
+        *((kind, f"{kind}, {finding}", of[kind]) for finding, of in metrics["per_finding"].items() for kind in _KINDS),
+        ("sensitivity", f"sensitivity at the operating point, {point}", reached["sensitivity"]),
+        ("specificity", f"specificity at the operating point, {point}", reached["specificity"]),
+    ]
+    leaks = content["leak_check"]
+    return EvaluatedOn(
+        dataset=str(content["data"]["name"]),
+        split=str(content["data"]["split"]),
+        images=int(content["data"]["images"]),
+        figures=tuple((_cell(name), _estimate(estimate)) for _, name, estimate in named),
+        values=tuple((kind, name, float(of["value"])) for kind, name, of in named if of["value"] is not None),
+        leaks=(
+            f"Leak check of {leaks['images_checked']} images: {leaks['same_pixels']} trained on to the pixel, "
+            f"{leaks['near_duplicates']} nearly; {leaks['dropped']} left out; {leaks['stopped_on']} decided when "
+            "training stopped or where thresholds lie."
+        ),
+        model=content["model"],
+        notice=content["notice"],
+    )
+
+
+_KINDS = ("sensitivity", "specificity", "auroc")
+
+
+def _read_audit(folder: Path) -> str:
+    path = folder / AUDIT_FILE
+    try:
+        sentence = json.loads(path.read_text(encoding="utf-8"))["sentence"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path} is not an audit ({type(error).__name__}). Make one: carina audit RUN DATASET --out {folder}"
+        raise ConfigurationError(msg) from None
+    return " ".join(str(sentence).split())
+
+
+def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleDescription) -> None:
+    told = bundle.model_dump(mode="json")
+    for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
+        if judged.get(key) != told[key]:
+            msg = f"{folder} judged {what}; its figures cannot stand on this card. Evaluate the run that is exported."
+            raise ConfigurationError(msg)
+
+
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return _cell(f"not applicable ({estimate['note']})")
+    if estimate["low"] is None or estimate["high"] is None:
+        return f"{estimate['value']:.3f} (no interval)"
+    return _share(estimate["value"], (estimate["low"], estimate["high"]))
+
+
+def _share(value: float, bounds: tuple[float, float]) -> str:
+    return f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"

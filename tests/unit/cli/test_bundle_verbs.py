@@ -1,0 +1,159 @@
+"""``carina export``, ``verify`` and ``recalibrate``, as typed."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from carina.bundle import export_bundle, open_bundle
+from carina.cli import main
+from carina.datasets.importing import import_dataset
+from carina.datasets.manifest import Dataset
+from carina.datasets.phantom import write_phantoms
+from carina.evaluation.leaks import check_leaks
+from carina.training_images import read_training_images
+
+
+@pytest.fixture
+def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["carina", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "bundle"
+    export_bundle(tiny_run, out, name="tiny", version="2.0", write_card=lambda b: "")
+    return out
+
+
+@pytest.fixture(scope="module")
+def elsewhere(phantom_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Return another hospital's images, with two of the training images among them."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    manifest = write_phantoms(folder / "images", count=60, size=96, difficulty=0.0, seed=77)
+    with manifest.open("a") as lines:
+        for place, row in enumerate(phantom_dataset.rows("train").head(2).iter_rows(named=True)):
+            shutil.copy(row["path"], folder / "images" / f"old-{place}.png")
+            lines.write(f"old-{place}.png,{row['finding']},old{place},x,PA,50,F\n")
+    return import_dataset(manifest, folder / "hospital", test_only=True).dataset
+
+
+def test_export_says_what_it_made_and_what_is_next(carina, tiny_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = carina("export", tiny_run, "--out", tmp_path / "b", "--name", "mine", "--version", "3.1")
+    assert (code, err) == (0, "")
+    assert "mine 3.1" in out
+    assert open_bundle(tmp_path / "b")[1].sha256 in out
+    assert f"carina verify {tmp_path / 'b'}" in out
+    assert "No figures were attached" in (tmp_path / "b" / "README.md").read_text()
+    assert carina("export", tiny_run, "--out", tmp_path / "b")[0] == 2
+    assert carina("export", tmp_path / "b", "--out", tmp_path / "c")[0] == 1
+    assert carina("export", tiny_run, "--out", tmp_path / "c", "--name", "../c")[0] == 2
+    code, _, err = carina("export", tiny_run, "--out", tmp_path / "c", "--evaluation", tmp_path)
+    assert code == 2
+    assert "is not an evaluation" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert open_bundle(tmp_path / "b")[0].recipe["name"] == "tiny"
+
+
+def test_verify_tells_people_and_programs_the_same(carina, bundle: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = carina("verify", bundle)
+    assert code == 0
+    assert "tiny 2.0" in out
+    assert "each as sealed" in out
+    told = json.loads(carina("verify", bundle, "--json")[1])
+    assert told["sha256"] == open_bundle(bundle)[1].sha256
+    assert set(told) == {
+        *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
+        "megabytes",
+    }
+    assert told["differences"]["logit"] <= told["tolerances"]["logit"]
+    changed = shutil.copytree(bundle, tmp_path / "changed")
+    (changed / "history.csv").write_text("changed")
+    code, out, err = carina("verify", changed)
+    assert (code, out) == (1, "")
+    assert "history.csv was changed after it was sealed" in err
+    assert carina("verify", tmp_path)[0] == 1
+
+
+def test_recalibrate_keeps_the_weights_and_says_what_changed(  # type: ignore[no-untyped-def]
+    carina, bundle: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    code, out, err = carina("recalibrate", bundle, elsewhere.folder, "--out", tmp_path / "b", "--prevalence", "0.1")
+    assert code == 0, err
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    (old, old_seal), (new, _) = open_bundle(bundle), open_bundle(tmp_path / "b")
+    origin = new.recalibration
+    assert origin is not None
+    leaked = check_leaks(bundle, elsewhere, elsewhere.rows("test")).learned.height
+    assert origin.left_out_leaks == leaked >= 2
+    assert origin.images == 62 - leaked
+    assert (origin.dataset, origin.bundle_sha256, origin.left_out_refused) == ("hospital", old_seal.sha256, 0)
+    assert (new.model_sha256, new.name, new.version) == (old.model_sha256, old.name, "2.0+recalibrated")
+    assert new.policy != old.policy
+    assert new.operating_point.chosen_on == f"{origin.images} images of hospital"
+    assert [point.in_words() for point in new.policy.operating_points] == [
+        point.in_words() for point in old.policy.operating_points
+    ]
+    assert (new.policy.bands.alpha, new.policy.bands.beta) == (old.policy.bands.alpha, old.policy.bands.beta)
+    assert f"Recalibrated on {origin.images} images of hospital; left out: {leaked} that the model" in out
+    assert "Threshold of COVID-19: " in out
+    assert "prevalence of COVID-19 0.1)" in out
+    assert "too few patients" in out or "enough patients" in out
+    # What it was calibrated on is written down, so that no test on it passes for one.
+    images = read_training_images(tmp_path / "b" / "training_images.txt")
+    assert images.with_role("calibration").sum() == origin.images
+    again = check_leaks(tmp_path / "b", elsewhere, elsewhere.rows("test"))
+    assert again.learned.height == leaked
+    assert again.stopped_on >= origin.images
+    assert str(elsewhere.folder.parent).encode() not in (tmp_path / "b" / "bundle.json").read_bytes()
+    # A second time the suffix is not added again; the data set's calibration split is enough.
+    code, out, err = carina("recalibrate", tmp_path / "b", phantom_dataset.folder, "--out", tmp_path / "c")
+    assert code == 0, err
+    twice = open_bundle(tmp_path / "c")[0]
+    assert twice.version == "2.0+recalibrated"
+    assert twice.recalibration is not None
+    assert twice.recalibration.images == phantom_dataset.rows("calibration").height
+    # The same images and rules as training had give training's policy back.
+    assert twice.policy.calibration.scale == pytest.approx(old.policy.calibration.scale, rel=1e-3)
+    assert twice.operating_point.threshold == pytest.approx(old.operating_point.threshold, abs=1e-4)
+
+
+def test_recalibrate_refuses_what_it_cannot_use(  # type: ignore[no-untyped-def]
+    carina, bundle: Path, tiny_run: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "b"
+    code, _, err = carina("recalibrate", tiny_run, elsewhere.folder, "--out", out)
+    assert code == 1
+    assert "SHA256SUMS" in err
+    lines = (elsewhere.folder.parent / "images" / "manifest.csv").read_text().splitlines()
+    one = elsewhere.folder.parent / "images" / "one.csv"
+    one.write_text("\n".join([lines[0], *(line for line in lines if ",COVID-19," in line and "old" not in line)]))
+    only_covid = import_dataset(one, tmp_path / "one", test_only=True).dataset
+    code, _, err = carina("recalibrate", bundle, only_covid.folder, "--out", out)
+    assert code == 1
+    assert "one cannot recalibrate this bundle: An operating point for COVID-19 needs images with and without" in err
+    seen = tmp_path / "seen.csv"
+    rows = phantom_dataset.rows("train").head(3)
+    seen.write_text("path,finding\n" + "".join(f"{path},{f}\n" for path, f in rows.select("path", "finding").rows()))
+    known = import_dataset(seen, tmp_path / "known", test_only=True).dataset
+    code, _, err = carina("recalibrate", bundle, known.folder, "--out", out)
+    assert code == 1
+    assert "was trained on: nothing is left to recalibrate on" in err
+    assert not out.exists()
+    assert carina("recalibrate", bundle, elsewhere.folder, "--out", bundle)[0] == 2
+    code, _, err = carina("recalibrate", bundle, elsewhere.folder, "--out", out, "--version", "a b")
+    assert code == 2
+    assert "bundle's version: String should match" in err
+    # Nothing half-made lies about.
+    assert not list(tmp_path.glob(".partial*"))

@@ -1,0 +1,74 @@
+"""``carina data import``: what its options ask of the library, and what it says."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from carina.cli import main
+from carina.datasets.choice import half_of
+from carina.datasets.manifest import open_dataset
+from make import write_csv, write_tree
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["carina", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = write_tree(tmp_path / "source", {"COVID": 8, "SARS": 4, "Lipoid": 4})
+    rows = [
+        [f"{finding}/{finding}-{n}.png", shown, f"P{n}", "L" if n == 4 else "PA"]
+        for finding, shown, count in (("COVID", "COVID-19, ARDS", 8), ("SARS", "SARS", 4), ("Lipoid", "Lipoid", 4))
+        for n in range(1, count + 1)
+    ]
+    write_csv(folder / "manifest.csv", ["path", "finding", "patient", "view"], rows)
+    return folder
+
+
+def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> None:
+    options = ("--rename", "COVID-19, ARDS=covid", "--rename", "SARS+Lipoid=Other opacity", "--views", "pa,unknown")
+    code, _, err = carina(
+        "data", "import", source, *options, "--half", "final", "--test-only", "--out", tmp_path / "out"
+    )
+    assert code == 0, err
+    assert "8 images renamed COVID-19: COVID-19, ARDS (8)." in err
+    assert "8 images renamed Other opacity: Lipoid (4), SARS (4)." in err
+    assert "Views pa, unknown: 3 of 16 images left out: L (3)." in err
+    assert "The final half of the patients: " in err
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.description.findings == ("COVID-19", "Other opacity")
+    assert set(dataset.manifest["patient"]) == {f"P{n}" for n in range(1, 9) if n != 4 and half_of(f"P{n}") == "final"}
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--rename", "SARS"), "--rename 'SARS' has no equals sign. Write OLD=NEW"),
+        (("--rename", "SARS=a", "--rename", "SARS=b"), "--rename gives 'SARS' two names, 'a' and 'b'"),
+        (("--rename", "Asthma=b"), "There is no finding 'Asthma' to rename. There is: COVID-19, ARDS (8), "),
+        (("--rename", "SARS="), "cannot be renamed from 'SARS' to ''"),
+        (("--views", "AP"), "There is no view 'AP'. There is: L, PA."),
+        (("--half", "first"), "'first'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(
+    carina: Typed, source: Path, tmp_path: Path, option: tuple[str, ...], says: str
+) -> None:
+    code, _, err = carina("data", "import", source, *option, "--out", tmp_path / "out")
+    assert code == 2
+    assert says in err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,239 @@
+"""The whole audit on data with a signal planted in a known place, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from carina.datasets.manifest import Dataset
+from carina.errors import BundleError, ConfigurationError, DataError, LeakError
+from carina.evaluation.audit.audit import AuditSettings, draw_rows, run_audit
+from carina.evaluation.audit.model import open_audited
+from carina.radiographs.preprocess import Preprocessing
+from unit.evaluation.audit.planted import (
+    FINDINGS,
+    SIZE,
+    write_learned_from,
+    write_lung_graph,
+    write_model,
+    write_planted,
+)
+
+QUICK = AuditSettings(replicates=300)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return what makes the data set, the model and the audit of a planted signal, each once."""
+    folder = tmp_path_factory.mktemp("planted")
+    known = {}
+
+    def make(where):
+        if where not in known:
+            dataset = write_planted(folder / where, where)
+            model = write_model(folder / f"{where}-model", dataset)
+            audit = run_audit(
+                model, dataset, settings=QUICK, cache=folder / "cache", external=[dataset_of_test(dataset)]
+            )
+            known[where] = dataset, model, audit
+        return known[where]
+
+    return make
+
+
+def dataset_of_test(dataset):
+    """Return the test images as a set from elsewhere."""
+    rows = dataset.manifest.with_row_index("row").filter(pl.col("split") == "test")
+    outside = Dataset(dataset.folder, dataset.description, rows.drop("row"))
+    outside.__dict__["details"] = np.asarray(dataset.details[rows["row"].to_numpy()])
+    return outside
+
+
+def altered(dataset, **columns):
+    changed = Dataset(dataset.folder, dataset.description, dataset.manifest.with_columns(**columns))
+    changed.__dict__["details"] = dataset.details
+    return changed
+
+
+def test_a_signal_in_the_border_remains_whole_without_lungs(made):
+    _, _, audit = made("border")
+    for name in ("lungs-black", "border-alone"):
+        share = audit.head_on(name).share
+        assert share.value > 0.85, name
+        assert share.low > 0.75
+    # The box takes some of the border at the sides.
+    assert audit.head_on("box-black").share.value > 0.6
+    # The model, which was fitted on films with lungs, is also put off by the black.
+    assert audit.model_on("lungs-black").share.value > 0.55
+    assert abs(audit.head_on("lungs-alone").share.value) < 0.3
+    assert audit.verdicts[0].startswith("The model leans on what is not lung")
+    assert audit.verdicts[1].startswith("These data can be told apart without lungs")
+
+
+def test_a_signal_in_the_lungs_is_gone_without_them(made):
+    _, _, audit = made("lungs")
+    assert audit.head_on("shown").macro_auroc.value > 0.8
+    for name in ("lungs-black", "box-black", "border-alone"):
+        share = audit.head_on(name).share
+        assert abs(share.value) < 0.35, name
+        assert share.low < 0.1
+    assert abs(audit.model_on("lungs-black").share.value) < 0.35
+    assert audit.head_on("lungs-alone").share.value > 0.8
+    assert audit.verdicts[0].startswith("Without lungs the model loses most of what it knows")
+    assert audit.verdicts[1].startswith("Without lungs these data are hard to tell apart")
+
+
+def test_the_sentence_says_both_numbers(made):
+    _, _, audit = made("border")
+    remains, reached = audit.model_on("lungs-black").share, audit.head_on("lungs-black").share
+    assert f"Of the AUROC above chance, {100 * remains.value:.0f} % (" in audit.sentence
+    assert f"a head trained anew on images without lungs reaches {100 * reached.value:.0f} % (" in audit.sentence
+    content = json.loads(json.dumps(audit.to_json(), allow_nan=False))
+    assert content["sentence"] == audit.sentence
+    assert content["heads"][0]["share"]["value"] == 1.0
+
+
+def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
+    _, _, audit = made("lungs")
+    assert [probe.finding for probe in audit.source_probes] == list(FINDINGS)
+    for probe in audit.source_probes:
+        assert probe.chance == 0.5
+        assert probe.balanced_accuracy.value > 0.9
+        assert probe.macro_auroc.value > 0.9
+    assert {(item.source, item.measure) for item in audit.left_out_sources} == {
+        (source, measure) for source in "ab" for measure in ("sensitivity", "specificity")
+    }
+    pairs = {(pair.positive, pair.negative): pair for pair in audit.same_source_pairs if pair.source == "a"}
+    # The darkest and the lightest lungs are told apart by them, in one source and without a cue from it.
+    widest = pairs["COVID-19", "Viral Pneumonia"]
+    assert widest.model.value > 0.9
+    assert widest.head.value > 0.9
+    assert widest.without_lungs.low < 0.5 < widest.without_lungs.high
+    assert widest.thumbnail.value > 0.9
+    assert [group.name for group in audit.age_groups] == ["under 18 years", "18 years and over"]
+    (outside,) = audit.external_sets
+    assert outside.images == audit.counts.of_test
+    assert [question.score for question in outside.questions] == [f"P({finding})" for finding in FINDINGS]
+    assert audit.not_applicable == ()
+
+
+def test_a_second_audit_comes_from_the_cache_and_says_the_same(made, tmp_path, monkeypatch):
+    dataset, model, audit = made("border")
+    cache = tmp_path / "cache"
+    first = run_audit(model, dataset, settings=QUICK, cache=cache)
+
+    def fail(*args, **kwargs):
+        pytest.fail("the network was asked again")
+
+    monkeypatch.setattr("carina.evaluation.audit.looks.load_engine", fail)
+    assert run_audit(model, dataset, settings=QUICK, cache=cache) == first
+    assert first.heads == audit.heads
+
+
+def test_a_damaged_shard_is_looked_at_again(made, tmp_path):
+    dataset, model, audit = made("border")
+    cache = tmp_path / "cache"
+    run_audit(model, dataset, settings=QUICK, cache=cache)
+    for path in cache.rglob("shard-*.npz"):
+        path.write_bytes(b"damaged")
+    assert run_audit(model, dataset, settings=QUICK, cache=cache).heads == audit.heads
+
+
+def test_without_sources_and_ages_the_questions_are_not_applicable(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    nameless = altered(dataset, source=pl.lit(None, pl.String), age=pl.lit(None, pl.Float64))
+    audit = run_audit(model, nameless, settings=QUICK, cache=tmp_path)
+    assert audit.source_probes == audit.left_out_sources == audit.same_source_pairs == audit.age_groups == ()
+    assert "source probe: not applicable: the manifest names no source" in audit.not_applicable
+    assert "leave one source out: not applicable: the manifest names no source" in audit.not_applicable
+    assert "age groups: not applicable: the manifest has no ages" in audit.not_applicable
+
+
+def test_lungs_that_are_nowhere_are_refused(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    blank = tmp_path / "blank.png"
+    import cv2
+
+    cv2.imwrite(str(blank), np.zeros((SIZE, SIZE), np.uint8))
+    with pytest.raises(
+        DataError, match=r"No lungs were found in any of \d+ images of .* \(train\).*nothing to black out"
+    ):
+        run_audit(model, altered(dataset, mask=pl.lit(str(blank))), settings=QUICK, cache=tmp_path)
+
+
+def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    import cv2
+
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.zeros((SIZE, SIZE), np.uint8))
+    first = pl.int_range(pl.len()) < 30
+    some = altered(dataset, mask=pl.when(first).then(pl.lit(str(blank))).otherwise(pl.col("mask")))
+    counts = run_audit(model, some, settings=QUICK, cache=tmp_path).counts
+    assert counts.without_lungs == 30
+    assert counts.train + counts.calibration + counts.test == 420 - 30
+
+
+def test_no_masks_and_no_segmenter_is_refused(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    with pytest.raises(ConfigurationError, match=r"images without a lung mask.*no segmenter.*--lungs lungs\.onnx"):
+        run_audit(model, altered(dataset, mask=pl.lit(None, pl.String)), settings=QUICK, cache=tmp_path)
+
+
+def test_a_segmenter_finds_lungs_where_there_is_no_mask(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    graph = tmp_path / "lungs.onnx"
+    write_lung_graph(graph)
+    audit = run_audit(
+        model, altered(dataset, mask=pl.lit(None, pl.String)), segmenter=graph, settings=QUICK, cache=tmp_path
+    )
+    assert audit.lungs_from == "the segmenter lungs.onnx"
+    assert audit.counts.without_lungs == 0
+
+
+def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
+    dataset, _, _ = made("border")
+    graph = tmp_path / "lungs.onnx"
+    write_lung_graph(graph)
+    model = write_model(tmp_path / "whole", dataset)
+    cropping = replace(
+        model,
+        lungs=graph,
+        preprocessing=Preprocessing(size=SIZE, whole_size=SIZE, crop="lungs", crop_margin=0.0),
+    )
+    audit = run_audit(cropping, dataset, settings=QUICK, cache=tmp_path)
+    # The planted border is cut off, so only "border alone", which is shown whole, still has it.
+    assert audit.head_on("border-alone").macro_auroc.value > 0.9
+    assert audit.head_on("shown").macro_auroc.value < 0.75
+    with pytest.raises(ConfigurationError, match="by its own segmenter, so --lungs would audit another model"):
+        run_audit(cropping, dataset, segmenter=tmp_path / "other.onnx", settings=QUICK, cache=tmp_path)
+
+
+def test_test_images_that_were_learned_are_refused_or_dropped(made, tmp_path):
+    dataset, _, _ = made("border")
+    model = write_model(tmp_path / "model", dataset)
+    write_learned_from(model.folder, dataset, "test")
+    with pytest.raises(LeakError, match=r"to the pixel.*--drop-leaks"):
+        run_audit(model, dataset, settings=QUICK, cache=tmp_path)
+    with pytest.raises(LeakError, match="nothing is left to judge"):
+        run_audit(model, dataset, drop_leaks=True, settings=QUICK, cache=tmp_path)
+
+
+def test_drawing_keeps_small_sources():
+    rows = pl.DataFrame(
+        {"finding": ["x"] * 1000 + ["y"] * 1030, "source": ["a"] * 1000 + ["b"] * 1000 + ["c"] * 30, "at": range(2030)}
+    )
+    drawn = draw_rows(rows, 400, 1)
+    sizes = dict(drawn.group_by("source").len().iter_rows())
+    assert sizes["c"] == 30
+    assert 190 <= sizes["a"] <= 210
+    assert draw_rows(rows, 400, 1).equals(drawn)
+    assert not draw_rows(rows, 400, 2).equals(drawn)
+    assert draw_rows(rows, 2030, 1).equals(rows)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="is not a run"):
+        open_audited(tmp_path)

@@ -1,0 +1,147 @@
+"""What an audit leaves on disk: the sentence everywhere, every figure with its interval, pictures without patients."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carina.errors import ConfigurationError, DataError
+from carina.evaluation.audit.audit import AuditSettings, run_audit
+from carina.evaluation.audit.inputs import AlterationSettings
+from carina.evaluation.audit.words import percent, sentence_of
+from carina.evaluation.intervals import Estimate, not_applicable
+from carina.radiographs.preprocess import Preprocessing
+from carina.reports import audit_folder
+from carina.reports.audit_figures import build_audit, build_examples, phantom_views
+from carina.reports.audit_folder import audit_text, write_audit
+from unit.evaluation.audit.planted import SIZE, write_model, write_planted
+
+LOOKS = {"preprocessing": Preprocessing(size=SIZE), "settings": AlterationSettings()}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    dataset = write_planted(folder / "images", "border", count=240)
+    return folder, dataset, write_model(folder / "model", dataset)
+
+
+@pytest.fixture(scope="module")
+def audit(planted):
+    folder, dataset, model = planted
+    return run_audit(model, dataset, settings=AuditSettings(replicates=200), cache=folder / "cache")
+
+
+def words_of(figure):
+    return " ".join(" ".join(text.get_text() for axes in figure.axes for text in axes.texts).split())
+
+
+def test_the_folder_holds_everything_and_the_sentence(planted, tmp_path, monkeypatch):
+    folder, dataset, model = planted
+    monkeypatch.setattr(audit_folder, "open_audited", lambda path: model)
+    out = tmp_path / "out"
+    written = write_audit(
+        model.folder,
+        dataset,
+        out,
+        command="carina audit",
+        settings=AuditSettings(replicates=200),
+        cache=folder / "cache",
+    )
+    assert {path.name for path in out.iterdir()} == {"audit.json", "audit.txt", "audit.png", "examples.png"}
+    content = json.loads((out / "audit.json").read_text("utf-8"))
+    assert content["sentence"] == written.sentence
+    assert content["format"] == "carina-audit-1"
+    assert content["command"] == "carina audit"
+    assert content["verdicts"] == list(written.verdicts)
+    assert written.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
+    for name in ("audit.png", "examples.png"):
+        with Image.open(out / name) as picture:
+            assert picture.size[0] > 1000
+    with pytest.raises(ConfigurationError, match="already exists"):
+        write_audit(model.folder, dataset, out, command="again")
+
+
+def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
+    folder, dataset, model = planted
+    monkeypatch.setattr(audit_folder, "open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
+    with pytest.raises(DataError, match="does not know"):
+        write_audit(model.folder, dataset, tmp_path / "out", command="x", cache=folder / "cache")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_text_has_every_section_and_fits(audit):
+    text = audit_text(audit)
+    for heading in (
+        "A head trained anew on such images",
+        "The model as it is",
+        "The source, told from the embedding",
+        "A source left out of a new head",
+        "Ages: AUROC of the model",
+        "Not asked",
+    ):
+        assert heading in text, heading
+    assert "external sets: none was named (--external)" in text
+    shown = audit.head_on("lungs-black")
+    assert f"{shown.macro_auroc.value:.3f} ({shown.macro_auroc.low:.3f}-{shown.macro_auroc.high:.3f})" in text
+    assert percent(shown.share) in text
+
+
+def test_the_page_says_the_sentence_and_the_verdicts(audit):
+    page = words_of(build_audit(audit, **LOOKS))
+    assert audit.sentence in page
+    for verdict in audit.verdicts:
+        assert verdict in page
+    assert percent(audit.head_on("lungs-black").share) in page
+    assert "The pictures are phantoms, no patients" in page
+
+
+def test_no_text_of_the_page_leaves_it(audit):
+    long = replace(audit, model="a recipe with a long name " * 6, not_applicable=("a long reason " * 20,))
+    for figure in (build_audit(long, **LOOKS), build_examples(**LOOKS)):
+        figure.canvas.draw()
+        page = figure.bbox
+        for axes in figure.axes:
+            for text in axes.texts:
+                box = text.get_window_extent()
+                assert box.x0 >= page.x0 - 1, text.get_text()
+                assert box.x1 <= page.x1 + 1, text.get_text()
+                assert box.y0 >= page.y0 - 1, text.get_text()
+                assert box.y1 <= page.y1 + 1, text.get_text()
+
+
+def test_what_stands_beside_the_bars_does_not_run_into_itself(audit):
+    figure = build_audit(audit, **LOOKS)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts if text.get_text()]
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1 :]:
+            # A hair's breadth of line spacing is no overlap.
+            across = min(one.x1, other.x1) - max(one.x0, other.x0)
+            along = min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert across <= 2 or along <= 4
+
+
+def test_an_audit_that_found_no_share_says_why(audit):
+    nothing = not_applicable("the model itself is not better than chance, so nothing above chance can remain")
+    heads = tuple(replace(item, share=nothing) for item in audit.heads)
+    by_model = tuple(replace(item, share=nothing) for item in audit.by_model)
+    sentence = sentence_of(heads, by_model)
+    assert "n/a (the model itself is not better than chance" in sentence
+    build_audit(replace(audit, heads=heads, by_model=by_model, sentence=sentence), **LOOKS)
+
+
+def test_percentages_are_written_as_people_write_them():
+    assert percent(Estimate(0.874, 0.841, 0.9, "x")) == "87 % (84–90)"
+    assert percent(Estimate(0.051, -0.12, 0.2, "x")) == "5 % (−12 to 20)"
+    assert percent(Estimate(1.0, None, None, "none", note="y")) == "100 % (no interval)"
+
+
+def test_phantoms_of_every_size_and_crop_have_views():
+    for preprocessing in (Preprocessing(size=64), Preprocessing(crop="lungs", stretch=(1, 99), whole_size=256)):
+        views = phantom_views("Normal", preprocessing, AlterationSettings())
+        assert all(view.dtype == np.uint8 for view in views.values())
+        assert views["shown"].shape == (preprocessing.size,) * 2
+        assert not np.array_equal(views["shown"], views["lungs-black"])

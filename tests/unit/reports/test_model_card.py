@@ -1,0 +1,130 @@
+"""The model card says what stands in the files, and nothing of another model."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from carina.bundle import BundleDescription, Recalibration
+from carina.errors import ConfigurationError
+from carina.golden import Tolerances
+from carina.reports.model_card import model_card, prepare_card
+from carina.run_folder import open_run
+
+
+@pytest.fixture(scope="module")
+def described(tiny_run: Path) -> BundleDescription:
+    run = open_run(tiny_run).model_dump(mode="json")
+    more = {"format": "carina-bundle-1", "name": "tiny", "version": "1", "created": "2026-01-01T00:00:00Z"}
+    return BundleDescription.model_validate(
+        run | more | {"carina": "0", "recipe": {"name": "tiny"}, "tolerances": Tolerances()}
+    )
+
+
+def estimate(value, low=0.5, high=0.99, note=None):
+    return {"value": value, "low": low, "high": high, "note": note}
+
+
+def write_evaluation(folder: Path, described: BundleDescription, **changes: object) -> Path:
+    three = {"sensitivity": estimate(0.875), "specificity": estimate(0.96), "auroc": estimate(0.97, None, None)}
+    none = {"sensitivity": estimate(None, note="no image | with it"), "specificity": estimate(1.0)} | {
+        "auroc": estimate(None, note="one kind only")
+    }
+    content = {
+        "format": "carina-evaluation-1",
+        "notice": None,
+        "data": {"name": "hospital: x", "split": "test", "images": 77},
+        "metrics": {
+            "accuracy": estimate(0.91234, 0.85, 0.95),
+            "macro_auroc": estimate(0.98),
+            "per_finding": {"COVID-19": three, "Viral Pneumonia": none},
+        },
+        "operating_point": {"chosen": {"finding": "COVID-19"}, "reached": three},
+        "leak_check": {
+            "images_checked": 80, "same_pixels": 1, "near_duplicates": 2, "dropped": 3, "stopped_on": 4
+        },
+        "model": described.model_dump(mode="json"),
+    }  # fmt: skip
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(content | changes))
+    return folder
+
+
+def front_matter(card: str) -> list[str]:
+    assert card.startswith("---\n")
+    return card.split("---\n")[1].splitlines()
+
+
+def test_without_evaluations_it_says_so(described: BundleDescription) -> None:
+    card = model_card(described, [], None)
+    lines = front_matter(card)
+    assert "license: apache-2.0" in lines
+    assert "pipeline_tag: image-classification" in lines
+    assert not any(line.startswith("model-index") for line in lines)
+    for said in (
+        "No figures were attached",
+        "No audit was attached",
+        "makes no diagnosis",
+        "carina verify",
+        "## Limits",
+    ):
+        assert said in card
+    assert "carina recalibrate BUNDLE DATASET --out" in card
+
+
+def test_figures_stand_with_their_intervals_for_people_and_machines(
+    described: BundleDescription, tmp_path: Path
+) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.json").write_text(json.dumps({"sentence": "It looks\nat the lungs."}))
+    evaluation = write_evaluation(tmp_path / "one", described, notice="LEAK ALLOWED: 3")
+    card = prepare_card([evaluation, evaluation], tmp_path / "audit")(described)
+    assert "| accuracy | 0.912 (0.850 to 0.950) |" in card
+    assert "| sensitivity, COVID-19 | 0.875 (0.500 to 0.990) |" in card
+    assert "| auroc, COVID-19 | 0.970 (no interval) |" in card
+    assert "| sensitivity, Viral Pneumonia | not applicable (no image \\| with it) |" in card
+    assert "Audit: It looks at the lungs." in card
+    assert "**LEAK ALLOWED: 3**" in card
+    assert "1 trained on to the pixel, 2 nearly; 3 left out; 4 decided" in card
+    assert card.count("### `hospital: x`, test split (77 images)") == 2
+    (index,) = [line for line in front_matter(card) if line.startswith("model-index: ")]
+    (model,) = json.loads(index.removeprefix("model-index: "))
+    assert model["name"] == "tiny"
+    assert model["results"][0]["dataset"] == {"name": "hospital: x", "type": "hospital: x", "split": "test"}
+    assert {"type": "accuracy", "name": "accuracy", "value": 0.91234} in model["results"][0]["metrics"]
+    assert all(isinstance(metric["value"], float) for metric in model["results"][1]["metrics"])
+
+
+def test_figures_of_another_model_are_refused(described: BundleDescription, tmp_path: Path) -> None:
+    told = described.model_dump(mode="json")
+    other = write_evaluation(tmp_path / "other", described, model=told | {"model_sha256": "0" * 64})
+    with pytest.raises(ConfigurationError, match=r"other judged another model"):
+        prepare_card([other])(described)
+    moved = write_evaluation(tmp_path / "moved", described, model=told | {"policy": {}})
+    with pytest.raises(ConfigurationError, match=r"moved judged this model with other thresholds"):
+        prepare_card([moved])(described)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "carina-evaluation-0"}', '{"format": "carina-evaluation-1"}'])
+def test_what_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"metrics\.json is not an evaluation"):
+        prepare_card([tmp_path])
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"metrics\.json is not an evaluation"):
+        prepare_card([tmp_path])
+    (tmp_path / "audit.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"audit\.json is not an audit"):
+        prepare_card([], tmp_path)
+
+
+def test_training_data_and_recalibration_are_told(described: BundleDescription) -> None:
+    assert "carina data check" in model_card(described, [], None)
+    public = described.model_copy(update={"dataset": "covid19-radiography"})
+    card = model_card(public, [], None)
+    assert "the finding is nearly the source" in card
+    assert "children" in card
+    origin = Recalibration(
+        bundle_sha256="0" * 64, dataset="ours", data_fingerprint="f", images=50, left_out_leaks=3, left_out_refused=2
+    )
+    card = model_card(described.model_copy(update={"recalibration": origin}), [], None)
+    assert "Recalibrated on 50 images of `ours`; 3 more were left out" in card

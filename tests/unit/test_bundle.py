@@ -1,0 +1,43 @@
+"""Where bundles are found, and what golden examples notice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import carina.bundle
+from carina.bundle import BUNDLE_FILE, open_model, released_bundle
+from carina.errors import BundleError
+from carina.golden import _largest
+
+
+def test_the_released_bundle_is_found_in_a_wheel_then_in_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "src" / "carina"
+    monkeypatch.setattr(carina.bundle, "__file__", str(package / "bundle.py"))
+    with pytest.raises(BundleError, match=r"came without its model carina-mobilenetv2 .*Name a run or a bundle"):
+        released_bundle()
+    for place in (tmp_path / "models" / "carina-mobilenetv2", package / "models" / "carina-mobilenetv2"):
+        place.mkdir(parents=True)
+        (place / BUNDLE_FILE).write_text("{}")
+        assert released_bundle() == place
+
+
+def test_a_run_is_opened_as_it_is(tiny_run: Path) -> None:
+    assert open_model(tiny_run).name == "tiny"
+    assert open_model(tiny_run).format.startswith("carina-run-")
+
+
+def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is not a run"):
+        open_model(tmp_path)
+    with pytest.raises(BundleError, match="is not a run"):
+        open_model(tmp_path / "nowhere")
+
+
+def test_a_box_that_is_found_on_one_side_only_is_no_small_difference() -> None:
+    nothing, box = np.full((1, 4), np.nan), np.zeros((1, 4))
+    assert _largest(nothing, nothing) == 0
+    assert _largest(box, box + 0.25) == 0.25
+    assert _largest(nothing, box) == _largest(box, nothing) == np.inf
