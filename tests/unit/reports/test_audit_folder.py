@@ -6,17 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from carina.cli import app
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.inputs import AlterationSettings
 from carina.evaluation.audit.words import percent, sentence_of
-from carina.evaluation.intervals import Estimate, not_applicable
+from carina.evaluation.intervals import not_applicable
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports import audit_folder
 from carina.reports.audit_figures import build_audit, build_examples, phantom_views
 from carina.reports.audit_folder import audit_text, write_audit
-from unit.evaluation.audit.planted import SIZE, write_model, write_planted
+from unit.evaluation.audit.planted import SIZE, write_lung_graph, write_model, write_planted
 
 LOOKS = {"preprocessing": Preprocessing(size=SIZE), "settings": AlterationSettings()}
 
@@ -133,15 +135,22 @@ def test_an_audit_that_found_no_share_says_why(audit):
     build_audit(replace(audit, heads=heads, by_model=by_model, sentence=sentence), **LOOKS)
 
 
-def test_percentages_are_written_as_people_write_them():
-    assert percent(Estimate(0.874, 0.841, 0.9, "x")) == "87 % (84–90)"
-    assert percent(Estimate(0.051, -0.12, 0.2, "x")) == "5 % (−12 to 20)"
-    assert percent(Estimate(1.0, None, None, "none", note="y")) == "100 % (no interval)"
-
-
 def test_phantoms_of_every_size_and_crop_have_views():
     for preprocessing in (Preprocessing(size=64), Preprocessing(crop="lungs", stretch=(1, 99), whole_size=256)):
         views = phantom_views("Normal", preprocessing, AlterationSettings())
         assert all(view.dtype == np.uint8 for view in views.values())
         assert views["shown"].shape == (preprocessing.size,) * 2
         assert not np.array_equal(views["shown"], views["lungs-black"])
+
+
+def test_a_run_is_audited_from_the_command_line(phantom_dataset, tiny_run, tmp_path):
+    graph = tmp_path / "lungs.onnx"
+    write_lung_graph(graph)
+    words = ["audit", tiny_run, phantom_dataset.folder, "--out", tmp_path / "out", "--lungs", graph, "--drop-leaks"]
+    words += ["--train-images", 100, "--test-images", 100, "--cache", tmp_path / "cache"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "out" / "audit.json").read_text("utf-8"))
+    assert content["sentence"] in done.stdout
+    assert content["lungs_from"] == "the segmenter lungs.onnx"
+    assert content["settings"]["train_images"] == 100

@@ -55,8 +55,8 @@ def verdicts_of(
         low = min(item.estimate.value or 0.0 for item in worst) < _LOW
         judged = "a loss of this kind must be expected at other hospitals" if low else "it holds there"
         verdicts.append(
-            f"Where a new head has not seen a source, {found} at worst: {judged}. The backbone may have seen it, so this "
-            "is an optimistic bound."
+            f"Where a new head has not seen a source, {found} at worst: {judged}. "
+            "The backbone may have seen it, so this is an optimistic bound."
         )
     return tuple(verdicts)
 
