@@ -111,7 +111,8 @@ def fit_lung_net(
     def varied() -> "tf.data.Dataset":
         for i in range(training.passes):
             rng = np.random.default_rng([training.seed, i])
-            order = rng.permutation(len(greys))
+            # Batches of one size, some images twice: TensorFlow would trace the network anew for a smaller last one.
+            order = np.resize(rng.permutation(len(greys)), batches * training.batch_size)
             for start in range(0, len(order), training.batch_size):
                 pairs = [vary(greys[j], masks[j], rng) for j in order[start : start + training.batch_size]]
                 lungs = np.stack([mask for _, mask in pairs]).astype(np.float32)[..., np.newaxis]
