@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from carina import __version__
-from carina.bundle import released_bundle
+from carina.bundle import BundleDescription, released_bundle
 from carina.cli.console import print_note
 from carina.errors import ConfigurationError
 from carina.inference.inputs import image_files
@@ -64,7 +64,7 @@ class _Json:
         run = predictor.run
         self._model = {
             "name": run.name,
-            "version": __version__,
+            "version": run.version if isinstance(run, BundleDescription) else __version__,
             "sha256": run.model_sha256,
             "engine": predictor.engine.name,
         }

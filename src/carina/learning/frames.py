@@ -86,6 +86,12 @@ class Frames:
         """Return where the lungs of an image are; none where there are no two, or none are cropped."""
         return self._lungs[sha256] if self.lung_graph is not None else None
 
+    def assessable(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return which images prediction would judge, bool ``(n,)``: those with two lungs, where lungs are cropped."""
+        if self.lung_graph is None:
+            return np.ones(rows.height, np.bool_)
+        return np.array([self._lungs[sha256] is not None for sha256 in rows["sha256"]], np.bool_)
+
     def grey(self, path: str, sha256: str) -> NDArray[np.uint8]:
         """Return what the network is shown of one image: uint8 ``(size, size)``.
 

@@ -479,14 +479,17 @@ def _describe(
     elapsed: float,
 ) -> FinishedRun:
     recipe, findings = training.recipe, training.findings
+    # What prediction does not judge promises nothing.
+    assessable = training.frames.assessable(training.stopping_rows)
+    stopping_rows = training.stopping_rows.filter(pl.Series(assessable))
     policy = fit_policy(
-        logits,
-        labels_of(training.stopping_rows, findings),
+        logits[assessable],
+        labels_of(stopping_rows, findings),
         findings,
         recipe.operating_point.rule_for(findings),
         recipe.decisions,
         chosen_on=f"the {recipe.stopping_split} split",
-        groups=training.stopping_rows["group"].to_numpy(),
+        groups=stopping_rows["group"].to_numpy(),
     )
     return FinishedRun(
         name=recipe.name,

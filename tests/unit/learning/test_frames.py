@@ -80,6 +80,7 @@ def test_an_image_without_two_lungs_is_counted_and_shown_whole(
     assert frames.find_lungs(rows) == rows["sha256"].n_unique()
     path, sha256 = rows.select("path", "sha256").row(0)
     assert frames.lungs_of(sha256) is None
+    assert not frames.assessable(rows).any()
     np.testing.assert_array_equal(frames.grey(path, sha256), frame(read_whole(path, sha256, 96), None, LUNG_CROP))
 
 
@@ -88,6 +89,7 @@ def test_whole_images_need_no_segmenter(phantom_dataset: Dataset, tmp_path: Path
     frames = Frames(Preprocessing(size=64), None, tmp_path)
     assert frames.find_lungs(rows) == 0
     assert frames.lungs_sha256 is None
+    assert frames.assessable(rows).all()
     path, sha256 = rows.select("path", "sha256").row(0)
     np.testing.assert_array_equal(frames.grey(path, sha256), read_whole(path, sha256, 64))
     with pytest.raises(ConfigurationError, match="no lung segmenter is named"):
