@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import keras
@@ -9,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from carina.learning.export import attach_features, export_network
 from carina.progress import Progress, no_progress
 from carina.radiographs.lungs import LUNG_NET_SIZE
 from carina.radiographs.preprocess import to_tensor
 
 _ENCODER_END = "block_12_add"
 _SKIPS = ("block_6_expand_relu", "block_3_expand_relu", "block_1_expand_relu")
+_AVERAGED = ("block_6_expand_relu", "block_3_expand_relu")
 _DECODER_WIDTHS = (96, 64, 32)
 # Keras' 0.999 would need thousands of steps to forget ImageNet's statistics.
 _BATCH_NORM_MOMENTUM = 0.95
@@ -64,6 +67,24 @@ def build_lung_net(network: keras.Model) -> keras.Model:
     full_size = keras.layers.UpSampling2D(interpolation="bilinear", name="full_size")(logits)
     probability = keras.layers.Activation("sigmoid", name="lung")(full_size)
     return keras.Model(encoder.input, probability, name="lung_net")
+
+
+def export_lung_net(model: keras.Model, path: Path) -> None:
+    """Write the segmenter as ONNX: outputs ``lung``, and ``features``, which tell what kind of image it is shown.
+
+    ``features`` is float32 ``(n, 2736)``: of the deepest map of the encoder 96 channels x 5 x 5 places, then averages
+    over the image of 192 and 144 channels of two earlier maps. They cost nothing, since the search for lungs has them.
+    """
+    export_network(model, path, output="lung")
+    attach_features(path, pooled=_ENCODER_END, averaged=_AVERAGED)
+
+
+def features_of(model: keras.Model) -> keras.Model:
+    """Return the network from tensor to what ``features`` is in the exported graph."""
+    squares = keras.layers.AveragePooling2D(2)(model.get_layer(_ENCODER_END).output)
+    parts = [keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(squares))]
+    parts += [keras.layers.GlobalAveragePooling2D()(model.get_layer(name).output) for name in _AVERAGED]
+    return keras.Model(model.input, keras.layers.Concatenate()(parts))
 
 
 def _convolution(features: keras.KerasTensor, width: int, size: int, name: str) -> keras.KerasTensor:

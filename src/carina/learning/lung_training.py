@@ -18,8 +18,15 @@ from numpy.typing import NDArray
 from carina import __version__
 from carina.errors import DataError, InputError
 from carina.learning.backbone import build_network
-from carina.learning.export import export_network, largest_output_difference
-from carina.learning.lung_net import LungTraining, build_lung_net, dice, fit_lung_net
+from carina.learning.export import largest_output_difference
+from carina.learning.lung_net import (
+    LungTraining,
+    build_lung_net,
+    dice,
+    export_lung_net,
+    features_of,
+    fit_lung_net,
+)
 from carina.learning.recipe import BackboneSettings
 from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress, no_progress
@@ -155,9 +162,10 @@ def train_lungs(
         fit_lung_net(model, greys, masks, training, progress=tell("Training"))
     held_out = table.filter(~pl.col("trainable"))
     with clock.stage("export"):
-        export_network(model, folder / LUNGS_FILE, output="lung")
+        export_lung_net(model, folder / LUNGS_FILE)
         tensors = to_tensor(_small(held_out.head(_PARITY_IMAGES)), "minus-one-one")
         difference = largest_output_difference(model, folder / LUNGS_FILE, tensors, output="lung")
+        largest_output_difference(features_of(model), folder / LUNGS_FILE, tensors, output="features")
     with clock.stage("judge"):
         write_csv(folder / DICE_FILE, _judge(held_out, folder / LUNGS_FILE, tell("Judging held-out images")))
     clock.seconds["total"] = round(time.perf_counter() - started, 2)

@@ -54,10 +54,12 @@ def test_the_graph_has_the_names_that_it_is_read_by(trained: tuple[Path, LungsTr
     out, facts = trained
     graph = onnx.load(out / "lungs.onnx").graph
     assert [value.name for value in graph.input] == ["tensor"]
-    assert [value.name for value in graph.output] == ["lung"]
+    assert [value.name for value in graph.output] == ["lung", "features"]
     # Any number of images at once.
     tensors = np.random.default_rng(0).uniform(-1, 1, (3, 160, 160, 3)).astype(np.float32)
-    assert load_engine(out / "lungs.onnx").run(tensors)["lung"].shape == (3, 160, 160, 1)
+    outputs = load_engine(out / "lungs.onnx").run(tensors)
+    assert outputs["lung"].shape == (3, 160, 160, 1)
+    assert outputs["features"].shape == (3, 96 * 5 * 5 + 192 + 144)
     assert list(LungFinder(out / "lungs.onnx").stream([[make_grey()]])) is not None
     assert facts.graph_difference < 1e-3
 
