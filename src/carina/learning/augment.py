@@ -3,11 +3,18 @@
 import cv2
 import keras
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from carina.learning.recipe import AugmentationSettings
 from carina.radiographs.lungs import Lungs
 from carina.radiographs.preprocess import Preprocessing, crop_matrix, stretch_table
+
+# In units of grey values in [-1, 1] summed over an image: below it there is rounding alone.
+_SMALLEST_AMPLITUDE = 1e-3
+# Width of the rim left around the lungs, as a share of the image's side, and the greys that the rest may take.
+_LUNG_RIM = (0.02, 0.12)
+_DARKEST_TO_BRIGHTEST = 0.6
 
 
 def build_augmentation(settings: AugmentationSettings, *, seed: int) -> keras.Sequential | None:
@@ -59,12 +66,61 @@ def vary(
     if preprocessing.stretch is not None:
         table = stretch_table(grey, preprocessing.stretch)
     values = _vary_grey_levels(table, settings, rng).astype(np.float32)[grey]
+    if settings.outside_erased and lungs is not None and rng.random() < settings.outside_erased:
+        values = _with_lungs_alone(values, lungs, matrix, whole.shape[0], rng)
     if settings.blur and rng.random() < settings.blur:
         values = _with_lost_resolution(values, settings.smallest, rng)
     if settings.noise:
         noise = rng.standard_normal(values.shape, dtype=np.float32)
         values = values + np.float32(rng.uniform(0, settings.noise)) * noise
     return np.asarray(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
+
+
+def mix_amplitudes(greys: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return images some of whose Fourier amplitudes are mixed with those of another image of the batch.
+
+    Phases, which hold the shapes, stay. What a scanner or a post-processing leaves on all images of a source (contrast,
+    sharpness, grain) stands in the amplitudes, and so stops telling sources apart.
+
+    Source: Xu et al., "A Fourier-based framework for domain generalization", CVPR 2021,
+    doi:10.1109/CVPR46437.2021.01415.
+
+    Parameters
+    ----------
+    greys
+        uint8 ``(n, size, size)``.
+    share
+        Of images that are changed, 0 to 1.
+    rng
+        All that is drawn.
+    """
+    count = len(greys)
+    partner = rng.permutation(count)
+    changed = np.flatnonzero(rng.random(count) < share)
+    weight = rng.uniform(0, 1, count).astype(np.float32)[changed, np.newaxis, np.newaxis]
+    spectra = scipy.fft.rfft2(greys.astype(np.float32) / 127.5 - 1)
+    own, other = np.abs(spectra[changed]), np.abs(spectra[partner[changed]])
+    mixed = spectra[changed] * (1 - weight + weight * other / np.maximum(own, _SMALLEST_AMPLITUDE))
+    result = greys.copy()
+    values = scipy.fft.irfft2(mixed, s=greys.shape[1:])
+    result[changed] = np.rint(127.5 * (np.clip(values, -1, 1) + 1)).astype(np.uint8)
+    return result
+
+
+def _with_lungs_alone(
+    values: NDArray[np.float32],
+    lungs: Lungs,
+    matrix: NDArray[np.float64],
+    whole_size: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return a view in which everything beyond a soft rim around the lungs is one grey."""
+    mask = cv2.resize(lungs.mask.astype(np.uint8) * 255, (whole_size, whole_size), interpolation=cv2.INTER_LINEAR)
+    rim = int(rng.uniform(*_LUNG_RIM) * whole_size) | 1
+    widened = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim)))
+    soft = cv2.GaussianBlur(widened, (0, 0), 2.0).astype(np.float32) / 255
+    shown = cv2.warpAffine(soft, matrix, values.shape[::-1], flags=cv2.INTER_LINEAR)
+    return np.asarray(values * shown + np.float32(rng.uniform(0, _DARKEST_TO_BRIGHTEST)) * (1 - shown), np.float32)
 
 
 def _base_matrix(

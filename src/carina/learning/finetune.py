@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from carina.datasets.images import read_whole
 from carina.engine import Engine, load_engine
 from carina.errors import ConfigurationError
-from carina.learning.augment import vary
+from carina.learning.augment import mix_amplitudes, vary
 from carina.learning.backbone import Backbone, regularizer_of
 from carina.learning.export import export_backbone
 from carina.learning.fitting import EpochReport, History, fit_until_no_better
@@ -36,6 +36,8 @@ from carina.radiographs.preprocess import to_tensor
 _ENGINE_BATCH = 16
 _WARM_UP = 20
 _LEAST_RATE = 0.02
+# Sets what is drawn for a batch apart from what is drawn for its first image.
+_OF_THE_BATCH = 1
 
 
 @dataclass(frozen=True)
@@ -130,20 +132,25 @@ class FeatureMaps:
         cv2.setNumThreads(1)
 
         def tensors(pool: ThreadPoolExecutor) -> Iterator[NDArray[np.float32]]:
-            ahead: deque[list[Future[NDArray[np.uint8]]]] = deque()
+            ahead: deque[tuple[list[Future[NDArray[np.uint8]]], tuple[int, ...] | None]] = deque()
             for i in range(0, len(images), batch_size):
-                ahead.append([pool.submit(self._grey, image, seed) for image, seed in images[i : i + batch_size]])
+                greys = [pool.submit(self._grey, image, seed) for image, seed in images[i : i + batch_size]]
+                ahead.append((greys, images[i][1]))
                 if len(ahead) > 1:
-                    yield self._tensor(ahead.popleft())
+                    yield self._tensor(*ahead.popleft())
             while ahead:
-                yield self._tensor(ahead.popleft())
+                yield self._tensor(*ahead.popleft())
 
         with ThreadPoolExecutor(2) as pool:
             for outputs in self._engine.stream(tensors(pool)):
                 yield outputs["embedding"]
 
-    def _tensor(self, greys: list[Future[NDArray[np.uint8]]]) -> NDArray[np.float32]:
-        return to_tensor(np.stack([grey.result() for grey in greys]), self._recipe.preprocessing.pixel_range)
+    def _tensor(self, futures: list[Future[NDArray[np.uint8]]], seed: tuple[int, ...] | None) -> NDArray[np.float32]:
+        greys = np.stack([future.result() for future in futures])
+        share = self._recipe.augmentation.amplitudes_mixed
+        if seed is not None and share:
+            greys = mix_amplitudes(greys, share, np.random.default_rng((*seed, _OF_THE_BATCH)))
+        return to_tensor(greys, self._recipe.preprocessing.pixel_range)
 
     def _grey(self, image: tuple[str, str], seed: tuple[int, ...] | None) -> NDArray[np.uint8]:
         if seed is None:

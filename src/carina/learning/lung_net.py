@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from carina.learning.export import attach_features, export_network
+from carina.learning.memory import keep_freed_memory
 from carina.progress import Progress, no_progress
 from carina.radiographs.lungs import LUNG_NET_SIZE
 from carina.radiographs.preprocess import to_tensor
@@ -148,6 +149,8 @@ def fit_lung_net(
         ),
     ).prefetch(4)
     for done, (tensors, lungs) in enumerate(data, start=1):
+        # Every tf.data generator tells the C library otherwise when it is made.
+        keep_freed_memory()
         model.train_on_batch(tensors, lungs)
         progress(done, total)
 

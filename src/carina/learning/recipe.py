@@ -83,6 +83,11 @@ class AugmentationSettings(_Settings):
         Largest standard deviation of the noise added to grey values in [0, 1].
     crop_margin
         Largest change of each of the crop's four margins, as a share of its side.
+    outside_erased
+        The share of images in which all but the lungs, more or less widened, becomes one grey. With lung crop only.
+    amplitudes_mixed
+        The share of images whose Fourier amplitudes are mixed with those of another image of the batch. Fine-tuning
+        only.
     views
         Augmented views of each training image beside the image itself. Cached embeddings only.
 
@@ -100,6 +105,8 @@ class AugmentationSettings(_Settings):
     smallest: float = Field(default=0.35, gt=0.1, lt=1)
     noise: float = Field(default=0.0, ge=0, le=0.5)
     crop_margin: float = Field(default=0.0, ge=0, le=0.3)
+    outside_erased: float = Field(default=0.0, ge=0, le=1)
+    amplitudes_mixed: float = Field(default=0.0, ge=0, le=1)
     views: int = Field(default=0, ge=0, le=32)
 
 

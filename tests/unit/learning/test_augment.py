@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carina.learning.augment import vary
+from carina.learning.augment import mix_amplitudes, vary
 from carina.learning.recipe import AugmentationSettings
 from carina.radiographs.lungs import LUNG_NET_SIZE, Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
@@ -69,3 +69,50 @@ def test_margins_of_the_crop_vary_without_leaving_the_lungs_out():
         # Margins of 0.1 to 0.3 of the box.
         assert 1 / 1.62**2 < shares[-1] < 1 / 1.18**2
     assert np.ptp(shares) > 0.05
+
+
+def test_outside_the_lungs_all_becomes_one_grey():
+    preprocessing = Preprocessing(size=96, whole_size=96)
+    whole = make_grey(5, (96, 96))
+    mask = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.bool_)
+    mask[60:100, 30:60] = mask[60:100, 100:130] = True
+    settings = AugmentationSettings(outside_erased=1.0)
+
+    varied = vary(whole, Lungs(mask), preprocessing, settings, np.random.default_rng(0))
+
+    assert len(np.unique(varied[:12])) == 1
+    lung = np.s_[38:58, 20:34]
+    np.testing.assert_allclose(varied[lung].astype(int), whole[lung].astype(int), atol=1)
+    never = vary(whole, Lungs(mask), preprocessing, AugmentationSettings(), np.random.default_rng(0))
+    np.testing.assert_array_equal(never, whole)
+
+
+def test_mixed_amplitudes_keep_the_shapes_and_hide_the_scanner():
+    rng = np.random.default_rng(0)
+    shapes = rng.integers(40, 216, (16, 32, 32)).astype(np.float64)
+    # Half of the images come from a scanner of twice the contrast.
+    contrast = np.where(np.arange(16) % 2, 1.0, 0.4)[:, np.newaxis, np.newaxis]
+    greys = np.rint(127.5 + (shapes - 127.5) * contrast).astype(np.uint8)
+
+    mixed = mix_amplitudes(greys, 1.0, np.random.default_rng(3))
+
+    def gap(images):
+        spread = images.astype(float).std(axis=(1, 2))
+        return spread[1::2].mean() - spread[::2].mean()
+
+    assert mixed.shape == greys.shape
+    assert mixed.dtype == np.uint8
+    assert gap(mixed) < 0.75 * gap(greys)
+    correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(greys, mixed, strict=True)]
+    assert min(correlations) > 0.6
+    assert np.abs(mixed.astype(int) - greys).max() > 10
+
+
+def test_mixing_is_of_the_draw_and_of_the_share():
+    greys = np.random.default_rng(1).integers(0, 256, (8, 32, 32)).astype(np.uint8)
+    once, again, other = (mix_amplitudes(greys, 0.5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(once, again)
+    assert (once != other).any()
+    changed = (once != greys).any(axis=(1, 2))
+    assert 0 < changed.sum() < 8
+    np.testing.assert_array_equal(mix_amplitudes(greys, 0.0, np.random.default_rng(1)), greys)
