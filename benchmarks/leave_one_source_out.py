@@ -1,4 +1,4 @@
-"""Does the recipe find a finding at a source that it never saw? Train once without each source, judge what was left out.
+"""Does the recipe find a finding at a source that it never saw? Train without each, judge what was left out.
 
     python benchmarks/leave_one_source_out.py DATASET OUT --lungs LUNGS [--with DATASET] [--recipe RECIPE]
 
