@@ -39,7 +39,7 @@ def _commands(command: Any, name: str) -> list[tuple[str, Any]]:
 
 def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        shown = parameter.name.upper() + ("…" if parameter.nargs == -1 else "")
+        shown = parameter.metavar or parameter.name.upper() + ("…" if parameter.nargs == -1 else "")
     else:
         shown = parameter.opts[0]
     default = "required" if parameter.required else _default(parameter.default)

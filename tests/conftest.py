@@ -1,9 +1,10 @@
-"""What several test files share: a small data set of phantoms and a small run on it, made once a session."""
+"""What several test files share, made once a session: a small data set of phantoms, a small run on it, its bundle."""
 
 from pathlib import Path
 
 import pytest
 
+from carina.bundle import Verification, export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.datasets.phantom import write_phantoms
@@ -57,3 +58,10 @@ def tiny_run(phantom_dataset: Dataset, cache: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("runs")
     train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verification]:
+    """Return the small run's bundle, not to be altered, and what its verification said."""
+    out = tmp_path_factory.mktemp("bundles") / "bundle"
+    return out, export_bundle(tiny_run, out, name="tiny-bundle", version="1.2.3", write_card=lambda b: f"# {b.name}\n")

@@ -42,22 +42,16 @@ FILES = (
 )
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verification]:
-    out = tmp_path_factory.mktemp("bundles") / "bundle"
-    return out, export_bundle(tiny_run, out, name="tiny-bundle", version="1.2.3", write_card=lambda b: f"# {b.name}\n")
-
-
 @pytest.fixture
-def bundle(exported: tuple[Path, Verification], tmp_path: Path) -> Path:
+def bundle(tiny_bundle: tuple[Path, Verification], tmp_path: Path) -> Path:
     """Return a copy that may be altered."""
-    return shutil.copytree(exported[0], tmp_path / "bundle")
+    return shutil.copytree(tiny_bundle[0], tmp_path / "bundle")
 
 
 def test_a_bundle_holds_what_it_must_and_says_where_it_comes_from(
-    exported: tuple[Path, Verification], tiny_run: Path
+    tiny_bundle: tuple[Path, Verification], tiny_run: Path
 ) -> None:
-    folder, verification = exported
+    folder, verification = tiny_bundle
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     described, seal = open_bundle(folder)
     run = open_run(tiny_run)
@@ -76,9 +70,9 @@ def test_a_bundle_holds_what_it_must_and_says_where_it_comes_from(
 
 
 def test_predictions_of_a_bundle_are_those_of_its_run(
-    exported: tuple[Path, Verification], tiny_run: Path, phantom_dataset: Dataset
+    tiny_bundle: tuple[Path, Verification], tiny_run: Path, phantom_dataset: Dataset
 ) -> None:
-    folder, _ = exported
+    folder, _ = tiny_bundle
     rows = phantom_dataset.rows("test")
     paths = [Path(path) for path in rows["path"]]
     described = open_model(folder)
@@ -98,18 +92,18 @@ def test_predictions_of_a_bundle_are_those_of_its_run(
 
 
 def test_a_bundle_predicts_where_a_run_does(
-    exported: tuple[Path, Verification], tiny_run: Path, phantom_dataset: Dataset
+    tiny_bundle: tuple[Path, Verification], tiny_run: Path, phantom_dataset: Dataset
 ) -> None:
     paths = [Path(path) for path in phantom_dataset.rows("test")["path"]]
-    both = [list(Predictor(model).predict(paths)) for model in (exported[0], tiny_run)]
+    both = [list(Predictor(model).predict(paths)) for model in (tiny_bundle[0], tiny_run)]
     for one, other in zip(*both, strict=True):
         assert isinstance(one, Prediction)
         assert isinstance(other, Prediction)
         assert (one.probabilities, one.triage) == (other.probabilities, other.triage)
 
 
-def test_no_folder_of_the_machine_travels(exported: tuple[Path, Verification], tmp_path_factory) -> None:
-    folder, _ = exported
+def test_no_folder_of_the_machine_travels(tiny_bundle: tuple[Path, Verification], tmp_path_factory) -> None:
+    folder, _ = tiny_bundle
     # The data set, the run and this bundle all lie below here.
     private = str(tmp_path_factory.getbasetemp().parent).encode()
     for path in folder.iterdir():
@@ -303,14 +297,14 @@ def test_what_must_not_travel_is_refused_at_export_and_at_verification(tiny_run:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "run"]
 
 
-def test_export_refuses_to_overwrite_and_names_that_are_none(tiny_run: Path, exported, tmp_path: Path) -> None:
+def test_export_refuses_to_overwrite_and_names_that_are_none(tiny_run: Path, tiny_bundle, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="already exists"):
-        export_bundle(tiny_run, exported[0], name="x", version="1", write_card=lambda b: "")
+        export_bundle(tiny_run, tiny_bundle[0], name="x", version="1", write_card=lambda b: "")
     for name, version, which in (("../x", "1", "name"), ("x", "1 / 2", "version"), ("", "1", "name")):
         with pytest.raises(ConfigurationError, match=f"bundle's {which}"):
             export_bundle(tiny_run, tmp_path / "out", name=name, version=version, write_card=lambda b: "")
     with pytest.raises(BundleError, match="is not a run"):
-        export_bundle(exported[0], tmp_path / "out", name="x", version="1", write_card=lambda b: "")
+        export_bundle(tiny_bundle[0], tmp_path / "out", name="x", version="1", write_card=lambda b: "")
 
 
 def test_half_a_bundle_is_not_taken_for_a_run(bundle: Path, tiny_run: Path) -> None:

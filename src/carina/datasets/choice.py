@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
@@ -17,6 +18,29 @@ _NO_VIEW = "?"
 # Another salt would put other patients into the halves: a set that was looked at would no longer be the kept one's
 # complement.
 _HALF_SALT = "carina half "
+
+
+class Choices(BaseModel):
+    """What was asked to be taken of a source, under the names by which Carina knows findings.
+
+    Attributes
+    ----------
+    findings
+        Which, by their new names; none where none was named.
+    rename
+        Findings that got another name, old to new.
+    views
+        Which, as named; none where all were taken.
+    half
+        Of the patients; none where all were taken.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    findings: tuple[str, ...] | None = None
+    rename: dict[str, str] = {}
+    views: tuple[str, ...] | None = None
+    half: Half | None = None
 
 
 def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:

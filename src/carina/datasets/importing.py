@@ -137,6 +137,7 @@ def import_dataset(
             near_duplicate_pairs=len(pairs),
             seed=seed,
             test_only=test_only,
+            choices=listing.choices,
             carina=__version__,
             fingerprint=data_fingerprint(manifest),
         )

@@ -6,14 +6,22 @@ finding, and a CSV or Parquet manifest.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import openpyxl
 import polars as pl
 
-from carina.datasets.choice import Half, canonical_renames, rename_findings, require_some, take_half, take_views
+from carina.datasets.choice import (
+    Choices,
+    Half,
+    canonical_renames,
+    rename_findings,
+    require_some,
+    take_half,
+    take_views,
+)
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, KNOWN_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
 from carina.radiographs.read import IMAGE_ENDINGS
@@ -56,10 +64,13 @@ class Listing:
         One row an image, columns as in `LISTING_SCHEMA`, paths absolute.
     notes
         What was left out or assumed, a sentence each, to be shown to the user.
+    choices
+        What was asked for.
     """
 
     images: pl.DataFrame
     notes: tuple[str, ...]
+    choices: Choices = field(default_factory=Choices)
 
 
 def list_source(
@@ -124,7 +135,9 @@ def list_source(
     if half is not None:
         images, more = take_half(images, half)
         notes += more
-    return Listing(images, notes + require_some(images, listed))
+    named_views = None if views is None else tuple(view.strip() for view in views if view.strip())
+    choices = Choices(findings=wanted, rename=renames, views=named_views, half=half)
+    return Listing(images, notes + require_some(images, listed), choices)
 
 
 def _list(source: Path, *, with_lung_opacity: bool, need_views: bool, ignore_unknown_columns: bool) -> Listing:

@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from carina.datasets.choice import Choices
 from carina.errors import DataError
 from carina.findings import order_findings
 
@@ -63,6 +64,7 @@ class DatasetDescription(BaseModel):
     near_duplicate_pairs: int
     seed: int
     test_only: bool
+    choices: Choices | None = None  # null where the import was by a version that did not write them down
     carina: str
     fingerprint: str
     manifest_sha256: str = ""  # of manifest.parquet; `write_dataset` fills it in

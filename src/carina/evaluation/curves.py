@@ -209,6 +209,36 @@ def weighted_auprc(positive: BoolArray, score: FloatArray, weights: IntArray) ->
     return np.minimum(mean, 1.0, out=mean)
 
 
+def weighted_auroc(positive: BoolArray, score: FloatArray, weights: IntArray) -> FloatArray:
+    """Return the AUROC under each row of weights, ties one half; NaN where a row has only one side.
+
+    Parameters
+    ----------
+    positive
+        bool (n,).
+    score
+        float (n,), no NaN.
+    weights
+        int (r, n), how often each image counts: one row a bootstrap replicate.
+
+    Returns
+    -------
+    float64 (r,), range [0, 1].
+    """
+    order = np.argsort(score, kind="stable")
+    rising = score[order]
+    starts = np.append(0, np.flatnonzero(rising[1:] != rising[:-1]) + 1)
+    drawn = np.ascontiguousarray(weights.T)[order].astype(np.float64)
+    flags = positive[order][:, None]
+    hits = np.add.reduceat(drawn * flags, starts, axis=0)
+    alarms = np.add.reduceat(drawn * ~flags, starts, axis=0)
+    below = np.cumsum(alarms, axis=0)
+    pairs = hits.sum(axis=0) * below[-1]
+    right = (hits * (below - alarms / 2)).sum(axis=0)
+    share: FloatArray = np.divide(right, pairs, out=np.full_like(right, np.nan), where=pairs > 0)
+    return share
+
+
 def _placements(positive: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return for each positive how many negatives lie below it, for each negative how many positives above.
 

@@ -23,9 +23,9 @@ from carina.engine import Engine, load_engine
 from carina.learning.augment import vary
 from carina.learning.frames import Frames
 from carina.learning.recipe import Recipe
-from carina.learning.shards import SHARD, load_shards, write_shard
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
+from carina.shards import SHARD, load_shards, write_shard
 
 # Two batches are under way at a time; larger ones take more memory and no less time.
 _BATCH = 8

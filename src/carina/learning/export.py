@@ -17,6 +17,8 @@ from carina.errors import BundleError
 # Fused and reordered float32 arithmetic differs in the last digits; a wrong graph differs in the first.
 MAX_LOGIT_DIFFERENCE = 1e-3
 _AVERAGED = "averaged_map_"
+# Of the graphs that `export_backbone` writes: one of an earlier form, out of a cache, is no use to `attach_head`.
+GRAPH_FORM = 2
 
 
 def export_backbone(backbone: keras.Model, path: Path) -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from carina.datasets.images import read_whole
 from carina.errors import ConfigurationError
-from carina.learning.shards import SHARD, load_shards, write_shard
 from carina.progress import Progress, no_progress
 from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder, Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
+from carina.shards import SHARD, load_shards, write_shard
 
 _BATCH = 16
 

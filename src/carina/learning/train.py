@@ -1,20 +1,16 @@
 """A data set and a recipe become a run: the story of a training, in the order in which things happen."""
 
 import hashlib
-import json
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 import numpy as np
 import polars as pl
-import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -23,26 +19,20 @@ from carina.bundle import released_bundle
 from carina.cache import default_cache_folder
 from carina.datasets.manifest import open_dataset
 from carina.decisions.policy import fit_policy
-from carina.engine import load_engine
-from carina.errors import BundleError, CarinaError, DataError
-from carina.learning.backbone import Backbone, build_backbone, build_classifier
-from carina.learning.embeddings import embed_rows
-from carina.learning.export import attach_head, export_backbone, largest_logit_difference
-from carina.learning.finetune import fine_tune
-from carina.learning.fitting import History, fit_until_no_better
+from carina.errors import BundleError, DataError
+from carina.learning.backbone import Backbone, build_backbone
+from carina.learning.fitting import History
 from carina.learning.frames import Frames
-from carina.learning.head import fit_head
-from carina.learning.loss import build_cost_matrix, build_loss
-from carina.learning.pipeline import build_batches, labels_of
+from carina.learning.loss import build_cost_matrix
+from carina.learning.methods import learn
+from carina.learning.pipeline import labels_of
 from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
+from carina.learning.training import ProgressOf, Training
 from carina.learning.training_data import TrainingData, gather_training_data, joint_fingerprint
 from carina.machine import describe_machine, library_versions, peak_memory_mb
-from carina.progress import Progress
 from carina.radiographs.lungs import LungFinder
-from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import (
     CHECKPOINT_FOLDER,
-    HISTORY_FILE,
     KERAS_FILE,
     LOG_FILE,
     LUNGS_FILE,
@@ -55,62 +45,9 @@ from carina.run_folder import (
     StartedRun,
     open_run,
 )
-from carina.tables import write_csv
 from carina.training_images import TrainingImages, write_training_images
 
-ProgressOf = Callable[[str], Progress]
 _log = logging.getLogger(__name__)
-_SECONDS_FILE = "seconds.json"
-
-
-@dataclass
-class _Training:
-    """What the steps of one training hand to each other."""
-
-    out: Path
-    recipe: Recipe
-    data: TrainingData
-    frames: Frames
-    cache: Path
-    command: str
-    progress_of: ProgressOf
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        return self.data.findings
-
-    @property
-    def train_rows(self) -> pl.DataFrame:
-        return self.data.train_rows
-
-    @property
-    def stopping_rows(self) -> pl.DataFrame:
-        return self.data.stopping_rows
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; what it took before a kill is added."""
-        started, before = time.perf_counter(), self.seconds.get(name, 0.0)
-        _log.info("%s ...", name)
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(before + time.perf_counter() - started, 2)
-        _log.info("%s: %.1f s, memory so far at most %.0f MB", name, self.seconds[name], peak_memory_mb())
-        if (self.out / CHECKPOINT_FOLDER).is_dir():
-            write_text(self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, json.dumps(self.seconds))
-
-    def count_earlier_starts(self) -> None:
-        """Take over the times of the stages that were done before a kill, and of the epochs of a broken-off one."""
-        (self.out / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
-        earlier, history = self.out / CHECKPOINT_FOLDER / _SECONDS_FILE, self.out / HISTORY_FILE
-        done = json.loads(earlier.read_text(encoding="utf-8")) if earlier.is_file() else {}
-        fitting = "fine-tune" if self.recipe.method == "fine-tune" else "fit"
-        if fitting not in done and history.is_file():
-            done[fitting] = float(pl.read_csv(history)["seconds"].sum())
-        for name, seconds in done.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def train(
@@ -220,12 +157,12 @@ def _prepare(
     cache: Path | None,
     command: str,
     progress_of: ProgressOf | None,
-) -> _Training:
+) -> Training:
     recipe.operating_point.rule_for(data.findings)
     if recipe.training.cost_matrix is not None:
         build_cost_matrix(recipe.training.cost_matrix, data.findings)
     cache = cache or default_cache_folder()
-    return _Training(
+    return Training(
         out=out,
         recipe=recipe,
         data=data,
@@ -245,13 +182,13 @@ def _with_absolute_weights(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"backbone": backbone})
 
 
-def _build_backbone(training: _Training) -> Backbone:
+def _build_backbone(training: Training) -> Backbone:
     keras.utils.set_random_seed(training.recipe.training.seed)
     with training.stage("backbone"):
         return build_backbone(training.recipe.backbone, training.recipe.preprocessing.size)
 
 
-def _run(training: _Training, backbone: Backbone) -> FinishedRun:
+def _run(training: Training, backbone: Backbone) -> FinishedRun:
     training.count_earlier_starts()
     with _logging_to(training.out / LOG_FILE):
         recipe, out = training.recipe, training.out
@@ -263,12 +200,7 @@ def _run(training: _Training, backbone: Backbone) -> FinishedRun:
             data.stopping_rows.height,
         )
         _find_lungs(training)
-        if recipe.method == "fine-tune":
-            classifier, history, logits = _fine_tune(training, backbone)
-        elif recipe.method == "cached-embeddings":
-            classifier, history, logits = _fit_on_embeddings(training, backbone)
-        else:
-            classifier, history, logits = _fit_end_to_end(training, backbone)
+        classifier, history, logits = learn(training, backbone)
         with training.stage("record"):
             _write_training_images(training)
             model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
@@ -282,7 +214,7 @@ def _run(training: _Training, backbone: Backbone) -> FinishedRun:
     return run
 
 
-def _find_lungs(training: _Training) -> None:
+def _find_lungs(training: Training) -> None:
     if training.frames.lung_graph is None:
         return
     with training.stage("find lungs"):
@@ -291,176 +223,7 @@ def _find_lungs(training: _Training) -> None:
         _log.info("%d of %d images show no two lungs; they are shown whole", without, rows.height)
 
 
-def _fit_on_embeddings(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
-    graph = _cached_backbone_graph(training, backbone)
-    kernel, bias, history, stopping = _fit_head_on_embeddings(training, graph)
-    with training.stage("export"):
-        classifier = _classifier_with_head(training, backbone, kernel, bias)
-        _export(training, classifier, graph)
-    return classifier, history, stopping @ kernel + bias
-
-
-def _fit_head_on_embeddings(
-    training: _Training, graph: Path
-) -> tuple[NDArray[np.float32], NDArray[np.float32], History, NDArray[np.float32]]:
-    """Return the head's kernel and bias, what happened, and the stopping split's embeddings."""
-    recipe, findings, frames = training.recipe, training.findings, training.frames
-    with training.stage("embed"):
-        views = recipe.augmentation.views
-        progress = training.progress_of("Embedding images")
-        train_embeddings = embed_rows(
-            training.train_rows, recipe, graph, frames, training.cache, views=views, progress=progress
-        )
-        stopping = embed_rows(training.stopping_rows, recipe, graph, frames, training.cache, progress=progress)[0]
-    with training.stage("fit"):
-        kernel, bias, history = fit_head(
-            train_embeddings,
-            labels_of(training.train_rows, findings),
-            stopping,
-            labels_of(training.stopping_rows, findings),
-            findings,
-            recipe,
-            training.out / CHECKPOINT_FOLDER,
-            report=_reporter(training),
-        )
-    return kernel, bias, history, stopping
-
-
-def _classifier_with_head(
-    training: _Training, backbone: Backbone, kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> keras.Model:
-    classifier = build_classifier(backbone.model, len(training.findings), training.recipe.head)
-    classifier.get_layer("logits").set_weights([kernel, bias])
-    return classifier
-
-
-def _fine_tune(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
-    kernel, bias, _, _ = _fit_head_on_embeddings(training, _cached_backbone_graph(training, backbone))
-    with training.stage("fine-tune"):
-        kernel, bias, history = fine_tune(
-            backbone,
-            (kernel, bias),
-            training.train_rows,
-            training.stopping_rows,
-            training.findings,
-            training.frames,
-            training.recipe,
-            training.out / CHECKPOINT_FOLDER / "fine-tune",
-            report=_reporter(training),
-            progress=training.progress_of("Fine-tuning"),
-        )
-    with training.stage("export"), _temporary_graph(training) as graph:
-        export_backbone(backbone.model, graph)
-        classifier = _classifier_with_head(training, backbone, kernel, bias)
-        _export(training, classifier, graph)
-    return classifier, history, _logits_of_stopping_split(training)
-
-
-def _fit_end_to_end(training: _Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
-    recipe, findings = training.recipe, training.findings
-    classifier = build_classifier(backbone.model, len(findings), recipe.head)
-    classifier.compile(
-        optimizer=keras.optimizers.Adam(recipe.training.learning_rate),
-        loss=build_loss(recipe.training, findings),
-        weighted_metrics=[],
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    )
-    batches = -(-training.train_rows.height // recipe.training.batch_size)
-    with training.stage("fit"):
-        failures: list[CarinaError] = []
-        try:
-            history = fit_until_no_better(
-                classifier,
-                lambda epoch: build_batches(
-                    training.train_rows, recipe, findings, training.frames, training_epoch=epoch, failures=failures
-                ),
-                build_batches(training.stopping_rows, recipe, findings, training.frames, failures=failures),
-                recipe.training,
-                training.out / CHECKPOINT_FOLDER,
-                callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
-                report=_reporter(training),
-            )
-        except tf.errors.OpError:
-            if failures:
-                raise failures[0] from None
-            raise
-    with training.stage("export"), _temporary_graph(training) as graph:
-        export_backbone(backbone.model, graph)
-        _export(training, classifier, graph)
-    return classifier, history, _logits_of_stopping_split(training)
-
-
-def _logits_of_stopping_split(training: _Training) -> NDArray[np.float32]:
-    with training.stage("predict the stopping split"):
-        batches = build_batches(training.stopping_rows, training.recipe, training.findings, training.frames)
-        outputs = load_engine(training.out / ONNX_FILE).stream(tensor.numpy() for tensor, _, _ in batches)
-        return np.concatenate([each["logits"] for each in outputs])
-
-
-class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the progress over all epochs, so that what is left is an honest upper bound."""
-
-    def __init__(self, progress: Progress, batches: int, epochs: int) -> None:
-        super().__init__()
-        self._progress, self._batches, self._epochs, self._epoch = progress, batches, epochs, 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._progress(self._epoch * self._batches + batch + 1, self._epochs * self._batches)
-
-
-def _reporter(training: _Training) -> Callable[[int, int, History], None]:
-    def report(done: int, total: int, history: History) -> None:
-        write_csv(training.out / HISTORY_FILE, history.as_table())
-        row = history.rows[-1]
-        _log.info(
-            "epoch %d of at most %d: loss %.4f, accuracy %.4f; on %s %.4f, %.4f",
-            *(done, total, row["loss"], row["accuracy"], training.recipe.stopping_split),
-            *(row["val_loss"], row["val_accuracy"]),
-        )
-
-    return report
-
-
-def _cached_backbone_graph(training: _Training, backbone: Backbone) -> Path:
-    """Return the backbone's graph; the same weights, taps and size give the same graph, so it is made once."""
-    recipe = training.recipe
-    settings = {
-        "weights": backbone.weights_sha256 or f"random {recipe.training.seed}",
-        "taps": recipe.backbone.taps,
-        "alpha": recipe.backbone.alpha,
-        "size": recipe.preprocessing.size,
-        "keras": keras.__version__,
-    }
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
-    path = training.cache / "backbones" / f"{key}.onnx"
-    if not path.is_file():
-        with training.stage("export the backbone"), whole_file(path) as temporary:
-            export_backbone(backbone.model, temporary)
-    return path
-
-
-@contextmanager
-def _temporary_graph(training: _Training) -> Iterator[Path]:
-    path = training.out / CHECKPOINT_FOLDER / "backbone.onnx"
-    yield path
-    path.unlink(missing_ok=True)
-
-
-def _export(training: _Training, classifier: keras.Model, graph: Path) -> None:
-    kernel, bias = classifier.get_layer("logits").get_weights()
-    with whole_file(training.out / ONNX_FILE) as temporary:
-        attach_head(graph, kernel, bias, temporary)
-    preprocessing = training.recipe.preprocessing
-    some = training.stopping_rows.head(4).select("path", "sha256").iter_rows()
-    tensors = to_tensor(np.stack([training.frames.grey(*image) for image in some]), preprocessing.pixel_range)
-    difference = largest_logit_difference(classifier, training.out / ONNX_FILE, tensors)
-    _log.info("largest difference of a logit between Keras and ONNX: %.2g", difference)
-
-
-def _write_training_images(training: _Training) -> None:
+def _write_training_images(training: Training) -> None:
     images = [
         TrainingImages.of(
             rows["sha256"].to_list(), role, rows["perceptual_hash"].to_numpy(), training.data.details(rows)
@@ -471,7 +234,7 @@ def _write_training_images(training: _Training) -> None:
 
 
 def _describe(
-    training: _Training,
+    training: Training,
     backbone: Backbone,
     history: History,
     logits: NDArray[np.float32],

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,6 +63,7 @@ _FOREST_ROW = 0.27
 _PARAGRAPH = 0.07
 # More pairs of findings than this stand in the text alone: one page is one page.
 _PAIRS = 3
+_NOTHING_LEFT = "This model is shown nothing but the box around the lungs: when that is blacked out, nothing is left."
 _HEAD_LOOK = Entry("a head trained anew on such images", BLUE, bar=True)
 _MODEL_LOOK = Entry("the model as it is", ORANGE, bar=True, hatch="///")
 
@@ -95,7 +95,7 @@ def build_audit(audit: Audit, *, preprocessing: Preprocessing, settings: Alterat
     statement += sum(lines_height(len(lines), TEXT_PT) + _PARAGRAPH for lines in verdicts)
     bars = LEGEND_ROW + 0.35 + len(_INPUTS) * _ROW + 0.75
     sections = _sections(audit)
-    notes = wrap(_notes(audit), room, SMALL_PT)
+    notes = wrap(_notes(audit, preprocessing), room, SMALL_PT)
     forest = sum(line_height(TEXT_PT) + 0.16 + len(section.rows) * _FOREST_ROW for section in sections) + 0.45
     body = statement + 0.2 + bars + forest + lines_height(len(notes), SMALL_PT) + 2 * MARGIN
     counts = audit.counts
@@ -233,7 +233,8 @@ def _sections(audit: Audit) -> list[_Section]:
         (
             "Two findings of one source, where the source cannot help: AUROC",
             [
-                (f"{pair.source}: {pair.positive} or {pair.negative}, {what}", area, 0.5)
+                # What is told apart by comes first: where the line is too long, its end is cut.
+                (f"{what}: {pair.source}, {short_name(pair.positive)} or {short_name(pair.negative)}", area, 0.5)
                 for pair in audit.same_source_pairs[:_PAIRS]
                 for what, area in (
                     ("model", pair.model),
@@ -306,10 +307,14 @@ def _draw_point(axes: Axes, y: float, estimate: Estimate, chance: float | None) 
     axes.add_line(point)
 
 
-def _notes(audit: Audit) -> str:
+def _notes(audit: Audit, preprocessing: Preprocessing) -> str:
     """Return how to read the page."""
     missing = f" Not asked: {'; '.join(audit.not_applicable)}." if audit.not_applicable else ""
     left_out = audit.counts.without_lungs
+    if left_out:
+        missing = f" {left_out} images in which no lungs were found take no part.{missing}"
+    if preprocessing.crop == "lungs":
+        missing = f" {_NOTHING_LEFT}{missing}"
     further = len(audit.same_source_pairs) - _PAIRS
     if further > 0:
         missing = f" {further} further pairs of one source stand in audit.txt.{missing}"
@@ -319,8 +324,7 @@ def _notes(audit: Audit) -> str:
         "What is not lung may still be honest (heart, devices, positioning): the audit says where a figure comes from, "
         "not why. "
         f"The model, or the data, is said to lean on what is not lung above {100 * LEANING:.0f} %. "
-        "Dashed in the lower half: chance. "
-        f"{left_out} images in which no lungs were found take no part.{missing}"
+        f"Dashed in the lower half: chance.{missing}"
     )
 
 
@@ -357,19 +361,16 @@ def _views(
 
 
 def _histogram_picture(shares: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-    """Return the grey bins as bars, each as light as the grey that it counts."""
-    picture = np.full((size, size), 90, dtype=np.uint8)
+    """Return the grey bins as white bars on black, above a scale of the greys that they count."""
+    picture = np.zeros((size, size), dtype=np.uint8)
+    scale, gap = max(2, size // 10), max(1, size // 50)
+    base = size - scale - gap
     edges = np.linspace(0, size, len(shares) + 1).round().astype(int)
     tallest = float(np.sort(shares)[-2]) or 1.0
-    for place, share in enumerate(shares):
-        height = round(min(1.0, float(share) / tallest) * (size - 4))
-        cv2.rectangle(
-            picture,
-            (int(edges[place]), size - height),
-            (int(edges[place + 1]) - 1, size),
-            round(255 * place / (len(shares) - 1)),
-            thickness=-1,
-        )
+    for place, (share, left, right) in enumerate(zip(shares, edges[:-1], edges[1:], strict=True)):
+        height = round(min(1.0, float(share) / tallest) * (base - gap))
+        picture[base - height : base, left:right] = 255
+        picture[size - scale :, left:right] = round(255 * place / (len(shares) - 1))
     return picture
 
 
@@ -392,6 +393,7 @@ def build_examples(*, preprocessing: Preprocessing, settings: AlterationSettings
         caption=(
             "Phantoms, no patients. Lungs and box are blacked out with a rim of "
             f"{100 * settings.dilation:g} % of the film's side; the border is its outer {100 * settings.border:g} %."
+            + (f" {_NOTHING_LEFT}" if preprocessing.crop == "lungs" else "")
         ),
         notice=None,
     )

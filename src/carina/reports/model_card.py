@@ -19,6 +19,9 @@ from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE
 
 AUDIT_FILE = "audit.json"
 _KNOWN_DATASET = "covid19-radiography"
+_OF_THE_CALL = (
+    "Where no operating point is named, sensitivity and specificity are those of calling the likeliest finding."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ def _training_data(bundle: BundleDescription) -> str:
 ## Training data
 
 Data set `{bundle.dataset}` (fingerprint `{bundle.data_fingerprint[:16]}`), images: {images}. Recipe
-`{bundle.recipe.get("name", "unnamed")}`, started from: {bundle.weights}. `{bundle.stopping_split}` ended the training.
+`{bundle.recipe.get("name", "unnamed")}`, started from: {bundle.weights}. {_end_of_training(bundle)}
 """
     if bundle.dataset.startswith(_KNOWN_DATASET):
         return f"""{text}
@@ -165,6 +168,13 @@ do in this data set.
 """
 
 
+def _end_of_training(bundle: BundleDescription) -> str:
+    recipe = bundle.recipe
+    if recipe.get("method") == "fine-tune" and recipe.get("fine_tuning", {}).get("keep") == "last":
+        return "The number of epochs was fixed beforehand."
+    return f"`{bundle.stopping_split}` decided when training ended."
+
+
 def _reached(evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
     text = "## What it reached\n\n"
     if not evaluations:
@@ -172,6 +182,7 @@ def _reached(evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
     for evaluation in evaluations:
         text += f"### `{evaluation.dataset}`, {evaluation.split} split ({evaluation.images} images)\n\n"
         text += f"**{evaluation.notice}**\n\n" if evaluation.notice else ""
+        text += f"{_OF_THE_CALL}\n\n"
         text += "| figure | value (95 % interval) |\n|---|---|\n"
         text += "".join(f"| {name} | {value} |\n" for name, value in evaluation.figures)
         text += f"\n{evaluation.leaks}\n\n"
@@ -190,15 +201,17 @@ def _decisions(bundle: BundleDescription) -> str:
   sensitivity {_share(point.sensitivity, point.sensitivity_bounds())}, specificity
   {_share(point.specificity, point.specificity_bounds())}.
 """
-    for name, of, threshold, wrong in (
-        ("routine", NORMAL, bands.routine, bands.routine_share),
-        ("fast-track", bundle.policy.flag_finding, bands.fast_track, bands.fast_track_share),
+    flag = bundle.policy.flag_finding
+    for name, of, threshold, share, wrong in (
+        ("routine", NORMAL, bands.routine, bands.routine_share, f"not {NORMAL}"),
+        ("fast-track", flag, bands.fast_track, bands.fast_track_share, f"anything but {flag}"),
     ):
         text += (
             f"- No {name} band: nothing can be promised on these data.\n"
             if threshold is None
-            else f"- Band {name}: P({of}) >= {threshold:.6g}, at most {wrong:.3g} wrong with confidence "
-            f"{bands.confidence:g}.\n"
+            else f"- Band {name}: P({of}) >= {threshold:.6g}. With {100 * bands.confidence:g} % confidence at most "
+            f"{100 * share:.3g} % of it is {wrong}, where findings are as frequent as in the calibration data ({flag} "
+            f"{100 * bands.prevalence:.3g} %).\n"
         )
     if (origin := bundle.recalibration) is not None:
         text += (
@@ -257,7 +270,11 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
     named = [
         ("accuracy", "accuracy", metrics["accuracy"]),
         ("roc_auc", "macro AUROC", metrics["macro_auroc"]),
-        *((kind, f"{kind}, {finding}", of[kind]) for finding, of in metrics["per_finding"].items() for kind in _KINDS),
+        *(
+            (kind, f"{name}, {finding}", of[kind])
+            for finding, of in metrics["per_finding"].items()
+            for kind, name in _KINDS.items()
+        ),
         ("sensitivity", f"sensitivity at the operating point, {point}", reached["sensitivity"]),
         ("specificity", f"specificity at the operating point, {point}", reached["specificity"]),
     ]
@@ -278,7 +295,7 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
     )
 
 
-_KINDS = ("sensitivity", "specificity", "auroc")
+_KINDS = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 
 
 def _read_audit(folder: Path) -> str:

@@ -2,38 +2,17 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from carina.bundle import export_bundle, open_bundle
-from carina.cli import main
+from carina.bundle import open_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.datasets.phantom import write_phantoms
 from carina.evaluation.leaks import check_leaks
 from carina.training_images import read_training_images
-
-
-@pytest.fixture
-def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["carina", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundles") / "bundle"
-    export_bundle(tiny_run, out, name="tiny", version="2.0", write_card=lambda b: "")
-    return out
+from unit.cli.conftest import Typed
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +27,7 @@ def elsewhere(phantom_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
     return import_dataset(manifest, folder / "hospital", test_only=True).dataset
 
 
-def test_export_says_what_it_made_and_what_is_next(carina, tiny_run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_export_says_what_it_made_and_what_is_next(carina: Typed, tiny_run: Path, tmp_path: Path) -> None:
     code, out, err = carina("export", tiny_run, "--out", tmp_path / "b", "--name", "mine", "--version", "3.1")
     assert (code, err) == (0, "")
     assert "mine 3.1" in out
@@ -65,10 +44,10 @@ def test_export_says_what_it_made_and_what_is_next(carina, tiny_run: Path, tmp_p
     assert open_bundle(tmp_path / "b")[0].recipe["name"] == "tiny"
 
 
-def test_verify_tells_people_and_programs_the_same(carina, bundle: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, tmp_path: Path) -> None:
     code, out, _ = carina("verify", bundle)
     assert code == 0
-    assert "tiny 2.0" in out
+    assert "tiny-bundle 1.2.3" in out
     assert "each as sealed" in out
     told = json.loads(carina("verify", bundle, "--json")[1])
     assert told["sha256"] == open_bundle(bundle)[1].sha256
@@ -85,8 +64,8 @@ def test_verify_tells_people_and_programs_the_same(carina, bundle: Path, tmp_pat
     assert carina("verify", tmp_path)[0] == 1
 
 
-def test_recalibrate_keeps_the_weights_and_says_what_changed(  # type: ignore[no-untyped-def]
-    carina, bundle: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
+def test_recalibrate_keeps_the_weights_and_says_what_changed(
+    carina: Typed, bundle: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     code, out, err = carina("recalibrate", bundle, elsewhere.folder, "--out", tmp_path / "b", "--prevalence", "0.1")
@@ -99,7 +78,7 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(  # type: ignore[no
     assert origin.left_out_leaks == leaked >= 2
     assert origin.images == 62 - leaked
     assert (origin.dataset, origin.bundle_sha256, origin.left_out_refused) == ("hospital", old_seal.sha256, 0)
-    assert (new.model_sha256, new.name, new.version) == (old.model_sha256, old.name, "2.0+recalibrated")
+    assert (new.model_sha256, new.name, new.version) == (old.model_sha256, old.name, "1.2.3+recalibrated")
     assert new.policy != old.policy
     assert new.operating_point.chosen_on == f"{origin.images} images of hospital"
     assert [point.in_words() for point in new.policy.operating_points] == [
@@ -121,7 +100,7 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(  # type: ignore[no
     code, out, err = carina("recalibrate", tmp_path / "b", phantom_dataset.folder, "--out", tmp_path / "c")
     assert code == 0, err
     twice = open_bundle(tmp_path / "c")[0]
-    assert twice.version == "2.0+recalibrated"
+    assert twice.version == "1.2.3+recalibrated"
     assert twice.recalibration is not None
     assert twice.recalibration.images == phantom_dataset.rows("calibration").height
     # The same images and rules as training had give training's policy back.
@@ -129,8 +108,8 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(  # type: ignore[no
     assert twice.operating_point.threshold == pytest.approx(old.operating_point.threshold, abs=1e-4)
 
 
-def test_recalibrate_refuses_what_it_cannot_use(  # type: ignore[no-untyped-def]
-    carina, bundle: Path, tiny_run: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
+def test_recalibrate_refuses_what_it_cannot_use(
+    carina: Typed, bundle: Path, tiny_run: Path, elsewhere: Dataset, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "b"
     code, _, err = carina("recalibrate", tiny_run, elsewhere.folder, "--out", out)

@@ -1,30 +1,13 @@
 """``carina data import``: what its options ask of the library, and what it says."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from carina.cli import main
-from carina.datasets.choice import half_of
+from carina.datasets.choice import Choices, half_of
 from carina.datasets.manifest import open_dataset
 from make import write_csv, write_tree
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["carina", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+from unit.cli.conftest import Typed
 
 
 @pytest.fixture
@@ -51,6 +34,12 @@ def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> N
     assert "The final half of the patients: " in err
     dataset = open_dataset(tmp_path / "out")
     assert dataset.description.findings == ("COVID-19", "Other opacity")
+    assert dataset.description.choices == Choices(
+        rename={"COVID-19, ARDS": "COVID-19", "SARS": "Other opacity", "Lipoid": "Other opacity"},
+        views=("pa", "unknown"),
+        half="final",
+    )
+    assert dataset.description.test_only
     assert set(dataset.manifest["patient"]) == {f"P{n}" for n in range(1, 9) if n != 4 and half_of(f"P{n}") == "final"}
 
 

@@ -1,6 +1,7 @@
 """Import end to end: what comes out, what is refused, and that nothing is left when it fails half way."""
 
 import errno
+import json
 import subprocess
 import sys
 import threading
@@ -138,6 +139,31 @@ def test_test_only(tree, tmp_path):
     assert dataset.rows("validation").height == 20
     with pytest.raises(DataError, match=r"no images in its train split. Import it again without --test-only"):
         dataset.rows("train")
+
+
+def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tree, tmp_path):
+    rows = [
+        [str(tree / name / f"{name}-{n}.png"), name, "PA"]
+        for name, count in (("COVID", 20), ("Normal", 30))
+        for n in range(1, count + 1)
+    ]
+    source = write_csv(tmp_path / "views.csv", ["path", "finding", "view"], rows)
+    plain, chosen = (
+        import_dataset(source, tmp_path / name, **choices).dataset
+        for name, choices in (
+            ("plain", {}),
+            ("chosen", {"findings": ["normal", "covid19"], "rename": {"COVID": "covid"}, "views": ["pa ", ""]}),
+        )
+    )
+    assert json.loads((tmp_path / "plain" / "dataset.json").read_text())["choices"] == {
+        "findings": None, "rename": {}, "views": None, "half": None,
+    }  # fmt: skip
+    assert json.loads((tmp_path / "chosen" / "dataset.json").read_text())["choices"] == {
+        "findings": [COVID_19, NORMAL], "rename": {COVID_19: COVID_19}, "views": ["pa"], "half": None,
+    }  # fmt: skip
+    assert chosen.description.fingerprint == plain.description.fingerprint
+    half = import_dataset(source, tmp_path / "half", half="final", test_only=True).dataset.description
+    assert (half.choices.half, half.test_only) == ("final", True)
 
 
 def test_tiny_finding_is_refused_and_nothing_is_left(tmp_path):

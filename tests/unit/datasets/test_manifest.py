@@ -87,11 +87,21 @@ def test_damaged_description(folder, content):
         open_dataset(folder)
 
 
-@pytest.mark.parametrize("changes", [{"format": "carina-dataset-9"}, {"images": "many"}, {"author": "me"}])
+@pytest.mark.parametrize(
+    "changes", [{"format": "carina-dataset-9"}, {"images": "many"}, {"author": "me"}, {"choices": {"half": "first"}}]
+)
 def test_description_of_another_kind(folder, changes):
     change_description(folder, **changes)
     with pytest.raises(DataError, match="cannot be read"):
         open_dataset(folder)
+
+
+def test_a_data_set_of_before_the_choices_were_written_down_opens(folder):
+    path = folder / "dataset.json"
+    description = json.loads(path.read_text())
+    del description["choices"]
+    path.write_text(json.dumps(description))
+    assert open_dataset(folder).description.choices is None
 
 
 @pytest.mark.parametrize(

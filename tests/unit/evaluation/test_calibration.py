@@ -1,29 +1,20 @@
-"""Calibration against hand computation, scikit-learn and statsmodels, coverage by simulation, what does not exist."""
+"""Calibration against hand computation and scikit-learn, coverage by simulation, what does not exist."""
 
 import json
 import math
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.calibration import measure_calibration, recalibration
+from carina.evaluation.calibration import measure_calibration
 from carina.evaluation.intervals import wilson_interval
+from unit.evaluation.drawn import drawn_table
 
 quick = settings(deadline=None, database=None, max_examples=30)
-
-
-def drawn_table(n, seed=0, sharpness=1.0, k=3):
-    """Return truth drawn from probabilities, and those probabilities with their logits times a sharpness."""
-    rng = np.random.default_rng(seed)
-    logits = 1.5 * rng.normal(size=(n, k))
-    truth = (logits + rng.gumbel(size=(n, k))).argmax(axis=1)
-    exps = np.exp(sharpness * logits)
-    return truth, exps / exps.sum(axis=1, keepdims=True)
 
 
 def estimates(calibration):
@@ -66,55 +57,6 @@ def test_brier_agrees_with_scikit_learn_and_adds_up(n, seed, k):
     for index, item in enumerate(got.per_finding):
         assert item.brier.value == pytest.approx(brier_score_loss(truth == index, table[:, index]))
     assert sum(item.brier.value for item in got.per_finding) == pytest.approx(got.brier.value)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_slope_and_intercept_are_those_of_a_logistic_regression(seed):
-    truth, table = drawn_table(300, seed, sharpness=(0.5, 1, 2, 3)[seed])
-    positive, p = truth == 0, table[:, 0]
-    logit = np.log(p / (1 - p))
-    intercept, slope = recalibration(positive, p)
-    free = sm.Logit(positive, sm.add_constant(logit)).fit(disp=0)
-    fixed = sm.GLM(positive, np.ones(300), sm.families.Binomial(), offset=logit).fit()
-    assert slope.value == pytest.approx(free.params[1], rel=1e-6)
-    assert intercept.value == pytest.approx(fixed.params[0], abs=1e-6)
-    for got, theirs, robust in (
-        (slope, free, sm.Logit(positive, sm.add_constant(logit)).fit(disp=0, cov_type="HC0")),
-        (intercept, fixed, sm.GLM(positive, np.ones(300), sm.families.Binomial(), offset=logit).fit(cov_type="HC0")),
-    ):
-        error = max(theirs.bse[-1], robust.bse[-1] * math.sqrt(300 / 299))
-        assert (got.high - got.low) / 2 == pytest.approx(1.959964 * error, rel=1e-4)
-
-
-@pytest.mark.parametrize("sharpness", [0.4, 3.0])
-def test_the_sandwich_by_patient_is_that_of_statsmodels(sharpness):
-    # Some images of a patient share the truth; the second image's probability is another's.
-    truth, table = drawn_table(200, 3, sharpness)
-    groups = np.arange(200) // 2
-    truth[1::2] = np.where(np.arange(100) % 3 > 0, truth[::2], truth[1::2])
-    p = table[:, 1]
-    logit = np.log(p / (1 - p))
-    model = sm.Logit(truth == 1, sm.add_constant(logit))
-    clustered = model.fit(disp=0, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}).bse[1] ** 2
-    robust, plain = model.fit(disp=0, cov_type="HC0").bse[1] ** 2 * 200 / 199, model.fit(disp=0).bse[1] ** 2
-    clustered *= 100 / 99
-    _, slope = recalibration(truth == 1, p, groups)
-    expected = max(clustered, plain * max(1, clustered / robust))
-    assert (slope.high - slope.low) / 2 == pytest.approx(1.959964 * math.sqrt(expected), rel=1e-4)
-    assert slope.method == "sandwich (by patient)"
-
-
-@pytest.mark.parametrize(("sharpness", "slope"), [(0.5, 2.0), (1.0, 1.0), (2.0, 0.5)])
-def test_a_distortion_of_the_logits_comes_back_as_the_slope(sharpness, slope):
-    # Two findings, so that one-vs-rest logits are those that were drawn from.
-    truth, table = drawn_table(20_000, 5, sharpness, k=2)
-    item = measure_calibration(truth, table, "ab", replicates=2).per_finding[0]
-    assert item.slope.value == pytest.approx(slope, rel=0.04)
-    p = table[:, 0]
-    shifted = 1 / (1 + np.exp(-(np.log(p / (1 - p)) / sharpness + 0.7)))
-    intercept, again = recalibration(truth == 0, p)[0], recalibration(truth == 0, shifted)
-    assert intercept.value == pytest.approx(0, abs=0.06)
-    assert again[0].value == pytest.approx(-0.7, abs=0.06)  # below 0: the probabilities are too high
 
 
 # --- bins -----------------------------------------------------------------------------------------
@@ -271,29 +213,6 @@ def test_probabilities_of_exactly_0_and_1():
     assert got.per_finding[0].slope.note == "every probability is 0 or 1"
     wrong = np.eye(3)[(truth + 1) % 3]
     assert measure_calibration(truth, wrong, "abc", replicates=50).brier.value == 2
-    # Some certain, and one of those wrong: finite, and the note says what was done.
-    table = drawn_table(60, 1)[1]
-    truth = np.resize([0, 1, 2], 60)
-    table[:6] = np.eye(3)[[0, 1, 2, 0, 1, 1]]
-    intercept, slope = recalibration(truth == 0, table[:, 0])
-    assert slope.note == intercept.note == ("6 probabilities nearer to 0 or 1 than 1e-12 are taken as 1e-12 from it")
-    assert math.isfinite(slope.value)
-
-
-@pytest.mark.parametrize(
-    ("probability", "reason"),
-    [
-        ([0.5] * 6, "all images have the same probability"),
-        ([0.1, 0.2, 0.3, 0.7, 0.8, 0.9], "part the finding from the rest completely"),
-        ([0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "part the finding from the rest completely"),
-        ([0.1, 0.2, 0.5, 0.5, 0.8, 0.9], "part the finding from the rest completely"),
-    ],
-)
-def test_a_slope_that_is_not_finite_is_not_applicable(probability, reason):
-    intercept, slope = recalibration(np.array([0, 0, 0, 1, 1, 1], bool), np.array(probability))
-    assert slope.value is None
-    assert reason in slope.note
-    assert intercept.value == pytest.approx(0, abs=1e-9)  # the mean is right
 
 
 def test_a_single_image_or_patient_shows_no_spread():

@@ -21,6 +21,7 @@ from carina.evaluation.curves import (
     precision_recall_curve,
     roc_curve,
     weighted_auprc,
+    weighted_auroc,
 )
 
 quick = settings(deadline=None, database=None, max_examples=60)
@@ -127,6 +128,20 @@ def test_weights_count_an_image_as_often_as_repeating_it(table, data):
         assert math.isnan(got)
     else:
         assert got == pytest.approx(sk.average_precision_score(repeated, scores))
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_weighted_auroc_is_that_of_repeated_images(digits):
+    rng = np.random.default_rng(4)
+    positive = rng.random(60) < 0.4
+    score = np.round(rng.random(60) + 0.3 * positive, digits)
+    weights = rng.integers(0, 4, (20, 60))
+    expected = [sk.roc_auc_score(np.repeat(positive, drawn), np.repeat(score, drawn)) for drawn in weights]
+    np.testing.assert_allclose(weighted_auroc(positive, score, weights), expected, atol=1e-12)
+
+
+def test_a_replicate_with_one_side_has_no_auroc():
+    assert np.isnan(weighted_auroc(np.array([True, False]), np.array([1.0, 0.0]), np.array([[1, 0]]))[0])
 
 
 @pytest.mark.parametrize("area", [auroc, auprc, roc_curve, precision_recall_curve, delong_variance])

@@ -12,8 +12,9 @@ from carina.cli import app
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.inputs import AlterationSettings
+from carina.evaluation.audit.results import SameSourcePair
 from carina.evaluation.audit.words import percent, sentence_of
-from carina.evaluation.intervals import not_applicable
+from carina.evaluation.intervals import Estimate, not_applicable
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports import audit_folder
 from carina.reports.audit_figures import build_audit, build_examples, phantom_views
@@ -98,6 +99,33 @@ def test_the_page_says_the_sentence_and_the_verdicts(audit):
         assert verdict in page
     assert percent(audit.head_on("lungs-black").share) in page
     assert "The pictures are phantoms, no patients" in page
+
+
+def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(audit):
+    cropping = {**LOOKS, "preprocessing": Preprocessing(crop="lungs")}
+    assert "take no part" not in words_of(build_audit(audit, **LOOKS))
+    some = replace(audit, counts=replace(audit.counts, without_lungs=7))
+    assert "7 images in which no lungs were found take no part." in words_of(build_audit(some, **LOOKS))
+    for build in (lambda looks: build_audit(audit, **looks), lambda looks: build_examples(**looks)):
+        assert "nothing but the box around the lungs" in words_of(build(cropping))
+        assert "nothing but the box around the lungs" not in words_of(build(LOOKS))
+
+
+def test_a_line_that_is_cut_still_says_who_was_asked(audit):
+    area = Estimate(0.9, 0.8, 0.95, "DeLong")
+    pair = SameSourcePair(
+        "a source of a very long name indeed, so long that it is cut", *("a", "b", 30, 30), *[area] * 4
+    )
+    page = words_of(build_audit(replace(audit, same_source_pairs=(pair,)), **LOOKS))
+    for who in ("model", "new head", "new head, no lungs", "16 × 16 pixels"):
+        assert f"{who}: a source of a very long name" in page
+
+
+def test_grey_levels_are_bars_above_their_scale():
+    picture = phantom_views("Normal", Preprocessing(size=64), AlterationSettings())["histogram"]
+    assert set(np.unique(picture[:-8])) == {0, 255}
+    assert (np.diff(picture[-1].astype(int)) >= 0).all()
+    assert (picture[-1, 0], picture[-1, -1]) == (0, 255)
 
 
 def test_no_text_of_the_page_leaves_it(audit):

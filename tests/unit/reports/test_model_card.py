@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from carina.bundle import BundleDescription, Recalibration
+from carina.decisions.operating_point import OperatingPointRule
+from carina.decisions.policy import PolicySettings, fit_policy
 from carina.errors import ConfigurationError
 from carina.golden import Tolerances
 from carina.reports.model_card import model_card, prepare_card
@@ -81,7 +84,7 @@ def test_figures_stand_with_their_intervals_for_people_and_machines(
     card = prepare_card([evaluation, evaluation], tmp_path / "audit")(described)
     assert "| accuracy | 0.912 (0.850 to 0.950) |" in card
     assert "| sensitivity, COVID-19 | 0.875 (0.500 to 0.990) |" in card
-    assert "| auroc, COVID-19 | 0.970 (no interval) |" in card
+    assert "| AUROC, COVID-19 | 0.970 (no interval) |" in card
     assert "| sensitivity, Viral Pneumonia | not applicable (no image \\| with it) |" in card
     assert "Audit: It looks at the lungs." in card
     assert "**LEAK ALLOWED: 3**" in card
@@ -128,3 +131,29 @@ def test_training_data_and_recalibration_are_told(described: BundleDescription) 
     )
     card = model_card(described.model_copy(update={"recalibration": origin}), [], None)
     assert "Recalibrated on 50 images of `ours`; 3 more were left out" in card
+
+
+def test_bands_are_told_as_shares_of_patients(described: BundleDescription) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], (600, 1500, 300))
+    logits = rng.normal(size=(2400, 3))
+    logits[np.arange(2400), labels] += 5
+    rule = OperatingPointRule(finding="COVID-19", rule="specificity-at-least", target=0.98)
+    policy = fit_policy(logits, labels, described.findings, rule, PolicySettings(), chosen_on="toy data")
+    card = " ".join(model_card(described.model_copy(update={"policy": policy}), [], None).split())
+    as_frequent = "where findings are as frequent as in the calibration data (COVID-19 25 %)."
+    assert f"With 95 % confidence at most 2 % of it is not Normal, {as_frequent}" in card
+    assert f"With 95 % confidence at most 5 % of it is anything but COVID-19, {as_frequent}" in card
+    assert "nothing can be promised" in model_card(described, [], None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ({"method": "end-to-end"}, "`calibration` decided when training ended"),
+        ({"method": "fine-tune", "fine_tuning": {"keep": "best"}}, "`calibration` decided when training ended"),
+        ({"method": "fine-tune", "fine_tuning": {"keep": "last"}}, "The number of epochs was fixed beforehand"),
+    ],
+)
+def test_what_ended_the_training_is_told(described: BundleDescription, recipe: dict[str, object], says: str) -> None:
+    assert says in model_card(described.model_copy(update={"recipe": recipe}), [], None)

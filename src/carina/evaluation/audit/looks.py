@@ -20,10 +20,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.arrays import read_arrays, write_arrays
 from carina.datasets.images import read_whole
 from carina.engine import load_engine
-from carina.errors import BundleError, ConfigurationError, DataError
+from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.inputs import (
     ALTERATIONS,
     SUMMARIES,
@@ -40,6 +39,7 @@ from carina.evaluation.audit.model import AuditedModel
 from carina.progress import Progress, no_progress
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, to_tensor
+from carina.shards import load_shards, write_shard
 
 # With five looks at each: twenty tensors, a few of such batches under way at a time.
 _BATCH = 4
@@ -154,23 +154,28 @@ class _Pass:
 
     def run(self, rows: pl.DataFrame, progress: Progress) -> Looks:
         items = [self._item(*row) for row in rows.select("path", "sha256", "mask").iter_rows()]
-        shelves = {kind: _Shelf(self._folder_of(kind)) for kind in (*self._always, *self._altered)}
-        known = {kind: shelf.load({item.key for item in items}) for kind, shelf in shelves.items()}
+        folders = {kind: self._folder_of(kind) for kind in (*self._always, *self._altered)}
+        wanted = {item.key for item in items}
+        known: dict[_Kind, dict[str, NDArray[np.float32]]] = {
+            kind: load_shards(folder, wanted) for kind, folder in folders.items()
+        }
         missing = list({item.key: item for item in items if not self._is_known(item.key, known)}.values())
         done = len(items) - len(missing)
         progress(done, len(items))
         if missing:
             values = self._compute(missing)
             for shard in _batched(missing, _SHARD):
-                made: dict[_Kind, dict[str, NDArray[np.float32]]] = {kind: {} for kind in shelves}
+                made: dict[_Kind, dict[str, NDArray[np.float32]]] = {kind: {} for kind in folders}
                 for item, found in islice(values, len(shard)):
                     for kind, value in found.items():
                         made[kind][item.key] = value
                     done += 1
                     progress(done, len(items))
-                for kind, shelf in shelves.items():
-                    shelf.write(made[kind])
-                    known[kind].update(made[kind])
+                for kind, new in made.items():
+                    # Without lungs there is nothing to alter, so that a kind may have no entry in a shard.
+                    if new:
+                        write_shard(folders[kind], list(new), np.stack(list(new.values())))
+                    known[kind].update(new)
         return self._looks(items, known)
 
     def _is_known(self, key: str, known: Mapping[_Kind, Mapping[str, NDArray[np.float32]]]) -> bool:
@@ -300,34 +305,6 @@ class _Pass:
             features=features | {name: table[:, :-k] for name, table in tables.items()},
             logits={name: table[:, -k:] for name, table in tables.items()},
         )
-
-
-class _Shelf:
-    """The cached vectors of one kind."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def load(self, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
-        known: dict[str, NDArray[np.float32]] = {}
-        for path in sorted(self._folder.glob("shard-*.npz")):
-            try:
-                shard = read_arrays(path)
-                pairs = zip(shard["keys"].tolist(), shard["values"], strict=True)
-                # The folder may hold other data sets' images; a copy lets go of the shard they lie in.
-                known.update((key, value.copy()) for key, value in pairs if key in wanted)
-            except (BundleError, ValueError, KeyError):
-                # A damaged shard is only lost work: its images are looked at again.
-                path.unlink(missing_ok=True)
-        return known
-
-    def write(self, made: Mapping[str, NDArray[np.float32]]) -> None:
-        if not made:
-            return
-        # The name follows the content, so that two audits of the same images at once do no harm.
-        name = hashlib.sha256("\n".join(made).encode()).hexdigest()[:16]
-        arrays = {"keys": np.array(list(made)), "values": np.stack(list(made.values()))}
-        write_arrays(self._folder / f"shard-{name}.npz", arrays)
 
 
 def _batched(items: Sequence[_Item], size: int) -> Iterator[tuple[_Item, ...]]:

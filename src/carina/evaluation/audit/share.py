@@ -3,50 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from carina.evaluation.curves import auroc_components, delong_interval, mean_auroc_interval
-from carina.evaluation.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    bootstrap_estimates,
-    not_applicable,
-)
+from carina.evaluation.curves import auroc_components, delong_interval, mean_auroc_interval, weighted_auroc
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, bootstrap_estimates, not_applicable
 
 # With less above chance the share of it is a ratio of two noises.
 _LEAST_ABOVE_CHANCE = 0.01
-
-
-def weighted_auroc(positive: BoolArray, score: FloatArray, weights: NDArray[np.integer]) -> FloatArray:
-    """Return the AUROC under each row of weights, ties one half; NaN where a row has only one side.
-
-    Parameters
-    ----------
-    positive
-        bool (n,).
-    score
-        float (n,), no NaN.
-    weights
-        int (r, n), how often each image counts: one row a bootstrap replicate.
-
-    Returns
-    -------
-    float64 (r,), range [0, 1].
-    """
-    order = np.argsort(score, kind="stable")
-    rising = score[order]
-    starts = np.append(0, np.flatnonzero(rising[1:] != rising[:-1]) + 1)
-    drawn = np.ascontiguousarray(weights.T)[order].astype(np.float64)
-    flags = positive[order][:, None]
-    hits = np.add.reduceat(drawn * flags, starts, axis=0)
-    alarms = np.add.reduceat(drawn * ~flags, starts, axis=0)
-    below = np.cumsum(alarms, axis=0)
-    pairs = hits.sum(axis=0) * below[-1]
-    right = (hits * (below - alarms / 2)).sum(axis=0)
-    share: FloatArray = np.divide(right, pairs, out=np.full_like(right, np.nan), where=pairs > 0)
-    return share
 
 
 def macro_auroc(truth: IntArray, scores: FloatArray, groups: IntArray | None) -> Estimate:

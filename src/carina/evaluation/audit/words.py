@@ -40,7 +40,7 @@ def verdicts_of(
     """Return what the audit means, a statement each, with the rule that it follows."""
     verdicts = [_on_model(by_model), _on_data(heads)]
     told = [
-        f"{item.finding} {percent(item.balanced_accuracy)} of the images right, by guessing {100 * item.chance:.0f} %"
+        f"{item.finding} {percent(item.balanced_accuracy)}, by guessing {100 * item.chance:.0f} %"
         for item in probes
         if item.balanced_accuracy.value is not None
         and item.balanced_accuracy.low is not None
@@ -48,7 +48,9 @@ def verdicts_of(
         and item.balanced_accuracy.low > item.chance
     ]
     if told:
-        verdicts.append(f"Its embedding tells where an image comes from, within one finding: {'; '.join(told)}.")
+        verdicts.append(
+            f"Its embedding tells where an image comes from, within one finding (balanced accuracy): {'; '.join(told)}."
+        )
     worst = [item for measure in ("sensitivity", "specificity") if (item := _worst(left_out, measure)) is not None]
     if worst:
         found = " and ".join(f"{item.measure} on {item.source} is {percent(item.estimate)}" for item in worst)

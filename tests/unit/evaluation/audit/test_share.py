@@ -1,25 +1,9 @@
-"""Shares of the AUROC above chance, and the AUROC under bootstrap weights."""
+"""Shares of the AUROC above chance."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
-from carina.evaluation.audit.share import macro_auroc, remaining_shares, weighted_auroc
-
-RNG = np.random.default_rng(4)
-
-
-@pytest.mark.parametrize("digits", [1, 6])
-def test_weighted_auroc_is_that_of_repeated_images(digits):
-    positive = RNG.random(60) < 0.4
-    score = np.round(RNG.random(60) + 0.3 * positive, digits)
-    weights = RNG.integers(0, 4, (20, 60))
-    expected = [roc_auc_score(np.repeat(positive, drawn), np.repeat(score, drawn)) for drawn in weights]
-    np.testing.assert_allclose(weighted_auroc(positive, score, weights), expected, atol=1e-12)
-
-
-def test_a_replicate_with_one_side_has_no_auroc():
-    assert np.isnan(weighted_auroc(np.array([True, False]), np.array([1.0, 0.0]), np.array([[1, 0]]))[0])
+from carina.evaluation.audit.share import macro_auroc, remaining_shares
 
 
 def scores_of(truth, strength, seed):

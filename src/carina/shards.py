@@ -4,7 +4,9 @@ The folder's name stands for everything that could change an entry but its key.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,9 @@ from carina.errors import BundleError
 SHARD = 2048
 
 
-def load_shards(folder: Path, wanted: set[str]) -> dict[str, NDArray[np.generic]]:
+def load_shards(folder: Path, wanted: set[str]) -> dict[str, NDArray[Any]]:
     """Return the entries of these keys that the folder holds."""
-    known: dict[str, NDArray[np.generic]] = {}
+    known: dict[str, NDArray[Any]] = {}
     for path in sorted(folder.glob("shard-*.npz")):
         try:
             shard = read_arrays(path)
@@ -30,7 +32,7 @@ def load_shards(folder: Path, wanted: set[str]) -> dict[str, NDArray[np.generic]
     return known
 
 
-def write_shard(folder: Path, keys: list[str], values: NDArray[np.generic]) -> None:
+def write_shard(folder: Path, keys: Sequence[str], values: NDArray[Any]) -> None:
     """Write entries; `values` has a row a key."""
     # The name follows the content, so that two runs that make the same entries at once do no harm.
     name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
