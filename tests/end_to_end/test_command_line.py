@@ -64,6 +64,7 @@ def evaluation(tiny_run: Path, phantom_dataset: Dataset, tmp_path_factory: pytes
 def test_the_evaluation_holds_every_file_of_the_baseline(evaluation: Path, tiny_run: Path) -> None:
     present = {path.name for path in evaluation.iterdir()}
     more = {"predictions.parquet", "metrics.json", "recipe.toml", "roc.png", "calibration.txt", "reliability.png"}
+    more |= {"history.csv", "gallery.parquet", "report.html", "figures"}
     assert {*BASELINE_FILES, *more} == present
     for name in BASELINE_FILES:
         if name.endswith(".png"):
@@ -71,6 +72,19 @@ def test_the_evaluation_holds_every_file_of_the_baseline(evaluation: Path, tiny_
                 assert image.width >= 800
         else:
             assert "COVID-19" in (evaluation / name).read_text(encoding="utf-8")
+
+
+def test_the_report_shows_images_unless_told_not_to(
+    evaluation: Path, carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    assert "data:image/webp;base64," in (evaluation / "report.html").read_text(encoding="utf-8")
+    assert {"roc.svg", "roc.png", "per_finding.csv"} <= {path.name for path in (evaluation / "figures").iterdir()}
+    result = carina("evaluate", tiny_run, phantom_dataset.folder, "--out", tmp_path / "plain", "--no-images")
+    assert result.code == 0
+    assert not (tmp_path / "plain" / "gallery.parquet").exists()
+    page = (tmp_path / "plain" / "report.html").read_text(encoding="utf-8")
+    assert "data:image" not in page
+    assert "Images were left out of this report." in page
 
 
 def test_its_numbers_are_those_of_its_predictions(evaluation: Path, phantom_dataset: Dataset) -> None:

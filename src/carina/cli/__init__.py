@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from carina.cli import audit, compare, data, demo, evaluate, export, lungs, predict, recalibrate, train, verify
+from carina.cli import audit, compare, data, demo, evaluate, export, lungs, predict, recalibrate, report, train, verify
 from carina.cli.console import print_error
 from carina.errors import CarinaError, ConfigurationError
 
@@ -28,6 +28,7 @@ app.command(name="train")(train.train_command)
 app.command(name="evaluate")(evaluate.evaluate_command)
 app.command(name="audit")(audit.audit_command)
 app.command(name="compare")(compare.compare_command)
+app.command(name="report")(report.report_command)
 app.command(name="predict")(predict.predict_command)
 app.command(name="export")(export.export_command)
 app.command(name="verify")(verify.verify_command)

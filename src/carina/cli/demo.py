@@ -62,8 +62,8 @@ def demo_command(
             print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
     print_result(
         f"\nWeights: {run.weights}. Images synthetic, network small: this shows the way, it is not a model to use.\n"
-        f"Look at {out / 'evaluation' / 'confusion_matrix.png'} and {out / 'evaluation' / 'sens_spec_per_class.txt'}; "
-        f"the phantoms are in {out / 'phantoms'}.\n{INTENDED_USE}"
+        f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"
+        f"{INTENDED_USE}"
     )
     print_note(f"Done in {time.perf_counter() - started:.0f} s.")
 

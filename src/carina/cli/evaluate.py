@@ -25,6 +25,7 @@ def evaluate_command(
     ] = None,
     drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out images trained on.")] = False,
     allow_leak: Annotated[bool, typer.Option("--allow-leak", help="Count them; written over every output.")] = False,
+    no_images: Annotated[bool, typer.Option("--no-images", help="No small images in the report.")] = False,
 ) -> None:
     """Judge a split and write every figure with its interval; refuses images that the model learned from."""
     from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
@@ -51,9 +52,10 @@ def evaluate_command(
             on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
             prevalence=prevalence,
             command=typed_command(),
+            images=not no_images,
             progress=bar("Judging images"),
         )
     if evaluation.notice:
         print_note(evaluation.notice)
     print_result(headline(evaluation))
-    print_result(f"Everything is in {out}")
+    print_result(f"Everything is in {out}; open {out / 'report.html'}")

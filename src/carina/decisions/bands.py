@@ -102,6 +102,22 @@ class BandThresholds:
     stated: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PromiseBounds:
+    """What a band's promise rests on, whatever the prevalence: Bayes' rule joins it with a mix of findings.
+
+    Attributes
+    ----------
+    expected, tested
+        Bounds of the share of each finding's patients that lies beyond each threshold, from below for the band's own
+        finding and from above for the others, float64 ``(k, thresholds)``: as the fitting part lets expect, and as
+        the testing part shows.
+    """
+
+    expected: NDArray[np.float64]
+    tested: NDArray[np.float64]
+
+
 class Bands(BaseModel):
     """Everything that the bands at any prevalence follow from.
 
@@ -200,6 +216,15 @@ class Bands(BaseModel):
         """
         check_prevalence(prevalence)
         return _thresholds_at(self, prevalence, routine_above)
+
+
+def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
+    """Return what a band's promise rests on, for whoever computes it at many prevalences; None where it has none."""
+    if name == "routine":
+        if bands.routine is None:
+            return None
+        return _bounds_of(bands, bands.routine, bands.findings.index(NORMAL))
+    return _bounds_of(bands, bands.fast_track, bands.findings.index(bands.flag_finding))
 
 
 def check_prevalence(prevalence: float | None) -> None:
@@ -346,18 +371,27 @@ def _laxest(
     # Of a finding that was never tested nothing is known, even where the mix holds none of it.
     if not all(bands.testing_patients) or not np.isfinite(mix).all():
         return None
-    level = (1 - bands.confidence) / len(bands.findings)
-    expected = _largest_share(_as_many(counts.fitting, bands), bands.testing_patients, band, mix, level)
+    bounds = _bounds_of(bands, counts, band)
+    expected = _largest_share(bounds.expected, band, mix)
     best = float(expected.min())
     # Halfway, as ratios go, between the best and the promise: a start at the very edge would fail half of the time.
     start = int(np.flatnonzero(expected <= max(math.sqrt(best * promise), _NEARLY_BEST * best))[-1])
-    share = _largest_share(counts.testing, bands.testing_patients, band, mix, level)
+    share = _largest_share(bounds.tested, band, mix)
     chosen = None
     for place in range(start, -1, -1):
         if share[place] > promise or bands.thresholds[place] <= above:
             break
         chosen = bands.thresholds[place]
     return chosen
+
+
+def _bounds_of(bands: Bands, counts: BandCounts, band: int) -> PromiseBounds:
+    level = (1 - bands.confidence) / len(bands.findings)
+    expected, tested = (
+        _share_bounds(beyond, bands.testing_patients, band, level)
+        for beyond in (_as_many(counts.fitting, bands), counts.testing)
+    )
+    return PromiseBounds(expected, tested)
 
 
 def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[int, ...], ...]:
@@ -367,15 +401,24 @@ def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[i
     return tuple(tuple(round(ratio * count) for count in row) for ratio, row in zip(ratios, counts, strict=True))
 
 
-def _largest_share(
-    beyond: tuple[tuple[int, ...], ...], patients: tuple[int, ...], band: int, mix: NDArray[np.float64], level: float
+def _share_bounds(
+    beyond: tuple[tuple[int, ...], ...], patients: tuple[int, ...], band: int, level: float
 ) -> NDArray[np.float64]:
+    """Return bounds of each finding's share beyond each threshold, float64 ``(k, thresholds)``."""
+    return np.array(
+        [
+            [
+                (clopper_pearson_lower if finding == band else clopper_pearson_upper)(count, trials, level)
+                for count in row
+            ]
+            for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True))
+        ]
+    )
+
+
+def _largest_share(bounds: NDArray[np.float64], band: int, mix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the upper bound of the share that does not belong beyond each threshold, float64 ``(thresholds,)``."""
-    bounds = [
-        [(clopper_pearson_lower if finding == band else clopper_pearson_upper)(count, trials, level) for count in row]
-        for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True))
-    ]
-    masses = mix[:, None] * np.array(bounds)
+    masses = mix[:, None] * bounds
     total = masses.sum(axis=0)
     # Where there may be no radiograph at all, all of them may be wrong.
     wrong = np.where(total > 0, total - masses[band], 1.0)

@@ -8,7 +8,7 @@ replicate alike) is left out with the reason, because an interval of no width cl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -377,30 +377,82 @@ def bootstrap_estimates(
     ConfigurationError
         If `replicates` is below 1.
     """
+    draws = draw_weights(truth, groups=groups, replicates=replicates, seed=seed)
+    normal_quantile(confidence)
+    drawn = np.concatenate([statistic(block) for block in draws.blocks])
+    values = statistic(np.ones((1, len(truth)), dtype=np.int_))[0]
+    return tuple(
+        estimate_from_replicates(float(value), drawn[:, column], draws, confidence)
+        for column, value in enumerate(values)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Bootstrap draws of images, in blocks that fit into memory.
+
+    Parameters
+    ----------
+    blocks
+        Each int (r, n): how often each image was drawn in each of r replicates. To be gone through once.
+    method
+        In words, as `Estimate.method` has it.
+    lonely
+        Whether some finding is shown by a single image or patient, so that it does not vary.
+    """
+
+    blocks: Iterator[IntArray]
+    method: str
+    lonely: bool
+
+
+def draw_weights(
+    truth: IntArray, *, groups: IntArray | None = None, replicates: int, seed: int, stratified: bool = True
+) -> Draws:
+    """Return bootstrap draws of whole images or patients; see `bootstrap_estimates`.
+
+    Parameters
+    ----------
+    truth
+        int (n,), the index of the true finding, 0 or more.
+    groups
+        int (n,) patient or duplicate group ids, or None.
+    replicates
+        Number of draws.
+    seed
+        The same seed gives the same draws.
+    stratified
+        Whether the number of images (or patients) of each finding is held, or varies as in a new sample.
+
+    Raises
+    ------
+    DataError
+        If there are no images or a truth is negative.
+    ConfigurationError
+        If `replicates` is below 1.
+    """
     truth = np.asarray(truth)
     if len(truth) == 0 or truth.min() < 0:
         raise DataError("The bootstrap needs images with known findings. Drop unknown (-1) rows; keep at least one.")
     if replicates < 1:
         raise ConfigurationError(f"replicates is {replicates}. Give at least 1; 2000 is usual.")
-    normal_quantile(confidence)
     n = len(truth)
     codes = group_codes(groups, n)
     unit_truth = truth if codes is None else _majority_finding(truth, codes)
+    if not stratified:
+        unit_truth = np.zeros_like(unit_truth)
     strata = [np.flatnonzero(unit_truth == finding) for finding in np.unique(unit_truth)]
     rng = np.random.default_rng(seed)
     rows = max(1, _BLOCK_SIZE // n)
-    blocks = []
-    for start in range(0, replicates, rows):
-        counts = _draw_counts(strata, len(unit_truth), min(rows, replicates - start), rng)
-        blocks.append(statistic(counts if codes is None else counts[:, codes]))
-    values = statistic(np.ones((1, n), dtype=np.int_))[0]
-    drawn = np.concatenate(blocks)
-    method = "bootstrap (stratified)" if codes is None else "bootstrap (stratified, by patient)"
-    lonely = min(len(members) for members in strata) == 1
-    return tuple(
-        _bootstrap_estimate(float(value), drawn[:, column], method, confidence, lonely)
-        for column, value in enumerate(values)
-    )
+
+    def blocks() -> Iterator[IntArray]:
+        for start in range(0, replicates, rows):
+            counts = _draw_counts(strata, len(unit_truth), min(rows, replicates - start), rng)
+            yield counts if codes is None else counts[:, codes]
+
+    how = ["stratified"] * stratified + ["by patient"] * (codes is not None)
+    method = f"bootstrap ({', '.join(how)})" if how else "bootstrap"
+    return Draws(blocks(), method, min(len(members) for members in strata) == 1)
 
 
 def _majority_finding(truth: IntArray, codes: IntArray) -> IntArray:
@@ -421,22 +473,34 @@ def _draw_counts(strata: list[IntArray], units: int, rows: int, rng: np.random.G
     return counts
 
 
-def _bootstrap_estimate(value: float, drawn: FloatArray, method: str, confidence: float, lonely: bool) -> Estimate:
-    """Return one bootstrap estimate from its replicates."""
+def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws, confidence: float = 0.95) -> Estimate:
+    """Return a number with the interval that its bootstrap replicates give; see `bootstrap_estimates`.
+
+    Parameters
+    ----------
+    value
+        On the data itself; NaN where undefined.
+    drawn
+        float (r,), in each replicate; NaN where undefined.
+    draws
+        Where the replicates come from.
+    confidence
+        Two-sided confidence level.
+    """
     if math.isnan(value):
         return not_applicable("undefined on this set")
     kept = drawn[~np.isnan(drawn)]
     notes = []
     if len(kept) < 0.99 * len(drawn):
         notes.append(f"undefined in {len(drawn) - len(kept)} of {len(drawn)} replicates, which were dropped")
-    if lonely:
+    if draws.lonely:
         notes.append("a finding shown by a single image or patient does not vary between replicates")
     if len(kept) == 0 or np.ptp(kept) < 1e-12:
         notes.insert(0, "every replicate gave the same value, so the data show no spread")
         return Estimate(value, None, None, "none", note="; ".join(notes))
     share = 0 < value < 1 and kept.min() >= 0 and kept.max() <= 1
     low, high = (_logit_bounds if share else _percentile_bounds)(value, kept, confidence)
-    return Estimate(value, low, high, method, note="; ".join(notes) or None)
+    return Estimate(value, low, high, draws.method, note="; ".join(notes) or None)
 
 
 def _logit_bounds(value: float, drawn: FloatArray, confidence: float) -> tuple[float, float]:

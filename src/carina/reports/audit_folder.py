@@ -17,8 +17,8 @@ from carina.evaluation.intervals import Estimate
 from carina.machine import describe_machine, library_versions
 from carina.progress import Progress
 from carina.reports.audit_figures import draw_audit, draw_examples
+from carina.reports.evaluation_files import AUDIT_FILE
 
-AUDIT_FILE = "audit.json"
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"
 EXAMPLES_FILE = "examples.png"

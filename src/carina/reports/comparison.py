@@ -14,7 +14,7 @@ from carina.errors import ConfigurationError, DataError
 from carina.evaluation.comparison import Comparison, compare, holm
 from carina.evaluation.intervals import FloatArray
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
-from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
+from carina.reports.evaluation_files import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
 
 _COLUMNS = ("figure", "difference", "p", "p (Holm)", "test")
 

@@ -1,6 +1,8 @@
 """Everything that ``carina evaluate`` writes, under the names that the published baseline gave its files."""
 
+import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +15,32 @@ from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
-from carina.machine import describe_machine, library_versions
+from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress, no_progress
 from carina.reports.curve_figures import draw_reliability, draw_roc
+from carina.reports.evaluation_files import (
+    EVALUATION_FORMAT,
+    FIGURES_FOLDER,
+    GALLERY_FILE,
+    LEAKS_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+)
 from carina.reports.figures import (
     draw_confusion_matrix,
     draw_history,
     draw_recall_per_class,
     draw_sensitivity_specificity,
 )
+from carina.reports.gallery_images import write_gallery
+from carina.reports.page.content import read_evaluated
+from carina.reports.page.gallery import choose_rows
+from carina.reports.page.report import open_report
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
+from carina.seal import SEAL_FILE
 from carina.tables import write_csv, write_parquet
-
-EVALUATION_FORMAT = "carina-evaluation-1"
-METRICS_FILE = "metrics.json"
-PREDICTIONS_FILE = "predictions.parquet"
-LEAKS_FILE = "leaks.csv"
 
 
 def write_evaluation(
@@ -41,6 +52,7 @@ def write_evaluation(
     on_leak: OnLeak,
     prevalence: float | None,
     command: str,
+    images: bool = True,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Judge a split with a run, write the evaluation folder, and return what it holds.
@@ -55,6 +67,8 @@ def write_evaluation(
         The folder to write; it must not exist.
     command
         What was typed, for the record.
+    images
+        Whether small images of chosen rows are written, for the report.
 
     Raises
     ------
@@ -65,16 +79,26 @@ def write_evaluation(
     """
     with whole_folder(out, what="evaluation") as folder:
         described, history = open_model(run), _read_history(run)
+        started = time.perf_counter()
         evaluation = evaluate(run, dataset, split, on_leak=on_leak, prevalence=prevalence, progress=progress)
+        seconds = time.perf_counter() - started
         title = _title(described, dataset, split, evaluation)
         write_parquet(folder / PREDICTIONS_FILE, evaluation.table)
         if evaluation.leaks.learned.height:
             write_csv(folder / LEAKS_FILE, evaluation.leaks.learned)
         content = _metrics_content(described, dataset, split, evaluation, command)
+        content["bundle_sha256"] = _bundle_sha256(run)
+        content["judging"] = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory_mb(), 1)}
         write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
         _write_texts(folder, evaluation, title)
         _draw_figures(folder, history, described, evaluation, title)
+        write_text(folder / HISTORY_FILE, (run / HISTORY_FILE).read_text(encoding="utf-8"))
+        if images:
+            _write_gallery(folder, run, dataset)
+        report = open_report(folder)
+        report.write_html(folder / REPORT_FILE)
+        report.write_figures(folder / FIGURES_FOLDER)
     return evaluation
 
 
@@ -117,6 +141,20 @@ def headline(evaluation: Evaluation) -> str:
             "the figures are a little too good."
         )
     return "\n".join(lines)
+
+
+def _bundle_sha256(run: Path) -> str | None:
+    """Return the hash that stands for the whole of a bundle, which was checked when it was opened; none for a run."""
+    seal = run / SEAL_FILE
+    return hashlib.sha256(seal.read_bytes()).hexdigest() if seal.is_file() else None
+
+
+def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:
+    evaluated = read_evaluated(folder)
+    files = dict(dataset.manifest.select("sha256", "path").iter_rows())
+    sha256 = evaluated.table["sha256"]
+    rows = [(item.row, Path(files[sha256[item.row]])) for item in choose_rows(evaluated)]
+    write_gallery(folder / GALLERY_FILE, run, rows)
 
 
 def _read_history(run: Path) -> pl.DataFrame:

@@ -15,9 +15,8 @@ from typing import Any
 from carina.bundle import BundleDescription, WriteCard
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL
-from carina.reports.evaluation_folder import EVALUATION_FORMAT, METRICS_FILE
+from carina.reports.evaluation_files import AUDIT_FILE, EVALUATION_FORMAT, METRICS_FILE
 
-AUDIT_FILE = "audit.json"
 _KNOWN_DATASET = "covid19-radiography"
 _OF_THE_CALL = (
     "Where no operating point is named, sensitivity and specificity are those of calling the likeliest finding."

@@ -1,0 +1,135 @@
+"""How the images of each finding spread over the priorities that triage gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from carina.decisions.policy import Policy
+from carina.decisions.triage import Priority, choose_triage
+from carina.evaluation.intervals import IntArray
+from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
+from carina.evaluation.reading_room import Priorities, mix_at
+
+# As a worklist is sorted. What could not be judged stands with the second readings: it is to be read as it is, and must
+# not wait behind what was judged to be Normal.
+READING_ORDER: tuple[Priority, ...] = ("fast-track", "expedite", "secondary-review", "routine")
+FLAGGED_BANDS = 2
+_PLACES = {name: place for place, name in enumerate(READING_ORDER)} | {"not-assessable": 2}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """Images of each finding at each priority.
+
+    Parameters
+    ----------
+    findings
+        k names.
+    priorities
+        c names, the one that is read first in front.
+    flagged
+        How many of the first priorities count as flagged.
+    images
+        int (k, c).
+    """
+
+    findings: tuple[str, ...]
+    priorities: tuple[str, ...]
+    flagged: int
+    images: IntArray
+
+    def arriving(self, finding: str, prevalence: float | None = None) -> Priorities:
+        """Return the spread of what arrives, where the flagged finding has a prevalence; by default that of the set.
+
+        Findings without an image are left out: how triage would treat them is not known.
+
+        Parameters
+        ----------
+        finding
+            Whose prevalence is stated.
+        prevalence
+            Range [0, 1].
+
+        Raises
+        ------
+        ConfigurationError
+            If the prevalence leaves [0, 1], or asks for images that the set does not have.
+        """
+        counts = self.images.sum(axis=1)
+        mix = mix_at(counts, self.findings.index(finding), prevalence)
+        seen = counts > 0
+        return Priorities(
+            tuple(name for name, some in zip(self.findings, seen, strict=True) if some),
+            mix[seen],
+            self.priorities,
+            self.images[seen] / counts[seen, None],
+            self.flagged,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-safe dict."""
+        return {
+            "findings": list(self.findings),
+            "priorities": list(self.priorities),
+            "flagged": self.flagged,
+            "images": self.images.tolist(),
+        }
+
+
+def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> Spread:
+    """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table.
+
+    Parameters
+    ----------
+    table
+        A prediction table.
+    finding, threshold
+        Of the operating point.
+    """
+    findings = findings_of(table)
+    below = probabilities_of(table)[:, findings.index(finding)] < threshold
+    return _spread(table, below.astype(np.int_), ("flagged", "not flagged"), 1)
+
+
+def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | None = None) -> Spread:
+    """Return how triage spreads the images of a prediction table over `READING_ORDER`.
+
+    Parameters
+    ----------
+    table
+        A prediction table; without the column assessable all images are.
+    policy
+        Of the model that made it.
+    prevalence
+        At which the bands keep their promises; see `carina.decisions.triage.choose_triage`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the prevalence leaves [0, 1].
+    """
+    findings = findings_of(table)
+    assessable = table["assessable"].to_list() if "assessable" in table.columns else [True] * table.height
+    places = [
+        _PLACES[
+            choose_triage(
+                dict(zip(findings, row, strict=True)),
+                policy,
+                prevalence=prevalence,
+                refused=None if judged else "no two lungs were found",
+            ).priority
+        ]
+        for row, judged in zip(probabilities_of(table).tolist(), assessable, strict=True)
+    ]
+    return _spread(table, np.array(places, dtype=np.int_), READING_ORDER, FLAGGED_BANDS)
+
+
+def _spread(table: pl.DataFrame, places: IntArray, priorities: tuple[str, ...], flagged: int) -> Spread:
+    findings = findings_of(table)
+    shape = (len(findings), len(priorities))
+    images = np.bincount(truth_of(table) * shape[1] + places, minlength=shape[0] * shape[1]).reshape(shape)
+    return Spread(findings, priorities, flagged, images)

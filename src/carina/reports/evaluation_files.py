@@ -1,0 +1,10 @@
+"""The names of the files in an evaluation folder, and of its audit: for whoever writes them, and whoever reads."""
+
+EVALUATION_FORMAT = "carina-evaluation-1"
+METRICS_FILE = "metrics.json"
+PREDICTIONS_FILE = "predictions.parquet"
+LEAKS_FILE = "leaks.csv"
+GALLERY_FILE = "gallery.parquet"
+REPORT_FILE = "report.html"
+FIGURES_FOLDER = "figures"
+AUDIT_FILE = "audit.json"

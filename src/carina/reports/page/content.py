@@ -1,0 +1,192 @@
+"""What a report is made from: the files of an evaluation folder, read once and checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.decisions.policy import Policy
+from carina.errors import ConfigurationError, DataError
+from carina.evaluation.audit.results import AUDIT_FORMAT
+from carina.evaluation.intervals import Estimate
+from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
+from carina.harmless import without_directories, without_folders
+from carina.reports.evaluation_files import (
+    AUDIT_FILE,
+    EVALUATION_FORMAT,
+    GALLERY_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+)
+from carina.reports.page.numbers import estimate_of
+from carina.run_folder import HISTORY_FILE, RECIPE_FILE
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation, as its folder tells it.
+
+    Attributes
+    ----------
+    name
+        Of the folder.
+    content
+        ``metrics.json``, without a folder of the machine that it was made on.
+    table
+        The prediction table.
+    history
+        A row an epoch; None where the folder has none.
+    recipe
+        The recipe as text; empty where the folder has none.
+    audit
+        ``audit.json`` of the same model; None where none was named.
+    gallery
+        Small images of chosen rows; None where images were left out.
+    """
+
+    name: str
+    content: dict[str, Any]
+    table: pl.DataFrame
+    history: pl.DataFrame | None
+    recipe: str
+    audit: dict[str, Any] | None
+    gallery: pl.DataFrame | None
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the findings in the order of the probabilities."""
+        return findings_of(self.table)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the figures of ``metrics.json``."""
+        return dict(self.content["metrics"])
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Return what the evaluation says of the model."""
+        return dict(self.content["model"])
+
+    @property
+    def flag(self) -> str:
+        """Return the finding of the operating point."""
+        return str(self.content["operating_point"]["chosen"]["finding"])
+
+    @property
+    def threshold(self) -> float:
+        """Return the operating point's threshold."""
+        return float(self.content["operating_point"]["chosen"]["threshold"])
+
+    @property
+    def label(self) -> str:
+        """Return model and data in a few words."""
+        data = self.content["data"]
+        return f"{self.model['name']} on {data['name']}, {data['split']} split"
+
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """Index of the true finding, int64 (n,)."""
+        return truth_of(self.table)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Calibrated probabilities, float64 (n, k)."""
+        return probabilities_of(self.table)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """A number for each patient or set of near-duplicates from 0, in no order that tells who is who: int64 (n,)."""
+        return np.asarray(np.unique(groups_of(self.table), return_inverse=True)[1], dtype=np.int64)
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """The model's policy; None where the evaluation was written by a version that knew none."""
+        try:
+            return Policy.model_validate(self.model["policy"])
+        except (KeyError, ValueError):
+            return None
+
+    def estimate(self, *path: str) -> Estimate:
+        """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""
+        found: Any = self.content
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return estimate_of(found)
+
+
+def read_evaluated(folder: Path, *, audit: Path | None = None, images: bool = True) -> Evaluated:
+    """Return what an evaluation folder holds.
+
+    Parameters
+    ----------
+    folder
+        Of ``carina evaluate``.
+    audit
+        Of ``carina audit``, for the same model.
+    images
+        Whether small images are taken, where the folder has some.
+
+    Raises
+    ------
+    DataError
+        If the folder is no evaluation, or was written by another version.
+    ConfigurationError
+        If the audit is none, or of another model.
+    """
+    try:
+        content = json.loads((folder / METRICS_FILE).read_bytes())
+        table = pl.read_parquet(folder / PREDICTIONS_FILE)
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        msg = f"{folder} is not an evaluation. Make one: carina evaluate RUN DATASET --out {folder}"
+        raise DataError(msg) from None
+    if not isinstance(content, dict) or content.get("format") != EVALUATION_FORMAT:
+        msg = f"{folder} was written by another version of Carina. Evaluate again."
+        raise DataError(msg)
+    content["command"] = without_directories(str(content.get("command", "")))
+    content["model"] = without_folders(content["model"])
+    if "command" in content["model"]:
+        content["model"]["command"] = without_directories(content["model"]["command"])
+    audited = None if audit is None else _read_audit(audit, content)
+    gallery = pl.read_parquet(folder / GALLERY_FILE) if images and (folder / GALLERY_FILE).is_file() else None
+    history = pl.read_csv(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else None
+    recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8") if (folder / RECIPE_FILE).is_file() else ""
+    return Evaluated(folder.resolve().name, content, table, history, recipe, audited, gallery)
+
+
+def audited_model(folder: Path) -> str:
+    """Return the SHA-256 of the model that an audit folder is about.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder is no audit.
+    """
+    return str(_open_audit(folder)["model_sha256"])
+
+
+def _read_audit(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    audit = _open_audit(folder)
+    if audit["model_sha256"] != content["model"].get("model_sha256"):
+        msg = f"{folder} audited another model than the one that was evaluated. Audit the same one."
+        raise ConfigurationError(msg)
+    return audit
+
+
+def _open_audit(folder: Path) -> dict[str, Any]:
+    path = folder / AUDIT_FILE
+    try:
+        audit: dict[str, Any] = json.loads(path.read_bytes())
+        if audit["format"] != AUDIT_FORMAT:
+            raise KeyError("format")
+        str(audit["sentence"] + audit["model_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path} is not an audit ({type(error).__name__}). Make one: carina audit RUN DATASET --out {folder}"
+        raise ConfigurationError(msg) from None
+    return audit

@@ -1,0 +1,240 @@
+"""Section 3, the operating-point explorer: its controls as HTML, and what its script computes from.
+
+The script computes everything anew in the browser from the probabilities and the truth, by the same formulas as
+`carina.evaluation`; a test drives a browser and holds the two equal.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.decisions.bands import promise_bounds
+from carina.evaluation.intervals import group_codes
+from carina.findings import NORMAL, short_name
+from carina.reports.page.content import Evaluated
+from carina.reports.page.html import Child, Html, element
+from carina.reports.page.section import Section
+from carina.reports.page.tables import Cell, Figure, Table
+
+
+def build_explorer(evaluated: Evaluated) -> Section:
+    """Return the third section."""
+    section = Section("explorer", "Operating-point explorer", "Explorer")
+    section.paragraph(
+        "Move the threshold, or ask for a sensitivity; set how frequent the finding is where you are, and what a miss "
+        "and a false alarm cost. Everything below changes at once, and the link in the address bar keeps it."
+    )
+    options = (element("option", name, value=name, selected=name == evaluated.flag) for name in evaluated.findings)
+    controls = element(
+        "form",
+        _field("Finding", "x-finding", element("select", *options, id="x-finding")),
+        _field(
+            "Threshold of its probability",
+            "x-threshold",
+            element("input", id="x-slider", type="range", min=-9, max=9, step="any", aria_label="Threshold, dragged"),
+            element("input", id="x-threshold", type="number", min=0, max=1, step="any", inputmode="decimal"),
+        ),
+        element(
+            "div",
+            _field(
+                "Sensitivity of at least, %",
+                "x-ask-sensitivity",
+                element("input", id="x-ask-sensitivity", type="number", min=1, max=100, step="any", placeholder="95"),
+            ),
+            _field(
+                "Specificity of at least, %",
+                "x-ask-specificity",
+                element("input", id="x-ask-specificity", type="number", min=1, max=100, step="any", placeholder="99"),
+            ),
+            class_="pair",
+        ),
+        _field(
+            "Prevalence where you are, %",
+            "x-prevalence",
+            element(
+                "input",
+                id="x-prevalence-slider",
+                type="range",
+                min=-7,
+                max=4,
+                step="any",
+                aria_label="Prevalence, dragged",
+            ),
+            element("input", id="x-prevalence", type="number", min="0.01", max="99.9", step="any", inputmode="decimal"),
+        ),
+        element(
+            "div",
+            _field(
+                "Cost of a miss", "x-cost-miss", element("input", id="x-cost-miss", type="number", min=0, step="any")
+            ),
+            _field(
+                "Cost of a false alarm",
+                "x-cost-alarm",
+                element("input", id="x-cost-alarm", type="number", min=0, step="any"),
+            ),
+            class_="pair",
+        ),
+        element("button", "Back to the shipped operating point", type="button", id="x-reset"),
+        element("button", "Lowest cost on this set", type="button", id="x-cheapest"),
+        element("p", "", id="x-warning", class_="note"),
+        id="x-form",
+        class_="controls",
+    )
+    results = element(
+        "div",
+        element("div", id="x-histogram", class_="drawn"),
+        element("output", "", id="x-said", aria_live="polite", class_="said"),
+        element("div", _matrix(), _measures(), class_="columns"),
+        class_="explorer-results",
+    )
+    section.add(
+        element(
+            "noscript",
+            element(
+                "p",
+                "The explorer needs JavaScript; the shipped operating point stands in the table below.",
+                class_="note",
+            ),
+        )
+    )
+    section.add(element("div", controls, results, class_="explorer"))
+    section.add(
+        element(
+            "div",
+            element(
+                "div",
+                element("h3", "Of 1,000 patients"),
+                element("div", id="x-thousand", class_="drawn"),
+                element("p", "", id="x-thousand-words"),
+            ),
+            element(
+                "div",
+                element("h3", "Triage bands"),
+                element("div", id="x-bands", class_="drawn"),
+                element(
+                    "div", "", id="x-bands-table", class_="scroll", tabindex=0, role="region", aria_label="Triage bands"
+                ),
+                element("p", "", id="x-bands-words", class_="note"),
+            ),
+            class_="columns",
+        )
+    )
+    section.table(operating_points_table(evaluated))
+    return section
+
+
+def operating_points_table(evaluated: Evaluated) -> Table:
+    """Return the shipped operating point with what it reaches on this set."""
+    reached = ("operating_point", "reached")
+    chosen = evaluated.content["operating_point"]["chosen"]
+    rule = chosen["rule"] if chosen.get("target") is None else f"{chosen['rule']} {chosen['target']:g}"
+    names = ("sensitivity", "specificity", "ppv", "npv")
+    row: tuple[Cell, ...] = (
+        f"shipped: {rule}",
+        f"{evaluated.threshold:.4f}",
+        *(Figure(evaluated.estimate(*reached, name), counts=True) for name in names),
+    )
+    head = ("Operating point", "Threshold", "Sensitivity", "Specificity", "PPV, in this set", "NPV, in this set")
+    return Table("operating_point", f"The shipped operating point of {evaluated.flag} on this set", head, (row,))
+
+
+def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
+    """Return what the explorer's script computes from: probabilities, truth, groups, thresholds and bounds."""
+    codes = group_codes(evaluated.groups, len(evaluated.truth))
+    data: dict[str, Any] = {
+        "findings": list(evaluated.findings),
+        "short": [short_name(name) for name in evaluated.findings],
+        "flag": evaluated.findings.index(evaluated.flag),
+        "normal": evaluated.findings.index(NORMAL) if NORMAL in evaluated.findings else -1,
+        "truth": packed(evaluated.truth.astype(np.uint8)),
+        "probabilities": packed(evaluated.probabilities),
+        "groups": None if codes is None else packed(codes.astype(np.int32)),
+        "assessable": packed(evaluated.table["assessable"].to_numpy().astype(np.uint8)),
+        "threshold": evaluated.threshold,
+        "chosenOn": str(evaluated.content["operating_point"]["chosen"]["chosen_on"]),
+        "bands": None,
+    }
+    if evaluated.policy is not None:
+        bands = evaluated.policy.bands
+        promises = {}
+        for name, share in (("routine", bands.alpha), ("fast-track", bands.beta)):
+            found = promise_bounds(bands, "routine" if name == "routine" else "fast-track")
+            if found is not None and all(bands.testing_patients):
+                promises[name] = {"share": share, "expected": found.expected.tolist(), "tested": found.tested.tolist()}
+        patients = [one + other for one, other in zip(bands.fitting_patients, bands.testing_patients, strict=True)]
+        data["bands"] = {
+            "thresholds": list(bands.thresholds),
+            "patients": patients,
+            "confidence": bands.confidence,
+            "promises": promises,
+        }
+    return data
+
+
+def packed(array: NDArray[Any]) -> str:
+    """Return an array's bytes, little-endian and row by row, as base64."""
+    return base64.b64encode(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _field(name: str, key: str, *controls: Child) -> Html:
+    return element("div", element("label", name, for_=key), element("div", *controls, class_="inputs"), class_="field")
+
+
+def _matrix() -> Html:
+    def cell(key: str, name: str) -> Html:
+        return element(
+            "td",
+            element("span", "", id=f"x-{key}", class_="value"),
+            element("span", name, class_="counts"),
+            class_=f"cell-{key}",
+        )
+
+    head = element(
+        "tr", element("td", ""), element("th", "called", scope="col"), element("th", "not called", scope="col")
+    )
+    rows = (
+        element("tr", element("th", "present", scope="row"), cell("tp", "found"), cell("fn", "missed")),
+        element("tr", element("th", "absent", scope="row"), cell("fp", "false alarms"), cell("tn", "left in peace")),
+    )
+    table = element(
+        "table",
+        element("caption", "Images of this set at the threshold"),
+        element("thead", head),
+        element("tbody", *rows),
+        class_="figures",
+    )
+    return element("div", table)
+
+
+def _measures() -> Html:
+    names = (
+        ("sensitivity", "Sensitivity"),
+        ("specificity", "Specificity"),
+        ("ppv", "PPV at the prevalence"),
+        ("npv", "NPV at the prevalence"),
+        ("benefit", "Net benefit"),
+        ("cost", "Cost of 1,000 patients"),
+    )
+    rows = (
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element(
+                "td",
+                element("span", "", id=f"x-{key}", class_="value"),
+                element("span", "", id=f"x-{key}-interval", class_="interval" if key != "cost" else "counts wrap"),
+            ),
+        )
+        for key, name in names
+    )
+    table = element(
+        "table",
+        element("caption", "What it means there, with 95 % intervals"),
+        element("tbody", *rows),
+        class_="figures",
+    )
+    return element("div", table, element("p", "", id="x-benefit-words", class_="note"))

@@ -1,0 +1,97 @@
+"""Whether probabilities mean what they say, and whether certainty tells right calls from wrong ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from carina.evaluation.risk_coverage import RiskCoverage
+from carina.reports.page.content import Evaluated
+from carina.reports.page.numbers import estimate_of, full_text
+from carina.reports.page.panel import PERCENT_TICKS, UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
+from carina.reports.page.scene import Ink, Scene
+from carina.reports.page.tables import Table
+
+
+def draw_reliability(evaluated: Evaluated) -> list[Scene]:
+    """Return a panel for the calls and one for each finding that occurs: how often each probability came true."""
+    whole = evaluated.metrics["calibration"]
+    parts: list[tuple[str, str, str, Any, Any, Ink, str]] = [
+        ("calls", "Reliability of the calls", "Share of right calls", whole["bins"], whole["ece"], "ink", "circle")
+    ]
+    for place, (name, item) in enumerate(whole["per_finding"].items()):
+        if item["bins"]:
+            ink, _, mark = look(place)
+            parts.append(
+                (name, f"Reliability: {name}", "Share of images with it", item["bins"], item["ece"], ink, mark)
+            )
+    scenes = []
+    for key, title, share, bins, ece, ink, shape in parts:
+        total = sum(part["n"] for part in bins)
+        words = f"ECE {full_text(estimate_of(ece), 'area')}; {total:,} images in {len(bins)} bins"
+        x, y = Axis("Mean probability", 0, 1, UNIT_TICKS), Axis(share, 0, 1, UNIT_TICKS)
+        said = "; ".join(
+            f"probability {part['mean_probability']:.3f} came true in {part['share']:.3f} of {part['n']}"
+            for part in bins
+        )
+        name = f"reliability_{''.join(letter if letter.isalnum() else '_' for letter in key.lower())}"
+        panel = build_panel(name, title, f"{words}. {said}", x, y, subtitle=words, height=280)
+        panel.curve([(0, 0), (1, 1)], "muted", dash=(4, 3), width=1.3)
+        for part in bins:
+            at = part["mean_probability"]
+            if part["low"] is not None and part["high"] is not None:
+                panel.whisker(at, part["low"], part["high"], ink)
+            says = f"n = {part['n']}: mean probability {at:.3f}, came true in {part['share']:.3f}"
+            panel.mark(at, part["share"], shape, ink, says=says)
+        _draw_counts(panel, bins)
+        scenes.append(panel.scene)
+    return scenes
+
+
+def _draw_counts(panel: Panel, bins: list[dict[str, Any]]) -> None:
+    """Draw how many images lie at which probability, as bars on the lower axis."""
+    n = sum(part["n"] for part in bins)
+    edges = np.linspace(0, 1, 21)
+    counts = np.histogram([part["mean_probability"] for part in bins], edges, weights=[part["n"] for part in bins])[0]
+    for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+        if count:
+            left, top = panel.at(float(low), 0.14 * float(count) / n)
+            right, bottom = panel.at(float(high), 0.0)
+            says = f"{int(count)} images"
+            panel.scene.box(left + 1, top, right - left - 2, bottom - top, "muted", opacity=0.35, says=says)
+
+
+def draw_risk_coverage(risk: RiskCoverage) -> Scene:
+    """Return the share of errors among the images taken, as more of them are."""
+    highest = max(0.02, float(risk.high.max()) * 1.08)
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if highest / step <= 6)
+    ticks = tuple((place * step, f"{100 * place * step:.0f}\u00a0%") for place in range(int(highest / step) + 1))
+    half = float(np.interp(0.5, risk.coverage, risk.risk))
+    said = f"All calls taken: {100 * risk.risk[-1]:.1f} % wrong; the surest half: {100 * half:.1f} % wrong"
+    keys = [
+        Key("share of wrong calls, with its pointwise 95 % interval", "s1", "line"),
+        Key("if certainty told nothing", "muted", "line", (4, 3)),
+    ]
+    x, y = (
+        Axis("Share of images whose call is taken, surest first", 0, 1, PERCENT_TICKS),
+        Axis("Wrong among them", 0, highest, ticks),
+    )
+    panel = build_panel("risk_coverage", "Risk and coverage", said, x, y, keys=keys, subtitle=said, height=260)
+    panel.band(pairs(risk.coverage, risk.low), pairs(risk.coverage, risk.high), "s1")
+    panel.curve(pairs(risk.coverage, risk.risk), "s1")
+    whole = risk.errors / risk.n
+    panel.curve([(0, whole), (1, whole)], "muted", dash=(4, 3), width=1.3)
+    return panel.scene
+
+
+def risk_table(risk: RiskCoverage) -> Table:
+    """Return the risk at each coverage."""
+    rows = tuple(
+        (f"{coverage:.3f}", f"{certainty:.6f}", f"{value:.6f}", f"{low:.6f}", f"{high:.6f}")
+        for coverage, certainty, value, low, high in zip(
+            *(getattr(risk, name).tolist() for name in ("coverage", "certainty", "risk", "low", "high")), strict=True
+        )
+    )
+    head = ("Coverage", "Least certainty", "Risk", "Risk low", "Risk high")
+    return Table("risk_coverage", "Risk and coverage", head, rows)

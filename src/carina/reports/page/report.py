@@ -1,0 +1,112 @@
+"""A report: all sections of one evaluation as a page, as files of figures and tables, and in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carina.atomic import whole_file, write_text
+from carina.reports.page.audit import build_audit
+from carina.reports.page.content import Evaluated, read_evaluated
+from carina.reports.page.curves import build_curves
+from carina.reports.page.explorer import build_explorer, explorer_data
+from carina.reports.page.findings import build_findings
+from carina.reports.page.gallery import build_gallery
+from carina.reports.page.groups import build_groups
+from carina.reports.page.page import Page
+from carina.reports.page.provenance import build_provenance
+from carina.reports.page.reading_room import build_reading_room, flag_rates
+from carina.reports.page.section import Section
+from carina.reports.page.summary import build_summary, summary_sentence
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of one evaluation.
+
+    Attributes
+    ----------
+    evaluated
+        What it is made from.
+    sections
+        In the order of reading.
+    """
+
+    evaluated: Evaluated
+    sections: tuple[Section, ...]
+
+    def to_html(self) -> str:
+        """Return the page as one file without network."""
+        content = self.evaluated.content
+        page = Page(
+            title=self.evaluated.label,
+            subtitle=f"{content['metrics']['n']:,} images · Carina {content['carina']}",
+            description=summary_sentence(self.evaluated),
+            sections=self.sections,
+            data=self._data(),
+        )
+        return page.to_html()
+
+    def write_html(self, path: Path) -> None:
+        """Write the page."""
+        write_text(path, self.to_html())
+
+    def write_figures(self, folder: Path) -> None:
+        """Write every figure as SVG and PNG, and every table as CSV."""
+        write_files(self.sections, folder)
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for a notebook: its style and script touch nothing around it."""
+        page = html.escape(self.to_html(), quote=True)
+        style = "width:100%;height:900px;border:1px solid #999"
+        title = html.escape(self.evaluated.label, quote=True)
+        return f'<iframe title="{title}" srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'
+
+    def _data(self) -> Mapping[str, Any]:
+        return {"explorer": explorer_data(self.evaluated), "room": flag_rates(self.evaluated)}
+
+
+def write_files(sections: Sequence[Section], folder: Path) -> None:
+    """Write every figure of the sections as SVG and PNG, and every table as CSV."""
+    for section in sections:
+        for scene in section.scenes:
+            write_text(folder / f"{scene.name}.svg", scene.to_svg(alone=True) + "\n")
+            with whole_file(folder / f"{scene.name}.png") as temporary:
+                temporary.write_bytes(scene.to_png())
+        for table in section.tables:
+            write_text(folder / f"{table.name}.csv", table.to_csv())
+
+
+def build_report(evaluated: Evaluated) -> Report:
+    """Return the report of an evaluation."""
+    sections = (
+        build_summary(evaluated),
+        build_findings(evaluated),
+        build_explorer(evaluated),
+        build_curves(evaluated),
+        build_groups(evaluated),
+        build_audit(evaluated),
+        build_gallery(evaluated),
+        build_reading_room(evaluated),
+        build_provenance(evaluated),
+    )
+    return Report(evaluated, sections)
+
+
+def open_report(folder: Path | str, *, audit: Path | str | None = None, images: bool = True) -> Report:
+    """Return the report of an evaluation folder; in a notebook it shows itself.
+
+    Parameters
+    ----------
+    folder, audit, images
+        See `carina.reports.page.content.read_evaluated`.
+
+    Raises
+    ------
+    DataError, ConfigurationError
+        See `carina.reports.page.content.read_evaluated`.
+    """
+    return build_report(read_evaluated(Path(folder), audit=None if audit is None else Path(audit), images=images))

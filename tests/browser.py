@@ -1,0 +1,212 @@
+"""Debian's Chromium, driven through a pair of pipes by the DevTools protocol: no driver, no package, no port.
+
+Chromium with ``--remote-debugging-pipe`` reads commands from file descriptor 3 and answers on 4, JSON ended by a zero.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+NO_CHROMIUM = "Chromium is not installed (Debian: apt-get install chromium)"
+
+
+# Chromium wants these very numbers, which subprocess cannot give.
+_PIPES_TO_3_AND_4 = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, start=3):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+class Browser:
+    """One tab.
+
+    Attributes
+    ----------
+    messages
+        What the console, the log and uncaught errors said.
+    requests
+        Every address that was asked for.
+    """
+
+    def __init__(self, read: int, write: int) -> None:
+        self._read, self._write, self._last = read, write, 0
+        self._buffer = b""
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self._events: list[dict[str, Any]] = []
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Return what a command of the tab answers."""
+        return self._call(method, session=self._session, **parameters)
+
+    def open(self, path: Path, fragment: str = "", *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Open a file at a size of the window, and wait until it is drawn."""
+        self.resize(width, height)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.send("Emulation.setEmulatedMedia", media="", features=scheme)
+        self.send("Page.navigate", url="about:blank")
+        self._wait_for("Page.loadEventFired")
+        self.messages.clear()
+        self.requests.clear()
+        self._events.clear()
+        self.send("Page.navigate", url=path.resolve().as_uri() + fragment)
+        self._wait_for("Page.loadEventFired")
+        self.settle()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window's inside a size in pixels."""
+        mobile = width < 600
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+
+    def settle(self) -> None:
+        """Wait for two frames."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+
+    def run(self, script: str) -> Any:
+        """Return the value of a JavaScript expression; of a promise what it becomes."""
+        answer = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise AssertionError(answer["exceptionDetails"].get("exception", answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
+    def text(self, selector: str) -> str:
+        """Return what an element says."""
+        return str(self.run(f"document.querySelector({json.dumps(selector)}).textContent"))
+
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        self.settle()
+
+    def type(self, text: str) -> None:
+        """Type text where the focus is."""
+        self.send("Input.insertText", text=text)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag with the mouse, in pixels of the window."""
+        steps = [("mousePressed", start), ("mouseMoved", ((start[0] + end[0]) / 2, start[1])), ("mouseMoved", end)]
+        for kind, (x, y) in [*steps, ("mouseReleased", end)]:
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        self.settle()
+
+    def screenshot(self, path: Path, *, selector: str | None = None) -> None:
+        """Write a picture of the window, or of an element however long it is."""
+        options: dict[str, Any] = {"format": "png", "captureBeyondViewport": selector is not None}
+        if selector is not None:
+            box = self.run(
+                f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+                "return {x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height, scale: 1}; })()"
+            )
+            options["clip"] = box
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", **options)["data"]))
+
+    def print_pdf(self, path: Path) -> None:
+        """Write what a printer would get."""
+        answer = self.send(
+            "Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True
+        )
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def _call(self, method: str, *, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self._write, data) :]
+        while True:
+            answer = self._next(60.0)
+            if answer.get("id") == self._last:
+                if "error" in answer:
+                    raise AssertionError(f"{method}: {answer['error']}")
+                return dict(answer["result"])
+            self._note(answer)
+
+    def _wait_for(self, method: str) -> None:
+        until = time.monotonic() + 60
+        while not any(event["method"] == method for event in self._events):
+            self._note(self._next(until - time.monotonic()))
+        self._events = [event for event in self._events if event["method"] != method]
+
+    def _note(self, event: dict[str, Any]) -> None:
+        method, told = event.get("method", ""), event.get("params", {})
+        if method == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
+            self.messages.append(str([value.get("value") for value in told["args"]]))
+        elif method == "Runtime.exceptionThrown":
+            details = told["exceptionDetails"]
+            self.messages.append(str(details.get("exception", {}).get("description", details["text"])))
+        elif method == "Log.entryAdded":
+            self.messages.append(str(told["entry"]["text"]))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(str(told["request"]["url"]))
+        elif method == "Page.loadEventFired":
+            self._events.append(event)
+
+    def _next(self, seconds: float) -> dict[str, Any]:
+        until = time.monotonic() + seconds
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._read], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise AssertionError("Chromium does not answer.")
+            data = os.read(self._read, 1 << 20)
+            if not data:
+                raise AssertionError("Chromium has ended.")
+            self._buffer += data
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        return dict(json.loads(message))
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Yield a tab of a Chromium of its own, without network; it is ended afterwards."""
+    if CHROMIUM is None:
+        raise AssertionError(NO_CHROMIUM)
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [
+            *(sys.executable, "-S", "-c", _PIPES_TO_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM),
+            *("--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--hide-scrollbars"),
+            *("--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}", "about:blank"),
+        ]
+        process = subprocess.Popen(
+            command, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        try:
+            yield Browser(ours_in, ours_out)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            os.close(ours_in)
+            os.close(ours_out)

@@ -1,0 +1,382 @@
+"""report.html in Debian's Chromium: nothing leaves it, its numbers are Python's, and it can be used without a mouse."""
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+
+from browser import CHROMIUM, NO_CHROMIUM, Browser, open_browser
+from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
+from carina.decisions.triage import choose_triage
+from carina.evaluation.decision_curve import decision_curve
+from carina.evaluation.intervals import BinaryCounts, design_effect, predictive_value_at
+from carina.evaluation.metrics import at_operating_point
+from carina.evaluation.priorities import spread_of_bands
+from carina.evaluation.reading_room import ReadingRoom, expected_turnaround
+from carina.reports.page.content import Evaluated, read_evaluated
+from carina.reports.page.reading_room import turnaround_at
+from carina.reports.page.write import write_report
+from unit.reports.page.evaluations import write_evaluated
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> Evaluated:
+    return read_evaluated(write_evaluated(tmp_path_factory.mktemp("chromium") / "first", n=500))
+
+
+@pytest.fixture(scope="module")
+def page(evaluated, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    return write_report([write_evaluated(folder / "first", n=500)], folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as tab:
+        yield tab
+
+
+def explored(browser: Browser) -> dict:
+    return browser.run("JSON.parse(JSON.stringify(globalThis.carinaExplorer))")
+
+
+def expect_numbers(browser: Browser, evaluated: Evaluated) -> None:
+    """Compare everything that the explorer computed with what Python computes at the same state."""
+    told = explored(browser)
+    state, results = told["state"], told["results"]
+    positive = evaluated.truth == state["finding"]
+    probability, groups = evaluated.probabilities[:, state["finding"]], evaluated.groups
+    called = probability >= state["threshold"]
+    reached = at_operating_point(evaluated.truth, evaluated.probabilities, state["finding"], state["threshold"], groups)
+    cells = results["cells"]
+    assert [cells[key] for key in ("tp", "fn", "fp", "tn")] == [
+        *(reached.true_positive, reached.false_negative, reached.false_positive, reached.true_negative),
+    ]
+    effects = (design_effect(called[positive], groups[positive]), design_effect(~called[~positive], groups[~positive]))
+    counts = BinaryCounts(*(cells[key] for key in ("tp", "fn", "fp", "tn")), *effects)
+    expected = {
+        "sensitivity": reached.sensitivity,
+        "specificity": reached.specificity,
+        "ppv": predictive_value_at(counts, state["prevalence"], positive_call=True),
+        "npv": predictive_value_at(counts, state["prevalence"], positive_call=False),
+    }
+    for name, estimate in expected.items():
+        for part in ("value", "low", "high"):
+            assert results[name][part] == pytest.approx(getattr(estimate, part), abs=1e-12), (name, part)
+    at = state["alarm"] / (state["alarm"] + state["miss"])
+    curve = decision_curve(
+        "x",
+        positive,
+        probability,
+        groups,
+        prevalence=state["prevalence"],
+        operating_point=state["threshold"],
+        thresholds=[at],
+    )
+    assert curve.flag is not None
+    for part in ("value", "low", "high"):
+        assert results["benefit"][part] == pytest.approx(float(getattr(curve.flag, part)[0]), abs=1e-12)
+    assert results["treatAll"] == pytest.approx(float(curve.treat_all[0]), abs=1e-12)
+    assert sum(results["thousand"].values()) == pytest.approx(1000)
+
+
+def expect_triage(browser: Browser, evaluated: Evaluated) -> None:
+    told = explored(browser)
+    state, triage = told["state"], told["results"]["triage"]
+    policy = evaluated.policy
+    assert policy is not None
+    points = (policy.operating_point.model_copy(update={"threshold": state["threshold"]}), *policy.operating_points[1:])
+    moved = policy.model_copy(update={"operating_points": points})
+    bands = moved.thresholds_at(state["prevalence"])
+    assert triage["thresholds"]["routine"] == bands.routine
+    assert triage["thresholds"]["fast-track"] == bands.fast_track
+    counts = {name: np.zeros(3, int) for name in triage["counts"]}
+    for row, assessable in enumerate(evaluated.table["assessable"]):
+        of_finding = dict(zip(evaluated.findings, evaluated.probabilities[row].tolist(), strict=True))
+        refused = None if assessable else "no lungs"
+        priority = choose_triage(of_finding, moved, prevalence=state["prevalence"], refused=refused).priority
+        counts[priority][evaluated.truth[row]] += 1
+    assert triage["counts"] == {name: row.tolist() for name, row in counts.items()}
+
+
+def test_it_opens_without_an_error_and_asks_for_nothing(browser, page):
+    browser.open(page)
+    assert browser.messages == []
+    assert [request for request in browser.requests if not request.startswith("data:")] == [page.resolve().as_uri()]
+
+
+def test_the_policy_lets_nothing_in_or_out(browser, page):
+    browser.open(page)
+    sent = browser.run("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'refused')")
+    assert sent == "refused"
+    assert any("Content Security Policy" in message or "connect-src" in message for message in browser.messages)
+    assert browser.run(
+        "(() => { const s = document.createElement('script'); s.textContent = 'globalThis.ran = 1';"
+        "document.body.append(s); return globalThis.ran === undefined; })()"
+    )
+
+
+def test_the_explorer_starts_at_the_shipped_operating_point(browser, page, evaluated):
+    browser.open(page)
+    assert explored(browser)["state"]["threshold"] == evaluated.threshold
+    expect_numbers(browser, evaluated)
+    expect_triage(browser, evaluated)
+    assert "shipped operating point" in browser.text("#x-warning")
+
+
+def test_numbers_after_a_drag_are_those_of_python(browser, page, evaluated):
+    browser.open(page)
+    browser.run("document.querySelector('#x-histogram').scrollIntoView({block: 'center', behavior: 'instant'})")
+    browser.settle()
+    box = browser.run(
+        "(() => { const b = document.querySelector('#x-histogram').getBoundingClientRect();"
+        "return [b.x, b.y, b.width, b.height]; })()"
+    )
+    before = explored(browser)["state"]["threshold"]
+    for share in (0.8, 0.31, 0.55):
+        browser.drag((box[0] + 0.5 * box[2], box[1] + 60), (box[0] + share * box[2], box[1] + 60))
+        after = explored(browser)["state"]["threshold"]
+        assert after != before
+        expect_numbers(browser, evaluated)
+        expect_triage(browser, evaluated)
+        shown = int(browser.text("#x-tp").replace(",", ""))
+        assert shown == int(((evaluated.probabilities[:, 0] >= after) & (evaluated.truth == 0)).sum())
+        before = after
+
+
+def change(browser: Browser, selector: str, value: object) -> None:
+    browser.run(
+        f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.value = {json.dumps(str(value))};"
+        "for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {bubbles: true})); })()"
+    )
+
+
+@pytest.mark.parametrize("prevalence", [0.3, 2, 8, 45, 90])
+def test_ppv_and_bands_follow_the_prevalence(browser, page, evaluated, prevalence):
+    browser.open(page)
+    change(browser, "#x-prevalence", prevalence)
+    assert explored(browser)["state"]["prevalence"] == pytest.approx(prevalence / 100)
+    expect_numbers(browser, evaluated)
+    expect_triage(browser, evaluated)
+
+
+def test_bands_are_those_of_python_at_many_prevalences(browser, page, evaluated):
+    browser.open(page)
+    shares = (1 / (1 + np.exp(-np.linspace(-6, 3.5, 90)))).round(6)
+    told = browser.run(
+        "(() => { const told = []; const field = document.querySelector('#x-prevalence');"
+        f"for (const share of {json.dumps((100 * shares).tolist())}) {{ field.value = share;"
+        "field.dispatchEvent(new Event('change', {bubbles: true}));"
+        "const at = globalThis.carinaExplorer; told.push([at.state.prevalence, at.results.triage.thresholds]); }"
+        "return told; })()"
+    )
+    seen = set()
+    for prevalence, thresholds in told:
+        bands = evaluated.policy.thresholds_at(prevalence)
+        assert (thresholds["routine"], thresholds["fast-track"]) == (bands.routine, bands.fast_track), prevalence
+        seen.add((bands.routine, bands.fast_track))
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize(("what", "target"), [("sensitivity", 0.95), ("specificity", 0.9), ("sensitivity", 1.0)])
+def test_a_wished_rate_chooses_the_threshold_that_python_chooses(browser, page, evaluated, what, target):
+    browser.open(page)
+    change(browser, f"#x-ask-{what}", 100 * target)
+    rule = OperatingPointRule(rule=f"{what}-at-least", target=target, finding="COVID-19") if target < 1 else None
+    threshold = explored(browser)["state"]["threshold"]
+    if rule is not None:
+        point = choose_operating_point(evaluated.truth == 0, evaluated.probabilities[:, 0], rule, chosen_on="here")
+        assert threshold == pytest.approx(point.threshold, abs=1e-15)
+    else:
+        assert threshold <= evaluated.probabilities[evaluated.truth == 0, 0].min()
+    expect_numbers(browser, evaluated)
+    assert "looks a little better here" in browser.text("#x-warning")
+
+
+def test_the_cheapest_threshold_is_that_of_python(browser, page, evaluated):
+    browser.open(page)
+    change(browser, "#x-cost-miss", 7)
+    browser.run("document.querySelector('#x-cheapest').click()")
+    state = explored(browser)["state"]
+    rule = OperatingPointRule(
+        rule="lowest-expected-cost",
+        finding="COVID-19",
+        prevalence=state["prevalence"],
+        cost_missed=7,
+        cost_false_alarm=1,
+    )
+    point = choose_operating_point(evaluated.truth == 0, evaluated.probabilities[:, 0], rule, chosen_on="here")
+    assert state["threshold"] == pytest.approx(point.threshold, abs=1e-15)
+
+
+def test_another_finding_has_its_own_numbers(browser, page, evaluated):
+    browser.open(page)
+    change(browser, "#x-finding", "Viral Pneumonia")
+    assert explored(browser)["state"]["finding"] == 2
+    expect_numbers(browser, evaluated)
+    assert "stay at its shipped operating point" in browser.text("#x-bands-words")
+
+
+def test_the_link_keeps_the_state(browser, page, evaluated):
+    browser.open(page)
+    change(browser, "#x-threshold", 0.123456)
+    change(browser, "#x-prevalence", 7)
+    change(browser, "#x-cost-miss", 50)
+    link = browser.run("location.hash")
+    assert parse_qs(link[1:])["t"] == ["0.123456"]
+    kept = explored(browser)
+    browser.open(page, link)
+    assert explored(browser) == kept
+    browser.open(page, "#x=Nothing&t=7&p=abc&m=-1")
+    assert explored(browser)["state"]["threshold"] == evaluated.threshold
+    assert browser.messages == []
+
+
+def test_the_explorer_works_by_keyboard_alone(browser, page, evaluated):
+    browser.open(page)
+    browser.run("document.querySelector('#x-slider').focus()")
+    start = explored(browser)["state"]["threshold"]
+    browser.press("ArrowRight", 39)
+    browser.press("ArrowRight", 39)
+    moved = explored(browser)["state"]["threshold"]
+    assert moved > start
+    browser.press("PageDown", 34)
+    assert explored(browser)["state"]["threshold"] < start
+    expect_numbers(browser, evaluated)
+    assert browser.run("document.querySelector('#x-slider').getAttribute('aria-valuetext')").startswith("threshold")
+
+
+def test_tab_reaches_every_control_and_the_skip_link_is_first(browser, page):
+    browser.open(page)
+    reached = []
+    for _ in range(60):
+        browser.press("Tab", 9)
+        reached.append(browser.run("document.activeElement.id || document.activeElement.textContent.slice(0, 20)"))
+    assert reached[0] == "Skip to the report"
+    for control in ("theme", "x-finding", "x-slider", "x-threshold", "x-prevalence", "x-cost-miss", "x-reset"):
+        assert control in reached
+
+
+def test_the_reading_room_is_that_of_python(browser, page, evaluated):
+    browser.open(page)
+    for room, prevalence in (
+        (ReadingRoom(10, 5, 1), None),
+        (ReadingRoom(30, 5, 3, "fixed"), 0.1),
+        (ReadingRoom(13, 5, 1), 0.05),
+    ):
+        change(browser, "#r-arrivals", room.arrivals_per_hour)
+        change(browser, "#r-readers", room.readers)
+        change(browser, "#r-times", room.reading_times)
+        if prevalence is not None:
+            change(browser, "#r-prevalence", 100 * prevalence)
+        told = browser.run("JSON.parse(JSON.stringify(globalThis.carinaRoom.result))")
+        expected = turnaround_at(evaluated, room, prevalence)
+        assert told["without"] == (None if expected.without_flag is None else pytest.approx(expected.without_flag))
+        for own, item in zip(told["findings"], expected.findings, strict=True):
+            for key, value in (
+                ("withFlag", item.with_flag),
+                ("flagged", item.flagged),
+                ("notFlagged", item.not_flagged),
+            ):
+                assert own[key] == (None if value is None else pytest.approx(value)), (room, key)
+    assert "Overloaded" in browser.text("#r-note")
+
+
+def test_the_reading_room_sorted_by_bands_is_that_of_python(browser, page, evaluated):
+    browser.open(page)
+    change(browser, "#r-sorting", "bands")
+    for prevalence in (0.02, 0.25, 0.6):
+        change(browser, "#r-prevalence", 100 * prevalence)
+        told = browser.run("JSON.parse(JSON.stringify(globalThis.carinaRoom.result))")
+        spread = spread_of_bands(evaluated.table, evaluated.policy, prevalence)
+        expected = expected_turnaround(ReadingRoom(10, 5, 1), spread.arriving("COVID-19", prevalence))
+        assert told["minutes"] == pytest.approx(list(expected.minutes))
+        for own, item in zip(told["findings"], expected.findings, strict=True):
+            for key, value in (
+                ("withFlag", item.with_flag),
+                ("flagged", item.flagged),
+                ("notFlagged", item.not_flagged),
+            ):
+                assert own[key] == (None if value is None else pytest.approx(value)), (prevalence, key)
+
+
+def test_images_are_filtered_and_sorted(browser, page):
+    browser.open(page)
+    shown = "[...document.querySelectorAll('#g-cards > li')].filter((card) => !card.hidden)"
+    assert browser.run(f"{shown}.every((card) => card.dataset.why.includes('worst errors'))")
+    change(browser, "#g-why", "")
+    change(browser, "#g-truth", "Normal")
+    assert browser.run(f"{shown}.length > 0 && {shown}.every((card) => card.dataset.truth === 'Normal')")
+    change(browser, "#g-order", "uncertain")
+    certain = browser.run(f"{shown}.map((card) => Number(card.dataset.certain))")
+    assert certain == sorted(certain)
+    assert browser.text("#g-said").startswith(f"{len(certain)} of")
+
+
+@pytest.mark.parametrize("width", [400, 320])
+def test_a_phone_does_not_scroll_sideways(browser, page, width):
+    browser.open(page, width=width, height=800)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_axe_finds_no_serious_fault(browser, page, dark, width):
+    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is a development dependency")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
+    browser.open(page, width=width, dark=dark)
+    browser.run("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    browser.run(f"{script}; true")
+    found = browser.run(
+        "axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations.map((v) =>"
+        "({id: v.id, impact: v.impact, nodes: v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160))})))"
+    )
+    assert [fault for fault in found if fault["impact"] in ("serious", "critical")] == []
+
+
+def test_the_theme_can_be_chosen(browser, page):
+    browser.open(page)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert browser.run(ground) == "rgb(255, 255, 255)"
+    browser.run("document.querySelector('#theme').click()")
+    assert browser.run(ground) == "rgb(20, 24, 29)"
+    browser.open(page, dark=True)
+    assert browser.run(ground) == "rgb(20, 24, 29)"
+
+
+def test_it_prints(browser, page, tmp_path):
+    browser.open(page, dark=True)
+    browser.print_pdf(tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
+
+
+@pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])
+def test_a_set_without_every_finding_opens_without_an_error(browser, tmp_path, shown):
+    folder = write_evaluated(tmp_path / "some", n=90, shown=shown)
+    browser.open(write_report([folder]))
+    assert browser.messages == []
+    seen = browser.run("document.querySelector('main').innerText")
+    assert "NaN" not in seen
+    assert "Infinity" not in seen
+
+
+def test_an_evaluation_without_bands_opens_without_an_error(browser, tmp_path):
+    folder = write_evaluated(tmp_path / "old", n=90)
+    content = json.loads((folder / "metrics.json").read_text("utf-8"))
+    del content["model"]["policy"]
+    (folder / "metrics.json").write_text(json.dumps(content), "utf-8")
+    browser.open(write_report([folder]))
+    assert browser.messages == []
+    assert "No bands" in browser.text("#x-bands-words")
+
+
+def test_several_side_by_side_open_without_an_error(browser, page, tmp_path):
+    folders = [write_evaluated(tmp_path / name, n=200, seed=seed) for name, seed in (("one", 3), ("two", 4))]
+    both = write_report(folders, tmp_path / "both.html")
+    browser.open(both, width=400)
+    assert browser.messages == []
+    assert browser.run("document.documentElement.scrollWidth") <= 400

@@ -1,0 +1,72 @@
+"""Small images for the report: their shape kept, nothing but pixels in them, and where the network looked."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from carina.inference.predictor import Predictor
+from carina.radiographs.lungs import Lungs
+from carina.radiographs.preprocess import Preprocessing, crop_matrix
+from carina.reports.gallery_images import LONGEST_SIDE, _box, write_gallery
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    paths = []
+    for name, (height, width) in {"tall": (400, 300), "wide": (200, 500), "small": (80, 80)}.items():
+        pixels = rng.integers(0, 255, (height, width), dtype=np.uint8)
+        exif = Image.Exif()
+        exif[0x010E] = "Patient Name"
+        Image.fromarray(pixels).save(folder / f"{name}-doe-jane.png", exif=exif)
+        paths.append(folder / f"{name}-doe-jane.png")
+    return paths
+
+
+def test_they_are_small_and_hold_nothing_but_pixels(tiny_run, images, tmp_path):
+    out = tmp_path / "gallery.parquet"
+    write_gallery(out, tiny_run, [(7, images[0]), (3, images[1]), (5, images[2])])
+    table = pl.read_parquet(out)
+    assert table["row"].to_list() == [7, 3, 5]
+    for row, ratio in zip(table.iter_rows(named=True), (4 / 3, 2 / 5, 1.0), strict=True):
+        with Image.open(io.BytesIO(row["image"])) as picture:
+            assert picture.format == "WEBP"
+            assert picture.size == (row["width"], row["height"])
+            assert not picture.getexif()
+        assert max(row["width"], row["height"]) == LONGEST_SIDE
+        assert row["height"] / row["width"] == pytest.approx(ratio, abs=0.02)
+        assert len(row["image"]) < 60_000
+    raw = out.read_bytes()
+    assert b"doe" not in raw
+    assert b"Patient" not in raw
+
+
+def test_cells_are_the_evidence_for_the_call(tiny_run, images, tmp_path):
+    out = tmp_path / "gallery.parquet"
+    write_gallery(out, tiny_run, [(0, images[0])])
+    cells = np.frombuffer(pl.read_parquet(out)["cells"][0], np.int8)
+    side = round(len(cells) ** 0.5)
+    assert side * side == len(cells)
+    assert np.abs(cells).max() == 127
+
+
+def test_the_box_is_what_the_crop_shows():
+    mask = np.zeros((160, 160), np.bool_)
+    mask[40:120, 16:144] = True
+    lungs, preprocessing = Lungs(mask), Preprocessing(crop="lungs", crop_margin=0.0)
+
+    class Cropping:
+        run = type("Run", (), {"preprocessing": preprocessing})()
+
+    top, left, bottom, right = _box(lungs, Cropping())
+    assert (top, left, bottom, right) == pytest.approx((0.25, 0.1, 0.75, 0.9))
+    assert crop_matrix(lungs, preprocessing).shape == (2, 3)
+
+
+def test_a_model_that_sees_the_whole_has_the_whole_box(tiny_run: Path):
+    assert _box(None, Predictor(tiny_run)) == (0.0, 0.0, 1.0, 1.0)
