@@ -61,7 +61,7 @@ def demo_command(
             triage = prediction.triage
             print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
     print_result(
-        f"\nWeights: {run.weights}. Images synthetic, network small: this shows the way, it is not a model to use.\n"
+        f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Look at {out / 'evaluation' / 'confusion_matrix.png'} and {out / 'evaluation' / 'sens_spec_per_class.txt'}; "
         f"the phantoms are in {out / 'phantoms'}.\n{INTENDED_USE}"
     )
