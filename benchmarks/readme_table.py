@@ -11,6 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+RELEASED = "carina-mobilenetv2"
 BEGIN, END = "<!-- results: written by benchmarks/readme_table.py -->", "<!-- end of results -->"
 PUBLISHED = {
     "accuracy": "0.8978",
@@ -32,6 +33,11 @@ def pair(finding: dict[str, Any]) -> str:
     return f"{estimate(finding['sensitivity'])} / {estimate(finding['specificity'])}"
 
 
+def ece(metrics: dict[str, Any]) -> str:
+    """Return the calibration error as text, where the evaluation measured it."""
+    return estimate(metrics["calibration"]["ece"]) if metrics.get("calibration") else "–"
+
+
 def column(content: dict[str, Any]) -> dict[str, str]:
     """Return the figures of one evaluation as text, by the name of their row."""
     metrics, model = content["metrics"], content["model"]
@@ -50,26 +56,38 @@ def column(content: dict[str, Any]) -> dict[str, str]:
         "COVID-19 at the operating point: specificity": estimate(reached["specificity"]) + chosen_here,
         "COVID-19 sensitivity at specificity 0.97, read off the curve": estimate(at["0.97"]),
         "COVID-19 sensitivity at specificity 0.99, read off the curve": estimate(at["0.99"]),
+        "expected calibration error (ECE)": ece(metrics),
         "images trained on / judged": f"{model['images']['train']:,} / {metrics['n']:,}",
     }
 
 
+def read(*place: str) -> dict[str, Any]:
+    """Return a JSON file below results/."""
+    content: dict[str, Any] = json.loads(RESULTS.joinpath(*place).read_text("utf-8"))
+    return content
+
+
 def main_table() -> list[str]:
-    """Return the published figures, the baseline's and the head's side by side."""
-    contents = {name: json.loads((RESULTS / name / "metrics.json").read_text("utf-8")) for name in ("baseline", "head")}
-    columns = {name: column(content) for name, content in contents.items()}
-    published = [*PUBLISHED.values(), "–", "–", "–", "–", "12,123 / 3,030"]
-    lines = ["| | published baseline | `baseline` here | `head` |", "|---|---|---|---|"]
-    for row, stated in zip(columns["baseline"], published, strict=True):
-        lines.append(f"| {row} | {stated} | {columns['baseline'][row]} | {columns['head'][row]} |")
+    """Return the published figures, the baseline's, the head's and the released model's side by side."""
+    columns = {
+        "`baseline` here": column(read("baseline", "metrics.json")),
+        "`head`": column(read("head", "metrics.json")),
+        f"`{RELEASED}`": column(read(RELEASED, "test", "metrics.json")),
+    }
+    published = [*PUBLISHED.values(), "–", "–", "–", "–", "–", "12,123 / 3,030"]
+    lines = [f"| | published baseline | {' | '.join(columns)} |", "|---|---|---|---|---|"]
+    for row, stated in zip(columns["`head`"], published, strict=True):
+        lines.append(f"| {row} | {stated} | {' | '.join(figures[row] for figures in columns.values())} |")
     return lines
 
 
 def external_table() -> list[str]:
     """Return what both reach on images of another collection, without those that they were trained on."""
     columns, sizes = {}, {}
-    for name in ("baseline", "head"):
-        content = json.loads((RESULTS / "external-kaggle317" / name / "metrics.json").read_text("utf-8"))
+    places = {"`baseline` here": ("external-kaggle317", "baseline"), "`head`": ("external-kaggle317", "head")}
+    places[f"`{RELEASED}`"] = (RELEASED, "external-kaggle317")
+    for name, place in places.items():
+        content = read(*place, "metrics.json")
         rows = column(content)
         wanted = [row for row in rows if row.startswith(("accuracy", "macro")) or "sensitivity / " in row]
         wanted += ["COVID-19 sensitivity", "COVID-19 specificity"]
@@ -77,15 +95,33 @@ def external_table() -> list[str]:
         leaks = content["leak_check"]
         seen = f"{leaks['dropped']} trained on, left out; {leaks['stopped_on']} like images that ended training, kept"
         sizes[name] = f"{content['metrics']['n']} ({seen})"
-    lines = ["| another collection (Kaggle, 317 images) | `baseline` here | `head` |", "|---|---|---|"]
-    lines += [f"| {row} | {columns['baseline'][row]} | {columns['head'][row]} |" for row in columns["head"]]
-    lines.append(f"| images judged | {sizes['baseline']} | {sizes['head']} |")
+    lines = [f"| another collection (Kaggle, 317 images) | {' | '.join(columns)} |", "|---|---|---|---|"]
+    lines += [f"| {row} | {' | '.join(figures[row] for figures in columns.values())} |" for row in columns["`head`"]]
+    lines.append(f"| images judged | {' | '.join(sizes.values())} |")
+    return lines
+
+
+def one_source_table() -> list[str]:
+    """Return what models reach where both sides of the question come from one source."""
+    answers = read(RELEASED, "disease_or_scanner.json")
+    questions = {
+        "nih": "`nih`, No Finding against Pneumonia, by 1 − P(Normal)",
+        "cohen": "`external-cohen`, COVID-19 against other pneumonia, by P(COVID-19)",
+    }
+    runs = list(answers["nih"]["auroc"])
+    names = [f"`{RELEASED}`" if run == "release" else f"`{run.removeprefix('run-')}`" for run in runs]
+    lines = [f"| AUROC where the source cannot help | images | {' | '.join(names)} |", "|---|---|" + "---|" * len(runs)]
+    for key, question in questions.items():
+        answer = answers[key]
+        counts = " + ".join(str(count) for count in answer["images"].values())
+        figures = " | ".join(estimate(answer["auroc"][run]) for run in runs)
+        lines.append(f"| {question} | {counts} | {figures} |")
     return lines
 
 
 def timing_table() -> list[str]:
     """Return wall time and memory of the three trainings."""
-    timing = json.loads((RESULTS / "timing.json").read_text("utf-8"))
+    timing = read("timing.json")
     lines = [
         f"Training, each in a process of its own on {timing['machine']} (`{timing['command']}`):",
         "",
@@ -106,7 +142,8 @@ def main() -> None:
     text = path.read_text("utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    block = "\n".join(["", *main_table(), "", *external_table(), "", *timing_table(), ""])
+    tables = [main_table(), external_table(), one_source_table(), timing_table()]
+    block = "\n".join(["", *(line for table in tables for line in [*table, ""])])
     written = before + BEGIN + "\n" + block + "\n" + END + after
     if "--check" in sys.argv:
         sys.exit(0 if written == text else "README.md is not what benchmarks/readme_table.py writes: run it.")

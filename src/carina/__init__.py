@@ -1,5 +1,47 @@
-"""Chest X-ray triage toolkit: learns, measures itself, and says how far it can be trusted."""
+"""Chest X-ray triage toolkit: learns, measures itself, and says how far it can be trusted.
 
-from importlib.metadata import version
+>>> import carina
+>>> model = carina.load_bundle()                                    # doctest: +SKIP
+>>> model.predict("radiograph.png").triage.priority                 # doctest: +SKIP
+'secondary-review'
 
-__version__ = version("carina-cxr")
+The names here are read from their files when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carina.inference.model import Model as Model
+    from carina.inference.model import Predictions as Predictions
+    from carina.inference.model import load_bundle as load_bundle
+    from carina.inference.predictor import FailedPrediction as FailedPrediction
+    from carina.inference.predictor import Prediction as Prediction
+
+    __version__: str
+
+_FILES = {
+    "FailedPrediction": "carina.inference.predictor",
+    "Model": "carina.inference.model",
+    "Prediction": "carina.inference.predictor",
+    "Predictions": "carina.inference.model",
+    "load_bundle": "carina.inference.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  # longer to import than all else here
+
+        value: Any = version("carina-cxr")
+    elif name in _FILES:
+        value = getattr(import_module(_FILES[name]), name)
+    else:
+        msg = f"module 'carina' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FILES, "__version__"})

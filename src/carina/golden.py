@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from carina.arrays import read_arrays, write_arrays
-from carina.datasets.phantom import MIN_SIZE, PHANTOM_FINDINGS, draw_phantom
 from carina.engine import Backend, load_engine
 from carina.errors import BundleError
 from carina.radiographs.lungs import LungFinder, Lungs
@@ -158,6 +157,9 @@ def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:
 
 
 def _draw(count: int, size: int) -> NDArray[np.uint8]:
+    # Whoever only predicts opens bundles and draws nothing.
+    from carina.datasets.phantom import MIN_SIZE, PHANTOM_FINDINGS, draw_phantom  # noqa: PLC0415
+
     phantoms = (
         draw_phantom(finding, seed=seed, size=max(size, MIN_SIZE)).pixels
         for seed, finding in zip(range(count), itertools.cycle(PHANTOM_FINDINGS), strict=False)

@@ -2,8 +2,7 @@
 
 import math
 from functools import lru_cache
-
-from scipy.special import ndtri
+from statistics import NormalDist
 
 from carina.errors import ConfigurationError
 
@@ -18,7 +17,7 @@ def normal_quantile(confidence: float) -> float:
     """
     if not 0 < confidence < 1:
         raise ConfigurationError(f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95.")
-    return float(ndtri(0.5 + confidence / 2))
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def wilson_bounds(proportion: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from carina.bundle import Verification
 from carina.datasets.manifest import Dataset
 from carina.decisions.probabilities import softmax
 from carina.engine import load_engine
@@ -115,11 +116,25 @@ def test_a_changed_model_is_refused(tiny_run: Path, tmp_path: Path) -> None:
         Predictor(tmp_path)
 
 
-def test_it_runs_without_tensorflow_and_matplotlib(test_paths: list[Path], tiny_run: Path) -> None:
+# What training, tables, workbooks, statistics and plots need, and predicting does not.
+_BLOCKED = (
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "matplotlib",
+    "sklearn",
+    "polars",
+    "openpyxl",
+    "scipy",
+    "kagglehub",
+)
+_BLOCK = f"import sys\nfor name in {_BLOCKED!r}:\n    sys.modules[name] = None\n"
+
+
+def test_it_runs_without_what_others_need(test_paths: list[Path], tiny_run: Path) -> None:
     program = (
-        "import sys\n"
-        "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx', 'matplotlib', 'sklearn'):\n"
-        "    sys.modules[name] = None\n"
+        f"{_BLOCK}"
         f"sys.argv = ['carina', 'predict', {str(test_paths[0])!r}, '--run', {str(tiny_run)!r}, '--json']\n"
         "from carina.cli import main\n"
         "main()\n"
@@ -127,6 +142,28 @@ def test_it_runs_without_tensorflow_and_matplotlib(test_paths: list[Path], tiny_
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["finding"] in ("COVID-19", "Normal", "Viral Pneumonia")
+
+
+def test_the_whole_predicting_way_runs_without_what_others_need(
+    test_paths: list[Path], tiny_bundle: tuple[Path, Verification], tmp_path: Path
+) -> None:
+    """From a bundle to the notebook: explained, drawn, resumed, at a stated prevalence."""
+    program = (
+        f"{_BLOCK}"
+        "import carina\n"
+        f"model = carina.load_bundle({str(tiny_bundle[0])!r})\n"
+        f"found = model.predict([{str(test_paths[0])!r}, 'gone.png'], explain=True, prevalence=0.1)\n"
+        "assert 'data:image/png' in found[0]._repr_html_()\n"
+        "assert 'not judged' in found._repr_html_()\n"
+        f"sys.argv = ['carina', 'predict', {str(test_paths[0])!r}, '--bundle', {str(tiny_bundle[0])!r}, '--explain', "
+        f"{str(tmp_path / 'pictures')!r}, '--resume', {str(tmp_path / 'rows.csv')!r}, '--prevalence', '0.1']\n"
+        "from carina.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
 
 
 def test_no_room_but_learning_knows_tensorflow() -> None:

@@ -2,9 +2,11 @@
 
 import inspect
 
+import carina
 import carina.errors
 from carina.datasets.importing import import_dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError, InputError, LeakError
+from carina.inference.explain import Explanation
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.learning.train import resume, train
 
@@ -34,11 +36,23 @@ def test_signatures_are_frozen() -> None:
     ]
     assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
     assert list(inspect.signature(Predictor).parameters) == ["folder", "backend"]
-    assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence"]
+    assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence", "explain"]
+    assert list(inspect.signature(carina.load_bundle).parameters) == ["folder", "backend"]
+    assert list(inspect.signature(carina.Model.predict).parameters) == ["self", "image", "explain", "prevalence"]
 
 
 def test_fields_are_frozen() -> None:
     assert list(Prediction.__dataclass_fields__) == [
-        *("path", "sha256", "finding", "probabilities", "triage", "refused", "elapsed_ms"),
+        *("path", "sha256", "finding", "probabilities", "triage", "refused", "elapsed_ms", "explanation"),
     ]
     assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
+    assert list(Explanation.__dataclass_fields__) == [
+        *("findings", "contributions", "logits", "calibration", "seen", "lungs", "grey"),
+    ]
+
+
+def test_the_package_offers_what_it_says() -> None:
+    offered = {name for name in dir(carina) if name[0] != "_" and not inspect.ismodule(getattr(carina, name))}
+    assert offered - {"TYPE_CHECKING", "Any", "import_module"} == {
+        *("FailedPrediction", "Model", "Prediction", "Predictions", "load_bundle"),
+    }

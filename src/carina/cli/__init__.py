@@ -7,33 +7,72 @@ the data, 2 that the command or the recipe is.
 import io
 import os
 import sys
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from carina.cli import audit, compare, data, demo, evaluate, export, lungs, predict, recalibrate, report, train, verify
 from carina.cli.console import print_error
 from carina.errors import CarinaError, ConfigurationError
 
-app = typer.Typer(
-    name="carina",
-    help="Chest X-ray triage toolkit. It supports a reader's judgement; it never replaces it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+# In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
+# `<verb>_command`.
+_VERBS = (
+    *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "demo"),
+    *("data", "lungs"),
 )
-app.add_typer(data.app, name="data")
-app.add_typer(lungs.app, name="lungs")
-app.command(name="train")(train.train_command)
-app.command(name="evaluate")(evaluate.evaluate_command)
-app.command(name="audit")(audit.audit_command)
-app.command(name="compare")(compare.compare_command)
-app.command(name="report")(report.report_command)
-app.command(name="predict")(predict.predict_command)
-app.command(name="export")(export.export_command)
-app.command(name="verify")(verify.verify_command)
-app.command(name="recalibrate")(recalibrate.recalibrate_command)
-app.command(name="demo")(demo.demo_command)
+_STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+
+
+class _Verbs(MutableMapping[str, Any]):
+    """The verbs by name, each read from its file when it is asked for.
+
+    ``carina predict`` judges an image in the time that the tables, plots and workbooks of the other verbs take to
+    import.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[str, Any] = dict.fromkeys(_VERBS)
+
+    def __getitem__(self, name: str) -> Any:
+        if self._read[name] is None:
+            module = import_module(f"carina.cli.{name}")
+            if hasattr(module, "app"):
+                self._read[name] = get_group(module.app)
+            else:
+                single = typer.Typer(**_STYLE)
+                single.command(name=name)(getattr(module, f"{name}_command"))
+                self._read[name] = get_command(single)
+        return self._read[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._read[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Verbs()
+
+
+app = typer.Typer(name="carina", cls=_Group, no_args_is_help=True, **_STYLE)
+
+
+@app.callback()
+def _carina() -> None:
+    """Chest X-ray triage toolkit. It supports a reader's judgement; it never replaces it."""
 
 
 _INTERRUPTED = 130
@@ -87,7 +126,8 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print_error(f"the results could not be written: {error.strerror}.")
+        if not code:
+            print_error(f"the results could not be written: {error.strerror}.")
         _give_up_stdout()
         code = 1
     return code

@@ -2,16 +2,20 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from carina.progress import Progress as Tell
+
+if TYPE_CHECKING:
+    # A verb that prints no table does without the table library.
+    import polars as pl
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 _results = Console(highlight=False, markup=False)
@@ -32,7 +36,7 @@ def print_result(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def print_table(table: pl.DataFrame, *, title: str | None = None) -> None:
+def print_table(table: "pl.DataFrame", *, title: str | None = None) -> None:
     """Print a table to stdout; numbers to the right, nulls as dashes."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name, dtype in table.schema.items():
@@ -45,6 +49,16 @@ def print_table(table: pl.DataFrame, *, title: str | None = None) -> None:
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str], Tell]]:
     """Yield what gives a progress bar with the time left, on stderr, for the name of a stage."""
+    # Half as long to import as all else here, and verbs that are done in a second show no bar.
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -65,6 +79,25 @@ def progress_bars() -> Iterator[Callable[[str], Tell]]:
             return tell
 
         yield bar
+
+
+@contextmanager
+def running_count(done: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows on stderr how many items are done, and how fast, where nobody knows how many there will be.
+
+    Only on a terminal, and only if the results go elsewhere: they show it themselves.
+    """
+    if not _errors.is_terminal or _results.is_terminal:
+        yield lambda _: None
+        return
+    started = time.monotonic()
+    with _errors.status("") as status:
+
+        def tell(count: int) -> None:
+            seconds = time.monotonic() - started
+            status.update(f"{count:,} {done}, {count / max(seconds, 1e-3):.1f} a second")
+
+        yield tell
 
 
 def typed_command() -> str:

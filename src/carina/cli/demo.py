@@ -57,11 +57,11 @@ def demo_command(
     print_result(headline(evaluation))
     print_result("\nA few of the test images, as carina predict shows them:")
     for prediction in Predictor(out / "run").predict(_one_of_each(report.dataset.rows("test"))):
-        if isinstance(prediction, Prediction):
+        if isinstance(prediction, Prediction) and prediction.path is not None:
             triage = prediction.triage
             print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
     print_result(
-        f"\nWeights: {run.weights}. Images synthetic, network small: this shows the way, it is not a model to use.\n"
+        f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"
         f"{INTENDED_USE}"
     )

@@ -1,34 +1,56 @@
 """``carina predict``: image files become predictions with a triage priority."""
 
-import csv
-import json
-import os
 import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
-from carina import __version__
-from carina.bundle import BundleDescription, released_bundle
-from carina.cli.console import print_note
+from carina.bundle import released_bundle
+from carina.cli.console import print_note, running_count
 from carina.errors import ConfigurationError
+from carina.findings import short_name
 from carina.inference.inputs import image_files
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.results import Csv, JsonLines, path_in_words
+from carina.inference.resume import Results, resume_results
 
 INTENDED_USE = (
     "For research. A triage flag orders the reading: it is no diagnosis, and a radiograph without one is still to be "
     "read."
 )
+_AnyPrediction = Prediction | FailedPrediction
+_PRIORITY_WIDTH = len("secondary-review")
 
 
 def predict_command(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, or folders that hold some.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Image files, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+    ],
     bundle: Annotated[
         Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option("--explain", metavar="DIR", help="Write a picture for each, of what speaks for its finding."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FILE",
+            help="Append to FILE (JSON lines; CSV if so named) what is not in it yet; what failed is tried again.",
+        ),
+    ] = None,
     prevalence: Annotated[
         float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
     ] = None,
@@ -37,87 +59,119 @@ def predict_command(
     if as_json and as_csv:
         msg = "Choose one of --json and --csv."
         raise ConfigurationError(msg)
-    predictor = Predictor(bundle or released_bundle())
-    failures = 0
     if prevalence is not None and not 0 <= prevalence <= 1:
         msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
         raise ConfigurationError(msg)
-    judged = predictor.predict(image_files(paths), prevalence=prevalence)
-    writer = _Json(predictor) if as_json else _Csv(predictor) if as_csv else _Lines(predictor)
-    for prediction in judged:
-        failures += isinstance(prediction, FailedPrediction)
-        writer.write(prediction)
-    if not as_json and not as_csv:
+    if explain is not None:
+        _require_outside(explain, paths)
+    predictor = Predictor(bundle or released_bundle())
+    in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
+    rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        files, results = image_files(paths), None
+        table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
+        if resume is not None:
+            results = stack.enter_context(resume_results(resume, rows, predictor.run.model_sha256))
+            files = results.pending(files)
+        elif table is None:
+            _print_row(rows.header)
+        judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
+        tell = stack.enter_context(running_count("judged"))
+        for prediction, picture in _with_pictures(judged, explain):
+            if table is not None:
+                table.write(prediction, picture)
+            else:
+                (_print_row if results is None else results.append)(rows.row(prediction, picture))
+            counts[_said(prediction)] += 1
+            tell(counts.total())
+    _tell_the_end(counts, results, for_people=not as_json and not as_csv)
+
+
+def _require_outside(folder: Path, paths: list[str]) -> None:
+    for path in map(Path, paths):
+        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+            msg = (
+                f"--explain {folder} lies in {path}, which is to be judged: next time its pictures would be taken for "
+                "radiographs. Choose a folder outside."
+            )
+            raise ConfigurationError(msg)
+
+
+def _with_pictures(
+    judged: Iterable[_AnyPrediction], folder: Path | None
+) -> Iterable[tuple[_AnyPrediction, Path | None]]:
+    if folder is None:
+        return ((prediction, None) for prediction in judged)
+    from carina.inference.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+
+    return write_overlays(judged, folder)
+
+
+def _said(prediction: _AnyPrediction) -> str:
+    return "not judged" if isinstance(prediction, FailedPrediction) else prediction.triage.priority
+
+
+def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool) -> None:
+    failed = counts.pop("not judged", 0)
+    if results is not None:
+        again = f" Failed before and tried again: {results.retried}." if results.retried else ""
+        print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total()}.")
+    if for_people:
+        if counts.total() > 1:
+            print_note(", ".join(f"{count} {priority}" for priority, count in counts.most_common()) + ".")
         print_note(INTENDED_USE)
-    if failures:
-        print_note(f"{failures} inputs could not be judged.")
+    if failed:
+        print_note(f"{failed} input{'s' * (failed > 1)} could not be judged.")
         raise typer.Exit(1)
 
 
-def _shown(path: Path) -> str:
-    """Return a path as text, also where the file system's bytes are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
+def _print_row(row: str) -> None:
+    """Print a row for a program as soon as it is known."""
+    sys.stdout.write(row)
+    sys.stdout.flush()
 
 
-class _Json:
-    def __init__(self, predictor: Predictor) -> None:
-        run = predictor.run
-        self._model = {
-            "name": run.name,
-            "version": run.version if isinstance(run, BundleDescription) else __version__,
-            "sha256": run.model_sha256,
-            "engine": predictor.engine.name,
-        }
+class _Table:
+    """A table for people that grows as images are judged: columns of fixed width, the reason below each row."""
 
-    def write(self, prediction: Prediction | FailedPrediction) -> None:
-        sys.stdout.write(json.dumps(self._object(prediction), ensure_ascii=False) + "\n")
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        self._console = Console(highlight=False, markup=False)
+        self._findings = findings
+        self._widths = [max(6, len(short_name(finding))) for finding in findings]
+        self._started = False
 
-    def _object(self, prediction: Prediction | FailedPrediction) -> dict[str, Any]:
-        if isinstance(prediction, FailedPrediction):
-            error = prediction.error
-            return {"path": _shown(prediction.path), "error": {"code": error.code, "message": str(error)}}
-        accepted = prediction.refused is None
-        rounded = {finding: round(p, 6) for finding, p in prediction.probabilities.items()}
-        return {
-            "path": _shown(prediction.path),
-            "sha256": prediction.sha256,
-            "finding": prediction.finding if accepted else None,
-            "probabilities": rounded if accepted else None,
-            "triage": {"priority": prediction.triage.priority, "reason": prediction.triage.reason},
-            "gate": {"accepted": accepted, "reasons": [] if accepted else [prediction.refused]},
-            "model": self._model,
-            "elapsed_ms": round(prediction.elapsed_ms, 2),
-        }
+    def write(self, prediction: _AnyPrediction, picture: Path | None) -> None:
+        if not self._started:
+            shown = [f"{short_name(f):>{width}}" for f, width in zip(self._findings, self._widths, strict=True)]
+            self._print(Text("  ".join([f"{'priority':<{_PRIORITY_WIDTH}}", *shown, "image"]), "bold"))
+            self._started = True
+        row = Text(f"{_said(prediction):<{_PRIORITY_WIDTH}}", "bold")
+        judged = isinstance(prediction, Prediction) and prediction.refused is None
+        for finding, width in zip(self._findings, self._widths, strict=True):
+            number, called = "–", False
+            if isinstance(prediction, Prediction) and judged:
+                number, called = f"{prediction.probabilities[finding]:.3f}", finding == prediction.finding
+            row.append(f"  {number:>{width}}", "bold" if called else "not bold")
+        row.append(f"  {_printable(path_in_words(prediction.path))}", "not bold")
+        self._print(row)
+        self._print_below(
+            str(prediction.error) if isinstance(prediction, FailedPrediction) else prediction.triage.reason
+        )
+        if picture is not None:
+            self._print_below(f"Picture: {_printable(path_in_words(picture))}")
 
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
 
-class _Csv:
-    def __init__(self, predictor: Predictor) -> None:
-        self._findings = predictor.run.findings
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        probabilities = [f"probability:{finding}" for finding in self._findings]
-        self._writer.writerow(["path", "finding", *probabilities, "priority", "reason", "error_code", "error"])
-
-    def write(self, prediction: Prediction | FailedPrediction) -> None:
-        if isinstance(prediction, FailedPrediction):
-            blanks = [""] * (len(self._findings) + 3)
-            self._writer.writerow([_shown(prediction.path), *blanks, prediction.error.code, prediction.error])
-            return
-        judged = [prediction.finding, *(f"{prediction.probabilities[finding]:.6f}" for finding in self._findings)]
-        if prediction.refused is not None:
-            judged = [""] * len(judged)
-        triage = prediction.triage
-        self._writer.writerow([_shown(prediction.path), *judged, triage.priority, triage.reason, "", ""])
+    def _print_below(self, words: str) -> None:
+        if self._console.is_terminal:
+            self._console.print(Padding(Text(words, "dim"), (0, 0, 0, 2)))
+        else:
+            # In a file or another program a line stays a line.
+            self._print(Text(f"  {words}"))
 
 
-class _Lines:
-    def __init__(self, predictor: Predictor) -> None:
-        self._findings = predictor.run.findings
-
-    def write(self, prediction: Prediction | FailedPrediction) -> None:
-        if isinstance(prediction, FailedPrediction):
-            sys.stdout.write(f"{_shown(prediction.path)}\n  not judged: {prediction.error}\n")
-            return
-        probabilities = "  ".join(f"{finding} {p:.2f}" for finding, p in prediction.probabilities.items())
-        triage = prediction.triage
-        said = triage.priority.upper() + ("" if prediction.refused is not None else f"  {probabilities}")
-        sys.stdout.write(f"{_shown(prediction.path)}\n  {said}\n  {triage.reason}\n")
+def _printable(text: str) -> str:
+    """Return a path without what would move a terminal's cursor or colour it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -6,22 +6,28 @@
 Each promise holds with a stated confidence over the draw of the calibration data, whatever the model is worth and
 however few images there were: where little is known the band is small, or there is none.
 
-**The population** is a mix of findings: the mix of the calibration data, or that mix moved to a stated prevalence of
-the flagged finding, where the others keep their proportions. The mix is an assumption, not estimated. What is estimated
-is what the model does with images *of* a finding, which does not change with the mix; Bayes' rule joins the two.
+**The population** is a mix of findings: the mix of the testing images, or, where a prevalence of the flagged finding is
+stated, that prevalence and the others in their proportions. The mix is an assumption, not estimated.
 
-**At one threshold**: exact one-sided binomial bounds (Clopper-Pearson), each at level (1 - confidence) / findings, from
-above for the share of each wrong finding that lies beyond the threshold and from below for that of the right one. By
-Bonferroni's inequality all hold at once with the confidence, and with them the share of wrong among all beyond.
+**At one threshold, with the data's own mix**: of the radiographs beyond it, so many are wrong. One exact one-sided
+binomial bound (Clopper-Pearson) at level 1 - confidence says how many of all may be. The numbers of each finding are
+fixed, not drawn, which makes the count of wrong ones vary less than a binomial does, and the bound a little wide.
 
-**Over the thresholds**: fixed-sequence testing, which needs no further correction. They are tested in an order that was
-fixed before the testing images were looked at: from a start towards laxer ones, up to the first where the bound exceeds
-the promise. A threshold that breaks the promise is reported only if the *first* such in the order passed its test,
-which happens with probability 1 - confidence at most. Any threshold between start and end may be used, all were passed.
+**At one threshold, with a stated prevalence**: what the model does with images *of* a finding does not change with the
+mix, and Bayes' rule joins the two. Exact bounds, each at level (1 - confidence) / findings, from above for the share of
+each wrong finding that lies beyond the threshold and from below for that of the right one: by Bonferroni's inequality
+all hold at once with the confidence, and with them the share of wrong among all beyond. That takes more images.
+
+**Over the thresholds**: fixed-sequence testing. They are tested in an order that was fixed before the testing images
+were looked at: from a start towards laxer ones, up to the first where the bound exceeds the promise. A threshold that
+breaks the promise is reported only if the *first* such in the order passed its test, which happens with probability 1
+- confidence at most. Any threshold between start and end may be used, all were passed. A start that fails ends it all,
+so there are two, each with half of 1 - confidence: a lax one, with many images beyond it, and a strict one.
 The order may not peek at the labels that it is tested on. Here it is read from other patients: the **fitting** third of
 the calibration data, on which the calibration map was fitted as well, so that the probabilities, too, are independent
 of the **testing** two thirds. The start is the strictest threshold at which the promise would be kept with room to
-spare if the testing images were as the fitting ones; where it never would, the strictest that is nearly the best.
+spare if the testing images were as the fitting ones (little for the strict start, much for the lax one); where it never
+would, the strictest that is nearly the best.
 
 The promise holds for each prevalence that is stated without a look at the testing images, not for all of them at once.
 
@@ -54,8 +60,10 @@ THRESHOLDS = tuple(1 / (1 + math.exp(-step / 4)) for step in range(1, 49))
 
 _FITTING_SHARE = 3
 _SPLIT_SEED = 20211
+# How far from the best expected bound to the promise a start may lie, as ratios go.
+STARTS = (0.25, 0.75)
 # How much worse than the best the start of the order may look, where no threshold is expected to keep the promise.
-_NEARLY_BEST = 1.1
+NEARLY_BEST = 1.1
 
 
 class BandCounts(BaseModel):
@@ -104,7 +112,7 @@ class BandThresholds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromiseBounds:
-    """What a band's promise rests on, whatever the prevalence: Bayes' rule joins it with a mix of findings.
+    """What a band's promise rests on: Bayes' rule joins the bounds of each finding with a stated mix.
 
     Attributes
     ----------
@@ -112,10 +120,15 @@ class PromiseBounds:
         Bounds of the share of each finding's patients that lies beyond each threshold, from below for the band's own
         finding and from above for the others, float64 ``(k, thresholds)``: as the fitting part lets expect, and as
         the testing part shows.
+    expected_as_drawn, tested_as_drawn
+        For the data's own mix: bounds of the share that does not belong beyond each threshold, float64
+        ``(thresholds,)``.
     """
 
     expected: NDArray[np.float64]
     tested: NDArray[np.float64]
+    expected_as_drawn: NDArray[np.float64]
+    tested_as_drawn: NDArray[np.float64]
 
 
 class Bands(BaseModel):
@@ -188,9 +201,10 @@ class Bands(BaseModel):
             If the prevalence lies outside 0 to 1.
         """
         check_prevalence(prevalence)
-        patients = np.add(self.fitting_patients, self.testing_patients, dtype=np.float64)
         if prevalence is None:
-            return patients / patients.sum() if patients.sum() else np.full(len(patients), np.nan)
+            tested = np.array(self.testing_patients, dtype=np.float64)
+            return tested / tested.sum() if tested.sum() else np.full(len(tested), np.nan)
+        patients = np.add(self.fitting_patients, self.testing_patients, dtype=np.float64)
         flag = self.findings.index(self.flag_finding)
         patients[flag] = 0
         others = patients.sum()
@@ -352,10 +366,11 @@ def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float)
     flag = bands.findings.index(bands.flag_finding)
     routine = None
     if bands.routine is not None:
-        routine = _laxest(bands, bands.routine, bands.findings.index(NORMAL), mix, bands.alpha, routine_above)
+        normal = bands.findings.index(NORMAL)
+        routine = _laxest(bands, bands.routine, normal, prevalence, bands.alpha, routine_above)
     return BandThresholds(
         routine=routine,
-        fast_track=_laxest(bands, bands.fast_track, flag, mix, bands.beta, 0.0),
+        fast_track=_laxest(bands, bands.fast_track, flag, prevalence, bands.beta, 0.0),
         routine_share=bands.alpha,
         fast_track_share=bands.beta,
         confidence=bands.confidence,
@@ -365,33 +380,34 @@ def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float)
 
 
 def _laxest(
-    bands: Bands, counts: BandCounts, band: int, mix: NDArray[np.float64], promise: float, above: float
+    bands: Bands, counts: BandCounts, band: int, prevalence: float | None, promise: float, above: float
 ) -> float | None:
     """Return the lowest threshold above `above` that fixed-sequence testing passes."""
+    mix = bands.mix_at(prevalence)
     # Of a finding that was never tested nothing is known, even where the mix holds none of it.
     if not all(bands.testing_patients) or not np.isfinite(mix).all():
         return None
     bounds = _bounds_of(bands, counts, band)
-    expected = _largest_share(bounds.expected, band, mix)
+    if prevalence is None:
+        expected, share = bounds.expected_as_drawn, bounds.tested_as_drawn
+    else:
+        expected, share = (_largest_share(each, band, mix) for each in (bounds.expected, bounds.tested))
     best = float(expected.min())
-    # Halfway, as ratios go, between the best and the promise: a start at the very edge would fail half of the time.
-    start = int(np.flatnonzero(expected <= max(math.sqrt(best * promise), _NEARLY_BEST * best))[-1])
-    share = _largest_share(bounds.tested, band, mix)
     chosen = None
-    for place in range(start, -1, -1):
-        if share[place] > promise or bands.thresholds[place] <= above:
-            break
-        chosen = bands.thresholds[place]
+    for way in STARTS:
+        start = int(np.flatnonzero(expected <= max(best ** (1 - way) * promise**way, NEARLY_BEST * best))[-1])
+        for place in range(start, -1, -1):
+            if share[place] > promise or bands.thresholds[place] <= above:
+                break
+            chosen = min(chosen or 1.0, bands.thresholds[place])
     return chosen
 
 
 def _bounds_of(bands: Bands, counts: BandCounts, band: int) -> PromiseBounds:
-    level = (1 - bands.confidence) / len(bands.findings)
-    expected, tested = (
-        _share_bounds(beyond, bands.testing_patients, band, level)
-        for beyond in (_as_many(counts.fitting, bands), counts.testing)
-    )
-    return PromiseBounds(expected, tested)
+    level = (1 - bands.confidence) / len(STARTS)
+    both = (_as_many(counts.fitting, bands), counts.testing)
+    each = (_share_bounds(beyond, bands.testing_patients, band, level / len(bands.findings)) for beyond in both)
+    return PromiseBounds(*each, *(_largest_share_as_drawn(beyond, band, level) for beyond in both))
 
 
 def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[int, ...], ...]:
@@ -416,8 +432,17 @@ def _share_bounds(
     )
 
 
-def _largest_share(bounds: NDArray[np.float64], band: int, mix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _largest_share_as_drawn(beyond: tuple[tuple[int, ...], ...], band: int, level: float) -> NDArray[np.float64]:
     """Return the upper bound of the share that does not belong beyond each threshold, float64 ``(thresholds,)``."""
+    counts = np.array(beyond)
+    total = counts.sum(axis=0)
+    return np.array(
+        [clopper_pearson_upper(int(n - right), int(n), level) for right, n in zip(counts[band], total, strict=True)]
+    )
+
+
+def _largest_share(bounds: NDArray[np.float64], band: int, mix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same for a stated mix of findings, from bounds for each."""
     masses = mix[:, None] * bounds
     total = masses.sum(axis=0)
     # Where there may be no radiograph at all, all of them may be wrong.

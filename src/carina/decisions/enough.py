@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.decisions.bands import BandName, Bands
+from carina.decisions.bands import STARTS, BandName, Bands
 from carina.findings import NORMAL
 
 # Beyond this many patients of a finding, "collect more" is no advice.
@@ -38,15 +38,16 @@ def patients_needed(bands: Bands, band: BandName, prevalence: float | None = Non
     name, promise = (NORMAL, bands.alpha) if band == "routine" else (bands.flag_finding, bands.beta)
     if name not in bands.findings or not np.isfinite(mix).all() or mix[bands.findings.index(name)] == 0:
         return None
-    right, level = bands.findings.index(name), (1 - bands.confidence) / len(bands.findings)
+    right, level = bands.findings.index(name), (1 - bands.confidence) / len(STARTS)
+    stated_mix = None if prevalence is None else mix
     have = np.array(bands.testing_patients)
     # One of each is needed whatever the mix: of a finding that was never tested nothing is promised.
     want = np.maximum(have, 1)
-    while _least_share(want, right, mix, level) > promise:
+    while _least_share(want, right, stated_mix, level) > promise:
         steps = np.maximum(1, want // 50)
         gains = [
-            -_least_share(want + steps * (np.arange(len(want)) == finding), right, mix, level) / steps[finding]
-            + _least_share(want, right, mix, level) / steps[finding]
+            -_least_share(want + steps * (np.arange(len(want)) == finding), right, stated_mix, level) / steps[finding]
+            + _least_share(want, right, stated_mix, level) / steps[finding]
             for finding in range(len(want))
         ]
         best = int(np.argmax(gains))
@@ -60,8 +61,12 @@ def patients_needed(bands: Bands, band: BandName, prevalence: float | None = Non
     }
 
 
-def _least_share(patients: NDArray[np.integer], right: int, mix: NDArray[np.float64], level: float) -> float:
+def _least_share(
+    patients: NDArray[np.integer], right: int, stated_mix: NDArray[np.float64] | None, level: float
+) -> float:
     """Return the bound of the share of wrong ones where not one of these patients was judged wrongly."""
-    all_of_all = level ** (1 / patients)
-    masses = mix * np.where(np.arange(len(patients)) == right, all_of_all, 1 - all_of_all)
+    if stated_mix is None:
+        return float(1 - level ** (1 / patients[right]))
+    all_of_all = (level / len(patients)) ** (1 / patients)
+    masses = stated_mix * np.where(np.arange(len(patients)) == right, all_of_all, 1 - all_of_all)
     return float(1 - masses[right] / masses.sum())

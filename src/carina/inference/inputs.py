@@ -1,35 +1,167 @@
-"""What the user names becomes a list of image files."""
+"""What the user names becomes a stream of image files: files, folders, patterns, and a list on standard input.
+
+Nothing is collected: of a million files no more is held than the names in one folder and in those above it. The order
+is that of what was named, by name within a folder, and so the same every time.
+"""
 
 import os
+import re
+import sys
 from collections.abc import Iterable, Iterator
+from fnmatch import translate
 from pathlib import Path
+from typing import BinaryIO
 
 from carina.radiographs.read import IMAGE_ENDINGS
 
+STANDARD_INPUT = "-"
+_BLOCK = 65_536
+_MAGIC = re.compile(r"[*?\[]")
+_ANY_DEPTH = "**"
 
-def image_files(named: Iterable[Path]) -> Iterator[Path]:
-    """Yield each file as it was named, and for each folder the image files below it, by name.
+
+def image_files(named: Iterable[str | Path], *, standard_input: BinaryIO | None = None) -> Iterator[Path]:
+    """Yield each file as it was named, for each folder the image files below it, and for each pattern what matches it.
 
     A file that is named is taken whatever its ending, and even if it does not exist, so that it gets its error. So is a
-    folder that may not be entered or holds no image: nothing is passed over without a word.
+    folder that may not be entered or holds no image, and a pattern that nothing matches: nothing is passed over without
+    a word.
+
+    Parameters
+    ----------
+    named
+        Of each, the first of these that fits:
+
+        - ``-``: a list of files and folders, read from standard input as it comes in (a file of that name: ``./-``).
+        - A folder: its files that end like images, those in folders below it after them, each folder by name. Links to
+          folders are followed, but not in circles.
+        - What exists.
+        - A pattern: ``*``, ``?`` and ``[…]`` as in a shell, ``**`` for folders at any depth. It is meant for where no
+        shell has
+          expanded it; what matches counts as named, and names that begin with a dot match only what begins with one.
+    standard_input
+        Where the list is read from: a path a line, or if there are NUL bytes a path up to each (``find -print0``).
+        By default the process's own.
     """
-    for path in named:
-        # Unlike Path.is_dir, this never raises for a path that may not be looked at.
-        if os.path.isdir(path):  # noqa: PTH112
-            yield from _below(path)
+    for name in named:
+        if name == STANDARD_INPUT:
+            for path in _listed(sys.stdin.buffer if standard_input is None else standard_input):
+                yield from _files_of(path)
+        elif _MAGIC.search(str(name)) and not os.path.lexists(name):
+            yield from _matching(str(name))
         else:
+            yield from _files_of(Path(name))
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    # Unlike Path.is_dir, this never raises for a path that may not be looked at.
+    if os.path.isdir(path):  # noqa: PTH112
+        found = False
+        for file in _below(path, ()):
+            found = True
+            yield file
+        if not found:
             yield path
+    else:
+        yield path
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    closed: list[Path] = []
-    found = False
-    for place, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_ENDINGS:
-                found = True
-                yield Path(place, name)
-    yield from closed
-    if not found and not closed:
+def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Yield the image files below a folder, and each folder that may not be entered; `inside` are the folders above."""
+    try:
+        itself = os.stat(folder)  # noqa: PTH116  # one call for both numbers
+        files, folders = _names_in(folder)
+    except OSError:
         yield folder
+        return
+    if (itself.st_dev, itself.st_ino) in inside:
+        return
+    for name in files:
+        if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS:  # noqa: PTH122  # a million Path objects take seconds
+            yield Path(folder, name)
+    files.clear()
+    for name in folders:
+        yield from _below(Path(folder, name), (*inside, (itself.st_dev, itself.st_ino)))
+
+
+def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Return the names of the files and of the folders in a folder, in order; links count as what they lead to."""
+    files: list[str] = []
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # a link in a circle
+                is_folder = False
+            (folders if is_folder else files).append(entry.name)
+    return sorted(files), sorted(folders)
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    found = False
+    anchor = Path(pattern).anchor
+    parts = [part for part in re.split(r"[/\\]" if os.sep == "\\" else "/", pattern[len(anchor) :]) if part]
+    for path in _expand(Path(anchor), parts):
+        found = True
+        yield from _files_of(path)
+    if not found:
+        yield Path(pattern)
+
+
+def _expand(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """Yield what matches the parts of a pattern below a folder, depth first and by name."""
+    if not parts:
+        yield folder
+        return
+    part, rest = parts[0], parts[1:]
+    if part == _ANY_DEPTH:
+        # At the end it stands for the folder itself, whose files are looked for at any depth anyway.
+        yield from _expand(folder, rest)
+        if rest:
+            for name in _folders_in(folder):
+                yield from _expand(folder / name, parts)
+    elif not _MAGIC.search(part):
+        if os.path.lexists(folder / part):
+            yield from _expand(folder / part, rest)
+    else:
+        matches = re.compile(translate(part)).match
+        try:
+            files, folders = _names_in(folder)
+        except OSError:
+            return
+        for name in sorted(folders if rest else [*files, *folders]):
+            if matches(name) and (part.startswith(".") or not name.startswith(".")):
+                yield from _expand(folder / name, rest)
+
+
+def _folders_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder that ``**`` enters: neither hidden ones nor links, as in a shell."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def _listed(stream: BinaryIO) -> Iterator[Path]:
+    """Yield the paths of a list as they come in: a line each, or up to a NUL byte each."""
+    read = getattr(stream, "read1", stream.read)
+    separator, rest = b"", b""
+    while block := read(_BLOCK):
+        rest += block
+        # The first separator decides: with NUL bytes between them, names may hold line breaks.
+        if not separator:
+            separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
+        if separator:
+            *whole, rest = rest.split(separator)
+            for name in whole:
+                yield from _path_of(name, separator)
+    yield from _path_of(rest, separator)
+
+
+def _path_of(name: bytes, separator: bytes) -> Iterator[Path]:
+    if separator != b"\0":
+        name = name.removesuffix(b"\r")  # a list from Windows
+    if name:
+        yield Path(os.fsdecode(name))

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 
 from carina.bundle import open_model
 from carina.decisions.triage import Triage, choose_triage
-from carina.engine import Backend, load_engine
+from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError, InputError
+from carina.inference.explain import Explanation, build_explanation, display_grey
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
+from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
 from carina.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
 
+Source = Path | Callable[[], Radiograph]
+"""An image file, or what gives a radiograph and raises `InputError` where there is none."""
+
 _BATCH = 16
+# With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
+_EXPLAINED_BATCH = 4
 NO_LUNGS = "no two lungs were found in it"
 
 
@@ -34,7 +41,7 @@ class Prediction:
     Attributes
     ----------
     path
-        As it was given.
+        As it was given; none where the image was not a file.
     sha256
         Of the decoded pixels.
     finding
@@ -48,15 +55,24 @@ class Prediction:
         probabilities are what the network gives for the whole image, and are not to be shown as a result.
     elapsed_ms
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
+    explanation
+        Why, where it was asked for and the radiograph may be judged.
     """
 
-    path: Path
+    path: Path | None
     sha256: str
     finding: str
     probabilities: Mapping[str, float]
     triage: Triage
     refused: str | None
     elapsed_ms: float
+    explanation: Explanation | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the prediction for a notebook."""
+        from carina.inference.notebook import prediction_html  # noqa: PLC0415  # it needs this class
+
+        return prediction_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +82,29 @@ class FailedPrediction:
     Attributes
     ----------
     path
-        As it was given.
+        As it was given; none where the image was not a file.
     error
         Why, with a code for programs.
     """
 
-    path: Path
+    path: Path | None
     error: InputError
+
+    def _repr_html_(self) -> str:
+        """Return the reason for a notebook."""
+        from carina.inference.notebook import prediction_html  # noqa: PLC0415  # it needs this class
+
+        return prediction_html(self)
 
 
 @dataclass(slots=True)
 class _Read:
-    path: Path
+    path: Path | None
     sha256: str
     whole: NDArray[np.uint8]
     milliseconds: float
+    # What an overlay is drawn on, where one is asked for.
+    grey: NDArray[np.uint8] | None = None
     lungs: Lungs | None = None
 
 
@@ -118,7 +142,7 @@ class Predictor:
             self.lung_finder = LungFinder(_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256), backend=backend)
 
     def predict(
-        self, paths: Iterable[Path], *, prevalence: float | None = None
+        self, paths: Iterable[Source], *, prevalence: float | None = None, explain: bool = False
     ) -> Iterator[Prediction | FailedPrediction]:
         """Yield what the model says of each image, in the order given; memory does not grow with their number.
 
@@ -128,30 +152,45 @@ class Predictor:
             Image files; one that cannot be judged gives a `FailedPrediction` and the rest goes on.
         prevalence
             See `carina.decisions.triage.choose_triage`.
+        explain
+            Give each prediction its explanation. It comes out of the same forward pass; what it costs is that the
+            radiographs are kept until they are decided.
+
+        Raises
+        ------
+        BundleError
+            If explanations are asked for, and the model's graph gives none.
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
         pending: deque[_Group] = deque()
         with ThreadPoolExecutor(2) as pool:
-            for outputs in self.engine.stream(self._tensors(iter(paths), pool, pending)):
-                yield from self._decide(pending.popleft(), outputs.get("logits"), prevalence)
+            for outputs in self.engine.stream(self._tensors(iter(paths), pool, pending, explain=explain)):
+                if explain and outputs and "contributions" not in outputs:
+                    msg = (
+                        f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
+                        "earlier Carina. Predict without explanations, or train again."
+                    )
+                    raise BundleError(msg)
+                yield from self._decide(pending.popleft(), outputs, prevalence)
 
     def _tensors(
-        self, paths: Iterator[Path], pool: ThreadPoolExecutor, pending: deque[_Group]
+        self, paths: Iterator[Source], pool: ThreadPoolExecutor, pending: deque[_Group], *, explain: bool
     ) -> Iterator[NDArray[np.float32]]:
         """Yield a tensor for each group, without rows where no image of it can be read, and note it on `pending`."""
         preprocessing = self.run.preprocessing
         nothing = np.zeros((0, preprocessing.size, preprocessing.size), np.uint8)
-        for group in self._with_lungs(self._groups(paths, pool)):
+        for group in self._with_lungs(self._groups(paths, pool, explain=explain)):
             pending.append(group)
             framed = [frame(item.whole, item.lungs, preprocessing) for item in group.readable]
             yield to_tensor(np.stack(framed) if framed else nothing, preprocessing.pixel_range)
 
-    def _groups(self, paths: Iterator[Path], pool: ThreadPoolExecutor) -> Iterator[_Group]:
+    def _groups(self, paths: Iterator[Source], pool: ThreadPoolExecutor, *, explain: bool) -> Iterator[_Group]:
         """Yield groups of images, the next ones being read meanwhile."""
+        size = _EXPLAINED_BATCH if explain else _BATCH
 
         def start() -> list[Future[_Read | FailedPrediction]]:
-            return [pool.submit(self._read, path) for path in islice(paths, _BATCH)]
+            return [pool.submit(self._read, path, keep=explain) for path in islice(paths, size)]
 
         ahead = start()
         while ahead:
@@ -178,30 +217,57 @@ class Predictor:
                 item.lungs = lungs
             yield group
 
-    def _read(self, path: Path) -> _Read | FailedPrediction:
+    def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
         started = time.perf_counter()
+        path = source if isinstance(source, Path) else None
         try:
-            radiograph = read_radiograph(path)
+            radiograph = read_radiograph(source) if isinstance(source, Path) else source()
         except InputError as error:
             return FailedPrediction(path, error)
         sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
-        return _Read(path, sha256, whole, 1000 * (time.perf_counter() - started))
+        milliseconds = 1000 * (time.perf_counter() - started)
+        return _Read(path, sha256, whole, milliseconds, display_grey(radiograph) if keep else None)
 
     def _decide(
-        self, group: _Group, logits: NDArray[np.float32] | None, prevalence: float | None
+        self, group: _Group, outputs: Tensors, prevalence: float | None
     ) -> Iterator[Prediction | FailedPrediction]:
         share_ms = 1000 * (time.perf_counter() - group.submitted) / max(1, len(group.readable))
-        probabilities = iter(() if logits is None else self.run.policy.probabilities(logits))
+        probabilities = self.run.policy.probabilities(outputs["logits"]) if outputs else np.empty((0, 0))
+        rows = iter(range(len(probabilities)))
         for item in group.items:
             if isinstance(item, FailedPrediction):
                 yield item
                 continue
-            of_finding = dict(zip(self.run.findings, next(probabilities).tolist(), strict=True))
+            row = next(rows)
+            of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
             refused = NO_LUNGS if self.lung_finder is not None and item.lungs is None else None
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
+            explanation = None
+            if triage.priority != "not-assessable" and item.grey is not None:
+                explanation = self._explain(
+                    outputs["contributions"][row], outputs["logits"][row], item.lungs, item.grey
+                )
             elapsed_ms = item.milliseconds + share_ms
-            yield Prediction(item.path, item.sha256, finding, of_finding, triage, refused, elapsed_ms)
+            yield Prediction(item.path, item.sha256, finding, of_finding, triage, refused, elapsed_ms, explanation)
+
+    def _explain(
+        self,
+        contributions: NDArray[np.float32],
+        logits: NDArray[np.float32],
+        lungs: Lungs | None,
+        grey: NDArray[np.uint8],
+    ) -> Explanation:
+        return build_explanation(
+            # Copies, so that one explanation that is kept does not keep its batch.
+            contributions.copy(),
+            logits.copy(),
+            self.run.findings,
+            self.run.policy.calibration,
+            self.run.preprocessing,
+            lungs,
+            grey,
+        )
 
 
 def _unchanged(graph: Path, sha256: str | None) -> Path:

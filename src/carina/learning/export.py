@@ -96,7 +96,7 @@ def attach_features(path: Path, *, pooled: str, averaged: Sequence[str]) -> None
 def _map_of(graph: onnx.GraphProto, layer: str) -> str:
     """Return the name of what a Keras layer gives, channels first."""
     # Keras' exporter calls the n-th use of a layer by its name and n.
-    outputs = [node.output[0] for node in graph.node if re.search(rf"(^|/){layer}(_\d+)?/", node.name)]
+    outputs: list[str] = [node.output[0] for node in graph.node if re.search(rf"(^|/){layer}(_\d+)?/", node.name)]
     if not outputs:
         msg = (
             f"The exported graph has no layer {layer}. Check the versions of keras and tf2onnx: requirements/train.txt."

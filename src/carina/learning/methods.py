@@ -29,6 +29,7 @@ from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, ONNX_FILE
 from carina.tables import write_csv
 
+_ENGINE_BATCH = 16
 _log = logging.getLogger(__name__)
 
 
@@ -162,7 +163,13 @@ def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model
 def _logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
     with training.stage("predict the stopping split"):
         batches = build_batches(training.stopping_rows, training.recipe, training.findings, training.frames)
-        outputs = load_engine(training.out / ONNX_FILE).stream(tensor.numpy() for tensor, _, _ in batches)
+        # A training batch at once would take gigabytes in the engine, and longer.
+        parts = (
+            tensor[i : i + _ENGINE_BATCH].numpy()
+            for tensor, _, _ in batches
+            for i in range(0, tensor.shape[0], _ENGINE_BATCH)
+        )
+        outputs = load_engine(training.out / ONNX_FILE).stream(parts)
         return np.concatenate([each["logits"] for each in outputs])
 
 

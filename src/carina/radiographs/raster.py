@@ -94,12 +94,40 @@ def _decode(content: bytes, image_format: str) -> Radiograph:
     except Exception as error:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
         # The text of the error may quote the file, so it is not shown.
         raise _damaged(image_format, error, content) from None
-    radiograph = build_radiograph(pixels)
-    if polarity_is_inverted:
-        inverted = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
-        as_stored = inverted if radiograph.pixels.dtype == np.float32 else inverted.astype(np.uint16)
-        return Radiograph(as_stored, radiograph.white)
-    return radiograph
+    return _in_display_polarity(build_radiograph(pixels), inverted=polarity_is_inverted)
+
+
+def convert_image(image: Image.Image) -> Radiograph:
+    """Return the radiograph in an image that Pillow has opened or made, as `decode_raster` gives that of a file.
+
+    Of more than one channel with over 8 bits each, Pillow has kept 8 bits.
+
+    Raises
+    ------
+    InputError
+        As `decode_raster` does.
+    """
+    with _decoders_are_quiet():
+        check_dimensions(*image.size)
+        _refuse_several_frames(image)
+        polarity_is_inverted = _is_white_zero(image)
+        try:
+            image.load()
+            pixels = _grey_pixels(image)
+        except InputError:
+            raise
+        except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
+            msg = "Pillow cannot decode the image. Open its file again, or name the file."
+            raise InputError(msg, "unreadable-file") from None
+    return _in_display_polarity(build_radiograph(pixels), inverted=polarity_is_inverted)
+
+
+def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograph:
+    if not inverted:
+        return radiograph
+    pixels = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
+    as_stored = pixels if radiograph.pixels.dtype == np.float32 else pixels.astype(np.uint16)
+    return Radiograph(as_stored, radiograph.white)
 
 
 _quiet_lock = threading.Lock()

@@ -6,7 +6,7 @@ without name or metadata. ``--no-images`` leaves them out, for data that may not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,28 +14,28 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.engine import Tensors
-from carina.inference.predictor import Predictor
-from carina.radiographs.lungs import Lungs
-from carina.radiographs.preprocess import crop_matrix, frame, resize_grey, to_tensor
-from carina.radiographs.radiograph import Radiograph
+from carina.errors import BundleError
+from carina.inference.explain import Explanation, display_grey
+from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.radiographs.read import read_radiograph
 from carina.tables import write_parquet
 
 LONGEST_SIDE = 256
 _QUALITY = 62
-_BATCH = 16
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.Int64,  # of the prediction table
     "image": pl.Binary,  # WebP
     "width": pl.Int32,
     "height": pl.Int32,
-    "cells": pl.Binary,  # int8, row by row: what each cell adds to the called finding's logit; empty where unknown
+    "cells": pl.Binary,  # int8, row by row: evidence of each cell for the called finding, the strongest 127; or empty
     "box": pl.List(pl.Float64),  # what the network was shown: top, left, bottom, right as shares of the image
 }
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+_Row = tuple[int, bytes, int, int, bytes, list[float]]
 
 
-def write_gallery(path: Path, model: Path, rows: Iterable[tuple[int, Path]]) -> None:
+def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, Path]]) -> None:
     """Write small images of rows of a prediction table.
 
     Parameters
@@ -46,62 +46,43 @@ def write_gallery(path: Path, model: Path, rows: Iterable[tuple[int, Path]]) -> 
         The run or bundle that judged them.
     rows
         Row of the prediction table, and its file. All were read before, when they were judged.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read any more.
     """
     predictor = Predictor(model)
-    pictures, tensors, boxes = [], [], []
-    for row, file in rows:
-        radiograph = read_radiograph(file)
-        small = _small(radiograph)
-        _, encoded = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
-        pictures.append((row, encoded.tobytes(), small.shape[1], small.shape[0]))
-        tensor, box = _shown(predictor, radiograph)
-        tensors.append(tensor)
-        boxes.append(box)
-    batches = (np.stack(tensors[start : start + _BATCH]) for start in range(0, len(tensors), _BATCH))
-    cells = [part for outputs in predictor.engine.stream(batches) for part in _contributions(predictor, outputs)]
-    table = [(*picture, part, list(box)) for picture, part, box in zip(pictures, cells, boxes, strict=True)]
-    write_parquet(path, pl.DataFrame(table, schema=_SCHEMA, orient="row"))
+    try:
+        judged = list(predictor.predict((file for _, file in rows), explain=True))
+        pictures = [_explained(row, prediction) for (row, _), prediction in zip(rows, judged, strict=True)]
+    except BundleError:
+        # A graph made by an earlier version does not say what its cells add.
+        pictures = [_picture(row, display_grey(read_radiograph(file)), b"", _WHOLE) for row, file in rows]
+    write_parquet(path, pl.DataFrame(pictures, schema=_SCHEMA, orient="row"))
 
 
-def _small(radiograph: Radiograph) -> NDArray[np.uint8]:
-    """Return the radiograph with its longest side at `LONGEST_SIDE`, uint8, its shape kept."""
-    longest = max(radiograph.height, radiograph.width)
-    square = resize_grey(radiograph, LONGEST_SIDE)
-    height = max(1, round(LONGEST_SIDE * radiograph.height / longest))
-    width = max(1, round(LONGEST_SIDE * radiograph.width / longest))
-    return np.asarray(cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _explained(row: int, prediction: Prediction | FailedPrediction) -> _Row:
+    if isinstance(prediction, FailedPrediction):
+        raise prediction.error
+    explanation = prediction.explanation
+    if explanation is None:
+        msg = "the model gave no explanation"
+        raise BundleError(msg)
+    return _picture(row, explanation.grey, _cells(explanation, prediction.finding), explanation.seen)
 
 
-def _shown(predictor: Predictor, radiograph: Radiograph) -> tuple[NDArray[np.float32], Sequence[float]]:
-    """Return what the network is shown of a radiograph, and where on it that lies."""
-    preprocessing = predictor.run.preprocessing
-    whole = resize_grey(radiograph, preprocessing.read_size)
-    lungs: Lungs | None = None
-    if predictor.lung_finder is not None:
-        lungs = next(iter(predictor.lung_finder.stream([[whole]])))[0]
-    return to_tensor(frame(whole, lungs, preprocessing), preprocessing.pixel_range), _box(lungs, predictor)
+def _cells(explanation: Explanation, finding: str) -> bytes:
+    evidence = explanation.evidence(finding)
+    strongest = float(np.abs(evidence).max()) or 1.0
+    return np.rint(127 * evidence / strongest).astype(np.int8).tobytes()
 
 
-def _contributions(predictor: Predictor, outputs: Tensors) -> Iterator[bytes]:
-    """Yield for each image what each cell adds to the called finding's logit beyond the other findings', int8."""
-    called = predictor.run.policy.probabilities(outputs["logits"]).argmax(axis=1)
-    for image, finding in enumerate(called.tolist()):
-        if "contributions" not in outputs:
-            yield b""
-            continue
-        cells = np.asarray(outputs["contributions"][image], dtype=np.float64)
-        # A softmax sees differences alone: what is added to all findings alike says nothing.
-        more = cells[..., finding] - np.delete(cells, finding, axis=-1).mean(axis=-1)
-        largest = float(np.abs(more).max()) or 1.0
-        yield np.rint(127 * more / largest).astype(np.int8).tobytes()
-
-
-def _box(lungs: Lungs | None, predictor: Predictor) -> Sequence[float]:
-    preprocessing = predictor.run.preprocessing
-    if preprocessing.crop != "lungs":
-        return (0.0, 0.0, 1.0, 1.0)
-    matrix, whole, size = crop_matrix(lungs, preprocessing), preprocessing.whole_size, preprocessing.size
-    # Corners of the crop, carried back to the whole image; pixel centres lie at halves.
-    left, top = ((-0.5 - matrix[axis, 2]) / matrix[axis, axis] + 0.5 for axis in (0, 1))
-    right, bottom = ((size - 0.5 - matrix[axis, 2]) / matrix[axis, axis] + 0.5 for axis in (0, 1))
-    return tuple(float(end / whole) for end in (top, left, bottom, right))
+def _picture(row: int, grey: NDArray[np.uint8], cells: bytes, box: Sequence[float]) -> _Row:
+    longest = max(grey.shape)
+    height, width = (max(1, round(LONGEST_SIDE * side / longest)) for side in grey.shape)
+    small = cv2.resize(
+        grey, (width, height), interpolation=cv2.INTER_AREA if longest > LONGEST_SIDE else cv2.INTER_LINEAR
+    )
+    _, encoded = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    return row, encoded.tobytes(), width, height, cells, list(box)

@@ -98,7 +98,7 @@ def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], au
         _training_data(bundle),
         _reached(evaluations, audit),
         _decisions(bundle),
-        _LIMITS,
+        _limits(bundle),
         _use(bundle),
     )
     return "\n".join(sections)
@@ -229,6 +229,16 @@ _LIMITS = """\
 - Not for lateral views, computed tomography, photographs of films, or any body part but the chest.
 - Copies and near-duplicates of training images are found by their hashes; mirrored or strongly cropped ones are not.
 """
+
+
+_LUNGS_ALONE = """\
+- The network is shown nothing but the box around the two lungs. Where no two are found, `carina predict` says so and
+  gives no finding; where they are found wrongly, it is shown something else.
+"""
+
+
+def _limits(bundle: BundleDescription) -> str:
+    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "")
 
 
 def _use(bundle: BundleDescription) -> str:

@@ -1,6 +1,7 @@
 """Bands count against themselves, move with the prevalence as Bayes' rule says, and promise nothing unknown."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_the_thresholds_resolve_both_ends() -> None:
 @pytest.mark.parametrize("prevalence", [0.0, 0.01, 0.1, 0.3, 0.6, 0.9, 1.0])
 @pytest.mark.parametrize("wrong", [0, 2, 30])
 def test_the_share_is_bayes_rule_on_exact_bounds(wrong: int, prevalence: float) -> None:
-    level = 0.05 / 3
+    level = 0.05 / 2 / 3
     of_covid = beta_distribution.ppf(1 - level, wrong + 1, 300 - wrong)
     of_viral = beta_distribution.ppf(1 - level, 1, 300)
     of_normal = beta_distribution.ppf(level, 290, 11)
@@ -212,13 +213,35 @@ def test_with_what_was_needed_a_perfect_model_has_the_band(
 
 
 def _possible(bands: Bands, band: str, mix: np.ndarray) -> bool:
-    level, right = 0.05 / 3, 1 if band == "routine" else 0
+    # Two starts share what may go wrong, and so do three findings.
+    level, right = 0.05 / 2 / 3, 1 if band == "routine" else 0
     bounds = [
         beta_distribution.ppf(level, n, 1) if finding == right else beta_distribution.ppf(1 - level, 1, n)
         for finding, n in enumerate(bands.testing_patients)
     ]
     masses = mix * bounds
     return bool(1 - masses[right] / masses.sum() <= (bands.alpha if band == "routine" else bands.beta))
+
+
+@pytest.mark.parametrize(("band", "right", "enough"), [("routine", 1, 183), ("fast-track", 0, 72)])
+def test_with_the_datas_own_mix_one_bound_over_all_that_lie_beyond_decides(band: str, right: int, enough: int) -> None:
+    # The least n with 0.025 ** (1 / n) >= 1 - promise; two thirds of the patients test.
+    def has_band(tested: int) -> bool:
+        patients = [600, 600, 600]
+        patients[right] = tested + math.ceil(tested / 2)
+        bands = perfect(*patients)
+        assert bands.testing_patients[right] == tested
+        thresholds = bands.thresholds_at()
+        return (thresholds.routine if band == "routine" else thresholds.fast_track) is not None
+
+    assert has_band(enough)
+    assert not has_band(enough - 1)
+    few = [600, 600, 600]
+    few[right] = 30
+    needed = patients_needed(perfect(*few), "routine" if band == "routine" else "fast-track")
+    assert needed is not None
+    assert list(needed) == [FINDINGS[right]]
+    assert enough <= 20 + needed[FINDINGS[right]] / 1.5 <= 1.05 * enough
 
 
 def test_enough_is_enough_and_some_mixes_never_have() -> None:

@@ -1,20 +1,33 @@
-"""What the user names becomes files, in the order named."""
+"""What the user names becomes files, in the order named, without collecting them."""
 
+import io
+import itertools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 from carina.inference.inputs import image_files
 from make import as_ordinary_user
 
 
+def tree(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def found(folder: Path, *named: str | Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in image_files(named)]
+
+
 def test_files_as_named_folders_by_name(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "notes.txt", "deep/c.tif", "deep/d.dcm"):
-        path = tmp_path / "folder" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    tree(tmp_path / "folder", "b.png", "a.JPG", "notes.txt", "deep/c.tif", "deep/d.dcm")
     named = [tmp_path / "gone.png", tmp_path / "folder", tmp_path / "folder" / "notes.txt"]
-    found = [path.relative_to(tmp_path).as_posix() for path in image_files(named)]
-    assert found == [
+    assert found(tmp_path, *named) == [
         "gone.png",
         *("folder/a.JPG", "folder/b.png", "folder/deep/c.tif", "folder/deep/d.dcm"),
         "folder/notes.txt",
@@ -22,7 +35,7 @@ def test_files_as_named_folders_by_name(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_not_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "inside").mkdir(parents=True)
     assert list(image_files([tmp_path / "empty"])) == [tmp_path / "empty"]
 
 
@@ -35,6 +48,110 @@ def test_a_folder_that_may_not_be_entered_is_not_passed_over() -> None:
         (folder / "closed").mkdir(mode=0o700)
         (folder / "closed").chmod(0o000)
         with as_ordinary_user():
-            found = list(image_files([folder, folder / "closed" / "inside.png"]))
+            files = list(image_files([folder, folder / "closed" / "inside.png"]))
         (folder / "closed").chmod(0o700)
-    assert found == [folder / "open.png", folder / "closed", folder / "closed" / "inside.png"]
+    assert files == [folder / "open.png", folder / "closed", folder / "closed" / "inside.png"]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    tree(tmp_path, "here/a.png", "elsewhere/b.png")
+    (tmp_path / "here" / "round").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "there").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "itself").symlink_to(tmp_path / "here" / "itself")
+    (tmp_path / "here" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert found(tmp_path, tmp_path / "here") == ["here/a.png", "here/gone.png", "here/there/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", ["a.png", "b.png"]),
+        ("?.p*", ["a.png", "b.png"]),
+        ("[!a].png", ["b.png"]),
+        ("day*/*.png", ["day1/c.png", "day2/d.png"]),
+        ("day[12]", ["day1/c.png", "day1/deep/e.png", "day2/d.png"]),
+        ("**/*.png", ["a.png", "b.png", "day1/c.png", "day1/deep/e.png", "day2/d.png"]),
+        ("**/e.*", ["day1/deep/e.png"]),
+        ("day1/**", ["day1/c.png", "day1/deep/e.png"]),
+        (".h*/*.png", [".hidden/f.png"]),
+        ("day2/../d*1/c*", ["day2/../day1/c.png"]),
+        ("*.txt", ["notes.txt"]),
+        # Nothing matches: it gets its error under its own name.
+        ("*.jpg", ["*.jpg"]),
+        ("gone/*.png", ["gone/*.png"]),
+    ],
+)
+def test_patterns_match_as_in_a_shell(tmp_path: Path, pattern: str, expected: list[str]) -> None:
+    names = ("b.png", "a.png", "notes.txt", "day1/c.png", "day1/deep/e.png", "day2/d.png", ".hidden/f.png")
+    folder = tree(tmp_path / "films", *names)
+    assert found(folder, f"{folder}/{pattern}") == expected
+
+
+def test_patterns_are_relative_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path, "films/a.png", "films/b.png")
+    monkeypatch.chdir(tmp_path)
+    assert list(image_files(["fi*/*.png"])) == [Path("films/a.png"), Path("films/b.png")]
+    assert list(image_files(["**"])) == [Path("films/a.png"), Path("films/b.png")]
+
+
+def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
+    tree(tmp_path, "film[1].png", "film1.png", "day[1]/a.png")
+    assert found(tmp_path, tmp_path / "film[1].png") == ["film[1].png"]
+    assert found(tmp_path, tmp_path / "day[1]") == ["day[1]/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (b"b.png\na.png\n", ["b.png", "a.png"]),
+        (b"b.png\r\na.png\r\n\r\n", ["b.png", "a.png"]),
+        (b"no end.png", ["no end.png"]),
+        (b"day\n", ["day/c.png"]),
+        (b"two\nlines.png\0a.png\0", ["two\nlines.png", "a.png"]),
+        (b"a.png\0", ["a.png"]),
+        (b"a.png\0b.png", ["a.png", "b.png"]),
+        (b"caf\xe9.png\n", [os.fsdecode(b"caf\xe9.png")]),
+        # A list holds paths, not patterns, and no list in it.
+        (b"*.png\n-\n", ["*.png", "-"]),
+        (b"", []),
+    ],
+)
+def test_a_list_on_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bytes, expected: list[str]
+) -> None:
+    tree(tmp_path, "a.png", "b.png", "day/c.png")
+    monkeypatch.chdir(tmp_path)
+    files = list(image_files(["first.png", "-", "last.png"], standard_input=io.BytesIO(listed)))
+    assert [path.as_posix() for path in files] == ["first.png", *expected, "last.png"]
+
+
+class Endless(io.RawIOBase):
+    """A list without end, a few bytes at a time."""
+
+    def __init__(self, separator: bytes) -> None:
+        self._bytes = itertools.chain.from_iterable(b"film-%d.png" % i + separator for i in itertools.count())
+
+    def read1(self, size: int) -> bytes:
+        return bytes(itertools.islice(self._bytes, 7))
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\0"])
+def test_a_list_is_read_as_it_comes_in(separator: bytes) -> None:
+    files = image_files(["-"], standard_input=Endless(separator))  # type: ignore[arg-type]
+    assert [path.name for path in itertools.islice(files, 2000)] == [f"film-{i}.png" for i in range(2000)]
+
+
+def test_folders_are_read_one_at_a_time(tmp_path: Path) -> None:
+    tree(tmp_path, "1/a.png", "2/b.png")
+
+    def named() -> Iterator[Path]:
+        yield tmp_path
+        msg = "more was asked for than is needed"
+        raise AssertionError(msg)
+
+    files = image_files(named())
+    assert next(files).name == "a.png"
+    # The second folder was not yet looked into.
+    tree(tmp_path, "2/added.png")
+    assert [next(files).name for _ in range(2)] == ["added.png", "b.png"]

@@ -1,17 +1,15 @@
 """Small images for the report: their shape kept, nothing but pixels in them, and where the network looked."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
+from carina.errors import BundleError, InputError
 from carina.inference.predictor import Predictor
-from carina.radiographs.lungs import Lungs
-from carina.radiographs.preprocess import Preprocessing, crop_matrix
-from carina.reports.gallery_images import LONGEST_SIDE, _box, write_gallery
+from carina.reports.gallery_images import LONGEST_SIDE, write_gallery
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +53,17 @@ def test_cells_are_the_evidence_for_the_call(tiny_run, images, tmp_path):
     assert np.abs(cells).max() == 127
 
 
-def test_the_box_is_what_the_crop_shows():
-    mask = np.zeros((160, 160), np.bool_)
-    mask[40:120, 16:144] = True
-    lungs, preprocessing = Lungs(mask), Preprocessing(crop="lungs", crop_margin=0.0)
+def test_a_graph_that_does_not_explain_gives_plain_pictures(tiny_run, images, tmp_path, monkeypatch):
+    def nothing(self, *args, **options):
+        raise BundleError("an earlier graph")
 
-    class Cropping:
-        run = type("Run", (), {"preprocessing": preprocessing})()
-
-    top, left, bottom, right = _box(lungs, Cropping())
-    assert (top, left, bottom, right) == pytest.approx((0.25, 0.1, 0.75, 0.9))
-    assert crop_matrix(lungs, preprocessing).shape == (2, 3)
+    monkeypatch.setattr(Predictor, "predict", nothing)
+    write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, images[0])])
+    table = pl.read_parquet(tmp_path / "gallery.parquet")
+    assert table["cells"].to_list() == [b""]
+    assert table["box"].to_list() == [[0.0, 0.0, 1.0, 1.0]]
 
 
-def test_a_model_that_sees_the_whole_has_the_whole_box(tiny_run: Path):
-    assert _box(None, Predictor(tiny_run)) == (0.0, 0.0, 1.0, 1.0)
+def test_a_file_that_is_gone_is_an_error(tiny_run, tmp_path):
+    with pytest.raises(InputError):
+        write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, tmp_path / "gone.png")])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.decisions.bands import promise_bounds
+from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
 from carina.evaluation.intervals import group_codes
 from carina.findings import NORMAL, short_name
 from carina.reports.page.content import Evaluated
@@ -164,11 +164,19 @@ def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
         for name, share in (("routine", bands.alpha), ("fast-track", bands.beta)):
             found = promise_bounds(bands, "routine" if name == "routine" else "fast-track")
             if found is not None and all(bands.testing_patients):
-                promises[name] = {"share": share, "expected": found.expected.tolist(), "tested": found.tested.tolist()}
+                promises[name] = {
+                    "share": share,
+                    "expected": found.expected.tolist(),
+                    "tested": found.tested.tolist(),
+                    "expectedAsDrawn": found.expected_as_drawn.tolist(),
+                    "testedAsDrawn": found.tested_as_drawn.tolist(),
+                }
         patients = [one + other for one, other in zip(bands.fitting_patients, bands.testing_patients, strict=True)]
         data["bands"] = {
             "thresholds": list(bands.thresholds),
             "patients": patients,
+            "starts": STARTS,
+            "nearlyBest": NEARLY_BEST,
             "confidence": bands.confidence,
             "promises": promises,
         }

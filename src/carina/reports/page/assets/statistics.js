@@ -145,6 +145,7 @@ function mixAt(counts, finding, prevalence) {
 }
 
 // The lowest threshold above `above` that keeps the band's promise, by fixed-sequence testing; null where none does.
+// Without a mix, at the findings' own frequencies in the calibration data.
 function bandThreshold(bands, name, band, mix, above) {
   const promise = bands.promises[name];
   if (!promise) return null;
@@ -153,12 +154,16 @@ function bandThreshold(bands, name, band, mix, above) {
     for (let f = 0; f < mix.length; f++) total += mix[f] * bounds[f][place];
     return total > 0 ? (total - mix[band] * bounds[band][place]) / total : 1;
   });
-  const expected = shares(promise.expected), tested = shares(promise.tested);
-  const best = Math.min(...expected), enough = Math.max(Math.sqrt(best * promise.share), 1.1 * best);
+  const expected = mix ? shares(promise.expected) : promise.expectedAsDrawn;
+  const tested = mix ? shares(promise.tested) : promise.testedAsDrawn;
+  const best = Math.min(...expected);
   let chosen = null;
-  for (let place = expected.findLastIndex((share) => share <= enough); place >= 0; place--) {
-    if (tested[place] > promise.share || bands.thresholds[place] <= above) break;
-    chosen = bands.thresholds[place];
+  for (const way of bands.starts) {
+    const enough = Math.max(best ** (1 - way) * promise.share ** way, bands.nearlyBest * best);
+    for (let place = expected.findLastIndex((share) => share <= enough); place >= 0; place--) {
+      if (tested[place] > promise.share || bands.thresholds[place] <= above) break;
+      chosen = Math.min(chosen ?? 1, bands.thresholds[place]);
+    }
   }
   return chosen;
 }

@@ -1,0 +1,72 @@
+"""Measure how much of what a cell of the map says comes from its own square of the image.
+
+python benchmarks/cell_reach.py MODEL IMAGES…      IMAGES as carina predict takes them; 60 of them, evenly, are used
+
+One square of what the network is shown is greyed out at a time, and the changes of all cells' contributions are
+summed. If cells read their own squares, all of the change would be in the cell of that square.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.inference.inputs import image_files
+from carina.inference.predictor import Predictor
+from carina.radiographs.preprocess import frame, resize_grey, to_tensor
+from carina.radiographs.read import read_radiograph
+
+_IMAGES, _BATCH = 60, 16
+
+
+def main(folder: Path, named: list[str]) -> None:
+    """Print the share of the change that stays in the cell whose square was greyed out."""
+    predictor = Predictor(folder)
+    paths = list(image_files(named))
+    shares, cells = [], 0
+    for path in paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]:
+        shown = _shown(predictor, path)
+        if shown is not None:
+            change = _change(predictor, shown)
+            cells = len(change)
+            shares.append(float((np.diag(change) / change.sum(axis=1)).mean()))
+    print(
+        f"{len(shares)} images, {cells} cells: when the square of a cell is greyed out, {100 * np.mean(shares):.0f} % "
+        f"of what changes is in that cell, the rest in others. Spread evenly over all it would be {100 / cells:.0f} %."
+    )
+
+
+def _shown(predictor: Predictor, path: Path) -> NDArray[np.uint8] | None:
+    """Return what the network is shown of a file; nothing where it must not be judged."""
+    preprocessing, lungs = predictor.run.preprocessing, None
+    whole = resize_grey(read_radiograph(path), preprocessing.read_size)
+    if predictor.lung_finder is not None:
+        lungs = next(predictor.lung_finder.stream([[whole]]))[0]
+        if lungs is None:
+            return None
+    return frame(whole, lungs, preprocessing)
+
+
+def _change(predictor: Predictor, shown: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return how much each cell (column) changes when the square of each cell (row) is greyed out."""
+    (before,) = _contributions(predictor, shown[np.newaxis])
+    rows, columns, _ = before.shape
+    height, width = shown.shape
+    greyed = []
+    for row, column in np.ndindex(rows, columns):
+        copy = shown.copy()
+        down = slice(row * height // rows, (row + 1) * height // rows)
+        copy[down, column * width // columns : (column + 1) * width // columns] = round(float(shown.mean()))
+        greyed.append(copy)
+    batches = [np.stack(greyed[i : i + _BATCH]) for i in range(0, len(greyed), _BATCH)]
+    after = np.concatenate([_contributions(predictor, batch) for batch in batches])
+    return np.asarray(np.abs(after - before).sum(axis=-1, dtype=np.float64).reshape(rows * columns, -1))
+
+
+def _contributions(predictor: Predictor, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return predictor.engine.run(to_tensor(frames, predictor.run.preprocessing.pixel_range))["contributions"]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,92 @@
+"""What comes with Carina: the released model opens, is what it was sealed as, and is used where no other is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carina.bundle import RELEASED_NAME, open_bundle, released_bundle, verify_bundle
+from carina.datasets.phantom import draw_phantom
+from carina.engine import Backend, load_engine
+from carina.learning.backbone import build_network
+from carina.learning.recipe import BackboneSettings
+from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
+from carina.training_images import read_training_images
+
+LARGEST_MEGABYTES = 25
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_it_is_as_it_was_sealed_and_gives_its_golden_answers(backend: Backend) -> None:
+    verification = verify_bundle(released_bundle(), backend=backend)
+
+    assert verification.name == RELEASED_NAME
+    assert verification.megabytes <= LARGEST_MEGABYTES
+
+
+def test_it_was_learned_from_training_rows_alone_and_says_what_it_is_for() -> None:
+    folder = released_bundle()
+    described, _ = open_bundle(folder)
+    assert described.findings == ("COVID-19", "Normal", "Viral Pneumonia", "Other opacity")
+    assert described.stopping_split == "calibration"
+    assert described.recalibration is None
+    assert described.preprocessing.crop == "lungs"
+    seen = read_training_images(folder / TRAINING_IMAGES_FILE)
+    assert seen.with_role("train").sum() == described.images["train"]
+    card = (folder / "README.md").read_text("utf-8")
+    for part in ("Intended use", "Limits", "Training data", "What it reached", "without any lung", "diagnosis"):
+        assert part in card
+
+
+def test_its_results_are_of_this_very_model() -> None:
+    described, _ = open_bundle(released_bundle())
+    for place in ("test", "external-kaggle317", "nih", "external-cohen"):
+        content = json.loads((ROOT / "results" / RELEASED_NAME / place / "metrics.json").read_text("utf-8"))
+        assert content["model"]["sha256"] == described.model_sha256
+        assert (
+            content["leak_check"]["same_pixels"] + content["leak_check"]["near_duplicates"]
+            == (content["leak_check"]["dropped"])
+        )
+
+
+def test_its_graphs_give_what_explanations_and_the_gate_need() -> None:
+    folder = released_bundle()
+    tensors = np.zeros((2, 160, 160, 3), np.float32)
+    outputs = load_engine(folder / ONNX_FILE).run(tensors)
+    assert {name: values.shape for name, values in outputs.items()} == {
+        "logits": (2, 4),
+        "embedding": (2, 1280),
+        "contributions": (2, 5, 5, 4),
+    }
+    assert set(load_engine(folder / LUNGS_FILE).run(tensors)) == {"lung", "features"}
+
+
+def test_predict_takes_it_where_no_other_is_named(tmp_path: Path) -> None:
+    Image.fromarray(draw_phantom("Normal", seed=3, size=320).pixels).save(tmp_path / "phantom.png")
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / "carina", "predict", tmp_path / "phantom.png", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+
+    said = json.loads(done.stdout)
+    assert said["model"]["name"] == RELEASED_NAME
+    assert set(said["probabilities"]) == {"COVID-19", "Normal", "Viral Pneumonia", "Other opacity"}
+
+
+def test_a_recipe_can_start_from_it_without_network() -> None:
+    network, described, sha256 = build_network(BackboneSettings(weights="carina"), 96)
+
+    assert described == f"the released bundle {RELEASED_NAME}"
+    assert sha256 == open_bundle(released_bundle())[1].sums[KERAS_FILE]
+    random, _, _ = build_network(BackboneSettings(weights="none"), 96)
+    kernel = "block_16_project"
+    assert not np.allclose(network.get_layer(kernel).get_weights()[0], random.get_layer(kernel).get_weights()[0])

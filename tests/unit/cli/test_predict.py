@@ -1,0 +1,143 @@
+"""``carina predict``, as typed: what it takes, what it prints, where it goes on."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carina.datasets.phantom import draw_phantom
+from unit.cli.conftest import Typed
+from unit.inference.small_model import FINDINGS, write_small_run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_run(tmp_path_factory.mktemp("small") / "run")
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Return a folder with three phantoms, one in a folder below."""
+    folder = tmp_path / "films"
+    for number, name in enumerate(("a.png", "b.png", "deep/c.png")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_phantom(FINDINGS[number], seed=number, size=96).pixels).save(folder / name)
+    return folder
+
+
+def paths_in(out: str) -> list[str]:
+    return [Path(json.loads(line)["path"]).name for line in out.splitlines()]
+
+
+def test_files_folders_patterns_and_a_list(
+    carina: Typed, small: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = f"{films}/deep\r\n{films}/gone.png\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    words = ("predict", films / "b.png", films, f"{films}/?.png", f"{films}/*.tif", "-", "--run", small, "--json")
+    code, out, err = carina(*words)
+    assert code == 1
+    assert paths_in(out) == ["b.png", "a.png", "b.png", "c.png", "a.png", "b.png", "*.tif", "c.png", "gone.png"]
+    assert err.splitlines() == ["2 inputs could not be judged."]
+
+
+def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
+    evil = films / "evil\x1b[31m\nname.png"
+    (films / "b.png").rename(evil)
+    black = films / "black.png"
+    Image.fromarray(np.tile(np.array([[0, 1]], np.uint8), (64, 32))).save(black)
+    code, out, err = carina("predict", films / "a.png", evil, black, films / "gone.png", "--run", small)
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0].split() == ["priority", "COVID", "Normal", "Viral", "image"]
+    rows, reasons = lines[1::2], lines[2::2]
+    assert len(rows) == len(reasons) == 4
+    for row in rows[:2]:
+        assert sum(float(number) for number in row.split()[1:4]) == pytest.approx(1, abs=0.002)
+    # Columns stand below each other.
+    assert {row.index(str(films)) for row in rows} == {lines[0].index("image")}
+    assert rows[1].endswith(r"evil\x1b[31m\nname.png")
+    assert rows[2].startswith("not-assessable")
+    assert rows[2].split()[1:4] == rows[3].split()[2:5] == ["–"] * 3
+    assert rows[3].startswith("not judged")
+    assert all(reason.startswith("  ") and len(reason) > 20 for reason in reasons)
+    assert "\x1b" not in out
+    assert "still to be read" in err
+    assert err.splitlines()[-1] == "1 input could not be judged."
+    assert "1 not-assessable" in err
+
+
+def test_pictures_are_told_of_and_written(carina: Typed, small: Path, films: Path, tmp_path: Path) -> None:
+    code, out, _ = carina("predict", films, "--run", small, "--explain", tmp_path / "pictures", "--json")
+    assert code == 0
+    whys = [json.loads(line)["explanation"] for line in out.splitlines()]
+    assert {why["overlay"] for why in whys} == {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert all(0 <= why["inside_lungs"] <= 1 for why in whys if why["inside_lungs"] is not None)
+    code, out, _ = carina("predict", films / "a.png", "--run", small, "--explain", tmp_path / "pictures")
+    (told,) = [line for line in out.splitlines() if line.startswith("  Picture: ")]
+    assert Path(told.removeprefix("  Picture: ")).is_file()
+    code, out, _ = carina("predict", films, "--run", small, "--explain", tmp_path / "pictures", "--csv")
+    assert [row["overlay"] for row in csv.DictReader(io.StringIO(out))] == [why["overlay"] for why in whys]
+
+
+def test_pictures_do_not_go_where_radiographs_are_looked_for(carina: Typed, small: Path, films: Path) -> None:
+    for folder in (films, films / "deep", films / "new" / "newer"):
+        code, out, err = carina("predict", films, "--run", small, "--explain", folder)
+        assert (code, out) == (2, "")
+        assert "its pictures would be taken for radiographs. Choose a folder outside." in err
+    assert len(list(films.rglob("*"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_csv"), [("r.jsonl", (), False), ("r.csv", (), True), ("r", ("--csv",), True)]
+)
+def test_resume_appends_what_is_missing(
+    carina: Typed, small: Path, films: Path, tmp_path: Path, name: str, options: tuple[str, ...], is_csv: bool
+) -> None:
+    file = tmp_path / name
+    words = ("predict", films / "a.png", tmp_path / "gone.png", films / "b.png", "--run", small, "--resume", file)
+    code, out, err = carina(*words, *options)
+    assert (code, out) == (1, "")
+    assert "Judged before: 0. Judged now: 2." in err
+    assert err.splitlines()[-1] == "1 input could not be judged."
+    code, out, err = carina(*words, films, *options)
+    assert (code, out) == (1, "")
+    assert "Judged before: 2. Failed before and tried again: 1. Judged now: 3." in err
+    content = file.read_text()
+    rows = list(csv.DictReader(io.StringIO(content))) if is_csv else [json.loads(x) for x in content.splitlines()]
+    # a and b are named again with the folder that holds them.
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "gone.png", "a.png", "b.png", "c.png"]
+    (films.parent / "gone.png").write_bytes((films / "a.png").read_bytes())
+    code, _, err = carina(*words, films, *options)
+    assert code == 0
+    assert "could not be judged" not in err
+    code, _, err = carina(*words, films, *options)
+    assert "Judged before: 6. Judged now: 0." in err
+
+
+def test_resume_refuses_what_is_not_its_own(carina: Typed, small: Path, films: Path, tmp_path: Path) -> None:
+    other = write_small_run(tmp_path / "other", bias=np.array([1.0, 0.0, 2.0], np.float32))
+    file = tmp_path / "results"
+    assert carina("predict", films, "--run", small, "--resume", file)[0] == 0
+    before = file.read_bytes()
+    for words, says in (
+        (("--run", other), "it was written by another model ("),
+        (("--run", small, "--csv"), "its header is not the one that this model and these options give"),
+        (("--run", small, "--explain", tmp_path / "pictures"), "line 1 was written without --explain"),
+    ):
+        code, out, err = carina("predict", films, "--resume", file, *words)
+        assert (code, out) == (2, "")
+        assert says in err
+        assert len(err.splitlines()) == 1
+    assert file.read_bytes() == before
+
+
+def test_options_that_contradict(carina: Typed, small: Path, films: Path) -> None:
+    assert carina("predict", films, "--run", small, "--json", "--csv")[0] == 2
+    assert carina("predict", films, "--run", small, "--prevalence", "nan")[0] == 2
+    assert carina("predict", "--run", small)[0] == 2

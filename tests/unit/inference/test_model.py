@@ -1,0 +1,152 @@
+"""The Python way: `carina.load_bundle` and what it gives for whatever an image comes as."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import carina
+from carina.errors import BundleError, ConfigurationError, InputError
+from carina.inference.model import Model, Predictions
+from carina.inference.predictor import FailedPrediction, Prediction
+from make import encode_frames, make_grey, write_image
+from unit.inference.small_model import FINDINGS
+
+
+@pytest.fixture(scope="module")
+def model(small_run: Path) -> Model:
+    return carina.load_bundle(small_run)
+
+
+def test_a_file_comes_as_path_text_image_or_array(model: Model, films: list[Path]) -> None:
+    by_path = model.predict(films[0])
+    assert isinstance(by_path, Prediction)
+    assert by_path.path == films[0]
+    with Image.open(films[0]) as image:
+        pixels = np.asarray(image)
+        others = [
+            model.predict(image),
+            *(model.predict(image.convert(mode)) for mode in ("RGB", "RGBA", "LA", "P")),
+            model.predict(pixels),
+            model.predict(pixels[::-1][::-1]),
+            model.predict(np.asfortranarray(pixels)),
+        ]
+    assert model.predict(str(films[0])).sha256 == by_path.sha256
+    for other in others:
+        assert isinstance(other, Prediction)
+        assert other.path is None
+        assert (other.sha256, other.finding, other.triage) == (by_path.sha256, by_path.finding, by_path.triage)
+        assert other.probabilities == pytest.approx(by_path.probabilities)
+
+
+def test_deep_arrays_are_shown_as_deep_files_are(model: Model, tmp_path: Path) -> None:
+    twelve = make_grey(3, (200, 150), depth=12)
+    by_file = model.predict(write_image(tmp_path / "twelve.png", twelve))
+    for same in (twelve, twelve.astype(np.int32), Image.fromarray(twelve)):
+        assert model.predict(same).sha256 == by_file.sha256
+    as_floats = model.predict((twelve / 4095).astype(np.float32))
+    assert as_floats.probabilities == pytest.approx(by_file.probabilities, abs=0.01)
+
+
+def test_a_list_gives_a_result_each_and_goes_on_after_a_bad_one(model: Model, films: list[Path]) -> None:
+    grey = make_grey(1, (100, 90))
+    given = [
+        films[0],
+        "gone.png",
+        grey,
+        np.zeros((64, 64)),
+        np.zeros((3, 64, 64)),
+        Image.fromarray(grey),
+        str(films[1]),
+    ]
+    found = model.predict(given)
+    assert isinstance(found, Predictions)
+    assert isinstance(found, tuple)
+    codes = [each.error.code if isinstance(each, FailedPrediction) else None for each in found]
+    assert codes == [None, "not-found", None, "constant-image", "unsupported-format", None, None]
+    assert [each.path for each in found] == [films[0], Path("gone.png"), None, None, None, None, films[1]]
+    assert found[2].sha256 == found[5].sha256  # type: ignore[union-attr]
+    assert model.predict([]) == ()
+    assert len(model.predict(tuple(films))) == len(films)
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        ("gone.png", "not-found"),
+        (np.zeros((64, 64, 3), np.uint8), "unsupported-format"),
+        (np.zeros((64, 64), complex), "unsupported-format"),
+        (np.array([["a"]]), "unsupported-format"),
+        (np.zeros((8, 64), np.uint8), "too-small"),
+        (np.full((64, 64), np.nan), "not-finite"),
+        (np.arange(64 * 64).reshape(64, 64) - 5, "no-display-range"),
+        (Image.new("L", (10, 10)), "too-small"),
+        (Image.new("L", (64, 64)), "constant-image"),
+        (Image.new("LAB", (64, 64)), "unsupported-format"),
+    ],
+)
+def test_one_that_cannot_be_judged_is_an_error(model: Model, image: object, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        model.predict(image)  # type: ignore[call-overload]
+    assert caught.value.code == code
+
+
+def test_an_image_of_several_pages_is_refused(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "pages.tiff").write_bytes(encode_frames("TIFF"))
+    with Image.open(tmp_path / "pages.tiff") as image, pytest.raises(InputError, match="2 frames"):
+        model.predict(image)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(write_image(tmp_path / "whole.png", make_grey(1, (200, 200))).read_bytes()[:9000])
+    with Image.open(cut) as image, pytest.raises(InputError, match="Pillow cannot decode the image"):
+        model.predict(image)
+
+
+def test_what_is_no_image_is_said(model: Model, films: list[Path]) -> None:
+    for wrong in (7, None, {"path": "a.png"}, [films[0], 7], b"bytes"):
+        with pytest.raises(ConfigurationError, match="An image can come as a path, a Pillow image or a NumPy array"):
+            model.predict(wrong)  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match="prevalence"):
+        model.predict(films[0], prevalence=2.0)
+
+
+def test_explanations_and_prevalence_are_passed_on(model: Model, films: list[Path]) -> None:
+    assert model.predict(films[0]).explanation is None
+    one = model.predict(films[0], explain=True, prevalence=0.01)
+    assert one.explanation is not None
+    assert "prevalence of COVID-19 1%" in one.triage.reason
+    assert all(each.explanation is not None for each in model.predict(films, explain=True))  # type: ignore[union-attr]
+
+
+def test_the_model_says_what_it_is(model: Model, tmp_path: Path) -> None:
+    assert model.findings == FINDINGS
+    assert repr(model) == "<carina.Model small: COVID-19, Normal, Viral Pneumonia>"
+    assert model.description.name == "small"
+    with pytest.raises(BundleError, match="is not a run"):
+        carina.load_bundle(tmp_path)
+    with pytest.raises(BundleError, match="is not a run"):
+        carina.load_bundle(str(tmp_path))
+
+
+def test_without_a_folder_it_is_the_released_bundle(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("carina.inference.model.released_bundle", lambda: small_run)
+    assert carina.load_bundle().description.name == "small"
+
+
+def test_importing_carina_imports_next_to_nothing() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import carina; after = set(sys.modules)\n"
+        "names = dir(carina)\n"
+        "assert {'load_bundle', 'Prediction', '__version__'} <= set(names), names\n"
+        "new = {name.split('.')[0] for name in after - before}\n"
+        "assert new <= {'carina', *sys.stdlib_module_names} and len(new) < 40, new\n"
+        "assert carina.__version__ == __import__('importlib.metadata').metadata.version('carina-cxr')\n"
+        "from carina import load_bundle, Prediction\n"
+        "try: carina.nothing\n"
+        "except AttributeError as error: assert 'nothing' in str(error)\n"
+        "else: raise AssertionError\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,168 @@
+"""An interrupted batch goes on: nothing twice, nothing half, nothing of another model."""
+
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+
+from carina.errors import ConfigurationError
+from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.results import Csv, JsonLines, RowFormat
+from carina.inference.resume import Results, resume_results
+from make import as_ordinary_user, write_image
+from unit.inference.small_model import write_small_run
+
+KINDS = pytest.mark.parametrize("kind", [JsonLines, Csv])
+
+
+def run(
+    predictor: Predictor, rows: RowFormat, file: Path, paths: Iterable[Path], *, stop_after: int = -1
+) -> list[Path]:
+    """Judge what is not in the file yet, as the command does, and return what was judged."""
+    judged = []
+    with resume_results(file, rows, predictor.run.model_sha256) as results:
+        for prediction in predictor.predict(results.pending(paths)):
+            if len(judged) == stop_after:
+                break
+            results.append(rows.row(prediction, None))
+            judged.append(prediction.path)
+    return judged  # type: ignore[return-value]
+
+
+def without_times(content: bytes) -> list[str]:
+    return [line.split(', "elapsed_ms"')[0] for line in content.decode().splitlines()]
+
+
+@KINDS
+def test_cut_anywhere_it_becomes_what_it_would_have_been(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    rows, file = kind(predictor), tmp_path / "out"
+    assert run(predictor, rows, file, films) == films
+    whole = file.read_bytes()
+    assert run(predictor, rows, file, films) == []
+    assert file.read_bytes() == whole
+    for cut in np.random.default_rng(6).integers(0, len(whole), 25).tolist():
+        file.write_bytes(whole[:cut])
+        judged = run(predictor, rows, file, films)
+        assert judged == films[len(films) - len(judged) :]
+        assert without_times(file.read_bytes()) == without_times(whole), cut
+
+
+@KINDS
+def test_what_failed_is_tried_again_and_has_one_row(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    rows, file = kind(predictor), tmp_path / "out"
+    late, never = tmp_path / "late.png", tmp_path / "never.png"
+    paths = [films[0], late, films[1], never, films[2]]
+    assert run(predictor, rows, file, paths, stop_after=4) == paths[:4]
+    late.write_bytes(films[3].read_bytes())
+    assert run(predictor, rows, file, paths) == [late, never, films[2]]
+    with file.open("rb") as stream:
+        stored = list(rows.read(stream))
+    order = [films[0], films[1], late, never, films[2]]
+    assert [row.path for row in stored] == [str(path) for path in order]
+    assert [row.failed for row in stored] == [False, False, False, True, False]
+    assert not list(tmp_path.glob(".partial*"))
+    with resume_results(file, rows, predictor.run.model_sha256) as results:
+        assert (results.held, results.retried) == (4, 1)
+
+
+@KINDS
+def test_an_input_named_twice_is_judged_twice_in_all(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    rows, file = kind(predictor), tmp_path / "out"
+    paths = [films[0], films[1], films[0], films[0]]
+    assert run(predictor, rows, file, paths, stop_after=2) == paths[:2]
+    assert run(predictor, rows, file, paths) == paths[2:]
+    assert run(predictor, rows, file, paths) == []
+    assert run(predictor, rows, file, [*films[:2], films[5]]) == [films[5]]
+
+
+@KINDS
+def test_refused_radiographs_are_judged_once(predictor: Predictor, tmp_path: Path, kind: type) -> None:
+    black = write_image(tmp_path / "black.png", np.tile(np.array([[0, 1]], np.uint8), (64, 32)))
+    rows, file = kind(predictor), tmp_path / "out"
+    assert run(predictor, rows, file, [black]) == [black]
+    assert run(predictor, rows, file, [black]) == []
+
+
+@KINDS
+def test_another_models_file_is_refused_and_stays_as_it_is(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    other = Predictor(write_small_run(tmp_path / "run", bias=np.array([1.0, 2.0, 3.0], np.float32)))
+    file = tmp_path / "out"
+    run(other, kind(other), file, films[:2])
+    before = file.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"out: it was written by another model \([0-9a-f]{12}…; this one is"):
+        run(predictor, kind(predictor), file, films)
+    assert file.read_bytes() == before
+
+
+def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text("dear diary\nno end")
+    with pytest.raises(ConfigurationError, match=r"out: line 1 is no result in JSON. Name a file that carina predict"):
+        run(predictor, JsonLines(predictor), file, films)
+    with pytest.raises(ConfigurationError, match=r"its header is not the one that this model and these options give"):
+        run(predictor, Csv(predictor), file, films)
+    assert file.read_text() == "dear diary\nno end"
+
+
+def test_two_at_once_are_refused(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    rows, file, sha256 = JsonLines(predictor), tmp_path / "out", predictor.run.model_sha256
+    run(predictor, rows, file, [films[0], tmp_path / "gone.png"])
+    # With a row to be taken out, so that the file is replaced under the lock.
+    with (
+        resume_results(file, rows, sha256),
+        pytest.raises(ConfigurationError, match="another process is writing to it"),
+        resume_results(file, rows, sha256),
+    ):
+        pass
+    with resume_results(file, rows, sha256):
+        pass
+
+
+def test_a_file_that_may_not_be_written_is_named(predictor: Predictor, films: list[Path]) -> None:
+    with TemporaryDirectory() as name:
+        file = Path(name, "out")
+        file.touch()
+        Path(name).chmod(0o755)
+        file.chmod(0o444)
+        with as_ordinary_user(), pytest.raises(PermissionError):
+            run(predictor, JsonLines(predictor), file, films)
+
+
+def test_millions_of_paths_take_little_memory() -> None:
+    count = 200_000
+    hashes = b"".join(number.to_bytes(4, "big") * 4 for number in range(count))
+    tracemalloc.start()
+    results = Results(None, hashes, 0)  # type: ignore[arg-type]
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert results.held == count
+    assert held < 21 * count
+    assert peak < 100 * count
+    # Zero bytes at the end of a hash, which NumPy drops, are part of it.
+    assert results._take((0).to_bytes(16, "big"))
+    assert not results._take((0).to_bytes(16, "big"))
+    assert results._take((256).to_bytes(4, "big") * 4)
+    assert not results._take((256).to_bytes(4, "big") * 3 + b"\0\0\0\1")
+    assert results._take((count - 1).to_bytes(4, "big") * 4)
+    assert not results._take((count).to_bytes(4, "big") * 4)
+
+
+def test_rows_outlive_the_process_at_once(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
+    rows, file = JsonLines(predictor), tmp_path / "out"
+    with resume_results(file, rows, predictor.run.model_sha256) as results:
+        for number, prediction in enumerate(predictor.predict(films), start=1):
+            assert isinstance(prediction, Prediction | FailedPrediction)
+            results.append(rows.row(prediction, None))
+            assert file.read_bytes().count(b"\n") == number
