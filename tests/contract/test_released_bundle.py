@@ -39,7 +39,7 @@ def test_it_was_learned_from_training_rows_alone_and_says_what_it_is_for() -> No
     seen = read_training_images(folder / TRAINING_IMAGES_FILE)
     assert seen.with_role("train").sum() == described.images["train"]
     card = (folder / "README.md").read_text("utf-8")
-    for part in ("Intended use", "Limits", "Training data", "What it reached", "without any lung", "diagnosis"):
+    for part in ("Intended use", "Limits", "Training data", "What it reached", "lungs are blacked out", "diagnosis"):
         assert part in card
 
 
@@ -47,7 +47,7 @@ def test_its_results_are_of_this_very_model() -> None:
     described, _ = open_bundle(released_bundle())
     for place in ("test", "external-kaggle317", "nih", "external-cohen"):
         content = json.loads((ROOT / "results" / RELEASED_NAME / place / "metrics.json").read_text("utf-8"))
-        assert content["model"]["sha256"] == described.model_sha256
+        assert content["model"]["model_sha256"] == described.model_sha256
         assert (
             content["leak_check"]["same_pixels"] + content["leak_check"]["near_duplicates"]
             == (content["leak_check"]["dropped"])
