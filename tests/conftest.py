@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from carina.bundle import Verification, export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.datasets.phantom import write_phantoms
 from carina.learning.recipe import Recipe, load_recipe
+
+# A test on a busy machine takes as long as it takes.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 TINY_RECIPE = """
 name = "tiny"

@@ -91,14 +91,17 @@ def expect_triage(browser: Browser, evaluated: Evaluated) -> None:
     assert policy is not None
     points = (policy.operating_point.model_copy(update={"threshold": state["threshold"]}), *policy.operating_points[1:])
     moved = policy.model_copy(update={"operating_points": points})
-    bands = moved.thresholds_at(state["prevalence"])
+    own = float(np.mean(evaluated.truth == evaluated.findings.index(evaluated.flag)))
+    # Where it was not moved, the prevalence is not a stated one.
+    stated = None if state["prevalence"] == own else state["prevalence"]
+    bands = moved.thresholds_at(stated)
     assert triage["thresholds"]["routine"] == bands.routine
     assert triage["thresholds"]["fast-track"] == bands.fast_track
     counts = {name: np.zeros(3, int) for name in triage["counts"]}
     for row, assessable in enumerate(evaluated.table["assessable"]):
         of_finding = dict(zip(evaluated.findings, evaluated.probabilities[row].tolist(), strict=True))
         refused = None if assessable else "no lungs"
-        priority = choose_triage(of_finding, moved, prevalence=state["prevalence"], refused=refused).priority
+        priority = choose_triage(of_finding, moved, prevalence=stated, refused=refused).priority
         counts[priority][evaluated.truth[row]] += 1
     assert triage["counts"] == {name: row.tolist() for name, row in counts.items()}
 
