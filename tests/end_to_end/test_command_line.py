@@ -422,7 +422,7 @@ def test_the_demo_goes_the_whole_way_and_can_be_repeated(
         result = carina("demo", "--out", tmp_path / "demo", "--count", 60)
         assert result.code == 0, result.err
     assert "Weights: " in result.out
-    assert "confusion_matrix.png" in result.out
+    assert "report.html" in result.out
     assert open_dataset(tmp_path / "demo" / "dataset").manifest.height == 60
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.engine import Backend, Tensors, load_engine
+from carina.errors import BundleError
 from carina.radiographs.preprocess import to_tensor
 
 LUNG_NET_SIZE = 160
@@ -79,6 +80,29 @@ class LungFinder:
         """
         for outputs in self.engine.stream(_tensor(batch) for batch in batches):
             yield _lungs_in(outputs)
+
+    def stream_with_features(
+        self, batches: Iterable[Sequence[NDArray[np.uint8]]]
+    ) -> Iterator[tuple[list[Lungs | None], NDArray[np.float32]]]:
+        """Yield for each batch, in order, where the lungs are, and what else the segmenter saw.
+
+        The features are float32 ``(n, features)``; a batch without images has none, ``(0, 0)``.
+
+        Parameters
+        ----------
+        batches
+            As for `stream`.
+
+        Raises
+        ------
+        BundleError
+            If the segmenter gives no features: it was trained by an earlier version of Carina.
+        """
+        for outputs in self.engine.stream(_tensor(batch) for batch in batches):
+            if outputs and "features" not in outputs:
+                msg = "This lung segmenter gives no features to judge an image by. Train it again: carina lungs train."
+                raise BundleError(msg)
+            yield _lungs_in(outputs), outputs["features"] if outputs else np.zeros((0, 0), np.float32)
 
 
 def _tensor(batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

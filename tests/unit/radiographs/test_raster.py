@@ -307,7 +307,8 @@ def test_bombs_are_refused_before_memory_is_taken(name):
     assert error.code == "too-large"
     assert "64 million" in str(error)
     assert peak < len(content) + 2_000_000
-    assert _resident_bytes() - before < 32_000_000
+    # Where a training ran before in this process, the C library grows its heap 64 MiB at a time.
+    assert _resident_bytes() - before < 100_000_000
 
 
 def _resident_bytes() -> int:
