@@ -44,7 +44,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-header --quiet --extra train --group build
 lock:
 	$(LOCK) --output-file requirements/train.txt
-	$(LOCK) --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

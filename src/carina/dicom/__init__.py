@@ -1,0 +1,1 @@
+"""Answers go back as DICOM, and radiographs come in over the network."""
