@@ -2,9 +2,13 @@
 
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from carina.errors import ConfigurationError
 
 _LIBRARIES = (
     "keras",
@@ -49,6 +53,46 @@ def peak_memory_mb() -> float:
         return 0.0
     import resource  # noqa: PLC0415  # not on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _in_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _in_mb(peak: int) -> float:
     # Linux counts in KiB, macOS in bytes.
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+# A small process starts the command: what Linux counts for a command starts with the memory of what started it.
+_LAUNCHER = """
+import os, sys
+child = os.fork()
+if not child:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+
+
+def peak_memory_of_command_mb(command: Sequence[str]) -> float | None:
+    """Return the largest resident memory, in MB, of a command that is run to its end; none where nobody can tell.
+
+    Parameters
+    ----------
+    command
+        A program's full path and its arguments. What it writes to stdout is dropped.
+
+    Raises
+    ------
+    ConfigurationError
+        If it fails.
+    """
+    if sys.platform == "win32":
+        return None
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(launch, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603  # our own words
+    code, peak = done.stdout.split() if done.returncode == 0 else (b"1", b"0")
+    if int(code):
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        msg = f"{' '.join(command[:4])} … failed with exit code {int(code)}: {' '.join(said)}"
+        raise ConfigurationError(msg)
+    return _in_mb(int(peak))

@@ -1,0 +1,25 @@
+"""``carina bench``: how fast a model predicts on this machine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.bundle import released_bundle
+from carina.cli.console import print_result, progress_bars
+
+
+def bench_command(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="A bundle or a finished run; by default the released one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer images and rounds: a rough answer.")] = False,
+) -> None:
+    """Measure predicting on synthetic radiographs: speed, latency, memory, each beside ONNX Runtime and its limits."""
+    from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415  # what draws phantoms, for this alone
+
+    with progress_bars() as bar:
+        bench = run_bench(bundle or released_bundle(), plan=QUICK if quick else FULL, progress=bar("measuring"))
+    print_result(json.dumps(bench.to_json(), ensure_ascii=False) if as_json else bench.table())

@@ -1,0 +1,73 @@
+"""What the benchmarks compare Carina with does the same, and what they count is what they say."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from carina.datasets.manifest import Dataset
+from carina.inference.predictor import Prediction, Predictor
+from carina.radiographs.preprocess import resize_grey
+from carina.radiographs.read import read_radiograph
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def films(phantom_dataset: Dataset) -> list[Path]:
+    return [Path(path) for path in phantom_dataset.rows("test")["path"]][:5]
+
+
+def test_the_keras_pipeline_decides_as_carina_does(films: list[Path], tiny_run: Path) -> None:
+    pipeline = script("against_keras").KerasPipeline(tiny_run)
+    predicted = list(Predictor(tiny_run).predict(films))
+    expected = [list(p.probabilities.values()) for p in predicted if isinstance(p, Prediction)]
+    bulk = pipeline.decide(films)
+    # Pillow and OpenCV round averages of areas differently.
+    np.testing.assert_allclose(bulk, expected, atol=0.02)
+    np.testing.assert_allclose(np.concatenate([pipeline.decide([film]) for film in films]), bulk, atol=1e-5)
+    assert np.ptp(bulk, axis=0).max() > 0.05
+    assert [pipeline.triage(row).priority for row in bulk] == [
+        p.triage.priority for p in predicted if isinstance(p, Prediction)
+    ]
+
+
+def test_the_keras_pipeline_reads_sixteen_bits(tiny_run: Path, tmp_path: Path) -> None:
+    pixels = np.linspace(0, 4095, 300 * 300).reshape(300, 300).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), pixels)
+    read = script("against_keras").KerasPipeline(tiny_run)._read(str(tmp_path / "deep.png"))
+    expected = resize_grey(read_radiograph(tmp_path / "deep.png"), 64)
+    assert np.abs(read.astype(int) - expected).max() <= 1
+
+
+def test_the_keras_script_says_what_the_pipeline_does(films: list[Path], tiny_run: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "against_keras.py", "--one", tiny_run, films[0]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    (predicted,) = Predictor(tiny_run).predict(films[:1])
+    assert isinstance(predicted, Prediction)
+    said = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(said["probabilities"], list(predicted.probabilities.values()), atol=0.02)
+    assert said["priority"] == predicted.triage.priority
+
+
+def test_links_are_as_many_as_asked(films: list[Path], tmp_path: Path) -> None:
+    script("memory_of_many").link_films(tmp_path / "links", films[:2], 2001)
+    links = [path for path in (tmp_path / "links").rglob("*") if path.is_file()]
+    assert len(links) == 2001
+    assert len({path.stat().st_ino for path in links}) == 2
+    assert max(len(list(folder.iterdir())) for folder in (tmp_path / "links").iterdir()) == 1000
