@@ -4,6 +4,7 @@
 
     model.onnx              from tensor to logits
     lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
     bundle.json             everything that predicting needs to know, and where the model comes from
     recipe.toml             the recipe with every default written out
@@ -41,6 +42,7 @@ from carina.harmless import (
     without_folders,
 )
 from carina.run_folder import (
+    GATE_FILE,
     HISTORY_FILE,
     KERAS_FILE,
     LUNGS_FILE,
@@ -185,12 +187,14 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
         If a file is missing, changed, added or a link, a graph refers to another file, or the bundle was made by
         another version.
     """
-    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE,))
+    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
     if described.preprocessing.crop == "lungs":
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
-    if {name: seal.sums.get(name) for name in graphs} != graphs or (LUNGS_FILE in seal.sums) != (LUNGS_FILE in graphs):
+    described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
+    optional = {name for name in (LUNGS_FILE, GATE_FILE) if name in seal.sums}
+    if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
         msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
         raise BundleError(msg)
     for name in graphs:
@@ -301,7 +305,8 @@ def write_bundle(
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
-        for name in (*graphs, KERAS_FILE, HISTORY_FILE):
+        gate = () if description.gate is None else (GATE_FILE,)
+        for name in (*graphs, *gate, KERAS_FILE, HISTORY_FILE):
             _copy(source / name, folder / name)
         for name in graphs:
             require_self_contained(folder / name)

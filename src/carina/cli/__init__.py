@@ -22,7 +22,7 @@ from carina.errors import CarinaError, ConfigurationError
 # `<verb>_command`.
 _VERBS = (
     *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "demo"),
-    *("data", "lungs", "bench", "dicom"),
+    *("data", "lungs", "gate", "bench", "dicom"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 

@@ -238,7 +238,24 @@ _LUNGS_ALONE = """\
 
 
 def _limits(bundle: BundleDescription) -> str:
-    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "")
+    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "") + _gate(bundle)
+
+
+def _gate(bundle: BundleDescription) -> str:
+    gate = bundle.gate
+    if gate is None:
+        return (
+            "- There is no gate: an image that is no frontal chest radiograph, or lies on its side, gets probabilities "
+            "like any other.\n"
+        )
+    kinds = sum(kind not in ("radiograph", "varied") for kind in gate.images)
+    reached, count = f"{gate.reached:.1%}", f"{gate.calibration_images:,}"
+    return f"""\
+- Before any finding a gate asks whether the image is an upright frontal chest radiograph in natural polarity. It was
+  fitted to {gate.radiographs:,} training radiographs and {kinds} kinds of other images, and lets {reached} of {count}
+  calibration radiographs through. Images of a kind that nobody thought of may pass; a film that was mirrored left to
+  right does pass.
+"""
 
 
 def _use(bundle: BundleDescription) -> str:

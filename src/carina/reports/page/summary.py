@@ -135,7 +135,7 @@ def _tested(evaluated: Evaluated) -> Html:
         *(
             _pair(
                 "Not assessable",
-                f"{data['not_assessable']} images, in which no two lungs were found: judged here all the same",
+                f"{data['not_assessable']} images that prediction refuses: judged here all the same",
             )
             if data.get("not_assessable")
             else ()
