@@ -370,7 +370,8 @@ def main() -> None:
             gate, record = train_gate(dataset.rows("train"), dataset.rows("calibration"), chosen.lungs, place)
         facts = record.model_dump()
     judge = Judge(gate, LungFinder(chosen.lungs), chosen.sheets)
-    content: dict[str, Any] = {"machine": describe_machine(), "trained": facts}
+    command = "python benchmarks/gate.py " + " ".join(Path(each).name if "/" in each else each for each in sys.argv[1:])
+    content: dict[str, Any] = {"command": command, "machine": describe_machine(), "trained": facts}
     told(content, "accepted", {"test": true_radiographs(judge, dataset, "test")})
     for folder in chosen.external:
         told(content, "accepted", {folder.name: true_radiographs(judge, open_dataset(folder), folder.name, every=True)})
