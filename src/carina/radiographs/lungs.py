@@ -138,7 +138,8 @@ def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
     larger, smaller = areas[largest]
     if smaller < _SMALLEST_LUNG * probability.size or larger > _LARGEST_RATIO * smaller:
         return None
-    return Lungs(_filled(np.isin(labels, largest + 1)))
+    one, other = (int(region) + 1 for region in largest)
+    return Lungs(_filled((labels == one) | (labels == other)))
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
