@@ -143,11 +143,14 @@ class Predictor:
 
     def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
         self.run: FinishedRun = open_model(folder)
-        self.engine = load_engine(_unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend)
+        self.engine = load_engine(
+            _unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend, keep_compiled=True
+        )
         self.lung_finder: LungFinder | None = None
         self.gate: Gate | None = None
         if self.run.preprocessing.crop == "lungs":
-            self.lung_finder = LungFinder(_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256), backend=backend)
+            graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
+            self.lung_finder = LungFinder(graph, backend=backend, keep_compiled=True)
         if self.run.gate is not None:
             self.gate = read_gate(_unchanged(folder / GATE_FILE, self.run.gate.sha256))
             if self.gate.lungs_sha256 != self.run.lungs_sha256:
