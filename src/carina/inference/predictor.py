@@ -132,7 +132,7 @@ class Predictor:
     ----------
     folder
         A bundle or a finished run.
-    backend
+    backend, one_at_a_time
         See `carina.engine.load_engine`.
 
     Raises
@@ -141,16 +141,19 @@ class Predictor:
         If the folder holds no finished run, or its model is not the one that was trained.
     """
 
-    def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
+    def __init__(self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False) -> None:
         self.run: FinishedRun = open_model(folder)
         self.engine = load_engine(
-            _unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend, keep_compiled=True
+            _unchanged(folder / ONNX_FILE, self.run.model_sha256),
+            backend=backend,
+            one_at_a_time=one_at_a_time,
+            keep_compiled=True,
         )
         self.lung_finder: LungFinder | None = None
         self.gate: Gate | None = None
         if self.run.preprocessing.crop == "lungs":
             graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
-            self.lung_finder = LungFinder(graph, backend=backend, keep_compiled=True)
+            self.lung_finder = LungFinder(graph, backend=backend, one_at_a_time=one_at_a_time, keep_compiled=True)
         if self.run.gate is not None:
             self.gate = read_gate(_unchanged(folder / GATE_FILE, self.run.gate.sha256))
             if self.gate.lungs_sha256 != self.run.lungs_sha256:

@@ -58,7 +58,7 @@ class LungFinder:
     ----------
     graph
         ``lungs.onnx``: input float32 ``(n, 160, 160, 3)`` in [-1, 1], output ``lung`` ``(n, 160, 160, 1)`` in [0, 1].
-    backend, threads, keep_compiled
+    backend, threads, one_at_a_time, keep_compiled
         See `carina.engine.load_engine`.
 
     Raises
@@ -68,9 +68,17 @@ class LungFinder:
     """
 
     def __init__(
-        self, graph: Path, *, backend: Backend = "auto", threads: int | None = None, keep_compiled: bool = False
+        self,
+        graph: Path,
+        *,
+        backend: Backend = "auto",
+        threads: int | None = None,
+        one_at_a_time: bool = False,
+        keep_compiled: bool = False,
     ) -> None:
-        self.engine = load_engine(graph, backend=backend, threads=threads, keep_compiled=keep_compiled)
+        self.engine = load_engine(
+            graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
+        )
 
     def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[list[Lungs | None]]:
         """Yield for each batch, in order, where the lungs are in each of its radiographs.
