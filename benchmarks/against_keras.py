@@ -5,8 +5,7 @@
 Needs the train extra. The Keras pipeline is the usual one: Pillow decodes and resizes inside tf.data, and
 `model.predict` runs the model.keras that the same bundle holds. A bundle has no lung segmenter for Keras: the pipeline
 seeks lungs with ONNX Runtime, which is faster than Keras would, and crops, asks the gate and decides by Carina's.
-Beside it
-stands all that `carina bench` measures: ONNX Runtime for both graphs, and the processor's limit.
+Beside it stands all that `carina bench` measures: ONNX Runtime for both graphs, and the processor's limit.
 
     python benchmarks/against_keras.py --one BUNDLE FILE
 
