@@ -29,6 +29,11 @@ InputErrorCode = Literal[
     "constant-image",
     "not-finite",
     "no-display-range",
+    "not-a-radiograph",
+    "no-image",
+    "missing-attribute",
+    "decoder-unavailable",
+    "too-slow",
 ]
 
 

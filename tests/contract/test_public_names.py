@@ -35,7 +35,7 @@ def test_signatures_are_frozen() -> None:
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
     ]
     assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
-    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend", "one_at_a_time"]
+    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend", "one_at_a_time", "deflated"]
     assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence", "explain"]
     assert list(inspect.signature(carina.load_bundle).parameters) == ["folder", "backend"]
     assert list(inspect.signature(carina.Model.predict).parameters) == ["self", "image", "explain", "prevalence"]
@@ -44,6 +44,7 @@ def test_signatures_are_frozen() -> None:
 def test_fields_are_frozen() -> None:
     assert list(Prediction.__dataclass_fields__) == [
         *("path", "sha256", "finding", "probabilities", "triage", "reasons", "elapsed_ms", "explanation"),
+        "reservations",
     ]
     assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
     assert list(Explanation.__dataclass_fields__) == [

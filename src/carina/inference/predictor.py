@@ -20,6 +20,8 @@ from carina.errors import BundleError, InputError
 from carina.inference.explain import Explanation, build_explanation, display_grey
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
+from carina.radiographs.header import Header
+from carina.radiographs.intended_use import refusals, reservations
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
@@ -58,6 +60,8 @@ class Prediction:
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
     explanation
         Why, where it was asked for and the radiograph may be judged.
+    reservations
+        What the file's header leaves in doubt: sentences without patient data, to stand beside the result.
     """
 
     path: Path | None
@@ -68,6 +72,7 @@ class Prediction:
     reasons: tuple[str, ...]
     elapsed_ms: float
     explanation: Explanation | None = None
+    reservations: tuple[str, ...] = ()
 
     @property
     def refused(self) -> str | None:
@@ -109,6 +114,7 @@ class _Read:
     sha256: str
     whole: NDArray[np.uint8]
     milliseconds: float
+    header: Header | None
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
     lungs: Lungs | None = None
@@ -134,6 +140,8 @@ class Predictor:
         A bundle or a finished run.
     backend, one_at_a_time
         See `carina.engine.load_engine`.
+    deflated
+        Whether deflated DICOM data sets are to be inflated.
 
     Raises
     ------
@@ -141,7 +149,10 @@ class Predictor:
         If the folder holds no finished run, or its model is not the one that was trained.
     """
 
-    def __init__(self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False, deflated: bool = False
+    ) -> None:
+        self._deflated = deflated
         self.run: FinishedRun = open_model(folder)
         self.engine = load_engine(
             _unchanged(folder / ONNX_FILE, self.run.model_sha256),
@@ -248,12 +259,13 @@ class Predictor:
         started = time.perf_counter()
         path = source if isinstance(source, Path) else None
         try:
-            radiograph = read_radiograph(source) if isinstance(source, Path) else source()
+            radiograph = read_radiograph(source, deflated=self._deflated) if isinstance(source, Path) else source()
         except InputError as error:
             return FailedPrediction(path, error)
         sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
-        return _Read(path, sha256, whole, milliseconds, display_grey(radiograph) if keep else None)
+        grey = display_grey(radiograph) if keep else None
+        return _Read(path, sha256, whole, milliseconds, radiograph.header, grey)
 
     def _decide(
         self, group: _Group, outputs: Tensors, prevalence: float | None
@@ -268,10 +280,12 @@ class Predictor:
             row = next(rows)
             of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
-            reasons = item.reasons
+            header = () if item.header is None else refusals(item.header)
+            reasons = (*header, *item.reasons)
             if not np.isfinite(probabilities[row]).all():
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None
+            doubts = () if item.header is None else reservations(item.header)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
@@ -279,7 +293,9 @@ class Predictor:
                     outputs["contributions"][row], outputs["logits"][row], item.lungs, item.grey
                 )
             elapsed_ms = item.milliseconds + share_ms
-            yield Prediction(item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation)
+            yield Prediction(
+                item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation, doubts
+            )
 
     def _explain(
         self,
