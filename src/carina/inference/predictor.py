@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import open_model
+from carina.bundle import open_named_model
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError, InputError
@@ -128,6 +128,13 @@ class Predictor:
     backend
         See `carina.engine.load_engine`.
 
+    Attributes
+    ----------
+    run
+        What it says of itself.
+    sha256
+        What stands for the whole of it; see `carina.bundle.open_named_model`.
+
     Raises
     ------
     BundleError
@@ -135,7 +142,8 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
-        self.run: FinishedRun = open_model(folder)
+        self.run: FinishedRun
+        self.run, self.sha256 = open_named_model(folder)
         self.engine = load_engine(_unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend)
         self.lung_finder: LungFinder | None = None
         if self.run.preprocessing.crop == "lungs":
