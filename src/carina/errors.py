@@ -29,6 +29,8 @@ InputErrorCode = Literal[
     "constant-image",
     "not-finite",
     "no-display-range",
+    "missing-attribute",
+    "own-answer",
 ]
 
 

@@ -30,7 +30,7 @@ _WHITE = (255, 255, 255)
 # At full colour so much of the film is covered.
 _COVERED = 0.62
 # A map whose strongest cell is under this, in logits, stays pale: noise is not blown up to full colour.
-_SMALLEST_FULL = 0.1
+SMALLEST_FULL = 0.1
 # The numbers that a scale may end at, between two powers of ten.
 _STEPS = (1, 1.5, 2, 3, 4, 5, 7, 10)
 # A smaller radiograph is enlarged by a whole factor, and a narrow one set on black, so that the legend can be read.
@@ -102,12 +102,19 @@ def encode_png(picture: Rgb) -> bytes:
     return bytes(cv2.imencode(".png", picture[..., ::-1], settings)[1].tobytes())
 
 
-def draw_overlay(explanation: Explanation, finding: str, probability: float) -> Rgb:
+def draw_overlay(
+    explanation: Explanation,
+    finding: str,
+    probability: float,
+    *,
+    against: str | None = None,
+    smallest_full: float = SMALLEST_FULL,
+) -> Rgb:
     """Return the radiograph with the evidence for a finding over it and a legend below: uint8 ``(height, width, 3)``.
 
     The radiograph keeps its resolution, up to 2,048 pixels on the longer side; one under 720 pixels is enlarged by a
     whole factor. The evidence is interpolated between the cells, whose borders are marked along the frame of what the
-    network was shown. The scale ends at the strongest cell, rounded up, and at 0.1 or more.
+    network was shown. The scale ends at the strongest cell, rounded up.
 
     Parameters
     ----------
@@ -115,14 +122,18 @@ def draw_overlay(explanation: Explanation, finding: str, probability: float) -> 
         What to draw.
     probability
         Of the finding, calibrated, as it is to stand in the legend.
+    against
+        Draw the evidence for the finding against this one; see `carina.inference.explain.Explanation.evidence`.
+    smallest_full
+        What the scale ends at or above, in logits.
 
     Raises
     ------
     ConfigurationError
         If the model does not know the finding.
     """
-    full = _end_of_scale(float(np.abs(explanation.evidence(finding)).max()))
-    film = _coloured(explanation.grey, explanation.on_radiograph(finding, smooth=True), full)
+    full = _end_of_scale(float(np.abs(explanation.evidence(finding, against=against)).max()), smallest_full)
+    film = _coloured(explanation.grey, explanation.on_radiograph(finding, smooth=True, against=against), full)
     height, width = explanation.grey.shape
     factor = max(1, math.ceil(_SMALLEST_SIDE_PX / max(height, width)))
     if factor > 1:
@@ -132,11 +143,11 @@ def draw_overlay(explanation: Explanation, finding: str, probability: float) -> 
     _draw_lungs(film, explanation)
     beside = max(0, _SMALLEST_WIDTH_PX - film.shape[1])
     film = np.pad(film, ((0, 0), (beside // 2, beside - beside // 2), (0, 0)))
-    return np.concatenate([film, _legend(explanation, finding, probability, full, film.shape[1])])
+    return np.concatenate([film, _legend(explanation, finding, against, probability, full, film.shape[1])])
 
 
-def _end_of_scale(strongest: float) -> float:
-    strongest = max(strongest, _SMALLEST_FULL)
+def _end_of_scale(strongest: float, smallest: float = SMALLEST_FULL) -> float:
+    strongest = max(strongest, smallest)
     power = 10.0 ** math.floor(math.log10(strongest))
     return next(step * power for step in _STEPS if step * power >= strongest * (1 - 1e-9))
 
@@ -187,38 +198,44 @@ def _draw_lungs(film: Rgb, explanation: Explanation) -> None:
     cv2.drawContours(film, contours, -1, _WHITE, thick, cv2.LINE_AA)
 
 
-def _legend(explanation: Explanation, finding: str, probability: float, full: float, width: int) -> Rgb:
+def _legend(
+    explanation: Explanation, finding: str, against: str | None, probability: float, full: float, width: int
+) -> Rgb:
     """Return the legend, as wide as the film: name, probability, scale, share inside the lungs, and what it is not."""
     size = max(14, round(width / 46))
     strip = Strip(width, size)
     strip.write(f"{finding}   P = {probability_in_words(probability)}", size=round(1.35 * size))
-    _draw_scale(strip, full, size)
-    strip.write(_said_of_cells(explanation, finding))
-    strip.write(_said_of_lungs(explanation, finding))
+    _draw_scale(strip, full, size, "logit" if against is None else "log odds")
+    strip.write(_said_of_cells(explanation, finding, against))
+    strip.write(_said_of_lungs(explanation, finding, against))
     strip.write(NOTE, fill=FAINT)
     return strip.finished()
 
 
-def _draw_scale(strip: Strip, full: float, size: int) -> None:
+def _draw_scale(strip: Strip, full: float, size: int, unit: str) -> None:
     """Draw the colours over mid grey, with the values at both ends and in the middle, and their unit."""
     length = min(strip.room, 18 * size)
     values = np.linspace(-full, full, length, dtype=np.float32)[np.newaxis].repeat(size, axis=0)
     bar = _coloured(np.full(values.shape, 110, np.uint8), values, full)
-    strip.paste(bar, ((0.0, f"−{full:g}"), (0.5, "0"), (1.0, f"+{full:g}")), "logit, each cell")
+    strip.paste(bar, ((0.0, f"−{full:g}"), (0.5, "0"), (1.0, f"+{full:g}")), f"{unit}, each cell")
 
 
-def _said_of_cells(explanation: Explanation, finding: str) -> str:
+def _said_of_cells(explanation: Explanation, finding: str, against: str | None) -> str:
     rows, columns, _ = explanation.contributions.shape
-    cells, rest = explanation.evidence(finding).sum(), explanation.constant(finding)
+    cells = explanation.evidence(finding, against=against).sum()
+    rest = explanation.constant(finding, against=against)
+    if against is None:
+        said = f"the cell raises the calibrated logit of {finding} over the mean of all findings; blue: it lowers it"
+    else:
+        said = f"the cell raises the odds of {finding} against {against}; blue: it lowers them"
     return (
-        f"Orange: the cell raises the calibrated logit of {finding} over the mean of all findings; blue: it lowers it. "
-        f"All cells together {_signed(cells)}, bias {_signed(rest)}. {rows} × {columns} cells, drawn smooth; a cell "
-        "sees far more of the frame than its own square."
+        f"Orange: {said}. All cells together {_signed(cells)}, bias {_signed(rest)}. {rows} × {columns} cells, drawn "
+        "smooth; a cell sees far more of the frame than its own square."
     )
 
 
-def _said_of_lungs(explanation: Explanation, finding: str) -> str:
-    inside, fill = explanation.inside_lungs(finding), explanation.lungs_fill
+def _said_of_lungs(explanation: Explanation, finding: str, against: str | None) -> str:
+    inside, fill = explanation.inside_lungs(finding, against=against), explanation.lungs_fill
     if fill is None:
         return "How much of it lies inside the lungs is not known: this model does not look for them."
     if inside is None:
