@@ -114,5 +114,12 @@ def finding_code(finding: str) -> Code:
         return standard
     normal = unicodedata.normalize("NFC", finding)
     digits = hashlib.sha256(normal.encode("utf-8", "backslashreplace")).hexdigest()[:8]
-    # A backslash parts values in DICOM, and control characters are none of its text.
-    return Code(f"finding-{digits}", PRIVATE_SCHEME, _NO_LETTER.sub(" ", normal).strip()[:64] or "unnamed")
+    return Code(f"finding-{digits}", PRIVATE_SCHEME, dicom_text(normal) or "unnamed")
+
+
+def dicom_text(text: str) -> str:
+    """Return text as a short value in DICOM can hold it: at most 64 characters, without those that are none of it.
+
+    A backslash parts values there (PS3.5 6.1.3, 6.2).
+    """
+    return _NO_LETTER.sub(" ", text).strip()[:64].rstrip()

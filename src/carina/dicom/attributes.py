@@ -6,12 +6,11 @@ from datetime import UTC
 from carina import __version__
 from carina.bundle import BundleDescription
 from carina.decisions.policy import Policy
-from carina.inference.predictor import Predictor
+from carina.findings import dicom_text
+from carina.inference.predictor import Prediction, Predictor
 
 MANUFACTURER = "Carina"
 NOTICE = "Research use, not for diagnosis"
-# Long String (LO) and Short String (SH), PS3.5 6.2.
-LONGEST_LO, LONGEST_SH = 64, 16
 
 _PATIENT = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "TypeOfPatientID", "IssuerOfPatientIDQualifiersSequence"),
@@ -55,7 +54,7 @@ class Maker:
     Attributes
     ----------
     name, version
-        Of the bundle; for a run that is no bundle yet, of the recipe and of Carina.
+        Of the bundle; for a run that is no bundle yet, of the recipe and of Carina. The name has at most 64 characters.
     sha256
         What stands for the whole bundle or run.
     findings, policy
@@ -77,7 +76,8 @@ class Maker:
     @property
     def software_versions(self) -> list[str]:
         """Return names and versions of what ran."""
-        return [f"Carina {__version__}"[:LONGEST_LO], f"{self.name} {self.version}"[-LONGEST_LO:]]
+        # One less than 64: a value of odd length is filled up with a space.
+        return [dicom_text(f"Carina {__version__}")[:63], dicom_text(f"{self.name} {self.version}"[-63:])]
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -93,4 +93,9 @@ def maker_of(predictor: Predictor, prevalence: float | None) -> Maker:
         made, version = run.created, run.version
     made = made.astimezone(UTC)
     created = (made.strftime("%Y%m%d"), made.strftime("%H%M%S"))
-    return Maker(run.name, version, predictor.sha256, run.findings, run.policy, prevalence, created)
+    return Maker(dicom_text(run.name), version, predictor.sha256, run.findings, run.policy, prevalence, created)
+
+
+def reservations_of(prediction: Prediction) -> tuple[str, ...]:
+    """Return what an image's header leaves in doubt: sentences without patient data, to stand beside the result."""
+    return tuple(getattr(prediction, "reservations", ()))

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from carina import __version__
 from carina.decisions.probabilities import decimals_shown
 from carina.dicom import terms
-from carina.dicom.attributes import LONGEST_LO, MANUFACTURER, NOTICE, Maker
+from carina.dicom.attributes import MANUFACTURER, NOTICE, Maker, reservations_of
 from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid, stand_in
 from carina.dicom.source import Source
 from carina.dicom.terms import concept
@@ -32,7 +32,7 @@ def measurement_report(prediction: Prediction, source: Source, maker: Maker) -> 
         uid=derived_uid("device", *maker.identity),
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
-        model_name=maker.name[:LONGEST_LO],
+        model_name=maker.name,
         serial_number=maker.sha256,
     )
     device = sr.ObserverContext(concept(Code("121007", "DCM", "Device")), observer)
@@ -94,7 +94,8 @@ def _triage_group(prediction: Prediction, source: Source, maker: Maker) -> Any:
     priority = terms.PRIORITIES[prediction.triage.priority]
     group = _group("Triage", source, maker, [sr.QualitativeEvaluation(concept(terms.PRIORITY), concept(priority))])
     content = group[0].ContentSequence
-    for name, words in ((terms.REASON, prediction.triage.reason), (terms.INTENDED_USE, _INTENDED_USE)):
+    doubts = [(terms.RESERVATION, words) for words in reservations_of(prediction)]
+    for name, words in ((terms.REASON, prediction.triage.reason), *doubts, (terms.INTENDED_USE, _INTENDED_USE)):
         # After the priority, before the reference to the image.
         content.insert(len(content) - 1, sr.TextContentItem(concept(name), words, sr.RelationshipTypeValues.CONTAINS))
     return group

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
 from carina import __version__
-from carina.dicom.attributes import CARRIED, LONGEST_LO, LONGEST_SH, MANUFACTURER, NEVER_MISSING, Maker
+from carina.dicom.attributes import CARRIED, MANUFACTURER, NEVER_MISSING, Maker
 from carina.dicom.source import Source
 from carina.dicom.terms import coding_schemes
 from carina.dicom.uids import IMPLEMENTATION_CLASS_UID, derived_uid
@@ -81,7 +81,7 @@ def equipment(maker: Maker) -> dict[str, object]:
     """Return who made an answer, as highdicom takes it."""
     return {
         "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": maker.name[:LONGEST_LO],
+        "manufacturer_model_name": maker.name,
         "software_versions": tuple(maker.software_versions),
         "device_serial_number": maker.sha256,
     }
@@ -120,7 +120,8 @@ def _designators(dataset: Dataset) -> set[str]:
 
 
 def _texts(dataset: Dataset) -> list[str]:
-    return [element.value for element in dataset.iterall() if isinstance(element.value, str)]
+    several = (element.value if element.VM > 1 else [element.value] for element in dataset.iterall())
+    return [value for values in several for value in values if isinstance(value, str)]
 
 
 def _carry(attributes: Dataset, dataset: Dataset, *, in_unicode: bool) -> None:
@@ -150,5 +151,5 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = f"CARINA_{__version__.replace('.', '_')}"[:LONGEST_SH]
+    meta.ImplementationVersionName = f"CARINA_{__version__.replace('.', '_')}"[:16]
     return meta

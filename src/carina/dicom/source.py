@@ -4,15 +4,17 @@ Its pixels are not read here.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from carina.dicom.attributes import CARRIED, DISPLAY, MANUFACTURER
 from carina.dicom.quiet import quiet
@@ -35,6 +37,8 @@ _IMAGE = (
     *("InstanceNumber", "Modality", "ViewPosition", "Manufacturer", "AcquisitionDateTime"),
 )
 _HEAD_BYTES = 4096
+# Codes and identifiers take a few dozen; a sequence of thousands would be copied into every answer.
+_MOST_IN_SEQUENCE = 500
 _UNREADABLE = "its attributes cannot be read. Fetch the object again from where it came from."
 _OWN = "this is an answer that Carina wrote, and no radiograph. Leave it out."
 
@@ -137,6 +141,8 @@ def read_source(path: Path) -> Source:
         wanted = [*_IDENTITY, *_IMAGE, *CARRIED, *DISPLAY, *(keyword for pair in _MOMENTS for keyword in pair)]
         found = dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SpecificCharacterSet", *wanted])
         attributes = _decoded(found)
+        if meta.get("TransferSyntaxUID") == ExplicitVRBigEndian:
+            _swap_tables(attributes)
         uids = {keyword: str(attributes.get(keyword) or "").strip("\0 ") for keyword in _IDENTITY}
         uids["SOPClassUID"] = uids["SOPClassUID"] or str(meta.get("MediaStorageSOPClassUID") or "")
         uids["SOPInstanceUID"] = uids["SOPInstanceUID"] or str(meta.get("MediaStorageSOPInstanceUID") or "")
@@ -169,9 +175,8 @@ def _decoded(found: Dataset) -> Dataset:
         try:
             element = found[tag]
             if element.VR == "SQ":
-                for item in element.value:
-                    for inner in item.iterall():
-                        str(inner.value)
+                if not _is_small(element.value):
+                    continue
             else:
                 str(element.value)
         except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError):
@@ -179,6 +184,23 @@ def _decoded(found: Dataset) -> Dataset:
             continue
         attributes.add(element)
     return attributes
+
+
+def _swap_tables(attributes: Dataset) -> None:
+    """Turn the words of lookup tables round, which are read as they stand; answers are little endian."""
+    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
+        for item in attributes.get(keyword) or ():
+            if isinstance(item.get("LUTData"), bytes):
+                item.LUTData = np.frombuffer(item.LUTData, ">u2").astype("<u2").tobytes()
+
+
+def _is_small(items: Sequence[Dataset]) -> bool:
+    """Return whether a sequence is one that an answer may carry, after each of its values was decoded."""
+    for number, inner in enumerate(inner for item in items for inner in item.iterall()):
+        if number > _MOST_IN_SEQUENCE:
+            return False
+        str(inner.value)
+    return True
 
 
 def _require_optional(tag: BaseTag) -> None:

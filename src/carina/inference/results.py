@@ -103,10 +103,9 @@ class JsonLines:
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
         """Return a prediction as a line."""
-        return json.dumps(self.content(prediction, picture), ensure_ascii=False) + "\n"
+        return json.dumps(self._object(prediction, picture), ensure_ascii=False) + "\n"
 
-    def content(self, prediction: AnyPrediction, picture: Path | None = None) -> dict[str, Any]:
-        """Return a prediction as what its line holds."""
+    def _object(self, prediction: AnyPrediction, picture: Path | None) -> dict[str, Any]:
         path = path_in_words(prediction.path)
         if isinstance(prediction, FailedPrediction):
             return {"path": path, "error": {"code": prediction.error.code, "message": str(prediction.error)}}

@@ -100,7 +100,7 @@ def test_what_may_not_be_judged_gets_its_reason(
     from carina.radiographs.radiograph import build_radiograph
 
     black = np.tile(np.array([[0, 1]], np.uint8), (64, 32))
-    monkeypatch.setattr("carina.inference.predictor.read_radiograph", lambda _: build_radiograph(black))
+    monkeypatch.setattr("carina.inference.predictor.read_radiograph", lambda *_, **__: build_radiograph(black))
     image = write_source(tmp_path / "image.dcm")
     code, out, _ = carina("dicom", "report", image, "--bundle", small)
     assert code == 0

@@ -106,7 +106,7 @@ def write_source(path: Path, modality: str = "DX", **settings: Any) -> Path:
     return path
 
 
-def read_as_tests_do(path: Path) -> Radiograph:
+def read_as_tests_do(path: Path, **_: object) -> Radiograph:
     """Return the radiograph of such a file, until `carina.radiographs.read` reads DICOM."""
     with quiet("it cannot be read."):
         image = dcmread(path)

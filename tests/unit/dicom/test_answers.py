@@ -1,6 +1,7 @@
 """An image becomes answers: of its study, the same every time, whole or not at all, and nobody is named."""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -9,18 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 import carina.dicom.answers
+from carina.datasets.phantom import draw_phantom
 from carina.decisions.triage import Triage
 from carina.dicom.answers import Answers, write_answers
 from carina.dicom.attributes import CARRIED, NEVER_MISSING
 from carina.dicom.objects import KINDS
 from carina.errors import BundleError, ConfigurationError, InputError
+from carina.inference import lettering
 from carina.inference.predictor import NO_LUNGS, Prediction, Predictor
-from make import names_in
-from unit.dicom.sources import IDENTIFIERS, write_source
+from carina.radiographs.read import read_radiograph
+from make import names_in, write_image
+from unit.dicom.sources import IDENTIFIERS, make_source, write_source
 from unit.inference.small_model import write_small_run
 
 SOP_CLASSES = {
@@ -38,6 +45,13 @@ def answered(path: Path, predictor: Predictor, out: Path, **settings: Any) -> di
 
 def elements(dataset: Dataset) -> Iterator[Any]:
     yield from dataset.iterall()
+
+
+def elements_of(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
+    """Every item of every sequence of a name."""
+    for element in dataset.iterall():
+        if element.keyword == keyword:
+            yield from element.value
 
 
 def test_each_kind_is_an_object_of_the_same_study_in_a_series_of_its_own(predictor: Predictor, tmp_path: Path) -> None:
@@ -93,6 +107,7 @@ def test_a_retry_writes_the_same_bytes_under_the_same_names(
 ) -> None:
     path = write_source(tmp_path / "image.dcm")
     first = write_answers(path, predictor, tmp_path / "one", KINDS)
+    before = [answer.path.read_bytes() for answer in first.written]
     # Another process, later: a new predictor, another clock, another folder, another order.
     import highdicom.base
     import highdicom.pr.content
@@ -110,11 +125,11 @@ def test_a_retry_writes_the_same_bytes_under_the_same_names(
     moved.write_bytes(path.read_bytes())
     second = write_answers(moved, Predictor(small_run), tmp_path / "two", ["pr", "sc", "sr"])
     again = write_answers(path, predictor, tmp_path / "one", KINDS)
-    for one, two, three in zip(first.written, second.written, again.written, strict=True):
+    for one, two, three, content in zip(first.written, second.written, again.written, before, strict=True):
         assert one == three
         assert replace(one, path=Path()) == replace(two, path=Path())
         assert one.path.name == two.path.name
-        assert one.path.read_bytes() == two.path.read_bytes()
+        assert content == two.path.read_bytes() == three.path.read_bytes()
     assert len(names_in(tmp_path / "one")) == 3
 
 
@@ -144,6 +159,33 @@ def test_so_has_another_version_of_carina(
     before = write_answers(path, predictor, tmp_path).written[0].sop_instance_uid
     monkeypatch.setattr("carina.dicom.attributes.__version__", "99.0")
     assert write_answers(path, predictor, tmp_path).written[0].sop_instance_uid != before
+
+
+def test_reservations_stand_in_report_and_picture(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubts = (
+        "The patient is a child: outside the intended use, which is adults.",
+        "The header does not name the view.",
+    )
+    for module in ("measurement_report", "secondary_capture"):
+        monkeypatch.setattr(f"carina.dicom.{module}.reservations_of", lambda _: doubts)
+    written: list[str] = []
+    wrapped = lettering.wrapped
+
+    def noting(text: str, *rest: Any) -> list[str]:
+        written.append(text)
+        return wrapped(text, *rest)
+
+    monkeypatch.setattr(lettering, "wrapped", noting)
+    read = answered(write_source(tmp_path / "image.dcm"), predictor, tmp_path)
+    named = [
+        item.TextValue
+        for item in elements_of(read["sr"], "ContentSequence")
+        if item.get("TextValue") and item.ConceptNameCodeSequence[0].CodeMeaning == "Reservation"
+    ]
+    assert tuple(named) == doubts
+    assert any(line.endswith(" ".join(doubts)) for line in written)
 
 
 def test_images_of_a_study_share_the_series_of_a_kind(predictor: Predictor, tmp_path: Path) -> None:
@@ -255,6 +297,99 @@ def test_a_finding_with_letters_of_its_own_is_written_in_unicode(tmp_path: Path,
     assert "Tuberkulöse Höhle" in meanings
     # The picture and the marks say nothing of it in text, and stay as they are.
     assert read["sc"].SpecificCharacterSet == charset
+
+
+def nested(depth: int) -> list[Dataset]:
+    """A sequence within a sequence within …"""
+    item = Dataset()
+    item.CodeMeaning = "innermost"
+    for _ in range(depth):
+        outer = Dataset()
+        outer.ProcedureCodeSequence = [item]
+        item = outer
+    return [item]
+
+
+def test_sequences_are_carried_over_and_such_as_no_answer_needs_are_not(predictor: Predictor, tmp_path: Path) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T1", "99LOCAL", "Thorax in Rückenlage"
+    path = write_source(tmp_path / "image.dcm", ProcedureCodeSequence=[code], OtherPatientIDsSequence=[code] * 200)
+    for dataset in answered(path, predictor, tmp_path).values():
+        assert dataset.ProcedureCodeSequence == [code]
+        assert "OtherPatientIDsSequence" not in dataset
+
+
+def test_a_sequence_too_deep_to_be_read_is_an_error_of_the_image(predictor: Predictor, tmp_path: Path) -> None:
+    path = write_source(tmp_path / "image.dcm")
+    image = dcmread(path)
+    # Deeper than Python may call: by hand, since pydicom could not write it either.
+    depth = 5000
+    head = b"\x08\x00\x32\x10SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    tail = b"\xfe\xff\x0d\xe0\x00\x00\x00\x00\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    content = path.read_bytes()
+    place = content.index(b"\x10\x00\x10\x00PN")
+    assert str(image.PatientName) in content[place : place + 40].decode()
+    path.write_bytes(content[:place] + head * depth + tail * depth + content[place:])
+    # Its pixels are read elsewhere, with limits.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("carina.inference.predictor.read_radiograph", lambda *_, **__: read_radiograph(png))
+        png = write_image(tmp_path / "film.png", draw_phantom("Normal", seed=1, size=128).pixels)
+        with pytest.raises(InputError, match="its attributes cannot be read"):
+            write_answers(path, predictor, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_the_transfer_syntax_of_the_image_does_not_matter(predictor: Predictor, tmp_path: Path, syntax: UID) -> None:
+    for name, written_as in (("little", ExplicitVRLittleEndian), ("other", syntax)):
+        order = "<u2" if written_as.is_little_endian else ">u2"
+        table = Dataset()
+        table.LUTDescriptor, table.LUTData = [4, 0, 16], np.array([0, 256, 4096, 65535]).astype(order).tobytes()
+        image = make_source(VOILUTSequence=[table], PatientName="Müller^Zoë", PixelAspectRatio=[3, 2])
+        image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(order).tobytes()
+        image.file_meta.TransferSyntaxUID = written_as
+        dcmwrite(tmp_path / f"{name}.dcm", image, enforce_file_format=True)
+    one = write_answers(tmp_path / "little.dcm", predictor, tmp_path / "one", KINDS)
+    two = write_answers(tmp_path / "other.dcm", predictor, tmp_path / "two", KINDS)
+    for first, second in zip(one.written, two.written, strict=True):
+        assert first.path.read_bytes() == second.path.read_bytes()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_broken_head_gives_answers_or_an_error_that_quotes_nothing(
+    predictor: Predictor, tmp_path: Path, data: st.DataObject
+) -> None:
+    png = tmp_path / "film.png"
+    if not png.exists():
+        write_image(png, draw_phantom("Normal", seed=1, size=128).pixels)
+        write_source(tmp_path / "whole.dcm", ProcedureCodeSequence=nested(2))
+    content = bytearray((tmp_path / "whole.dcm").read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(360, 1500))] = data.draw(st.integers(0, 255))
+    (tmp_path / "broken.dcm").write_bytes(content)
+    said = ""
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        patched.setattr("carina.inference.predictor.read_radiograph", lambda *_, **__: read_radiograph(png))
+        try:
+            answers = write_answers(tmp_path / "broken.dcm", predictor, tmp_path / "out", ["sr", "pr"])
+            for answer in answers.written:
+                dcmread(answer.path).to_json_dict(suppress_invalid_tags=True)
+        except InputError as error:
+            said = str(error)
+    assert not any(value in said for value in IDENTIFIERS.values())
+    # What is read back here may be warned of; what is written may not.
+    assert not [w for w in warned if "carina" in w.filename]
+
+
+def test_a_recipe_of_any_name_makes_a_name_that_dicom_can_hold(small_run: Path, tmp_path: Path) -> None:
+    model = Predictor(small_run)
+    model.run = model.run.model_copy(update={"name": "a\\b\n" + "c" * 80})
+    read = answered(write_source(tmp_path / "image.dcm"), model, tmp_path)
+    assert read["sr"].ManufacturerModelName == "a b " + "c" * 60
+    assert len(read["sr"].SoftwareVersions) == 2
+    assert all(len(each) <= 64 for each in read["sr"].SoftwareVersions)
 
 
 def test_an_image_that_may_not_be_judged_gets_a_reason_and_nothing_else(predictor: Predictor, tmp_path: Path) -> None:

@@ -113,6 +113,24 @@ def test_the_legend_says_what_it_is_and_what_not(words: list[str]) -> None:
     assert "Nothing speaks for A." in words
 
 
+def test_evidence_against_another_finding_is_drawn_and_said(words: list[str]) -> None:
+    """With the second finding's cells the other way round, the odds have twice the evidence."""
+    cells = np.array([[1.0, -1.0], [0.0, 0.5]])
+    picture = draw_overlay(explained(cells), "A", 0.9, against="B")
+    np.testing.assert_array_equal(picture[:SIDE], draw_overlay(explained(2 * cells), "A", 0.9)[:SIDE])
+    text = " ".join(words)
+    assert "Orange: the cell raises the odds of A against B; blue: it lowers them. All cells together +1.0" in text
+
+
+def test_a_scale_may_be_held_from_following_weak_evidence() -> None:
+    weak, strong = (explained(np.array([[share, 0.0], [0.0, 0.0]])) for share in (0.06, 0.6))
+    held = draw_overlay(weak, "A", 0.5, smallest_full=0.5)
+    following, full = draw_overlay(weak, "A", 0.5, smallest_full=0.05), draw_overlay(strong, "A", 0.5)
+    np.testing.assert_array_equal(following[:SIDE], full[:SIDE])
+    spot = np.s_[SIDE * 3 // 8, SIDE * 3 // 8]
+    assert int(held[spot][0]) - int(held[spot][2]) < 0.2 * (int(full[spot][0]) - int(full[spot][2]))
+
+
 @pytest.mark.parametrize("shape", [(32, 32), (60, 50), (2000, 300), (300, 2000), (2048, 1500), (64, 2048)])
 def test_every_size_has_a_legend_that_can_be_read(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     lines = []

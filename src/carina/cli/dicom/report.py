@@ -69,9 +69,11 @@ def report_command(
 
 
 def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> None:
+    from carina.dicom.attributes import reservations_of  # noqa: PLC0415
+
     triage = answers.prediction.triage
     if rows is not None:
-        content = rows.content(answers.prediction) | {
+        content = json.loads(rows.row(answers.prediction, None)) | {
             "answers": [
                 {
                     "kind": answer.kind,
@@ -87,7 +89,8 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         print_result(json.dumps(content, ensure_ascii=False))
         return
     print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
-    print_result(f"  {triage.reason}")
+    for said in (triage.reason, *reservations_of(answers.prediction)):
+        print_result(f"  {said}")
     for answer in answers.written:
         print_result(f"  {answer.kind}  {path_in_words(answer.path)}")
     for kind, why in answers.left_out.items():
@@ -96,7 +99,7 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
 
 def _print_error(path: Path, error: InputError, rows: JsonLines | None) -> None:
     if rows is not None:
-        print_result(json.dumps(rows.content(FailedPrediction(path, error)), ensure_ascii=False))
+        print_result(rows.row(FailedPrediction(path, error), None).rstrip("\n"))
     else:
         said = "passed over" if error.code == "own-answer" else "not answered"
         print_result(f"{said:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
