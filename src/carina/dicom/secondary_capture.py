@@ -21,7 +21,7 @@ from carina.inference.overlay import draw_overlay
 from carina.inference.predictor import Prediction
 
 # Of the radiograph's longer side. The original is beside it in the same study; this is to be seen at a glance, and a
-# PACS keeps it: 1,280 by 1,100 pixels are 4 MB.
+# PACS keeps it: with its writing some 6 MB.
 LONGEST_SIDE_PX = 1280
 # Colours mean nearly the same on all pictures of a list: weak evidence is pale, and not blown up to full colour.
 _SMALLEST_FULL = 0.5
