@@ -17,6 +17,7 @@
 No path of the machine that it was made on stands in it, no pickle, no code and no reference to a file outside.
 """
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -49,6 +50,7 @@ from carina.run_folder import (
     LUNGS_FILE,
     ONNX_FILE,
     RECIPE_FILE,
+    RUN_FILE,
     TRAINING_IMAGES_FILE,
     FinishedRun,
     open_run,
@@ -173,10 +175,25 @@ def open_model(folder: Path) -> FinishedRun:
     BundleError
         If the folder holds neither, or anything in a bundle is not as it was sealed.
     """
+    return open_named_model(folder)[0]
+
+
+def open_named_model(folder: Path) -> tuple[FinishedRun, str]:
+    """Return what a run or a bundle says of itself, and what stands for the whole of it: hexadecimal SHA-256.
+
+    That of a bundle is its seal's, to be compared with a published one; that of a run is the hash of ``run.json``,
+    which names the graphs by theirs.
+
+    Raises
+    ------
+    BundleError
+        See `open_model`.
+    """
     # A bundle that lost one of the two is a damaged bundle, not a run.
     if (folder / BUNDLE_FILE).exists() or (folder / SEAL_FILE).exists():
-        return open_bundle(folder)[0]
-    return open_run(folder)
+        described, seal = open_bundle(folder)
+        return described, seal.sha256
+    return open_run(folder), hashlib.sha256((folder / RUN_FILE).read_bytes()).hexdigest()
 
 
 def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:

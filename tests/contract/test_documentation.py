@@ -22,9 +22,9 @@ def test_commands_and_options_in_the_readme_exist() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
     # The tables of results name a benchmark's own options.
     readme = re.sub(r"<!-- results.*<!-- end of results -->", "", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
-    commands = {" ".join(found.split()) for found in re.findall(r"`?(carina (?:data |lungs )?[a-z]+)", readme)}
+    commands = {" ".join(found.split()) for found in re.findall(r"`?(carina (?:data |lungs |dicom )?[a-z]+)", readme)}
     assert {"carina train", "carina data import", "carina predict"} <= commands
-    for command in commands - {"carina data"}:
+    for command in commands - {"carina data", "carina dicom"}:
         assert f"## {command}\n" in reference, command
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--strict"}:
         assert f"`{option}`" in reference, option

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import open_model
+from carina.bundle import open_named_model
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError, InputError
@@ -143,6 +143,13 @@ class Predictor:
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
+    Attributes
+    ----------
+    run
+        What it says of itself.
+    sha256
+        What stands for the whole of it; see `carina.bundle.open_named_model`.
+
     Raises
     ------
     BundleError
@@ -153,7 +160,8 @@ class Predictor:
         self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False, deflated: bool = False
     ) -> None:
         self._deflated = deflated
-        self.run: FinishedRun = open_model(folder)
+        self.run: FinishedRun
+        self.run, self.sha256 = open_named_model(folder)
         self.engine = load_engine(
             _unchanged(folder / ONNX_FILE, self.run.model_sha256),
             backend=backend,
