@@ -185,7 +185,7 @@ def test_reservations_stand_in_report_and_picture(
         if item.get("TextValue") and item.ConceptNameCodeSequence[0].CodeMeaning == "Reservation"
     ]
     assert tuple(named) == doubts
-    assert any(line.endswith(" ".join(doubts)) for line in written)
+    assert " ".join(doubts) in written
 
 
 def test_images_of_a_study_share_the_series_of_a_kind(predictor: Predictor, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_the_transfer_syntax_of_the_image_does_not_matter(predictor: Predictor, 
     for name, written_as in (("little", ExplicitVRLittleEndian), ("other", syntax)):
         order = "<u2" if written_as.is_little_endian else ">u2"
         table = Dataset()
-        table.LUTDescriptor, table.LUTData = [4, 0, 16], np.array([0, 256, 4096, 65535]).astype(order).tobytes()
+        table.LUTDescriptor, table.LUTData = [4096, 0, 16], np.linspace(0, 65535, 4096).astype(order).tobytes()
         image = make_source(VOILUTSequence=[table], PatientName="Müller^Zoë", PixelAspectRatio=[3, 2])
         image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(order).tobytes()
         image.file_meta.TransferSyntaxUID = written_as

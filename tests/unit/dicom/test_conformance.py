@@ -37,7 +37,7 @@ SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
         {"LossyImageCompression": "01", "LossyImageCompressionRatio": 10, "LossyImageCompressionMethod": "ISO_10918_1",
          "BurnedInAnnotation": "YES"},
     ),
-    "a hand": ("DX", {"BodyPartExamined": "HAND"}),
+    "a paired part of the body": ("DX", {"BodyPartExamined": "LUNG"}),
     "deidentified": (
         "DX",
         {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "by hand", "PatientBirthDate": None,
