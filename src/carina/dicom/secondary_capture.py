@@ -33,6 +33,7 @@ _BANDS: dict[Priority, tuple[Colour, Colour]] = {
     "secondary-review": ((90, 90, 90), INK),
     "routine": ((60, 60, 60), INK),
 }
+_DOUBT = (240, 180, 40)
 _LOSSES = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
@@ -88,7 +89,9 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
     fill, ink = _BANDS[prediction.triage.priority]
     strip.write_on_band(terms.PRIORITIES[prediction.triage.priority].meaning, size=2 * size, fill=fill, ink=ink)
     strip.write(f"{NOTICE}. A radiograph without a flag is still to be read.")
-    strip.write(" ".join((prediction.triage.reason, *reservations_of(prediction))))
+    strip.write(prediction.triage.reason)
+    if doubts := reservations_of(prediction):
+        strip.write(" ".join(doubts), fill=_DOUBT)
     # Spaces at which no line breaks, between a finding and its probability.
     said = (f"{finding} {probability_in_words(p)}".replace(" ", "\N{NO-BREAK SPACE}") for finding, p in shares)
     strip.write("P:  " + "   ".join(said))

@@ -11,8 +11,8 @@ import pytest
 from carina.dicom.answers import write_answers
 from carina.dicom.objects import KINDS
 from carina.inference.predictor import Predictor
+from unit.dicom.reading_back import NAMES
 from unit.dicom.sources import write_source
-from unit.dicom.test_answers import NAMES
 
 _OPTIONAL = (
     *("SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate"),
@@ -37,7 +37,7 @@ SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
         {"LossyImageCompression": "01", "LossyImageCompressionRatio": 10, "LossyImageCompressionMethod": "ISO_10918_1",
          "BurnedInAnnotation": "YES"},
     ),
-    "a hand": ("DX", {"BodyPartExamined": "HAND"}),
+    "a paired part of the body": ("DX", {"BodyPartExamined": "LUNG"}),
     "deidentified": (
         "DX",
         {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "by hand", "PatientBirthDate": None,
