@@ -7,7 +7,7 @@ from carina import __version__
 from carina.bundle import BundleDescription
 from carina.decisions.policy import Policy
 from carina.findings import dicom_text
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.predictor import Predictor
 
 MANUFACTURER = "Carina"
 NOTICE = "Research use, not for diagnosis"
@@ -94,8 +94,3 @@ def maker_of(predictor: Predictor, prevalence: float | None) -> Maker:
     made = made.astimezone(UTC)
     created = (made.strftime("%Y%m%d"), made.strftime("%H%M%S"))
     return Maker(dicom_text(run.name), version, predictor.sha256, run.findings, run.policy, prevalence, created)
-
-
-def reservations_of(prediction: Prediction) -> tuple[str, ...]:
-    """Return what an image's header leaves in doubt: sentences without patient data, to stand beside the result."""
-    return tuple(getattr(prediction, "reservations", ()))

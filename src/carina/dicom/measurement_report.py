@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from carina import __version__
 from carina.decisions.probabilities import decimals_shown
 from carina.dicom import terms
-from carina.dicom.attributes import MANUFACTURER, NOTICE, Maker, reservations_of
+from carina.dicom.attributes import MANUFACTURER, NOTICE, Maker
 from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid, stand_in
 from carina.dicom.source import Source
 from carina.dicom.terms import concept
@@ -94,7 +94,7 @@ def _triage_group(prediction: Prediction, source: Source, maker: Maker) -> Any:
     priority = terms.PRIORITIES[prediction.triage.priority]
     group = _group("Triage", source, maker, [sr.QualitativeEvaluation(concept(terms.PRIORITY), concept(priority))])
     content = group[0].ContentSequence
-    doubts = [(terms.RESERVATION, words) for words in reservations_of(prediction)]
+    doubts = [(terms.RESERVATION, words) for words in prediction.reservations]
     for name, words in ((terms.REASON, prediction.triage.reason), *doubts, (terms.INTENDED_USE, _INTENDED_USE)):
         # After the priority, before the reference to the image.
         content.insert(len(content) - 1, sr.TextContentItem(concept(name), words, sr.RelationshipTypeValues.CONTAINS))

@@ -11,7 +11,7 @@ from carina import __version__
 from carina.decisions.probabilities import probability_in_words
 from carina.decisions.triage import Priority
 from carina.dicom import terms
-from carina.dicom.attributes import NOTICE, Maker, reservations_of
+from carina.dicom.attributes import NOTICE, Maker
 from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid
 from carina.dicom.source import Source
 from carina.findings import NORMAL
@@ -90,7 +90,7 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
     strip.write_on_band(terms.PRIORITIES[prediction.triage.priority].meaning, size=2 * size, fill=fill, ink=ink)
     strip.write(f"{NOTICE}. A radiograph without a flag is still to be read.")
     strip.write(prediction.triage.reason)
-    if doubts := reservations_of(prediction):
+    if doubts := prediction.reservations:
         strip.write(" ".join(doubts), fill=_DOUBT)
     # Spaces at which no line breaks, between a finding and its probability.
     said = (f"{finding} {probability_in_words(p)}".replace(" ", "\N{NO-BREAK SPACE}") for finding, p in shares)

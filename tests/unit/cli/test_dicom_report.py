@@ -9,13 +9,8 @@ from pydicom import dcmread
 
 from make import make_grey, names_in, write_image
 from unit.cli.conftest import Typed
-from unit.dicom.sources import IDENTIFIERS, read_as_tests_do, write_source
+from unit.dicom.sources import IDENTIFIERS, write_source
 from unit.inference.small_model import write_small_run
-
-
-@pytest.fixture(autouse=True)
-def _read_dicom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carina.inference.predictor.read_radiograph", read_as_tests_do)
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from carina.inference.predictor import Predictor
-from unit.dicom.sources import read_as_tests_do
 from unit.inference.small_model import write_small_run
-
-
-@pytest.fixture(autouse=True)
-def _read_dicom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the predictor the pixels of DICOM files, which `carina.radiographs.read` refuses as yet."""
-    monkeypatch.setattr("carina.inference.predictor.read_radiograph", read_as_tests_do)
 
 
 @pytest.fixture(scope="session")

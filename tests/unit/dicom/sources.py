@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmwrite
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -17,8 +17,6 @@ from pydicom.uid import (
 )
 
 from carina.datasets.phantom import draw_phantom
-from carina.dicom.quiet import quiet
-from carina.radiographs.radiograph import Radiograph, build_radiograph
 
 SOP_CLASSES = {
     "CR": ComputedRadiographyImageStorage,
@@ -104,15 +102,3 @@ def write_source(path: Path, modality: str = "DX", **settings: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stream.getvalue())
     return path
-
-
-def read_as_tests_do(path: Path, **_: object) -> Radiograph:
-    """Return the radiograph of such a file, until `carina.radiographs.read` reads DICOM."""
-    with quiet("it cannot be read."):
-        image = dcmread(path)
-        pixels = image.pixel_array
-    if pixels.ndim == 3:
-        pixels = pixels[..., 0]
-    if image.PhotometricInterpretation == "MONOCHROME1":
-        pixels = 2**image.BitsStored - 1 - pixels
-    return build_radiograph(pixels)

@@ -145,8 +145,7 @@ def test_reservations_stand_in_report_and_picture(
         "The patient is a child: outside the intended use, which is adults.",
         "The header does not name the view.",
     )
-    for module in ("measurement_report", "secondary_capture"):
-        monkeypatch.setattr(f"carina.dicom.{module}.reservations_of", lambda _: doubts)
+    monkeypatch.setattr("carina.inference.predictor.reservations", lambda _: doubts)
     written: list[str] = []
     wrapped = lettering.wrapped
 

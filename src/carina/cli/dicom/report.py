@@ -69,7 +69,6 @@ def report_command(
 
 
 def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> None:
-    from carina.dicom.attributes import reservations_of  # noqa: PLC0415
 
     triage = answers.prediction.triage
     if rows is not None:
@@ -89,7 +88,7 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         print_result(json.dumps(content, ensure_ascii=False))
         return
     print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
-    for said in (triage.reason, *reservations_of(answers.prediction)):
+    for said in (triage.reason, *answers.prediction.reservations):
         print_result(f"  {said}")
     for answer in answers.written:
         print_result(f"  {answer.kind}  {path_in_words(answer.path)}")
