@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -69,15 +68,6 @@ class Spread:
             self.images[seen] / counts[seen, None],
             self.flagged,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict."""
-        return {
-            "findings": list(self.findings),
-            "priorities": list(self.priorities),
-            "flagged": self.flagged,
-            "images": self.images.tolist(),
-        }
 
 
 def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> Spread:
