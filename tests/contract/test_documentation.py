@@ -30,6 +30,18 @@ def test_commands_and_options_in_the_readme_exist() -> None:
         assert f"`{option}`" in reference, option
 
 
+def test_pictures_and_pages_hold_no_radiograph_and_are_small() -> None:
+    named = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert {"docs/pictures/report-summary.png", "docs/pictures/report-explorer.png"} <= set(named)
+    for picture in (ROOT / "docs" / "pictures").glob("*.png"):
+        assert picture.stat().st_size < 200_000, picture
+    for page in (ROOT / "results").rglob("report.html"):
+        text = page.read_text("utf-8")
+        assert "<img" not in text, page
+        assert "Images were left out of this report." in text
+        assert 100_000 < len(text) < 3_000_000
+
+
 def test_every_recipe_says_how_it_is_started() -> None:
     for name in shipped_recipes():
         text = (ROOT / "src" / "carina" / "recipes" / f"{name}.toml").read_text("utf-8")

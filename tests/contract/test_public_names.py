@@ -39,6 +39,10 @@ def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence", "explain"]
     assert list(inspect.signature(carina.load_bundle).parameters) == ["folder", "backend"]
     assert list(inspect.signature(carina.Model.predict).parameters) == ["self", "image", "explain", "prevalence"]
+    assert list(inspect.signature(carina.open_report).parameters) == ["folder", "audit", "bundle", "images"]
+    assert list(inspect.signature(carina.open_side_by_side).parameters) == ["folders", "audits", "images"]
+    assert list(inspect.signature(carina.open_audit).parameters) == ["folder"]
+    assert list(inspect.signature(carina.compare_evaluations).parameters) == ["folders"]
 
 
 def test_fields_are_frozen() -> None:
@@ -56,4 +60,5 @@ def test_the_package_offers_what_it_says() -> None:
     offered = {name for name in dir(carina) if name[0] != "_" and not inspect.ismodule(getattr(carina, name))}
     assert offered - {"TYPE_CHECKING", "Any", "import_module"} == {
         *("FailedPrediction", "Model", "Prediction", "Predictions", "load_bundle"),
+        *("compare_evaluations", "open_audit", "open_report", "open_side_by_side"),
     }

@@ -72,6 +72,7 @@ def build_gallery(evaluated: Evaluated) -> Section:
     section.add(_controls(evaluated, overlaid))
     cards = [_card(evaluated, item, pictures.get(item.row)) for item in chosen]
     section.add(element("ol", *cards, id="g-cards", class_="gallery"))
+    section.paragraph("On paper: the first 20 of those that are chosen above.", class_="on-paper note")
     section.tables.append(_table(evaluated, chosen))
     return section
 
