@@ -387,11 +387,10 @@ def _laxest(
     # Of a finding that was never tested nothing is known, even where the mix holds none of it.
     if not all(bands.testing_patients) or not np.isfinite(mix).all():
         return None
-    bounds = _bounds_of(bands, counts, band)
     if prevalence is None:
-        expected, share = bounds.expected_as_drawn, bounds.tested_as_drawn
+        expected, share = _drawn_bounds(bands, counts, band)
     else:
-        expected, share = (_largest_share(each, band, mix) for each in (bounds.expected, bounds.tested))
+        expected, share = (_largest_share(each, band, mix) for each in _mixed_bounds(bands, counts, band))
     best = float(expected.min())
     chosen = None
     for way in STARTS:
@@ -404,10 +403,30 @@ def _laxest(
 
 
 def _bounds_of(bands: Bands, counts: BandCounts, band: int) -> PromiseBounds:
-    level = (1 - bands.confidence) / len(STARTS)
-    both = (_as_many(counts.fitting, bands), counts.testing)
-    each = (_share_bounds(beyond, bands.testing_patients, band, level / len(bands.findings)) for beyond in both)
-    return PromiseBounds(*each, *(_largest_share_as_drawn(beyond, band, level) for beyond in both))
+    return PromiseBounds(*_mixed_bounds(bands, counts, band), *_drawn_bounds(bands, counts, band))
+
+
+def _mixed_bounds(bands: Bands, counts: BandCounts, band: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the expected and the tested bounds of each finding's share, for any mix of findings."""
+    level = _level_of(bands) / len(bands.findings)
+    expected, tested = (
+        _share_bounds(beyond, bands.testing_patients, band, level) for beyond in _counted(bands, counts)
+    )
+    return expected, tested
+
+
+def _drawn_bounds(bands: Bands, counts: BandCounts, band: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the expected and the tested bounds for the mix that was drawn."""
+    expected, tested = (_largest_share_as_drawn(beyond, band, _level_of(bands)) for beyond in _counted(bands, counts))
+    return expected, tested
+
+
+def _level_of(bands: Bands) -> float:
+    return (1 - bands.confidence) / len(STARTS)
+
+
+def _counted(bands: Bands, counts: BandCounts) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    return _as_many(counts.fitting, bands), counts.testing
 
 
 def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[int, ...], ...]:
