@@ -89,16 +89,17 @@ def _why_expedited(finding: str, probabilities: Mapping[str, float], policy: Pol
         if bands.fast_track is None:
             beyond = f"no fast-track can be promised ({_basis(bands, flag)})"
         else:
-            beyond = f"it is under the threshold {_number(bands.fast_track)} of the fast-track band"
+            shown = _number(bands.fast_track, probabilities[flag])
+            beyond = f"it is under the threshold {shown} of the fast-track band"
             beyond += f" ({_basis(bands, flag)})"
         return (
-            f"{_compared(flag, probabilities[flag], point.threshold)}, which reached specificity "
+            f"{_compared(flag, probabilities[flag], point.threshold, bands.fast_track)}, which reached specificity "
             f"{point.specificity:.3f} on {point.chosen_on}, but {beyond}: read soon."
         )
     if finding == flag:
         return (
-            f"{flag} is the most probable finding (P = {_number(probabilities[flag])}), but under the threshold "
-            f"{_number(point.threshold)}: read soon."
+            f"{flag} is the most probable finding (P = {_number(probabilities[flag], point.threshold)}), but "
+            f"under the threshold {_number(point.threshold, probabilities[flag])}: read soon."
         )
     if finding == OTHER_OPACITY:
         return (
@@ -120,14 +121,19 @@ def _triage_of_normal(probability: float, bands: BandThresholds, flag: str) -> T
         reason = f"{_compared(NORMAL, probability, bands.routine)} of the routine band, where {promise}"
         return Triage("routine", f"{reason}; it is still to be read.")
     reason = (
-        f"Normal is the most probable finding, but P(Normal) = {_number(probability)} is under the threshold "
-        f"{_number(bands.routine)} of the routine band, where {promise}: a second reading is due."
+        f"Normal is the most probable finding, but P(Normal) = {_number(probability, bands.routine)} is under the "
+        f"threshold {_number(bands.routine, probability)} of the routine band, where {promise}: a second reading is "
+        "due."
     )
     return Triage("secondary-review", reason)
 
 
-def _compared(finding: str, probability: float, threshold: float) -> str:
-    return f"P({finding}) = {_number(probability)} is at or above the threshold {_number(threshold)}"
+def _compared(finding: str, probability: float, threshold: float, other: float | None = None) -> str:
+    """Return in words that a threshold is reached; `other` is one that the probability will be set beside, too."""
+    beside = (threshold,) if other is None else (threshold, other)
+    return (
+        f"P({finding}) = {_number(probability, *beside)} is at or above the threshold {_number(threshold, probability)}"
+    )
 
 
 def _basis(bands: BandThresholds, flag: str) -> str:
@@ -142,8 +148,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _number(probability: float) -> str:
-    """Return a probability with two decimals, or as many more as it takes not to be shown as 1."""
-    distance = 1 - probability
-    decimals = 2 if distance >= 0.01 or distance <= 0 else min(12, 1 + math.ceil(-math.log10(distance)))
+def _number(probability: float, *beside: float) -> str:
+    """Return a probability with two decimals, or as many more as it takes not to be shown as 1, or as one beside it."""
+    distance = min((abs(probability - other) for other in (1.0, *beside) if other != probability), default=1.0)
+    decimals = 2 if distance >= 0.01 else min(12, 1 + math.ceil(-math.log10(distance)))
     return f"{probability:.{decimals}f}"

@@ -133,6 +133,27 @@ def test_what_was_refused_is_not_assessable_whatever_the_model_says(prevalence: 
         assert triage.reason == "Not judged: No lungs were found; it is to be read as it is."
 
 
+@pytest.mark.parametrize("off", [0.3, 0.01, 0.004, 0.0004, 1e-6, 1e-9])
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("finding", "threshold"), [(COVID_19, 0.6), (COVID_19, 0.95), (NORMAL, 0.9)])
+def test_numbers_are_shown_as_they_compare(finding: str, threshold: float, side: int, off: float) -> None:
+    """A reason never says that a probability is under a threshold that it is shown as equal to, or above."""
+    probability = threshold + side * off
+    if probability >= 1:
+        pytest.skip("no probability")
+    other = (1 - probability) / 2 if probability > 0.4 else 0.3
+    given = dict.fromkeys(FINDINGS, other) | {finding: probability}
+    if probability < max(other, 0.5):
+        pytest.skip("not the most probable finding")
+    reason = choose_triage(given, POLICY).reason
+    shown = float(re.search(r"= (0\.\d+)", reason).group(1))  # type: ignore[union-attr]
+    under = [float(number) for number in re.findall(r"under the threshold (0\.\d+)", reason)]
+    reached = [float(number) for number in re.findall(r"at or above the threshold (0\.\d+)", reason)]
+    assert under or reached
+    assert all(shown < number for number in under), reason
+    assert all(shown >= number for number in reached), reason
+
+
 def test_no_number_is_not_assessable() -> None:
     for broken in (math.nan, math.inf):
         triage = choose_triage(figures(0.0, 1.0, broken), POLICY)
