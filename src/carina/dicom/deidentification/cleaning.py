@@ -6,9 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import UID_dictionary
 
 from carina.dicom.deidentification.profile import Options, action_for, table
@@ -36,16 +35,21 @@ _TIMES = frozenset({"DA", "DT", "TM"})
 _OLDEST = 90
 _PATIENT_AGE, _LUT_DESCRIPTOR, _LUT_DATA = 0x0010_1010, 0x0028_3002, 0x0028_3006
 _MOST_LUT_BYTES = 131_072
-# Text that objects must have, of which the standard names the values. Source: PS3.3 C.11.1.1.2.
+_UNITS = frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
+# Of these only what the standard names may stay: text that objects must have (PS3.3 C.11.1.1.2), and words on patients.
 _NAMED: Mapping[int, frozenset[str]] = MappingProxyType(
-    dict.fromkeys(
-        (0x0028_1054, 0x0028_3004),
-        frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"}),
-    )
+    {
+        0x0028_1054: _UNITS,
+        0x0028_3004: _UNITS,
+        0x0010_0040: frozenset({"M", "F", "O"}),
+        0x0010_2203: frozenset({"ALTERED", "UNALTERED"}),
+        0x0010_21A0: frozenset({"YES", "NO", "UNKNOWN"}),
+    }
 )
 _CODE_VALUE, _SCHEME, _MEANING = 0x0008_0100, 0x0008_0102, 0x0008_0104
 _IN_CODES = frozenset({_CODE_VALUE, 0x0008_0119, 0x0008_0120, _SCHEME, 0x0008_0103, _MEANING})
 _Element = tuple[int, str, Any]
+_Read = RawDataElement | DataElement
 
 
 class Cleaner:
@@ -83,13 +87,16 @@ class Cleaner:
             Whether free text in it is kept.
         """
         cleaned = Dataset()
-        for tag in sorted(source.keys()):
-            found = self._cleaned(source, tag, keep_text=keep_text)
+        # All at once: when pydicom decodes one, it may decode others for it, which then no longer are as they stand.
+        elements = [source.get_item(tag) for tag in sorted(source.keys())]
+        for element in elements:
+            found = None if element is None else self._cleaned(source, element, keep_text=keep_text)
             if found is not None:
                 cleaned.add_new(*found)
         return cleaned
 
-    def _cleaned(self, source: Dataset, tag: BaseTag, *, keep_text: bool) -> _Element | None:
+    def _cleaned(self, source: Dataset, element: _Read, *, keep_text: bool) -> _Element | None:
+        tag = element.tag
         try:
             vr = dictionary_VR(tag)
         except KeyError:
@@ -100,29 +107,35 @@ class Cleaner:
             return _stand_in(int(tag), vr, action)
         keep_text = keep_text or action == "keep text"
         if vr == "SQ":
-            return self._sequence(source, tag, keep_text=keep_text)
-        found = self._single(source, tag, vr, keep_text=keep_text)
+            return self._sequence(source, element, keep_text=keep_text)
+        found = None
+        if isinstance(element, RawDataElement):
+            found = self._single(source, element, vr, keep_text=keep_text)
         if found is None and action == "shift":
             return _stand_in(int(tag), vr, table().get(int(tag), "remove"))
         return found
 
-    def _single(self, source: Dataset, tag: BaseTag, known: str, *, keep_text: bool) -> _Element | None:
-        raw = source.get_item(tag)
-        vr = _written_vr(raw, known, signed=self._signed) if isinstance(raw, RawDataElement) else None
-        if raw is None or vr is None:
+    def _single(self, source: Dataset, raw: RawDataElement, known: str, *, keep_text: bool) -> _Element | None:
+        value: Any
+        tag, vr = raw.tag, _written_vr(raw, known, signed=self._signed)
+        if vr is None:
             return None
-        if vr in _TEXT:
-            value = self._text(source, tag, raw.value or b"", keep=keep_text and vr != "PN")
+        if int(tag) in _NAMED:
+            words = words_of(raw.value or b"")
+            value = words if _NAMED[int(tag)].issuperset(words) else None
+        elif vr in _TEXT:
+            # Decoded by pydicom, which knows character sets.
+            value = source[tag].value if keep_text and vr != "PN" else None
         elif vr == "UI":
             value = self._uids(raw.value or b"", keep=keep_text or self._options.uids)
         else:
             value = self._value(int(tag), vr, raw.value or b"")
         return None if value is None else (int(tag), vr, value)
 
-    def _sequence(self, source: Dataset, tag: BaseTag, *, keep_text: bool) -> _Element | None:
-        raw = source.get_item(tag)
+    def _sequence(self, source: Dataset, element: _Read, *, keep_text: bool) -> _Element | None:
+        tag = element.tag
         # A sequence that was written as bytes of no type: nobody walked through it.
-        if raw is None or raw.VR not in ("SQ", None):
+        if element.VR not in ("SQ", None):
             return None
         items = list(source[tag].value or ())
         kept = [item for item in (self._item(item, keep_text=keep_text) for item in items) if item]
@@ -140,13 +153,6 @@ class Cleaner:
             if element.tag not in _IN_CODES and element.VR == "SQ":
                 kept.add(element)
         return kept
-
-    def _text(self, source: Dataset, tag: BaseTag, raw: bytes, *, keep: bool) -> Any:
-        if int(tag) in _NAMED:
-            words = words_of(raw)
-            return words if _NAMED[int(tag)].issuperset(words) else None
-        # Decoded by pydicom, which knows character sets.
-        return source[tag].value if keep else None
 
     def _uids(self, raw: bytes, *, keep: bool) -> list[str] | None:
         uids = uids_of(raw)
@@ -174,10 +180,11 @@ class Cleaner:
 
 
 def _stand_in(tag: int, vr: str, action: str) -> _Element | None:
+    """Return what stands in the place of a value: nothing at all, an empty one, or one that means nothing."""
     vr = "US" if " or " in vr else vr
     if action == "empty":
         return (tag, vr, [] if vr == "SQ" else None)
-    return (tag, vr, _DUMMIES[vr]) if vr in _DUMMIES else None
+    return (tag, vr, _DUMMIES[vr]) if action == "dummy" and vr in _DUMMIES else None
 
 
 def _written_vr(raw: RawDataElement, known: str, *, signed: bool) -> str | None:

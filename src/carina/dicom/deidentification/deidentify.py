@@ -134,10 +134,11 @@ def _made(
 ) -> tuple[Dataset, tuple[str, ...]]:
     meta, coding, encoding, pixels = _outline(content)
     body = memoryview(content)
-    attributes = read_attributes(body[meta.end : pixels.header], encoding)
+    elements = body[meta.end : pixels.header]
+    attributes = read_attributes(elements, encoding)
     layout = attributes.layout
     check_dimensions(layout.columns, layout.rows)
-    source = read_dataset(io.BytesIO(body[meta.end : pixels.header]), encoding.implicit, encoding.little)
+    source = read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little)
     sop_class = _text(source, "SOPClassUID") or meta.sop_class or ""
     if sop_class not in _CLASSES:
         msg = "it is no computed or digital radiograph and no secondary capture; only these are de-identified."
@@ -148,7 +149,8 @@ def _made(
         raise InputError(msg, "identity-in-pixels")
     identity = _patient(source)
     cleaner = Cleaner(options, pseudonyms, identity, signed=layout.signed, little=encoding.little)
-    made = cleaner.clean(source)
+    # Read once more: of the first, values were decoded.
+    made = cleaner.clean(read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little))
     _set_identity(made, pseudonyms.patient(*identity), sop_class)
     _set_method(made, options)
     bare = bare_pixels(body, pixels, layout, coding, encoding, meta.transfer_syntax or "")
