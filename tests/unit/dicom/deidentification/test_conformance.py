@@ -47,7 +47,7 @@ _FULL = {
     "CR": {
         "PlateID": "P-1", "CassetteID": "C-1", "KVP": "120", "DerivationDescription": "Zwiebelfisch", "Laterality": "",
         "ModalityLUTSequence": [
-            _item(LUTDescriptor=[4, 0, 16], ModalityLUTType="US", LUTData=[0, 1, 2, 3], LUTExplanation="Zwiebel")
+            _item(LUTDescriptor=[4, 0, 16], ModalityLUTType="US", LUTData=b"\0\0\1\0\2\0\3\0", LUTExplanation="Zwiebel")
         ],
         "RescaleIntercept": ..., "RescaleSlope": ..., "RescaleType": ...,
         "ContributingEquipmentSequence": [

@@ -17,7 +17,7 @@ from carina.dicom.deidentification.deidentify import Deidentified, deidentify
 from carina.dicom.deidentification.profile import EDITION, Options, action_for
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.errors import InputError
-from make_dicom import BIG_ENDIAN, DEFLATED, IMPLICIT, encode_dicom, raw_element, with_meta
+from make_dicom import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_LS, encode_dicom, raw_element, with_meta
 from unit.dicom.reading_back import NAMES
 from unit.dicom.sources import IDENTIFIERS, write_source
 
@@ -348,6 +348,38 @@ def test_sequences_without_bottom_are_refused_before_they_are_parsed(tmp_path: P
     many = raw_element(0x0008_2112, "SQ", b"\xfe\xff\x00\xe0" + (8 * 60_000).to_bytes(4, "little") + bytes(8 * 60_000))
     path.write_bytes(with_meta(many + raw_element(0x7FE0_0010, "OW", b"\0\0")))
     assert refused(path).code == "too-large"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, JPEG_LS])
+def test_mangled_files_are_refused_by_a_named_error_or_lose_their_identity(tmp_path: Path, syntax: str) -> None:
+    rng = np.random.default_rng(4)
+    pixels = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    code = {"CodeValue": "51185008", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Secret Chest"}
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    plain = encode_dicom(
+        pixels, syntax, stored=12, AnatomicRegionSequence=[code], PatientComments="Secret text", WindowCenter=2048,
+        SourceImageSequence=[{"ReferencedSOPInstanceUID": "1.2.3", "PatientID": "SECRET-2"}], **uids,
+    )  # fmt: skip
+    # Where the elements are; pixels are as long again.
+    head = plain.rindex(b"\x7f\xe0" if syntax == BIG_ENDIAN else b"\xe0\x7f")
+    path, outcomes, said = tmp_path / "in.dcm", set(), ""
+    every = Options(patient_characteristics=True, uids=True, shifted_dates=True)
+    for number in range(150):
+        broken = bytearray(plain)
+        for place in rng.integers(128, head, 1 + number % 4):
+            broken[place] = int(rng.integers(0, 256))
+        path.write_bytes(broken)
+        try:
+            made = deidentify(path, tmp_path / f"out{number}", Pseudonyms(KEY), every)
+        except InputError as error:
+            outcomes.add(error.code)
+            said += str(error)
+        else:
+            outcomes.add("made")
+            written = (tmp_path / f"out{number}" / made.path).read_bytes()
+            assert b"ecret" not in written.lower()
+    assert "ecret" not in said.lower()
+    assert {"made", "truncated", "unreadable-file"} <= outcomes
 
 
 def test_a_second_image_of_the_same_uid_is_refused_and_the_same_one_is_not(tmp_path: Path) -> None:
