@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -15,6 +15,7 @@ from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.dicom.deidentification.values import FORMED, NUMERIC, earlier, formed, numbers_of, uids_of, words_of
 from carina.dicom.terms import item_of
 from carina.findings import Code
+from carina.radiographs.dicom.limits import MAX_LUT_BYTES, MAX_VALUE_BYTES
 
 _DUMMY = "REMOVED"
 _DUMMIES: Mapping[str, str] = MappingProxyType(
@@ -34,7 +35,6 @@ _TIMES = frozenset({"DA", "DT", "TM"})
 # HIPAA's safe harbour takes all ages above 89 together.
 _OLDEST = 90
 _PATIENT_AGE, _LUT_DESCRIPTOR, _LUT_DATA = 0x0010_1010, 0x0028_3002, 0x0028_3006
-_MOST_LUT_BYTES = 131_072
 _UNITS = frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
 # Of these only what the standard names may stay: text that objects must have (PS3.3 C.11.1.1.2), and words on patients.
 _NAMED: Mapping[int, frozenset[str]] = MappingProxyType(
@@ -49,7 +49,7 @@ _NAMED: Mapping[int, frozenset[str]] = MappingProxyType(
 _CODE_VALUE, _SCHEME, _MEANING = 0x0008_0100, 0x0008_0102, 0x0008_0104
 _IN_CODES = frozenset({_CODE_VALUE, 0x0008_0119, 0x0008_0120, _SCHEME, 0x0008_0103, _MEANING})
 _Element = tuple[int, str, Any]
-_Read = RawDataElement | DataElement
+_Read: TypeAlias = RawDataElement | DataElement
 
 
 class Cleaner:
@@ -118,7 +118,7 @@ class Cleaner:
     def _single(self, source: Dataset, raw: RawDataElement, known: str, *, keep_text: bool) -> _Element | None:
         value: Any
         tag, vr = raw.tag, _written_vr(raw, known, signed=self._signed)
-        if vr is None:
+        if vr is None or len(raw.value or b"") > (MAX_LUT_BYTES if tag == _LUT_DATA else MAX_VALUE_BYTES):
             return None
         if int(tag) in _NAMED:
             words = words_of(raw.value or b"")
@@ -163,10 +163,10 @@ class Cleaner:
 
     def _value(self, tag: int, vr: str, raw: bytes) -> Any:
         """Return a value that may be kept, as pydicom takes it; nothing where it may not."""
-        most = _MOST_LUT_BYTES // 2 if tag == _LUT_DATA else _most_values(tag)
+        most = MAX_LUT_BYTES // 2 if tag == _LUT_DATA else _most_values(tag)
         if vr in NUMERIC:
             return numbers_of(vr, raw, most, little=self._little)
-        if vr == "OW" and tag == _LUT_DATA and len(raw) <= _MOST_LUT_BYTES and len(raw) % 2 == 0:
+        if vr == "OW" and tag == _LUT_DATA and len(raw) % 2 == 0:
             return raw if self._little else _swapped(raw)
         if vr not in FORMED or (vr in _TIMES and self._shift is None):
             return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydicom import dcmwrite
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
@@ -32,6 +33,7 @@ from carina.dicom.terms import item_of
 from carina.dicom.uids import IMPLEMENTATION_CLASS_UID
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Attributes, read_attributes
+from carina.radiographs.dicom.limits import MAX_VALUE_BYTES
 from carina.radiographs.dicom.outline import (
     Encoding,
     Meta,
@@ -187,8 +189,11 @@ def _is_sequence(tag: int) -> bool:
 
 
 def _text(source: Dataset, keyword: str) -> str:
-    value = source.get(keyword)
-    return str(value or "").strip("\0 ")
+    element = source.get_item(keyword)
+    if isinstance(element, RawDataElement) and len(element.value or b"") > MAX_VALUE_BYTES:
+        msg = f"its {keyword} has over {MAX_VALUE_BYTES:,} bytes. Check the file."
+        raise InputError(msg, "too-large")
+    return str(source.get(keyword) or "").strip("\0 ")
 
 
 def _patient(source: Dataset) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from carina.radiographs.dicom.tags import (
     PIXEL_DATA,
     SEQUENCE_END,
     SEQUENCES,
+    SPECIFIC_CHARACTER_SET,
     TAGS,
     TRANSFER_SYNTAX_UID,
     name_of,
@@ -38,7 +39,7 @@ _UNDEFINED = 0xFFFF_FFFF
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_WANTED = frozenset(TAGS.values())
+_WANTED = frozenset({*TAGS.values(), SPECIFIC_CHARACTER_SET})
 
 Beginning = Literal["file", "data set"]
 

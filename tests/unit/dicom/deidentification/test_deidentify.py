@@ -350,6 +350,21 @@ def test_sequences_without_bottom_are_refused_before_they_are_parsed(tmp_path: P
     assert refused(path).code == "too-large"
 
 
+def test_values_that_are_too_long_are_refused_or_left_out(tmp_path: Path) -> None:
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    path, long = tmp_path / "in.dcm", "1\\" * 50_000
+    # In implicit encoding a value may have any length.
+    for keyword in ("SpecificCharacterSet", "PatientID"):
+        said = uids | {keyword: long}
+        path.write_bytes(encode_dicom(np.zeros((32, 32), np.uint16), IMPLICIT, BurnedInAnnotation="NO", **said))
+        assert refused(path).code == "too-large"
+    said = uids | {"FocalSpots": long, "DetectorBinning": "1\\1"}
+    path.write_bytes(encode_dicom(np.zeros((32, 32), np.uint16), IMPLICIT, BurnedInAnnotation="NO", **said))
+    after = done(path)
+    assert "FocalSpots" not in after
+    assert list(after.DetectorBinning) == [1, 1]
+
+
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, JPEG_LS])
 def test_mangled_files_are_refused_by_a_named_error_or_lose_their_identity(tmp_path: Path, syntax: str) -> None:
     rng = np.random.default_rng(4)
