@@ -85,11 +85,12 @@ def planted_image(
             inner[tag] = found
     elements = dict(inner) if depth == 1 else {}
     if depth > 1:
-        # SourceImageSequence is kept; its items hold all, and so do theirs.
+        # Both are kept, one by the table's leave and one since the table does not name it; so are their items.
         item = b"".join(inner[tag] for tag in sorted(inner))
-        for _ in range(depth - 1):
-            item = _sequence(0x0008_2112, item, implicit=implicit)
-        elements[0x0008_2112] = item
+        for level in range(depth - 1):
+            outer = (0x0054_0220, 0x0008_2112)[level % 2]
+            item = _sequence(outer, item, implicit=implicit)
+        elements[outer] = item
     said = layout_of(pixels, 12) | full_window(12) | {"SOPClassUID": sop_class, "Modality": "CR"}
     said |= {"SpecificCharacterSet": charset, "BurnedInAnnotation": "NO", "BodyPartExamined": "CHEST"}
     for keyword, value in said.items():
