@@ -13,7 +13,6 @@ from carina.atomic import whole_folder
 from carina.cli.console import print_note, print_result, running_count
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_files
-from carina.inference.results import path_in_words
 
 if TYPE_CHECKING:
     from carina.dicom.deidentification.deidentify import Deidentified
@@ -153,6 +152,8 @@ class _Register:
             yield cls(stream)
 
     def add(self, number: int, path: Path, made: "Deidentified | InputError") -> None:
+        from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
+
         if isinstance(made, InputError):
             self._write(number, path_in_words(path), "", made.code)
         else:

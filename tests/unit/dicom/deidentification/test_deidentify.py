@@ -241,14 +241,18 @@ def test_the_device(tmp_path: Path) -> None:
         "Manufacturer": "Makers", "ManufacturerModelName": "Model", "DeviceSerialNumber": "S-1", "StationName": "Süd 2",
         "SoftwareVersions": ["1", "2"], "DetectorID": "D-1", "PlateID": "P-1", "DeviceUID": "1.2.3.9",
     }  # fmt: skip
-    path = write_source(tmp_path / "image.dcm", **device)
+    room = item(CodeValue="R2", CodingSchemeDesignator="99HOUSE", CodeMeaning="Room 2", EvaluatorName="Zwiebelfisch")
+    path = write_source(tmp_path / "image.dcm", **device, PerformedStationNameCodeSequence=[room])
     after = done(path)
+    assert "PerformedStationNameCodeSequence" not in after
     assert after["Manufacturer"].is_empty
     assert not any(keyword in after for keyword in set(device) - {"Manufacturer", "DeviceUID"})
     assert after.DeviceUID != "1.2.3.9"
     kept = dcmread(tmp_path / "kept" / deidentify(path, tmp_path / "kept", Pseudonyms(KEY), Options(device=True)).path)
     assert {keyword: kept[keyword].value for keyword in device} == device
     assert "InstitutionName" not in kept
+    # No person's name even there.
+    assert [str(element.value) for element in kept.PerformedStationNameCodeSequence[0]] == ["R2", "99HOUSE", "Room 2"]
 
 
 def test_uids_may_stay(tmp_path: Path) -> None:
