@@ -354,6 +354,17 @@ def test_sequences_without_bottom_are_refused_before_they_are_parsed(tmp_path: P
     assert refused(path).code == "too-large"
 
 
+def test_a_sequence_that_nobody_walked_through_is_left_out(tmp_path: Path) -> None:
+    """Written as bytes of no type, it was not counted and measured, and pydicom would parse it all the same."""
+    path = write_source(tmp_path / "image.dcm", SourceImageSequence=[item(ReferencedSOPInstanceUID="1.2.3")])
+    assert "SourceImageSequence" in done(path)
+    plain = path.read_bytes()
+    at = plain.index(b"\x08\0\x12\x21SQ")
+    path.write_bytes(plain[: at + 4] + b"UN" + plain[at + 6 :])
+    made = deidentify(path, tmp_path / "untyped", Pseudonyms(KEY), Options())
+    assert "SourceImageSequence" not in dcmread(tmp_path / "untyped" / made.path)
+
+
 def test_values_that_are_too_long_are_refused_or_left_out(tmp_path: Path) -> None:
     uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
     path, long = tmp_path / "in.dcm", "1\\" * 50_000
