@@ -16,3 +16,16 @@ def require_highdicom() -> None:
     if find_spec("highdicom") is None:
         msg = 'Writing DICOM answers needs highdicom, which is not installed. Type: pip install "carina-cxr[dicom]"'
         raise ConfigurationError(msg)
+
+
+def require_profile_table() -> None:
+    """Refuse to go on where dicom-anonymizer, which holds the table of PS3.15 E.1-1, is not installed.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not; the message says what to type.
+    """
+    if find_spec("dicomanonymizer") is None:
+        msg = 'De-identifying needs dicom-anonymizer, which is not installed. Type: pip install "carina-cxr[dicom]"'
+        raise ConfigurationError(msg)

@@ -2,10 +2,12 @@
 
 import typer
 
+from carina.cli.dicom.deidentify import deidentify_command
 from carina.cli.dicom.report import report_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(name="report")(report_command)
+app.command(name="deidentify")(deidentify_command)
 
 
 @app.callback()

@@ -118,7 +118,7 @@ def read_jpeg_2000(content: bytes) -> Codestream:
     InputError
         If there is none, or its components are sampled or its tiles cut as no radiograph is.
     """
-    start = _codestream_in_boxes(content) if content[:12] == _JP2_BEGINNING else 0
+    start = read_jpeg_2000_start(content)
     if content[start : start + 4] != b"\xff\x4f\xff\x51":
         raise _damaged("JPEG 2000")
     try:
@@ -145,6 +145,17 @@ def read_jpeg_2000(content: bytes) -> Codestream:
         msg = f"its JPEG 2000 pixels claim {tiles:,} tiles; at most {MAX_TILES:,} are read. Export them uncompressed."
         raise InputError(msg, "too-large")
     return Codestream("JPEG 2000", width, height, components, max(depth & 0x7F for depth, _, _ in parts) + 1)
+
+
+def read_jpeg_2000_start(content: bytes) -> int:
+    """Return where a JPEG 2000 codestream begins: at once, or within the boxes of a JP2 file.
+
+    Raises
+    ------
+    InputError
+        If there are boxes, and none in them.
+    """
+    return _codestream_in_boxes(content) if content[:12] == _JP2_BEGINNING else 0
 
 
 def _codestream_in_boxes(content: bytes) -> int:

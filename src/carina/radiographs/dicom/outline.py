@@ -5,6 +5,7 @@ list that is counted, not a function that calls itself. What passes can be given
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ from carina.radiographs.dicom.tags import (
     PIXEL_DATA,
     SEQUENCE_END,
     SEQUENCES,
+    SPECIFIC_CHARACTER_SET,
     TAGS,
     TRANSFER_SYNTAX_UID,
     name_of,
@@ -37,7 +39,7 @@ _UNDEFINED = 0xFFFF_FFFF
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_WANTED = frozenset(TAGS.values())
+_WANTED = frozenset({*TAGS.values(), SPECIFIC_CHARACTER_SET})
 
 Beginning = Literal["file", "data set"]
 
@@ -152,8 +154,22 @@ def _uid(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def find_pixels(content: bytes | memoryview, start: int, encoding: Encoding) -> Pixels | None:
+def find_pixels(
+    content: bytes | memoryview, start: int, encoding: Encoding, *, is_sequence: Callable[[int], bool] | None = None
+) -> Pixels | None:
     """Walk a data set up to its pixels and return where they are; none where there are none.
+
+    Parameters
+    ----------
+    content
+        The file, or what it inflates to.
+    start
+        Where its data set begins.
+    encoding
+        Of its elements.
+    is_sequence
+        Which tags are walked into, for whoever reads more than Carina's own attributes: with it every element of type
+        SQ is, too.
 
     Raises
     ------
@@ -161,7 +177,7 @@ def find_pixels(content: bytes | memoryview, start: int, encoding: Encoding) -> 
         If an element claims more bytes than are there, there are too many, they lie too deep, or one that Carina
         reads is too long.
     """
-    return _Walk(content, start, encoding).to_pixels()
+    return _Walk(content, start, encoding, is_sequence).to_pixels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +201,15 @@ class _Level:
 
 
 class _Walk:
-    def __init__(self, content: bytes | memoryview, start: int, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        content: bytes | memoryview,
+        start: int,
+        encoding: Encoding,
+        is_sequence: Callable[[int], bool] | None,
+    ) -> None:
         self._content = content
+        self._is_sequence = is_sequence
         self._position = start
         self._levels = [_Level("elements", len(content), open=False, encoding=encoding)]
 
@@ -254,7 +277,7 @@ class _Walk:
                 self._push(_Level("fragments", level.end, open=True, encoding=level.encoding))
             return
         _require_room(element, level.end)
-        if element.tag in SEQUENCES:
+        if self._holds_items(element):
             self._push(_Level("items", element.start + element.length, open=False, encoding=level.encoding))
             return
         longest = MAX_LUT_BYTES if element.tag == LUT_DATA else MAX_VALUE_BYTES
@@ -262,6 +285,11 @@ class _Walk:
             msg = f"its element {name_of(element.tag)} has {element.length:,} bytes; at most {longest:,} are read."
             raise InputError(f"{msg} Check the file.", "too-large")
         self._position += element.length
+
+    def _holds_items(self, element: _Element) -> bool:
+        if self._is_sequence is None:
+            return element.tag in SEQUENCES
+        return element.vr == b"SQ" or (element.vr is None and self._is_sequence(element.tag))
 
     def _push(self, level: _Level) -> None:
         self._levels.append(level)

@@ -58,14 +58,14 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
         If they are cut off or damaged, are more than one image, or say something else of themselves than the data set.
     """
     if coding in ("native", "deflated"):
-        samples = _native(content, pixels, layout, encoding)
+        samples = read_native(content, pixels, layout, encoding)
     elif pixels.length is not None:
         msg = "its transfer syntax is a compressed one, and its pixels are not in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
     else:
-        frame = _only_frame(read_fragments(content, pixels))
+        frame = only_frame(read_fragments(content, pixels))
         if coding == "RLE":
-            samples = _run_lengths(frame, layout)
+            samples = read_run_lengths(frame, layout)
         else:
             return _decoded(bytes(frame), layout, coding)
     shift = layout.high - layout.stored + 1
@@ -74,7 +74,14 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
     return Stored(_grey_of_colour(samples, is_rgb=layout.photometric == "RGB"), layout.stored, shift)
 
 
-def _native(content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding) -> Patterns:
+def read_native(content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding) -> Patterns:
+    """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
+
+    Raises
+    ------
+    InputError
+        If they are cut off, or enough for several images.
+    """
     if pixels.length is None:
         msg = "its transfer syntax is an uncompressed one, and its pixels are in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
@@ -115,8 +122,14 @@ def _several_frames() -> InputError:
     )
 
 
-def _only_frame(fragments: list[memoryview]) -> memoryview:
-    """Return the fragments of the one image as one; the first one is the table of offsets, an entry an image."""
+def only_frame(fragments: list[memoryview]) -> memoryview:
+    """Return the fragments of the one image as one; the first one is the table of offsets, an entry an image.
+
+    Raises
+    ------
+    InputError
+        If there are none, or several images.
+    """
     if len(fragments) < 2:
         msg = "its pixels are empty. Copy the file again from where it came from."
         raise InputError(msg, "truncated")
@@ -126,7 +139,14 @@ def _only_frame(fragments: list[memoryview]) -> memoryview:
     return rest[0] if len(rest) == 1 else memoryview(b"".join(rest))
 
 
-def _run_lengths(frame: memoryview, layout: Layout) -> Patterns:
+def read_run_lengths(frame: memoryview, layout: Layout) -> Patterns:
+    """Return RLE pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
+
+    Raises
+    ------
+    InputError
+        If they are damaged or cut off.
+    """
     size, bytes_each = layout.rows * layout.columns, layout.allocated // 8
     segments = read_rle_segments(frame, layout.samples * bytes_each)
     planes = np.stack([np.frombuffer(_unpacked(segment, size), np.uint8) for segment in segments])
@@ -164,7 +184,7 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
         raise InputError(msg, "unreadable-file")
     if coding == "JPEG-LS":
         require_no_oversize(frame)
-    _require_agreement(said, layout, coding)
+    require_agreement(said, layout, coding)
     decoded = decode_codestream(frame, said)
     if layout.samples == 1:
         # Lossy values may overshoot the bits that are said to be used, so that all bits count. Only a sign lies where
@@ -175,8 +195,14 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
     return Stored(_grey_of_colour(decoded.patterns, is_rgb=is_rgb), said.bits, 0)
 
 
-def _require_agreement(said: Codestream, layout: Layout, coding: Coding) -> None:
-    """Refuse a codestream whose size is not the one that the data set says, before a decoder takes memory for it."""
+def require_agreement(said: Codestream, layout: Layout, coding: Coding) -> None:
+    """Refuse a codestream whose size is not the one that the data set says, before a decoder takes memory for it.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
     if (said.width, said.height) != (layout.columns, layout.rows):
         msg = (
             f"its header says {layout.columns:,} × {layout.rows:,} pixels and its {coding} codestream "

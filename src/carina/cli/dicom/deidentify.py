@@ -1,0 +1,164 @@
+"""``carina dicom deidentify``: radiographs in DICOM lose what says whose they are."""
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from carina.atomic import whole_folder
+from carina.cli.console import print_note, print_result, running_count
+from carina.errors import ConfigurationError, InputError
+from carina.inference.inputs import image_files
+
+if TYPE_CHECKING:
+    from carina.dicom.deidentification.deidentify import Deidentified
+
+_NOT_ENOUGH = (
+    "What was written is less of a person's, not nobody's: pictures may still show who it is. Whoever answers for the "
+    "data decides whether it may be passed on."
+)
+_NO_KEY = "Without --key the same patient gets another pseudonym next time."
+
+
+def deidentify_command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="DICOM images, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Same key, same pseudonyms; made where there is none.")
+    ] = None,
+    register: Annotated[
+        Path | None,
+        typer.Option("--register", metavar="FILE", help="New CSV of which file became which. As private as the key."),
+    ] = None,
+    keep_patient_characteristics: Annotated[
+        bool, typer.Option("--keep-patient-characteristics", help="Age (at most 90), sex, size, weight.")
+    ] = False,
+    shift_dates: Annotated[
+        bool, typer.Option("--shift-dates", help="Dates earlier instead of removed, alike for all of a patient.")
+    ] = False,
+    keep_device: Annotated[bool, typer.Option("--keep-device", help="Which device made the image.")] = False,
+    keep_uids: Annotated[bool, typer.Option("--keep-uids", help="UIDs as they are.")] = False,
+    pixels_looked_at: Annotated[
+        bool,
+        typer.Option("--pixels-looked-at", help="You saw: no name stands in pictures that do not say there is none."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Write DICOM images without identity (PS3.15 Basic Profile); one that cannot be is an error row, and exit code 1.
+
+    Rows tell inputs by their number, since files and folders are often named after people; --register tells which.
+    """
+    # pydicom takes longer to import than all else here.
+    from carina.dicom.deidentification.deidentify import deidentify  # noqa: PLC0415
+    from carina.dicom.deidentification.profile import Options  # noqa: PLC0415
+    from carina.dicom.deidentification.pseudonyms import Pseudonyms, read_or_create_key  # noqa: PLC0415
+    from carina.dicom.extra import require_profile_table  # noqa: PLC0415
+
+    require_profile_table()
+    _require_apart(out, paths, [file for file in (key, register) if file is not None])
+    options = Options(keep_patient_characteristics, keep_device, keep_uids, shift_dates)
+    with ExitStack() as stack:
+        folder = stack.enter_context(whole_folder(out, what="de-identified images"))
+        record = None if register is None else stack.enter_context(_Register.opened(register))
+        pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
+        tell = stack.enter_context(running_count("read"))
+        number = failed = 0
+        for number, path in enumerate(image_files(paths), start=1):
+            made: Deidentified | InputError
+            try:
+                made = deidentify(path, folder, pseudonyms, options, pixels_looked_at=pixels_looked_at)
+            except InputError as error:
+                made = error
+                failed += 1
+            (_print_json if as_json else _print_row)(number, made)
+            if record is not None:
+                record.add(number, path, made)
+            tell(number)
+    if not as_json:
+        print_note(f"{number - failed} written, {failed} not written.")
+        print_note(" ".join([_NOT_ENOUGH, *([] if key else [_NO_KEY])]))
+    if failed:
+        print_note(f"{failed} input{'s' * (failed > 1)} could not be de-identified.")
+        raise typer.Exit(1)
+
+
+def _require_apart(out: Path, paths: list[str], private: list[Path]) -> None:
+    """Refuse a folder among what is to be read, and private files among what is to be passed on."""
+    for path in map(Path, paths):
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            msg = f"--out {out} lies in a folder that is to be read. Choose a folder outside."
+            raise ConfigurationError(msg)
+    for file in private:
+        if file.resolve().is_relative_to(out.resolve()):
+            msg = f"{file} would lie among what is to be passed on, and undoes it. Choose a place outside {out}."
+            raise ConfigurationError(msg)
+
+
+def _print_json(number: int, made: "Deidentified | InputError") -> None:
+    content: dict[str, object] = {"input": number}
+    if isinstance(made, InputError):
+        content["error"] = {"code": made.code, "message": str(made)}
+    else:
+        content |= {
+            "path": made.path.as_posix(),
+            "sop_instance_uid": made.sop_instance_uid,
+            "notes": list(made.notes),
+        }
+    print_result(json.dumps(content))
+
+
+def _print_row(number: int, made: "Deidentified | InputError") -> None:
+    if isinstance(made, InputError):
+        print_result(f"{number:>7}  not written  {made}")
+        return
+    print_result(f"{number:>7}  written      {made.path.as_posix()}")
+    for note in made.notes:
+        print_result(f"{'':>7}  note         {note}")
+
+
+class _Register:
+    """A table of which file became which, a row at once, that only its owner may read."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rows = csv.writer(stream)
+        self._write("input", "file", "became", "error")
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> "Iterator[_Register]":
+        """Yield a new register.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is something of that name.
+        """
+        from carina.dicom.deidentification.pseudonyms import create_private  # noqa: PLC0415
+
+        try:
+            stream = create_private(path)
+        except FileExistsError:
+            msg = f"{path} already exists. Name a new file for the register."
+            raise ConfigurationError(msg) from None
+        with stream:
+            yield cls(stream)
+
+    def add(self, number: int, path: Path, made: "Deidentified | InputError") -> None:
+        from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
+
+        if isinstance(made, InputError):
+            self._write(number, path_in_words(path), "", made.code)
+        else:
+            self._write(number, path_in_words(path), made.path.as_posix(), "")
+
+    def _write(self, *cells: object) -> None:
+        self._rows.writerow(cells)
+        self._stream.flush()

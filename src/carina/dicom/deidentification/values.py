@@ -1,0 +1,83 @@
+"""Values as they stand in a file, and whether they have the form of their type.
+
+A name that stands where a number, a date or a code belongs is no such value, and is not kept. Source: PS3.5 6.2.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+_FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "AS": re.compile(r"\d{3}[DWMY]"),
+        "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
+        "DA": re.compile(r"\d{8}"),
+        "DS": re.compile(r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+        "DT": re.compile(r"\d{8}(\d{2}){0,3}(\.\d{1,6})?([+-]\d{4})?"),
+        "IS": re.compile(r"[+-]?\d{1,12}"),
+        "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
+    }
+)
+UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
+_NUMBERS: Mapping[str, str] = MappingProxyType(
+    {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8"}
+)
+FORMED = frozenset(_FORMS)
+NUMERIC = frozenset(_NUMBERS)
+# An array of numbers without a limit of its own could hold anything, letters too.
+_MOST_NUMBERS = 64
+
+
+def words_of(raw: bytes) -> list[str]:
+    """Return the values of text that has no letters beyond ASCII, without padding; none where it has."""
+    try:
+        return [word.strip(" \0") for word in raw.decode("ascii").split("\\")]
+    except UnicodeDecodeError:
+        return []
+
+
+def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
+    """Return values that have the form of their type, an empty one for none; nothing if one has not.
+
+    Parameters
+    ----------
+    vr
+        One of `FORMED`.
+    raw
+        As it stands in the file.
+    most
+        How many values there may be; none for any number.
+    """
+    words = words_of(raw.upper() if vr == "CS" else raw)
+    if not words or (most is not None and len(words) > most):
+        return None
+    return words if all(not word or _FORMS[vr].fullmatch(word) for word in words) else None
+
+
+def uids_of(raw: bytes) -> list[str] | None:
+    """Return values that are UIDs, an empty one for none; nothing if one is no UID."""
+    words = words_of(raw)
+    return words if words and all(not word or UID.fullmatch(word) for word in words) else None
+
+
+def numbers_of(vr: str, raw: bytes, most: int | None, *, little: bool) -> list[Any] | None:
+    """Return binary numbers; nothing if there is a broken one, or more than there may be."""
+    kind = np.dtype(("<" if little else ">") + _NUMBERS[vr])
+    if len(raw) % kind.itemsize or len(raw) // kind.itemsize > (_MOST_NUMBERS if most is None else most):
+        return None
+    return list(np.frombuffer(raw, kind).tolist())
+
+
+def earlier(vr: str, word: str, shift: timedelta) -> str | None:
+    """Return a date, or a date and time, as many days earlier; none where it is no day of the calendar."""
+    if not word:
+        return word
+    try:
+        day = date(int(word[:4]), int(word[4:6]), int(word[6:8])) - shift
+    except (ValueError, OverflowError):
+        return None
+    return day.strftime("%Y").zfill(4) + day.strftime("%m%d") + (word[8:] if vr == "DT" else "")
