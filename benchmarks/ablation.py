@@ -12,6 +12,7 @@ holds all; a run or figure that is there is not made again.
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
@@ -101,7 +102,7 @@ def main() -> None:
         figures = judge(run, given.out / f"evaluation-{place}", given.dataset, given.added, given.cohen)
         rows.append({"row": name, **figures})
         content = {
-            "command": "python benchmarks/ablation.py " + " ".join(sys.argv[1:]),
+            "command": shlex.join(["python", "benchmarks/ablation.py", *sys.argv[1:]]),
             "machine": describe_machine(),
             "versions": library_versions(),
             "rows": rows,

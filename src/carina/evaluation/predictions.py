@@ -67,7 +67,8 @@ def rows_to_judge(dataset: Dataset, split: Split, findings: Sequence[str]) -> pl
     if unknown:
         msg = (
             f"{dataset.folder} has the finding {unknown[0]!r}, which the model does not know ({', '.join(findings)}). "
-            "Import it again with --findings."
+            f"Import it again: with --rename '{unknown[0]}={findings[0]}' if it is one of these, without it otherwise "
+            "(--findings)."
         )
         raise DataError(msg)
     return rows
