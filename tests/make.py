@@ -229,6 +229,16 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         subprocess.run(["/bin/umount", "-l", folder], check=True)
 
 
+def fill_disk(path: Path) -> Path:
+    """Write a file until the disk is full, to the last block."""
+    with path.open("wb", buffering=0) as stream:
+        try:
+            while True:
+                stream.write(bytes(1024))
+        except OSError:
+            return path
+
+
 @contextmanager
 def as_ordinary_user() -> Iterator[None]:
     """Run as a user whom file permissions bind; root may read everything."""
