@@ -241,6 +241,8 @@ class ListenSettings(Settings):
         That judges; by default the released one.
     answers
         Kinds of answers, as `carina.dicom.answers` names them.
+    prevalence
+        Of the flagged finding, where the images come from.
     tls, destination, limits, retries
         Tables of their own. Without a destination, answers stay in the folder.
     """
@@ -255,6 +257,7 @@ class ListenSettings(Settings):
     remember_days: float = Field(default=90, gt=0)
     bundle: Path | None = None
     answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)
+    prevalence: float | None = Field(default=None, ge=0, le=1)
     tls: ServerTls | None = None
     destination: Destination | None = None
     limits: Limits = Limits()
@@ -342,5 +345,6 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
 def _in_words(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "as a whole"
-    received = "" if first["type"] == "missing" else f" Received: {first['input']!r}."
-    return f"Setting {where}: {first['msg']}.{received}"
+    if first["type"] == "missing":
+        return f"Setting {where} is missing. Give it in the settings' file or as an option."
+    return f"Setting {where}: {first['msg']}. Received: {first['input']!r}."
