@@ -20,7 +20,9 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from carina.dicom.network.judging import Judge, Refusal
 
 ROOT = "2.25."
+# In the environment: answer with other UIDs every time; judge nothing.
 FRESH = "CARINA_STAND_IN_FRESH_UIDS"
+HOLD = "CARINA_STAND_IN_HOLD"
 
 
 def uid_of(*parts: str) -> str:
@@ -29,7 +31,14 @@ def uid_of(*parts: str) -> str:
 
 
 def make_image(
-    seed: int, *, side: int = 64, study: str | None = None, patient: str = "P1", comments: str = "", **tags: object
+    seed: int,
+    *,
+    side: int = 64,
+    shape: tuple[int, int] | None = None,
+    study: str | None = None,
+    patient: str = "P1",
+    comments: str = "",
+    **tags: object,
 ) -> Dataset:
     """A small computed radiograph; the same seed gives the same one."""
     image = Dataset()
@@ -47,10 +56,10 @@ def make_image(
     image.Modality, image.BodyPartExamined, image.ViewPosition = "CR", "CHEST", "PA"
     image.SeriesNumber = image.InstanceNumber = 1
     image.PatientComments = comments
-    image.Rows = image.Columns = side
+    image.Columns, image.Rows = shape = shape or (side, side)
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
-    pixels = np.random.default_rng(seed).integers(0, 4096, (side, side), dtype=np.uint16)
+    pixels = np.random.default_rng(seed).integers(0, 4096, shape[::-1], dtype=np.uint16)
     image.PixelData = pixels.tobytes()
     for keyword, value in tags.items():
         setattr(image, keyword, value)
@@ -93,6 +102,8 @@ def answer_to(image: Dataset) -> Dataset:
 
 
 def judge(stored: Path, folder: Path) -> Sequence[Path] | Refusal:
+    if os.environ.get(HOLD):
+        time.sleep(3600)
     image = dcmread(stored)
     wish = str(image.get("PatientComments", ""))
     if wish == "refuse":

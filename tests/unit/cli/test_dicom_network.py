@@ -14,8 +14,7 @@ from carina.dicom.network.judging import JudgeProcess
 from carina.errors import ConfigurationError
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image
-
-from .conftest import Typed
+from unit.cli.conftest import Typed
 
 
 @pytest.fixture
