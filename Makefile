@@ -18,7 +18,7 @@ demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 test-pacs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/end_to_end/test_pacs.py

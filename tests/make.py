@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -237,6 +238,15 @@ def fill_disk(path: Path) -> Path:
                 stream.write(bytes(1024))
         except OSError:
             return path
+
+
+def let_others_enter(folder: Path) -> None:
+    """Let an ordinary user into a test's folder: pytest makes the folders above it for its own user alone."""
+    temporary = Path(tempfile.gettempdir())
+    for path in (folder, *folder.parents):
+        if path == temporary or not path.is_relative_to(temporary):
+            return
+        path.chmod(0o755)
 
 
 @contextmanager

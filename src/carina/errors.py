@@ -30,6 +30,12 @@ InputErrorCode = Literal[
     "constant-image",
     "not-finite",
     "no-display-range",
+    "not-a-radiograph",
+    "no-image",
+    "missing-attribute",
+    "decoder-unavailable",
+    "too-slow",
+    "own-answer",
 ]
 
 

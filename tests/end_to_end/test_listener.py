@@ -194,7 +194,7 @@ def test_answers_that_are_never_taken_go_to_the_dead_letters(tmp_path: Path) -> 
 
 def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
     """A few kills at random; benchmarks/listener_endurance.py does fifty, with 2,000 objects."""
-    chance = random.Random(20260102)  # noqa: S311
+    chance = random.Random(20260102)
     images = [make_image(seed) for seed in range(40)]
     acknowledged: set[int] = set()
     with Pacs() as pacs, ListenerProcess(tmp_path / "f", destination=pacs.destination(), retries=QUICK) as listener:

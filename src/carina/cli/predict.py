@@ -54,6 +54,7 @@ def predict_command(
     prevalence: Annotated[
         float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
     ] = None,
+    deflated: Annotated[bool, typer.Option("--deflated", help="Read deflated DICOM, too.")] = False,
 ) -> None:
     """Judge images; one that cannot be read becomes an error row, and the exit code 1."""
     if as_json and as_csv:
@@ -64,7 +65,8 @@ def predict_command(
         raise ConfigurationError(msg)
     if explain is not None:
         _require_outside(explain, paths)
-    predictor = Predictor(bundle or released_bundle())
+    one = len(paths) == 1 and Path(paths[0]).is_file()
+    predictor = Predictor(bundle or released_bundle(), one_at_a_time=one, deflated=deflated)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
     counts: Counter[str] = Counter()
@@ -158,6 +160,9 @@ class _Table:
         self._print_below(
             str(prediction.error) if isinstance(prediction, FailedPrediction) else prediction.triage.reason
         )
+        if isinstance(prediction, Prediction):
+            for doubt in prediction.reservations:
+                self._print_below(doubt)
         if picture is not None:
             self._print_below(f"Picture: {_printable(path_in_words(picture))}")
 

@@ -24,6 +24,7 @@ def prediction_html(prediction: Prediction | FailedPrediction) -> str:
         return _boxed(f"<b>{name}: not judged</b><br>{escape(str(prediction.error))}")
     triage = prediction.triage
     parts = [f"<b>{name}: {escape(triage.priority)}</b><br>{escape(triage.reason)}"]
+    parts += [f"<br>{escape(doubt)}" for doubt in prediction.reservations]
     if prediction.refused is None:
         parts.append(_bars(prediction))
     if prediction.explanation is not None:

@@ -117,7 +117,8 @@ class JsonLines:
             "finding": prediction.finding if accepted else None,
             "probabilities": rounded if accepted else None,
             "triage": {"priority": prediction.triage.priority, "reason": prediction.triage.reason},
-            "gate": {"accepted": accepted, "reasons": [] if accepted else [prediction.refused]},
+            "gate": {"accepted": accepted, "reasons": list(prediction.reasons)},
+            "reservations": list(prediction.reservations),
             "model": self._model,
             "elapsed_ms": round(prediction.elapsed_ms, 2),
         }
@@ -163,7 +164,7 @@ class Csv:
         self._explained = explained
         probabilities = [f"probability:{finding}" for finding in self._findings]
         columns = ["path", "finding", *probabilities, "priority", "reason", "error_code", "error", "model_sha256"]
-        columns += _WHY if explained else ()
+        columns += ["reservations", *(_WHY if explained else ())]
         self._columns = len(columns)
         self.header = _csv_line(columns)
 
@@ -177,7 +178,8 @@ class Csv:
                 shares = prediction.probabilities
                 judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             said = [prediction.triage.priority, prediction.triage.reason, "", ""]
-        return _csv_line([path, *judged, *said, self._model_sha256, *self._why(prediction, picture)])
+        doubts = "" if isinstance(prediction, FailedPrediction) else " ".join(prediction.reservations)
+        return _csv_line([path, *judged, *said, self._model_sha256, doubts, *self._why(prediction, picture)])
 
     def _why(self, prediction: AnyPrediction, picture: Path | None) -> list[str]:
         if not self._explained:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
+from carina.radiographs.header import Header
 
 # Below this a lung is a dozen pixels; thumbnails are refused.
 MIN_SIDE_PX = 32
@@ -27,10 +28,13 @@ class Radiograph:
         uint8, uint16 or float32 ``(height, width)``, range ``[0, white]``.
     white
         The grey value that is displayed as white; 0 is black.
+    header
+        What the file's header says of it; none where its format has none.
     """
 
     pixels: GreyPixels
     white: float
+    header: Header | None = None
 
     @property
     def height(self) -> int:

@@ -1,17 +1,19 @@
 """A file becomes a radiograph: sniff what it is by its first bytes and hand it to the decoder for it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from carina.errors import InputError
+from carina.radiographs.dicom.outline import NotDicomError, begins_as
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 
 # A radiograph of 5,000 × 5,000 × 16 bit without compression takes 50 MB; ten times that is no radiograph.
 MAX_FILE_BYTES = 512 * 1024 * 1024
 
-# How the names of image files end; a folder's other files are passed over. GIF and DICOM are tried, and refused with
-# their reason, so that nobody wonders where they went.
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm"})
+# How the names of image files end; a folder's other files are passed over. GIF is tried, and refused with its reason,
+# so that nobody wonders where it went.
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom"})
 
 _FOREIGN_FORMATS = (
     (0, b"GIF8", "GIF"),
@@ -24,10 +26,18 @@ _FOREIGN_FORMATS = (
 )
 
 
-def read_radiograph(path: Path) -> Radiograph:
-    """Return the radiograph in an image file: PNG, JPEG, TIFF, BMP or WebP, of 8 or 16 bit, grey or colour.
+def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
+    """Return the radiograph in an image file: DICOM, PNG, JPEG, TIFF, BMP or WebP, grey or colour.
 
-    The name's ending does not matter; the first bytes decide.
+    The name's ending does not matter; the first bytes decide. A file that begins as DICOM and as something else is
+    DICOM, which says more of its image.
+
+    Parameters
+    ----------
+    path
+        The file.
+    deflated
+        Whether a deflated DICOM data set is to be inflated.
 
     Raises
     ------
@@ -36,8 +46,13 @@ def read_radiograph(path: Path) -> Radiograph:
         :data:`carina.errors.InputErrorCode` for the reasons.
     """
     content = read_bytes(path)
-    image_format = sniff_format(content)
-    return decode_raster(content, image_format)
+    if begins_as(content) is not None:
+        # It brings subprocesses along, which a PNG does not need.
+        from carina.radiographs.dicom.workers import decode_dicom  # noqa: PLC0415
+
+        with suppress(NotDicomError):
+            return decode_dicom(content, deflated=deflated)
+    return decode_raster(content, sniff_format(content))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -83,10 +98,7 @@ def sniff_format(content: bytes) -> str:
     for name, raster in RASTER_FORMATS.items():
         if raster.begins(content):
             return name
-    if content[128:132] == b"DICM":
-        msg = "this is a DICOM file, which this version does not read. Export the image as 16-bit PNG."
-        raise InputError(msg, "unsupported-format")
-    wanted = ", ".join(RASTER_FORMATS)
+    wanted = ", ".join(("DICOM", *RASTER_FORMATS))
     for offset, magic, name in _FOREIGN_FORMATS:
         if content[offset : offset + len(magic)] == magic:
             msg = f"this is a {name} file. Carina reads {wanted}: convert it."

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from carina.datasets.phantom import draw_phantom
+from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom
 from unit.cli.conftest import Typed
 from unit.inference.small_model import FINDINGS, write_small_run
 
@@ -141,3 +142,53 @@ def test_options_that_contradict(carina: Typed, small: Path, films: Path) -> Non
     assert carina("predict", films, "--run", small, "--json", "--csv")[0] == 2
     assert carina("predict", films, "--run", small, "--prevalence", "nan")[0] == 2
     assert carina("predict", "--run", small)[0] == 2
+
+
+def write_dicom(path: Path, seed: int, syntax: str = EXPLICIT, **attributes: Value | None) -> Path:
+    path.write_bytes(encode_dicom(draw_phantom(FINDINGS[0], seed=seed, size=96).pixels, syntax, **attributes))
+    return path
+
+
+def test_dicom_is_judged_as_the_same_image_otherwise(carina: Typed, small: Path, films: Path) -> None:
+    window = {"WindowCenter": 128, "WindowWidth": 256}
+    written = [
+        write_dicom(films / "plain.dcm", 0, **window),
+        write_dicom(films / "no ending", 0, JPEG_2000_LOSSLESS, **window),
+        write_dicom(films / "deflated.dcm", 0, DEFLATED, **window),
+    ]
+    code, out, err = carina("predict", films / "a.png", *written, "--run", small, "--json", "--deflated")
+    assert (code, err) == (0, "")
+    png, *others = (json.loads(line) for line in out.splitlines())
+    for other in others:
+        assert other["probabilities"] == png["probabilities"]
+        assert other["reservations"] == []
+        assert other["gate"] == {"accepted": True, "reasons": []}
+    code, out, _ = carina("predict", written[2], "--run", small, "--json")
+    assert code == 1
+    assert "(--deflated)" in json.loads(out)["error"]["message"]
+
+
+def test_what_a_header_rules_out_or_leaves_in_doubt_is_said(carina: Typed, small: Path, tmp_path: Path) -> None:
+    paths = [
+        write_dicom(tmp_path / "side.dcm", 0, ViewPosition="LL"),
+        write_dicom(tmp_path / "knee.dcm", 0, BodyPartExamined="KNEE"),
+        write_dicom(tmp_path / "child.dcm", 0, PatientAge="009Y", BurnedInAnnotation="YES"),
+        write_dicom(tmp_path / "ct.dcm", 0, Modality="CT"),
+    ]
+    code, out, _ = carina("predict", *paths, "--run", small, "--json")
+    assert code == 1
+    side, knee, child, ct = (json.loads(line) for line in out.splitlines())
+    for refused, reason in ((side, "a lateral view"), (knee, "another part of the body")):
+        assert refused["finding"] is None
+        assert refused["triage"]["priority"] == "not-assessable"
+        assert reason in refused["triage"]["reason"]
+        assert not refused["gate"]["accepted"]
+    assert child["gate"]["accepted"]
+    assert len(child["reservations"]) == 2
+    assert ct["error"]["code"] == "not-a-radiograph"
+    code, out, _ = carina("predict", *paths, "--run", small)
+    assert "  The patient is a child: outside the intended use, which is adults." in out.splitlines()
+    code, out, _ = carina("predict", *paths, "--run", small, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [bool(row["reservations"]) for row in rows] == [False, False, True, False]
+    assert "Secret" not in out

@@ -32,7 +32,7 @@ def judged(predictor: Predictor, films: list[Path]) -> list[Prediction | FailedP
     """Return a prediction, a refused one and a failed one under each strange path."""
     (good,) = predictor.predict(films[:1], explain=True)
     assert isinstance(good, Prediction)
-    refused = replace(good, refused="no two lungs were found in it", explanation=None)
+    refused = replace(good, reasons=("no two lungs were found in it",), explanation=None)
     error = InputError("there is no such file. Check the path.", "not-found")
     found: list[Prediction | FailedPrediction] = []
     for name in STRANGE:
@@ -84,7 +84,10 @@ def test_wherever_it_is_cut_whole_rows_are_read(
 
 def test_what_json_says(predictor: Predictor, judged: list[Prediction | FailedPrediction]) -> None:
     good, failed, refused = (json.loads(JsonLines(predictor).row(prediction, None)) for prediction in judged[:3])
-    assert list(good) == ["path", "sha256", "finding", "probabilities", "triage", "gate", "model", "elapsed_ms"]
+    assert list(good) == [
+        *("path", "sha256", "finding", "probabilities", "triage", "gate", "reservations", "model", "elapsed_ms"),
+    ]
+    assert good["reservations"] == []
     assert list(failed) == ["path", "error"]
     assert (refused["finding"], refused["probabilities"]) == (None, None)
     assert refused["gate"] == {"accepted": False, "reasons": ["no two lungs were found in it"]}
@@ -110,6 +113,20 @@ def test_what_csv_says(predictor: Predictor, judged: list[Prediction | FailedPre
     assert (failed["error_code"], failed["priority"], failed["overlay"]) == ("not-found", "", "")
     assert refused["finding"] == refused["probability:Normal"] == ""
     assert {row["model_sha256"] for row in (good, failed, refused)} == {predictor.run.model_sha256}
+
+
+def test_reservations_stand_in_every_row(predictor: Predictor, judged: list[Prediction | FailedPrediction]) -> None:
+    doubts = ("A first sentence, with a comma.", "A second.")
+    good, failed = judged[0], judged[1]
+    assert isinstance(good, Prediction)
+    doubtful = replace(good, reservations=doubts)
+    assert json.loads(JsonLines(predictor).row(doubtful, None))["reservations"] == list(doubts)
+    for explained in (False, True):
+        rows = Csv(predictor, explained=explained)
+        text = rows.header + "".join(rows.row(prediction, None) for prediction in (doubtful, failed, good))
+        said = [row["reservations"] for row in csv.DictReader(io.StringIO(text))]
+        assert said == [" ".join(doubts), "", ""]
+    assert all(doubt in doubtful._repr_html_() for doubt in doubts)
 
 
 def test_bytes_that_are_no_utf_8_stay_apart() -> None:

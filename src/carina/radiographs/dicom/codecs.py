@@ -1,0 +1,154 @@
+"""A codestream whose header says what the data set says is decoded by the library for its coding.
+
+Each is imported when its first file comes. None is trusted: they run in a process that may be killed.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import InputError
+from carina.radiographs.dicom.codestream import Codestream, Process
+
+Patterns = NDArray[np.unsignedinteger[Any]]
+"""Unsigned patterns of bits: uint8 or uint16."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What a codestream held.
+
+    Attributes
+    ----------
+    patterns
+        Values as unsigned patterns of bits, uint8 or uint16: ``(height, width)`` or ``(height, width, 3)``.
+    is_rgb
+        Whether the codestream itself says that its channels are RGB. Where it does not, the data set does.
+    """
+
+    patterns: Patterns
+    is_rgb: bool = False
+
+
+def decode_codestream(content: bytes, said: Codestream) -> Decoded:
+    """Return what a codestream holds.
+
+    Parameters
+    ----------
+    content
+        The codestream.
+    said
+        What its header says.
+
+    Raises
+    ------
+    InputError
+        If its decoder is not installed, or gives up.
+    """
+    decoder = _decode_with_gdcm if said.process == "extended" and said.bits > 8 else _DECODERS[said.process]
+    try:
+        decoded = decoder(content, said)
+    except (InputError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001  # each library has errors of its own, whose texts may quote the file
+        raise _damaged(said.process) from None
+    shape = (said.height, said.width) + ((said.components,) if said.components > 1 else ())
+    if decoded.patterns.shape != shape:
+        raise _damaged(said.process)
+    return decoded
+
+
+def _decode_with_pillow(content: bytes, said: Codestream) -> Decoded:
+    from PIL import JpegImagePlugin  # noqa: PLC0415
+
+    if said.bits != 8:
+        raise _damaged(said.process)
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as image:
+        marked = "adobe_transform" in image.info
+        if said.components == 3 and not marked:
+            # Without Adobe's marker libjpeg takes RGB for YCbCr: the data set knows better what these channels are.
+            image.draft("YCbCr", image.size)
+        image.load()
+        return Decoded(np.asarray(image, np.uint8), is_rgb=marked)
+
+
+def _decode_with_openjpeg(content: bytes, said: Codestream) -> Decoded:
+    import openjpeg  # noqa: PLC0415
+
+    return Decoded(_as_patterns(openjpeg.decode(content), said.bits))
+
+
+def _decode_with_charls(content: bytes, said: Codestream) -> Decoded:
+    import jpeg_ls  # noqa: PLC0415
+
+    decoded, info = jpeg_ls.decode_pixel_data(content)
+    values = np.frombuffer(decoded, np.uint8 if said.bits <= 8 else "<u2")
+    if said.components == 1:
+        return Decoded(_as_patterns(values.reshape(said.height, said.width), said.bits))
+    if info["interleave_mode"] == 0:
+        return Decoded(
+            _as_patterns(values.reshape(said.components, said.height, said.width).transpose(1, 2, 0), said.bits)
+        )
+    return Decoded(_as_patterns(values.reshape(said.height, said.width, said.components), said.bits))
+
+
+def _decode_with_gdcm(content: bytes, said: Codestream) -> Decoded:
+    try:
+        import gdcm  # noqa: PLC0415
+    except ImportError:
+        msg = (
+            "its pixels are JPEG lossless or 12-bit JPEG, for which GDCM is needed. "
+            "Install it (pip install 'carina-cxr[gdcm]'), or export the image uncompressed."
+        )
+        raise InputError(msg, "decoder-unavailable") from None
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(content)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((said.width, said.height, 1))
+    image.SetDataElement(element)
+    grey = said.components == 1
+    meaning = gdcm.PhotometricInterpretation.MONOCHROME2 if grey else gdcm.PhotometricInterpretation.RGB
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(meaning))
+    if not grey:
+        image.SetPlanarConfiguration(0)
+    lossless = said.process == "lossless"
+    syntax = gdcm.TransferSyntax.JPEGLosslessProcess14 if lossless else gdcm.TransferSyntax.JPEGExtendedProcess2_4
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    room = 8 if said.bits <= 8 else 16
+    image.SetPixelFormat(gdcm.PixelFormat(said.components, room, said.bits, said.bits - 1, 0))
+    # GDCM hands bytes over as text.
+    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
+    shape = (said.height, said.width) + (() if grey else (said.components,))
+    return Decoded(_as_patterns(np.frombuffer(decoded, np.uint8 if room == 8 else "<u2").reshape(shape), said.bits))
+
+
+def _as_patterns(values: NDArray[np.integer[Any]], bits: int) -> Patterns:
+    """Return values of at most 16 bits, signed or not, as unsigned patterns of as many bits."""
+    unsigned: Patterns = values.astype(np.uint8 if bits <= 8 else np.uint16, copy=False)
+    if values.dtype.kind == "i" and bits not in (8, 16):
+        unsigned &= unsigned.dtype.type((1 << bits) - 1)
+    return unsigned
+
+
+_DECODERS: dict[Process, Callable[[bytes, Codestream], Decoded]] = {
+    "baseline": _decode_with_pillow,
+    "extended": _decode_with_pillow,
+    "lossless": _decode_with_gdcm,
+    "JPEG-LS": _decode_with_charls,
+    "JPEG 2000": _decode_with_openjpeg,
+}
+
+
+def _damaged(process: Process) -> InputError:
+    coding = process if process.startswith("JPEG") else f"JPEG ({process})"
+    msg = f"its {coding} pixels are damaged and cannot be decoded. Copy the file again from where it came from."
+    return InputError(msg, "unreadable-file")

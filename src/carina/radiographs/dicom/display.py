@@ -1,0 +1,190 @@
+"""Stored values become grey values as a workstation shows them: modality LUT, VOI LUT or window, polarity last.
+
+A stored value has at most 16 bits, so that the whole way of a value is one table of at most 65,536 entries, computed in
+64-bit floating point and looked up once a pixel. Source: PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2
+(photometric interpretation), C.11.6 (presentation LUT shape); PS3.4 N.2 for the order.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import InputError
+from carina.radiographs.dicom.attributes import Display, Layout, Lut, Window
+from carina.radiographs.dicom.codecs import Patterns
+from carina.radiographs.dicom.protocol import WHITE
+from carina.radiographs.dicom.shutter import Visible
+from carina.radiographs.dicom.stored import Stored
+from carina.radiographs.header import ShownBy
+
+# Far beyond what any modality's units reach, and far from what floats can hold.
+_LARGEST = 1e15
+# What stays in a processor's cache with its indices.
+_BAND_PIXELS = 131_072
+_LUT_DEPTHS = (8, 10, 12, 14, 16)
+
+
+def display_grey(
+    stored: Stored, layout: Layout, display: Display, visible: Visible
+) -> tuple[NDArray[np.uint16], ShownBy]:
+    """Return what is to be seen of an image, in display polarity, and what gave it its range.
+
+    Where there is neither a VOI LUT nor a window, the range is that of the image's own values, without padding.
+
+    Parameters
+    ----------
+    stored
+        Its pixels, ``(rows, columns)``.
+    layout, display
+        What its header says of them.
+    visible
+        What of it is to be seen; the rest is cut off, or black.
+
+    Returns
+    -------
+    grey
+        uint16 ``(height, width)`` of the box, range [0, 65535], 0 is black.
+    shown_by
+        "lookup table", "window" or "own range".
+
+    Raises
+    ------
+    InputError
+        If all that is to be seen has one grey value.
+    """
+    top, left, bottom, right = visible.box
+    patterns = stored.patterns[top:bottom, left:right]
+    values = values_of_patterns(stored, layout)
+    shown_by: ShownBy
+    if layout.samples > 1:
+        # Colours have neither window nor polarity.
+        unit, shown_by = values.clip(0) / ((1 << stored.bits) - 1), "colour"
+        black = np.zeros(len(values), np.bool_)
+    else:
+        black = _is_padding(values, display, layout)
+        modal = _modality(values, display, signed=layout.signed)
+        if display.voi_lut is not None:
+            unit, shown_by = _looked_up(modal, display.voi_lut), "lookup table"
+        elif display.window is not None:
+            unit, shown_by = apply_window(modal, display.window), "window"
+        else:
+            unit, shown_by = _own_range(modal, _occurring(patterns, visible.mask, len(values)) & ~black), "own range"
+        if layout.photometric == "MONOCHROME1" or display.inverse:
+            unit = 1.0 - unit
+    table = np.rint(WHITE * unit).astype(np.uint16)
+    table[black] = 0
+    grey = _looked_up_each(patterns, table)
+    if visible.mask is not None:
+        grey[~visible.mask] = 0
+    if grey.min() == grey.max():
+        msg = "every pixel is shown in the same grey: there is nothing to judge."
+        raise InputError(msg, "constant-image")
+    return grey, shown_by
+
+
+def values_of_patterns(stored: Stored, layout: Layout) -> NDArray[np.int64]:
+    """Return the stored value of every pattern that the pixels' type holds: int64 ``(256,)`` or ``(65536,)``.
+
+    Bits that are not used for values (overlays were once kept there) are taken off, and the sign is where the header
+    says.
+    """
+    every = np.arange(np.iinfo(stored.patterns.dtype).max + 1, dtype=np.int64)
+    values = (every >> stored.shift) & ((1 << stored.bits) - 1)
+    if layout.signed:
+        values -= (values >> (stored.bits - 1)) << stored.bits
+    return values
+
+
+def _is_padding(values: NDArray[np.int64], display: Display, layout: Layout) -> NDArray[np.bool_]:
+    if display.padding is None:
+        return np.zeros(len(values), np.bool_)
+    low, high = sorted(_signed(edge) if layout.signed else edge for edge in display.padding)
+    return (values >= low) & (values <= high)
+
+
+def _signed(pattern: int) -> int:
+    return pattern - 65_536 if pattern >= 32_768 else pattern
+
+
+def _modality(values: NDArray[np.int64], display: Display, *, signed: bool) -> NDArray[np.float64]:
+    if display.modality_lut is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            modal = values.astype(np.float64) * display.slope + display.intercept
+        # Written so that NaN is refused too.
+        if not np.abs(modal).max() <= _LARGEST:
+            msg = "its RescaleSlope and RescaleIntercept make values that no display can show. Export it again."
+            raise InputError(msg, "no-display-range")
+        return modal
+    return _entries(values, display.modality_lut, signed=signed).astype(np.float64)
+
+
+def _entries(values: NDArray[np.int64], lut: Lut, *, signed: bool) -> NDArray[np.uint16]:
+    first = _signed(lut.first) if signed else lut.first
+    return lut.entries[np.clip(values - first, 0, len(lut.entries) - 1)]
+
+
+def _looked_up(modal: NDArray[np.float64], lut: Lut) -> NDArray[np.float64]:
+    """Return what a VOI LUT makes of values, range [0, 1].
+
+    White is the largest number of as many bits as the table says, or of the smallest of 8, 10, 12, 14 or 16 that hold
+    all its entries: many tables of 12 bits say that they had 16, and would be shown nearly black.
+    """
+    entries = _entries(np.rint(modal).astype(np.int64), lut, signed=bool(modal.min() < 0))
+    highest = int(lut.entries.max())
+    bits = min(lut.bits, next(depth for depth in _LUT_DEPTHS if highest < 1 << depth))
+    return np.asarray(np.minimum(entries / ((1 << bits) - 1), 1.0), np.float64)
+
+
+def apply_window(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+    """Return what a window makes of values, range [0, 1].
+
+    Source: PS3.3 C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID), C.11.2.1.3.2 (LINEAR_EXACT).
+    """
+    # An absurd window may overflow, to an infinity that is cut off like any number.
+    with np.errstate(over="ignore"):
+        if window.function == "SIGMOID":
+            # Beyond 700 the exponential leaves the range of floats, and the result has long been 0.
+            exponents = np.minimum(-4.0 * ((values - window.centre) / window.width), 700.0)
+            return np.asarray(1.0 / (1.0 + np.exp(exponents)), np.float64)
+        if window.function == "LINEAR_EXACT":
+            return np.clip((values - window.centre) / window.width + 0.5, 0.0, 1.0)
+        if window.width == 1.0:
+            return (values > window.centre - 0.5).astype(np.float64)
+        return np.clip((values - (window.centre - 0.5)) / (window.width - 1.0) + 0.5, 0.0, 1.0)
+
+
+def _occurring(patterns: Patterns, mask: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
+    """Return which patterns occur where something is to be seen: bool ``(count,)``."""
+    seen = np.zeros(count, np.bool_)
+    for rows in _bands(patterns):
+        band = patterns[rows] if mask is None else patterns[rows][mask[rows]]
+        # Indices of this type NumPy takes as they are.
+        seen[band.astype(np.intp).ravel()] = True
+    return seen
+
+
+def _looked_up_each(patterns: Patterns, table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the table's entry for each pattern, a few rows at a time.
+
+    NumPy makes each index eight bytes wide: of 64 million pixels at once that would be half a gigabyte.
+    """
+    grey = np.empty(patterns.shape, np.uint16)
+    for rows in _bands(patterns):
+        # The table has an entry for every pattern: nothing is ever clipped, and nothing is looked at twice.
+        np.take(table, patterns[rows], out=grey[rows], mode="clip")
+    return grey
+
+
+def _bands(patterns: Patterns) -> Iterator[slice]:
+    height, width = patterns.shape
+    step = max(1, _BAND_PIXELS // width)
+    return (slice(start, start + step) for start in range(0, height, step))
+
+
+def _own_range(modal: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if not seen.any():
+        # Nothing but padding.
+        return np.zeros_like(modal)
+    low, high = float(modal[seen].min()), float(modal[seen].max())
+    return np.clip((modal - low) / (high - low or 1.0), 0.0, 1.0)

@@ -1,0 +1,338 @@
+"""Where a DICOM file's elements lie: their headers alone are walked, counted and held against the bytes that are there.
+
+Nothing is allocated for a length that a file claims, no value is looked at but the transfer syntax, and nesting is a
+list that is counted, not a function that calls itself. What passes can be given to a library that does neither.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+from carina.errors import InputError
+from carina.radiographs.dicom.limits import (
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_FRAGMENTS,
+    MAX_LUT_BYTES,
+    MAX_VALUE_BYTES,
+)
+from carina.radiographs.dicom.tags import (
+    DOUBLE_FLOAT_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    ITEM,
+    ITEM_END,
+    LUT_DATA,
+    MEDIA_STORAGE_SOP_CLASS_UID,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    SEQUENCES,
+    TAGS,
+    TRANSFER_SYNTAX_UID,
+    name_of,
+)
+
+PREAMBLE_BYTES = 128
+_UNDEFINED = 0xFFFF_FFFF
+# With these a length has 32 bits, with all others 16. Source: PS3.5 7.1.2.
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
+_WANTED = frozenset(TAGS.values())
+
+Beginning = Literal["file", "data set"]
+
+
+class NotDicomError(Exception):
+    """Bytes that only looked like a DICOM data set without preamble are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How elements are written: with or without their type, and which byte first."""
+
+    implicit: bool
+    little: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What stands before the data set.
+
+    Attributes
+    ----------
+    end
+        Where it ends and the data set begins.
+    transfer_syntax, sop_class
+        As they stand there; none where they do not. They are what a file says, and for no message.
+    """
+
+    end: int
+    transfer_syntax: str | None = None
+    sop_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The element that holds the pixels.
+
+    Attributes
+    ----------
+    tag
+        PixelData, or one of its floating-point relatives.
+    header
+        Where the element begins, and the data set before it ends.
+    start
+        Where its value begins.
+    length
+        In bytes; none where it is made of fragments.
+    vr
+        As it is written; none in implicit encoding.
+    """
+
+    tag: int
+    header: int
+    start: int
+    length: int | None
+    vr: bytes | None
+
+
+def begins_as(content: bytes) -> Beginning | None:
+    """Return whether bytes begin as a DICOM file, perhaps as a data set without preamble, or as neither.
+
+    That of a data set is a guess from eight bytes: group 0002 or 0008 first, with a length that fits.
+    """
+    if content[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+        return "file"
+    if len(content) < 16:
+        return None
+    encoding = guess_encoding(content, 0)
+    group, element = struct.unpack_from("<HH" if encoding.little else ">HH", content)
+    if group not in (0x0002, 0x0008) or element > 0x0100:
+        return None
+    if encoding.implicit:
+        (length,) = struct.unpack_from("<I", content, 4)
+        return "data set" if length <= min(len(content), 256) else None
+    return "data set" if content[4:6] in _VRS else None
+
+
+def guess_encoding(content: bytes | memoryview, start: int) -> Encoding:
+    """Return how the data set is encoded by its first element, whatever the transfer syntax says."""
+    first = bytes(content[start : start + 6])
+    # Groups of a data set's beginning are small: the byte that is zero is the higher one.
+    little = not (first[:1] == b"\0" and first[1:2] != b"\0")
+    return Encoding(not (first[4:6].isalpha() and first[4:6].isupper()), little)
+
+
+def read_meta(content: bytes) -> Meta:
+    """Return what stands before the data set.
+
+    Raises
+    ------
+    InputError
+        If it is cut off.
+    """
+    position = PREAMBLE_BYTES + 4 if begins_as(content) == "file" else 0
+    found: dict[int, str] = {}
+    # Always explicit little endian. Source: PS3.10 7.1. Some writers forget it.
+    encoding = Encoding(guess_encoding(content, position).implicit, little=True)
+    for _ in range(MAX_ELEMENTS):
+        if content[position : position + 2] != b"\x02\0":
+            break
+        element = _element(content, position, len(content), encoding)
+        if element.length is None:
+            raise _damaged(element.tag)
+        _require_room(element, len(content))
+        if element.tag in (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID):
+            found[element.tag] = _uid(content[element.start : element.start + min(element.length, 65)])
+        position = element.start + element.length
+    return Meta(position, found.get(TRANSFER_SYNTAX_UID), found.get(MEDIA_STORAGE_SOP_CLASS_UID))
+
+
+def _uid(value: bytes) -> str:
+    return value.rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def find_pixels(content: bytes | memoryview, start: int, encoding: Encoding) -> Pixels | None:
+    """Walk a data set up to its pixels and return where they are; none where there are none.
+
+    Raises
+    ------
+    InputError
+        If an element claims more bytes than are there, there are too many, they lie too deep, or one that Carina
+        reads is too long.
+    """
+    return _Walk(content, start, encoding).to_pixels()
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    tag: int
+    header: int
+    start: int
+    length: int | None
+    vr: bytes | None
+
+
+@dataclass(slots=True)
+class _Level:
+    """A data set, a list of items, or a list of fragments that is being walked through, and where it ends at latest."""
+
+    holds: Literal["elements", "items", "fragments"]
+    end: int
+    # Ended by a delimiter and not by its length.
+    open: bool
+    encoding: Encoding
+
+
+class _Walk:
+    def __init__(self, content: bytes | memoryview, start: int, encoding: Encoding) -> None:
+        self._content = content
+        self._position = start
+        self._levels = [_Level("elements", len(content), open=False, encoding=encoding)]
+
+    def to_pixels(self) -> Pixels | None:
+        for _ in range(MAX_ELEMENTS):
+            while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
+                self._levels.pop()
+            level = self._levels[-1]
+            if level.end - self._position < 8:
+                if len(self._levels) == 1:
+                    # What is left is too short for anything but padding.
+                    return None
+                raise _truncated("it ends within a sequence")
+            element = _element(self._content, self._position, level.end, level.encoding)
+            if len(self._levels) == 1:
+                if element.tag in _PIXELS:
+                    return Pixels(element.tag, element.header, element.start, element.length, element.vr)
+                if element.tag > PIXEL_DATA and element.tag not in (ITEM, ITEM_END, SEQUENCE_END):
+                    return None
+            self._step_over(element, level)
+        msg = f"it has over {MAX_ELEMENTS:,} elements before its pixels; radiographs have some hundred. Check the file."
+        raise InputError(msg, "too-large")
+
+    def _at_end_of(self, level: _Level) -> bool:
+        return not level.open and self._position >= level.end
+
+    def _step_over(self, element: _Element, level: _Level) -> None:
+        if element.tag in (ITEM_END, SEQUENCE_END):
+            # An item may end its sequence, but an element between items is none.
+            wanted = ITEM_END if level.holds == "elements" else SEQUENCE_END
+            if element.tag != wanted or not level.open:
+                raise _damaged(element.tag)
+            self._levels.pop()
+            self._position = element.start
+        elif level.holds != "elements":
+            if element.tag != ITEM:
+                raise _damaged(element.tag)
+            self._enter_item(element, level)
+        elif element.tag == ITEM:
+            raise _damaged(element.tag)
+        else:
+            self._enter_element(element, level)
+
+    def _enter_item(self, element: _Element, level: _Level) -> None:
+        self._position = element.start
+        if element.length is None:
+            if level.holds == "fragments":
+                raise _damaged(element.tag)
+            self._push(_Level("elements", level.end, open=True, encoding=level.encoding))
+            return
+        _require_room(element, level.end)
+        if level.holds == "fragments":
+            self._position += element.length
+        else:
+            self._push(_Level("elements", element.start + element.length, open=False, encoding=level.encoding))
+
+    def _enter_element(self, element: _Element, level: _Level) -> None:
+        self._position = element.start
+        if element.length is None:
+            if element.vr in (None, b"SQ", b"UN") and element.tag != PIXEL_DATA:
+                # Of unknown type it is implicit little endian inside. Source: PS3.5 6.2.2.
+                inner = Encoding(implicit=True, little=True) if element.vr == b"UN" else level.encoding
+                self._push(_Level("items", level.end, open=True, encoding=inner))
+            else:
+                self._push(_Level("fragments", level.end, open=True, encoding=level.encoding))
+            return
+        _require_room(element, level.end)
+        if element.tag in SEQUENCES:
+            self._push(_Level("items", element.start + element.length, open=False, encoding=level.encoding))
+            return
+        longest = MAX_LUT_BYTES if element.tag == LUT_DATA else MAX_VALUE_BYTES
+        if element.tag in _WANTED and element.length > longest:
+            msg = f"its element {name_of(element.tag)} has {element.length:,} bytes; at most {longest:,} are read."
+            raise InputError(f"{msg} Check the file.", "too-large")
+        self._position += element.length
+
+    def _push(self, level: _Level) -> None:
+        self._levels.append(level)
+        # A sequence and its item are two levels.
+        if len(self._levels) > 2 * MAX_DEPTH + 1:
+            msg = f"its sequences are nested over {MAX_DEPTH} deep; those of radiographs are two or three."
+            raise InputError(f"{msg} Check the file.", "too-large")
+
+
+def _element(content: bytes | memoryview, position: int, end: int, encoding: Encoding) -> _Element:
+    """Return the element whose header begins at a position."""
+    if end - position < 8:
+        raise _truncated("it ends within an element")
+    order = "<" if encoding.little else ">"
+    group, number, length = struct.unpack_from(f"{order}HHI", content, position)
+    tag = group << 16 | number
+    start, vr = position + 8, None
+    if group != ITEM >> 16 and not encoding.implicit:
+        written = bytes(content[position + 4 : position + 6])
+        # What is no type at all is taken for an element without one, as pydicom does: some writers mix the two.
+        if written.isalpha() and written.isupper():
+            vr = written
+            if vr in _LONG_VRS:
+                if end - start < 4:
+                    raise _truncated("it ends within an element")
+                (length,) = struct.unpack_from(f"{order}I", content, start)
+                start += 4
+            else:
+                (length,) = struct.unpack_from(f"{order}H", content, position + 6)
+                return _Element(tag, position, start, length, vr)
+    return _Element(tag, position, start, None if length == _UNDEFINED else length, vr)
+
+
+def _require_room(element: _Element, end: int) -> None:
+    length, left = element.length or 0, end - element.start
+    if length > left:
+        raise _truncated(f"its element {name_of(element.tag)} claims {length:,} bytes, and {left:,} follow")
+
+
+def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryview]:
+    """Return the fragments of encapsulated pixels, the table of offsets first.
+
+    Raises
+    ------
+    InputError
+        If a fragment is cut off or is none, or there are too many.
+    """
+    view, position = memoryview(content), pixels.start
+    fragments: list[memoryview] = []
+    # Compressed pixels are always explicit little endian. Source: PS3.5 A.4.
+    encoding = Encoding(implicit=False, little=True)
+    while len(content) - position >= 8:
+        element = _element(content, position, len(content), encoding)
+        if element.tag == SEQUENCE_END:
+            return fragments
+        if element.tag != ITEM or element.length is None:
+            raise _damaged(element.tag)
+        _require_room(element, len(content))
+        fragments.append(view[element.start : element.start + element.length])
+        if len(fragments) > MAX_FRAGMENTS:
+            msg = f"its pixels lie in over {MAX_FRAGMENTS:,} fragments; one is usual. Check the file."
+            raise InputError(msg, "too-large")
+        position = element.start + element.length
+    # Some writers forget the last delimiter; what the fragments hold is looked at anyway.
+    return fragments
+
+
+def _truncated(what: str) -> InputError:
+    return InputError(f"the DICOM file is cut off: {what}. Copy it again from where it came from.", "truncated")
+
+
+def _damaged(tag: int) -> InputError:
+    msg = f"the DICOM file is damaged at its element {name_of(tag)}. Copy it again from where it came from."
+    return InputError(msg, "unreadable-file")

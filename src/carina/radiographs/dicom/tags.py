@@ -1,0 +1,78 @@
+"""Every attribute that Carina reads from a DICOM header, and no other: no patient's name or identifier is among them.
+
+The date of birth is read where there is no age, which is computed from it and is all that remains.
+"""
+
+from types import MappingProxyType
+
+TAGS = MappingProxyType(
+    {
+        "SOPClassUID": 0x0008_0016,
+        "StudyDate": 0x0008_0020,
+        "AcquisitionDate": 0x0008_0022,
+        "Modality": 0x0008_0060,
+        "PresentationIntentType": 0x0008_0068,
+        "CodeValue": 0x0008_0100,
+        "AnatomicRegionSequence": 0x0008_2218,
+        "PatientBirthDate": 0x0010_0030,
+        "PatientAge": 0x0010_1010,
+        "BodyPartExamined": 0x0018_0015,
+        "ShutterShape": 0x0018_1600,
+        "ShutterLeftVerticalEdge": 0x0018_1602,
+        "ShutterRightVerticalEdge": 0x0018_1604,
+        "ShutterUpperHorizontalEdge": 0x0018_1606,
+        "ShutterLowerHorizontalEdge": 0x0018_1608,
+        "CenterOfCircularShutter": 0x0018_1610,
+        "RadiusOfCircularShutter": 0x0018_1612,
+        "VerticesOfThePolygonalShutter": 0x0018_1620,
+        "CollimatorShape": 0x0018_1700,
+        "CollimatorLeftVerticalEdge": 0x0018_1702,
+        "CollimatorRightVerticalEdge": 0x0018_1704,
+        "CollimatorUpperHorizontalEdge": 0x0018_1706,
+        "CollimatorLowerHorizontalEdge": 0x0018_1708,
+        "CenterOfCircularCollimator": 0x0018_1710,
+        "RadiusOfCircularCollimator": 0x0018_1712,
+        "VerticesOfThePolygonalCollimator": 0x0018_1720,
+        "ViewPosition": 0x0018_5101,
+        "PatientOrientation": 0x0020_0020,
+        "Laterality": 0x0020_0060,
+        "ImageLaterality": 0x0020_0062,
+        "SamplesPerPixel": 0x0028_0002,
+        "PhotometricInterpretation": 0x0028_0004,
+        "PlanarConfiguration": 0x0028_0006,
+        "NumberOfFrames": 0x0028_0008,
+        "Rows": 0x0028_0010,
+        "Columns": 0x0028_0011,
+        "PixelSpacing": 0x0028_0030,
+        "PixelAspectRatio": 0x0028_0034,
+        "BitsAllocated": 0x0028_0100,
+        "BitsStored": 0x0028_0101,
+        "HighBit": 0x0028_0102,
+        "PixelRepresentation": 0x0028_0103,
+        "PixelPaddingValue": 0x0028_0120,
+        "PixelPaddingRangeLimit": 0x0028_0121,
+        "BurnedInAnnotation": 0x0028_0301,
+        "WindowCenter": 0x0028_1050,
+        "WindowWidth": 0x0028_1051,
+        "RescaleIntercept": 0x0028_1052,
+        "RescaleSlope": 0x0028_1053,
+        "VOILUTFunction": 0x0028_1056,
+        "LossyImageCompression": 0x0028_2110,
+        "ModalityLUTSequence": 0x0028_3000,
+        "LUTDescriptor": 0x0028_3002,
+        "LUTData": 0x0028_3006,
+        "VOILUTSequence": 0x0028_3010,
+        "ViewCodeSequence": 0x0054_0220,
+        "PresentationLUTShape": 0x2050_0020,
+    }
+)
+SEQUENCES = frozenset(TAGS[keyword] for keyword in TAGS if keyword.endswith("Sequence"))
+LUT_DATA = TAGS["LUTData"]
+FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA = 0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
+MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID = 0x0002_0002, 0x0002_0010
+
+
+def name_of(tag: int) -> str:
+    """Return a tag as the standard writes it."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -1,0 +1,225 @@
+"""What words in a DICOM header mean: closed lists, so that only words of Carina's own leave this room."""
+
+import re
+from types import MappingProxyType
+
+from carina.radiographs.header import Direction, Modality, Region, Side, View
+
+# Modalities that make plain radiographs; OT is what secondary captures mostly carry.
+_RADIOGRAPHIC: MappingProxyType[str, Modality] = MappingProxyType({"CR": "CR", "DX": "DX", "RG": "RG", "OT": "OT"})
+# Other modalities, to be named in an error. Source: PS3.3 C.7.3.1.1.1.
+_OTHERS = frozenset(
+    {
+        *(
+            "AR",
+            "AU",
+            "BDUS",
+            "BI",
+            "BMD",
+            "CT",
+            "DG",
+            "DOC",
+            "ECG",
+            "EPS",
+            "ES",
+            "FID",
+            "GM",
+            "HC",
+            "HD",
+            "IO",
+            "IVOCT",
+        ),
+        *("IVUS", "KER", "KO", "LEN", "LS", "M3D", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPV", "OSS"),
+        *("PLAN", "PR", "PT", "PX", "REG", "RESP", "RF", "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "RTSTRUCT", "RWV"),
+        *("SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TG", "US", "VA", "XA", "XC"),
+    }
+)
+# Where Modality is missing, the class of the object says it. Source: PS3.4 B.5.
+_OF_CLASS = MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.1": "CR",
+        "1.2.840.10008.5.1.4.1.1.1.1": "DX",
+        "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",
+        "1.2.840.10008.5.1.4.1.1.2": "CT",
+        "1.2.840.10008.5.1.4.1.1.4": "MR",
+        "1.2.840.10008.5.1.4.1.1.6.1": "US",
+        "1.2.840.10008.5.1.4.1.1.1.2": "MG",
+        "1.2.840.10008.5.1.4.1.1.1.3": "IO",
+        "1.2.840.10008.5.1.4.1.1.12.1": "XA",
+        "1.2.840.10008.5.1.4.1.1.12.2": "RF",
+        "1.2.840.10008.5.1.4.1.1.20": "NM",
+        "1.2.840.10008.5.1.4.1.1.128": "PT",
+    }
+)
+DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+def modality_of(word: str | None, sop_class: str | None) -> tuple[Modality | None, str | None]:
+    """Return the modality if it makes radiographs, and its name if it makes none.
+
+    What is neither known nor missing is taken for a radiograph of an unnamed modality.
+    """
+    known = (word or "").upper()
+    if known not in _RADIOGRAPHIC and known not in _OTHERS:
+        known = _OF_CLASS.get(sop_class or "", "")
+    return _RADIOGRAPHIC.get(known), known if known in _OTHERS else None
+
+
+_CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "TORACE", "LUNG", "PULMO", "POUMON")
+# Source: PS3.16 Annex L, Body Part Examined, and plurals.
+_ELSEWHERE = frozenset(
+    {
+        *(
+            "ABDOMEN",
+            "ABDOMENPELVIS",
+            "ACJOINT",
+            "ADRENAL",
+            "ANKLE",
+            "ARM",
+            "ARTERY",
+            "BACK",
+            "BLADDER",
+            "BODY",
+            "BRAIN",
+        ),
+        *("BREAST", "BRONCHUS", "BUTTOCK", "CALCANEUS", "CALF", "CAROTID", "CEREBRUM", "CERVIX", "CHEEK", "CLAVICLE"),
+        *("COCCYX", "COLON", "CSPINE", "CTSPINE", "DUODENUM", "EAR", "ELBOW", "ESOPHAGUS", "EXTREMITY", "EYE", "FACE"),
+        *(
+            "FEMUR",
+            "FIBULA",
+            "FINGER",
+            "FOOT",
+            "FOREARM",
+            "HAND",
+            "HEAD",
+            "HEADNECK",
+            "HIP",
+            "HUMERUS",
+            "ILEUM",
+            "ILIUM",
+        ),
+        *(
+            "JAW",
+            "JEJUNUM",
+            "KIDNEY",
+            "KNEE",
+            "LEG",
+            "LIVER",
+            "LSPINE",
+            "LSSPINE",
+            "MANDIBLE",
+            "MAXILLA",
+            "NECK",
+            "NOSE",
+        ),
+        *("ORBIT", "PANCREAS", "PARASTERNAL", "PATELLA", "PELVIS", "PENIS", "PHANTOM", "PROSTATE", "RADIUS", "RECTUM"),
+        *("RIB", "SACRUM", "SCALP", "SCAPULA", "SELLA", "SHOULDER", "SIJOINT", "SINUS", "SKULL", "SPINE", "SPLEEN"),
+        *(
+            "SSPINE",
+            "STERNUM",
+            "STOMACH",
+            "TESTIS",
+            "THIGH",
+            "THUMB",
+            "TIBIA",
+            "TLSPINE",
+            "TMJ",
+            "TOE",
+            "TRACHEA",
+            "TSPINE",
+        ),
+        *("ULNA", "URETER", "UTERUS", "WHOLEBODY", "WHOLESPINE", "WRIST", "ZYGOMA"),
+    }
+)
+_CHEST_CODES = frozenset({"51185008", "43799004", "39607008", "T-D3000", "T-D3200", "T-28000"})
+
+
+def region_of(word: str | None, codes: tuple[str, ...]) -> Region | None:
+    """Return which part of the body BodyPartExamined or the codes of AnatomicRegionSequence name."""
+    letters = re.sub(r"[^A-Z]", "", (word or "").upper())
+    if any(chest in letters for chest in _CHEST_WORDS) or _CHEST_CODES.intersection(codes):
+        return "chest"
+    if letters in _ELSEWHERE or letters.removesuffix("S") in _ELSEWHERE:
+        return "elsewhere"
+    return "unknown" if letters or codes else None
+
+
+_VIEWS: tuple[tuple[View, frozenset[str]], ...] = (
+    ("decubitus", frozenset({"LLD", "RLD", "DECUBITUS"})),
+    ("lateral", frozenset({"LL", "RL", "LAT", "LLAT", "RLAT", "LATERAL", "SAGITTAL"})),
+    ("oblique", frozenset({"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"})),
+    ("PA", frozenset({"PA"})),
+    ("AP", frozenset({"AP"})),
+    ("frontal", frozenset({"FRONTAL"})),
+)
+# SNOMED CT and the SRT codes that came before. Source: PS3.16 CID 4010.
+_VIEW_CODES: MappingProxyType[str, View] = MappingProxyType(
+    {
+        **dict.fromkeys(("272479007", "R-10214", "R-40888"), "PA"),
+        **dict.fromkeys(("399348003", "R-10206"), "AP"),
+        **dict.fromkeys(("399033003", "R-10202"), "frontal"),
+        **dict.fromkeys(
+            ("399173006", "399198007", "399067008", "30730003", "R-10236", "R-10232", "R-102CD", "G-A145"), "lateral"
+        ),
+        **dict.fromkeys(
+            (
+                *("399312000", "399059000", "399160007", "399135007", "399356000", "399006002", "399038007"),
+                *("399182000", "399184004", "399236003", "R-10208", "R-10216", "R-10204", "R-10220", "R-40985"),
+                *("R-10212", "R-10210", "R-102C1", "R-10238", "R-10234"),
+            ),
+            "oblique",
+        ),
+    }
+)
+
+
+def view_of(word: str | None, codes: tuple[str, ...]) -> View | None:
+    """Return which view ViewPosition or the codes of ViewCodeSequence name; the latter come first."""
+    for code in codes:
+        if code in _VIEW_CODES:
+            return _VIEW_CODES[code]
+    parts = set(re.findall(r"[A-Z]+", (word or "").upper()))
+    for view, words in _VIEWS:
+        if words & parts:
+            return view
+    return "unknown" if parts or codes else None
+
+
+def side_of(word: str | None) -> Side | None:
+    """Return what Laterality or ImageLaterality says."""
+    sides: dict[str, Side] = {"L": "left", "R": "right", "B": "both", "U": "unpaired"}
+    return sides.get((word or "").upper())
+
+
+_DIRECTIONS: MappingProxyType[str, Direction] = MappingProxyType(
+    {"L": "left", "R": "right", "A": "front", "P": "back", "H": "head", "F": "feet"}
+)
+
+
+def direction_of(word: str | None) -> Direction | None:
+    """Return the chief direction of one value of PatientOrientation, whose first letter it is."""
+    return _DIRECTIONS.get((word or "")[:1].upper())
+
+
+_DAYS = MappingProxyType({"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25})
+_OLDEST_YEARS = 130
+
+
+def age_of(age: str | None, birth: str | None, taken: str | None) -> float | None:
+    """Return the age in years by PatientAge (``045Y``), or else by the days of birth and image (``YYYYMMDD``)."""
+    years: float | None = None
+    if found := re.fullmatch(r"(\d{1,3})([DWMY])", (age or "").upper()):
+        years = float(found[1]) * _DAYS[found[2]] / _DAYS["Y"]
+    elif (born := _day(birth)) is not None and (day := _day(taken)) is not None:
+        years = (day - born) / _DAYS["Y"]
+    return years if years is not None and 0 <= years <= _OLDEST_YEARS else None
+
+
+def _day(date: str | None) -> float | None:
+    """Return a date as a number of days, to within one or two, which is all that an age in years asks for."""
+    found = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", date or "")
+    if found is None:
+        return None
+    year, month, day = (int(part) for part in found.groups())
+    return year * _DAYS["Y"] + (month - 1) * _DAYS["M"] + day

@@ -1,0 +1,99 @@
+"""The process that decodes DICOM files, one after the other, until nobody asks any more.
+
+It may take no more memory and processor time than it was told, writes no file, leaves no core dump (which would hold a
+patient's image), and says nothing on the streams that a library might say something on. See `workers` for who asks.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from carina.errors import InputError
+from carina.radiographs.dicom.decode import decode
+from carina.radiographs.dicom.limits import Limits
+from carina.radiographs.dicom.outline import NotDicomError
+from carina.radiographs.dicom.protocol import HEAD, NOT_DICOM, READY
+from carina.radiographs.radiograph import Radiograph
+
+
+def main() -> None:
+    """Answer requests on standard input until it is closed."""
+    limits = Limits(**json.loads(sys.argv[-1]))
+    requests, answers = _take_streams()
+    _confine(limits)
+    # The one library that every file needs, before the first one is waited for.
+    import pydicom.filereader  # noqa: PLC0415, F401
+
+    answers.write(READY)
+    answers.flush()
+    while len(head := requests.read(HEAD.size)) == HEAD.size:
+        _allow_processor_time(limits.cpu_seconds)
+        said, radiograph = _answer(requests, *HEAD.unpack(head))
+        words = json.dumps(said).encode()
+        pixels = b"" if radiograph is None else radiograph.pixels.data.cast("B")
+        answers.write(HEAD.pack(len(words), len(pixels)))
+        answers.write(words)
+        answers.write(pixels)
+        answers.flush()
+        if said.get("last"):
+            # Its memory is full, or in pieces: the next one starts afresh.
+            return
+
+
+def _answer(requests: BinaryIO, words: int, size: int) -> tuple[dict[str, Any], Radiograph | None]:
+    """Return what is to be said of one file and its radiograph if it holds one."""
+    try:
+        options = json.loads(requests.read(words))
+        content = requests.read(size)
+        radiograph = decode(content, **options)
+    except InputError as error:
+        return {"error": error.code, "message": str(error)}, None
+    except NotDicomError:
+        return {"error": NOT_DICOM}, None
+    except MemoryError:
+        msg = "decoding it takes more memory than a radiograph may. Check the file, or export it uncompressed."
+        return {"error": "too-large", "message": msg, "last": True}, None
+    except Exception:  # noqa: BLE001  # a library may raise anything at a file that means harm, and quote it
+        msg = "the DICOM file is damaged and cannot be read. Copy it again from where it came from."
+        return {"error": "unreadable-file", "message": msg}, None
+    header = None if radiograph.header is None else asdict(radiograph.header)
+    return {"shape": radiograph.pixels.shape, "header": header}, radiograph
+
+
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return standard input and output, and put nothing in their place: what a library prints is lost."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    return requests, answers
+
+
+def _confine(limits: Limits) -> None:
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  # not on Windows
+
+    for kind, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_AS, limits.memory_bytes),
+    ):
+        try:
+            resource.setrlimit(kind, (most, most))
+        except (ValueError, OSError):
+            # macOS refuses a limit of address space; the time limits hold there.
+            continue
+
+
+def _allow_processor_time(seconds: int) -> None:
+    """Let the system end this process once it has used some more seconds of processor time than by now."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  # not on Windows
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))

@@ -1,0 +1,323 @@
+"""Processes that decode DICOM files for this one: started when the first file comes, used again, killed when they hang.
+
+They are programs of their own (`worker`), started afresh and never forked from this process, whose engines hold
+threads and locks. A file goes there and its grey values come back through pipes; what comes back is checked like
+anything that a stranger sends, since a library that decodes may have been taken over by the file that it decoded.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from carina.errors import InputError, InputErrorCode
+from carina.radiographs.dicom.limits import Limits
+from carina.radiographs.dicom.outline import NotDicomError
+from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
+from carina.radiographs.header import Header
+from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+
+_PROGRAM = (
+    "import json, sys\n"
+    "sys.path[:] = json.loads(sys.argv[1])\n"
+    "from carina.radiographs.dicom.worker import main\n"
+    "main()\n"
+)
+# Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# A process needs less than a second, and more on a machine that is busy.
+_START_SECONDS = 60.0
+_PIPE_BYTES = 1024 * 1024
+_SIGXCPU = getattr(signal, "SIGXCPU", 0)
+_CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
+_HEADERS = TypeAdapter(Header)
+
+
+class Workers:
+    """Processes that decode, as many as are asked at once and no more than there are processor cores.
+
+    Parameters
+    ----------
+    limits
+        What each may use for one file.
+    most
+        How many there may be; by default one a core.
+    """
+
+    def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
+        self.limits = limits or Limits()
+        self._room = threading.BoundedSemaphore(most or os.cpu_count() or 1)
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+
+    def decode(self, content: bytes, *, deflated: bool = False) -> Radiograph:
+        """Return the radiograph in a DICOM file's bytes; see `carina.radiographs.dicom.decode.decode`.
+
+        Raises
+        ------
+        InputError
+            If there is none that may be judged, or decoding it takes too much time or memory.
+        NotDicomError
+            If it has no preamble and is not a data set with an image either.
+        """
+        with self._room:
+            worker = self._taken()
+            try:
+                answer, pixels = worker.ask({"deflated": deflated}, content)
+            except BaseException:
+                # Whoever stops waiting would find this answer when asking for the next.
+                self._drop(worker)
+                raise
+            if answer.get("last"):
+                self._drop(worker)
+            else:
+                with self._lock:
+                    self._idle.append(worker)
+        return _radiograph(answer, pixels)
+
+    def close(self) -> None:
+        """End all processes."""
+        with self._lock:
+            every = list(self._all)
+        for worker in every:
+            self._drop(worker)
+
+    def _taken(self) -> "_Worker":
+        while True:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                worker = _Worker(self.limits)
+                with self._lock:
+                    self._all.add(worker)
+                return worker
+            if worker.is_alive():
+                return worker
+            self._drop(worker)
+
+    def _drop(self, worker: "_Worker") -> None:
+        with self._lock:
+            self._all.discard(worker)
+            if worker in self._idle:
+                self._idle.remove(worker)
+        worker.end()
+
+    def forget(self) -> None:
+        """Let go of processes that belong to the process which this one was forked from."""
+        for worker in self._all:
+            worker.forget()
+
+
+class _GoneError(Exception):
+    """A process ended without an answer."""
+
+
+class _Worker:
+    """One process that decodes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._expired = False
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # this interpreter and our own words
+                [sys.executable, "-I", "-B", "-c", _PROGRAM, json.dumps(sys.path), json.dumps(asdict(limits))],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
+                # An interrupt at the terminal is for this process, which ends the others itself.
+                start_new_session=True,
+                pipesize=_PIPE_BYTES,
+            )
+        except OSError as error:
+            raise _not_started(error.strerror or "no reason given") from None
+        said = bytearray(len(READY))
+        try:
+            with self._killed_after(_START_SECONDS):
+                self._receive(said)
+        except _GoneError:
+            said = bytearray()
+        if said != READY:
+            self.end()
+            raise _not_started("it ended at once; is pydicom installed?")
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+        """Return the words and the grey values of an answer. If anything goes wrong, nothing more is to be asked.
+
+        Raises
+        ------
+        InputError
+            If the process came to its end, or its answer makes no sense.
+        """
+        try:
+            with self._killed_after(self._limits.seconds):
+                return self._exchange(options, content)
+        except _GoneError:
+            raise self._why_gone() from None
+
+    def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+        words = json.dumps(options).encode()
+        # A process that ends while it is written to may still have said why.
+        with suppress(BrokenPipeError):
+            for part in (HEAD.pack(len(words), len(content)), words, content):
+                self._send(part)
+        head = bytearray(HEAD.size)
+        self._receive(head)
+        length, size = HEAD.unpack(head)
+        if length > MAX_WORDS or size > 2 * MAX_PIXELS:
+            raise _GoneError
+        said = bytearray(length)
+        self._receive(said)
+        answer = _parsed(said)
+        if not size:
+            return answer, None
+        pixels = np.empty(_shape(answer.get("shape"), size), np.uint16)
+        self._receive(pixels.data.cast("B"))
+        return answer, pixels
+
+    def _send(self, content: bytes) -> None:
+        stream, left = self._process.stdin, memoryview(content)
+        while stream is not None and left:
+            left = left[stream.write(left) :]
+
+    def _receive(self, room: bytearray | memoryview) -> None:
+        """Fill the room with what the process says."""
+        stream, left = self._process.stdout, memoryview(room)
+        while left:
+            count = 0 if stream is None else stream.readinto(left)  # type: ignore[attr-defined]  # it is a FileIO
+            if not count:
+                raise _GoneError
+            left = left[count:]
+
+    @contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[None]:
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._process.kill()
+
+    def _why_gone(self) -> InputError:
+        self.end()
+        if self._expired or self._process.returncode == -_SIGXCPU:
+            seconds = self._limits.seconds if self._expired else self._limits.cpu_seconds
+            msg = f"decoding it took over {seconds:g} s and was ended. Check the file, or export it uncompressed."
+            return InputError(msg, "too-slow")
+        msg = (
+            "the decoder broke down over it: the file is damaged, or was made to do harm. "
+            "Copy it again from where it came from."
+        )
+        return InputError(msg, "unreadable-file")
+
+    def end(self) -> None:
+        """End the process, at once if it is busy."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.kill()
+        self._process.wait()
+
+    def forget(self) -> None:
+        """Close this process's ends of the pipes, and leave the process to the one that started it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        # Not this process's child: nobody here is to wait for it.
+        self._process.returncode = 0
+
+
+def _parsed(said: bytearray) -> dict[str, Any]:
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        raise _GoneError from None
+    if not isinstance(answer, dict):
+        raise _GoneError
+    return answer
+
+
+def _shape(said: Any, size: int) -> tuple[int, int]:
+    """Return height and width of so many bytes of grey values."""
+    match said:
+        case [int(height), int(width)] if min(height, width) > 0 and 2 * height * width == size:
+            return height, width
+    raise _GoneError
+
+
+def _radiograph(answer: dict[str, Any], pixels: NDArray[np.uint16] | None) -> Radiograph:
+    """Return what an answer says, or raise it."""
+    error, message = answer.get("error"), answer.get("message")
+    if error == NOT_DICOM:
+        raise NotDicomError
+    code = _CODES.get(error) if isinstance(error, str) else None
+    if code is not None and isinstance(message, str) and message.isprintable():
+        raise InputError(message, code)
+    try:
+        header = _HEADERS.validate_python(answer.get("header"))
+    except ValidationError:
+        header = None
+    if pixels is None or header is None:
+        msg = "the decoder gave no sensible answer: the file is damaged, or was made to do harm."
+        raise InputError(msg, "unreadable-file")
+    return Radiograph(pixels, float(WHITE), header)
+
+
+def _not_started(why: str) -> InputError:
+    msg = f"the process that decodes DICOM could not be started: {why}. Look after this, and try again."
+    return InputError(msg, "decoder-unavailable")
+
+
+_shared: Workers | None = None
+_shared_lock = threading.Lock()
+
+
+def decode_dicom(content: bytes, *, deflated: bool = False) -> Radiograph:
+    """Return the radiograph in a DICOM file's bytes, decoded by the processes that this process shares.
+
+    Parameters and errors are those of `Workers.decode`.
+    """
+    return _shared_workers().decode(content, deflated=deflated)
+
+
+def _shared_workers() -> Workers:
+    global _shared  # noqa: PLW0603  # one for all threads, which share the cores
+    with _shared_lock:
+        if _shared is None:
+            _shared = Workers()
+            atexit.register(_shared.close)
+        return _shared
+
+
+def _after_fork() -> None:
+    """Let a forked process start workers of its own: two that talk through the same pipes would mix their films."""
+    global _shared, _shared_lock  # noqa: PLW0603
+    _shared_lock = threading.Lock()
+    if _shared is not None:
+        _shared.forget()
+        _shared = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

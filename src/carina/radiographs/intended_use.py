@@ -1,0 +1,66 @@
+"""Whether a radiograph may be judged by what its header says: frontal, of an adult's chest, made to be looked at.
+
+What the header rules out is refused; what it leaves in doubt is judged, with a reservation that stands beside the
+result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
+"""
+
+from carina.radiographs.header import Header
+
+ADULT_YEARS = 18
+
+
+def refusals(header: Header) -> tuple[str, ...]:
+    """Return why a radiograph must not be judged, in words, each of which can follow "because"; none where it may."""
+    found: list[str] = []
+    if header.region == "elsewhere":
+        found.append("its header says that it shows another part of the body than the chest")
+    if header.view in _NOT_FRONTAL:
+        found.append(f"its header says that it is {_NOT_FRONTAL[header.view]} view")
+    elif header.rows_run_to in ("front", "back"):
+        found.append("its header says that its rows run from front to back: it is a side view")
+    if header.for_processing:
+        found.append(
+            "its header says that it is for processing: these are raw detector values, not what a reader is shown"
+        )
+    return tuple(found)
+
+
+_NOT_FRONTAL = {"lateral": "a lateral", "oblique": "an oblique", "decubitus": "a decubitus"}
+
+
+def reservations(header: Header) -> tuple[str, ...]:
+    """Return what is to be borne in mind where a radiograph is judged: sentences without patient data."""
+    found = [
+        (
+            header.age_years is not None and header.age_years < ADULT_YEARS,
+            "The patient is a child: outside the intended use, which is adults.",
+        ),
+        (header.age_years is None, "The header does not give the patient's age; the intended use is adults."),
+        (header.modality is None, "The header does not say what made the image."),
+        (header.region is None, "The header does not name the part of the body."),
+        (header.region == "unknown", "The header names the part of the body in words that Carina does not know."),
+        (header.view is None, "The header does not name the view."),
+        (header.view == "unknown", "The header names the view in words that Carina does not know."),
+        (
+            header.rows_run_to == "right",
+            "The header says that the image is mirrored: the patient's left is on the left.",
+        ),
+        (
+            header.rows_run_to in ("head", "feet") or header.columns_run_to in ("left", "right"),
+            "The header says that the image lies on its side.",
+        ),
+        (header.columns_run_to == "head", "The header says that the image is upside down."),
+        (header.laterality in ("left", "right"), "The header says that only one side is shown."),
+        (header.burned_in_annotation is True, "Writing is burned into the image; it may name the patient."),
+        (not header.square_pixels, "Its pixels are not square; it is judged as if they were."),
+        (
+            header.polarity_contradicted,
+            "PhotometricInterpretation and PresentationLUTShape contradict each other; the first is followed.",
+        ),
+        (
+            header.shutter_ignored,
+            "Its shutter or collimator would leave next to nothing of the image and was not followed.",
+        ),
+        (header.preamble_is_program, "The file begins like a program: a computer may run it. Have it looked at."),
+    ]
+    return tuple(sentence for holds, sentence in found if holds)

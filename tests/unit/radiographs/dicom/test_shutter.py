@@ -1,0 +1,130 @@
+"""What a shutter or collimator hides is cut off or black, and nonsense hides nothing."""
+
+import numpy as np
+import pytest
+
+from carina.radiographs.dicom.attributes import Shape
+from carina.radiographs.dicom.decode import decode
+from carina.radiographs.dicom.shutter import find_visible
+from make import make_grey
+from make_dicom import encode_dicom
+
+PIXELS = make_grey(5, (100, 120), 12)
+RECTANGLE = {"LeftVertical": 11, "RightVertical": 90, "UpperHorizontal": 21, "LowerHorizontal": 80}
+
+
+def rectangle(kind, edges=None):
+    edges = RECTANGLE if edges is None else edges
+    return {f"{kind}Shape": "RECTANGULAR", **{f"{kind}{edge}Edge": value for edge, value in edges.items()}}
+
+
+def read(**attributes):
+    return decode(encode_dicom(PIXELS, stored=12, **attributes))
+
+
+@pytest.mark.parametrize("kind", ["Shutter", "Collimator"])
+def test_a_rectangle_is_cut_out_edges_included(kind):
+    radiograph = read(**rectangle(kind))
+    assert radiograph.header.crop == (20, 10, 80, 90)
+    expected = decode(encode_dicom(np.ascontiguousarray(PIXELS[20:80, 10:90]), stored=12))
+    # The range is that of what is seen.
+    np.testing.assert_array_equal(radiograph.pixels, expected.pixels)
+
+
+def test_shutter_and_collimator_both_count():
+    other = rectangle(
+        "Collimator", {"LeftVertical": 31, "RightVertical": 500, "UpperHorizontal": -7, "LowerHorizontal": 70}
+    )
+    assert read(**rectangle("Shutter"), **other).header.crop == (20, 30, 70, 90)
+
+
+def test_a_circle_leaves_its_box_and_black_corners():
+    radiograph = read(
+        ShutterShape="CIRCULAR",
+        CenterOfCircularShutter=[50, 60],
+        RadiusOfCircularShutter=40,
+        WindowCenter=2048,
+        WindowWidth=4096,
+    )
+    assert radiograph.header.crop == (9, 19, 90, 100)
+    rows, columns = np.mgrid[9:90, 19:100]
+    inside = (rows - 49) ** 2 + (columns - 59) ** 2 <= 40**2
+    assert not radiograph.pixels[~inside].any()
+    np.testing.assert_allclose(
+        radiograph.pixels[inside] / 65535, PIXELS[9:90, 19:100][inside].astype(float) / 4095, atol=1e-5
+    )
+
+
+def test_a_polygon_leaves_its_box_and_black_outside():
+    radiograph = read(
+        CollimatorShape="POLYGONAL",
+        VerticesOfThePolygonalCollimator=[1, 1, 1, 120, 100, 120],
+        photometric="MONOCHROME1",
+    )
+    assert radiograph.header.crop == (0, 0, 100, 120)
+    rows, columns = np.mgrid[0:100, 0:120]
+    below = columns < rows * 120 / 100 - 2
+    assert not radiograph.pixels[below].any()
+    assert np.count_nonzero(radiograph.pixels) > 0.45 * PIXELS.size
+
+
+def test_several_shapes_of_one_shutter():
+    circle = {"CenterOfCircularShutter": [50, 60], "RadiusOfCircularShutter": 45}
+    attributes = rectangle("Shutter") | circle | {"ShutterShape": ["RECTANGULAR", "CIRCULAR"]}
+    assert read(**attributes).header.crop == (20, 14, 80, 90)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(edges=(60, 50, 1, 100)),
+        Shape(edges=(1, 20, 1, 100)),
+        Shape(edges=(500, 900, 500, 900)),
+        Shape(edges=(1, 1e300, -1e300, 33)),
+        Shape(centre=(50, 50), radius=-3),
+        Shape(centre=(50, 50), radius=10),
+        Shape(vertices=(1, 1, 100, 120, 1, 1)),
+        Shape(vertices=(1, 1, 1, 1, 1, 1)),
+    ],
+)
+def test_what_leaves_next_to_nothing_is_not_followed(shape):
+    visible = find_visible((shape,), 400, 500)
+    assert (visible.box, visible.mask, visible.ignored) == ((0, 0, 400, 500), None, True)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(edges=(-1e300, 1e300, -1e300, 1e300)),
+        Shape(centre=(50, 50), radius=1e300),
+        Shape(vertices=(-1e300, -1e300, 1e300, -1e300, 1e300, 1e300, -1e300, 1e300)),
+    ],
+)
+def test_what_is_far_larger_than_the_image_hides_nothing(shape):
+    visible = find_visible((shape,), 400, 500)
+    assert (visible.box, visible.ignored) == ((0, 0, 400, 500), False)
+    assert visible.mask is None or visible.mask.all()
+
+
+def test_that_it_was_not_followed_is_said():
+    radiograph = read(**rectangle("Shutter", RECTANGLE | {"RightVertical": 12}))
+    assert radiograph.pixels.shape == PIXELS.shape
+    assert radiograph.header.shutter_ignored
+    assert not read(**rectangle("Shutter")).header.shutter_ignored
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ShutterShape": "RECTANGULAR"},
+        {"ShutterShape": "CIRCULAR", "RadiusOfCircularShutter": 4},
+        {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [1, 2, 3]},
+        {"ShutterShape": "BITMAP"},
+        {"ShutterShape": "OVAL"},
+        {"ShutterLeftVerticalEdge": 5},
+    ],
+)
+def test_a_shape_that_is_not_described_hides_nothing(attributes):
+    radiograph = read(**attributes)
+    assert radiograph.header.crop == (0, 0, 100, 120)
+    assert not radiograph.header.shutter_ignored

@@ -1,0 +1,122 @@
+"""Words of headers become words of Carina's own; what is not known is not guessed."""
+
+import pytest
+
+from carina.radiographs.dicom.terms import age_of, direction_of, modality_of, region_of, side_of, view_of
+
+CT_CLASS, DX_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+@pytest.mark.parametrize(
+    ("word", "sop_class", "expected"),
+    [
+        ("CR", None, ("CR", None)),
+        ("dx", None, ("DX", None)),
+        ("OT", CT_CLASS, ("OT", None)),
+        ("CT", DX_CLASS, (None, "CT")),
+        ("US", None, (None, "US")),
+        ("RF", None, (None, "RF")),
+        (None, CT_CLASS, (None, "CT")),
+        (None, DX_CLASS, ("DX", None)),
+        ("SECRET", DX_CLASS, ("DX", None)),
+        ("SECRET", None, (None, None)),
+        (None, None, (None, None)),
+    ],
+)
+def test_modality(word, sop_class, expected):
+    assert modality_of(word, sop_class) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "codes", "expected"),
+    [
+        ("CHEST", (), "chest"),
+        ("Chest PA", (), "chest"),
+        ("PORT_CHEST", (), "chest"),
+        ("Thorax", (), "chest"),
+        ("TÓRAX", (), "unknown"),
+        ("TORAX", (), "chest"),
+        ("ABDOMEN", (), "elsewhere"),
+        ("KNEE", (), "elsewhere"),
+        ("knees", (), "elsewhere"),
+        ("RIB", (), "elsewhere"),
+        ("T-SPINE", (), "elsewhere"),
+        ("SOMETHING", (), "unknown"),
+        (None, ("51185008",), "chest"),
+        (None, ("T-D3000",), "chest"),
+        (None, ("T-11300",), "unknown"),
+        (None, (), None),
+        ("", (), None),
+    ],
+)
+def test_region(word, codes, expected):
+    assert region_of(word, codes) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "codes", "expected"),
+    [
+        ("PA", (), "PA"),
+        ("ap", (), "AP"),
+        ("CHEST AP", (), "AP"),
+        ("LL", (), "lateral"),
+        ("RL", (), "lateral"),
+        ("LATERAL", (), "lateral"),
+        ("Chest lateral", (), "lateral"),
+        ("LLD", (), "decubitus"),
+        ("AP DECUBITUS", (), "decubitus"),
+        ("RAO", (), "oblique"),
+        ("PAPA", (), "unknown"),
+        (None, ("399173006",), "lateral"),
+        (None, ("R-10236",), "lateral"),
+        (None, ("272479007",), "PA"),
+        (None, ("399348003",), "AP"),
+        # Codes come first.
+        ("LATERAL", ("272479007",), "PA"),
+        ("LATERAL", ("123",), "lateral"),
+        (None, ("123",), "unknown"),
+        (None, (), None),
+    ],
+)
+def test_view(word, codes, expected):
+    assert view_of(word, codes) == expected
+
+
+@pytest.mark.parametrize(
+    ("age", "birth", "taken", "expected"),
+    [
+        ("045Y", None, None, 45),
+        ("45Y", None, None, 45),
+        ("018M", None, None, 1.5),
+        ("010W", None, None, 0.1916),
+        ("003D", None, None, 0.0082),
+        ("045Y", "20190101", "20200101", 45),
+        (None, "19750615", "20200615", 45),
+        ("45", "19750615", "20200615", 45),
+        (None, "1975.06.15", "20200615", 45),
+        (None, "20200615", "19750615", None),
+        (None, "18000101", "20200101", None),
+        ("999Y", None, None, None),
+        (None, "19750615", None, None),
+        (None, "1975", "20200615", None),
+        (None, None, None, None),
+    ],
+)
+def test_age(age, birth, taken, expected):
+    assert age_of(age, birth, taken) == (None if expected is None else pytest.approx(expected, abs=0.01))
+
+
+def test_eighteen_is_told_to_within_days():
+    assert age_of(None, "20020301", "20200225") < 18
+    assert age_of(None, "20020301", "20200305") > 18
+
+
+def test_sides_and_directions():
+    assert [side_of(word) for word in ("L", "R", "B", "U", "x", None)] == [
+        *("left", "right", "both", "unpaired"),
+        *(None, None),
+    ]
+    assert [direction_of(word) for word in ("L", "RP", "A", "P", "H", "FR", "?", None)] == [
+        *("left", "right", "front", "back", "head", "feet"),
+        *(None, None),
+    ]

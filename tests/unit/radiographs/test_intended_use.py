@@ -1,0 +1,73 @@
+"""What a header rules out is refused, what it leaves in doubt is said, and nothing else is."""
+
+from dataclasses import replace
+
+import pytest
+
+from carina.radiographs.header import Header
+from carina.radiographs.intended_use import refusals, reservations
+
+GOOD = Header(modality="DX", region="chest", view="PA", age_years=45.0, rows_run_to="left", columns_run_to="feet")
+
+
+def test_an_adults_frontal_chest_radiograph_is_judged_without_a_word():
+    for view in ("PA", "AP", "frontal"):
+        assert refusals(replace(GOOD, view=view)) == ()
+        assert reservations(replace(GOOD, view=view)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"region": "elsewhere"}, "another part of the body than the chest"),
+        ({"view": "lateral"}, "that it is a lateral view"),
+        ({"view": "oblique"}, "that it is an oblique view"),
+        ({"view": "decubitus"}, "that it is a decubitus view"),
+        ({"view": None, "rows_run_to": "front"}, "it is a side view"),
+        ({"view": "PA", "rows_run_to": "back"}, "it is a side view"),
+        ({"for_processing": True}, "raw detector values"),
+    ],
+)
+def test_what_is_refused(changed, says):
+    (reason,) = refusals(replace(GOOD, **changed))
+    assert says in reason
+    assert reason[0].islower()
+    assert not reason.endswith(".")
+
+
+def test_a_view_is_not_refused_twice():
+    assert len(refusals(replace(GOOD, view="lateral", rows_run_to="front"))) == 1
+    assert len(refusals(replace(GOOD, view="lateral", region="elsewhere", for_processing=True))) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"age_years": 17.9}, "is a child: outside the intended use"),
+        ({"age_years": None}, "does not give the patient's age"),
+        ({"modality": None}, "does not say what made"),
+        ({"region": None}, "does not name the part of the body"),
+        ({"region": "unknown"}, "part of the body in words that Carina does not know"),
+        ({"view": None}, "does not name the view"),
+        ({"view": "unknown"}, "the view in words that Carina does not know"),
+        ({"rows_run_to": "right"}, "is mirrored"),
+        ({"rows_run_to": "head", "columns_run_to": "left"}, "lies on its side"),
+        ({"columns_run_to": "head"}, "upside down"),
+        ({"laterality": "left"}, "only one side"),
+        ({"burned_in_annotation": True}, "Writing is burned into the image"),
+        ({"square_pixels": False}, "not square"),
+        ({"polarity_contradicted": True}, "contradict each other"),
+        ({"shutter_ignored": True}, "was not followed"),
+        ({"preamble_is_program": True}, "begins like a program"),
+    ],
+)
+def test_what_is_said(changed, says):
+    (sentence,) = reservations(replace(GOOD, **changed))
+    assert says in sentence
+    assert sentence.endswith(".")
+
+
+def test_what_is_no_reason_for_a_word():
+    for changed in ({"burned_in_annotation": False}, {"laterality": "unpaired"}, {"lossy": True}, {"age_years": 18.0}):
+        assert reservations(replace(GOOD, **changed)) == ()
+    assert reservations(replace(GOOD, rows_run_to=None, columns_run_to=None)) == ()
