@@ -1,9 +1,11 @@
 """The listener in a process of its own: what it acknowledged is answered, whatever happens to it meanwhile."""
 
 import contextlib
+import ctypes
 import random
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -275,6 +277,22 @@ def test_stopping_finishes_what_is_under_way_and_leaves_the_rest(tmp_path: Path)
         assert time.monotonic() < started + 15
     assert states(tmp_path / "f") == {"judged": 1, "received": 1}
     assert listener.events[-1] == {"time": listener.events[-1]["time"], "event": "stopped", "waiting": 2}
+
+
+def test_a_signal_that_another_thread_gets_stops_it_too(tmp_path: Path) -> None:
+    """On a busy machine the system hands a process's signal to any of its threads, and the main one sleeps on."""
+    tgkill = getattr(ctypes.CDLL(None), "tgkill", None)
+    if tgkill is None or not Path("/proc/self/task").is_dir():
+        pytest.skip("this system cannot send a signal to a thread of another process")
+    with ListenerProcess(tmp_path / "f").start() as listener:
+        others = [
+            int(task.name) for task in Path(f"/proc/{listener.pid}/task").iterdir() if int(task.name) != listener.pid
+        ]
+        # By then the main thread waits.
+        time.sleep(1.5)
+        assert tgkill(listener.pid, max(others), signal.SIGTERM) == 0
+        assert listener.wait() == 0
+    assert listener.count("stopped") == 1
 
 
 def test_a_second_listener_on_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -3,18 +3,18 @@
 import json
 import threading
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
-from carina.dicom.network.judging import JudgeProcess
-from carina.errors import ConfigurationError
+from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image
 from unit.cli.conftest import Typed
+from unit.inference.small_model import write_small_run
 
 
 @pytest.fixture
@@ -106,18 +106,58 @@ def test_an_archive_that_is_not_there_is_said_in_a_line(carina: Typed, pacs: Pac
         assert len(err.splitlines()) == 1
 
 
-@pytest.mark.skipif(find_spec("carina.dicom.answers") is not None, reason="this Carina writes answers in DICOM")
-def test_without_answers_there_is_no_judge(bundle: Path) -> None:
-    with pytest.raises(ConfigurationError, match="This Carina writes no answers in DICOM"):
-        JudgeProcess(judge_factory(bundle, ["sr"]), 1.0).start()
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_run(tmp_path_factory.mktemp("small") / "run")
 
 
-@pytest.mark.skipif(find_spec("carina.dicom.answers") is None, reason="this Carina writes no answers in DICOM")
-def test_the_judge_refuses_what_is_no_radiograph(bundle: Path, tmp_path: Path) -> None:
-    process = JudgeProcess(judge_factory(bundle, ["sr"]), 120.0)
+def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: Path) -> None:
+    process = JudgeProcess(judge_factory(small_run, ["sc", "sr"]), 120.0)
+    process.start()
+    image = write_image(tmp_path / "a.dcm", 1, side=128)
+    told = []
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        told.append(process.judge(image, tmp_path / name))
+    process.stop()
+    assert isinstance(told[0], Answers)
+    # The same UIDs and, by the files' names, the same kinds: nothing is doubled by a repetition.
+    assert told[0] == told[1]
+    answers = [dcmread(tmp_path / "first" / name) for name in told[0].names]
+    assert [str(answer.SOPInstanceUID) for answer in answers] == list(told[0].uids)
+    assert [answer.Modality for answer in answers] == ["SR", "OT"]
+    assert {answer.StudyInstanceUID for answer in answers} == {make_image(1).StudyInstanceUID}
+
+
+def test_of_a_refused_image_the_judge_writes_a_reason_and_nothing_else(small_run: Path, tmp_path: Path) -> None:
+    process = JudgeProcess(judge_factory(small_run, ["pr"]), 120.0)
     process.start()
     (tmp_path / "work").mkdir()
-    said = process.judge(write_image(tmp_path / "a.dcm", 1, Modality="MG"), tmp_path / "work")
+    image = make_image(1, side=64, Modality="MG")
+    colour = make_image(2, side=64, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    colour.BitsAllocated = colour.BitsStored = 8
+    colour.HighBit, colour.PixelData = 7, bytes(range(256)) * 48
+    refused = {}
+    for name, dataset in {"mammogram": image, "colour": colour}.items():
+        path = tmp_path / f"{name}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        said = process.judge(path, tmp_path / "work")
+        assert isinstance(said, Refusal), said
+        refused[name] = said
     process.stop()
-    assert type(said).__name__ == "Refusal"
+    assert refused["mammogram"].code == "not-a-radiograph"
+    assert refused["colour"].code == "no-kind-fits"
+    assert all(" " in said.message and "Doe" not in said.message for said in refused.values())
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_kinds_that_are_none_are_refused_before_anything_is_judged(
+    carina: Typed, tmp_path: Path, small_run: Path
+) -> None:
+    settings = tmp_path / "listen.toml"
+    settings.write_text(f'folder = "{tmp_path / "f"}"\nallow = ["A"]\nanswers = ["sr", "xx"]\n', "utf-8")
+    asked = ("query", "--out", tmp_path / "f", "--dicomweb", "http://127.0.0.1:1", "--kinds", "sr,xx")
+    for words in (("listen", "--config", settings), asked):
+        code, out, err = carina("dicom", *words, "--bundle", small_run)
+        assert (code, out) == (2, "")
+        assert "There is no kind of answer 'xx'. Name some of: sr, sc, pr." in err

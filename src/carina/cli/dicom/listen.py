@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from carina.dicom.network.judging import Judge, Refusal
+    from carina.dicom.objects import Kind
 
 
 def listen_command(
@@ -77,27 +77,30 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
     ------
     BundleError
         If there is no bundle.
+    ConfigurationError
+        If a kind is none, or highdicom, which writes answers, is not installed.
     """
-    from carina.bundle import released_bundle  # noqa: PLC0415
+    from carina.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
+    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
+    from carina.dicom.objects import kinds_named  # noqa: PLC0415
 
-    return partial(_make_judge, bundle or released_bundle(), tuple(kinds), prevalence)
+    require_highdicom()
+    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence)
 
 
-def _make_judge(bundle: Path, kinds: tuple[str, ...], prevalence: float | None) -> "Judge":
+def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None) -> "Judge":
+    from carina.dicom.answers import write_answers  # noqa: PLC0415
     from carina.dicom.network.judging import Refusal  # noqa: PLC0415
     from carina.inference.predictor import Predictor  # noqa: PLC0415
 
-    try:
-        write_answers = import_module("carina.dicom.answers").write_answers
-    except ModuleNotFoundError:
-        msg = "This Carina writes no answers in DICOM. Install one that does."
-        raise ConfigurationError(msg) from None
     predictor = Predictor(bundle)
 
     def judge(stored: Path, folder: Path) -> "Sequence[Path] | Refusal":
         answers = write_answers(stored, predictor, folder, kinds, prevalence=prevalence)
         if not answers.written:
-            return Refusal("not-assessable", answers.reason or "There is nothing to answer.")
+            assessable = answers.prediction.triage.priority != "not-assessable"
+            code = "no-kind-fits" if assessable else "not-assessable"
+            return Refusal(code, answers.reason or "There is nothing to answer.")
         return [answer.path for answer in answers.written]
 
     return judge

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from carina import __version__
+from carina.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
 # Refusals with which nothing is wrong.
-_NO_FAILURE = frozenset({"not-assessable", "own-answer"})
+_NO_FAILURE = frozenset({"not-assessable", "no-kind-fits", "own-answer"})
 
 
 def query_command(
@@ -66,12 +68,13 @@ def query_command(
     with quiet_libraries(), ExitStack() as stack:
         archive = _archive(stack, source, web, called=called, calling=aet, move=move, tls=secured)
         store = ObjectStore(out)
-        judge = None
+        judge, judged_by = None, ""
         if not fetch_only:
             judge = JudgeProcess(judge_factory(bundle, kinds.split(",")), _JUDGING_S)
+            judged_by = _identity(bundle, kinds)
             judge.start()
             stack.callback(judge.stop)
-        for fetched in query(archive, wanted, store, judge, missing=missing):
+        for fetched in query(archive, wanted, store, judge, judged_by=judged_by, missing=missing):
             counts[fetched.state] += 1
             failed += fetched.state == "failed" or (fetched.state == "refused" and fetched.code not in _NO_FAILURE)
             _print(fetched, as_json=as_json)
@@ -80,6 +83,18 @@ def query_command(
         print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {said or 'nothing'}.")
     if failed or counts["not given"]:
         raise typer.Exit(1)
+
+
+def _identity(bundle: Path | None, kinds: str) -> str:
+    """Return what makes other answers to the same object.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle, or it was altered.
+    """
+    sha256 = open_named_model(bundle or released_bundle())[1]
+    return " ".join([__version__, sha256, *sorted(kind.strip() for kind in kinds.split(","))])
 
 
 def _archive(

@@ -22,6 +22,7 @@ from carina.dicom.network.work import Delivery, Judging
 from carina.errors import ConfigurationError
 
 _HOUSEKEEPING_S = 60.0
+_SIGNAL_S = 0.5
 _DAY_S = 86_400.0
 # Of an A-ASSOCIATE-RJ, source and diagnostic: PS3.8 table 9-21.
 _REJECTED = {(1, 3): "calling-title-not-allowed", (1, 7): "called-title-is-another", (3, 2): "too-many-associations"}
@@ -128,7 +129,7 @@ class Listener:
         entity.maximum_pdu_size = OFFERED_PDU
         entity.network_timeout = limits.idle_s
         entity.acse_timeout = entity.dimse_timeout = min(30.0, limits.idle_s)
-        syntaxes = list(transfer_syntaxes(deflated=settings.deflated))
+        syntaxes = list(transfer_syntaxes())
         contexts = [build_context(VERIFICATION), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)]
         try:
             server: BoundedServer = entity.make_server(
@@ -202,8 +203,8 @@ def listen(
         before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
         try:
             listener.start()
-            # On some systems a wait without end lets no signal through.
-            while not wanted.wait(3600):
+            # The system may hand the signal to any thread; this one then learns of it when it next runs.
+            while not wanted.wait(_SIGNAL_S):
                 pass
             listener.stop()
         finally:

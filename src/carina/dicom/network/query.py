@@ -139,7 +139,13 @@ def is_uid(text: object) -> bool:
 
 
 def query(
-    archive: Archive, wanted: Wanted, store: ObjectStore, judge: JudgeProcess | None, *, missing: Callable[[int], None]
+    archive: Archive,
+    wanted: Wanted,
+    store: ObjectStore,
+    judge: JudgeProcess | None,
+    *,
+    judged_by: str = "",
+    missing: Callable[[int], None],
 ) -> Iterator[Fetched]:
     """Yield what became of each object that was found, a series after the other.
 
@@ -150,9 +156,11 @@ def query(
     wanted
         Which.
     store
-        Where they are kept, under hashes; what a query had judged there before is not judged again.
+        Where they are kept, under hashes; what was judged there by the same before is not judged again.
     judge
         None to fetch only. It was started.
+    judged_by
+        What makes other answers to the same object: the model, its version, the kinds.
     missing
         Is told how many objects of a series could not be had.
 
@@ -175,21 +183,23 @@ def query(
         if lost := archive.fetch(series, keep):
             missing(lost)
         for digest in dict.fromkeys(digests):
-            yield _judged(digest, store, judge)
+            yield _judged(digest, store, judge, judged_by)
 
 
-def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None) -> Fetched:
+def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_by: str) -> Fetched:
     path = store.object_path(digest)
     if judge is None:
         return Fetched(path, "fetched")
-    if answers := store.answer_files(digest):
+    # Of the object and of who judged it: another model's answers are not taken for this one's.
+    key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
+    if answers := store.answer_files(key):
         return Fetched(path, "judged", tuple(answers), known=True)
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
         if isinstance(said, Answers):
-            store.place_answers(digest, work)
-            return Fetched(path, "judged", tuple(store.answer_files(digest)))
+            store.place_answers(key, work)
+            return Fetched(path, "judged", tuple(store.answer_files(key)))
         if isinstance(said, Refusal):
             return Fetched(path, "refused", code=said.code, reason=said.message)
         return Fetched(path, "failed", code=said.reason)

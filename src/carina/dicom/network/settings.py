@@ -231,8 +231,6 @@ class ListenSettings(Settings):
         AE titles that may call; all others are rejected.
     bind, port
         Where to listen. Port 0 takes any free one, and the first line tells which.
-    deflated
-        Whether the deflated transfer syntax is accepted.
     keep
         Whether objects and answers are kept after they were sent.
     remember_days
@@ -252,7 +250,6 @@ class ListenSettings(Settings):
     allow: tuple[AeTitle, ...] = Field(min_length=1)
     bind: str = "127.0.0.1"
     port: Port = 11112
-    deflated: bool = False
     keep: bool = False
     remember_days: float = Field(default=90, gt=0)
     bundle: Path | None = None

@@ -27,6 +27,9 @@ _ALWAYS = MappingProxyType(
         "1.2.840.10008.1.2.4.90": "JPEG 2000 (Lossless Only)",
         "1.2.840.10008.1.2.4.81": "JPEG-LS Near-lossless",
         "1.2.840.10008.1.2.4.91": "JPEG 2000",
+        "1.2.840.10008.1.2.4.201": "High-Throughput JPEG 2000 (Lossless Only)",
+        "1.2.840.10008.1.2.4.202": "High-Throughput JPEG 2000 with RPCL Options (Lossless Only)",
+        "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
         "1.2.840.10008.1.2.4.50": "JPEG Baseline (8 bit)",
         "1.2.840.10008.1.2.4.51": "JPEG Extended (8 and 12 bit)",
     }
@@ -37,21 +40,12 @@ _WITH_GDCM = MappingProxyType(
         "1.2.840.10008.1.2.4.57": "JPEG Lossless",
     }
 )
-DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
-def transfer_syntaxes(*, deflated: bool = False) -> dict[str, str]:
-    """Return the transfer syntaxes that can be read here, UID to name, the preferred ones first.
+def transfer_syntaxes() -> dict[str, str]:
+    """Return the transfer syntaxes that are read here, UID to name, the preferred ones first.
 
-    Parameters
-    ----------
-    deflated
-        Whether deflated objects are wanted too. A small one can grow to thousands of times its size, so that they are
-        taken only on request.
+    Deflated objects are not among them: a small one can grow to thousands of times its size, and answers to one are
+    not written (`carina.dicom.source`).
     """
-    syntaxes = dict(_ALWAYS)
-    if find_spec("gdcm") is not None:
-        syntaxes.update(_WITH_GDCM)
-    if deflated:
-        syntaxes[DEFLATED] = "Deflated Explicit VR Little Endian"
-    return syntaxes
+    return {**_ALWAYS, **(_WITH_GDCM if find_spec("gdcm") is not None else {})}

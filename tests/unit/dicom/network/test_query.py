@@ -7,7 +7,7 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +16,7 @@ from pynetdicom import AE, build_context, evt
 
 from carina.dicom.network.dicomweb import WebArchive
 from carina.dicom.network.find_scu import DicomArchive
+from carina.dicom.network.judging import Answers, JudgeProcess
 from carina.dicom.network.query import Series, Wanted, dates_of, modalities_of, query
 from carina.dicom.network.settings import peer_at, web_at
 from carina.dicom.network.store import ObjectStore
@@ -163,6 +164,29 @@ def test_objects_are_kept_as_they_came(server: Server, tmp_path: Path) -> None:
     assert lost == [2]
     again = list(query(server.archive, WANTED, store, None, missing=lost.append))
     assert [one.path for one in again] == [one.path for one in fetched]
+
+
+class Judging:
+    """Answers with a file, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def judge(self, stored: Path, folder: Path) -> Answers:
+        self.asked += 1
+        (folder / "answer.dcm").write_bytes(b"%d" % self.asked)
+        return Answers(("answer.dcm",), ("1.2.3",))
+
+
+def test_what_another_judged_is_judged_anew(server: Server, tmp_path: Path) -> None:
+    server.found = lambda asked: [named(series_of(1))]
+    store, judging = ObjectStore(tmp_path / "found"), Judging()
+    told = []
+    for name in ("one", "one", "other", "one"):
+        asked = query(server.archive, WANTED, store, cast("JudgeProcess", judging), judged_by=name, missing=pytest.fail)
+        (fetched,) = asked
+        told.append((fetched.answers[0].read_bytes(), fetched.known))
+    assert told == [(b"1", False), (b"1", True), (b"2", False), (b"1", True)]
 
 
 @pytest.mark.parametrize(
