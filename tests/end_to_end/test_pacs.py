@@ -7,8 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,18 @@ from dicom_certificates import make_certificates
 from dicom_network import PATIENCE_S, eventually
 from dicom_stand_in import make_image, uid_of, write_image
 from make import names_in
-from orthanc import DICOM_PORT, LISTENER_PORT, WEB, Orthanc
+from orthanc import DICOM_PORT, LISTENER_PORT, WEB, Orthanc, why_not
 
 TESTS = Path(__file__).parents[1]
 STAND_IN = [sys.executable, TESTS / "carina_with_stand_in.py"]
 REAL = [sys.executable, "-c", "from carina.cli import main; main()"]
 TO = ("--to", f"127.0.0.1:{DICOM_PORT}", "--called", "ORTHANC")
 BY_DICOM = ("--from", f"127.0.0.1:{DICOM_PORT}", "--called", "ORTHANC")
+DESTINATIONS: dict[str, dict[str, Any]] = {
+    "dicom": {"dicom": {"host": "127.0.0.1", "port": DICOM_PORT, "called": "ORTHANC"}},
+    "web": {"web": {"url": WEB}},
+}
+REPORT, PICTURE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
 
 
 @pytest.fixture
@@ -120,11 +124,7 @@ def check_answers(orthanc: Orthanc, images: set[str], *, kinds: set[str], others
 
 @pytest.mark.parametrize("back", ["dicom", "web"])
 def test_the_archive_forwards_and_gets_the_answers(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
-    destinations: dict[str, Any] = {
-        "dicom": {"dicom": {"host": "127.0.0.1", "port": DICOM_PORT, "called": "ORTHANC"}},
-        "web": {"web": {"url": WEB}},
-    }
-    listening = Listening(orthanc, tmp_path / "listener", STAND_IN, destination=destinations[back])
+    listening = Listening(orthanc, tmp_path / "listener", STAND_IN, destination=DESTINATIONS[back])
     images = [write_image(tmp_path / f"{seed}.dcm", seed) for seed in range(3)]
     orthanc.run([*STAND_IN, "dicom", "send", *TO, *images])
     stored = orthanc.ask("/modalities/carina/echo", {})
@@ -178,24 +178,79 @@ def make_radiograph(path: Path, finding: str, seed: int) -> Dataset:
     return image
 
 
-@pytest.mark.skipif(find_spec("carina.dicom.answers") is None, reason="this Carina writes no answers in DICOM")
-def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: Path) -> None:
-    images = [make_radiograph(tmp_path / f"{seed}.dcm", "Normal", seed).SOPInstanceUID for seed in range(2)]
-    destination = {"dicom": {"host": "127.0.0.1", "port": DICOM_PORT, "called": "ORTHANC"}}
-    listening = Listening(orthanc, tmp_path / "listener", REAL, destination=destination)
-    send_back: Callable[..., Any] = lambda *words: orthanc.run([*REAL, "dicom", "send", *words])  # noqa: E731
-    assert send_back(*TO, *(tmp_path / f"{seed}.dcm" for seed in range(2))).returncode == 0
+@pytest.mark.parametrize("back", ["dicom", "web"], ids=["c-store", "stow"])
+def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
+    """The released model judges phantoms; its answers go back by one way, and the same ones by the other."""
+    images = [make_radiograph(tmp_path / f"{seed}.dcm", "Normal", seed) for seed in range(2)]
+    # Noise is no radiograph: it gets a reason and no answer.
+    noise = write_image(tmp_path / "noise.dcm", 9, side=256)
+    listening = Listening(orthanc, tmp_path / "listener", REAL, destination=DESTINATIONS[back])
+    assert orthanc.run([*REAL, "dicom", "send", *TO, *sorted(tmp_path.glob("*.dcm"))]).returncode == 0
     orthanc.ask("/modalities/carina/store", orthanc.ask("/instances"))
     listening.wait_for("sent", 2)
+    listening.wait_for("not judged")
     listening.stop()
-    check_answers(orthanc, set(images), kinds={"SR", "OT"})
-    # The other way: found, fetched, judged and sent by hand. The same UIDs: nothing is doubled.
+    assert '"reason": "not-assessable"' in listening.log.read_text()
+    uids = {str(image.SOPInstanceUID) for image in images}
+    check_answers(orthanc, uids, kinds={"SR", "OT"}, others=1)
+    check_references(orthanc, tmp_path / "answers", images)
+    # Found, fetched, judged and sent by hand, the other way: the same UIDs, so that nothing is doubled.
     asked = ["dicom", "query", "--dicomweb", WEB, "--date", "20260102", "--out", tmp_path / "found", "--json"]
     judged = rows(orthanc.run([*REAL, *asked]))
+    (refused,) = (row for row in judged if row["state"] == "refused")
+    assert refused["answers"] == []
+    assert refused["error"]["code"] == "not-assessable"
+    assert dcmread(refused["path"]).SOPInstanceUID == dcmread(noise).SOPInstanceUID
     answers = [answer for row in judged for answer in row["answers"]]
     assert len(answers) == 4
-    assert send_back("--stow", WEB, *answers).returncode == 0
-    check_answers(orthanc, set(images), kinds={"SR", "OT"})
+    to = ("--stow", WEB) if back == "dicom" else TO
+    assert orthanc.run([*REAL, "dicom", "send", *to, *answers]).returncode == 0
+    check_answers(orthanc, uids, kinds={"SR", "OT"}, others=1)
+
+
+def check_references(orthanc: Orthanc, out: Path, images: list[Dataset]) -> None:
+    """By QIDO-RS a study holds image, report and picture; by WADO-RS both are about that image and no other."""
+    asked = ["dicom", "query", "--dicomweb", WEB, "--date", "20260102", "--modality", "SR,OT", "--out", out]
+    fetched = [dcmread(row["path"]) for row in rows(orthanc.run([*REAL, *asked, "--fetch-only", "--json"]))]
+    assert len(fetched) == 2 * len(images)
+    for image in images:
+        found = orthanc.ask(f"/dicom-web/studies/{image.StudyInstanceUID}/instances")
+        held = {each["00080016"]["Value"][0]: each["00080018"]["Value"][0] for each in found}
+        assert len(found) == len(held) == 3
+        assert held.pop(image.SOPClassUID) == image.SOPInstanceUID
+        answers = {answer.SOPClassUID: answer for answer in fetched if answer.SOPInstanceUID in held.values()}
+        assert answers.keys() == held.keys() == {REPORT, PICTURE}
+        (evidence,) = answers[REPORT].CurrentRequestedProcedureEvidenceSequence
+        (series,) = evidence.ReferencedSeriesSequence
+        assert evidence.StudyInstanceUID == image.StudyInstanceUID
+        assert series.SeriesInstanceUID == image.SeriesInstanceUID
+        references = [
+            *series.ReferencedSOPSequence,
+            *(item for each in answers[REPORT].ContentSequence for item in referred(each)),
+            *answers[PICTURE].SourceImageSequence,
+        ]
+        # Once as evidence, in the image library and in each group of the report; once by the picture.
+        assert len(references) > 3
+        assert {(each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID) for each in references} == {
+            (image.SOPClassUID, image.SOPInstanceUID)
+        }
+
+
+def referred(item: Dataset) -> Iterator[Dataset]:
+    """Yield what a content item and those in it refer to."""
+    yield from item.get("ReferencedSOPSequence", ())
+    for inner in item.get("ContentSequence", ()):
+        yield from referred(inner)
+
+
+def test_where_orthanc_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orthanc.shutil.which", lambda *_, **__: None)
+    with pytest.raises(pytest.skip.Exception, match=r"^Orthanc is not installed \(on Debian: apt-get install orthanc"):
+        why_not()
+    monkeypatch.setattr("orthanc.shutil.which", lambda *_, **__: "/bin/true")
+    monkeypatch.setattr("orthanc._PLUGINS", ())
+    with pytest.raises(pytest.skip.Exception, match="Orthanc's DICOMweb plug-in is not installed"):
+        why_not()
 
 
 def test_what_the_archive_lost_is_told(orthanc: Orthanc, tmp_path: Path) -> None:
