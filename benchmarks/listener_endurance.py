@@ -28,7 +28,7 @@ from carina.machine import describe_machine, library_versions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from dicom_network import ListenerProcess, Pacs, association, eventually
+from dicom_network import ListenerProcess, Pacs, association, eventually, network_versions
 from dicom_stand_in import make_image
 
 _SENDERS = 4
@@ -196,7 +196,7 @@ def main() -> None:
         content = {
             "command": " ".join(["python", "benchmarks/listener_endurance.py", *sys.argv[1:]]),
             "machine": describe_machine(),
-            "versions": library_versions(),
+            "versions": {**library_versions(), **network_versions()},
             **counted,
         }
         arguments.out.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

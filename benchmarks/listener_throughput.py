@@ -32,7 +32,7 @@ from carina.machine import describe_machine, library_versions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from dicom_network import CR, ListenerProcess
+from dicom_network import CR, ListenerProcess, network_versions
 from dicom_stand_in import HOLD, write_image
 
 _SIZES = {"512² (0.5 MB)": ((512, 512), 80), "2500 × 2000 (10 MB)": ((2500, 2000), 12)}
@@ -172,7 +172,7 @@ def main() -> None:
         content = {
             "command": " ".join(["python", "benchmarks/listener_throughput.py", *sys.argv[1:]]),
             "machine": describe_machine(),
-            "versions": library_versions(),
+            "versions": {**library_versions(), **network_versions()},
             "objects_per_second": measured,
             "ratio_of_carina": ratios,
         }

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,8 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
+
+
+def network_versions() -> dict[str, str]:
+    """Return the versions of the libraries that a benchmark of the network depends on."""
+    return {name: version(name) for name in ("pydicom", "pynetdicom")}

@@ -119,7 +119,12 @@ def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: P
     for name in ("first", "again"):
         (tmp_path / name).mkdir()
         told.append(process.judge(image, tmp_path / name))
+    # An archive that forwards whatever it gets, and a Carina that did not make it.
+    (tmp_path / "round").mkdir()
+    own = [process.judge(path, tmp_path / "round") for path in sorted((tmp_path / "first").iterdir())]
     process.stop()
+    assert [one.code for one in own if isinstance(one, Refusal)] == ["own-answer", "own-answer"]
+    assert list((tmp_path / "round").iterdir()) == []
     assert isinstance(told[0], Answers)
     # The same UIDs and, by the files' names, the same kinds: nothing is doubled by a repetition.
     assert told[0] == told[1]
