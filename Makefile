@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test test-pacs lint lock clean
 
 help:
 	@echo "make demo   phantoms -> import -> train -> evaluate -> predict, with no data and no network"
 	@echo "make test   lint and the whole test suite"
+	@echo "make test-pacs  the tests with a real archive, Orthanc, which make test also runs where it is installed"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make lock   pin every dependency anew, with hashes (needs uv)"
 	@echo "make clean  remove the virtual environment and caches"
@@ -18,6 +19,9 @@ demo: $(VENV)/.train
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+
+test-pacs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/end_to_end/test_pacs.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -230,6 +230,16 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         subprocess.run(["/bin/umount", "-l", folder], check=True)
 
 
+def fill_disk(path: Path) -> Path:
+    """Write a file until the disk is full, to the last block."""
+    with path.open("wb", buffering=0) as stream:
+        try:
+            while True:
+                stream.write(bytes(1024))
+        except OSError:
+            return path
+
+
 def let_others_enter(folder: Path) -> None:
     """Let an ordinary user into a test's folder: pytest makes the folders above it for its own user alone."""
     temporary = Path(tempfile.gettempdir())

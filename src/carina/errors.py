@@ -7,7 +7,8 @@
      ├─ DataError             a data set or manifest is wrong
      │   └─ LeakError         a test set holds images that the model learned from
      ├─ BundleError           a run or bundle is missing, incomplete or altered
-     └─ ConfigurationError    a recipe, option or argument is wrong
+     ├─ ConfigurationError    a recipe, option or argument is wrong
+     └─ PeerError             another system on the network does not answer, or says no
 
 A message says what is wrong with the value that was seen, where, and what to do. It never holds
 patient data.
@@ -78,3 +79,7 @@ class BundleError(CarinaError):
 
 class ConfigurationError(CarinaError):
     """A recipe, an option or an argument is wrong."""
+
+
+class PeerError(CarinaError):
+    """Another system on the network does not answer, or says no."""

@@ -5,7 +5,7 @@ import inspect
 import carina
 import carina.errors
 from carina.datasets.importing import import_dataset
-from carina.errors import BundleError, CarinaError, ConfigurationError, DataError, InputError, LeakError
+from carina.errors import BundleError, CarinaError, ConfigurationError, DataError, InputError, LeakError, PeerError
 from carina.inference.explain import Explanation
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.learning.train import resume, train
@@ -18,6 +18,7 @@ def test_the_error_tree_is_the_drawn_one() -> None:
         LeakError: DataError,
         BundleError: CarinaError,
         ConfigurationError: CarinaError,
+        PeerError: CarinaError,
         CarinaError: Exception,
     }
     defined = {cls for _, cls in inspect.getmembers(carina.errors, inspect.isclass) if issubclass(cls, Exception)}

@@ -1,0 +1,106 @@
+"""``carina dicom listen``: objects come in over the network, are judged, and their answers go out."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from carina.cli.console import print_note
+from carina.cli.dicom.peers import destination_of, require_network
+from carina.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from carina.dicom.network.judging import Judge, Refusal
+    from carina.dicom.objects import Kind
+
+
+def listen_command(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; options here go before them.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="For objects, answers and the journal; on a disk of this machine.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", metavar="AET", help="A title that may call. Repeatable.")
+    ] = None,
+    aet: Annotated[str | None, typer.Option("--aet", help="Carina's own title; by default CARINA.")] = None,
+    bind: Annotated[str | None, typer.Option("--bind", help="Address; by default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="By default 11112.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers by C-STORE.")] = None,
+    called: Annotated[str | None, typer.Option("--called", metavar="AET", help="Title of whom to send to.")] = None,
+    stow: Annotated[str | None, typer.Option("--stow", metavar="URL", help="Send answers by STOW-RS.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, and not words.")] = False,
+) -> None:
+    """Take radiographs by C-STORE, judge them and send the answers, until SIGTERM or Ctrl-C; nothing taken is lost."""
+    require_network("listen")
+    from carina.dicom.network.listener import listen  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.network.log import EventLog  # noqa: PLC0415
+    from carina.dicom.network.settings import listen_settings, read_toml  # noqa: PLC0415
+
+    values: dict[str, Any] = {} if config is None else read_toml(config)
+    typed = {"folder": folder, "allow": allow, "aet": aet, "bind": bind, "port": port, "bundle": bundle}
+    values |= {name: value for name, value in typed.items() if value is not None}
+    if to is not None or stow is not None:
+        values["destination"] = destination_of(to, stow, called=called, calling=str(values.get("aet", "CARINA")))
+    elif called is not None:
+        msg = "--called goes with --to."
+        raise ConfigurationError(msg)
+    settings = listen_settings(values)
+    if settings.destination is None:
+        print_note(f"No --to and no --stow: answers stay in {settings.folder / 'answers'}.")
+    if settings.bind not in ("127.0.0.1", "::1", "localhost") and settings.tls is None:
+        print_note(f"Listening on {settings.bind} without TLS: whoever shares the network can read what is sent.")
+    judge = judge_factory(settings.bundle, settings.answers, settings.prevalence)
+    listen(settings, judge, EventLog(sys.stdout, as_json=as_json))
+
+
+def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float | None = None) -> "Callable[[], Judge]":
+    """Return what makes, in another process, a judge that answers with Carina's own objects.
+
+    Parameters
+    ----------
+    bundle
+        By default the released one.
+    kinds
+        Of answers; see `carina.dicom.answers`.
+    prevalence
+        See `carina.decisions.triage.choose_triage`.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle.
+    ConfigurationError
+        If a kind is none, or highdicom, which writes answers, is not installed.
+    """
+    from carina.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
+    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
+    from carina.dicom.objects import kinds_named  # noqa: PLC0415
+
+    require_highdicom()
+    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence)
+
+
+def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None) -> "Judge":
+    from carina.dicom.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.network.judging import Refusal  # noqa: PLC0415
+    from carina.inference.predictor import Predictor  # noqa: PLC0415
+
+    predictor = Predictor(bundle)
+
+    def judge(stored: Path, folder: Path) -> "Sequence[Path] | Refusal":
+        answers = write_answers(stored, predictor, folder, kinds, prevalence=prevalence)
+        if not answers.written:
+            assessable = answers.prediction.triage.priority != "not-assessable"
+            code = "no-kind-fits" if assessable else "not-assessable"
+            return Refusal(code, answers.reason or "There is nothing to answer.")
+        return [answer.path for answer in answers.written]
+
+    return judge

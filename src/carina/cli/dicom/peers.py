@@ -1,0 +1,70 @@
+"""What the network's verbs share: who is at the other end, and by which certificates it is known."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from carina.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from carina.dicom.network.settings import ClientTls
+
+CA = Annotated[
+    Path | None, typer.Option("--ca", metavar="FILE", help="Whom to trust about the other side (PEM); with TLS.")
+]
+CERTIFICATE = Annotated[
+    Path | None, typer.Option("--cert", metavar="FILE", help="Own certificate to show (PEM); with TLS.")
+]
+KEY = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key (PEM).")]
+
+
+def require_network(verb: str) -> None:
+    """Refuse where the network's libraries are not installed.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is missing.
+    """
+    missing = [name for name in ("pynetdicom", "dicomweb_client") if find_spec(name) is None]
+    if missing:
+        msg = f"carina dicom {verb} needs {' and '.join(missing)}. Install it with: pip install 'carina-cxr[dicom]'"
+        raise ConfigurationError(msg)
+
+
+def tls_of(*, tls: bool, ca: Path | None, certificate: Path | None, key: Path | None) -> "ClientTls | None":
+    """Return TLS settings, none without any of the options.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is a certificate without a key, or the other way round.
+    """
+    from carina.dicom.network.settings import client_tls  # noqa: PLC0415  # pydantic, which a --help does without
+
+    if not (tls or ca or certificate or key):
+        return None
+    return client_tls(ca, certificate, key)
+
+
+def destination_of(
+    to: str | None, stow: str | None, *, called: str | None, calling: str, tls: "ClientTls | None" = None
+) -> dict[str, Any]:
+    """Return where to send, as settings have it, from options.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is neither or both of the two, or an address is none.
+    """
+    from carina.dicom.network.settings import peer_at, web_at  # noqa: PLC0415
+
+    if (to is None) == (stow is None):
+        msg = "Say where to: one of --to HOST:PORT and --stow URL."
+        raise ConfigurationError(msg)
+    if stow is not None:
+        return {"web": web_at(stow, tls).model_dump()}
+    peer = peer_at(to or "", calling=calling, tls=tls, **({} if called is None else {"called": called}))
+    return {"dicom": peer.model_dump()}

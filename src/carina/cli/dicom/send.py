@@ -1,0 +1,80 @@
+"""``carina dicom send``: files go to an archive."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.cli.console import print_note, print_result
+from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, destination_of, require_network, tls_of
+from carina.errors import ConfigurationError
+
+
+def send_command(
+    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders that hold some.")],
+    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Send by C-STORE.")] = None,
+    called: Annotated[
+        str | None, typer.Option("--called", metavar="AET", help="Title of whom to send to; by default ANY-SCP.")
+    ] = None,
+    aet: Annotated[str, typer.Option("--aet", help="Carina's own title.")] = "CARINA",
+    stow: Annotated[str | None, typer.Option("--stow", metavar="URL", help="Send by STOW-RS.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="By TLS; https says so itself.")] = False,
+    ca: CA = None,
+    certificate: CERTIFICATE = None,
+    key: KEY = None,
+    attempts: Annotated[
+        int, typer.Option("--attempts", min=1, help="For each file, where a failure may pass; pauses grow from 1 s.")
+    ] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Send DICOM files as they are; exit code 1 if one was not taken."""
+    require_network("send")
+    from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.network.sending import build_sender, send_files  # noqa: PLC0415
+    from carina.dicom.network.settings import Destination, Retries  # noqa: PLC0415
+
+    secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
+    values = destination_of(to, stow, called=called, calling=aet, tls=secured)
+    paths = _files(files)
+    failed = 0
+    with quiet_libraries():
+        sender = build_sender(Destination.model_validate(values))
+        for sent in send_files(sender, paths, Retries(first_s=1, longest_s=60, sending=attempts)):
+            failed += not sent.outcome.sent
+            state = "sent" if sent.outcome.sent else "failed"
+            if as_json:
+                row = {"path": str(sent.path), "state": state, "attempts": sent.attempts}
+                print_result(json.dumps({**row, "reason": sent.outcome.reason} if sent.outcome.reason else row))
+            else:
+                print_result(f"{state:<6}  {sent.path}" + (f"  {sent.outcome.reason}" if sent.outcome.reason else ""))
+    if len(paths) > 1 and not as_json:
+        print_note(f"{len(paths) - failed} of {len(paths)} files were taken.")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(named: Sequence[Path]) -> list[Path]:
+    """Return the files that were named, and of folders those that are DICOM files.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none.
+    """
+    found: list[Path] = []
+    for path in named:
+        if path.is_dir():
+            found += [file for file in sorted(path.rglob("*")) if file.is_file() and _is_dicom(file)]
+        else:
+            found.append(path)
+    if not found:
+        msg = f"There is no DICOM file in {', '.join(map(str, named))}. Name files, or folders that hold some."
+        raise ConfigurationError(msg)
+    return found
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"

@@ -1,0 +1,101 @@
+"""What the network tells of its work: a line an event, with counts, hashes, states and times, and no value of a tag."""
+
+import contextlib
+import json
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TextIO
+
+# Of a digest, what a line shows: enough to find a file by, and among a million objects two alike once in a thousand.
+SHOWN_DIGITS = 12
+_LIBRARIES = ("pydicom", "pynetdicom", "dicomweb_client", "highdicom", "urllib3", "requests", "pylibjpeg")
+_PLAIN = re.compile(r"[A-Za-z0-9 ._:/\[\]-]{1,128}")
+
+
+def shown(digest: str) -> str:
+    """Return a digest as a line shows it."""
+    return digest[:SHOWN_DIGITS]
+
+
+class EventLog:
+    """Lines on a stream, each written whole.
+
+    Parameters
+    ----------
+    stream
+        Where to; once it takes no more lines, they are dropped and the work goes on.
+    as_json
+        A JSON object a line, and not words.
+    """
+
+    def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
+        self._stream = stream
+        self._as_json = as_json
+        self._lock = threading.Lock()
+
+    def tell(self, event: str, **facts: int | float | str | None) -> None:
+        """Write a line.
+
+        Parameters
+        ----------
+        event
+            What happened, in words of Carina's own.
+        facts
+            Numbers, and words of Carina's own or of its settings. What is none is left out, and a text with unusual
+            characters is replaced: should a value from elsewhere ever get here, it does not go on as it came.
+        """
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        told = {key: _plain(value) for key, value in facts.items() if value is not None}
+        if self._as_json:
+            line = json.dumps({"time": time, "event": event, **told})
+        else:
+            line = " ".join([time, event, *(f"{key}={value}" for key, value in told.items())])
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+def _plain(value: int | float | str) -> int | float | str:
+    if isinstance(value, float):
+        return round(value, 1)
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        return "(not shown)"
+    return value
+
+
+@contextlib.contextmanager
+def quiet_libraries(log: EventLog | None = None) -> Iterator[None]:
+    """Let no library print while this lasts: their warnings, log lines and tracebacks hold values of tags.
+
+    Parameters
+    ----------
+    log
+        Is told the kind of an error that ended a thread, and nothing else of it.
+    """
+    from pynetdicom import _config  # noqa: PLC0415  # of the extra
+
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    levels, handled, hook = [logger.level for logger in loggers], _config.LOG_HANDLER_LEVEL, threading.excepthook
+
+    def tell_kind(error: threading.ExceptHookArgs) -> None:
+        if log is not None:
+            log.tell("internal error", kind=error.exc_type.__name__)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        # Its own handlers write every message out; without them it is faster, too.
+        _config.LOG_HANDLER_LEVEL = "none"
+        threading.excepthook = tell_kind
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            _config.LOG_HANDLER_LEVEL = handled
+            threading.excepthook = hook

@@ -1,0 +1,168 @@
+"""The network's verbs as they are typed: what is wrong is said in one line, and rows are for programs."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from carina.cli.dicom import peers
+from carina.cli.dicom.listen import judge_factory
+from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
+from dicom_network import Pacs
+from dicom_stand_in import make_image, write_image
+from unit.cli.conftest import Typed
+from unit.inference.small_model import write_small_run
+
+
+@pytest.fixture
+def pacs() -> Iterator[Pacs]:
+    with Pacs() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("listen",), "Setting folder is missing."),
+        (("listen", "--folder", "x"), "Setting allow is missing."),
+        (("listen", "--folder", "x", "--allow", "A" * 17), "1 to 16 letters"),
+        (("listen", "--folder", "x", "--allow", "A", "--called", "B"), "--called goes with --to."),
+        (("listen", "--folder", "x", "--allow", "A", "--to", "h:1", "--stow", "http://h"), "one of --to HOST:PORT and"),
+        (("listen", "--config", "missing.toml"), "The settings missing.toml cannot be read"),
+        (("send", "a.dcm"), "Say where to: one of --to HOST:PORT and --stow URL."),
+        (("send", "a.dcm", "--to", "nonsense"), "'nonsense' is no address."),
+        (("send", "a.dcm", "--stow", "pacs"), "a DICOMweb address looks like"),
+        (("send", "a.dcm", "--to", "h:1", "--cert", "c.pem"), "certificate and key go together"),
+        (
+            ("send", "a.dcm", "--to", "h:1", "--ca", "missing.pem"),
+            "TLS cannot be set up with missing.pem: No such file",
+        ),
+        (("query", "--out", "x"), "Say where to look: one of --from HOST:PORT and --dicomweb URL."),
+        (("query", "--out", "x", "--from", "h:1", "--date", "monday"), "'monday' is no date."),
+        (("query", "--out", "x", "--dicomweb", "http://h", "--move", "h:1"), "--move goes with --from;"),
+        (("query", "--out", "x", "--from", "h:1", "--move", "h:1", "--tls"), "--move with TLS needs --cert and --key"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    carina: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = carina("dicom", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_without_its_libraries_it_says_what_to_install(carina: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "find_spec", lambda name: None if "net" in name else object())
+    for words in (("listen",), ("send", "x", "--to", "h:1"), ("query", "--out", "x")):
+        code, _, err = carina("dicom", *words)
+        assert code == 2
+        assert f"carina dicom {words[0]} needs pynetdicom. Install it with: pip install 'carina-cxr[dicom]'" in err
+
+
+def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -> None:
+    folder = tmp_path / "some" / "deeper"
+    folder.mkdir(parents=True)
+    paths = [write_image(folder / f"{seed}.dcm", seed) for seed in range(2)]
+    (folder / "notes.txt").write_text("no DICOM")
+    to = ("--to", f"127.0.0.1:{pacs.port}", "--called", "PACS")
+    code, out, err = carina("dicom", "send", tmp_path / "some", *to)
+    assert (code, out.splitlines()) == (0, [f"sent    {path}" for path in paths])
+    assert err == "2 of 2 files were taken.\n"
+    assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
+    # A file that is named is sent, or said to be none.
+    code, out, _ = carina("dicom", "send", paths[0], folder / "notes.txt", *to, "--json")
+    assert code == 1
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"path": str(paths[0]), "state": "sent", "attempts": 1},
+        {"path": str(folder / "notes.txt"), "state": "failed", "attempts": 1, "reason": "not-a-dicom-file"},
+    ]
+    (tmp_path / "empty").mkdir()
+    code, _, err = carina("dicom", "send", tmp_path / "empty", *to)
+    assert (code, "There is no DICOM file in" in err) == (2, True)
+
+
+def test_a_peer_that_is_not_there_is_tried_again(carina: Typed, pacs: Pacs, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.dcm", 1)
+    pacs.stop()
+    back = threading.Timer(0.5, pacs.start)
+    back.start()
+    code, out, _ = carina("dicom", "send", path, "--to", f"127.0.0.1:{pacs.port}", "--called", "PACS", "--json")
+    back.join()
+    assert code == 0
+    assert json.loads(out)["attempts"] > 1
+
+
+def test_an_archive_that_is_not_there_is_said_in_a_line(carina: Typed, pacs: Pacs, tmp_path: Path) -> None:
+    pacs.stop()
+    for source in (("--from", f"127.0.0.1:{pacs.port}"), ("--dicomweb", f"http://127.0.0.1:{pacs.port}")):
+        code, out, err = carina("dicom", "query", *source, "--out", tmp_path / "found", "--fetch-only")
+        assert (code, out) == (1, "")
+        assert "no-connection" in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_run(tmp_path_factory.mktemp("small") / "run")
+
+
+def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: Path) -> None:
+    process = JudgeProcess(judge_factory(small_run, ["sc", "sr"]), 120.0)
+    process.start()
+    image = write_image(tmp_path / "a.dcm", 1, side=128)
+    told = []
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        told.append(process.judge(image, tmp_path / name))
+    # An archive that forwards whatever it gets, and a Carina that did not make it.
+    (tmp_path / "round").mkdir()
+    own = [process.judge(path, tmp_path / "round") for path in sorted((tmp_path / "first").iterdir())]
+    process.stop()
+    assert [one.code for one in own if isinstance(one, Refusal)] == ["own-answer", "own-answer"]
+    assert list((tmp_path / "round").iterdir()) == []
+    assert isinstance(told[0], Answers)
+    # The same UIDs and, by the files' names, the same kinds: nothing is doubled by a repetition.
+    assert told[0] == told[1]
+    answers = [dcmread(tmp_path / "first" / name) for name in told[0].names]
+    assert [str(answer.SOPInstanceUID) for answer in answers] == list(told[0].uids)
+    assert [answer.Modality for answer in answers] == ["SR", "OT"]
+    assert {answer.StudyInstanceUID for answer in answers} == {make_image(1).StudyInstanceUID}
+
+
+def test_of_a_refused_image_the_judge_writes_a_reason_and_nothing_else(small_run: Path, tmp_path: Path) -> None:
+    process = JudgeProcess(judge_factory(small_run, ["pr"]), 120.0)
+    process.start()
+    (tmp_path / "work").mkdir()
+    image = make_image(1, side=64, Modality="MG")
+    colour = make_image(2, side=64, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    colour.BitsAllocated = colour.BitsStored = 8
+    colour.HighBit, colour.PixelData = 7, bytes(range(256)) * 48
+    refused = {}
+    for name, dataset in {"mammogram": image, "colour": colour}.items():
+        path = tmp_path / f"{name}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        said = process.judge(path, tmp_path / "work")
+        assert isinstance(said, Refusal), said
+        refused[name] = said
+    process.stop()
+    assert refused["mammogram"].code == "not-a-radiograph"
+    assert refused["colour"].code == "no-kind-fits"
+    assert all(" " in said.message and "Doe" not in said.message for said in refused.values())
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_kinds_that_are_none_are_refused_before_anything_is_judged(
+    carina: Typed, tmp_path: Path, small_run: Path
+) -> None:
+    settings = tmp_path / "listen.toml"
+    settings.write_text(f'folder = "{tmp_path / "f"}"\nallow = ["A"]\nanswers = ["sr", "xx"]\n', "utf-8")
+    asked = ("query", "--out", tmp_path / "f", "--dicomweb", "http://127.0.0.1:1", "--kinds", "sr,xx")
+    for words in (("listen", "--config", settings), asked):
+        code, out, err = carina("dicom", *words, "--bundle", small_run)
+        assert (code, out) == (2, "")
+        assert "There is no kind of answer 'xx'. Name some of: sr, sc, pr." in err

@@ -1,0 +1,122 @@
+"""Files go by C-STORE as they are, and what becomes of each is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from carina.dicom.network.sending import SENT, Outcome, SentFile, send_files
+from carina.dicom.network.settings import ClientTls, Retries, peer_at
+from carina.dicom.network.store_scu import StoreScu
+from dicom_certificates import make_certificates
+from dicom_network import Pacs
+from dicom_stand_in import write_image
+
+QUICK = Retries(first_s=0.05, longest_s=0.2, sending=4)
+
+
+@pytest.fixture
+def pacs() -> Iterator[Pacs]:
+    with Pacs() as made:
+        yield made
+
+
+def scu(pacs: Pacs, **settings: str) -> StoreScu:
+    return StoreScu(peer_at(f"127.0.0.1:{pacs.port}", **{"called": "PACS", **settings}))
+
+
+def test_files_arrive_as_they_are(pacs: Pacs, tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / f"{number}.dcm", number) for number in range(5)]
+    images = [dcmread(path) for path in paths]
+    assert scu(pacs).send(paths) == [SENT] * 5
+    assert {image.SOPInstanceUID: 1 for image in images} == dict(pacs.taken)
+    for image in images:
+        got = pacs.datasets[image.SOPInstanceUID]
+        assert got == image
+        assert got.file_meta.TransferSyntaxUID == image.file_meta.TransferSyntaxUID
+
+
+def test_what_is_not_dicom_or_not_wanted_is_told_and_the_rest_is_sent(pacs: Pacs, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no DICOM")
+    unwanted = write_image(tmp_path / "ct.dcm", 1, SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
+    good = write_image(tmp_path / "good.dcm", 2)
+    outcomes = scu(pacs).send([text, unwanted, good, tmp_path / "missing.dcm"])
+    assert outcomes == [
+        Outcome("not-a-dicom-file", lasting=True),
+        Outcome("kind-of-object-not-accepted", lasting=True),
+        SENT,
+        Outcome("not-a-dicom-file", lasting=True),
+    ]
+    assert scu(pacs).send([unwanted]) == [Outcome("no-kind-of-object-accepted", lasting=True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (0xA700, Outcome("status-0xA700")),
+        (0x0110, Outcome("status-0x0110")),
+        (0xC001, Outcome("status-0xC001", lasting=True)),
+        (0xB000, SENT),
+        (0x0111, SENT),
+    ],
+)
+def test_statuses(pacs: Pacs, tmp_path: Path, status: int, expected: Outcome) -> None:
+    pacs.statuses.put(status)
+    assert scu(pacs).send([write_image(tmp_path / "a.dcm", 1)]) == [expected]
+
+
+def test_who_is_not_there_or_does_not_know_us(pacs: Pacs, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.dcm", 1)
+    pacs._entity.require_called_aet = True
+    assert scu(pacs, called="PACS2").send([path, path])[1] == Outcome("called-title-not-recognised", lasting=True)
+    pacs._entity.require_calling_aet = ["SOMEBODY"]
+    assert scu(pacs).send([path]) == [Outcome("calling-title-not-recognised", lasting=True)]
+    pacs.stop()
+    assert scu(pacs).send([path, path]) == [Outcome("no-connection")] * 2
+    nowhere = StoreScu(peer_at("nowhere.invalid:104"))
+    assert nowhere.send([path]) == [Outcome("no-connection")]
+
+
+def test_a_failure_that_passes_is_tried_again(pacs: Pacs, tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / f"{number}.dcm", number) for number in range(3)]
+    for status in (0, 0xA700, 0xC001, 0xA700):
+        pacs.statuses.put(status)
+    told = list(send_files(scu(pacs), paths, QUICK))
+    assert told == [
+        SentFile(paths[0], SENT, 1),
+        SentFile(paths[2], Outcome("status-0xC001", lasting=True), 1),
+        SentFile(paths[1], SENT, 3),
+    ]
+    pacs.stop()
+    assert list(send_files(scu(pacs), paths[:1], QUICK)) == [SentFile(paths[0], Outcome("no-connection"), 4)]
+
+
+def test_tls(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    path = write_image(tmp_path / "a.dcm", 1)
+    with Pacs(ssl_context=certificates.server_context(clients=True)) as pacs:
+
+        def outcome(host: str, tls: ClientTls | None) -> Outcome:
+            return StoreScu(peer_at(f"{host}:{pacs.port}", called="PACS", tls=tls)).send([path])[0]
+
+        known = ClientTls(
+            ca=certificates.path("authority"), certificate=certificates.path("client"), key=certificates.key("client")
+        )
+        assert outcome("localhost", known) == SENT
+        assert outcome("127.0.0.1", known) == SENT
+        # The server's certificate is signed by nobody whom the client knows; and the other way round.
+        assert not outcome("localhost", ClientTls(ca=certificates.path("stranger"))).sent
+        assert not outcome("localhost", ClientTls(ca=certificates.path("authority"))).sent
+        stranger = ClientTls(
+            ca=certificates.path("authority"),
+            certificate=certificates.path("stranger"),
+            key=certificates.key("stranger"),
+        )
+        assert not outcome("localhost", stranger).sent
+        assert not outcome("localhost", None).sent
+        assert pacs.taken.total() == 2
+    with Pacs(ssl_context=certificates.server_context("elsewhere")) as pacs:
+        # Vouched for, but under another name.
+        assert outcome("localhost", known) == Outcome("no-connection")
