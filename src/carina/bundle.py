@@ -3,6 +3,7 @@
 ::
 
     model.onnx              from tensor to logits
+    model.int8.onnx         the same in 8-bit integers, where it was proved to decide alike
     lungs.onnx              the lung segmenter, where the model is shown lungs alone
     gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
@@ -33,9 +34,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carina import __version__
 from carina.atomic import require_absent, whole_folder, write_text
-from carina.engine import Backend
+from carina.engine import Backend, Precision, installed_backends
 from carina.errors import BundleError, ConfigurationError
-from carina.golden import Differences, Judge, Tolerances, compare_golden, write_golden
+from carina.golden import (
+    BF16_TOLERANCES,
+    Differences,
+    Judge,
+    Tolerances,
+    require_golden,
+    widened_tolerances,
+    write_golden,
+)
 from carina.harmless import (
     last_part,
     require_self_contained,
@@ -43,6 +52,7 @@ from carina.harmless import (
     without_directories,
     without_folders,
 )
+from carina.int8 import INT8_FILE, Int8Record
 from carina.run_folder import (
     GATE_FILE,
     HISTORY_FILE,
@@ -112,6 +122,8 @@ class BundleDescription(FinishedRun):
         How far the golden examples may be missed elsewhere.
     recalibration
         Where the policy comes from, if not from training.
+    int8
+        The twin in 8-bit integers: what it costs, also where that was too much. None where none was tried.
     """
 
     # Narrower than a run's on purpose: neither file is taken for the other.
@@ -123,6 +135,7 @@ class BundleDescription(FinishedRun):
     recipe: dict[str, Any]
     tolerances: Tolerances
     recalibration: Recalibration | None = None
+    int8: Int8Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,10 @@ class Verification:
         What computed the golden examples.
     differences, tolerances
         How far they were missed at most, and how far they may be.
+    int8_differences
+        The same of the twin in 8-bit integers, where there is one and no precision was named.
+    int8
+        What is known of it, also where it was refused.
     bytes_of
         The size of each file.
     """
@@ -151,6 +168,8 @@ class Verification:
     threads: int
     differences: Differences
     tolerances: Tolerances
+    int8_differences: Differences | None
+    int8: Int8Record | None
     bytes_of: dict[str, int]
 
     @property
@@ -160,8 +179,25 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        content = asdict(self)
-        return content | {"tolerances": self.tolerances.model_dump(), "megabytes": round(self.megabytes, 3)}
+        int8 = None if self.int8 is None else self.int8.model_dump()
+        content = asdict(self) | {"tolerances": self.tolerances.model_dump(), "int8": int8}
+        return content | {"megabytes": round(self.megabytes, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A classifier's twin in 8-bit integers.
+
+    Attributes
+    ----------
+    record
+        What is known of it.
+    graph
+        The ONNX file; none where it was refused.
+    """
+
+    record: Int8Record
+    graph: bytes | None
 
 
 WriteCard = Callable[[BundleDescription], str]
@@ -205,19 +241,44 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
         If a file is missing, changed, added or a link, a graph refers to another file, or the bundle was made by
         another version.
     """
-    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE))
+    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE, INT8_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
     if described.preprocessing.crop == "lungs":
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
+    if described.int8 is not None and described.int8.accepted:
+        graphs[INT8_FILE] = described.int8.sha256 or ""
     described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
-    optional = {name for name in (LUNGS_FILE, GATE_FILE) if name in seal.sums}
+    optional = {name for name in (LUNGS_FILE, GATE_FILE, INT8_FILE) if name in seal.sums}
     if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
         msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
         raise BundleError(msg)
     for name in graphs:
         require_self_contained(folder / name)
     return described, seal
+
+
+def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str]:
+    """Return the file of the classifier's graph for a precision, and its hash.
+
+    Raises
+    ------
+    ConfigurationError
+        If int8 is asked for and the model has no twin that may be used; the message says why.
+    """
+    if precision != "int8":
+        return ONNX_FILE, model.model_sha256
+    record = model.int8 if isinstance(model, BundleDescription) else None
+    if record is None:
+        msg = (
+            f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: carina export RUN --out BUNDLE "
+            "--int8 DATASET"
+        )
+        raise ConfigurationError(msg)
+    if not record.accepted:
+        msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."
+        raise ConfigurationError(msg)
+    return INT8_FILE, record.sha256 or ""
 
 
 def released_bundle() -> Path:
@@ -240,7 +301,9 @@ def released_bundle() -> Path:
     raise BundleError(msg)
 
 
-def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: WriteCard) -> Verification:
+def export_bundle(
+    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twin: Twin | None = None
+) -> Verification:
     """Write a finished run as a sealed bundle, whole or not at all, and return what it was verified to be.
 
     Parameters
@@ -253,6 +316,8 @@ def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: 
         Of the bundle: letters, digits, dots, hyphens, underscores.
     write_card
         Gives the model card for what the bundle says of itself.
+    twin
+        The classifier in 8-bit integers, and what is known of it.
 
     Raises
     ------
@@ -279,8 +344,10 @@ def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: 
         "carina": __version__,
         "recipe": recipe,
         "tolerances": Tolerances(),
+        "int8": None if twin is None else twin.record,
     }
-    return write_bundle(run, out, describe_bundle(described), write_card=write_card)
+    graph = None if twin is None else twin.graph
+    return write_bundle(run, out, describe_bundle(described), write_card=write_card, int8_graph=graph)
 
 
 def describe_bundle(fields: Mapping[str, Any]) -> BundleDescription:
@@ -307,6 +374,7 @@ def write_bundle(
     *,
     write_card: WriteCard,
     calibration_images: TrainingImages | None = None,
+    int8_graph: bytes | None = None,
 ) -> Verification:
     """Write a bundle with the graphs of a run or another bundle; see `export_bundle`.
 
@@ -320,6 +388,8 @@ def write_bundle(
         What the bundle is to say of itself.
     calibration_images
         What its policy was chosen on, added to the images that it must not be judged by unawares.
+    int8_graph
+        The classifier in 8-bit integers, where the description has accepted it.
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
@@ -335,47 +405,77 @@ def write_bundle(
             folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
         )
         write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
-        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
         write_golden(folder / GOLDEN_FILE, folder, description)
+        if int8_graph is not None and description.int8 is not None and description.int8.accepted:
+            (folder / INT8_FILE).write_bytes(int8_graph)
+            require_self_contained(folder / INT8_FILE)
+            judges = [_judge(folder, description, "int8", backend, None) for backend in installed_backends()]
+            tolerances = widened_tolerances(folder / GOLDEN_FILE, judges, description, description.tolerances)
+            record = description.int8.model_copy(update={"tolerances": tolerances})
+            description = description.model_copy(update={"int8": record})
+        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
         write_text(folder / CARD_FILE, write_card(description))
         write_seal(folder)
         # The golden examples were made by the fastest engine; the other must give the same before anything is released.
         return verify_bundle(folder, backend="onnxruntime")
 
 
-def verify_bundle(folder: Path, *, backend: Backend = "auto") -> Verification:
+def verify_bundle(
+    folder: Path, *, backend: Backend = "auto", precision: Precision = "auto", threads: int | None = None
+) -> Verification:
     """Return what a bundle is, after every byte was checked and its golden examples were recomputed here.
+
+    Parameters
+    ----------
+    folder
+        A bundle.
+    backend, threads
+        See `carina.engine.load_engine`.
+    precision
+        What the examples are recomputed in; by default in ``f32``, and in ``int8`` where the bundle has it.
 
     Raises
     ------
     BundleError
         If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
+    ConfigurationError
+        If the precision is not to be had.
     """
     description, seal = open_bundle(folder)
     require_without_code(folder / KERAS_FILE)
     read_training_images(folder / TRAINING_IMAGES_FILE)
-    judge = Judge(folder, description, backend=backend)
-    differences, tolerances = compare_golden(folder / GOLDEN_FILE, judge, description), description.tolerances
-    for quantity, difference in asdict(differences).items():
-        allowed = getattr(tolerances, quantity)
-        if not difference <= allowed:
-            msg = (
-                f"{folder}: on this machine ({judge.engine.name}) the golden examples are missed by {difference:.3g} "
-                f"({quantity}); {allowed:.3g} is allowed. Do not use it here: try the other engine, or the library "
-                "versions that bundle.json names."
-            )
-            raise BundleError(msg)
+    judge = _judge(folder, description, precision, backend, threads)
+    tolerances = _tolerances(description, judge.engine.precision)
+    differences, of_twin = require_golden(folder / GOLDEN_FILE, judge, description, tolerances), None
+    if precision == "auto" and description.int8 is not None and description.int8.accepted:
+        twin, within = _judge(folder, description, "int8", backend, threads), _tolerances(description, "int8")
+        of_twin = require_golden(folder / GOLDEN_FILE, twin, description, within)
     return Verification(
         name=description.name,
         version=description.version,
         sha256=seal.sha256,
         engine=judge.engine.name,
-        precision="float32",
+        precision=judge.engine.precision,
         threads=judge.engine.threads,
         differences=differences,
         tolerances=tolerances,
+        int8_differences=of_twin,
+        int8=description.int8,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
+
+
+def _judge(
+    folder: Path, described: BundleDescription, precision: Precision, backend: Backend, threads: int | None
+) -> Judge:
+    graph, _ = classifier_graph(described, precision)
+    return Judge(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
+
+
+def _tolerances(described: BundleDescription, precision: str) -> Tolerances:
+    if precision == "int8" and described.int8 is not None and described.int8.tolerances is not None:
+        return described.int8.tolerances
+    return BF16_TOLERANCES if precision == "bf16" else described.tolerances
 
 
 def _read_description(path: Path, content: bytes) -> BundleDescription:

@@ -74,7 +74,7 @@ def predict_command(
         files, results = image_files(paths), None
         table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
-            results = stack.enter_context(resume_results(resume, rows, predictor.run.model_sha256))
+            results = stack.enter_context(resume_results(resume, rows, predictor.graph_sha256))
             files = results.pending(files)
         elif table is None:
             _print_row(rows.header)
