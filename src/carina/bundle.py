@@ -396,10 +396,10 @@ def write_bundle(
         gate = () if description.gate is None else (GATE_FILE,)
         for name in (*graphs, *gate, HISTORY_FILE):
             _copy(source / name, folder / name)
+        require_without_code(source / KERAS_FILE)
         _pack(source / KERAS_FILE, folder / KERAS_FILE)
         for name in graphs:
             require_self_contained(folder / name)
-        require_without_code(folder / KERAS_FILE)
         images = read_training_images(source / TRAINING_IMAGES_FILE)
         write_training_images(
             folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
