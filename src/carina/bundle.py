@@ -22,7 +22,7 @@ import hashlib
 import json
 import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carina import __version__
 from carina.atomic import require_absent, whole_folder, write_text
-from carina.engine import Backend, Precision, installed_backends
+from carina.engine import Backend, Precision, available_precisions, installed_backends
 from carina.errors import BundleError, ConfigurationError
 from carina.golden import (
     BF16_TOLERANCES,
@@ -139,6 +139,29 @@ class BundleDescription(FinishedRun):
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """How the golden examples came out in one way of computing.
+
+    Attributes
+    ----------
+    engine, precision, threads
+        What computed them.
+    differences, tolerances
+        How far they were missed at most, and how far they may be.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    differences: Differences
+    tolerances: Tolerances
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self) | {"tolerances": self.tolerances.model_dump()}
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """What a verified bundle was found to be.
 
@@ -148,14 +171,10 @@ class Verification:
         Of the bundle.
     sha256
         What stands for the whole of it, to be compared with a published one.
-    engine, precision, threads
-        What computed the golden examples.
-    differences, tolerances
-        How far they were missed at most, and how far they may be.
-    int8_differences
-        The same of the twin in 8-bit integers, where there is one and no precision was named.
+    checks
+        One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
     int8
-        What is known of it, also where it was refused.
+        What is known of the twin in 8-bit integers, also where it was refused.
     bytes_of
         The size of each file.
     """
@@ -163,12 +182,7 @@ class Verification:
     name: str
     version: str
     sha256: str
-    engine: str
-    precision: str
-    threads: int
-    differences: Differences
-    tolerances: Tolerances
-    int8_differences: Differences | None
+    checks: tuple[Check, ...]
     int8: Int8Record | None
     bytes_of: dict[str, int]
 
@@ -179,9 +193,16 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        int8 = None if self.int8 is None else self.int8.model_dump()
-        content = asdict(self) | {"tolerances": self.tolerances.model_dump(), "int8": int8}
-        return content | {"megabytes": round(self.megabytes, 3)}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "sha256": self.sha256,
+            **self.checks[0].to_json(),
+            "checks": [check.to_json() for check in self.checks],
+            "int8": None if self.int8 is None else self.int8.model_dump(),
+            "bytes_of": self.bytes_of,
+            "megabytes": round(self.megabytes, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +293,7 @@ def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str
     if record is None:
         msg = (
             f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: carina export RUN --out BUNDLE "
-            "--int8 DATASET"
+            "--int8"
         )
         raise ConfigurationError(msg)
     if not record.accepted:
@@ -429,10 +450,12 @@ def verify_bundle(
     ----------
     folder
         A bundle.
-    backend, threads
-        See `carina.engine.load_engine`.
+    backend
+        What the examples are recomputed by; ``auto`` is every engine that is installed.
     precision
-        What the examples are recomputed in; by default in ``f32``, and in ``int8`` where the bundle has it.
+        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have.
+    threads
+        See `carina.engine.load_engine`.
 
     Raises
     ------
@@ -444,25 +467,35 @@ def verify_bundle(
     description, seal = open_bundle(folder)
     require_without_code(folder / KERAS_FILE)
     read_training_images(folder / TRAINING_IMAGES_FILE)
-    judge = _judge(folder, description, precision, backend, threads)
-    tolerances = _tolerances(description, judge.engine.precision)
-    differences, of_twin = require_golden(folder / GOLDEN_FILE, judge, description, tolerances), None
-    if precision == "auto" and description.int8 is not None and description.int8.accepted:
-        twin, within = _judge(folder, description, "int8", backend, threads), _tolerances(description, "int8")
-        of_twin = require_golden(folder / GOLDEN_FILE, twin, description, within)
+    checks = []
+    for engine, computed_in in _ways(description, backend, precision):
+        judge = _judge(folder, description, computed_in, engine, threads)
+        tolerances = _tolerances(description, judge.engine.precision)
+        differences = require_golden(folder / GOLDEN_FILE, judge, description, tolerances)
+        checks.append(Check(judge.engine.name, judge.engine.precision, judge.engine.threads, differences, tolerances))
     return Verification(
         name=description.name,
         version=description.version,
         sha256=seal.sha256,
-        engine=judge.engine.name,
-        precision=judge.engine.precision,
-        threads=judge.engine.threads,
-        differences=differences,
-        tolerances=tolerances,
-        int8_differences=of_twin,
+        checks=tuple(checks),
         int8=description.int8,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
+
+
+def _ways(described: BundleDescription, backend: Backend, precision: Precision) -> Iterator[tuple[Backend, Precision]]:
+    """Yield the engines and precisions that were asked for; all that this machine and this bundle have, if none was."""
+    for engine in installed_backends() if backend == "auto" else (backend,):
+        if precision != "auto":
+            # That ONNX Runtime has no bf16 is no fault of the bundle; who names both is told.
+            if backend == "auto" and precision == "bf16" and engine == "onnxruntime":
+                continue
+            yield engine, precision
+            continue
+        for computed_in in available_precisions(engine):
+            yield engine, computed_in
+        if described.int8 is not None and described.int8.accepted:
+            yield engine, "int8"
 
 
 def _judge(

@@ -23,6 +23,8 @@ from carina.machine import describe_machine
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
 Tensors = Mapping[str, NDArray[np.float32]]
+# As OpenVINO calls it among what a processor is capable of.
+_BF16 = "BF16"
 
 
 class Engine(Protocol):
@@ -116,6 +118,15 @@ def installed_backends() -> tuple[Backend, ...]:
     return ("openvino", "onnxruntime") if find_spec("openvino") is not None else ("onnxruntime",)
 
 
+def available_precisions(backend: Backend) -> tuple[Precision, ...]:
+    """Return what this processor can compute any graph in by an engine, ``f32`` first."""
+    if backend == "onnxruntime" or "openvino" not in installed_backends():
+        return ("f32",)
+    import openvino  # noqa: PLC0415  # see `load_engine`
+
+    return ("f32", "bf16") if _BF16 in _capabilities(openvino.Core()) else ("f32",)
+
+
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -129,7 +140,7 @@ class _OpenVinoEngine:
         self, openvino: Any, path: Path, precision: str, settings: dict[str, Any], *, keep_compiled: bool
     ) -> None:
         core = openvino.Core()
-        if precision == "bf16" and "BF16" not in _capabilities(core):
+        if precision == "bf16" and _BF16 not in _capabilities(core):
             msg = f"This processor ({describe_machine()}) does not compute in bf16. Choose f32 or int8."
             raise ConfigurationError(msg)
         try:

@@ -1,6 +1,6 @@
-"""What is known of a bundle's twin in 8-bit integers: how it was made, what it costs, and whether it may be used.
+"""What is known of a bundle's twin in 8-bit integers: how it was made, what it changes, and whether it may be used.
 
-The twin must decide as the classifier does. That is proved on images on which nothing of it was chosen; where it is
+The twin must decide as the classifier does. That is measured on images on which nothing of it was chosen; where it does
 not, the bundle has the record and not the graph.
 """
 
@@ -34,6 +34,13 @@ class Limits(BaseModel):
     changed: _Share = 0.005
     images: int = Field(default=200, ge=1)
 
+    def in_words(self) -> str:
+        """Return them as part of a sentence."""
+        return (
+            f"at most {self.auroc_cost:g} of macro AUROC and {self.changed:.2%} of decisions, "
+            f"on at least {self.images} images"
+        )
+
 
 class Parity(BaseModel):
     """What a twin changes, as one engine computes it, beside the classifier in 32-bit floating point.
@@ -55,7 +62,7 @@ class Parity(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: str
-    images: int = Field(ge=0)
+    images: int = Field(ge=1)
     auroc_cost: float = Field(allow_inf_nan=False)
     changed: int = Field(ge=0)
     findings_changed: int = Field(ge=0)
@@ -71,10 +78,10 @@ class Parity(BaseModel):
 
     def in_words(self) -> str:
         """Return it as part of a sentence."""
-        share = self.changed / self.images if self.images else 0.0
         return (
-            f"{self.engine}: macro AUROC {-self.auroc_cost:+.5f}, {self.changed} of {self.images} decisions others "
-            f"({share:.2%}; {self.findings_changed} findings), a probability by {self.largest_difference:.3f} at most"
+            f"{self.engine}: macro AUROC {-self.auroc_cost:+.5f}, {self.changed} of {self.images} decisions changed "
+            f"({self.changed / self.images:.2%}; {self.findings_changed} findings), a probability by "
+            f"{self.largest_difference:.3f} at most"
         )
 
 
@@ -89,12 +96,10 @@ class Int8Record(BaseModel):
         Of ``model.int8.onnx``, where it does.
     method
         How it was made.
-    convolutions, in_integers
-        How many the graph has, and how many of them compute in integers.
-    rounded_on, chosen_on
-        Training images that steps and weights were chosen on, and that convolutions were chosen on.
+    rounded_on
+        Training images that its steps and weights were chosen on.
     measured_on
-        The images of `parity`: data sets and split.
+        The images of `parity`: split and data sets.
     limits, parity
         What it may cost, and what it was measured to, on each engine.
     tolerances
@@ -107,47 +112,22 @@ class Int8Record(BaseModel):
     accepted: bool
     sha256: str | None = None
     method: str
-    convolutions: int
-    in_integers: int
-    rounded_on: int
-    chosen_on: int
+    rounded_on: int = Field(ge=1)
     measured_on: str
     limits: Limits
-    parity: tuple[Parity, ...]
+    parity: tuple[Parity, ...] = Field(min_length=1)
     tolerances: Tolerances | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        proved = bool(self.parity) and all(each.within(self.limits) for each in self.parity)
-        if self.accepted and not (proved and self.sha256):
-            msg = "an accepted twin needs its hash, and parity within the limits"
+        proved = all(each.within(self.limits) for each in self.parity)
+        if self.accepted != proved or self.accepted != (self.sha256 is not None):
+            msg = "a twin is accepted, with its hash, where its parity is within the limits, and nowhere else"
             raise ValueError(msg)
         return self
-
-    def measured_again(self, parity: tuple[Parity, ...], measured_on: str) -> "Int8Record":
-        """Return what is to be said of the same twin after it was measured on other images or with another policy."""
-        proved = bool(parity) and all(each.within(self.limits) for each in parity)
-        accepted = proved and self.sha256 is not None
-        changes = {
-            "accepted": accepted,
-            "sha256": self.sha256 if accepted else None,
-            "parity": parity,
-            "measured_on": measured_on,
-            "tolerances": None,
-        }
-        return self.model_validate({**dict(self), **changes})
 
     def in_words(self) -> str:
         """Return what was measured, in a sentence or two."""
         verdict = "accepted" if self.accepted else "refused and left out"
-        allowed = f"at most {self.limits.auroc_cost:g} of macro AUROC and {self.limits.changed:.2%} of decisions"
-        if not self.in_integers:
-            return f"int8 {verdict}: no convolution can compute in integers within {allowed}."
-        few = f", on at least {self.limits.images} images" if any(
-            each.images < self.limits.images for each in self.parity
-        ) else ""  # fmt: skip
         measured = "; ".join(each.in_words() for each in self.parity)
-        return (
-            f"int8 {verdict}: {self.in_integers} of {self.convolutions} convolutions in integers. On {self.measured_on}, "
-            f"{measured} (allowed: {allowed}{few})."
-        )
+        return f"int8 {verdict}. On {self.measured_on}, {measured}. Allowed: {self.limits.in_words()}."

@@ -130,7 +130,7 @@ class FoldedGraph:
             if node.op_type == "Add" and id(node) not in self._gone and not set(node.input) & self._constants.keys():
                 for name in node.input:
                     together[root(name)] = root(node.output[0])
-        tensors = defaultdict(list)
+        tensors: dict[str, list[str]] = defaultdict(list)
         for name in [*made, *together]:
             if name not in tensors[root(name)]:
                 tensors[root(name)].append(name)
@@ -175,7 +175,7 @@ class FoldedGraph:
             Tensors inside, four axes each, that become outputs.
         """
         rounded, steps = rounded or {}, steps or {}
-        writer = _Writer({name: value for name, value in self._constants.items()})
+        writer = _Writer(self._constants)
         for node in self._nodes:
             if id(node) in self._gone:
                 continue

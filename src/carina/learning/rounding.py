@@ -48,7 +48,9 @@ class Steps:
 
     def round(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return what the values become."""
-        return (np.clip(np.round(values / self.scale) + self.zero, 0, _LEVELS) - self.zero) * self.scale
+        return np.asarray(
+            (np.clip(np.round(values / self.scale) + self.zero, 0, _LEVELS) - self.zero) * self.scale, np.float64
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,7 @@ def _round_in_turn(
     return integers.astype(np.int8), scales
 
 
-def _choose_scales(
-    weights: NDArray[np.float64], squares: NDArray[np.float64], *, pairs: bool
-) -> NDArray[np.float64]:
+def _choose_scales(weights: NDArray[np.float64], squares: NDArray[np.float64], *, pairs: bool) -> NDArray[np.float64]:
     """Return the scale of each row that loses the least; squares are mean squares of what is read."""
     sizes = np.abs(weights)
     full = sizes.max(axis=1) / LARGEST
