@@ -150,9 +150,9 @@ class Bench:
             for graph, count in self.limit.multiply_adds.items()
         )
         gflops = self.limit.gflops
+        computed_by = f"{self.engine} ({self.precision}), {self.threads} threads"
         return [
-            f"{self.model['name']} on {self.machine}, {self.threads} threads; {self.engine} ({self.precision}); "
-            f"{self.rounds} rounds",
+            f"{self.model['name']} on {self.machine}; {computed_by}; {self.rounds} rounds",
             f"Matrix products, float32: {_number(gflops.value)} GFLOP/s ({_range(gflops)}; {self.limit.product})",
             f"Multiply-adds an image: {needs}",
         ]

@@ -159,16 +159,14 @@ def _equalise(folded: FoldedGraph, seen: Mapping[str, NDArray[np.float64]]) -> N
 def _choose_all_steps(inside: _Inside, candidates: Sequence[Convolution]) -> dict[str, Steps]:
     """Return the steps of every tensor that a candidate reads."""
     rng = np.random.default_rng(0)
-    clipped = {conv.name for conv in inside.folded.convolutions if conv.clipped}
-    names = [name for name in _read_by(candidates) if name not in clipped]
+    names = _read_by(candidates)
     some: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     ends = {name: [0.0, 0.0] for name in names}
-    for tensors in inside.look(names) if names else ():
+    for tensors in inside.look(names):
         for name, values in tensors.items():
             ends[name] = [min(ends[name][0], float(values.min())), max(ends[name][1], float(values.max()))]
             some[name].append(rng.choice(values.ravel(), _BATCH * _PLACES))
-    steps = {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
-    return steps | {name: Steps.between(0.0, RELU6) for name in _read_by(candidates) if name in clipped}
+    return {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
 
 
 def _round_all(inside: _Inside, candidates: Sequence[Convolution], steps: Mapping[str, Steps]) -> dict[str, Rounded]:
