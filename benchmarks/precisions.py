@@ -227,6 +227,8 @@ def main() -> None:
     taken = data.train_rows.sample(min(data.train_rows.height, 2 * ROUNDED_ON), seed=0, shuffle=True)
     train = read(frames, taken, run)[0]
     greys, truth = read(frames, data.stopping_rows, run)
+    # From end to end: rows are in the order of the import, one finding after the other.
+    some = np.linspace(0, len(greys) - 1, min(arguments.images, len(greys))).astype(int)
     result: dict[str, Any] = {
         "command": " ".join(["python", "benchmarks/precisions.py", *(last_part(word) for word in sys.argv[1:])]),
         "model": {"name": run.name, "sha256": run.model_sha256},
@@ -238,7 +240,7 @@ def main() -> None:
         },
         "machine": describe_machine(),
         "versions": library_versions(),
-        "keras": against_keras(folder, greys[: arguments.images], run),
+        "keras": against_keras(folder, greys[some], run),
     }
     print(result["keras"], flush=True)
     with TemporaryDirectory(prefix="carina-precisions-") as temporary:
@@ -269,10 +271,10 @@ def main() -> None:
         if "bf16" not in available_precisions("auto"):
             rounded_to_bf16(folder / ONNX_FILE, place / "bf16.onnx")
             before, after = (
-                logits(path, greys[: arguments.images], run, "onnxruntime")
+                logits(path, greys[some], run, "onnxruntime")
                 for path in (folder / ONNX_FILE, place / "bf16.onnx")
             )
-            simulated = compare(before, after, truth[: arguments.images], run.policy, engine="ONNX Runtime, rounded")
+            simulated = compare(before, after, truth[some], run.policy, engine="ONNX Runtime, rounded")
             largest = float(np.abs(before - after).max())
             result["bf16"] = simulated.model_dump() | {"largest_difference_of_a_logit": largest}
     write(result, arguments.out)

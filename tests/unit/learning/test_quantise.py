@@ -59,7 +59,7 @@ def test_the_twin_gives_nearly_the_same_and_in_float_the_very_same(
         assert 0 < np.abs(twin[name] - values).max() < spread
     # A network of random weights, whose features all but vanish: a trained one is nearer.
     apart = np.abs(twin["logits"] - expected["logits"])
-    assert np.sqrt((apart**2).mean()) < 0.3 * expected["logits"].std()
+    assert np.sqrt((apart**2).mean()) < 0.5 * expected["logits"].std()
 
 
 def test_every_convolution_but_the_first_has_weights_in_bytes(made: tuple[Quantised, object], tmp_path: Path) -> None:
@@ -76,8 +76,7 @@ def test_every_convolution_but_the_first_has_weights_in_bytes(made: tuple[Quanti
     # One scale for each output channel.
     shapes = {each.name: list(each.dims) for each in graph.initializer}
     assert all(shapes[made_of[n.input[1]].input[1]] == shapes[made_of[n.input[1]].input[0]][:1] for n in in_bytes)
-    smaller = next(iter(quantised.rounded))
-    quantised.write(tmp_path / "one.onnx", without=[smaller])
+    quantised.write(tmp_path / "one.onnx", without=[list(quantised.rounded)[-1]])
     assert (tmp_path / "one.onnx").stat().st_size > (tmp_path / "int8.onnx").stat().st_size
 
 
