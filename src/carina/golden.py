@@ -49,7 +49,7 @@ class Tolerances(BaseModel):
     probability: float = Field(default=0.001, ge=0, allow_inf_nan=False)
 
 
-# Twice what rounding every step of the released classifier to bf16 changed on calibration images: docs/decisions.md.
+# At least twice what rounding every step of the released classifier to bf16 changed: docs/explanation/precisions.md.
 BF16_TOLERANCES = Tolerances(logit=2.0, probability=0.4)
 
 
