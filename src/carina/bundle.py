@@ -3,6 +3,7 @@
 ::
 
     model.onnx              from tensor to logits
+    model.int8.onnx         the same in 8-bit integers, where it was proved to decide alike
     lungs.onnx              the lung segmenter, where the model is shown lungs alone
     gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
@@ -21,7 +22,7 @@ import hashlib
 import json
 import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +34,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carina import __version__
 from carina.atomic import require_absent, whole_folder, write_text
-from carina.engine import Backend
+from carina.engine import Backend, Precision, available_precisions, installed_backends
 from carina.errors import BundleError, ConfigurationError
-from carina.golden import Differences, Judge, Tolerances, compare_golden, write_golden
+from carina.golden import (
+    BF16_TOLERANCES,
+    Differences,
+    Judge,
+    Tolerances,
+    require_golden,
+    widened_tolerances,
+    write_golden,
+)
 from carina.harmless import (
     last_part,
     require_self_contained,
@@ -43,6 +52,7 @@ from carina.harmless import (
     without_directories,
     without_folders,
 )
+from carina.int8 import INT8_FILE, Int8Record
 from carina.run_folder import (
     GATE_FILE,
     HISTORY_FILE,
@@ -112,6 +122,8 @@ class BundleDescription(FinishedRun):
         How far the golden examples may be missed elsewhere.
     recalibration
         Where the policy comes from, if not from training.
+    int8
+        The twin in 8-bit integers: what it costs, also where that was too much. None where none was tried.
     """
 
     # Narrower than a run's on purpose: neither file is taken for the other.
@@ -123,6 +135,30 @@ class BundleDescription(FinishedRun):
     recipe: dict[str, Any]
     tolerances: Tolerances
     recalibration: Recalibration | None = None
+    int8: Int8Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the golden examples came out in one way of computing.
+
+    Attributes
+    ----------
+    engine, precision, threads
+        What computed them.
+    differences, tolerances
+        How far they were missed at most, and how far they may be.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    differences: Differences
+    tolerances: Tolerances
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self) | {"tolerances": self.tolerances.model_dump()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +171,10 @@ class Verification:
         Of the bundle.
     sha256
         What stands for the whole of it, to be compared with a published one.
-    engine, precision, threads
-        What computed the golden examples.
-    differences, tolerances
-        How far they were missed at most, and how far they may be.
+    checks
+        One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
+    int8
+        What is known of the twin in 8-bit integers, also where it was refused.
     bytes_of
         The size of each file.
     """
@@ -146,11 +182,8 @@ class Verification:
     name: str
     version: str
     sha256: str
-    engine: str
-    precision: str
-    threads: int
-    differences: Differences
-    tolerances: Tolerances
+    checks: tuple[Check, ...]
+    int8: Int8Record | None
     bytes_of: dict[str, int]
 
     @property
@@ -160,8 +193,32 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        content = asdict(self)
-        return content | {"tolerances": self.tolerances.model_dump(), "megabytes": round(self.megabytes, 3)}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "sha256": self.sha256,
+            **self.checks[0].to_json(),
+            "checks": [check.to_json() for check in self.checks],
+            "int8": None if self.int8 is None else self.int8.model_dump(),
+            "bytes_of": self.bytes_of,
+            "megabytes": round(self.megabytes, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A classifier's twin in 8-bit integers.
+
+    Attributes
+    ----------
+    record
+        What is known of it.
+    graph
+        The ONNX file; none where it was refused.
+    """
+
+    record: Int8Record
+    graph: bytes | None
 
 
 WriteCard = Callable[[BundleDescription], str]
@@ -205,19 +262,44 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
         If a file is missing, changed, added or a link, a graph refers to another file, or the bundle was made by
         another version.
     """
-    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE))
+    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE, INT8_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
     if described.preprocessing.crop == "lungs":
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
+    if described.int8 is not None and described.int8.accepted:
+        graphs[INT8_FILE] = described.int8.sha256 or ""
     described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
-    optional = {name for name in (LUNGS_FILE, GATE_FILE) if name in seal.sums}
+    optional = {name for name in (LUNGS_FILE, GATE_FILE, INT8_FILE) if name in seal.sums}
     if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
         msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
         raise BundleError(msg)
     for name in graphs:
         require_self_contained(folder / name)
     return described, seal
+
+
+def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str]:
+    """Return the file of the classifier's graph for a precision, and its hash.
+
+    Raises
+    ------
+    ConfigurationError
+        If int8 is asked for and the model has no twin that may be used; the message says why.
+    """
+    if precision != "int8":
+        return ONNX_FILE, model.model_sha256
+    record = model.int8 if isinstance(model, BundleDescription) else None
+    if record is None:
+        msg = (
+            f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: carina export RUN --out BUNDLE "
+            "--int8"
+        )
+        raise ConfigurationError(msg)
+    if not record.accepted:
+        msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."
+        raise ConfigurationError(msg)
+    return INT8_FILE, record.sha256 or ""
 
 
 def released_bundle() -> Path:
@@ -240,7 +322,9 @@ def released_bundle() -> Path:
     raise BundleError(msg)
 
 
-def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: WriteCard) -> Verification:
+def export_bundle(
+    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twin: Twin | None = None
+) -> Verification:
     """Write a finished run as a sealed bundle, whole or not at all, and return what it was verified to be.
 
     Parameters
@@ -253,6 +337,8 @@ def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: 
         Of the bundle: letters, digits, dots, hyphens, underscores.
     write_card
         Gives the model card for what the bundle says of itself.
+    twin
+        The classifier in 8-bit integers, and what is known of it.
 
     Raises
     ------
@@ -279,8 +365,10 @@ def export_bundle(run: Path, out: Path, *, name: str, version: str, write_card: 
         "carina": __version__,
         "recipe": recipe,
         "tolerances": Tolerances(),
+        "int8": None if twin is None else twin.record,
     }
-    return write_bundle(run, out, describe_bundle(described), write_card=write_card)
+    graph = None if twin is None else twin.graph
+    return write_bundle(run, out, describe_bundle(described), write_card=write_card, int8_graph=graph)
 
 
 def describe_bundle(fields: Mapping[str, Any]) -> BundleDescription:
@@ -307,6 +395,7 @@ def write_bundle(
     *,
     write_card: WriteCard,
     calibration_images: TrainingImages | None = None,
+    int8_graph: bytes | None = None,
 ) -> Verification:
     """Write a bundle with the graphs of a run or another bundle; see `export_bundle`.
 
@@ -320,6 +409,8 @@ def write_bundle(
         What the bundle is to say of itself.
     calibration_images
         What its policy was chosen on, added to the images that it must not be judged by unawares.
+    int8_graph
+        The classifier in 8-bit integers, where the description has accepted it.
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
@@ -335,47 +426,89 @@ def write_bundle(
             folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
         )
         write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
-        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
         write_golden(folder / GOLDEN_FILE, folder, description)
+        if int8_graph is not None and description.int8 is not None and description.int8.accepted:
+            (folder / INT8_FILE).write_bytes(int8_graph)
+            require_self_contained(folder / INT8_FILE)
+            judges = [_judge(folder, description, "int8", backend, None) for backend in installed_backends()]
+            tolerances = widened_tolerances(folder / GOLDEN_FILE, judges, description, description.tolerances)
+            record = description.int8.model_copy(update={"tolerances": tolerances})
+            description = description.model_copy(update={"int8": record})
+        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
         write_text(folder / CARD_FILE, write_card(description))
         write_seal(folder)
         # The golden examples were made by the fastest engine; the other must give the same before anything is released.
         return verify_bundle(folder, backend="onnxruntime")
 
 
-def verify_bundle(folder: Path, *, backend: Backend = "auto") -> Verification:
+def verify_bundle(
+    folder: Path, *, backend: Backend = "auto", precision: Precision = "auto", threads: int | None = None
+) -> Verification:
     """Return what a bundle is, after every byte was checked and its golden examples were recomputed here.
+
+    Parameters
+    ----------
+    folder
+        A bundle.
+    backend
+        What the examples are recomputed by; ``auto`` is every engine that is installed.
+    precision
+        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have.
+    threads
+        See `carina.engine.load_engine`.
 
     Raises
     ------
     BundleError
         If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
+    ConfigurationError
+        If the precision is not to be had.
     """
     description, seal = open_bundle(folder)
     require_without_code(folder / KERAS_FILE)
     read_training_images(folder / TRAINING_IMAGES_FILE)
-    judge = Judge(folder, description, backend=backend)
-    differences, tolerances = compare_golden(folder / GOLDEN_FILE, judge, description), description.tolerances
-    for quantity, difference in asdict(differences).items():
-        allowed = getattr(tolerances, quantity)
-        if not difference <= allowed:
-            msg = (
-                f"{folder}: on this machine ({judge.engine.name}) the golden examples are missed by {difference:.3g} "
-                f"({quantity}); {allowed:.3g} is allowed. Do not use it here: try the other engine, or the library "
-                "versions that bundle.json names."
-            )
-            raise BundleError(msg)
+    checks = []
+    for engine, computed_in in _ways(description, backend, precision):
+        judge = _judge(folder, description, computed_in, engine, threads)
+        tolerances = _tolerances(description, judge.engine.precision)
+        differences = require_golden(folder / GOLDEN_FILE, judge, description, tolerances)
+        checks.append(Check(judge.engine.name, judge.engine.precision, judge.engine.threads, differences, tolerances))
     return Verification(
         name=description.name,
         version=description.version,
         sha256=seal.sha256,
-        engine=judge.engine.name,
-        precision="float32",
-        threads=judge.engine.threads,
-        differences=differences,
-        tolerances=tolerances,
+        checks=tuple(checks),
+        int8=description.int8,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
+
+
+def _ways(described: BundleDescription, backend: Backend, precision: Precision) -> Iterator[tuple[Backend, Precision]]:
+    """Yield the engines and precisions that were asked for; all that this machine and this bundle have, if none was."""
+    for engine in installed_backends() if backend == "auto" else (backend,):
+        if precision != "auto":
+            # That ONNX Runtime has no bf16 is no fault of the bundle; who names both is told.
+            if backend == "auto" and precision == "bf16" and engine == "onnxruntime":
+                continue
+            yield engine, precision
+            continue
+        for computed_in in available_precisions(engine):
+            yield engine, computed_in
+        if described.int8 is not None and described.int8.accepted:
+            yield engine, "int8"
+
+
+def _judge(
+    folder: Path, described: BundleDescription, precision: Precision, backend: Backend, threads: int | None
+) -> Judge:
+    graph, _ = classifier_graph(described, precision)
+    return Judge(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
+
+
+def _tolerances(described: BundleDescription, precision: str) -> Tolerances:
+    if precision == "int8" and described.int8 is not None and described.int8.tolerances is not None:
+        return described.int8.tolerances
+    return BF16_TOLERANCES if precision == "bf16" else described.tolerances
 
 
 def _read_description(path: Path, content: bytes) -> BundleDescription:

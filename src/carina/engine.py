@@ -1,9 +1,15 @@
-"""An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which."""
+"""An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which.
+
+Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on processors that have it, with OpenVINO;
+``int8`` where the graph itself was made for it (`carina.learning.quantise`), the rest of it in ``f32``. ``auto`` is
+``f32``: thresholds were chosen by it, and what the others change is for their user to know.
+"""
 
 import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,7 +21,10 @@ from carina.errors import BundleError, ConfigurationError
 from carina.machine import describe_machine
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
+Precision = Literal["auto", "f32", "bf16", "int8"]
 Tensors = Mapping[str, NDArray[np.float32]]
+# As OpenVINO calls it among what a processor is capable of.
+_BF16 = "BF16"
 
 
 class Engine(Protocol):
@@ -25,11 +34,14 @@ class Engine(Protocol):
     ----------
     name
         Library and version, for people and for ``run.json``.
+    precision
+        What it computes in: ``f32``, ``bf16`` or ``int8``.
     threads
         How many processor cores it uses.
     """
 
     name: str
+    precision: str
     threads: int
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
@@ -46,11 +58,12 @@ def load_engine(
     path: Path,
     *,
     backend: Backend = "auto",
+    precision: Precision = "auto",
     threads: int | None = None,
     one_at_a_time: bool = False,
     keep_compiled: bool = False,
 ) -> Engine:
-    """Return the graph in an ONNX file, compiled for this processor in 32-bit floating point.
+    """Return the graph in an ONNX file, compiled for this processor.
 
     Parameters
     ----------
@@ -58,6 +71,8 @@ def load_engine(
         The ``.onnx`` file; it must have one input.
     backend
         ``auto`` takes OpenVINO if it can be imported.
+    precision
+        ``auto`` is ``f32``. ``int8`` says that the graph has integers in it.
     threads
         Processor cores to use; by default all that this process may use.
     one_at_a_time
@@ -71,12 +86,12 @@ def load_engine(
     BundleError
         If the file is missing or no valid graph.
     ConfigurationError
-        If the backend was named and is not installed.
+        If the backend was named and is not installed, or ``bf16`` is asked for and is not to be had.
     """
     if not path.is_file():
         msg = f"{path} is missing. Train or export the model again."
         raise BundleError(msg)
-    cores = threads or _usable_cores()
+    cores, precision = threads or _usable_cores(), "f32" if precision == "auto" else precision
     if backend in ("auto", "openvino"):
         try:
             import openvino  # noqa: PLC0415  # optional: the other backend must work without it
@@ -89,10 +104,27 @@ def load_engine(
                 "INFERENCE_NUM_THREADS": cores,
                 "PERFORMANCE_HINT": "LATENCY" if one_at_a_time else "THROUGHPUT",
                 # Processors with bf16 would otherwise use it unasked, and training and prediction would disagree.
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             }
-            return _OpenVinoEngine(openvino, path, settings, keep_compiled=keep_compiled)
-    return _OnnxRuntimeEngine(path, cores)
+            return _OpenVinoEngine(openvino, path, precision, settings, keep_compiled=keep_compiled)
+    if precision == "bf16":
+        msg = "ONNX Runtime computes in f32 and int8 here. For bf16 install openvino and choose it, or choose f32."
+        raise ConfigurationError(msg)
+    return _OnnxRuntimeEngine(path, precision, cores)
+
+
+def installed_backends() -> tuple[Backend, ...]:
+    """Return the backends that can be loaded here, the fastest first."""
+    return ("openvino", "onnxruntime") if find_spec("openvino") is not None else ("onnxruntime",)
+
+
+def available_precisions(backend: Backend) -> tuple[Precision, ...]:
+    """Return what this processor can compute any graph in by an engine, ``f32`` first."""
+    if backend == "onnxruntime" or "openvino" not in installed_backends():
+        return ("f32",)
+    import openvino  # noqa: PLC0415  # see `load_engine`
+
+    return ("f32", "bf16") if _BF16 in _capabilities(openvino.Core()) else ("f32",)
 
 
 def _usable_cores() -> int:
@@ -104,8 +136,13 @@ def _damaged(path: Path) -> BundleError:
 
 
 class _OpenVinoEngine:
-    def __init__(self, openvino: Any, path: Path, settings: dict[str, Any], *, keep_compiled: bool) -> None:
+    def __init__(
+        self, openvino: Any, path: Path, precision: str, settings: dict[str, Any], *, keep_compiled: bool
+    ) -> None:
         core = openvino.Core()
+        if precision == "bf16" and _BF16 not in _capabilities(core):
+            msg = f"This processor ({describe_machine()}) does not compute in bf16. Choose f32 or int8."
+            raise ConfigurationError(msg)
         try:
             compile_graph = _compiled_or_kept if keep_compiled else _compiled
             self._compiled = compile_graph(openvino, core, path, settings)
@@ -114,6 +151,7 @@ class _OpenVinoEngine:
         self._names = [port.get_any_name() for port in self._compiled.outputs]
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self.precision = precision
         self.threads = int(settings["INFERENCE_NUM_THREADS"])
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
@@ -144,6 +182,11 @@ class _OpenVinoEngine:
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
 
 
+def _capabilities(core: Any) -> list[str]:
+    """Return the number formats that this processor computes in, and more."""
+    return list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 def _compiled(_: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
     return core.compile_model(str(path), "CPU", settings)
 
@@ -163,7 +206,7 @@ def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, 
 
 
 class _OnnxRuntimeEngine:
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
         import onnxruntime  # noqa: PLC0415  # half a second to import, needed only without OpenVINO
 
         options = onnxruntime.SessionOptions()
@@ -176,6 +219,7 @@ class _OnnxRuntimeEngine:
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.precision = precision
         self.threads = threads
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:

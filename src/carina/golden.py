@@ -5,8 +5,8 @@ the same when the program that draws them changes.
 """
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from carina.arrays import read_arrays, write_arrays
-from carina.engine import Backend, load_engine
+from carina.engine import Backend, Precision, load_engine
 from carina.errors import BundleError
 from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder, Lungs
@@ -47,6 +47,10 @@ class Tolerances(BaseModel):
     grey: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     logit: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     probability: float = Field(default=0.001, ge=0, allow_inf_nan=False)
+
+
+# At least twice what rounding every step of the released classifier to bf16 changed: docs/explanation/precisions.md.
+BF16_TOLERANCES = Tolerances(logit=2.0, probability=0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,10 @@ class Judge:
     ----------
     folder, model
         A run or bundle, and what it says of itself.
-    backend
-        See `carina.engine.load_engine`.
+    graph
+        The classifier's file.
+    backend, precision, threads
+        See `carina.engine.load_engine`. The lungs are sought in 32-bit floating point: their box must not move.
 
     Raises
     ------
@@ -97,11 +103,20 @@ class Judge:
         If a graph is missing or cannot be run.
     """
 
-    def __init__(self, folder: Path, model: FinishedRun, *, backend: Backend = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: FinishedRun,
+        *,
+        graph: str = ONNX_FILE,
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.preprocessing = model.preprocessing
-        self.engine = load_engine(folder / ONNX_FILE, backend=backend)
+        self.engine = load_engine(folder / graph, backend=backend, precision=precision, threads=threads)
         lungs = self.preprocessing.crop == "lungs"
-        self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend) if lungs else None
+        self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend, threads=threads) if lungs else None
         self.gate = None if model.gate is None else read_gate(folder / GATE_FILE)
 
     def judge(self, wholes: NDArray[np.uint8]) -> Judged:
@@ -165,6 +180,42 @@ def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:
         logit=_largest(judged.logits, golden["logits"]),
         probability=_largest(probabilities, golden["probabilities"]),
     )
+
+
+def require_golden(path: Path, judge: Judge, model: FinishedRun, tolerances: Tolerances) -> Differences:
+    """Return how far what a model gives now lies from its golden examples, where that is near enough.
+
+    Raises
+    ------
+    BundleError
+        If it lies further than the tolerances allow, or see `compare_golden`.
+    """
+    differences, engine = compare_golden(path, judge, model), judge.engine
+    for quantity, difference in asdict(differences).items():
+        allowed = getattr(tolerances, quantity)
+        if not difference <= allowed:
+            msg = (
+                f"{path.parent}: on this machine ({engine.name}, {engine.precision}) the golden examples are missed by "
+                f"{difference:.3g} ({quantity}); {allowed:.3g} is allowed. Do not use it here: try the other engine, "
+                "another precision, or the library versions that bundle.json names."
+            )
+            raise BundleError(msg)
+    return differences
+
+
+def widened_tolerances(path: Path, judges: Sequence[Judge], model: FinishedRun, least: Tolerances) -> Tolerances:
+    """Return tolerances for judges that compute less finely: twice what any of them misses the golden examples by.
+
+    Raises
+    ------
+    BundleError
+        See `compare_golden`.
+    """
+    allowed = least.model_dump()
+    for judge in judges:
+        found = asdict(compare_golden(path, judge, model))
+        allowed |= {name: max(allowed[name], 2 * found[name]) for name in ("logit", "probability")}
+    return Tolerances.model_validate(allowed)
 
 
 def _draw(count: int, size: int) -> NDArray[np.uint8]:

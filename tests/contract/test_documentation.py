@@ -26,7 +26,7 @@ def test_commands_and_options_in_the_readme_exist() -> None:
     assert {"carina train", "carina data import", "carina predict"} <= commands
     for command in commands - {"carina data", "carina dicom"}:
         assert f"## {command}\n" in reference, command
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--strict"}:
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", readme)) - {"--strict"}:
         assert f"`{option}`" in reference, option
 
 

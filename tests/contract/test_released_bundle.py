@@ -5,15 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from carina.bundle import RELEASED_NAME, open_bundle, released_bundle, verify_bundle
+from carina.arrays import read_arrays
+from carina.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle, verify_bundle
 from carina.datasets.phantom import draw_phantom
 from carina.engine import Backend, load_engine
 from carina.learning.backbone import build_network
 from carina.learning.recipe import BackboneSettings
+from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
 from carina.training_images import read_training_images
 
@@ -64,6 +67,33 @@ def test_its_graphs_give_what_explanations_and_the_gate_need() -> None:
         "contributions": (2, 5, 5, 4),
     }
     assert set(load_engine(folder / LUNGS_FILE).run(tensors)) == {"lung", "features"}
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_its_graph_gives_what_its_keras_model_gives(backend: Backend) -> None:
+    folder = released_bundle()
+    described, _ = open_bundle(folder)
+    golden = read_arrays(folder / GOLDEN_FILE)
+    films = [
+        draw_phantom(finding, seed=seed, size=160).pixels for seed in range(6) for finding in ("Normal", "COVID-19")
+    ]
+    tensors = to_tensor(np.concatenate([golden["frames"], films]), described.preprocessing.pixel_range)
+    model = keras.models.load_model(folder / KERAS_FILE, compile=False)
+
+    of_keras = described.policy.probabilities(np.asarray(model(tensors, training=False)))
+    of_graph = described.policy.probabilities(load_engine(folder / ONNX_FILE, backend=backend).run(tensors)["logits"])
+
+    assert np.ptp(of_keras, axis=0).max() > 0.05
+    assert np.abs(of_graph - of_keras).max() <= 1e-4
+
+
+def test_on_radiographs_it_was_measured_to_do_so_too() -> None:
+    described, _ = open_bundle(released_bundle())
+    measured = json.loads((ROOT / "results" / "precisions.json").read_text("utf-8"))
+    assert measured["model"]["sha256"] == described.model_sha256
+    assert measured["keras"]["images"] >= 300
+    for backend in ("openvino", "onnxruntime"):
+        assert measured["keras"][backend]["largest_difference_of_a_probability"] <= 1e-4
 
 
 def test_predict_takes_it_where_no_other_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from carina.engine import load_engine
+import carina.engine
+from carina.engine import available_precisions, load_engine
 from carina.errors import BundleError, ConfigurationError
 
 
@@ -57,3 +58,21 @@ def test_what_is_no_graph_is_named(tmp_path: Path, backend: str) -> None:
     (tmp_path / "text.onnx").write_text("no graph")
     with pytest.raises(BundleError, match=r"text.onnx is not a graph that can be run"):
         load_engine(tmp_path / "text.onnx", backend=backend)
+
+
+def test_precision_and_threads_are_told_and_bf16_is_not_pretended(
+    doubling: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_engine(doubling).precision == "f32"
+    assert load_engine(doubling, precision="int8", threads=1).precision == "int8"
+    with pytest.raises(ConfigurationError, match=r"computes in f32 and int8 here.*install openvino"):
+        load_engine(doubling, backend="onnxruntime", precision="bf16")
+    monkeypatch.setattr(carina.engine, "_capabilities", lambda core: ["FP32", "INT8"])
+    assert available_precisions("openvino") == available_precisions("auto") == ("f32",)
+    with pytest.raises(ConfigurationError, match=r"does not compute in bf16. Choose f32 or int8"):
+        load_engine(doubling, precision="bf16")
+    monkeypatch.setattr(carina.engine, "_capabilities", lambda core: ["FP32", "BF16"])
+    assert available_precisions("openvino") == ("f32", "bf16")
+    assert available_precisions("onnxruntime") == ("f32",)
+    # The processor here may have none; OpenVINO then computes in f32.
+    assert load_engine(doubling, precision="bf16").precision == "bf16"

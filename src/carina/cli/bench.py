@@ -8,6 +8,7 @@ import typer
 
 from carina.bundle import released_bundle
 from carina.cli.console import print_result, progress_bars
+from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 
 
 def bench_command(
@@ -16,10 +17,20 @@ def bench_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer images and rounds: a rough answer.")] = False,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Measure predicting on synthetic radiographs: speed, latency, memory, each beside ONNX Runtime and its limits."""
     from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415  # what draws phantoms, for this alone
 
     with progress_bars() as bar:
-        bench = run_bench(bundle or released_bundle(), plan=QUICK if quick else FULL, progress=bar("measuring"))
+        bench = run_bench(
+            bundle or released_bundle(),
+            backend=backend,
+            precision=precision,
+            threads=threads,
+            plan=QUICK if quick else FULL,
+            progress=bar("measuring"),
+        )
     print_result(json.dumps(bench.to_json(), ensure_ascii=False) if as_json else bench.table())

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, running_count
+from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.errors import ConfigurationError
 from carina.findings import short_name
 from carina.inference.inputs import image_files
@@ -55,6 +56,9 @@ def predict_command(
         float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
     ] = None,
     deflated: Annotated[bool, typer.Option("--deflated", help="Read deflated DICOM, too.")] = False,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Judge images; one that cannot be read becomes an error row, and the exit code 1."""
     if as_json and as_csv:
@@ -66,7 +70,14 @@ def predict_command(
     if explain is not None:
         _require_outside(explain, paths)
     one = len(paths) == 1 and Path(paths[0]).is_file()
-    predictor = Predictor(bundle or released_bundle(), one_at_a_time=one, deflated=deflated)
+    predictor = Predictor(
+        bundle or released_bundle(),
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        one_at_a_time=one,
+        deflated=deflated,
+    )
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
     counts: Counter[str] = Counter()
@@ -74,7 +85,7 @@ def predict_command(
         files, results = image_files(paths), None
         table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
-            results = stack.enter_context(resume_results(resume, rows, predictor.run.model_sha256))
+            results = stack.enter_context(resume_results(resume, rows, predictor.graph_sha256))
             files = results.pending(files)
         elif table is None:
             _print_row(rows.header)

@@ -8,15 +8,22 @@ import typer
 
 from carina.bundle import verify_bundle
 from carina.cli.console import print_result
+from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.export import print_bundle
 
 
 def verify_command(
     bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Check every byte of a bundle, and that its golden examples come out the same on this machine."""
-    verification = verify_bundle(bundle)
+    """Check every byte of a bundle, and that its golden examples come out the same on this machine.
+
+    By default on every engine that is installed, in every precision that the processor and the bundle have.
+    """
+    verification = verify_bundle(bundle, backend=backend, precision=precision, threads=threads)
     if as_json:
         print_result(json.dumps(verification.to_json(), ensure_ascii=False))
     else:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carina.decisions.bands import BandThresholds, check_prevalence
 from carina.decisions.policy import Policy
 from carina.findings import COVID_19, NORMAL, OTHER_OPACITY
@@ -81,6 +84,23 @@ def choose_triage(
     if probabilities[flag] >= policy.operating_point.threshold or finding != NORMAL:
         return Triage("expedite", _why_expedited(finding, probabilities, policy, bands))
     return _triage_of_normal(probabilities[NORMAL], bands, flag)
+
+
+def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[str, Priority]]:
+    """Return what is decided on each radiograph: the most probable finding, and the priority.
+
+    Parameters
+    ----------
+    probabilities
+        Calibrated: float ``(n, findings)``, in the order of the policy's findings.
+    policy
+        Of the model that gave them.
+    """
+    decided = []
+    for row in probabilities.tolist():
+        of_finding = dict(zip(policy.findings, row, strict=True))
+        decided.append((max(of_finding, key=of_finding.__getitem__), choose_triage(of_finding, policy).priority))
+    return decided
 
 
 def _why_expedited(finding: str, probabilities: Mapping[str, float], policy: Policy, bands: BandThresholds) -> str:

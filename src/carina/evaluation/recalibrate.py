@@ -126,6 +126,8 @@ def recalibrate(
         "created": datetime.now(UTC),
         "carina": __version__,
         "recalibration": recalibration,
+        # It was proved to decide alike with the policy that is replaced, and with no other.
+        "int8": None,
     }
     new = changed.model_copy(update=changes)
     images = TrainingImages.of(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.arithmetic import MATRIX_SIZES, MatrixProduct, matrix_products, multiply_adds
+from carina.engine import Backend, Precision
 from carina.errors import ConfigurationError
 from carina.inference.bench_contestants import ONNX_RUNTIME, Contestant, Tensors, carina_itself, on_onnx_runtime
 from carina.inference.bench_films import LARGE, MEDIUM, SMALL, Films, Kind, write_films
@@ -90,6 +91,9 @@ QUICK = Plan(
 def run_bench(
     folder: Path,
     *,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
     plan: Plan = FULL,
     rivals: Sequence[Contestant] = (),
     notes: tuple[str, ...] = (),
@@ -101,6 +105,9 @@ def run_bench(
     ----------
     folder
         A bundle or a finished run.
+    backend, precision, threads
+        What Carina computes with; see `carina.inference.predictor.Predictor`. What it is compared with computes in f32,
+        on as many cores.
     plan
         How much is measured.
     rivals
@@ -115,12 +122,12 @@ def run_bench(
     BundleError
         If the folder holds no model, or a synthetic radiograph cannot be judged.
     ConfigurationError
-        If a command that is measured fails.
+        If a command that is measured fails, or the engine or precision is not to be had.
     """
-    predictor = Predictor(folder)
-    contestants = [carina_itself(predictor, folder)]
-    if not predictor.engine.name.startswith(ONNX_RUNTIME):
-        contestants.append(on_onnx_runtime(folder))
+    predictor = Predictor(folder, backend=backend, precision=precision, threads=threads)
+    contestants = [carina_itself(predictor, folder, backend, precision, threads)]
+    if not predictor.engine.name.startswith(ONNX_RUNTIME) or predictor.engine.precision != "f32":
+        contestants.append(on_onnx_runtime(folder, threads))
     contestants += rivals
     with TemporaryDirectory(prefix="carina-bench-") as temporary:
         films = write_films(Path(temporary), plan.films)
@@ -143,6 +150,7 @@ def run_bench(
         machine=describe_machine(),
         versions=library_versions(),
         engine=predictor.engine.name,
+        precision=predictor.engine.precision,
         threads=predictor.engine.threads,
         rounds=plan.rounds,
         limit=limit,

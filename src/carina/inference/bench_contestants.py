@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carina.engine import Backend, Precision
 from carina.errors import BundleError
 from carina.inference.predictor import FailedPrediction, Predictor
 
@@ -49,14 +50,28 @@ class Contestant:
     command: tuple[str, ...] | None = None
 
 
-def carina_itself(predictor: Predictor, folder: Path) -> Contestant:
-    """Return Carina's own way: the engine that it chose, and the command."""
-    return _with_predictor("Carina", predictor, Predictor(folder, one_at_a_time=True), (*_COMMAND, str(folder)))
+def carina_itself(
+    predictor: Predictor,
+    folder: Path,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> Contestant:
+    """Return Carina's own way: what the predictor, loaded with these options, chose, and the command."""
+    for_one = Predictor(folder, backend=backend, precision=precision, threads=threads, one_at_a_time=True)
+    options = [
+        "--backend",
+        backend,
+        "--precision",
+        precision,
+        *([] if threads is None else ["--threads", str(threads)]),
+    ]
+    return _with_predictor("Carina", predictor, for_one, (*_COMMAND, str(folder), *options))
 
 
-def on_onnx_runtime(folder: Path) -> Contestant:
+def on_onnx_runtime(folder: Path, threads: int | None = None) -> Contestant:
     """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
-    predictor = Predictor(folder, backend="onnxruntime")
+    predictor = Predictor(folder, backend="onnxruntime", threads=threads)
     return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)
 
 

@@ -100,7 +100,7 @@ class Bench:
     ----------
     model
         Name, hash, and the size of its tensors.
-    machine, versions, engine, threads
+    machine, versions, engine, precision, threads
         What it was measured on.
     rounds
         How many; every figure with a spread is the median of so many.
@@ -119,6 +119,7 @@ class Bench:
     machine: str
     versions: Mapping[str, str]
     engine: str
+    precision: str
     threads: int
     rounds: int
     limit: Limit
@@ -149,8 +150,9 @@ class Bench:
             for graph, count in self.limit.multiply_adds.items()
         )
         gflops = self.limit.gflops
+        computed_by = f"{self.engine} ({self.precision}), {self.threads} threads"
         return [
-            f"{self.model['name']} on {self.machine}, {self.threads} threads; {self.engine}; {self.rounds} rounds",
+            f"{self.model['name']} on {self.machine}; {computed_by}; {self.rounds} rounds",
             f"Matrix products, float32: {_number(gflops.value)} GFLOP/s ({_range(gflops)}; {self.limit.product})",
             f"Multiply-adds an image: {needs}",
         ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carina.bundle import released_bundle
-from carina.engine import Backend
+from carina.engine import Backend, Precision
 from carina.errors import ConfigurationError, InputError
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor, Source
 from carina.radiographs.radiograph import Radiograph, build_radiograph, check_dimensions
@@ -42,8 +42,8 @@ class Model:
     ----------
     folder
         A bundle or a finished run.
-    backend
-        See `carina.engine.load_engine`.
+    backend, precision, threads
+        See `carina.inference.predictor.Predictor`.
 
     Attributes
     ----------
@@ -54,12 +54,21 @@ class Model:
     ------
     BundleError
         If the folder holds neither, or anything in it is not as it was made.
+    ConfigurationError
+        If the backend or the precision is not to be had.
     """
 
-    def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
-        self._folder, self._backend = folder, backend
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._load = partial(Predictor, folder, backend=backend, precision=precision, threads=threads)
         # Whoever asks for one image waits for it; whoever gives a list wants all of it soon.
-        self._for_one = Predictor(folder, backend=backend, one_at_a_time=True)
+        self._for_one = self._load(one_at_a_time=True)
         self._for_many: Predictor | None = None
         self.description: FinishedRun = self._for_one.run
 
@@ -125,26 +134,35 @@ class Model:
     ) -> Iterator[Prediction | FailedPrediction]:
         predictor = self._for_one
         if len(sources) > _FEW:
-            predictor = self._for_many = self._for_many or Predictor(self._folder, backend=self._backend)
+            predictor = self._for_many = self._for_many or self._load()
         return predictor.predict(sources, explain=explain, prevalence=prevalence)
 
 
-def load_bundle(folder: str | Path | None = None, *, backend: Backend = "auto") -> Model:
+def load_bundle(
+    folder: str | Path | None = None,
+    *,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> Model:
     """Return a model, ready to predict.
 
     Parameters
     ----------
     folder
         A bundle or a finished run; by default the bundle that comes with Carina.
-    backend
-        See `carina.engine.load_engine`.
+    backend, precision, threads
+        See `carina.inference.predictor.Predictor`.
 
     Raises
     ------
     BundleError
         If there is none, or anything in it is not as it was made.
+    ConfigurationError
+        If the backend or the precision is not to be had.
     """
-    return Model(released_bundle() if folder is None else Path(folder), backend=backend)
+    path = released_bundle() if folder is None else Path(folder)
+    return Model(path, backend=backend, precision=precision, threads=threads)
 
 
 def _source(image: object) -> Source:

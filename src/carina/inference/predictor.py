@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import open_named_model
+from carina.bundle import classifier_graph, open_named_model
 from carina.decisions.triage import Triage, choose_triage
-from carina.engine import Backend, Tensors, load_engine
+from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
 from carina.inference.explain import Explanation, build_explanation, display_grey
 from carina.radiographs.fingerprint import pixel_sha256
@@ -138,8 +138,11 @@ class Predictor:
     ----------
     folder
         A bundle or a finished run.
-    backend, one_at_a_time
+    backend, threads, one_at_a_time
         See `carina.engine.load_engine`.
+    precision
+        Of the classifier; the lungs are sought in 32-bit floating point, so that their box does not move. See
+        `carina.engine.load_engine`.
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
@@ -149,22 +152,36 @@ class Predictor:
         What it says of itself.
     sha256
         What stands for the whole of it; see `carina.bundle.open_named_model`.
+    graph_sha256
+        Of the classifier's graph, which is another in int8.
 
     Raises
     ------
     BundleError
         If the folder holds no finished run, or its model is not the one that was trained.
+    ConfigurationError
+        If the backend or the precision is not to be had.
     """
 
     def __init__(
-        self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False, deflated: bool = False
+        self,
+        folder: Path,
+        *,
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+        one_at_a_time: bool = False,
+        deflated: bool = False,
     ) -> None:
         self._deflated = deflated
         self.run: FinishedRun
         self.run, self.sha256 = open_named_model(folder)
+        name, self.graph_sha256 = classifier_graph(self.run, precision)
         self.engine = load_engine(
-            _unchanged(folder / ONNX_FILE, self.run.model_sha256),
+            _unchanged(folder / name, self.graph_sha256),
             backend=backend,
+            precision=precision,
+            threads=threads,
             one_at_a_time=one_at_a_time,
             keep_compiled=True,
         )
@@ -172,7 +189,9 @@ class Predictor:
         self.gate: Gate | None = None
         if self.run.preprocessing.crop == "lungs":
             graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
-            self.lung_finder = LungFinder(graph, backend=backend, one_at_a_time=one_at_a_time, keep_compiled=True)
+            self.lung_finder = LungFinder(
+                graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=True
+            )
         if self.run.gate is not None:
             self.gate = read_gate(_unchanged(folder / GATE_FILE, self.run.gate.sha256))
             if self.gate.lungs_sha256 != self.run.lungs_sha256:

@@ -97,8 +97,10 @@ class JsonLines:
         self._model = {
             "name": run.name,
             "version": run.version if isinstance(run, BundleDescription) else __version__,
-            "sha256": run.model_sha256,
+            "sha256": predictor.graph_sha256,
             "engine": predictor.engine.name,
+            "precision": predictor.engine.precision,
+            "threads": predictor.engine.threads,
         }
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
@@ -160,7 +162,7 @@ class Csv:
 
     def __init__(self, predictor: Predictor, *, explained: bool = False) -> None:
         self._findings = predictor.run.findings
-        self._model_sha256 = predictor.run.model_sha256
+        self._model_sha256 = predictor.graph_sha256
         self._explained = explained
         probabilities = [f"probability:{finding}" for finding in self._findings]
         columns = ["path", "finding", *probabilities, "priority", "reason", "error_code", "error", "model_sha256"]

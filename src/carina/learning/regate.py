@@ -4,22 +4,19 @@ import shutil
 from pathlib import Path
 
 from carina.atomic import require_absent, whole_folder, write_text
-from carina.datasets.manifest import open_dataset
-from carina.errors import BundleError, DataError
+from carina.errors import BundleError
 from carina.learning.judging import fit_gate_of, fit_policy_of
 from carina.learning.methods import logits_of_stopping_split
 from carina.learning.recipe import GateSettings, load_recipe, recipe_as_toml
 from carina.learning.train import prepare_training
 from carina.learning.training import ProgressOf
-from carina.learning.training_data import gather_training_data, joint_fingerprint
+from carina.learning.training_data import reopen_training_data
 from carina.run_folder import (
     CHECKPOINT_FOLDER,
     LUNGS_FILE,
     RECIPE_FILE,
     RUN_FILE,
-    STARTED_FILE,
     FinishedRun,
-    StartedRun,
     open_run,
 )
 
@@ -68,14 +65,9 @@ def refit_gate(
             "preprocessing.crop = 'lungs'."
         )
         raise BundleError(msg)
-    started = StartedRun.model_validate_json((run / STARTED_FILE).read_bytes())
-    folders = [Path(folder) for folder in started.datasets]
-    if joint_fingerprint([open_dataset(folder) for folder in folders]) != finished.data_fingerprint:
-        msg = f"{' + '.join(started.datasets)} is not the data that {run} was trained on. Import it again."
-        raise DataError(msg)
+    data = reopen_training_data(run, finished)
     recipe = load_recipe(str(run / RECIPE_FILE))
     recipe = recipe.model_copy(update={"gate": settings or recipe.gate or GateSettings()})
-    data = gather_training_data(folders, recipe, without_sources=started.without_sources)
     with whole_folder(out, what="run") as folder:
         shutil.copytree(run, folder, dirs_exist_ok=True)
         training = prepare_training(data, recipe, folder, folder / LUNGS_FILE, cache, finished.command, progress_of)

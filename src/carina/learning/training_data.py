@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from carina.datasets.duplicates import find_duplicates
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.errors import ConfigurationError, DataError
+from carina.errors import BundleError, ConfigurationError, DataError
 from carina.findings import order_findings
-from carina.learning.recipe import Recipe
+from carina.learning.recipe import Recipe, load_recipe
+from carina.run_folder import RECIPE_FILE, STARTED_FILE, FinishedRun, StartedRun
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,29 @@ class TrainingData:
         for i, dataset in enumerate(self.datasets):
             details[sets == i] = dataset.details[places[sets == i]]
         return details
+
+
+def reopen_training_data(run: Path, finished: FinishedRun) -> TrainingData:
+    """Return what a finished run learned from, where it still lies where it lay.
+
+    Raises
+    ------
+    BundleError
+        If the run does not say from what.
+    DataError
+        If a data set is gone or has changed.
+    """
+    try:
+        started = StartedRun.model_validate_json((run / STARTED_FILE).read_bytes())
+    except (OSError, ValidationError):
+        msg = f"{run / STARTED_FILE} is missing or damaged: nobody knows what the run learned from. Train again."
+        raise BundleError(msg) from None
+    folders = [Path(folder) for folder in started.datasets]
+    if joint_fingerprint([open_dataset(folder) for folder in folders]) != finished.data_fingerprint:
+        msg = f"{' + '.join(started.datasets)} is not the data that {run} was trained on. Import it again."
+        raise DataError(msg)
+    recipe = load_recipe(str(run / RECIPE_FILE))
+    return gather_training_data(folders, recipe, without_sources=started.without_sources)
 
 
 def joint_fingerprint(datasets: Sequence[Dataset]) -> str:

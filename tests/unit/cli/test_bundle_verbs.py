@@ -53,8 +53,10 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert told["sha256"] == open_bundle(bundle)[1].sha256
     assert set(told) == {
         *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
-        "megabytes",
+        *("megabytes", "checks", "int8"),
     }
+    assert {check["engine"].split()[0] for check in told["checks"]} == {"OpenVINO", "ONNX"}
+    assert all(check["engine"] in out for check in told["checks"])
     assert told["differences"]["logit"] <= told["tolerances"]["logit"]
     changed = shutil.copytree(bundle, tmp_path / "changed")
     (changed / "history.csv").write_text("changed")
@@ -62,6 +64,32 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert (code, out) == (1, "")
     assert "history.csv was changed after it was sealed" in err
     assert carina("verify", tmp_path)[0] == 1
+
+
+def test_verify_computes_as_it_is_told_and_says_what_it_cannot(carina: Typed, bundle: Path) -> None:
+    words = ("verify", bundle, "--backend", "onnxruntime", "--threads", "1")
+    told = json.loads(carina(*words, "--precision", "f32", "--json")[1])
+    assert [(c["engine"].split()[0], c["precision"], c["threads"]) for c in told["checks"]] == [("ONNX", "f32", 1)]
+    code, _, err = carina(*words, "--precision", "bf16")
+    assert code == 2
+    assert "ONNX Runtime computes in f32 and int8 here" in err
+    code, _, err = carina("verify", bundle, "--precision", "int8")
+    assert code == 2
+    assert "no graph in 8-bit integers" in err
+    assert carina("verify", bundle, "--precision", "f16")[0] == 2
+
+
+def test_export_makes_a_twin_and_says_why_it_left_it_out(
+    carina: Typed, tiny_run: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARINA_CACHE", str(cache))
+    code, out, _ = carina("export", tiny_run, "--out", tmp_path / "b", "--int8")
+    assert code == 0
+    assert "int8 refused and left out. On " in out
+    assert "on at least 200 images" in out
+    described, _ = open_bundle(tmp_path / "b")
+    assert described.int8 is not None
+    assert described.int8.in_words() in carina("verify", tmp_path / "b")[1]
 
 
 def test_recalibrate_keeps_the_weights_and_says_what_changed(

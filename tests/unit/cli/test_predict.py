@@ -192,3 +192,15 @@ def test_what_a_header_rules_out_or_leaves_in_doubt_is_said(carina: Typed, small
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [bool(row["reservations"]) for row in rows] == [False, False, True, False]
     assert "Secret" not in out
+
+
+def test_engine_precision_and_threads_are_chosen_and_told(carina: Typed, small: Path, films: Path) -> None:
+    words = ("predict", films / "a.png", "--run", small, "--json")
+    told = json.loads(carina(*words, "--backend", "onnxruntime", "--threads", "1", "--precision", "f32")[1])["model"]
+    assert told["engine"].startswith("ONNX Runtime")
+    assert (told["precision"], told["threads"]) == ("f32", 1)
+    code, out, err = carina(*words, "--precision", "int8")
+    assert (code, out) == (2, "")
+    assert "has no graph in 8-bit integers" in err
+    for wrong in (("--threads", "0"), ("--precision", "int4"), ("--backend", "torch")):
+        assert carina(*words, *wrong)[0] == 2

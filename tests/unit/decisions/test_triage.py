@@ -10,7 +10,7 @@ from carina.decisions.bands import BandCounts, Bands
 from carina.decisions.calibration import Calibration
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
-from carina.decisions.triage import choose_triage
+from carina.decisions.triage import choose_triage, decide
 from carina.errors import ConfigurationError
 from carina.findings import COVID_19, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
 
@@ -208,3 +208,20 @@ def test_a_probability_under_one_is_not_shown_as_one() -> None:
     reason = choose_triage(figures(0.00004, 0.99996, 0.0), POLICY).reason
     assert "P(Normal) = 0.99996" in reason
     assert "P(Normal) = 1.00" in choose_triage(figures(0.0, 1.0, 0.0), POLICY).reason
+
+
+def test_decisions_of_many_are_those_of_each() -> None:
+    policy = make_policy()
+    rows = np.array([[0.97, 0.02, 0.01], [0.7, 0.2, 0.1], [0.03, 0.94, 0.03], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
+    decided = decide(rows, policy)
+    assert decided == [
+        (FINDINGS[row.argmax()], choose_triage(dict(zip(FINDINGS, row.tolist(), strict=True)), policy).priority)
+        for row in rows
+    ]
+    assert [priority for _, priority in decided] == [
+        "fast-track",
+        "expedite",
+        "routine",
+        "secondary-review",
+        "expedite",
+    ]

@@ -111,7 +111,19 @@ def test_json_says_it_all(bench: Bench) -> None:
     content = json.loads(json.dumps(bench.to_json()))
     assert content["format"] == "carina-bench-1"
     assert set(content) == {
-        *("format", "model", "machine", "versions", "engine", "threads", "rounds", "limit", "rows", "agreement"),
+        *(
+            "format",
+            "model",
+            "machine",
+            "versions",
+            "engine",
+            "precision",
+            "threads",
+            "rounds",
+            "limit",
+            "rows",
+            "agreement",
+        ),
         "notes",
     }
     assert set(content["limit"]) == {"gflops", "product", "multiply_adds"}
