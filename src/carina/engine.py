@@ -1,6 +1,5 @@
 """An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import BundleError, ConfigurationError
+from carina.machine import usable_cores
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -61,7 +61,7 @@ def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = 
     if not path.is_file():
         msg = f"{path} is missing. Train or export the model again."
         raise BundleError(msg)
-    cores = threads or _usable_cores()
+    cores = threads or usable_cores()
     if backend in ("auto", "openvino"):
         try:
             import openvino  # noqa: PLC0415  # optional: the other backend must work without it
@@ -72,10 +72,6 @@ def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = 
         else:
             return _OpenVinoEngine(openvino, path, cores)
     return _OnnxRuntimeEngine(path, cores)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _damaged(path: Path) -> BundleError:

@@ -198,7 +198,7 @@ def _attributes(reader: "_Reader") -> Attributes:
     sop_class = reader.word("SOPClassUID")
     modality, other = terms.modality_of(reader.word("Modality"), sop_class)
     if other is not None:
-        msg = f"its header says that its modality is {other}, which makes no plain radiographs. Leave it out."
+        msg = f"its header says that its modality is {other}, which makes no chest radiographs. Leave it out."
         raise InputError(msg, "not-a-radiograph")
     if (reader.whole("NumberOfFrames") or 1) != 1:
         msg = "its header says that it holds several frames. Export the one radiograph as a file of its own."
@@ -250,8 +250,8 @@ def _layout(reader: "_Reader") -> Layout:
     high = stored - 1 if high is None else high
     if allocated not in (8, 16) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         msg = (
-            f"its pixels have {allocated} bits, {stored} of them used up to bit {high}; 8 or 16 with all used ones in "
-            "it are read. Export it as 8- or 16-bit grey image."
+            "its BitsAllocated, BitsStored and HighBit are not those of 8 or 16 bits with all that are used in them. "
+            "Export it as 8- or 16-bit grey image."
         )
         raise InputError(msg, "unsupported-format")
     signed, by_plane = reader.whole("PixelRepresentation") == 1, reader.whole("PlanarConfiguration") == 1

@@ -21,6 +21,7 @@ from carina.radiographs.dicom.tags import (
     FLOAT_PIXEL_DATA,
     ITEM,
     ITEM_END,
+    KEYWORDS,
     LUT_DATA,
     MEDIA_STORAGE_SOP_CLASS_UID,
     PIXEL_DATA,
@@ -28,7 +29,6 @@ from carina.radiographs.dicom.tags import (
     SEQUENCES,
     TAGS,
     TRANSFER_SYNTAX_UID,
-    name_of,
 )
 
 PREAMBLE_BYTES = 128
@@ -140,7 +140,7 @@ def read_meta(content: bytes) -> Meta:
             break
         element = _element(content, position, len(content), encoding)
         if element.length is None:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         _require_room(element, len(content))
         if element.tag in (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID):
             found[element.tag] = _uid(content[element.start : element.start + min(element.length, 65)])
@@ -218,15 +218,15 @@ class _Walk:
             # An item may end its sequence, but an element between items is none.
             wanted = ITEM_END if level.holds == "elements" else SEQUENCE_END
             if element.tag != wanted or not level.open:
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._levels.pop()
             self._position = element.start
         elif level.holds != "elements":
             if element.tag != ITEM:
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._enter_item(element, level)
         elif element.tag == ITEM:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         else:
             self._enter_element(element, level)
 
@@ -234,7 +234,7 @@ class _Walk:
         self._position = element.start
         if element.length is None:
             if level.holds == "fragments":
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._push(_Level("elements", level.end, open=True, encoding=level.encoding))
             return
         _require_room(element, level.end)
@@ -259,8 +259,8 @@ class _Walk:
             return
         longest = MAX_LUT_BYTES if element.tag == LUT_DATA else MAX_VALUE_BYTES
         if element.tag in _WANTED and element.length > longest:
-            msg = f"its element {name_of(element.tag)} has {element.length:,} bytes; at most {longest:,} are read."
-            raise InputError(f"{msg} Check the file.", "too-large")
+            msg = f"its {KEYWORDS[element.tag]} has more than the {longest:,} bytes that are read. Check the file."
+            raise InputError(msg, "too-large")
         self._position += element.length
 
     def _push(self, level: _Level) -> None:
@@ -296,9 +296,8 @@ def _element(content: bytes | memoryview, position: int, end: int, encoding: Enc
 
 
 def _require_room(element: _Element, end: int) -> None:
-    length, left = element.length or 0, end - element.start
-    if length > left:
-        raise _truncated(f"its element {name_of(element.tag)} claims {length:,} bytes, and {left:,} follow")
+    if (element.length or 0) > end - element.start:
+        raise _truncated(f"the element at byte {element.header:,} claims more bytes than follow")
 
 
 def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryview]:
@@ -318,7 +317,7 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
         if element.tag == SEQUENCE_END:
             return fragments
         if element.tag != ITEM or element.length is None:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         _require_room(element, len(content))
         fragments.append(view[element.start : element.start + element.length])
         if len(fragments) > MAX_FRAGMENTS:
@@ -333,6 +332,7 @@ def _truncated(what: str) -> InputError:
     return InputError(f"the DICOM file is cut off: {what}. Copy it again from where it came from.", "truncated")
 
 
-def _damaged(tag: int) -> InputError:
-    msg = f"the DICOM file is damaged at its element {name_of(tag)}. Copy it again from where it came from."
+def _damaged(element: _Element) -> InputError:
+    # Neither tag nor length are told: where a walk has lost its way, they are letters of a value.
+    msg = f"the DICOM file is damaged at byte {element.header:,}. Copy it again from where it came from."
     return InputError(msg, "unreadable-file")

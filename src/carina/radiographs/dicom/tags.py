@@ -66,13 +66,9 @@ TAGS = MappingProxyType(
         "PresentationLUTShape": 0x2050_0020,
     }
 )
+KEYWORDS = MappingProxyType({tag: keyword for keyword, tag in TAGS.items()})
 SEQUENCES = frozenset(TAGS[keyword] for keyword in TAGS if keyword.endswith("Sequence"))
 LUT_DATA = TAGS["LUTData"]
 FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA = 0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID = 0x0002_0002, 0x0002_0010
-
-
-def name_of(tag: int) -> str:
-    """Return a tag as the standard writes it."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

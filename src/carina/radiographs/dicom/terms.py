@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from carina.radiographs.header import Direction, Modality, Region, Side, View
 
-# Modalities that make plain radiographs; OT is what secondary captures mostly carry.
+# Modalities that make chest radiographs; OT is what secondary captures mostly carry.
 _RADIOGRAPHIC: MappingProxyType[str, Modality] = MappingProxyType({"CR": "CR", "DX": "DX", "RG": "RG", "OT": "OT"})
 # Other modalities, to be named in an error. Source: PS3.3 C.7.3.1.1.1.
 _OTHERS = frozenset(

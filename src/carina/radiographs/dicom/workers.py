@@ -15,18 +15,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
+from carina.machine import usable_cores
 from carina.radiographs.dicom.limits import Limits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.header import Header
 from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _PROGRAM = (
     "import json, sys\n"
@@ -57,7 +63,7 @@ class Workers:
 
     def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
         self.limits = limits or Limits()
-        self._room = threading.BoundedSemaphore(most or os.cpu_count() or 1)
+        self._room = threading.BoundedSemaphore(most or usable_cores())
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -86,6 +92,11 @@ class Workers:
                 with self._lock:
                     self._idle.append(worker)
         return _radiograph(answer, pixels)
+
+    def process_ids(self) -> list[int]:
+        """Return the system's numbers of the processes that there are by now."""
+        with self._lock:
+            return [worker.process_id for worker in self._all]
 
     def close(self) -> None:
         """End all processes."""
@@ -140,10 +151,11 @@ class _Worker:
                 env={**os.environ, **_ONE_THREAD},
                 # An interrupt at the terminal is for this process, which ends the others itself.
                 start_new_session=True,
-                pipesize=_PIPE_BYTES,
             )
         except OSError as error:
             raise _not_started(error.strerror or "no reason given") from None
+        for stream in (self._process.stdin, self._process.stdout):
+            _widen(stream)
         said = bytearray(len(READY))
         try:
             with self._killed_after(_START_SECONDS):
@@ -153,6 +165,10 @@ class _Worker:
         if said != READY:
             self.end()
             raise _not_started("it ended at once; is pydicom installed?")
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -207,15 +223,19 @@ class _Worker:
 
     @contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        done = threading.Event()
+        threading.Thread(target=self._watch, args=(done, seconds), daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
 
-    def _expire(self) -> None:
+    def _watch(self, done: threading.Event, seconds: float) -> None:
+        # A second at a time: a machine that sleeps in between, process and all, has spent one and not the night.
+        while seconds > 0:
+            if done.wait(min(seconds, 1.0)):
+                return
+            seconds -= 1.0
         self._expired = True
         self._process.kill()
 
@@ -246,6 +266,13 @@ class _Worker:
                 stream.close()
         # Not this process's child: nobody here is to wait for it.
         self._process.returncode = 0
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more at a time, where the system can and may."""
+    if fcntl is not None and pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _parsed(said: bytearray) -> dict[str, Any]:
