@@ -40,8 +40,13 @@ _PROGRAM = (
     "from carina.radiographs.dicom.worker import main\n"
     "main()\n"
 )
-# Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
-_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENVIRONMENT = {
+    # Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # GNU's C library then hands memory out as zeros, and overwrites what is given back: a decoder that reads what it
+    # never wrote (CharLS does, with some damaged files) finds nothing of an earlier patient's film there.
+    "MALLOC_PERTURB_": "255",
+}
 # A process needs less than a second, and more on a machine that is busy.
 _START_SECONDS = 60.0
 _PIPE_BYTES = 1024 * 1024
@@ -148,7 +153,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **_ENVIRONMENT},
                 # An interrupt at the terminal is for this process, which ends the others itself.
                 start_new_session=True,
             )

@@ -1,6 +1,7 @@
 """The processes that decode: used again, killed when they hang, not believed, and gone when nobody needs them."""
 
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -150,6 +151,32 @@ def test_memory_is_limited(workers):
         assert not before & pids(pool)
     finally:
         pool.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="another C library")
+def test_nothing_of_one_film_is_left_for_the_next(workers):
+    """Memory that is handed out again holds nothing."""
+    program = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype = ctypes.c_void_p\n"
+        "libc.free.argtypes = [ctypes.c_void_p]\n"
+        "found = set()\n"
+        "for size in (200, 4000, 60_000) * 20:\n"
+        "    place = libc.malloc(size)\n"
+        "    found |= set(ctypes.string_at(place, size))\n"
+        "    ctypes.memset(place, 7, size)\n"
+        "    libc.free(place)\n"
+        "sys.exit(found != {0})\n"
+    )
+    if "glibc" not in platform.libc_ver():
+        pytest.skip("another C library")
+    environment = {**os.environ, **workers_module._ENVIRONMENT}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0
+    workers.decode(FILM)
+    (pid, *_) = pids(workers)
+    assert psutil.Process(pid).environ()["MALLOC_PERTURB_"] == "255"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
