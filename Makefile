@@ -17,7 +17,7 @@ demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

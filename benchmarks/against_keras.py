@@ -4,8 +4,8 @@
 
 Needs the train extra. The Keras pipeline is the usual one: Pillow decodes and resizes inside tf.data, and
 `model.predict` runs the model.keras that the same bundle holds. A bundle has no lung segmenter for Keras: the pipeline
-seeks lungs with ONNX Runtime, which is faster than Keras would, and crops and decides by Carina's functions. Beside it
-stands all that `carina bench` measures: ONNX Runtime for both graphs, and the processor's limit.
+seeks lungs with ONNX Runtime, which is faster than Keras would, and crops, asks the gate and decides by Carina's.
+Beside it stands all that `carina bench` measures: ONNX Runtime for both graphs, and the processor's limit.
 
     python benchmarks/against_keras.py --one BUNDLE FILE
 
@@ -29,9 +29,10 @@ from PIL import Image
 
 from carina.bundle import open_model, released_bundle
 from carina.decisions.triage import Triage, choose_triage
+from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.run_folder import KERAS_FILE, LUNGS_FILE
+from carina.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE
 
 _BATCH = 32
 NOTE = "Keras: Pillow and tf.data read, ONNX Runtime seeks lungs (a bundle has no Keras model for it), predict judges."
@@ -46,6 +47,7 @@ class KerasPipeline:
         self.lung_finder = None
         if self.run.preprocessing.crop == "lungs":
             self.lung_finder = LungFinder(folder / LUNGS_FILE, backend="onnxruntime")
+        self.gate = None if self.run.gate is None else read_gate(folder / GATE_FILE)
 
     def logits(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the logits of tensors, by `model.predict`."""
@@ -90,7 +92,13 @@ class KerasPipeline:
 
     def _tensors(self, wholes: NDArray[np.uint8]) -> NDArray[np.float32]:
         preprocessing = self.run.preprocessing
-        found = [None] * len(wholes) if self.lung_finder is None else next(self.lung_finder.stream([list(wholes)]))
+        greys, found = list(wholes), [None] * len(wholes)
+        if self.lung_finder is not None and self.gate is not None:
+            found, features = next(self.lung_finder.stream_with_features([greys]))
+            # What it says is left aside: of phantoms it refuses all, and the network is asked all the same.
+            self.gate.judge(features, greys, found)
+        elif self.lung_finder is not None:
+            found = next(self.lung_finder.stream([greys]))
         framed = [frame(whole, lungs, preprocessing) for whole, lungs in zip(wholes, found, strict=True)]
         return to_tensor(np.stack(framed), preprocessing.pixel_range)
 

@@ -18,9 +18,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -36,7 +36,7 @@ from carina.errors import InputError
 from carina.learning.gate_training import train_gate
 from carina.machine import describe_machine
 from carina.proportion import wilson_bounds
-from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate, write_gate
+from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.oddities import (
     ODDITIES,
@@ -365,12 +365,13 @@ def main() -> None:
     if chosen.gate is not None and chosen.gate.is_file():
         gate, facts = read_gate(chosen.gate), None
     else:
-        gate, trained = train_gate(dataset.rows("train"), dataset.rows("calibration"), chosen.lungs)
-        facts = asdict(trained)
-        if chosen.gate is not None:
-            write_gate(chosen.gate, gate)
+        with TemporaryDirectory() as folder:
+            place = chosen.gate or Path(folder) / "gate.npz"
+            gate, record = train_gate(dataset.rows("train"), dataset.rows("calibration"), chosen.lungs, place)
+        facts = record.model_dump()
     judge = Judge(gate, LungFinder(chosen.lungs), chosen.sheets)
-    content: dict[str, Any] = {"machine": describe_machine(), "trained": facts}
+    command = "python benchmarks/gate.py " + " ".join(Path(each).name if "/" in each else each for each in sys.argv[1:])
+    content: dict[str, Any] = {"command": command, "machine": describe_machine(), "trained": facts}
     told(content, "accepted", {"test": true_radiographs(judge, dataset, "test")})
     for folder in chosen.external:
         told(content, "accepted", {folder.name: true_radiographs(judge, open_dataset(folder), folder.name, every=True)})

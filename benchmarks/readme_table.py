@@ -1,7 +1,7 @@
-"""Write the README's tables of results from the folders under results/, so that no figure is typed by hand.
+"""Write the tables of results in README.md and docs/ from the folders under results/: no figure is typed by hand.
 
-python benchmarks/readme_table.py            rewrites README.md
-python benchmarks/readme_table.py --check    exit code 1 if README.md is not what would be written
+python benchmarks/readme_table.py            rewrites them
+python benchmarks/readme_table.py --check    exit code 1 if a page is not what would be written
 """
 
 import json
@@ -136,18 +136,38 @@ def timing_table() -> list[str]:
     return lines
 
 
+def ablation_table() -> list[str]:
+    """Return the rows from the baseline to the released model, one change each."""
+    content = read("ablation.json")
+    lines = [
+        "| | accuracy | macro AUROC | COVID-19 sensitivity at specificity 0.99 | `nih` | `external-cohen` |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        kinds = ("accuracy", "macro_auroc", "sensitivity_at_0.99", "nih", "cohen")
+        lines.append(f"| {row['row']} | {' | '.join(estimate(row[kind]) for kind in kinds)} |")
+    return [*lines, "", f"`{content['command']}` on {content['machine']}."]
+
+
+PAGES = {
+    "README.md": (main_table, external_table, one_source_table, timing_table),
+    "docs/explanation/what-the-network-is-shown.md": (ablation_table,),
+}
+
+
 def main() -> None:
-    """Rewrite the README, or check it."""
-    path = ROOT / "README.md"
-    text = path.read_text("utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    tables = [main_table(), external_table(), one_source_table(), timing_table()]
-    block = "\n".join(["", *(line for table in tables for line in [*table, ""])])
-    written = before + BEGIN + "\n" + block + "\n" + END + after
-    if "--check" in sys.argv:
-        sys.exit(0 if written == text else "README.md is not what benchmarks/readme_table.py writes: run it.")
-    path.write_text(written, "utf-8")
+    """Rewrite the pages, or check them."""
+    for name, tables in PAGES.items():
+        path = ROOT / name
+        text = path.read_text("utf-8")
+        before, rest = text.split(BEGIN)
+        after = rest.split(END)[1]
+        block = "\n".join(["", *(line for table in tables for line in [*table(), ""])])
+        written = before + BEGIN + "\n" + block + "\n" + END + after
+        if "--check" not in sys.argv:
+            path.write_text(written, "utf-8")
+        elif written != text:
+            sys.exit(f"{name} is not what benchmarks/readme_table.py writes: run it.")
 
 
 if __name__ == "__main__":

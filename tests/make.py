@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -227,6 +228,15 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["/bin/umount", "-l", folder], check=True)
+
+
+def let_others_enter(folder: Path) -> None:
+    """Let an ordinary user into a test's folder: pytest makes the folders above it for its own user alone."""
+    temporary = Path(tempfile.gettempdir())
+    for path in (folder, *folder.parents):
+        if path == temporary or not path.is_relative_to(temporary):
+            return
+        path.chmod(0o755)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 
     model.onnx              from tensor to logits
     lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
     bundle.json             everything that predicting needs to know, and where the model comes from
     recipe.toml             the recipe with every default written out
@@ -16,6 +17,7 @@
 No path of the machine that it was made on stands in it, no pickle, no code and no reference to a file outside.
 """
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -24,6 +26,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,11 +44,13 @@ from carina.harmless import (
     without_folders,
 )
 from carina.run_folder import (
+    GATE_FILE,
     HISTORY_FILE,
     KERAS_FILE,
     LUNGS_FILE,
     ONNX_FILE,
     RECIPE_FILE,
+    RUN_FILE,
     TRAINING_IMAGES_FILE,
     FinishedRun,
     open_run,
@@ -170,10 +175,25 @@ def open_model(folder: Path) -> FinishedRun:
     BundleError
         If the folder holds neither, or anything in a bundle is not as it was sealed.
     """
+    return open_named_model(folder)[0]
+
+
+def open_named_model(folder: Path) -> tuple[FinishedRun, str]:
+    """Return what a run or a bundle says of itself, and what stands for the whole of it: hexadecimal SHA-256.
+
+    That of a bundle is its seal's, to be compared with a published one; that of a run is the hash of ``run.json``,
+    which names the graphs by theirs.
+
+    Raises
+    ------
+    BundleError
+        See `open_model`.
+    """
     # A bundle that lost one of the two is a damaged bundle, not a run.
     if (folder / BUNDLE_FILE).exists() or (folder / SEAL_FILE).exists():
-        return open_bundle(folder)[0]
-    return open_run(folder)
+        described, seal = open_bundle(folder)
+        return described, seal.sha256
+    return open_run(folder), hashlib.sha256((folder / RUN_FILE).read_bytes()).hexdigest()
 
 
 def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
@@ -185,12 +205,14 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
         If a file is missing, changed, added or a link, a graph refers to another file, or the bundle was made by
         another version.
     """
-    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE,))
+    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
     if described.preprocessing.crop == "lungs":
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
-    if {name: seal.sums.get(name) for name in graphs} != graphs or (LUNGS_FILE in seal.sums) != (LUNGS_FILE in graphs):
+    described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
+    optional = {name for name in (LUNGS_FILE, GATE_FILE) if name in seal.sums}
+    if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
         msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
         raise BundleError(msg)
     for name in graphs:
@@ -301,11 +323,13 @@ def write_bundle(
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
-        for name in (*graphs, KERAS_FILE, HISTORY_FILE):
+        gate = () if description.gate is None else (GATE_FILE,)
+        for name in (*graphs, *gate, HISTORY_FILE):
             _copy(source / name, folder / name)
+        require_without_code(source / KERAS_FILE)
+        _pack(source / KERAS_FILE, folder / KERAS_FILE)
         for name in graphs:
             require_self_contained(folder / name)
-        require_without_code(folder / KERAS_FILE)
         images = read_training_images(source / TRAINING_IMAGES_FILE)
         write_training_images(
             folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
@@ -371,6 +395,18 @@ def _read_description(path: Path, content: bytes) -> BundleDescription:
     except (ValueError, KeyError, TypeError):
         msg = f"{path} is no description of a bundle. Fetch or export the bundle again."
     raise BundleError(msg)
+
+
+def _pack(source: Path, target: Path) -> None:
+    """Write a ZIP archive again, deflated: Keras stores its weights as they are, an eighth larger."""
+    try:
+        with ZipFile(source) as archive, ZipFile(target, "w", ZIP_DEFLATED, compresslevel=9) as packed:
+            for name in archive.namelist():
+                # Of no day, so that the same weights give the same file.
+                packed.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED, 9)
+    except (FileNotFoundError, BadZipFile):
+        msg = f"{source} is missing or damaged. Train or export the model again."
+        raise BundleError(msg) from None
 
 
 def _copy(source: Path, target: Path) -> None:

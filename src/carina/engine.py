@@ -1,5 +1,6 @@
 """An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which."""
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from carina.compiled_graphs import graph_key, keep_graph, recall_graph
 from carina.errors import BundleError, ConfigurationError
-from carina.machine import usable_cores
+from carina.machine import describe_machine, usable_cores
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -39,7 +41,14 @@ class Engine(Protocol):
         """
 
 
-def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = None) -> Engine:
+def load_engine(
+    path: Path,
+    *,
+    backend: Backend = "auto",
+    threads: int | None = None,
+    one_at_a_time: bool = False,
+    keep_compiled: bool = False,
+) -> Engine:
     """Return the graph in an ONNX file, compiled for this processor in 32-bit floating point.
 
     Parameters
@@ -50,6 +59,11 @@ def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = 
         ``auto`` takes OpenVINO if it can be imported.
     threads
         Processor cores to use; by default all that this process may use.
+    one_at_a_time
+        Whether all cores work on one batch, for the shortest wait, instead of one each, for the most in all.
+    keep_compiled
+        Whether OpenVINO's compiled form is kept in the user's cache, so that the next process need not compile; see
+        `carina.compiled_graphs`.
 
     Raises
     ------
@@ -70,7 +84,13 @@ def load_engine(path: Path, *, backend: Backend = "auto", threads: int | None = 
                 msg = "The openvino backend is not installed. Install the package openvino, or choose onnxruntime."
                 raise ConfigurationError(msg) from None
         else:
-            return _OpenVinoEngine(openvino, path, cores)
+            settings = {
+                "INFERENCE_NUM_THREADS": cores,
+                "PERFORMANCE_HINT": "LATENCY" if one_at_a_time else "THROUGHPUT",
+                # Processors with bf16 would otherwise use it unasked, and training and prediction would disagree.
+                "INFERENCE_PRECISION_HINT": "f32",
+            }
+            return _OpenVinoEngine(openvino, path, settings, keep_compiled=keep_compiled)
     return _OnnxRuntimeEngine(path, cores)
 
 
@@ -79,22 +99,17 @@ def _damaged(path: Path) -> BundleError:
 
 
 class _OpenVinoEngine:
-    def __init__(self, openvino: Any, path: Path, threads: int) -> None:
+    def __init__(self, openvino: Any, path: Path, settings: dict[str, Any], *, keep_compiled: bool) -> None:
         core = openvino.Core()
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            # Processors with bf16 would otherwise use it unasked, and training and prediction would disagree.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
         try:
-            self._compiled = core.compile_model(str(path), "CPU", settings)
+            compile_graph = _compiled_or_kept if keep_compiled else _compiled
+            self._compiled = compile_graph(openvino, core, path, settings)
         except RuntimeError:
             raise _damaged(path) from None
         self._names = [port.get_any_name() for port in self._compiled.outputs]
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        self.threads = threads
+        self.threads = int(settings["INFERENCE_NUM_THREADS"])
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         return next(self.stream([batch]))
@@ -122,6 +137,24 @@ class _OpenVinoEngine:
             return {}
         request.wait()
         return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+
+
+def _compiled(_: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
+    return core.compile_model(str(path), "CPU", settings)
+
+
+def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    key = graph_key(sha256, openvino.__version__, describe_machine(), repr(sorted(settings.items())))
+    kept = recall_graph(key)
+    if kept is not None:
+        try:
+            return core.import_model(kept, "CPU", settings)
+        except RuntimeError:  # of a build that calls itself by the same version
+            pass
+    compiled = _compiled(openvino, core, path, settings)
+    keep_graph(key, compiled.export_model().getvalue())
+    return compiled
 
 
 class _OnnxRuntimeEngine:

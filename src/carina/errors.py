@@ -34,6 +34,7 @@ InputErrorCode = Literal[
     "missing-attribute",
     "decoder-unavailable",
     "too-slow",
+    "own-answer",
 ]
 
 

@@ -6,7 +6,7 @@ the same when the program that draws them changes.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from carina.arrays import read_arrays, write_arrays
 from carina.engine import Backend, load_engine
 from carina.errors import BundleError
+from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 
 _EXAMPLES = 6
 # Of so many phantoms those are taken for which both engines find the same box.
@@ -70,11 +71,14 @@ class Judged:
         uint8 ``(n, size, size)``: what the network is shown.
     logits
         float32 ``(n, findings)``.
+    accepted
+        bool ``(n,)``: whether each would be judged at all.
     """
 
     boxes: NDArray[np.float64]
     frames: NDArray[np.uint8]
     logits: NDArray[np.float32]
+    accepted: NDArray[np.bool_]
 
 
 class Judge:
@@ -98,16 +102,22 @@ class Judge:
         self.engine = load_engine(folder / ONNX_FILE, backend=backend)
         lungs = self.preprocessing.crop == "lungs"
         self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend) if lungs else None
+        self.gate = None if model.gate is None else read_gate(folder / GATE_FILE)
 
     def judge(self, wholes: NDArray[np.uint8]) -> Judged:
         """Return what the model makes of whole radiographs: uint8 ``(n, read_size, read_size)``, n >= 1."""
         found: list[Lungs | None] = [None] * len(wholes)
-        if self.lung_finder is not None:
+        accepted = [True] * len(wholes)
+        if self.gate is not None and self.lung_finder is not None:
+            found, features = next(self.lung_finder.stream_with_features([list(wholes)]))
+            accepted = [verdict.accepted for verdict in self.gate.judge(features, list(wholes), found)]
+        elif self.lung_finder is not None:
             found = next(self.lung_finder.stream([list(wholes)]))
+            accepted = [lungs is not None for lungs in found]
         frames = np.stack([frame(whole, lungs, self.preprocessing) for whole, lungs in zip(wholes, found, strict=True)])
         boxes = np.array([(np.nan,) * 4 if lungs is None else lungs.box for lungs in found], np.float64)
         logits = self.engine.run(to_tensor(frames, self.preprocessing.pixel_range))["logits"]
-        return Judged(boxes, frames, np.asarray(logits, np.float32))
+        return Judged(boxes, frames, np.asarray(logits, np.float32), np.array(accepted, np.bool_))
 
 
 def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
@@ -133,7 +143,8 @@ def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
         msg = f"{folder / ONNX_FILE} gives logits that are no finite numbers. Train again."
         raise BundleError(msg)
     probabilities = model.policy.probabilities(judged.logits)
-    write_arrays(path, {"wholes": wholes[stable], **asdict(judged), "probabilities": probabilities})
+    values = {"boxes": judged.boxes, "frames": judged.frames, "logits": judged.logits, "probabilities": probabilities}
+    write_arrays(path, {"wholes": wholes[stable], **values})
 
 
 def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:

@@ -10,6 +10,7 @@
     model.keras             the Keras model, to go on training from
     model.onnx              the same from tensor to logits, for everything that predicts
     lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    gate.npz                what may be judged at all, where the recipe has a gate
     training_images.txt     what it learned from or stopped on, as hashes: evaluation refuses a leak
     run.json                written last: a run without it is not finished
 """
@@ -33,6 +34,7 @@ CHECKPOINT_FOLDER = "checkpoint"
 KERAS_FILE = "model.keras"
 ONNX_FILE = "model.onnx"
 LUNGS_FILE = "lungs.onnx"
+GATE_FILE = "gate.npz"
 TRAINING_IMAGES_FILE = "training_images.txt"
 RUN_FILE = "run.json"
 
@@ -47,6 +49,46 @@ class StartedRun(BaseModel):
     without_sources: tuple[str, ...] = ()
     data_fingerprint: str
     started: datetime
+
+
+class GateRecord(BaseModel):
+    """How the gate of a run was made, and what it lets through.
+
+    Attributes
+    ----------
+    sha256
+        Of ``gate.npz``; loading fails closed on any difference.
+    radiographs
+        Training radiographs used.
+    images
+        Training images of each kind made from them.
+    dropped
+        Training radiographs left out since they themselves looked like another kind.
+    negatives, negatives_unreadable
+        Images of a folder of negatives that were used, and that could not be read.
+    calibration_images
+        Radiographs that the line was drawn by.
+    acceptance, reached
+        The share of radiographs to be let through, and the share of the calibration radiographs that is.
+    largest_strangeness
+        The line; see `carina.radiographs.gate.Gate`.
+    seconds
+        Wall time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    radiographs: int
+    images: dict[str, int]
+    dropped: int
+    negatives: int
+    negatives_unreadable: int
+    calibration_images: int
+    acceptance: float
+    reached: float
+    largest_strangeness: float
+    seconds: float
 
 
 class FinishedRun(BaseModel):
@@ -69,6 +111,8 @@ class FinishedRun(BaseModel):
     model_sha256, lungs_sha256
         Of ``model.onnx`` and ``lungs.onnx``; loading fails closed on any difference. No lungs where the whole image is
         shown.
+    gate
+        How the gate was made; none where nothing but missing lungs is refused.
     dataset, data_fingerprint, images
         What it learned from: folder, hash over images, labels and splits, and images a split.
     epochs, best_epoch
@@ -95,6 +139,7 @@ class FinishedRun(BaseModel):
     weights_sha256: str | None
     model_sha256: str
     lungs_sha256: str | None = None
+    gate: GateRecord | None = None
     dataset: str
     data_fingerprint: str
     images: dict[str, int]

@@ -15,8 +15,10 @@ from carina.datasets.manifest import Dataset
 from carina.inference.predictor import Prediction, Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
+from carina.reports.page.content import read_evaluated
 from make import make_grey
 from make_dicom import encode_frame
+from unit.reports.page.evaluations import write_evaluated
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -99,3 +101,18 @@ def test_the_decoder_that_dicom_is_timed_against_decodes() -> None:
         np.testing.assert_array_equal(values, film.ravel())
     assert benchmark.draw_film(0).shape == (2500, 2000)
     assert 2000 < benchmark.draw_film(0).max() <= 4095
+
+
+def test_a_repeated_evaluation_is_a_larger_one_of_other_patients(tmp_path: Path) -> None:
+    folder = write_evaluated(tmp_path / "once", n=200)
+    assert script("report_size").repeat_evaluation(folder, tmp_path / "thrice", 3) == 600
+    one, three = read_evaluated(folder), read_evaluated(tmp_path / "thrice")
+    assert np.bincount(three.truth).tolist() == (3 * np.bincount(one.truth)).tolist()
+    assert len(np.unique(three.groups)) == 3 * len(np.unique(one.groups))
+    np.testing.assert_array_equal(three.probabilities[:200], one.probabilities)
+    moved = three.probabilities[200:400] - one.probabilities
+    assert 0 < np.abs(moved).max() < 0.1
+    np.testing.assert_allclose(three.probabilities.sum(axis=1), 1)
+    assert three.content["data"]["images"] == three.metrics["n"] == 600
+    assert three.gallery is not None
+    assert three.gallery.height > 20

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -386,5 +388,18 @@ def test_images_without_lungs_do_not_recalibrate(lung_run: Path, phantom_dataset
     assert done.recalibration.images == given - 1 - done.recalibration.left_out_leaks
     (tmp_path / "dark.csv").write_text(f"path,finding\n{tmp_path / 'dark.png'},Normal")
     dataset = import_dataset(tmp_path / "dark.csv", tmp_path / "dark", test_only=True).dataset
-    with pytest.raises(DataError, match=r"In no image of .* two lungs were found"):
+    with pytest.raises(DataError, match=r"No image of .* would be judged"):
         recalibrate(tmp_path / "bundle", dataset, tmp_path / "newer", version="2", write_card=lambda b: "")
+
+
+def test_the_keras_model_is_packed_and_the_same(tiny_run: Path, tiny_bundle) -> None:
+    with zipfile.ZipFile(tiny_run / KERAS_FILE) as stored, zipfile.ZipFile(tiny_bundle[0] / KERAS_FILE) as packed:
+        assert stored.namelist() == packed.namelist()
+        assert all(stored.read(name) == packed.read(name) for name in stored.namelist())
+        assert {each.compress_type for each in packed.infolist()} == {zipfile.ZIP_DEFLATED}
+    tensors = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    ours, theirs = (
+        keras.models.load_model(folder / KERAS_FILE, compile=False).predict(tensors, verbose=0)
+        for folder in (tiny_run, tiny_bundle[0])
+    )
+    np.testing.assert_array_equal(ours, theirs)

@@ -22,12 +22,24 @@ def test_commands_and_options_in_the_readme_exist() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
     # The tables of results name a benchmark's own options.
     readme = re.sub(r"<!-- results.*<!-- end of results -->", "", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
-    commands = {" ".join(found.split()) for found in re.findall(r"`?(carina (?:data |lungs )?[a-z]+)", readme)}
+    commands = {" ".join(found.split()) for found in re.findall(r"`?(carina (?:data |lungs |dicom )?[a-z]+)", readme)}
     assert {"carina train", "carina data import", "carina predict"} <= commands
-    for command in commands - {"carina data"}:
+    for command in commands - {"carina data", "carina dicom"}:
         assert f"## {command}\n" in reference, command
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--strict"}:
         assert f"`{option}`" in reference, option
+
+
+def test_pictures_and_pages_hold_no_radiograph_and_are_small() -> None:
+    named = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert {"docs/pictures/report-summary.png", "docs/pictures/report-explorer.png"} <= set(named)
+    for picture in (ROOT / "docs" / "pictures").glob("*.png"):
+        assert picture.stat().st_size < 200_000, picture
+    for page in (ROOT / "results").rglob("report.html"):
+        text = page.read_text("utf-8")
+        assert "<img" not in text, page
+        assert "Images were left out of this report." in text
+        assert 100_000 < len(text) < 3_000_000
 
 
 def test_every_recipe_says_how_it_is_started() -> None:

@@ -35,15 +35,19 @@ def test_signatures_are_frozen() -> None:
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
     ]
     assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
-    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend", "deflated"]
+    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend", "one_at_a_time", "deflated"]
     assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence", "explain"]
     assert list(inspect.signature(carina.load_bundle).parameters) == ["folder", "backend"]
     assert list(inspect.signature(carina.Model.predict).parameters) == ["self", "image", "explain", "prevalence"]
+    assert list(inspect.signature(carina.open_report).parameters) == ["folder", "audit", "bundle", "images"]
+    assert list(inspect.signature(carina.open_side_by_side).parameters) == ["folders", "audits", "images"]
+    assert list(inspect.signature(carina.open_audit).parameters) == ["folder"]
+    assert list(inspect.signature(carina.compare_evaluations).parameters) == ["folders"]
 
 
 def test_fields_are_frozen() -> None:
     assert list(Prediction.__dataclass_fields__) == [
-        *("path", "sha256", "finding", "probabilities", "triage", "refused", "elapsed_ms", "explanation"),
+        *("path", "sha256", "finding", "probabilities", "triage", "reasons", "elapsed_ms", "explanation"),
         "reservations",
     ]
     assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
@@ -56,4 +60,5 @@ def test_the_package_offers_what_it_says() -> None:
     offered = {name for name in dir(carina) if name[0] != "_" and not inspect.ismodule(getattr(carina, name))}
     assert offered - {"TYPE_CHECKING", "Any", "import_module"} == {
         *("FailedPrediction", "Model", "Prediction", "Predictions", "load_bundle"),
+        *("compare_evaluations", "open_audit", "open_report", "open_side_by_side"),
     }

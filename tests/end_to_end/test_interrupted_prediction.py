@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -83,3 +84,18 @@ def test_killed_twice_it_is_as_if_it_had_never_been(
     else:
         assert without_times(contents[0]) == without_times(contents[1])
     assert len(contents[1].splitlines()) == COUNT + len(options)
+
+
+def test_ctrl_c_says_how_to_go_on(small: Path, films: Path, tmp_path: Path) -> None:
+    process = start(films, small, tmp_path / "results.jsonl")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "results.jsonl").is_file() or not (tmp_path / "results.jsonl").stat().st_size:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on with the rest" in error
+    assert "train" not in error
+    assert "Traceback" not in error

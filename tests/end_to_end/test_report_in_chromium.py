@@ -1,11 +1,14 @@
 """report.html in Debian's Chromium: nothing leaves it, its numbers are Python's, and it can be used without a mouse."""
 
+import html
 import json
+import re
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from browser import CHROMIUM, NO_CHROMIUM, Browser, open_browser
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
@@ -17,8 +20,10 @@ from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room import ReadingRoom, expected_turnaround
 from carina.reports.page.content import Evaluated, read_evaluated
 from carina.reports.page.reading_room import turnaround_at
+from carina.reports.page.report import build_report
 from carina.reports.page.write import write_report
-from unit.reports.page.evaluations import write_evaluated
+from queueing import share_read_within
+from unit.reports.page.evaluations import audit_of, write_evaluated, write_pictures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
@@ -31,7 +36,9 @@ def evaluated(tmp_path_factory) -> Evaluated:
 @pytest.fixture(scope="module")
 def page(evaluated, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("written")
-    return write_report([write_evaluated(folder / "first", n=500)], folder / "report.html")
+    write_pictures(write_evaluated(folder / "first", n=500))
+    audit = audit_of(folder / "audit", "ab" * 32)
+    return write_report([folder / "first"], folder / "report.html", audits=[audit])
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +138,40 @@ def test_the_explorer_starts_at_the_shipped_operating_point(browser, page, evalu
     assert "shipped operating point" in browser.text("#x-warning")
 
 
+def test_without_a_script_the_same_stands_there(browser, page):
+    written = page.read_text("utf-8")
+    browser.open(page)
+    for key in ("tp", "fn", "fp", "tn", "sensitivity", "specificity", "ppv", "npv", "npv-interval", "said"):
+        (text,) = re.findall(rf'id="x-{key}"[^>]*>([^<]*)<', written)
+        assert text, key
+        assert html.unescape(text) == browser.text(f"#x-{key}"), key
+    (words,) = re.findall(r'id="x-thousand-words"[^>]*>([^<]*)<', written)
+    assert html.unescape(words) == browser.text("#x-thousand-words")
+    assert written.count('class="scene"') > 20
+
+
+@pytest.mark.parametrize("prevalence", [0.1, 3, 17.3, 50])
+def test_words_and_signs_of_1000_patients_agree(browser, page, prevalence):
+    browser.open(page)
+    change(browser, "#x-prevalence", prevalence)
+    signs = [
+        int(text)
+        for text in browser.run("[...document.querySelectorAll('#x-thousand .keys b')].map((b) => b.textContent)")
+    ]
+    assert sum(signs) == 1000
+    said = [float(number.replace(",", "")) for number in re.findall(r"[\d.,]*\d", browser.text("#x-thousand-words"))]
+    # "Of 1,000 patients 238 have COVID-19 (23.8 %): 206 are found, 32 missed; 4.0 false alarms, 758 left in peace."
+    having, found, missed, alarms, left = (said[1], *said[-4:])
+    for sign, number in zip(signs, (found, missed, alarms, left), strict=True):
+        assert sign == number or (number < 10 and abs(sign - number) <= 1)
+    assert having == pytest.approx(found + missed, abs=0.11)
+
+
 def test_numbers_after_a_drag_are_those_of_python(browser, page, evaluated):
     browser.open(page)
     browser.run("document.querySelector('#x-histogram').scrollIntoView({block: 'center', behavior: 'instant'})")
     browser.settle()
-    box = browser.run(
-        "(() => { const b = document.querySelector('#x-histogram').getBoundingClientRect();"
-        "return [b.x, b.y, b.width, b.height]; })()"
-    )
+    box = box_of(browser, "document.querySelector('#x-histogram')")
     before = explored(browser)["state"]["threshold"]
     for share in (0.8, 0.31, 0.55):
         browser.drag((box[0] + 0.5 * box[2], box[1] + 60), (box[0] + share * box[2], box[1] + 60))
@@ -149,6 +182,13 @@ def test_numbers_after_a_drag_are_those_of_python(browser, page, evaluated):
         shown = int(browser.text("#x-tp").replace(",", ""))
         assert shown == int(((evaluated.probabilities[:, 0] >= after) & (evaluated.truth == 0)).sum())
         before = after
+
+
+def box_of(browser: Browser, element: str) -> list[float]:
+    """Return left, top, width and height of an element, given as an expression."""
+    return browser.run(
+        f"(() => {{ const b = ({element}).getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; }})()"
+    )
 
 
 def change(browser: Browser, selector: str, value: object) -> None:
@@ -289,6 +329,45 @@ def test_the_reading_room_is_that_of_python(browser, page, evaluated):
     assert "Overloaded" in browser.text("#r-note")
 
 
+def ranges_of(browser: Browser) -> dict | None:
+    """Return what was simulated, once it was."""
+    return browser.run(
+        "(async () => { while (globalThis.carinaRoom.ranges === undefined) await new Promise((d) => setTimeout(d, 20));"
+        "return JSON.parse(JSON.stringify(globalThis.carinaRoom.ranges)); })()"
+    )
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_simulated_ranges_are_those_of_the_exact_distribution(browser, page, evaluated, readers):
+    browser.open(page)
+    room = ReadingRoom(10 * readers, 5, readers)
+    change(browser, "#r-arrivals", room.arrivals_per_hour)
+    change(browser, "#r-readers", room.readers)
+    told = ranges_of(browser)
+    expected = turnaround_at(evaluated, room)
+    for key, share in (("median", 0.5), ("nineOfTen", 0.9)):
+        assert share_read_within(told["without"][key], room, [1.0], 0) == pytest.approx(share, abs=0.02)
+        for own, item in zip(told["findings"], expected.findings, strict=True):
+            within = [share_read_within(own["withFlag"][key], room, expected.shares, place) for place in (0, 1)]
+            rate = item.share_flagged
+            assert rate * within[0] + (1 - rate) * within[1] == pytest.approx(share, abs=0.025), item.finding
+            for group, place in (("flagged", 0), ("notFlagged", 1)):
+                if own[group] is not None and own[group]["count"] > 3000:
+                    reached = share_read_within(own[group][key], room, expected.shares, place)
+                    assert reached == pytest.approx(share, abs=0.025), (item.finding, group)
+    assert "min" in browser.run("document.querySelector('#r-table tbody tr:nth-child(2) td:nth-child(6)').textContent")
+
+
+def test_an_overloaded_room_has_no_ranges(browser, page):
+    browser.open(page)
+    change(browser, "#r-arrivals", 30)
+    assert ranges_of(browser) is None
+    assert "Nothing is simulated where waits grow without end." in browser.text("#r-table")
+    change(browser, "#r-arrivals", 11.8)
+    assert ranges_of(browser) is None
+    assert "more than 95 % of the time" in browser.text("#r-table")
+
+
 def test_the_reading_room_sorted_by_bands_is_that_of_python(browser, page, evaluated):
     browser.open(page)
     change(browser, "#r-sorting", "bands")
@@ -318,6 +397,91 @@ def test_images_are_filtered_and_sorted(browser, page):
     certain = browser.run(f"{shown}.map((card) => Number(card.dataset.certain))")
     assert certain == sorted(certain)
     assert browser.text("#g-said").startswith(f"{len(certain)} of")
+
+
+def test_an_overlay_lies_on_the_image_under_the_pointer_and_with_the_focus(browser, page):
+    browser.open(page)
+    first = "document.querySelector('.shot:not([hidden]) .picture')"
+    browser.run(f"{first}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    browser.settle()
+    assert browser.run("document.querySelectorAll('.picture canvas').length") == 0
+    box = box_of(browser, first)
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + box[2] / 2, y=box[1] + box[3] / 2)
+    seen = f"getComputedStyle({first}.querySelector('canvas')).opacity"
+    faded = "new Promise((done) => setTimeout(() => done(true), 300))"
+    browser.run(faded)
+    assert browser.run(seen) == "1"
+    # It covers what the network was shown: of this image the rows from a quarter to three quarters.
+    layer = box_of(browser, f"{first}.querySelector('canvas')")
+    assert layer == pytest.approx([box[0], box[1] + box[3] / 4, box[2], box[3] / 2], abs=1.5)
+    # Orange where a cell speaks for the call, blue where it speaks against it.
+    corners = browser.run(
+        f"(() => {{ const c = {first}.querySelector('canvas');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "return [[...d.slice(0, 4)], [...d.slice(-4)]]; })()"
+    )
+    assert corners[0][2] > corners[0][0]
+    assert corners[1][0] > corners[1][2]
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=2)
+    browser.run(faded)
+    assert browser.run(seen) == "0"
+    browser.run(f"{first}.focus()")
+    browser.run(faded)
+    assert browser.run(seen) == "1"
+    browser.run("document.querySelector('#g-overlay').click()")
+    assert browser.run(
+        "document.querySelectorAll('.picture canvas').length === document.querySelectorAll('.picture').length"
+    )
+    assert browser.run(f"{first}.querySelector('img').alt").startswith("Radiograph: true ")
+    assert browser.messages == []
+
+
+def test_no_table_is_cut_off_on_paper(browser, page):
+    browser.open(page, width=703, height=1000)
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    browser.settle()
+    assert browser.run("document.documentElement.scrollWidth") <= 703
+    cut = (
+        "[...document.querySelectorAll('.scroll, .controls, .card, .explorer-results')]"
+        ".filter((part) => part.offsetParent && part.scrollWidth > part.clientWidth + 1)"
+        ".map((part) => part.getAttribute('aria-label') || part.className)"
+    )
+    assert browser.run(cut) == []
+    over = (
+        "[...document.querySelectorAll('.explorer')]"
+        ".map((part) => [...part.children].map((child) => child.getBoundingClientRect()))"
+        ".filter(([one, other]) => one.right > other.left && one.bottom > other.top).length"
+    )
+    assert browser.run(over) == 0
+
+
+def test_in_a_notebook_nothing_around_the_report_changes(browser, page, tmp_path):
+    report = build_report(read_evaluated(page.parent / "first"))
+    shown = [report, report.table("per_finding"), report.figure("roc")]
+    host = tmp_path / "notebook.html"
+    host.write_text(
+        "<!DOCTYPE html><html lang='en'><head><title>n</title><style>h2 { color: rgb(1, 2, 3); margin: 7px } "
+        "text { font-family: serif } .note { color: rgb(4, 5, 6) }</style></head><body><h2 id='mine'>Mine</h2>"
+        "<p class='note' id='words'>words</p><svg><text id='drawn'>x</text></svg>"
+        + "".join(f"<div class='cell'>{one._repr_html_()}</div>" for one in shown)
+        + "</body></html>",
+        "utf-8",
+    )
+    browser.open(host)
+    assert browser.messages == []
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert browser.run(style.format("#mine", "color")) == "rgb(1, 2, 3)"
+    assert browser.run(style.format("#mine", "marginTop")) == "7px"
+    assert browser.run(style.format("#words", "color")) == "rgb(4, 5, 6)"
+    assert browser.run(style.format("#drawn", "fontFamily")) == "serif"
+    assert browser.run(style.format("body", "backgroundColor")) == "rgba(0, 0, 0, 0)"
+    assert browser.run("document.styleSheets.length") == 1
+    assert browser.run("document.querySelector('iframe').contentDocument") is None
+    browser.screenshot(tmp_path / "frame.png", selector="iframe")
+    with Image.open(tmp_path / "frame.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    assert [one for one in browser.requests if not one.startswith(("data:", "about:", "file:"))] == []
 
 
 @pytest.mark.parametrize("width", [400, 320])

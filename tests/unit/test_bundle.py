@@ -1,14 +1,16 @@
 """Where bundles are found, and what golden examples notice."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import carina.bundle
-from carina.bundle import BUNDLE_FILE, open_model, released_bundle
+from carina.bundle import BUNDLE_FILE, open_model, open_named_model, released_bundle
 from carina.errors import BundleError
 from carina.golden import _largest
+from unit.inference.small_model import write_small_run
 
 
 def test_the_released_bundle_is_found_in_a_wheel_then_in_the_repository(
@@ -27,6 +29,15 @@ def test_the_released_bundle_is_found_in_a_wheel_then_in_the_repository(
 def test_a_run_is_opened_as_it_is(tiny_run: Path) -> None:
     assert open_model(tiny_run).name == "tiny"
     assert open_model(tiny_run).format.startswith("carina-run-")
+
+
+def test_what_stands_for_the_whole_of_a_bundle_and_of_a_run(tmp_path: Path) -> None:
+    described, sha256 = open_named_model(released_bundle())
+    assert described.name == "carina-mobilenetv2"
+    assert sha256 == hashlib.sha256((released_bundle() / "SHA256SUMS").read_bytes()).hexdigest()
+    run = write_small_run(tmp_path / "run")
+    named = open_named_model(run)
+    assert named == (open_model(run), hashlib.sha256((run / "run.json").read_bytes()).hexdigest())
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from carina.findings import (
     NORMAL,
     OTHER_OPACITY,
     VIRAL_PNEUMONIA,
+    Code,
     canonical_finding,
+    finding_code,
     order_findings,
     short_name,
 )
@@ -50,3 +52,30 @@ def test_short_names_fit_twelve_characters():
     assert short_name("Tuberculosis") == "Tuberculosis"
     assert short_name("Pneumothorax!") == "Pneumothora…"
     assert max(len(short_name(name)) for name in (*BASELINE_FINDINGS, LUNG_OPACITY, "x" * 40)) == 12
+
+
+def test_known_findings_have_the_codes_of_the_standards():
+    assert finding_code(COVID_19) == Code("840539006", "SCT", "COVID-19")
+    assert finding_code(NORMAL) == Code("17621005", "SCT", "Normal")
+    assert finding_code(VIRAL_PNEUMONIA) == Code("75570004", "SCT", "Viral pneumonia")
+    assert finding_code(LUNG_OPACITY) == Code("112001", "DCM", "Opacity")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        # The digits by: printf %s NAME | sha256sum
+        (OTHER_OPACITY, Code("finding-e30ed0ec", "99CARINA", "Other opacity")),
+        ("Tuberkulöse\\\n?", Code("finding-f433b5fb", "99CARINA", "Tuberkulöse  ?")),
+        ("x" * 80, Code("finding-d929cdee", "99CARINA", "x" * 64)),
+        ("\udcff", Code("finding-c840d0dd", "99CARINA", "unnamed")),
+    ],
+)
+def test_a_finding_of_the_users_own_has_a_code_that_dicom_can_hold(name, code):
+    assert finding_code(name) == code
+    assert len(code.value) <= 16
+
+
+def test_a_name_has_one_code_however_its_accents_are_written():
+    assert finding_code("Tuberkulo\u0308se") == finding_code("Tuberkul\u00f6se")
+    assert finding_code("a") != finding_code("b")

@@ -22,7 +22,7 @@ from carina.errors import CarinaError, ConfigurationError
 # `<verb>_command`.
 _VERBS = (
     *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "demo"),
-    *("data", "lungs", "bench", "dicom"),
+    *("data", "lungs", "gate", "bench", "dicom"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
@@ -76,7 +76,18 @@ def _carina() -> None:
 
 
 _INTERRUPTED = 130
-_WHAT_IS_LEFT = "Nothing that looks whole was left; a training goes on with: carina train --resume RUN"
+
+
+def _what_is_left(typed: list[str]) -> str:
+    """Return what a command that was broken off has left, and how to go on."""
+    verb = typed[0] if typed else ""
+    if verb == "predict" and any(word.split("=")[0] == "--resume" for word in typed):
+        return "What was judged is in the file; the same command goes on with the rest."
+    if verb == "predict":
+        return "What was printed stands; with --resume FILE the same command would go on where it stopped."
+    if verb == "train":
+        return "Nothing that looks whole was left; the training goes on with: carina train --resume RUN"
+    return "Nothing that looks whole was left."
 
 
 def main() -> None:
@@ -108,7 +119,7 @@ def _run() -> int:
         # Typer ends every command so, and turns Ctrl-C into 130 without a word.
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
         if code == _INTERRUPTED:
-            print_error(f"interrupted. {_WHAT_IS_LEFT}")
+            print_error(f"interrupted. {_what_is_left(sys.argv[1:])}")
     except ConfigurationError as error:
         print_error(str(error))
         code = 2
@@ -119,7 +130,7 @@ def _run() -> int:
         raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print_error(f"{error.strerror or str(error) or type(error).__name__}{where}. {_WHAT_IS_LEFT}")
+        print_error(f"{error.strerror or str(error) or type(error).__name__}{where}. {_what_is_left(sys.argv[1:])}")
         code = 1
     try:
         sys.stdout.flush()

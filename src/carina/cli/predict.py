@@ -65,7 +65,8 @@ def predict_command(
         raise ConfigurationError(msg)
     if explain is not None:
         _require_outside(explain, paths)
-    predictor = Predictor(bundle or released_bundle(), deflated=deflated)
+    one = len(paths) == 1 and Path(paths[0]).is_file()
+    predictor = Predictor(bundle or released_bundle(), one_at_a_time=one, deflated=deflated)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
     counts: Counter[str] = Counter()

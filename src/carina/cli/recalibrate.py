@@ -43,7 +43,7 @@ def recalibrate_command(
     origin = done.recalibration
     print_result(
         f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the model "
-        f"was trained on, {origin.left_out_refused} in which no two lungs were found."
+        f"was trained on, {origin.left_out_refused} that it does not judge."
     )
     for line in describe_change(done.old, done.new, prevalence=prevalence):
         print_result(line)

@@ -18,6 +18,9 @@ def report_command(
     audits: Annotated[
         list[Path] | None, typer.Option("--audit", help="Folder of carina audit for a model; may be repeated.")
     ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="That the evaluated run was sealed into, to be named in the report.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write figures (SVG, PNG) and tables (CSV) to this folder.")
     ] = None,
@@ -26,5 +29,5 @@ def report_command(
     """Write report.html from evaluation folders: figures, explorer, audit, images and how it was made."""
     from carina.reports.page.write import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
-    written = write_report(evaluations, out, audits=audits or (), figures=figures, images=not no_images)
+    written = write_report(evaluations, out, audits=audits or (), bundle=bundle, figures=figures, images=not no_images)
     print_result(f"Wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -19,6 +19,7 @@ from carina.errors import DataError
 from carina.evaluation.curves import NO_VARIANCE, AurocComponents, auroc_components, checked_scores
 from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.evaluation.metrics import check_probabilities, check_truth
+from carina.evaluation.notebook import comparison_html
 from carina.proportion import normal_quantile, wilson_bounds
 
 
@@ -96,6 +97,9 @@ class Comparison:
             "groups": self.groups,
             "tests": [test.to_json() for test in self.tests],
         }
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self)
 
 
 def mcnemar(

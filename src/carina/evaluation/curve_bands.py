@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -83,39 +82,6 @@ class FindingCurves:
     roc_band: Band = _NO_BAND
     precision_recall_band: Band = _NO_BAND
     method: str = "none"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict; the threshold at which nothing is called is null, numbers have 6 decimals."""
-        thresholds: list[float | None] = [*self.roc_thresholds.tolist()]
-        if thresholds:
-            thresholds[0] = None
-        return {
-            "finding": self.finding,
-            "note": self.note,
-            "band": "pointwise",
-            "method": self.method,
-            "roc": {
-                "thresholds": thresholds,
-                "false_positive_rate": _plain(self.false_positive_rate),
-                "sensitivity": _plain(self.sensitivity),
-            },
-            "roc_band": _band_json(self.roc_band, "false_positive_rate", "sensitivity"),
-            "precision_recall": {
-                "thresholds": self.precision_recall_thresholds.tolist(),
-                "recall": _plain(self.recall),
-                "precision": _plain(self.precision),
-            },
-            "precision_recall_band": _band_json(self.precision_recall_band, "recall", "precision"),
-        }
-
-
-def _plain(values: FloatArray) -> list[float]:
-    rounded: list[float] = values.round(6).tolist()
-    return rounded
-
-
-def _band_json(band: Band, level: str, value: str) -> dict[str, list[float]]:
-    return {level: _plain(band.level), value: _plain(band.value), "low": _plain(band.low), "high": _plain(band.high)}
 
 
 def curves_with_bands(

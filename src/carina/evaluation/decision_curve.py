@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -83,26 +82,6 @@ class DecisionCurve:
     def better(self) -> BoolArray:
         """Where the whole interval of the model lies above both acting on all and acting on nobody: bool (t,)."""
         return np.asarray(self.model.low > np.maximum(self.treat_all, 0.0))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict, net benefits with 6 decimals."""
-        return {
-            "finding": self.finding,
-            "note": self.note,
-            "prevalence": self.prevalence,
-            "stated": self.stated,
-            "calibrated_at": self.calibrated_at,
-            "interval": "pointwise, MOVER of two Wilson intervals",
-            "thresholds": self.thresholds.tolist(),
-            "model": _benefit_json(self.model),
-            "flag": None if self.flag is None else _benefit_json(self.flag),
-            "treat_all": self.treat_all.round(6).tolist(),
-            "better": self.better.tolist(),
-        }
-
-
-def _benefit_json(benefit: NetBenefit) -> dict[str, list[float]]:
-    return {name: getattr(benefit, name).round(6).tolist() for name in NetBenefit.__dataclass_fields__}
 
 
 def decision_curve(

@@ -12,6 +12,7 @@ from carina.evaluation.fixed_specificity import SPECIFICITIES, sensitivity_at_sp
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.leaks import LeakCheck, check_leaks
 from carina.evaluation.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
+from carina.evaluation.notebook import evaluation_html
 from carina.evaluation.predictions import (
     findings_of,
     groups_of,
@@ -55,6 +56,9 @@ class Evaluation:
     leaks: LeakCheck
     dropped: int
     notice: str | None
+
+    def _repr_html_(self) -> str:
+        return evaluation_html(self)
 
 
 def evaluate(

@@ -1,33 +1,29 @@
-"""The operating-point table: what every threshold of a finding reaches, small enough to travel in a page.
+"""The operating-point table: what every threshold of a finding reaches.
 
-A page on which a threshold is dragged can show nothing but rows of this table, and so shows what Python computes at
-that threshold, to the last image. The rules:
+The explorer of a report computes at any threshold; this is the same on paper and for other programs. The rules:
 
 - **Calling**: present where ``probability >= threshold``.
 - **Steps**: two thresholds between the same two neighbouring probabilities call the same images. The table has a row a
   step, from "all" (threshold 0) to "none" (threshold 1; not there where a probability is exactly 1).
 - **Rounding**: a row's threshold is the shortest decimal number strictly between those two probabilities, so that what
-  is shown is the threshold itself and nothing is rounded. Shipped thresholds keep their own digits. Written as JSON and
-  read by any program they are the same doubles.
+  is shown is the threshold itself and nothing is rounded. Shipped thresholds keep their own digits.
 - **Thinning**: beyond `LIMIT` steps, rows are kept so that sensitivity, specificity and threshold move evenly; shipped
-  thresholds and both ends always stay. `nearest` is where a drag comes to rest.
+  thresholds and both ends always stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.curves import checked_scores
 from carina.evaluation.intervals import BoolArray, FloatArray, IntArray
-from carina.evaluation.threshold_counts import DesignEffects, ThresholdCounts, count_at_thresholds
+from carina.evaluation.threshold_counts import ThresholdCounts, count_at_thresholds
 
 LIMIT = 1000
-_EFFECT_DECIMALS = 4  # moves an interval's end by less than 0.0001 of its width
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +32,6 @@ class OperatingTable:
 
     Parameters
     ----------
-    finding
-        Its name.
     counts
         Thresholds rising, from 0; see `ThresholdCounts`.
     shipped
@@ -46,7 +40,6 @@ class OperatingTable:
         How many rows there would be without thinning.
     """
 
-    finding: str
     counts: ThresholdCounts
     shipped: tuple[int, ...]
     steps: int
@@ -56,37 +49,8 @@ class OperatingTable:
         """Whether no step is missing: then every threshold from 0 to 1 calls the same images as one of the rows."""
         return self.steps <= len(np.unique(self.counts.true_positive + self.counts.false_positive))
 
-    def nearest(self, threshold: float) -> int:
-        """Return the row whose threshold is nearest, the lower one of two that are equally near: it misses fewer."""
-        return int(np.argmin(np.abs(self.counts.thresholds - threshold)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict of columns; `effects` is null where every image stands alone."""
-        counts = self.counts
-        return {
-            "finding": self.finding,
-            "rule": "probability >= threshold",
-            "positives": counts.positives,
-            "negatives": counts.negatives,
-            "steps": self.steps,
-            "complete": self.complete,
-            "shipped": list(self.shipped),
-            "thresholds": counts.thresholds.tolist(),
-            "true_positive": counts.true_positive.tolist(),
-            "false_positive": counts.false_positive.tolist(),
-            "false_negative": counts.false_negative.tolist(),
-            "true_negative": counts.true_negative.tolist(),
-            "effects": None
-            if counts.effects is None
-            else {
-                name: getattr(counts.effects, name).round(_EFFECT_DECIMALS).tolist()
-                for name in DesignEffects.__dataclass_fields__
-            },
-        }
-
 
 def build_operating_table(
-    finding: str,
     positive: BoolArray,
     probability: FloatArray,
     groups: IntArray | None = None,
@@ -98,8 +62,6 @@ def build_operating_table(
 
     Parameters
     ----------
-    finding
-        Its name, carried into the result.
     positive
         bool (n,), whether the image shows the finding; one side may be empty.
     probability
@@ -137,7 +99,6 @@ def build_operating_table(
     rows = [_shown(ends, step, nothing_called=ends[-1] > probability.max()) for step in kept if step not in taken]
     thresholds = np.unique([*rows, *shipped])
     return OperatingTable(
-        finding,
         count_at_thresholds(positive, probability, thresholds, groups),
         tuple(np.searchsorted(thresholds, np.asarray(shipped, dtype=np.float64)).tolist()),
         len(ends),

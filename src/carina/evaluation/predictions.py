@@ -25,6 +25,7 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     Its columns: image (the path below the folder that holds all; where
     patients are known the first digits of the hash), sha256, finding (the truth), source, view,
     age, sex, group, called (the most probable finding), assessable (whether ``carina predict`` would say so much),
+    refused (why not, in words),
     ``probability:<finding>`` for each, elapsed_ms.
 
     Raises
@@ -40,7 +41,7 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
             )
             raise DataError(msg)
         predicted.append(
-            {"called": prediction.finding, "assessable": prediction.refused is None}
+            {"called": prediction.finding, "assessable": prediction.refused is None, "refused": prediction.refused}
             | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}
             | {"elapsed_ms": prediction.elapsed_ms}
         )
@@ -48,7 +49,9 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     # Where patients are known, folders and file names may carry who they are.
     anonymous = rows["patient"].is_not_null().any()
     names = rows["sha256"].str.head(12).to_list() if anonymous else _names_below_common_folder(rows["path"].to_list())
-    return rows.select(pl.Series("image", names), *_ABOUT_THE_IMAGE).hstack(pl.DataFrame(predicted))
+    return rows.select(pl.Series("image", names), *_ABOUT_THE_IMAGE).hstack(
+        pl.DataFrame(predicted, schema_overrides={"refused": pl.String})
+    )
 
 
 def rows_to_judge(dataset: Dataset, split: Split, findings: Sequence[str]) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -70,15 +69,6 @@ class Spread:
             self.flagged,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict."""
-        return {
-            "findings": list(self.findings),
-            "priorities": list(self.priorities),
-            "flagged": self.flagged,
-            "images": self.images.tolist(),
-        }
-
 
 def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> Spread:
     """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table.
@@ -93,6 +83,21 @@ def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> Sprea
     findings = findings_of(table)
     below = probabilities_of(table)[:, findings.index(finding)] < threshold
     return _spread(table, below.astype(np.int_), ("flagged", "not flagged"), 1)
+
+
+def priorities_of(table: pl.DataFrame, policy: Policy, prevalence: float | None = None) -> list[Priority]:
+    """Return the priority that triage gives to each row of a prediction table; parameters as `spread_of_bands`."""
+    findings = findings_of(table)
+    assessable = table["assessable"].to_list() if "assessable" in table.columns else [True] * table.height
+    return [
+        choose_triage(
+            dict(zip(findings, row, strict=True)),
+            policy,
+            prevalence=prevalence,
+            refused=None if judged else "no two lungs were found",
+        ).priority
+        for row, judged in zip(probabilities_of(table).tolist(), assessable, strict=True)
+    ]
 
 
 def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | None = None) -> Spread:
@@ -112,19 +117,7 @@ def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | Non
     ConfigurationError
         If the prevalence leaves [0, 1].
     """
-    findings = findings_of(table)
-    assessable = table["assessable"].to_list() if "assessable" in table.columns else [True] * table.height
-    places = [
-        _PLACES[
-            choose_triage(
-                dict(zip(findings, row, strict=True)),
-                policy,
-                prevalence=prevalence,
-                refused=None if judged else "no two lungs were found",
-            ).priority
-        ]
-        for row, judged in zip(probabilities_of(table).tolist(), assessable, strict=True)
-    ]
+    places = [_PLACES[priority] for priority in priorities_of(table, policy, prevalence)]
     return _spread(table, np.array(places, dtype=np.int_), READING_ORDER, FLAGGED_BANDS)
 
 

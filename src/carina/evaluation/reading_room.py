@@ -17,7 +17,8 @@ longer, at utilisations of 0.3 to 0.95 with 2 to 6 readers; those of all images 
 **Overload**: where more arrives than can be read, waits grow without end. Only priorities that need less than all
 readers' time by themselves, with those before them, keep a mean wait, and it is given.
 
-**Simulation** (`simulate_turnaround`) of the same room says what the formulas cannot: how long nine of ten wait.
+**Simulation** (`simulate_turnaround`) of the same room says what these formulas cannot: within what time half of the
+images are read, and nine of ten.
 
 Source: Cobham 1954, doi:10.1287/opre.2.1.70 (one reader; several with exponential times); Kella and Yechiali 1985,
 Waiting times in the non-preemptive priority M/M/c queue, Stochastic Models 1:257-262; Davis 1966,
@@ -29,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -235,21 +236,6 @@ class Turnaround:
     shares: tuple[float, ...]
     minutes: tuple[float | None, ...]
     findings: tuple[FindingTurnaround, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict; beside each finding's minutes stands the difference to no flag."""
-        out: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        rows = []
-        for item in self.findings:
-            row: dict[str, Any] = {name: getattr(item, name) for name in item.__dataclass_fields__}
-            for name in ("with_flag", "flagged", "not_flagged"):
-                row[f"{name}_difference"] = _difference(row[name], self.without_flag)
-            rows.append(row)
-        return out | {name: list(out[name]) for name in ("priorities", "shares", "minutes")} | {"findings": rows}
-
-
-def _difference(minutes: float | None, base: float | None) -> float | None:
-    return None if minutes is None or base is None else minutes - base
 
 
 def expected_turnaround(room: ReadingRoom, priorities: Priorities) -> Turnaround:

@@ -110,7 +110,7 @@ def recalibrate(
     logits, accepted = _logits(Judge(bundle, described), rows, progress)
     rows, logits = rows.filter(pl.Series(accepted)), logits[accepted]
     if rows.is_empty():
-        msg = f"In no image of {dataset.folder} ({split}) two lungs were found. Are they frontal chest radiographs?"
+        msg = f"No image of {dataset.folder} ({split}) would be judged. Are they frontal chest radiographs?"
         raise DataError(msg)
     recalibration = Recalibration(
         bundle_sha256=seal.sha256,
@@ -145,9 +145,8 @@ def _logits(judge: Judge, rows: pl.DataFrame, progress: Progress) -> tuple[NDArr
     for wholes in _wholes(rows, judge.preprocessing.read_size):
         judged = judge.judge(wholes)
         logits.append(judged.logits)
-        # Where no two lungs are found a prediction is refused: its logits decide nothing.
-        sought = judge.preprocessing.crop == "lungs"
-        accepted.append(~np.isnan(judged.boxes).any(axis=1) if sought else np.ones(len(wholes), np.bool_))
+        # What prediction refuses, its logits decide nothing.
+        accepted.append(judged.accepted)
         done += len(wholes)
         progress(done, rows.height)
     return np.concatenate(logits), np.concatenate(accepted)

@@ -11,7 +11,6 @@ arXiv:1705.08500; area and what is left of it beyond the best order: Geifman, Uz
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import digamma
@@ -67,16 +66,6 @@ class RiskCoverage:
     area_best: float
     area_random: float
     method: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, numbers of arrays with 6 decimals."""
-        out: dict[str, Any] = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if isinstance(value, np.ndarray):
-                value = value.round(6).tolist()
-            out[name] = value.to_json() if isinstance(value, Estimate) else value
-        return out
 
 
 def measure_risk_coverage(

@@ -66,19 +66,6 @@ class Subgroup:
     specificity: Estimate
     auroc: Estimate
 
-    @property
-    def too_small(self) -> bool:
-        """Whether no figure can be given at all."""
-        return max(self.patients_with, self.patients_without) < FEWEST_PATIENTS
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        out: dict[str, Any] = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            out[name] = value.to_json() if isinstance(value, Estimate) else value
-        return out | {"too_small": self.too_small}
-
 
 @dataclass(frozen=True, slots=True)
 class Division:
@@ -97,10 +84,6 @@ class Division:
     by: str
     known: int
     parts: tuple[Subgroup, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-safe dict."""
-        return {"by": self.by, "known": self.known, "parts": [part.to_json() for part in self.parts]}
 
 
 def measure_subgroups(

@@ -51,20 +51,23 @@ class Contestant:
 
 def carina_itself(predictor: Predictor, folder: Path) -> Contestant:
     """Return Carina's own way: the engine that it chose, and the command."""
-    return _with_predictor("Carina", predictor, (*_COMMAND, str(folder)))
+    return _with_predictor("Carina", predictor, Predictor(folder, one_at_a_time=True), (*_COMMAND, str(folder)))
 
 
 def on_onnx_runtime(folder: Path) -> Contestant:
     """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
-    return _with_predictor(ONNX_RUNTIME, Predictor(folder, backend="onnxruntime"), None)
+    predictor = Predictor(folder, backend="onnxruntime")
+    return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)
 
 
-def _with_predictor(name: str, predictor: Predictor, command: tuple[str, ...] | None) -> Contestant:
+def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command: tuple[str, ...] | None) -> Contestant:
     def logits(tensors: Tensors) -> Tensors:
         return np.concatenate([outputs["logits"] for outputs in predictor.engine.stream(_batches(tensors))])
 
     def decide(paths: Sequence[Path]) -> Probabilities:
-        return np.array([_probabilities(prediction) for prediction in predictor.predict(paths)])
+        # As `carina.load_bundle` does.
+        judge = for_one if len(paths) == 1 else predictor
+        return np.array([_probabilities(prediction) for prediction in judge.predict(paths)])
 
     finder = predictor.lung_finder
     if finder is None:

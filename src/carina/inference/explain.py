@@ -68,7 +68,7 @@ class Explanation:
         shares = self._lung_shares()
         return None if shares is None else float(shares.mean())
 
-    def evidence(self, finding: str) -> NDArray[np.float64]:
+    def evidence(self, finding: str, *, against: str | None = None) -> NDArray[np.float64]:
         """Return what each cell adds to the calibrated logit of a finding, over the mean of all findings.
 
         float64 ``(rows, columns)``. A softmax stays the same when a number is added to all its logits, so that only
@@ -77,29 +77,39 @@ class Explanation:
         exactly log P(finding) less the mean of log P over all findings, with the calibrated probabilities, and the
         evidence for one finding less that for another is what the cell adds to the logarithm of their odds.
 
+        Parameters
+        ----------
+        finding
+            Which.
+        against
+            Take off what the cell adds to this finding instead of the mean: then the sum and `constant` are the
+            logarithm of the odds of the one against the other.
+
         Raises
         ------
         ConfigurationError
-            If the model does not know the finding.
+            If the model does not know a finding.
         """
-        return np.asarray(self._centred(self.contributions.astype(np.float64) * self.calibration.scale, finding))
+        scaled = self.contributions.astype(np.float64) * self.calibration.scale
+        return np.asarray(self._over_others(scaled, finding, against))
 
-    def constant(self, finding: str) -> float:
+    def constant(self, finding: str, *, against: str | None = None) -> float:
         """Return what no cell adds to the calibrated logit of a finding: bias and calibration; see `evidence`."""
-        return float(self._centred(self.bias * self.calibration.scale + self.calibration.offset, finding))
+        scaled = self.bias * self.calibration.scale + self.calibration.offset
+        return float(self._over_others(scaled, finding, against))
 
-    def inside_lungs(self, finding: str) -> float | None:
-        """Return the share of the positive evidence for a finding that lies inside the lungs, 0 to 1.
+    def inside_lungs(self, finding: str, *, against: str | None = None) -> float | None:
+        """Return the share of the positive evidence for a finding that lies inside the lungs, 0 to 1; see `evidence`.
 
         Each cell's evidence is taken as spread evenly over its square, of which the part that is lung counts. To be
         held against `lungs_fill`. None if the model does not look for lungs, or nothing speaks for the finding.
         """
         shares = self._lung_shares()
-        positive = np.maximum(self.evidence(finding), 0.0)
+        positive = np.maximum(self.evidence(finding, against=against), 0.0)
         total = float(positive.sum())
         return None if shares is None or not total > 0 else float((positive * shares).sum() / total)
 
-    def on_radiograph(self, finding: str, *, smooth: bool = False) -> NDArray[np.float32]:
+    def on_radiograph(self, finding: str, *, smooth: bool = False, against: str | None = None) -> NDArray[np.float32]:
         """Return the evidence at each pixel of `grey`, float32 ``(height, width)``, in calibrated logits a cell.
 
         NaN where the network was shown nothing.
@@ -111,19 +121,23 @@ class Explanation:
         smooth
             Interpolate between the centres of the cells, which is easier on the eye and adds nothing: each pixel of a
             cell otherwise has the cell's value.
+        against
+            See `evidence`.
         """
         rows, columns, _ = self.contributions.shape
         top, left, bottom, right = self.seen
         down = _shown_cells(rows, top, bottom, self.grey.shape[0], smooth=smooth)
         across = _shown_cells(columns, left, right, self.grey.shape[1], smooth=smooth)
-        return np.asarray(down @ self.evidence(finding).astype(np.float32) @ across.T)
+        return np.asarray(down @ self.evidence(finding, against=against).astype(np.float32) @ across.T)
 
-    def _centred(self, values: NDArray[np.float64], finding: str) -> NDArray[np.float64]:
-        """Return the values of a finding less the mean over all; findings are the last axis."""
-        if finding not in self.findings:
-            msg = f"The model does not know {finding!r}. Name one of: {', '.join(self.findings)}."
-            raise ConfigurationError(msg)
-        return np.asarray(values[..., self.findings.index(finding)] - values.mean(axis=-1))
+    def _over_others(self, values: NDArray[np.float64], finding: str, against: str | None) -> NDArray[np.float64]:
+        """Return the values of a finding less those of another or the mean over all; findings are the last axis."""
+        for name in (finding, against):
+            if name is not None and name not in self.findings:
+                msg = f"The model does not know {name!r}. Name one of: {', '.join(self.findings)}."
+                raise ConfigurationError(msg)
+        others = values.mean(axis=-1) if against is None else values[..., self.findings.index(against)]
+        return np.asarray(values[..., self.findings.index(finding)] - others)
 
     def _lung_shares(self) -> NDArray[np.float64] | None:
         """Return the share of each cell that is lung, float64 ``(rows, columns)``."""

@@ -17,6 +17,9 @@ from carina.radiographs.radiograph import Radiograph, build_radiograph, check_di
 from carina.radiographs.raster import convert_image
 from carina.run_folder import FinishedRun
 
+# Up to so many, loading the graphs another time takes longer than it saves.
+_FEW = 16
+
 OneImage = str | Path | Image.Image | NDArray[Any]
 
 
@@ -54,8 +57,11 @@ class Model:
     """
 
     def __init__(self, folder: Path, *, backend: Backend = "auto") -> None:
-        self._predictor = Predictor(folder, backend=backend)
-        self.description: FinishedRun = self._predictor.run
+        self._folder, self._backend = folder, backend
+        # Whoever asks for one image waits for it; whoever gives a list wants all of it soon.
+        self._for_one = Predictor(folder, backend=backend, one_at_a_time=True)
+        self._for_many: Predictor | None = None
+        self.description: FinishedRun = self._for_one.run
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -117,7 +123,10 @@ class Model:
     def _predict(
         self, sources: list[Source], *, explain: bool, prevalence: float | None
     ) -> Iterator[Prediction | FailedPrediction]:
-        return self._predictor.predict(sources, explain=explain, prevalence=prevalence)
+        predictor = self._for_one
+        if len(sources) > _FEW:
+            predictor = self._for_many = self._for_many or Predictor(self._folder, backend=self._backend)
+        return predictor.predict(sources, explain=explain, prevalence=prevalence)
 
 
 def load_bundle(folder: str | Path | None = None, *, backend: Backend = "auto") -> Model:

@@ -5,34 +5,32 @@ much colour is how much evidence. No file name stands in a picture, since it may
 """
 
 import hashlib
-import importlib.util
 import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from carina.atomic import whole_file
+from carina.decisions.probabilities import probability_in_words
 from carina.inference.explain import Explanation
+from carina.inference.lettering import BLACK, FAINT, Strip
 from carina.inference.predictor import FailedPrediction, Prediction
 
 Rgb = NDArray[np.uint8]
-_Colour = tuple[int, int, int]
 
 # Okabe and Ito 2008, "Color Universal Design": orange and blue, lightened so that they show on black films.
 _FOR, _AGAINST = (255, 140, 20), (60, 150, 255)
-_BLACK, _INK, _FAINT, _WHITE = (0, 0, 0), (240, 240, 240), (170, 170, 170), (255, 255, 255)
+_WHITE = (255, 255, 255)
 # At full colour so much of the film is covered.
 _COVERED = 0.62
 # A map whose strongest cell is under this, in logits, stays pale: noise is not blown up to full colour.
-_SMALLEST_FULL = 0.1
+SMALLEST_FULL = 0.1
 # The numbers that a scale may end at, between two powers of ten.
 _STEPS = (1, 1.5, 2, 3, 4, 5, 7, 10)
 # A smaller radiograph is enlarged by a whole factor, and a narrow one set on black, so that the legend can be read.
@@ -104,12 +102,19 @@ def encode_png(picture: Rgb) -> bytes:
     return bytes(cv2.imencode(".png", picture[..., ::-1], settings)[1].tobytes())
 
 
-def draw_overlay(explanation: Explanation, finding: str, probability: float) -> Rgb:
+def draw_overlay(
+    explanation: Explanation,
+    finding: str,
+    probability: float,
+    *,
+    against: str | None = None,
+    smallest_full: float = SMALLEST_FULL,
+) -> Rgb:
     """Return the radiograph with the evidence for a finding over it and a legend below: uint8 ``(height, width, 3)``.
 
     The radiograph keeps its resolution, up to 2,048 pixels on the longer side; one under 720 pixels is enlarged by a
     whole factor. The evidence is interpolated between the cells, whose borders are marked along the frame of what the
-    network was shown. The scale ends at the strongest cell, rounded up, and at 0.1 or more.
+    network was shown. The scale ends at the strongest cell, rounded up.
 
     Parameters
     ----------
@@ -117,14 +122,18 @@ def draw_overlay(explanation: Explanation, finding: str, probability: float) -> 
         What to draw.
     probability
         Of the finding, calibrated, as it is to stand in the legend.
+    against
+        Draw the evidence for the finding against this one; see `carina.inference.explain.Explanation.evidence`.
+    smallest_full
+        What the scale ends at or above, in logits.
 
     Raises
     ------
     ConfigurationError
         If the model does not know the finding.
     """
-    full = _end_of_scale(float(np.abs(explanation.evidence(finding)).max()))
-    film = _coloured(explanation.grey, explanation.on_radiograph(finding, smooth=True), full)
+    full = _end_of_scale(float(np.abs(explanation.evidence(finding, against=against)).max()), smallest_full)
+    film = _coloured(explanation.grey, explanation.on_radiograph(finding, smooth=True, against=against), full)
     height, width = explanation.grey.shape
     factor = max(1, math.ceil(_SMALLEST_SIDE_PX / max(height, width)))
     if factor > 1:
@@ -134,11 +143,11 @@ def draw_overlay(explanation: Explanation, finding: str, probability: float) -> 
     _draw_lungs(film, explanation)
     beside = max(0, _SMALLEST_WIDTH_PX - film.shape[1])
     film = np.pad(film, ((0, 0), (beside // 2, beside - beside // 2), (0, 0)))
-    return np.concatenate([film, _legend(explanation, finding, probability, full, film.shape[1])])
+    return np.concatenate([film, _legend(explanation, finding, against, probability, full, film.shape[1])])
 
 
-def _end_of_scale(strongest: float) -> float:
-    strongest = max(strongest, _SMALLEST_FULL)
+def _end_of_scale(strongest: float, smallest: float = SMALLEST_FULL) -> float:
+    strongest = max(strongest, smallest)
     power = 10.0 ** math.floor(math.log10(strongest))
     return next(step * power for step in _STEPS if step * power >= strongest * (1 - 1e-9))
 
@@ -163,16 +172,16 @@ def _draw_frame(film: Rgb, explanation: Explanation) -> None:
     rows, columns, _ = explanation.contributions.shape
     thick = max(1, round(max(height, width) / 900))
     x0, x1, y0, y1 = round(left * width), round(right * width) - 1, round(top * height), round(bottom * height) - 1
-    cv2.rectangle(film, (x0, y0), (x1, y1), _FAINT, thick)
+    cv2.rectangle(film, (x0, y0), (x1, y1), FAINT, thick)
     tick = max(4, round(0.02 * min(x1 - x0, y1 - y0)))
     for column in range(1, columns):
         x = round(x0 + (x1 - x0) * column / columns)
-        cv2.line(film, (x, y0), (x, y0 + tick), _FAINT, thick)
-        cv2.line(film, (x, y1 - tick), (x, y1), _FAINT, thick)
+        cv2.line(film, (x, y0), (x, y0 + tick), FAINT, thick)
+        cv2.line(film, (x, y1 - tick), (x, y1), FAINT, thick)
     for row in range(1, rows):
         y = round(y0 + (y1 - y0) * row / rows)
-        cv2.line(film, (x0, y), (x0 + tick, y), _FAINT, thick)
-        cv2.line(film, (x1 - tick, y), (x1, y), _FAINT, thick)
+        cv2.line(film, (x0, y), (x0 + tick, y), FAINT, thick)
+        cv2.line(film, (x1 - tick, y), (x1, y), FAINT, thick)
 
 
 def _draw_lungs(film: Rgb, explanation: Explanation) -> None:
@@ -185,71 +194,48 @@ def _draw_lungs(film: Rgb, explanation: Explanation) -> None:
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     contours, _ = cv2.findContours((mask >= 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     thick = max(1, round(max(height, width) / 900))
-    cv2.drawContours(film, contours, -1, _BLACK, thick + 2, cv2.LINE_AA)
+    cv2.drawContours(film, contours, -1, BLACK, thick + 2, cv2.LINE_AA)
     cv2.drawContours(film, contours, -1, _WHITE, thick, cv2.LINE_AA)
 
 
-def _legend(explanation: Explanation, finding: str, probability: float, full: float, width: int) -> Rgb:
+def _legend(
+    explanation: Explanation, finding: str, against: str | None, probability: float, full: float, width: int
+) -> Rgb:
     """Return the legend, as wide as the film: name, probability, scale, share inside the lungs, and what it is not."""
     size = max(14, round(width / 46))
-    strip = _Strip(width, size)
-    strip.write(f"{finding}   P = {_rounded(probability)}", size=round(1.35 * size))
-    strip.draw_scale(full)
-    strip.write(_said_of_cells(explanation, finding))
-    strip.write(_said_of_lungs(explanation, finding))
-    strip.write(NOTE, fill=_FAINT)
+    strip = Strip(width, size)
+    strip.write(f"{finding}   P = {probability_in_words(probability)}", size=round(1.35 * size))
+    _draw_scale(strip, full, size, "logit" if against is None else "log odds")
+    strip.write(_said_of_cells(explanation, finding, against))
+    strip.write(_said_of_lungs(explanation, finding, against))
+    strip.write(NOTE, fill=FAINT)
     return strip.finished()
 
 
-class _Strip:
-    """A black strip that is written on from top to bottom."""
-
-    def __init__(self, width: int, size: int) -> None:
-        self._size, self._margin, self._y = size, size, size
-        self._image = Image.new("RGB", (width, 60 * size), _BLACK)
-        self._pen = ImageDraw.Draw(self._image)
-        self._room = width - 2 * size
-
-    def write(self, words: str, *, size: int | None = None, fill: _Colour = _INK) -> None:
-        """Write text below what is there, wrapped."""
-        font = _font(size or self._size)
-        for line in _wrapped(words, font, self._room):
-            self._pen.text((self._margin, self._y), line, font=font, fill=fill)
-            self._y += round(1.3 * font.size)
-        self._y += self._size // 3
-
-    def draw_scale(self, full: float) -> None:
-        """Draw the colours over mid grey, with the values at both ends and in the middle, and their unit."""
-        font, length = _font(self._size), min(self._room, 18 * self._size)
-        values = np.linspace(-full, full, length, dtype=np.float32)[np.newaxis].repeat(self._size, axis=0)
-        bar = _coloured(np.full(values.shape, 110, np.uint8), values, full)
-        self._image.paste(Image.fromarray(bar), (self._margin, self._y))
-        self._y += round(1.2 * self._size)
-        for share, words in ((0.0, f"−{full:g}"), (0.5, "0"), (1.0, f"+{full:g}")):
-            x = self._margin + share * (length - self._pen.textlength(words, font=font))
-            self._pen.text((x, self._y), words, font=font, fill=_INK)
-        unit = "logit, each cell"
-        if length + 2 * self._margin + self._pen.textlength(unit, font=font) <= self._room:
-            self._pen.text((length + 2 * self._margin, self._y), unit, font=font, fill=_INK)
-        self._y += round(1.6 * self._size)
-
-    def finished(self) -> Rgb:
-        """Return what was written on."""
-        return np.asarray(self._image.crop((0, 0, self._image.width, self._y + self._margin // 2)))
+def _draw_scale(strip: Strip, full: float, size: int, unit: str) -> None:
+    """Draw the colours over mid grey, with the values at both ends and in the middle, and their unit."""
+    length = min(strip.room, 18 * size)
+    values = np.linspace(-full, full, length, dtype=np.float32)[np.newaxis].repeat(size, axis=0)
+    bar = _coloured(np.full(values.shape, 110, np.uint8), values, full)
+    strip.paste(bar, ((0.0, f"−{full:g}"), (0.5, "0"), (1.0, f"+{full:g}")), f"{unit}, each cell")
 
 
-def _said_of_cells(explanation: Explanation, finding: str) -> str:
+def _said_of_cells(explanation: Explanation, finding: str, against: str | None) -> str:
     rows, columns, _ = explanation.contributions.shape
-    cells, rest = explanation.evidence(finding).sum(), explanation.constant(finding)
+    cells = explanation.evidence(finding, against=against).sum()
+    rest = explanation.constant(finding, against=against)
+    if against is None:
+        said = f"the cell raises the calibrated logit of {finding} over the mean of all findings; blue: it lowers it"
+    else:
+        said = f"the cell raises the odds of {finding} against {against}; blue: it lowers them"
     return (
-        f"Orange: the cell raises the calibrated logit of {finding} over the mean of all findings; blue: it lowers it. "
-        f"All cells together {_signed(cells)}, bias {_signed(rest)}. {rows} × {columns} cells, drawn smooth; a cell "
-        "sees far more of the frame than its own square."
+        f"Orange: {said}. All cells together {_signed(cells)}, bias {_signed(rest)}. {rows} × {columns} cells, drawn "
+        "smooth; a cell sees far more of the frame than its own square."
     )
 
 
-def _said_of_lungs(explanation: Explanation, finding: str) -> str:
-    inside, fill = explanation.inside_lungs(finding), explanation.lungs_fill
+def _said_of_lungs(explanation: Explanation, finding: str, against: str | None) -> str:
+    inside, fill = explanation.inside_lungs(finding, against=against), explanation.lungs_fill
     if fill is None:
         return "How much of it lies inside the lungs is not known: this model does not look for them."
     if inside is None:
@@ -260,34 +246,5 @@ def _said_of_lungs(explanation: Explanation, finding: str) -> str:
     )
 
 
-def _rounded(probability: float) -> str:
-    """Return a probability with two decimals, or as many more as it takes not to be shown as 0 or 1."""
-    distance = min(probability, 1 - probability)
-    return f"{probability:.{2 if distance <= 0 else min(9, max(2, math.ceil(-math.log10(distance))))}f}"
-
-
 def _signed(number: float) -> str:
     return f"{number:+.1f}".replace("-", "−")
-
-
-def _wrapped(words: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    lines = [""]
-    for word in words.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Pillow's own letters know no minus sign and no accents. DejaVu comes with Matplotlib, which is not imported for
-    # it.
-    package = importlib.util.find_spec("matplotlib")
-    if package is not None and package.origin is not None:
-        dejavu = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if dejavu.is_file():
-            return ImageFont.truetype(str(dejavu), size)
-    return ImageFont.load_default(size)  # type: ignore[return-value]

@@ -13,19 +13,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import open_model
+from carina.bundle import open_named_model
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError, InputError
 from carina.inference.explain import Explanation, build_explanation, display_grey
 from carina.radiographs.fingerprint import pixel_sha256
+from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import refusals, reservations
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 
 Source = Path | Callable[[], Radiograph]
 """An image file, or what gives a radiograph and raises `InputError` where there is none."""
@@ -33,7 +34,7 @@ Source = Path | Callable[[], Radiograph]
 _BATCH = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
 _EXPLAINED_BATCH = 4
-NO_LUNGS = "no two lungs were found in it"
+NO_NUMBER = "the model gave no number for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class Prediction:
         Calibrated, of every finding, summing to 1.
     triage
         Priority and reason.
-    refused
+    reasons
         Why the radiograph must not be judged, in words, or none. Where there is a reason, the finding and the
-        probabilities are what the network gives for the whole image, and are not to be shown as a result.
+        probabilities are what the network gives all the same, and are not to be shown as a result.
     elapsed_ms
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
     explanation
@@ -68,10 +69,15 @@ class Prediction:
     finding: str
     probabilities: Mapping[str, float]
     triage: Triage
-    refused: str | None
+    reasons: tuple[str, ...]
     elapsed_ms: float
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> str | None:
+        """Return all reasons in one clause, or none where the radiograph may be judged."""
+        return ", and ".join(self.reasons) or None
 
     def _repr_html_(self) -> str:
         """Return the prediction for a notebook."""
@@ -112,6 +118,7 @@ class _Read:
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
     lungs: Lungs | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -131,10 +138,17 @@ class Predictor:
     ----------
     folder
         A bundle or a finished run.
-    backend
+    backend, one_at_a_time
         See `carina.engine.load_engine`.
     deflated
         Whether deflated DICOM data sets are to be inflated.
+
+    Attributes
+    ----------
+    run
+        What it says of itself.
+    sha256
+        What stands for the whole of it; see `carina.bundle.open_named_model`.
 
     Raises
     ------
@@ -142,13 +156,28 @@ class Predictor:
         If the folder holds no finished run, or its model is not the one that was trained.
     """
 
-    def __init__(self, folder: Path, *, backend: Backend = "auto", deflated: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, backend: Backend = "auto", one_at_a_time: bool = False, deflated: bool = False
+    ) -> None:
         self._deflated = deflated
-        self.run: FinishedRun = open_model(folder)
-        self.engine = load_engine(_unchanged(folder / ONNX_FILE, self.run.model_sha256), backend=backend)
+        self.run: FinishedRun
+        self.run, self.sha256 = open_named_model(folder)
+        self.engine = load_engine(
+            _unchanged(folder / ONNX_FILE, self.run.model_sha256),
+            backend=backend,
+            one_at_a_time=one_at_a_time,
+            keep_compiled=True,
+        )
         self.lung_finder: LungFinder | None = None
+        self.gate: Gate | None = None
         if self.run.preprocessing.crop == "lungs":
-            self.lung_finder = LungFinder(_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256), backend=backend)
+            graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
+            self.lung_finder = LungFinder(graph, backend=backend, one_at_a_time=one_at_a_time, keep_compiled=True)
+        if self.run.gate is not None:
+            self.gate = read_gate(_unchanged(folder / GATE_FILE, self.run.gate.sha256))
+            if self.gate.lungs_sha256 != self.run.lungs_sha256:
+                msg = f"{folder / GATE_FILE} is for another lung segmenter than {LUNGS_FILE}. Train or export again."
+                raise BundleError(msg)
 
     def predict(
         self, paths: Iterable[Source], *, prevalence: float | None = None, explain: bool = False
@@ -209,7 +238,7 @@ class Predictor:
             yield group
 
     def _with_lungs(self, groups: Iterator[_Group]) -> Iterator[_Group]:
-        """Yield the groups again, once their lungs were looked for."""
+        """Yield the groups again, once their lungs were looked for and the gate was asked."""
         if self.lung_finder is None:
             yield from groups
             return
@@ -220,10 +249,18 @@ class Predictor:
                 waiting.append(group)
                 yield [item.whole for item in group.readable]
 
-        for found in self.lung_finder.stream(wholes()):
+        if self.gate is None:
+            for found in self.lung_finder.stream(wholes()):
+                group = waiting.popleft()
+                for item, lungs in zip(group.readable, found, strict=True):
+                    item.lungs, item.reasons = lungs, () if lungs is not None else (NO_LUNGS,)
+                yield group
+            return
+        for found, features in self.lung_finder.stream_with_features(wholes()):
             group = waiting.popleft()
-            for item, lungs in zip(group.readable, found, strict=True):
-                item.lungs = lungs
+            verdicts = self.gate.judge(features, [item.whole for item in group.readable], found)
+            for item, lungs, verdict in zip(group.readable, found, verdicts, strict=True):
+                item.lungs, item.reasons = lungs, verdict.reasons
             yield group
 
     def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
@@ -251,7 +288,12 @@ class Predictor:
             row = next(rows)
             of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
-            refused, doubts = self._why_not(item), () if item.header is None else reservations(item.header)
+            header = () if item.header is None else refusals(item.header)
+            reasons = (*header, *item.reasons)
+            if not np.isfinite(probabilities[row]).all():
+                reasons = (*reasons, NO_NUMBER)
+            refused = ", and ".join(reasons) or None
+            doubts = () if item.header is None else reservations(item.header)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
@@ -260,15 +302,8 @@ class Predictor:
                 )
             elapsed_ms = item.milliseconds + share_ms
             yield Prediction(
-                item.path, item.sha256, finding, of_finding, triage, refused, elapsed_ms, explanation, doubts
+                item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation, doubts
             )
-
-    def _why_not(self, item: _Read) -> str | None:
-        """Return why a radiograph must not be judged, by its header and by what is seen in it, or none."""
-        reasons = [] if item.header is None else list(refusals(item.header))
-        if self.lung_finder is not None and item.lungs is None:
-            reasons.append(NO_LUNGS)
-        return ", and ".join(reasons) or None
 
     def _explain(
         self,

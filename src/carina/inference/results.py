@@ -117,7 +117,7 @@ class JsonLines:
             "finding": prediction.finding if accepted else None,
             "probabilities": rounded if accepted else None,
             "triage": {"priority": prediction.triage.priority, "reason": prediction.triage.reason},
-            "gate": {"accepted": accepted, "reasons": [] if accepted else [prediction.refused]},
+            "gate": {"accepted": accepted, "reasons": list(prediction.reasons)},
             "reservations": list(prediction.reservations),
             "model": self._model,
             "elapsed_ms": round(prediction.elapsed_ms, 2),

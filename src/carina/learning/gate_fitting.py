@@ -145,6 +145,8 @@ def _fit_parts(features: _Single, labels: NDArray[np.int64], weights: Floats, ki
     scale = np.asarray(np.maximum(deviation, _SMALLEST_SCALE * usual), np.float32)
     standard = standardised(features, centre, scale)
     matrix, offset = _whitening(standard, standardised(radiographs, centre, scale), weights)
+    # Two megabytes of a bundle at full width; what follows is fitted to what is left at half of it.
+    matrix = matrix.astype(np.float16).astype(np.float64)
     of_kind, biases = _fit_head(standard @ matrix + offset, labels, kinds)
     return (
         centre,

@@ -5,7 +5,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,16 +14,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.atomic import whole_file
 from carina.datasets.images import read_whole
 from carina.datasets.not_chests import draw_not_chest, draw_surroundings
 from carina.errors import DataError, InputError
 from carina.learning.gate_fitting import VARIED, fit_gate
+from carina.learning.recipe import GateSettings
 from carina.progress import Progress, no_progress
-from carina.radiographs.gate import OTHER, RADIOGRAPH, Gate
+from carina.radiographs.gate import OTHER, RADIOGRAPH, Gate, write_gate
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.oddities import ODDITIES, make_odd, mirror_sideways, vary_harmless
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
+from carina.run_folder import GateRecord
 
 Grey = NDArray[np.uint8]
 
@@ -33,81 +35,18 @@ _BATCH = 16
 _PLAN, _ALTERED, _DRAWN = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class GateTraining:
-    """How the gate is learned.
-
-    Attributes
-    ----------
-    radiographs
-        Training radiographs used at most, evenly from findings and sources.
-    varied
-        Harmlessly varied copies of each.
-    oddities
-        Kinds of oddity that each is shown with, chosen for it.
-    drawn
-        Drawn images of other things for each radiograph.
-    acceptance
-        The share of radiographs that is to be let through; chosen on calibration radiographs.
-    seed
-        Of choices and variations.
-    """
-
-    radiographs: int = 1500
-    varied: int = 2
-    oddities: int = 3
-    drawn: float = 0.5
-    acceptance: float = 0.995
-    seed: int = 1234
-
-
-@dataclass(frozen=True, slots=True)
-class GateTrained:
-    """What a training of the gate says of itself.
-
-    Attributes
-    ----------
-    radiographs
-        Training radiographs used.
-    images
-        Training images of each kind made from them; "radiograph" holds each also mirrored left to right.
-    dropped
-        Training radiographs left out since they themselves looked like another kind.
-    negatives, negatives_unreadable
-        Images of the folder of negatives that were used, and that could not be read.
-    calibration_images
-        Radiographs that the line was drawn by.
-    acceptance, reached
-        The share of radiographs to be let through, and the share of the calibration radiographs that is.
-    largest_strangeness
-        The line; see `carina.radiographs.gate.Gate`.
-    seconds
-        Wall time.
-    """
-
-    radiographs: int
-    images: dict[str, int]
-    dropped: int
-    negatives: int
-    negatives_unreadable: int
-    calibration_images: int
-    acceptance: float
-    reached: float
-    largest_strangeness: float
-    seconds: float
-
-
 def train_gate(
     training_rows: pl.DataFrame,
     calibration_rows: pl.DataFrame,
     lung_graph: Path,
+    out: Path,
     *,
     whole_size: int = 224,
-    training: GateTraining | None = None,
+    settings: GateSettings | None = None,
     negatives: Path | None = None,
     progress: Progress = no_progress,
-) -> tuple[Gate, GateTrained]:
-    """Return a gate that lets the calibration radiographs through, and how it came to be.
+) -> tuple[Gate, GateRecord]:
+    """Write a gate that lets the calibration radiographs through; return it, and how it came to be.
 
     Parameters
     ----------
@@ -115,9 +54,11 @@ def train_gate(
         Rows of a manifest, with the columns path, sha256, finding and source: frontal chest radiographs.
     lung_graph
         ``lungs.onnx``; the gate is for this segmenter alone.
+    out
+        The file to write, ``gate.npz``.
     whole_size
         The size that radiographs are brought to first, as in prediction (``preprocessing.read_size``).
-    training
+    settings
         Numbers, acceptance and seed.
     negatives
         A folder of images that must be refused, in addition to those that are made and drawn here.
@@ -135,26 +76,26 @@ def train_gate(
     started = time.perf_counter()
     # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
     cv2.setNumThreads(1)
-    training = training or GateTraining()
-    chosen = choose_radiographs(training_rows, training.radiographs, seed=training.seed)
+    settings = settings or GateSettings()
+    chosen = choose_radiographs(training_rows, settings.radiographs, seed=settings.seed)
     others, unreadable = _read_folder(negatives, whole_size)
-    drawn = round(training.drawn * chosen.height)
-    each = 1 + training.varied + training.oddities
+    drawn = round(settings.drawn * chosen.height)
+    each = 1 + settings.varied + settings.oddities
     finder, total = LungFinder(lung_graph), chosen.height * (1 + each) + calibration_rows.height + drawn + len(others)
     shown = _Shown(finder, progress, total)
 
     calibration, _ = shown.features_of(_reading(calibration_rows, whole_size))
     features, lungs = shown.features_of(_reading(chosen, whole_size))
     kinds, origins = [RADIOGRAPH] * chosen.height, list(range(chosen.height))
-    plan = [_plan(sha256, training) for sha256 in chosen["sha256"]]
+    plan = [_plan(sha256, settings) for sha256 in chosen["sha256"]]
     jobs = (
-        partial(_altered, chosen, place, lungs[place], plan[place], whole_size, training) for place in range(len(plan))
+        partial(_altered, chosen, place, lungs[place], plan[place], whole_size, settings) for place in range(len(plan))
     )
     altered, _ = shown.features_of(jobs)
     for place, odd in enumerate(plan):
-        kinds += [RADIOGRAPH, *[VARIED] * training.varied, *odd]
+        kinds += [RADIOGRAPH, *[VARIED] * settings.varied, *odd]
         origins += [place] * each
-    strangers, _ = shown.features_of([*_drawing(drawn, whole_size, training.seed), *_in_groups(others)])
+    strangers, _ = shown.features_of([*_drawing(drawn, whole_size, settings.seed), *_in_groups(others)])
     kinds += [OTHER] * len(strangers)
     origins += [-1] * len(strangers)
 
@@ -163,10 +104,13 @@ def train_gate(
         kinds,
         np.array(origins, np.int64),
         calibration,
-        acceptance=training.acceptance,
+        acceptance=settings.acceptance,
         lungs_sha256=hashlib.sha256(lung_graph.read_bytes()).hexdigest(),
     )
-    facts = GateTrained(
+    with whole_file(out) as temporary:
+        write_gate(temporary, gate)
+    record = GateRecord(
+        sha256=hashlib.sha256(out.read_bytes()).hexdigest(),
         radiographs=chosen.height,
         images=dict(sorted(Counter(kinds).items())),
         dropped=dropped,
@@ -178,7 +122,40 @@ def train_gate(
         largest_strangeness=gate.largest_strangeness,
         seconds=round(time.perf_counter() - started, 2),
     )
-    return gate, facts
+    return gate, record
+
+
+def accepted_rows(
+    gate: Gate,
+    rows: pl.DataFrame,
+    lung_graph: Path,
+    *,
+    whole_size: int = 224,
+    progress: Progress = no_progress,
+) -> NDArray[np.bool_]:
+    """Return which images of a manifest the gate lets through: bool ``(n,)``; see `train_gate` for the parameters.
+
+    Raises
+    ------
+    DataError
+        If an image is gone or was changed since the import.
+    """
+    finder, done = LungFinder(lung_graph), 0
+    accepted: list[bool] = []
+    waiting: deque[list[Grey]] = deque()
+
+    def batches(pool: ThreadPoolExecutor) -> Iterator[list[Grey]]:
+        for wholes in _ahead(_reading(rows, whole_size), pool):
+            waiting.append(wholes)
+            yield wholes
+
+    with ThreadPoolExecutor(2) as pool:
+        for lungs, features in finder.stream_with_features(batches(pool)):
+            wholes = waiting.popleft()
+            accepted += [verdict.accepted for verdict in gate.judge(features, wholes, lungs)]
+            done += len(wholes)
+            progress(done, rows.height)
+    return np.array(accepted, np.bool_)
 
 
 def choose_radiographs(rows: pl.DataFrame, count: int, *, seed: int) -> pl.DataFrame:
@@ -236,23 +213,23 @@ def _reading(rows: pl.DataFrame, size: int) -> Iterator[Callable[[], list[Grey]]
         yield lambda batch=batch: [read_whole(path, sha256, size) for path, sha256 in batch]  # type: ignore[misc]
 
 
-def _plan(sha256: str, training: GateTraining) -> tuple[str, ...]:
+def _plan(sha256: str, settings: GateSettings) -> tuple[str, ...]:
     """Return the kinds of oddity that a radiograph is shown with."""
-    rng = np.random.default_rng([training.seed, int(sha256[:16], 16), _PLAN])
-    return tuple(rng.choice(ODDITIES, min(training.oddities, len(ODDITIES)), replace=False).tolist())
+    rng = np.random.default_rng([settings.seed, int(sha256[:16], 16), _PLAN])
+    return tuple(rng.choice(ODDITIES, min(settings.oddities, len(ODDITIES)), replace=False).tolist())
 
 
 def _altered(
-    rows: pl.DataFrame, place: int, lungs: Lungs | None, odd: Sequence[str], size: int, training: GateTraining
+    rows: pl.DataFrame, place: int, lungs: Lungs | None, odd: Sequence[str], size: int, settings: GateSettings
 ) -> list[Grey]:
     """Return a radiograph mirrored left to right, its harmlessly varied copies, and then its odd ones."""
     images = rows.select("path", "sha256")
     path, sha256 = images.row(place)
     whole = read_whole(path, sha256, size)
     # Seeded by the image, so that order and threads do not matter.
-    rng = np.random.default_rng([training.seed, int(sha256[:16], 16), _ALTERED])
+    rng = np.random.default_rng([settings.seed, int(sha256[:16], 16), _ALTERED])
     # Which way round a film is must not be strange: mirrored ones count as much as radiographs as they are.
-    made = [mirror_sideways(whole), *(vary_harmless(whole, lungs, rng) for _ in range(training.varied))]
+    made = [mirror_sideways(whole), *(vary_harmless(whole, lungs, rng) for _ in range(settings.varied))]
     for kind in odd:
         neighbours: list[Grey] = []
         if kind == "several":

@@ -123,7 +123,7 @@ def _fine_tune(training: Training, backbone: Backbone) -> tuple[keras.Model, His
         export_backbone(backbone.model, graph)
         classifier = _classifier_with_head(training, backbone, kernel, bias)
         _export(training, classifier, graph)
-    return classifier, history, _logits_of_stopping_split(training)
+    return classifier, history, logits_of_stopping_split(training)
 
 
 def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
@@ -157,10 +157,11 @@ def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model
     with training.stage("export"), _temporary_graph(training) as graph:
         export_backbone(backbone.model, graph)
         _export(training, classifier, graph)
-    return classifier, history, _logits_of_stopping_split(training)
+    return classifier, history, logits_of_stopping_split(training)
 
 
-def _logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
+def logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
+    """Return what the exported graph of a training gives for its stopping split: float32 ``(n, findings)``."""
     with training.stage("predict the stopping split"):
         batches = build_batches(training.stopping_rows, training.recipe, training.findings, training.frames)
         # A training batch at once would take gigabytes in the engine, and longer.

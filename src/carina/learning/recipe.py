@@ -234,6 +234,35 @@ class OperatingPointSettings(ThresholdRule):
         return OperatingPointRule(finding=finding, **self.model_dump(exclude={"finding"}))
 
 
+class GateSettings(BaseModel):
+    """How the gate is learned, which says of an image whether it may be judged at all.
+
+    Attributes
+    ----------
+    radiographs
+        Training radiographs used at most, evenly from findings and sources.
+    varied
+        Harmlessly varied copies of each.
+    oddities
+        Kinds of oddity that each is shown with, chosen for it.
+    drawn
+        Drawn images of other things for each radiograph.
+    acceptance
+        The share of radiographs that is to be let through; the line is drawn on the stopping split.
+    seed
+        Of choices and variations.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    radiographs: int = Field(default=1500, ge=10)
+    varied: int = Field(default=2, ge=0)
+    oddities: int = Field(default=3, ge=1)
+    drawn: float = Field(default=0.5, ge=0)
+    acceptance: float = Field(default=0.995, gt=0, le=1)
+    seed: int = 1234
+
+
 class Recipe(_Settings):
     """Everything that training needs to know beside the data.
 
@@ -261,6 +290,7 @@ class Recipe(_Settings):
     fine_tuning: FineTuningSettings | None = None
     operating_point: OperatingPointSettings = OperatingPointSettings()
     decisions: PolicySettings = PolicySettings()
+    gate: GateSettings | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -272,6 +302,9 @@ class Recipe(_Settings):
         named = [name for name, value in self.augmentation.model_dump(exclude=basic).items() if value != none[name]]
         if self.method == "end-to-end" and named:
             msg = f"augmentation.{named[0]} is not for method = 'end-to-end', which has {', '.join(sorted(basic))}"
+            raise ValueError(msg)
+        if self.gate is not None and self.preprocessing.crop != "lungs":
+            msg = "the gate sees what the lung segmenter sees: the table gate needs preprocessing.crop = 'lungs'"
             raise ValueError(msg)
         if (self.method == "fine-tune") != (self.fine_tuning is not None):
             msg = "method = 'fine-tune' needs the table fine_tuning, and no other method has it"

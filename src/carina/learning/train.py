@@ -9,23 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from carina.atomic import require_absent, whole_file, whole_folder, write_text
 from carina.bundle import released_bundle
 from carina.cache import default_cache_folder
 from carina.datasets.manifest import open_dataset
-from carina.decisions.policy import fit_policy
+from carina.decisions.policy import Policy
 from carina.errors import BundleError, DataError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.fitting import History
 from carina.learning.frames import Frames
+from carina.learning.judging import fit_gate_of, fit_policy_of
 from carina.learning.loss import build_cost_matrix
 from carina.learning.methods import learn
-from carina.learning.pipeline import labels_of
 from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
 from carina.learning.training import ProgressOf, Training
 from carina.learning.training_data import TrainingData, gather_training_data, joint_fingerprint
@@ -42,6 +40,7 @@ from carina.run_folder import (
     STARTED_FILE,
     TRAINING_IMAGES_FILE,
     FinishedRun,
+    GateRecord,
     StartedRun,
     open_run,
 )
@@ -101,7 +100,7 @@ def train(
     if recipe.preprocessing.crop == "lungs":
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
-    training = _prepare(data, _with_absolute_weights(recipe), out, lung_graph, cache, command, progress_of)
+    training = prepare_training(data, _with_absolute_weights(recipe), out, lung_graph, cache, command, progress_of)
     backbone = _build_backbone(training)
     started = StartedRun(
         datasets=tuple(str(folder.resolve()) for folder in folders),
@@ -145,11 +144,11 @@ def resume(
         msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train anew."
         raise DataError(msg)
     data = gather_training_data(folders, recipe, without_sources=started.without_sources)
-    training = _prepare(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
+    training = prepare_training(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
     return _run(training, _build_backbone(training))
 
 
-def _prepare(
+def prepare_training(
     data: TrainingData,
     recipe: Recipe,
     out: Path,
@@ -158,6 +157,7 @@ def _prepare(
     command: str,
     progress_of: ProgressOf | None,
 ) -> Training:
+    """Return a training of a recipe on data, refused where the one does not fit the other; see `train`."""
     recipe.operating_point.rule_for(data.findings)
     if recipe.training.cost_matrix is not None:
         build_cost_matrix(recipe.training.cost_matrix, data.findings)
@@ -200,11 +200,13 @@ def _run(training: Training, backbone: Backbone) -> FinishedRun:
             data.stopping_rows.height,
         )
         _find_lungs(training)
+        gate = fit_gate_of(training)
         classifier, history, logits = learn(training, backbone)
         with training.stage("record"):
             _write_training_images(training)
             model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
-            run = _describe(training, backbone, history, logits, model_sha256, sum(training.seconds.values()))
+            policy = fit_policy_of(training, logits)
+            run = _describe(training, backbone, history, policy, gate, model_sha256)
         with whole_file(out / KERAS_FILE) as temporary:
             classifier.save(temporary, include_optimizer=False)
         # Last of all: a run folder without this file is not a finished run.
@@ -237,26 +239,14 @@ def _describe(
     training: Training,
     backbone: Backbone,
     history: History,
-    logits: NDArray[np.float32],
+    policy: Policy,
+    gate: GateRecord | None,
     model_sha256: str,
-    elapsed: float,
 ) -> FinishedRun:
-    recipe, findings = training.recipe, training.findings
-    # What prediction does not judge promises nothing.
-    assessable = training.frames.assessable(training.stopping_rows)
-    stopping_rows = training.stopping_rows.filter(pl.Series(assessable))
-    policy = fit_policy(
-        logits[assessable],
-        labels_of(stopping_rows, findings),
-        findings,
-        recipe.operating_point.rule_for(findings),
-        recipe.decisions,
-        chosen_on=f"the {recipe.stopping_split} split",
-        groups=stopping_rows["group"].to_numpy(),
-    )
+    recipe = training.recipe
     return FinishedRun(
         name=recipe.name,
-        findings=findings,
+        findings=training.findings,
         preprocessing=recipe.preprocessing,
         stopping_split=recipe.stopping_split,
         policy=policy,
@@ -264,12 +254,13 @@ def _describe(
         weights_sha256=backbone.weights_sha256,
         model_sha256=model_sha256,
         lungs_sha256=training.frames.lungs_sha256,
+        gate=gate,
         dataset=training.data.name,
         data_fingerprint=training.data.fingerprint,
         images={"train": training.train_rows.height, recipe.stopping_split: training.stopping_rows.height},
         epochs=history.epochs,
         best_epoch=history.best_epoch,
-        seconds={**training.seconds, "total": round(elapsed, 2)},
+        seconds={**training.seconds, "total": round(sum(training.seconds.values()), 2)},
         peak_memory_mb=round(peak_memory_mb(), 1),
         versions=library_versions(),
         machine=describe_machine(),

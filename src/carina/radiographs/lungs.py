@@ -58,7 +58,7 @@ class LungFinder:
     ----------
     graph
         ``lungs.onnx``: input float32 ``(n, 160, 160, 3)`` in [-1, 1], output ``lung`` ``(n, 160, 160, 1)`` in [0, 1].
-    backend, threads
+    backend, threads, one_at_a_time, keep_compiled
         See `carina.engine.load_engine`.
 
     Raises
@@ -67,8 +67,18 @@ class LungFinder:
         If the file is missing or no valid graph.
     """
 
-    def __init__(self, graph: Path, *, backend: Backend = "auto", threads: int | None = None) -> None:
-        self.engine = load_engine(graph, backend=backend, threads=threads)
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        backend: Backend = "auto",
+        threads: int | None = None,
+        one_at_a_time: bool = False,
+        keep_compiled: bool = False,
+    ) -> None:
+        self.engine = load_engine(
+            graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
+        )
 
     def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[list[Lungs | None]]:
         """Yield for each batch, in order, where the lungs are in each of its radiographs.
@@ -138,7 +148,8 @@ def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
     larger, smaller = areas[largest]
     if smaller < _SMALLEST_LUNG * probability.size or larger > _LARGEST_RATIO * smaller:
         return None
-    return Lungs(_filled(np.isin(labels, largest + 1)))
+    one, other = (int(region) + 1 for region in largest)
+    return Lungs(_filled((labels == one) | (labels == other)))
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from carina.atomic import write_text
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.comparison import Comparison, compare, holm
 from carina.evaluation.intervals import FloatArray
+from carina.evaluation.notebook import boxed, table_html
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluation_files import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
 
@@ -53,6 +55,18 @@ class SideBySide:
     figures: pl.DataFrame
     paired: tuple[PairedTable, ...]
 
+    def _repr_html_(self) -> str:
+        tables = [("Each on all of its own images", self.figures), *((one.title, one.table) for one in self.paired)]
+        return boxed(
+            *(
+                f"<b>{escape(title)}</b>"
+                + table_html(
+                    table.columns, [["" if cell is None else str(cell) for cell in row] for row in table.rows()]
+                )
+                for title, table in tables
+            )
+        )
+
     def write_json(self, path: Path) -> None:
         """Write figures and tests for a program."""
         content = {
@@ -62,7 +76,7 @@ class SideBySide:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
+def compare_evaluations(folders: Sequence[Path | str]) -> SideBySide:
     """Return evaluations side by side, each but the first tested against the first on the images they share.
 
     Parameters
@@ -77,11 +91,12 @@ def compare_evaluations(folders: Sequence[Path]) -> SideBySide:
     DataError
         If a folder is no evaluation, or two share no images, findings or truth.
     """
-    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
+    paths = [Path(folder) for folder in folders]
+    if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
         msg = "Name at least two different evaluations to compare."
         raise ConfigurationError(msg)
-    names = _distinct_names(folders)
-    contents, tables = zip(*(_open_evaluation(folder) for folder in folders), strict=True)
+    names = _distinct_names(paths)
+    contents, tables = zip(*(_open_evaluation(path) for path in paths), strict=True)
     named = [_figures(content) for content in contents]
     # A model may know a finding that the reference does not; its figures follow after the reference's.
     order = list(dict.fromkeys(figure for one in named for figure in one))

@@ -127,8 +127,8 @@ def headline(evaluation: Evaluation) -> str:
     refused = int((~evaluation.table["assessable"]).sum())
     if refused:
         lines.append(
-            f"In {refused} images no two lungs were found: they are judged as they are here, and `carina predict` "
-            "calls them not assessable."
+            f"{refused} images would be refused (no two lungs, or the gate): they are judged as they are here, and "
+            "`carina predict` calls them not assessable."
         )
     leaks = evaluation.leaks
     lines.append(

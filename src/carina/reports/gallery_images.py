@@ -62,6 +62,18 @@ def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, Path]]) -> 
     write_parquet(path, pl.DataFrame(pictures, schema=_SCHEMA, orient="row"))
 
 
+def gallery_table(pictures: Sequence[tuple[int, NDArray[np.uint8], bytes, Sequence[float]]]) -> pl.DataFrame:
+    """Return the table of a gallery from pictures that are already in memory.
+
+    Parameters
+    ----------
+    pictures
+        Row of the prediction table; uint8 (height, width), as displayed; evidence of the cells, int8 row by row, or
+        nothing; what the network was shown, as shares of the image: top, left, bottom, right.
+    """
+    return pl.DataFrame([_picture(*picture) for picture in pictures], schema=_SCHEMA, orient="row")
+
+
 def _explained(row: int, prediction: Prediction | FailedPrediction) -> _Row:
     if isinstance(prediction, FailedPrediction):
         raise prediction.error

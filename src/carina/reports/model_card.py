@@ -7,6 +7,7 @@ Source: Mitchell et al. 2019, "Model cards for model reporting", doi:10.1145/328
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def _front_matter(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn])
         "results": [
             {
                 "task": {"type": "image-classification"},
-                "dataset": {"name": evaluation.dataset, "type": evaluation.dataset, "split": evaluation.split},
+                "dataset": {"name": evaluation.dataset, "type": _slug(evaluation.dataset), "split": evaluation.split},
                 "metrics": [
                     {"type": kind, "name": name, "value": round(value, 6)} for kind, name, value in evaluation.values
                 ],
@@ -129,6 +130,11 @@ def _front_matter(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn])
     if evaluations:
         lines.append(f"model-index: {json.dumps([index], ensure_ascii=False)}")
     return "\n".join([*lines, "---", ""])
+
+
+def _slug(name: str) -> str:
+    """Return a name as a data set's identifier may be written."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "unnamed"
 
 
 def _purpose(bundle: BundleDescription) -> str:
@@ -238,7 +244,24 @@ _LUNGS_ALONE = """\
 
 
 def _limits(bundle: BundleDescription) -> str:
-    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "")
+    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "") + _gate(bundle)
+
+
+def _gate(bundle: BundleDescription) -> str:
+    gate = bundle.gate
+    if gate is None:
+        return (
+            "- There is no gate: an image that is no frontal chest radiograph, or lies on its side, gets probabilities "
+            "like any other.\n"
+        )
+    kinds = sum(kind not in ("radiograph", "varied") for kind in gate.images)
+    reached, count = f"{gate.reached:.1%}", f"{gate.calibration_images:,}"
+    return f"""\
+- Before any finding a gate asks whether the image is an upright frontal chest radiograph in natural polarity. It was
+  fitted to {gate.radiographs:,} training radiographs and {kinds} kinds of other images, and lets {reached} of {count}
+  calibration radiographs through. Images of a kind that nobody thought of may pass; a film that was mirrored left to
+  right does pass.
+"""
 
 
 def _use(bundle: BundleDescription) -> str:
@@ -248,7 +271,7 @@ def _use(bundle: BundleDescription) -> str:
 
 ```console
 $ carina verify BUNDLE                  # every byte, then the golden examples on this machine
-$ carina predict --run BUNDLE PATH
+$ carina predict --bundle BUNDLE PATH
 $ carina recalibrate BUNDLE DATASET --out NEW
 ```
 
@@ -279,6 +302,8 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
     named = [
         ("accuracy", "accuracy", metrics["accuracy"]),
         ("roc_auc", "macro AUROC", metrics["macro_auroc"]),
+        # Evaluations written before calibration was measured have none.
+        *([("ece", "calibration error (ECE)", of["ece"])] if (of := metrics.get("calibration")) else []),
         *(
             (kind, f"{name}, {finding}", of[kind])
             for finding, of in metrics["per_finding"].items()

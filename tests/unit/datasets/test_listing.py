@@ -9,7 +9,16 @@ import pytest
 from carina.datasets.listing import LISTING_SCHEMA, list_source
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, LUNG_OPACITY, NORMAL, VIRAL_PNEUMONIA
-from make import OFFICIAL_FOLDERS, as_ordinary_user, make_grey, write_csv, write_image, write_official, write_tree
+from make import (
+    OFFICIAL_FOLDERS,
+    as_ordinary_user,
+    let_others_enter,
+    make_grey,
+    write_csv,
+    write_image,
+    write_official,
+    write_tree,
+)
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +186,7 @@ def test_a_folder_that_may_not_be_entered_is_said_not_skipped(tmp_path):
     write_tree(tmp_path, {"COVID": 1, "Normal": 1})
     closed = tmp_path / "Normal" / "closed"
     write_image(closed / "a.png", make_grey())
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(0o755)
+    let_others_enter(tmp_path)
     closed.chmod(0)
     try:
         with as_ordinary_user(), pytest.raises(DataError, match="closed cannot be listed: Permission denied"):

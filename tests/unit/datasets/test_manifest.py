@@ -11,7 +11,7 @@ import pytest
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import MANIFEST_SCHEMA, data_fingerprint, open_dataset
 from carina.errors import DataError
-from make import as_ordinary_user, write_tree
+from make import as_ordinary_user, let_others_enter, write_tree
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +199,7 @@ def test_errors_missing_or_damaged(folder):
 
 @pytest.mark.parametrize("name", ["dataset.json", "manifest.parquet", "."])
 def test_no_permission(folder, name):
-    for parent in (folder, *list(folder.parents)[:3]):
-        parent.chmod(0o755)
+    let_others_enter(folder)
     for path in folder.iterdir():
         path.chmod(0o644)
     (folder / name).chmod(0)
@@ -212,8 +211,7 @@ def test_no_permission(folder, name):
 
 
 def test_a_write_protected_data_set_opens(folder):
-    for parent in (folder, *list(folder.parents)[:3]):
-        parent.chmod(0o755)
+    let_others_enter(folder)
     for path in folder.iterdir():
         path.chmod(0o444)
     folder.chmod(0o555)

@@ -1,7 +1,5 @@
 """Thinned curves are points of the full ones; bands hold the truth as often as they say."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +39,7 @@ def test_small_curves_are_whole_and_agree_with_scikit_learn(rows) -> None:
     curves = curves_with_bands(positive.astype(int), two(probability), ("a", "b"), replicates=20)[1]
     if positive.all() or not positive.any():
         assert curves.note in {"no image with this finding", "no image without this finding"}
-        assert curves.to_json()["roc"]["thresholds"] == []
+        assert curves.roc_thresholds.size == curves.roc_band.level.size == 0
         return
     rates, sensitivity, thresholds = sk.roc_curve(positive, probability, drop_intermediate=False)
     assert curves.false_positive_rate == pytest.approx(rates)
@@ -84,11 +82,8 @@ def test_a_large_curve_is_thinned_to_real_thresholds() -> None:
     rng = np.random.default_rng(2)
     positive, probability, _ = binormal(rng, 9000, 2.5)
     curves = curves_with_bands(positive.astype(int), two(probability), ("a", "b"), replicates=20)[1]
-    content = curves.to_json()
-    assert len(content["roc"]["thresholds"]) <= POINTS
-    assert content["roc"]["thresholds"][0] is None
-    assert len(content["precision_recall"]["recall"]) <= POINTS
-    json.dumps(content, allow_nan=False)
+    assert len(curves.roc_thresholds) <= POINTS
+    assert len(curves.recall) <= POINTS
     for threshold, rate, sensitivity in list(
         zip(curves.roc_thresholds, curves.false_positive_rate, curves.sensitivity, strict=True)
     )[::20]:
@@ -117,7 +112,8 @@ def test_bands_respect_patients_and_their_draws_are_fixed() -> None:
     positive, probability, _ = binormal(rng, 600, 1.5)
     alone = curves_with_bands(positive.astype(int), two(probability), ("a", "b"))[1]
     again = curves_with_bands(positive.astype(int), two(probability), ("a", "b"))[1]
-    assert alone.to_json() == again.to_json()
+    assert alone.roc_band.low.tolist() == again.roc_band.low.tolist()
+    assert alone.precision_recall_band.high.tolist() == again.precision_recall_band.high.tolist()
     four = [np.repeat(values, 4, axis=0) for values in (positive.astype(int), two(probability), np.arange(600))]
     copied = curves_with_bands(four[0], four[1], ("a", "b"), four[2])[1]
     assert copied.method == "Wilson at the variance of a bootstrap (stratified, by patient), pointwise"

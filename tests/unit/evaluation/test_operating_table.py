@@ -1,6 +1,4 @@
-"""A page that shows rows of the table shows what Python computes at that threshold."""
-
-import json
+"""Each row of the table is what is reached at its threshold."""
 
 import numpy as np
 import pytest
@@ -28,36 +26,33 @@ def two_findings(probability):
 @given(
     st.lists(st.tuples(st.booleans(), probabilities), min_size=1, max_size=40), st.lists(st.floats(0, 1), max_size=3)
 )
-def test_after_a_journey_as_json_every_row_is_what_python_computes(rows, shipped) -> None:
+def test_every_row_is_what_is_reached_at_its_threshold(rows, shipped) -> None:
     positive, probability = np.array([flag for flag, _ in rows]), np.array([value for _, value in rows])
-    table = build_operating_table("COVID-19", positive, probability, shipped=shipped)
-    content = json.loads(json.dumps(table.to_json(), allow_nan=False))
-    assert content["complete"]
-    assert content["effects"] is None
-    assert [content["thresholds"][row] for row in content["shipped"]] == shipped
-    assert content["thresholds"] == sorted(content["thresholds"])
-    for row, threshold in enumerate(content["thresholds"]):
+    table = build_operating_table(positive, probability, shipped=shipped)
+    counts = table.counts
+    assert table.complete
+    assert counts.effects is None
+    assert counts.thresholds[list(table.shipped)].tolist() == shipped
+    assert counts.thresholds.tolist() == sorted(counts.thresholds)
+    for row, threshold in enumerate(counts.thresholds):
         reached = at_operating_point(positive.astype(int), two_findings(probability), 1, threshold)
-        assert [content[name][row] for name in CELLS] == [getattr(reached, name) for name in CELLS]
+        assert [getattr(counts, name)[row] for name in CELLS] == [getattr(reached, name) for name in CELLS]
     # Complete: the called images at any threshold are those of the next row that is not below it.
     for threshold in (0.0, 0.3, 0.5, 0.77, *probability):
         called = int((probability >= threshold).sum())
-        assert called in {tp + fp for tp, fp in zip(content["true_positive"], content["false_positive"], strict=True)}
+        assert called in (counts.true_positive + counts.false_positive)
 
 
 def test_thresholds_are_short_and_lie_between_two_probabilities() -> None:
     probability = np.array([0.12, 0.48731, 0.50412, 0.50412, 0.9999512, 0.9999571])
-    table = build_operating_table("f", np.array([0, 0, 0, 1, 1, 1], dtype=bool), probability)
+    table = build_operating_table(np.array([0, 0, 0, 1, 1, 1], dtype=bool), probability)
     assert table.counts.thresholds.tolist() == [0.0, 0.3, 0.5, 0.8, 0.999954, 1.0]
     assert table.steps == 6
-    assert table.nearest(0.41) == 2
-    # As near to 0 as to 0.5: the lower one.
-    assert build_operating_table("f", np.array([False, True]), np.array([0.4, 0.6])).nearest(0.25) == 0
 
 
 def test_a_shipped_threshold_stands_for_its_step() -> None:
     probability = np.array([0.2, 0.4, 0.6])
-    table = build_operating_table("f", np.array([False, True, True]), probability, shipped=(0.333, 0.35, 0.6))
+    table = build_operating_table(np.array([False, True, True]), probability, shipped=(0.333, 0.35, 0.6))
     # 0.333 and 0.35 call the same images, 0.3 would too; 0.6 calls the image that has it.
     assert table.counts.thresholds.tolist() == [0.0, 0.333, 0.35, 0.6, 1.0]
     assert table.shipped == (1, 2, 3)
@@ -68,18 +63,18 @@ def test_a_shipped_threshold_stands_for_its_step() -> None:
 def test_neighbouring_floats_have_the_upper_one() -> None:
     lower = 0.3
     upper = float(np.nextafter(lower, 1))
-    table = build_operating_table("f", np.array([False, True]), np.array([lower, upper]))
+    table = build_operating_table(np.array([False, True]), np.array([lower, upper]))
     assert table.counts.thresholds.tolist() == [0.0, upper, 1.0]
     assert table.counts.false_positive.tolist() == [1, 0, 0]
     assert table.counts.true_positive.tolist() == [1, 1, 0]
 
 
 def test_where_a_probability_is_one_no_threshold_calls_nothing() -> None:
-    table = build_operating_table("f", np.array([False, True]), np.array([0.2, 1.0]))
+    table = build_operating_table(np.array([False, True]), np.array([0.2, 1.0]))
     assert table.counts.thresholds.tolist() == [0.0, 0.6]
     assert table.complete
     nothing = float(np.nextafter(1.0, 2))
-    table = build_operating_table("f", np.array([False, True]), np.array([0.2, 1.0]), shipped=(nothing,))
+    table = build_operating_table(np.array([False, True]), np.array([0.2, 1.0]), shipped=(nothing,))
     assert table.counts.thresholds.tolist() == [0.0, 0.6, nothing]
     assert table.counts.true_positive.tolist() == [1, 1, 0]
     assert table.complete
@@ -91,7 +86,7 @@ def test_thinning_keeps_the_ends_the_shipped_and_an_even_way() -> None:
     logit = 3 * rng.normal(size=30_000) - 4 + 6 * positive
     probability = 1 / (1 + np.exp(-logit))
     shipped = (0.4990506359291127, 0.9999104, 0.00000312)
-    table = build_operating_table("f", positive, probability, shipped=shipped)
+    table = build_operating_table(positive, probability, shipped=shipped)
     counts = table.counts
     assert len(counts.thresholds) <= LIMIT
     assert not table.complete
@@ -113,27 +108,28 @@ def test_intervals_follow_from_counts_and_effects() -> None:
     positive = rng.random(400) < 0.3
     probability = np.clip(rng.random(400) * 0.7 + 0.3 * positive, 0, 1).round(3)
     groups = np.arange(400) // 2
-    content = build_operating_table("f", positive, probability, groups, shipped=(0.45,)).to_json()
-    (row,) = content["shipped"]
+    table = build_operating_table(positive, probability, groups, shipped=(0.45,))
+    (row,) = table.shipped
+    counts, effects = table.counts, table.counts.effects
     reached = at_operating_point(positive.astype(int), two_findings(probability), 1, 0.45, groups)
-    hits, misses = content["true_positive"][row], content["false_negative"][row]
-    bounds = wilson_bounds(hits / (hits + misses), (hits + misses) / content["effects"]["sensitivity"][row])
-    assert bounds == pytest.approx((reached.sensitivity.low, reached.sensitivity.high), abs=1e-5)
-    rest, alarms = content["true_negative"][row], content["false_positive"][row]
-    bounds = wilson_bounds(rest / (rest + alarms), (rest + alarms) / content["effects"]["specificity"][row])
-    assert bounds == pytest.approx((reached.specificity.low, reached.specificity.high), abs=1e-5)
-    bounds = wilson_bounds(hits / (hits + alarms), (hits + alarms) / content["effects"]["ppv"][row])
-    assert bounds == pytest.approx((reached.ppv.low, reached.ppv.high), abs=1e-5)
-    bounds = wilson_bounds(rest / (rest + misses), (rest + misses) / content["effects"]["npv"][row])
-    assert bounds == pytest.approx((reached.npv.low, reached.npv.high), abs=1e-5)
+    hits, misses = counts.true_positive[row], counts.false_negative[row]
+    bounds = wilson_bounds(hits / (hits + misses), (hits + misses) / effects.sensitivity[row])
+    assert bounds == pytest.approx((reached.sensitivity.low, reached.sensitivity.high))
+    rest, alarms = counts.true_negative[row], counts.false_positive[row]
+    bounds = wilson_bounds(rest / (rest + alarms), (rest + alarms) / effects.specificity[row])
+    assert bounds == pytest.approx((reached.specificity.low, reached.specificity.high))
+    bounds = wilson_bounds(hits / (hits + alarms), (hits + alarms) / effects.ppv[row])
+    assert bounds == pytest.approx((reached.ppv.low, reached.ppv.high))
+    bounds = wilson_bounds(rest / (rest + misses), (rest + misses) / effects.npv[row])
+    assert bounds == pytest.approx((reached.npv.low, reached.npv.high))
 
 
 def test_refuses_what_is_no_probability_or_threshold() -> None:
     with pytest.raises(DataError, match="probabilities from 0 to 1"):
-        build_operating_table("f", np.array([True]), np.array([1.2]))
+        build_operating_table(np.array([True]), np.array([1.2]))
     with pytest.raises(DataError, match="at least one image"):
-        build_operating_table("f", np.array([], dtype=bool), np.array([]))
+        build_operating_table(np.array([], dtype=bool), np.array([]))
     with pytest.raises(ConfigurationError, match="that are not negative"):
-        build_operating_table("f", np.array([True]), np.array([0.2]), shipped=(-0.5,))
+        build_operating_table(np.array([True]), np.array([0.2]), shipped=(-0.5,))
     with pytest.raises(ConfigurationError, match="limit is 3 rows"):
-        build_operating_table("f", np.array([True]), np.array([0.2]), shipped=(0.5, 0.6), limit=3)
+        build_operating_table(np.array([True]), np.array([0.2]), shipped=(0.5, 0.6), limit=3)

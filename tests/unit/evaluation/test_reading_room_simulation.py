@@ -1,7 +1,6 @@
 """The simulated reading room against one that is run event by event, and against the formulas."""
 
 import heapq
-import json
 from dataclasses import fields
 
 import numpy as np
@@ -18,6 +17,7 @@ from carina.evaluation.reading_room import (
     flag_priorities,
 )
 from carina.evaluation.reading_room_simulation import run_rooms, simulate_turnaround
+from queueing import chance_of_a_wait, share_read_within
 
 quick = settings(deadline=None, database=None, max_examples=60)
 BANDS = Priorities(
@@ -93,6 +93,32 @@ def test_means_agree_with_the_formulas_within_their_standard_error(utilisation, 
     assert error < 0.06 * formula.without_flag
 
 
+def test_the_exact_distribution_is_that_of_textbooks() -> None:
+    # M/M/1: turnaround is exponential. M/M/2 with one Erlang: a third waits, for an exponential time of half a reading.
+    room = ReadingRoom(10, 3)
+    for minutes in (1.0, 6.0, 30.0):
+        assert share_read_within(minutes, room, [1.0], 0) == pytest.approx(1 - np.exp(-minutes / 6), abs=1e-7)
+    assert chance_of_a_wait(1.0, 2) == pytest.approx(1 / 3)
+    # Reading at rate 1, waits end at rate 1: the sum of both is a gamma of shape 2.
+    expected = 1 - np.exp(-2.0) - 1 / 3 * 2.0 * np.exp(-2.0)
+    assert share_read_within(2.0, ReadingRoom(60, 1, 2), [1.0], 0) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(("utilisation", "readers"), [(0.6, 1), (0.8, 1), (0.85, 3)])
+def test_half_and_nine_of_ten_are_those_of_the_exact_distribution(utilisation, readers) -> None:
+    room = ReadingRoom(20 * utilisation * readers, 3.0, readers)
+    simulated = simulate_turnaround(room, BANDS, seed=5)
+    told = [(simulated.without_flag, [1.0], 0)]
+    told += [(group, BANDS.shares, place) for place, group in enumerate(simulated.priorities.values())]
+    for group, shares, place in told:
+        assert share_read_within(group.median, room, shares, place) == pytest.approx(0.5, abs=0.025)
+        assert share_read_within(group.nine_of_ten, room, shares, place) == pytest.approx(0.9, abs=0.015)
+    # A finding's images are a mixture of priorities.
+    found, row = simulated.findings["COVID-19"]["with_flag"], BANDS.chances[0]
+    parts = [share_read_within(found.nine_of_ten, room, BANDS.shares, place) for place in range(len(row))]
+    assert np.dot(row, parts) == pytest.approx(0.9, abs=0.015)
+
+
 def test_several_readers_with_fixed_times_are_within_what_the_formulas_claim() -> None:
     room = ReadingRoom(20 * 0.8 * 3, 3.0, 3, "fixed")
     formula = expected_turnaround(room, BANDS)
@@ -123,14 +149,14 @@ def test_nine_of_ten_of_a_queue_whose_turnaround_is_exponential() -> None:
     # M/M/1: turnaround is exponential with mean 3 / (1 - 0.5), its ninth decile is the mean times ln 10.
     simulated = simulate_turnaround(ReadingRoom(10, 3), BANDS, images=2000, rooms=100)
     assert simulated.without_flag.nine_of_ten == pytest.approx(6 * np.log(10), rel=0.03)
+    assert simulated.without_flag.median == pytest.approx(6 * np.log(2), rel=0.03)
 
 
 def test_the_same_seed_gives_the_same_answer_as_json() -> None:
     room = ReadingRoom(16, 3)
     first, again, other = (simulate_turnaround(room, BANDS, images=100, rooms=20, seed=seed) for seed in (1, 1, 2))
     assert first == again != other
-    json.dumps(first.to_json(), allow_nan=False)
-    assert list(first.to_json()["findings"]["Normal"]) == ["with_flag", "flagged", "not_flagged"]
+    assert list(first.findings["Normal"]) == ["with_flag", "flagged", "not_flagged"]
 
 
 def test_where_there_is_no_answer_the_reason_stands() -> None:

@@ -65,6 +65,22 @@ def test_what_is_added_to_every_finding_is_no_evidence() -> None:
     scaled = explanation(contributions, scale=(2.0, 0.5, 1.0))
     between = scaled.evidence(FINDINGS[0]) - scaled.evidence(FINDINGS[1])
     np.testing.assert_allclose(between, 2 * contributions[..., 0] - 0.5 * contributions[..., 1], atol=1e-5)
+    np.testing.assert_allclose(scaled.evidence(FINDINGS[0], against=FINDINGS[1]), between, atol=1e-6)
+
+
+def test_evidence_against_another_finding_is_their_log_odds(predictor: Predictor, films: list[Path]) -> None:
+    first, second, _ = FINDINGS
+    for prediction in predictor.predict(films, explain=True):
+        assert isinstance(prediction, Prediction)
+        why = prediction.explanation
+        assert why is not None
+        odds = np.log(prediction.probabilities[first] / prediction.probabilities[second])
+        total = why.evidence(first, against=second).sum() + why.constant(first, against=second)
+        assert total == pytest.approx(odds, abs=1e-4)
+        shown = why.on_radiograph(first, against=second)
+        assert np.nanmax(shown) == pytest.approx(why.evidence(first, against=second).max(), abs=1e-5)
+        positive = np.maximum(why.evidence(first, against=second), 0)
+        assert (why.inside_lungs(first, against=second) is None) == (positive.sum() == 0)
 
 
 def test_it_comes_only_when_it_is_asked_for(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:

@@ -150,3 +150,12 @@ def test_importing_carina_imports_next_to_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_one_image_and_many_get_the_same_answer(model: Model, films: list[Path]) -> None:
+    many = model.predict([films[0]] * 20)
+    one = model.predict(films[0])
+    assert {prediction.sha256 for prediction in many if isinstance(prediction, Prediction)} == {one.sha256}
+    for prediction in many:
+        assert isinstance(prediction, Prediction)
+        assert list(prediction.probabilities.values()) == pytest.approx(list(one.probabilities.values()), abs=1e-5)

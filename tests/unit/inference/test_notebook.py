@@ -86,7 +86,7 @@ def test_one_prediction(prediction: Prediction) -> None:
 
 def test_what_is_refused_or_failed_has_no_numbers(prediction: Prediction) -> None:
     triage = Triage("not-assessable", "Not judged: no two lungs were found in it; it is to be read as it is.")
-    refused = replace(prediction, refused="no two lungs", triage=triage, explanation=None)
+    refused = replace(prediction, reasons=("no two lungs",), triage=triage, explanation=None)
     failed = FailedPrediction(None, InputError("there is no such file. Check the path.", "not-found"))
     assert not re.search(r"0\.\d\d", checked(refused._repr_html_()).text)
     assert "no such file" in checked(failed._repr_html_()).text

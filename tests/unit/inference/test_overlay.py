@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from carina.decisions.calibration import Calibration
-from carina.inference import overlay
+from carina.inference import lettering, overlay
 from carina.inference.explain import Explanation
 from carina.inference.overlay import NOTE, draw_overlay, encode_png, overlay_name, write_overlays
 from carina.inference.predictor import Prediction, Predictor
@@ -42,13 +42,13 @@ def explained(
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return where every line that is written into a picture is noted."""
     written: list[str] = []
-    wrapped = overlay._wrapped
+    wrapped = lettering.wrapped
 
     def noting(text: str, *rest: object) -> list[str]:
         written.append(text)
         return wrapped(text, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(overlay, "_wrapped", noting)
+    monkeypatch.setattr(lettering, "wrapped", noting)
     return written
 
 
@@ -111,22 +111,37 @@ def test_the_legend_says_what_it_is_and_what_not(words: list[str]) -> None:
     words.clear()
     draw_overlay(explained(-np.ones((2, 2)), lungs=Lungs(mask)), "A", 0.5)
     assert "Nothing speaks for A." in words
-    assert [overlay._rounded(p) for p in (1.0, 0.0, 0.5, 0.994, 0.996, 0.99998)] == [
-        *("1.00", "0.00", "0.50", "0.994", "0.996", "0.99998"),
-    ]
+
+
+def test_evidence_against_another_finding_is_drawn_and_said(words: list[str]) -> None:
+    """With the second finding's cells the other way round, the odds have twice the evidence."""
+    cells = np.array([[1.0, -1.0], [0.0, 0.5]])
+    picture = draw_overlay(explained(cells), "A", 0.9, against="B")
+    np.testing.assert_array_equal(picture[:SIDE], draw_overlay(explained(2 * cells), "A", 0.9)[:SIDE])
+    text = " ".join(words)
+    assert "Orange: the cell raises the odds of A against B; blue: it lowers them. All cells together +1.0" in text
+
+
+def test_a_scale_may_be_held_from_following_weak_evidence() -> None:
+    weak, strong = (explained(np.array([[share, 0.0], [0.0, 0.0]])) for share in (0.06, 0.6))
+    held = draw_overlay(weak, "A", 0.5, smallest_full=0.5)
+    following, full = draw_overlay(weak, "A", 0.5, smallest_full=0.05), draw_overlay(strong, "A", 0.5)
+    np.testing.assert_array_equal(following[:SIDE], full[:SIDE])
+    spot = np.s_[SIDE * 3 // 8, SIDE * 3 // 8]
+    assert int(held[spot][0]) - int(held[spot][2]) < 0.2 * (int(full[spot][0]) - int(full[spot][2]))
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (60, 50), (2000, 300), (300, 2000), (2048, 1500), (64, 2048)])
 def test_every_size_has_a_legend_that_can_be_read(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     lines = []
-    wrapped = overlay._wrapped
+    wrapped = lettering.wrapped
 
     def noting(text, font, room):  # type: ignore[no-untyped-def]
         found = wrapped(text, font, room)
         lines.extend((font.getlength(line), room, line) for line in found)
         return found
 
-    monkeypatch.setattr(overlay, "_wrapped", noting)
+    monkeypatch.setattr(lettering, "wrapped", noting)
     grey = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     mask = np.zeros((160, 160), np.bool_)
     mask[20:140, 20:70] = mask[20:140, 90:140] = True
@@ -232,10 +247,10 @@ def test_png_loses_nothing() -> None:
 
 def test_letters_without_matplotlib(monkeypatch: pytest.MonkeyPatch, predictor: Predictor, films: list[Path]) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    overlay._font.cache_clear()
+    lettering.font.cache_clear()
     (prediction,) = predictor.predict(films[:1], explain=True)
     assert isinstance(prediction, Prediction)
     assert prediction.explanation is not None
     why = replace(prediction.explanation)
     assert draw_overlay(why, FINDINGS[0], 0.5).shape[1] == 128 * 6
-    overlay._font.cache_clear()
+    lettering.font.cache_clear()

@@ -32,7 +32,7 @@ def judged(predictor: Predictor, films: list[Path]) -> list[Prediction | FailedP
     """Return a prediction, a refused one and a failed one under each strange path."""
     (good,) = predictor.predict(films[:1], explain=True)
     assert isinstance(good, Prediction)
-    refused = replace(good, refused="no two lungs were found in it", explanation=None)
+    refused = replace(good, reasons=("no two lungs were found in it",), explanation=None)
     error = InputError("there is no such file. Check the path.", "not-found")
     found: list[Prediction | FailedPrediction] = []
     for name in STRANGE:

@@ -4,51 +4,22 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnx
 import polars as pl
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, DataError
-from carina.learning.gate_training import GateTraining, choose_radiographs, train_gate
-from carina.radiographs.gate import Gate, read_gate, write_gate
-from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder, Lungs
+from carina.learning.gate_training import choose_radiographs, train_gate
+from carina.learning.recipe import GateSettings
+from carina.radiographs.gate import Gate, read_gate
+from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.oddities import invert, mirror_sideways, turn_clockwise, turn_over
 from make import make_grey, write_image
+from planted import planted_graph
 
-SMALL = GateTraining(radiographs=60, varied=1, oddities=4, drawn=0.5, acceptance=0.9, seed=5)
+SMALL = GateSettings(radiographs=60, varied=1, oddities=4, drawn=0.5, acceptance=0.9, seed=5)
 ANYWHERE = Lungs(np.ones((160, 160), np.bool_))
-
-
-def planted_graph(path: Path, *, features: bool = True) -> Path:
-    """A segmenter that takes dark for lung; its features are the grey levels of 10 × 10 tiles."""
-    size = LUNG_NET_SIZE
-    tensor = helper.make_tensor_value_info("tensor", TensorProto.FLOAT, ["n", size, size, 3])
-    outputs = [helper.make_tensor_value_info("lung", TensorProto.FLOAT, ["n", size, size, 1])]
-    weights = [
-        numpy_helper.from_array(np.full((3, 1), -1 / 6, np.float32), "weights"),
-        numpy_helper.from_array(np.array(0.5, np.float32), "half"),
-        numpy_helper.from_array(np.array([0, 0, 0, 0], np.int64), "starts"),
-        numpy_helper.from_array(np.array([2**31, 2**31, 2**31, 1], np.int64), "ends"),
-        numpy_helper.from_array(np.array([0, 3, 1, 2], np.int64), "axes"),
-        numpy_helper.from_array(np.array([0, 1, size, size], np.int64), "shape"),
-    ]
-    nodes = [
-        helper.make_node("MatMul", ["tensor", "weights"], ["mean"]),
-        helper.make_node("Add", ["mean", "half"], ["lung"]),
-    ]
-    if features:
-        outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 100]))
-        nodes += [
-            helper.make_node("Reshape", ["mean", "shape"], ["planes"]),
-            helper.make_node("AveragePool", ["planes"], ["tiles"], kernel_shape=[16, 16], strides=[16, 16]),
-            helper.make_node("Flatten", ["tiles"], ["features"]),
-        ]
-    graph = helper.make_graph(nodes, "planted", [tensor], outputs, weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +28,15 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(phantom_dataset: Dataset, graph: Path):
+def trained(phantom_dataset: Dataset, graph: Path, tmp_path_factory: pytest.TempPathFactory):
     told: list[tuple[int, int]] = []
     gate, facts = train_gate(
         phantom_dataset.rows("train"),
         phantom_dataset.rows("calibration"),
         graph,
+        tmp_path_factory.mktemp("gate") / "gate.npz",
         whole_size=96,
-        training=SMALL,
+        settings=SMALL,
         progress=lambda done, total: told.append((done, total)),
     )
     return gate, facts, told
@@ -122,13 +94,13 @@ def test_the_same_seed_gives_the_same_gate_whatever_the_order(
         phantom_dataset.rows("train").reverse(),
         phantom_dataset.rows("calibration").reverse(),
         graph,
+        tmp_path / "again.npz",
         whole_size=96,
-        training=SMALL,
+        settings=SMALL,
     )
     for name in ("matrix", "offset", "weights", "biases"):
         np.testing.assert_allclose(getattr(again, name), getattr(gate, name), rtol=1e-5, atol=1e-6)
-    write_gate(tmp_path / "gate.npz", again)
-    assert read_gate(tmp_path / "gate.npz").largest_strangeness == again.largest_strangeness
+    assert read_gate(tmp_path / "again.npz").largest_strangeness == again.largest_strangeness
 
 
 def test_a_folder_of_negatives_is_learned_from(phantom_dataset: Dataset, graph: Path, tmp_path: Path) -> None:
@@ -137,9 +109,15 @@ def test_a_folder_of_negatives_is_learned_from(phantom_dataset: Dataset, graph: 
     (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
     (tmp_path / ".hidden").write_text("not looked at", encoding="utf-8")
     rows = phantom_dataset.rows("train").head(20)
-    training = GateTraining(varied=1, oddities=2, drawn=0.0)
+    training = GateSettings(varied=1, oddities=2, drawn=0.0)
     _, facts = train_gate(
-        rows, phantom_dataset.rows("calibration"), graph, whole_size=96, training=training, negatives=tmp_path
+        rows,
+        phantom_dataset.rows("calibration"),
+        graph,
+        tmp_path.with_suffix(".npz"),
+        whole_size=96,
+        settings=training,
+        negatives=tmp_path,
     )
     assert (facts.negatives, facts.negatives_unreadable) == (5, 1)
     assert facts.images["other"] == 5
@@ -149,14 +127,14 @@ def test_a_folder_without_images_is_refused(phantom_dataset: Dataset, graph: Pat
     (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
     rows = phantom_dataset.rows("calibration")
     with pytest.raises(DataError, match=re.escape(f"{tmp_path} holds no readable image (1 other files)")):
-        train_gate(rows, rows, graph, negatives=tmp_path)
+        train_gate(rows, rows, graph, tmp_path / "gate.npz", negatives=tmp_path)
 
 
 def test_a_segmenter_without_features_is_refused(phantom_dataset: Dataset, tmp_path: Path) -> None:
     rows = phantom_dataset.rows("calibration")
     old = planted_graph(tmp_path / "lungs.onnx", features=False)
     with pytest.raises(BundleError, match="This lung segmenter gives no features"):
-        train_gate(rows, rows, old, training=SMALL)
+        train_gate(rows, rows, old, tmp_path / "gate.npz", settings=SMALL)
 
 
 def test_features_come_with_the_lungs_in_order_and_batches_may_be_empty(graph: Path) -> None:

@@ -234,3 +234,15 @@ def test_missing_and_damaged_files_are_clear_errors(tmp_path: Path):
     path.write_bytes(b"PK no archive")
     with pytest.raises(BundleError, match=r"gate\.npz is damaged"):
         read_gate(path)
+
+
+def test_a_matrix_of_half_width_takes_half_the_room_and_no_other_loses_a_digit(tmp_path: Path) -> None:
+    gate = make_gate()
+    narrow = replace(gate, matrix=gate.matrix.astype(np.float16).astype(np.float32))
+    wide = replace(gate, matrix=narrow.matrix + np.float32(1e-4))
+    for number, each in enumerate((narrow, wide)):
+        write_gate(tmp_path / f"{number}.npz", each)
+        np.testing.assert_array_equal(read_gate(tmp_path / f"{number}.npz").matrix, each.matrix)
+        assert read_gate(tmp_path / f"{number}.npz").matrix.dtype == np.float32
+    assert read_arrays(tmp_path / "0.npz")["matrix"].dtype == np.float16
+    assert read_arrays(tmp_path / "1.npz")["matrix"].dtype == np.float32

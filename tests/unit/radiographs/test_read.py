@@ -8,7 +8,7 @@ import pytest
 from carina.errors import InputError
 from carina.radiographs import read
 from carina.radiographs.read import read_bytes, read_radiograph, sniff_format
-from make import as_ordinary_user, encode, encode_frames, make_grey, write_image
+from make import as_ordinary_user, encode, encode_frames, let_others_enter, make_grey, write_image
 
 
 def refusal(path):
@@ -55,8 +55,7 @@ def test_a_file_taken_for_a_folder(tmp_path):
 def test_no_permission(tmp_path):
     path = write_image(tmp_path / "a.png", make_grey())
     inside = write_image(tmp_path / "closed" / "b.png", make_grey())
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(0o755)
+    let_others_enter(tmp_path)
     path.chmod(0)
     inside.parent.chmod(0)
     try:

@@ -1,6 +1,7 @@
 """The model card says what stands in the files, and nothing of another model."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def write_evaluation(folder: Path, described: BundleDescription, **changes: obje
         "metrics": {
             "accuracy": estimate(0.91234, 0.85, 0.95),
             "macro_auroc": estimate(0.98),
+            "calibration": {"ece": estimate(0.021, 0.01, 0.03)},
             "per_finding": {"COVID-19": three, "Viral Pneumonia": none},
         },
         "operating_point": {"chosen": {"finding": "COVID-19"}, "reached": three},
@@ -83,6 +85,7 @@ def test_figures_stand_with_their_intervals_for_people_and_machines(
     evaluation = write_evaluation(tmp_path / "one", described, notice="LEAK ALLOWED: 3")
     card = prepare_card([evaluation, evaluation], tmp_path / "audit")(described)
     assert "| accuracy | 0.912 (0.850 to 0.950) |" in card
+    assert "| calibration error (ECE) | 0.021 (0.010 to 0.030) |" in card
     assert "| sensitivity, COVID-19 | 0.875 (0.500 to 0.990) |" in card
     assert "| AUROC, COVID-19 | 0.970 (no interval) |" in card
     assert "| sensitivity, Viral Pneumonia | not applicable (no image \\| with it) |" in card
@@ -93,9 +96,37 @@ def test_figures_stand_with_their_intervals_for_people_and_machines(
     (index,) = [line for line in front_matter(card) if line.startswith("model-index: ")]
     (model,) = json.loads(index.removeprefix("model-index: "))
     assert model["name"] == "tiny"
-    assert model["results"][0]["dataset"] == {"name": "hospital: x", "type": "hospital: x", "split": "test"}
+    assert model["results"][0]["dataset"] == {"name": "hospital: x", "type": "hospital-x", "split": "test"}
     assert {"type": "accuracy", "name": "accuracy", "value": 0.91234} in model["results"][0]["metrics"]
     assert all(isinstance(metric["value"], float) for metric in model["results"][1]["metrics"])
+
+
+def test_the_front_matter_is_yaml_as_the_hub_reads_it(described: BundleDescription, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with a development dependency")
+    evaluation = write_evaluation(tmp_path / "one", described)
+    card = prepare_card([evaluation])(described.model_copy(update={"name": "a-name", "version": "1.0"}))
+    told = yaml.safe_load("\n".join(front_matter(card)))
+    assert set(told) == {"license", "library_name", "pipeline_tag", "tags", "model-index"}
+    # What https://github.com/huggingface/hub-docs/blob/main/modelcard.md requires of a model index.
+    (model,) = told["model-index"]
+    assert model["name"] == "a-name"
+    for result in model["results"]:
+        assert result["task"]["type"] == told["pipeline_tag"] == "image-classification"
+        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", result["dataset"]["type"])
+        assert result["dataset"]["name"]
+        assert all(metric["type"] and isinstance(metric["value"], float) for metric in result["metrics"])
+        assert len({metric["name"] for metric in result["metrics"]}) == len(result["metrics"])
+
+
+def test_every_command_on_the_card_exists(described: BundleDescription) -> None:
+    reference = (Path(__file__).parents[3] / "docs" / "reference.md").read_text("utf-8")
+    use = model_card(described, [], None).split("## How to verify")[1].replace("carina data\n", "carina data ")
+    commands = re.findall(r"carina ((?:data )?[a-z]+)([^`#\n]*)", use)
+    assert {name for name, _ in commands} == {"verify", "predict", "recalibrate", "data import"}
+    for name, rest in commands:
+        page = reference.split(f"## carina {name}\n")[1].split("\n## ")[0]
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert f"`{option}`" in page, (name, option)
 
 
 def test_figures_of_another_model_are_refused(described: BundleDescription, tmp_path: Path) -> None:

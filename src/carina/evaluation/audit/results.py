@@ -5,6 +5,7 @@ from typing import Any
 
 from carina.evaluation.audit.inputs import Alteration, Input
 from carina.evaluation.intervals import Estimate
+from carina.evaluation.notebook import audit_html
 
 AUDIT_FORMAT = "carina-audit-1"
 
@@ -274,6 +275,9 @@ class Audit:
     def model_on(self, name: Alteration) -> ModelResult:
         """Return the result of the model on one kind of input."""
         return next(item for item in self.by_model if item.input == name)
+
+    def _repr_html_(self) -> str:
+        return audit_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as a JSON-safe dict."""

@@ -12,11 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.bundle import open_bundle
 from carina.decisions.policy import Policy
+from carina.decisions.triage import Priority
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.results import AUDIT_FORMAT
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
+from carina.evaluation.priorities import priorities_of
 from carina.harmless import without_directories, without_folders
 from carina.reports.evaluation_files import (
     AUDIT_FILE,
@@ -85,6 +88,19 @@ class Evaluated:
         return float(self.content["operating_point"]["chosen"]["threshold"])
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the names of the data sets that the model learned from."""
+        return tuple(str(self.model["dataset"]).split(" + "))
+
+    @property
+    def internal(self) -> bool:
+        """Return whether the tested images are of a collection that the model learned from."""
+        data = self.content["data"]
+        # Several data sets have one fingerprint over all of them, in which each is known by its name alone.
+        same = data["fingerprint"] == self.model["data_fingerprint"]
+        return same or (len(self.trained_on) > 1 and data["name"] in self.trained_on)
+
+    @property
     def label(self) -> str:
         """Return model and data in a few words."""
         data = self.content["data"]
@@ -113,6 +129,11 @@ class Evaluated:
         except (KeyError, ValueError):
             return None
 
+    @cached_property
+    def priorities(self) -> list[Priority] | None:
+        """The priority that triage gives to each image; None where there is no policy."""
+        return None if self.policy is None else priorities_of(self.table, self.policy)
+
     def estimate(self, *path: str) -> Estimate:
         """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""
         found: Any = self.content
@@ -121,7 +142,9 @@ class Evaluated:
         return estimate_of(found)
 
 
-def read_evaluated(folder: Path, *, audit: Path | None = None, images: bool = True) -> Evaluated:
+def read_evaluated(
+    folder: Path, *, audit: Path | None = None, bundle: Path | None = None, images: bool = True
+) -> Evaluated:
     """Return what an evaluation folder holds.
 
     Parameters
@@ -130,6 +153,8 @@ def read_evaluated(folder: Path, *, audit: Path | None = None, images: bool = Tr
         Of ``carina evaluate``.
     audit
         Of ``carina audit``, for the same model.
+    bundle
+        That the evaluated run was sealed into: its name, version and hash stand in the report.
     images
         Whether small images are taken, where the folder has some.
 
@@ -138,7 +163,9 @@ def read_evaluated(folder: Path, *, audit: Path | None = None, images: bool = Tr
     DataError
         If the folder is no evaluation, or was written by another version.
     ConfigurationError
-        If the audit is none, or of another model.
+        If the audit is none, or of another model, or the bundle holds another one.
+    BundleError
+        If the bundle is none or damaged.
     """
     try:
         content = json.loads((folder / METRICS_FILE).read_bytes())
@@ -153,11 +180,27 @@ def read_evaluated(folder: Path, *, audit: Path | None = None, images: bool = Tr
     content["model"] = without_folders(content["model"])
     if "command" in content["model"]:
         content["model"]["command"] = without_directories(content["model"]["command"])
+    if bundle is not None:
+        _name_bundle(content, folder, bundle)
+    if "assessable" not in table.columns:
+        # Written before anything was refused.
+        table = table.with_columns(assessable=pl.lit(True))
     audited = None if audit is None else _read_audit(audit, content)
     gallery = pl.read_parquet(folder / GALLERY_FILE) if images and (folder / GALLERY_FILE).is_file() else None
     history = pl.read_csv(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else None
     recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8") if (folder / RECIPE_FILE).is_file() else ""
     return Evaluated(folder.resolve().name, content, table, history, recipe, audited, gallery)
+
+
+def _name_bundle(content: dict[str, Any], folder: Path, bundle: Path) -> None:
+    described, seal = open_bundle(bundle)
+    told = described.model_dump(mode="json")
+    for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
+        if content["model"].get(key) != told[key]:
+            msg = f"{folder} judged {what} than {bundle} holds. Name the bundle that was made of the evaluated run."
+            raise ConfigurationError(msg)
+    content["model"] |= {"name": described.name, "version": described.version}
+    content["bundle_sha256"] = seal.sha256
 
 
 def audited_model(folder: Path) -> str:
@@ -168,18 +211,25 @@ def audited_model(folder: Path) -> str:
     ConfigurationError
         If the folder is no audit.
     """
-    return str(_open_audit(folder)["model_sha256"])
+    return str(open_audit_file(folder)["model_sha256"])
 
 
 def _read_audit(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    audit = _open_audit(folder)
+    audit = open_audit_file(folder)
     if audit["model_sha256"] != content["model"].get("model_sha256"):
         msg = f"{folder} audited another model than the one that was evaluated. Audit the same one."
         raise ConfigurationError(msg)
     return audit
 
 
-def _open_audit(folder: Path) -> dict[str, Any]:
+def open_audit_file(folder: Path) -> dict[str, Any]:
+    """Return the content of ``audit.json``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder is no audit.
+    """
     path = folder / AUDIT_FILE
     try:
         audit: dict[str, Any] = json.loads(path.read_bytes())

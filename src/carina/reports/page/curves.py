@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,11 @@ from carina.reports.page.content import Evaluated
 from carina.reports.page.net_benefit import decision_curves_of, decision_table, draw_decision_curve
 from carina.reports.page.numbers import estimate_of, full_text
 from carina.reports.page.panel import UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
-from carina.reports.page.reliability import draw_reliability, draw_risk_coverage, risk_table
+from carina.reports.page.reliability import draw_reliability, draw_risk_coverage, reliability_table, risk_table
 from carina.reports.page.scene import Ink, Scene
 from carina.reports.page.section import Section
 from carina.reports.page.tables import Table
-from carina.reports.page.training import draw_training
+from carina.reports.page.training import draw_training, training_table
 
 _BAND_WORDS = (
     "Bands are pointwise 95 % intervals over patients: each holds at its own place, not the whole curve at once."
@@ -32,13 +33,15 @@ def build_curves(evaluated: Evaluated) -> Section:
     scenes = [draw_roc(evaluated, curves), draw_precision_recall(evaluated, curves)]
     if _crowded(evaluated):
         scenes.insert(1, draw_roc_corner(evaluated, curves))
+        scenes.append(draw_precision_recall_corner(evaluated, curves))
     section.figures(scenes)
     section.paragraph(_BAND_WORDS, class_="note")
     if "calibration" in evaluated.metrics:
         section.figures(draw_reliability(evaluated))
+        section.tables.append(reliability_table(evaluated))
         section.paragraph(
-            "Each point stands for images of like probability, with how many they are where the pointer rests on it; "
-            "on the dashed line probabilities are what they say.",
+            "Each point stands for as many images of like probability; on the dashed line probabilities are what they "
+            "say. Above: how many images have which probability.",
             class_="note",
         )
     called = evaluated.probabilities.argmax(axis=1)
@@ -47,7 +50,8 @@ def build_curves(evaluated: Evaluated) -> Section:
     decisions = decision_curves_of(evaluated)
     scenes = [*(draw_decision_curve(item) for item in decisions), draw_risk_coverage(risk)]
     section.tables += [decision_table(item) for item in decisions]
-    section.tables += [_curve_table(evaluated, curves), risk_table(risk)]
+    section.tables += [_band_table(evaluated, curves, roc=roc) for roc in (True, False)]
+    section.tables.append(risk_table(risk))
     section.figures(scenes)
     section.paragraph(
         "Net benefit: found images less needless actions, priced by the threshold probability at which one would act; "
@@ -60,6 +64,7 @@ def build_curves(evaluated: Evaluated) -> Section:
     training = draw_training(evaluated)
     if training:
         section.figures(training)
+        section.tables.append(training_table(evaluated))
     return section
 
 
@@ -122,48 +127,106 @@ def _crowded(evaluated: Evaluated) -> bool:
 
 def draw_roc_corner(evaluated: Evaluated, curves: tuple[FindingCurves, ...]) -> Scene:
     """Return the upper left corner of the ROC figure, five times as large."""
-    low = 1 - _CORNER
-    ticks = tuple((place / 20, f"{place / 20:g}") for place in range(5))
-    tops = tuple((low + place / 20, f"{low + place / 20:.2f}".rstrip("0").rstrip(".")) for place in range(5))
-    x = Axis("1 − specificity (false alarms)", 0, _CORNER, ticks)
-    y = Axis("Sensitivity", low, 1, tops)
+    x = Axis("1 − specificity (false alarms)", 0, _CORNER, _corner_ticks(0))
+    y = Axis("Sensitivity", 1 - _CORNER, 1, _corner_ticks(1 - _CORNER))
+    panel = _draw_corner("roc_corner", "ROC curves, the upper left corner", evaluated, curves, x, y)
+    for place, curve in enumerate(curves):
+        if curve.note is None:
+            _draw_corner_curve(
+                panel, look(place), curve.roc_band, _within(curve.false_positive_rate, curve.sensitivity, panel)
+            )
+    _mark_corner(panel, evaluated, "specificity", "sensitivity", turned=True)
+    return panel.scene
+
+
+def draw_precision_recall_corner(evaluated: Evaluated, curves: tuple[FindingCurves, ...]) -> Scene:
+    """Return the upper right corner of the precision-recall figure, five times as large."""
+    x = Axis("Recall (sensitivity)", 1 - _CORNER, 1, _corner_ticks(1 - _CORNER))
+    y = Axis("Precision (PPV)", 1 - _CORNER, 1, _corner_ticks(1 - _CORNER))
+    title = "Precision–recall curves, the upper right corner"
+    panel = _draw_corner("precision_recall_corner", title, evaluated, curves, x, y)
+    for place, curve in enumerate(curves):
+        if curve.note is None:
+            points = _in_corner(pairs(curve.recall, curve.precision), x.low, y.low)
+            _draw_corner_curve(panel, look(place), curve.precision_recall_band, points)
+    _mark_corner(panel, evaluated, "sensitivity", "ppv")
+    return panel.scene
+
+
+def _corner_ticks(low: float) -> tuple[tuple[float, str], ...]:
+    return tuple((low + place / 20, f"{low + place / 20:.2f}".rstrip("0").rstrip(".")) for place in range(5))
+
+
+def _draw_corner(
+    name: str, title: str, evaluated: Evaluated, curves: tuple[FindingCurves, ...], x: Axis, y: Axis
+) -> Panel:
     keys = [
         Key(curve.finding, look(place)[0], "line", look(place)[1])
         for place, curve in enumerate(curves)
         if curve.note is None
     ]
     keys.append(Key(f"shipped operating point of {evaluated.flag}, with its intervals", "ink", "mark", mark="star"))
-    panel = build_panel(
-        "roc_corner", "ROC curves, the upper left corner", "The same curves, enlarged", x, y, keys=keys, height=340
-    )
-    for place, curve in enumerate(curves):
-        if curve.note is not None:
-            continue
-        ink, dash, _ = look(place)
-        band = curve.roc_band
-        inside = (band.level <= _CORNER) & (band.high >= low)
-        panel.band(
-            pairs(band.level[inside], np.maximum(band.low[inside], low)),
-            pairs(band.level[inside], band.high[inside]),
-            ink,
-        )
-        panel.curve(_within(curve.false_positive_rate, curve.sensitivity, _CORNER, low), ink, dash=dash)
-    sensitivity, specificity = (
-        evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")
-    )
-    if sensitivity.value is not None and specificity.value is not None and 1 - specificity.value <= _CORNER:
-        at = (1 - specificity.value, sensitivity.value)
-        if specificity.low is not None and specificity.high is not None:
-            panel.curve([(1 - specificity.high, at[1]), (1 - specificity.low, at[1])], "ink", width=1.6)
-        if sensitivity.low is not None and sensitivity.high is not None:
-            panel.curve([(at[0], sensitivity.low), (at[0], sensitivity.high)], "ink", width=1.6)
-        if at[1] >= low:
-            panel.mark(*at, "star", "ink", size=8, says=f"threshold {evaluated.threshold:.4f}")
-    return panel.scene
+    return build_panel(name, title, "The same curves, enlarged", x, y, keys=keys, height=340)
 
 
-def _within(x: FloatArray, y: FloatArray, right: float, bottom: float) -> list[tuple[float, float]]:
+def _draw_corner_curve(
+    panel: Panel, looks: tuple[Ink, tuple[float, ...], str], band: Band, points: list[tuple[float, float]]
+) -> None:
+    ink, dash, _ = looks
+    inside = (band.level >= panel.x.low) & (band.level <= panel.x.high) & (band.high >= panel.y.low)
+    panel.band(
+        pairs(band.level[inside], np.maximum(band.low[inside], panel.y.low)),
+        pairs(band.level[inside], band.high[inside]),
+        ink,
+    )
+    panel.curve(points, ink, dash=dash)
+
+
+def _mark_corner(panel: Panel, evaluated: Evaluated, across: str, up: str, *, turned: bool = False) -> None:
+    """Mark the shipped operating point with both intervals, where it lies in the corner; turned is 1 − x."""
+    one, other = (evaluated.estimate("operating_point", "reached", name) for name in (across, up))
+    if one.value is None or other.value is None:
+        return
+
+    def on(value: float) -> float:
+        return 1 - value if turned else value
+
+    at = (on(one.value), other.value)
+    if not panel.x.low <= at[0] <= panel.x.high or at[1] < panel.y.low:
+        return
+    if one.low is not None and one.high is not None:
+        panel.curve([(on(one.high), at[1]), (on(one.low), at[1])], "ink", width=1.6)
+    if other.low is not None and other.high is not None:
+        panel.curve([(at[0], other.low), (at[0], other.high)], "ink", width=1.6)
+    panel.mark(*at, "star", "ink", size=8, says=f"threshold {evaluated.threshold:.4f}")
+
+
+def _in_corner(points: Sequence[tuple[float, float]], left: float, bottom: float) -> list[tuple[float, float]]:
+    """Return the stretch of a line that lies right of and above two edges, with the points where it crosses them."""
+
+    def inside(point: tuple[float, float]) -> bool:
+        return point[0] >= left and point[1] >= bottom
+
+    kept: list[tuple[float, float]] = []
+    for before, after in itertools.pairwise(points):
+        if inside(before):
+            kept.append(before)
+        if inside(before) != inside(after):
+            # How far outwards the line meets its first edge.
+            inner, outer = (before, after) if inside(before) else (after, before)
+            shares = [
+                (one - edge) / (one - other)
+                for one, other, edge in ((inner[0], outer[0], left), (inner[1], outer[1], bottom))
+                if other < edge
+            ]
+            part = min(shares)
+            kept.append((inner[0] + part * (outer[0] - inner[0]), inner[1] + part * (outer[1] - inner[1])))
+    return [*kept, points[-1]] if points and inside(points[-1]) else kept
+
+
+def _within(x: FloatArray, y: FloatArray, panel: Panel) -> list[tuple[float, float]]:
     """Return a rising curve cut at a right and a lower edge, with the points where it crosses them."""
+    right, bottom = panel.x.high, panel.y.low
     grid = np.unique(np.concatenate([x[x <= right], [right], np.interp([bottom], y, x)]))
     points = [(float(across), float(np.interp(across, x, y))) for across in grid[grid <= right]]
     # Where the curve rises straight up, its top and its foot have the same place.
@@ -213,13 +276,16 @@ def _mark_reached(panel: Panel, one: Evaluated, finding: str, ink: Ink, name: st
     panel.mark(*at, "star", ink, size=8, says=f"{name}: threshold {one.threshold:.4f}")
 
 
-def _curve_table(evaluated: Evaluated, curves: tuple[FindingCurves, ...]) -> Table:
+def _band_table(evaluated: Evaluated, curves: tuple[FindingCurves, ...], *, roc: bool) -> Table:
+    bands = [(curve.finding, curve.roc_band if roc else curve.precision_recall_band) for curve in curves]
     rows = tuple(
-        (curve.finding, f"{rate:.4f}", f"{value:.6f}", f"{low:.6f}", f"{high:.6f}")
-        for curve in curves
-        for rate, value, low, high in zip(
-            *(getattr(curve.roc_band, name).tolist() for name in ("level", "value", "low", "high")), strict=True
+        (finding, f"{level:.4f}", f"{value:.6f}", f"{low:.6f}", f"{high:.6f}")
+        for finding, band in bands
+        for level, value, low, high in zip(
+            *(getattr(band, name).tolist() for name in ("level", "value", "low", "high")), strict=True
         )
     )
-    head = ("Finding", "False positive rate", "Sensitivity", "Sensitivity low", "Sensitivity high")
-    return Table("roc_band", f"ROC bands: {evaluated.label}", head, rows)
+    across, up = ("False positive rate", "Sensitivity") if roc else ("Recall", "Precision")
+    head = ("Finding", across, up, f"{up} low", f"{up} high")
+    name, title = ("roc_band", "ROC") if roc else ("precision_recall_band", "Precision–recall")
+    return Table(name, f"{title} bands: {evaluated.label}", head, rows)

@@ -13,12 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
-from carina.evaluation.intervals import group_codes
+from carina.evaluation.intervals import BinaryCounts, Estimate, group_codes, predictive_value_at
+from carina.evaluation.operating_table import LIMIT
 from carina.findings import NORMAL, short_name
 from carina.reports.page.content import Evaluated
+from carina.reports.page.explorer_figures import (
+    band_counts,
+    bands_table,
+    draw_bands,
+    draw_probabilities,
+    draw_thousand,
+    of_thousand,
+    shares_of_outcomes,
+)
 from carina.reports.page.html import Child, Html, element
+from carina.reports.page.numbers import interval_text, percent_text, value_text
+from carina.reports.page.operating_points import (
+    FEW_THRESHOLDS,
+    operating_points_table,
+    share_estimate,
+    shipped_counts,
+    thresholds_table,
+)
 from carina.reports.page.section import Section
-from carina.reports.page.tables import Cell, Figure, Table
 
 
 def build_explorer(evaluated: Evaluated) -> Section:
@@ -84,24 +101,30 @@ def build_explorer(evaluated: Evaluated) -> Section:
         id="x-form",
         class_="controls",
     )
+    shipped, bands = shipped_counts(evaluated), band_counts(evaluated)
+    histogram = draw_probabilities(evaluated)
+    section.scenes += [histogram, draw_thousand(evaluated)]
     results = element(
         "div",
-        element("div", id="x-histogram", class_="drawn"),
-        element("output", "", id="x-said", aria_live="polite", class_="said"),
-        element("div", _matrix(), _measures(), class_="columns"),
+        # What Python draws and writes here is what stands there without a script; a script takes its place.
+        element("div", histogram.to_svg(), id="x-histogram", class_="drawn"),
+        element("output", _said_words(evaluated), id="x-said", aria_live="polite", class_="said"),
+        element("div", _matrix(shipped), _measures(shipped), class_="columns"),
         class_="explorer-results",
     )
     section.add(
         element(
             "noscript",
-            element(
-                "p",
-                "The explorer needs JavaScript; the shipped operating point stands in the table below.",
-                class_="note",
-            ),
+            element("p", "Without JavaScript nothing moves: this is the shipped operating point.", class_="note"),
         )
     )
     section.add(element("div", controls, results, class_="explorer"))
+    drawn, tabled = [], []
+    if bands is not None:
+        scene, table = draw_bands(evaluated, bands), bands_table(evaluated, bands)
+        section.scenes.append(scene)
+        section.tables.append(table)
+        drawn, tabled = [scene.to_svg()], [table.to_html()]
     section.add(
         element(
             "div",
@@ -109,37 +132,55 @@ def build_explorer(evaluated: Evaluated) -> Section:
                 "div",
                 element("h3", "Of 1,000 patients"),
                 element("div", id="x-thousand", class_="drawn"),
-                element("p", "", id="x-thousand-words"),
+                element("p", _thousand_words(evaluated), id="x-thousand-words"),
             ),
             element(
                 "div",
                 element("h3", "Triage bands"),
-                element("div", id="x-bands", class_="drawn"),
+                element("div", *drawn, id="x-bands", class_="drawn"),
                 element(
-                    "div", "", id="x-bands-table", class_="scroll", tabindex=0, role="region", aria_label="Triage bands"
+                    "div",
+                    *tabled,
+                    id="x-bands-table",
+                    class_="scroll",
+                    tabindex=0,
+                    role="region",
+                    aria_label="Triage bands",
                 ),
                 element("p", "", id="x-bands-words", class_="note"),
             ),
-            class_="columns",
+            class_="columns wide-parts",
         )
     )
     section.table(operating_points_table(evaluated))
+    section.tables.append(thresholds_table(evaluated, LIMIT))
+    few = thresholds_table(evaluated, FEW_THRESHOLDS)
+    summary = element("summary", "Other thresholds, as a table")
+    section.add(element("details", summary, few.to_html(), class_="screen-only"))
     return section
 
 
-def operating_points_table(evaluated: Evaluated) -> Table:
-    """Return the shipped operating point with what it reaches on this set."""
-    reached = ("operating_point", "reached")
-    chosen = evaluated.content["operating_point"]["chosen"]
-    rule = chosen["rule"] if chosen.get("target") is None else f"{chosen['rule']} {chosen['target']:g}"
-    names = ("sensitivity", "specificity", "ppv", "npv")
-    row: tuple[Cell, ...] = (
-        f"shipped: {rule}",
-        f"{evaluated.threshold:.4f}",
-        *(Figure(evaluated.estimate(*reached, name), counts=True) for name in names),
+def _said_words(evaluated: Evaluated) -> str:
+    reached = [evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")]
+    return (
+        f"{evaluated.flag} called where its probability is at least {evaluated.threshold:.3g}: sensitivity "
+        f"{value_text(reached[0])}, specificity {value_text(reached[1])}."
     )
-    head = ("Operating point", "Threshold", "Sensitivity", "Specificity", "PPV, in this set", "NPV, in this set")
-    return Table("operating_point", f"The shipped operating point of {evaluated.flag} on this set", head, (row,))
+
+
+def _thousand_words(evaluated: Evaluated) -> str:
+    shares = shares_of_outcomes(evaluated)
+    whole = of_thousand(shares)
+    # Few are said with a decimal, so that some is never none.
+    many = {
+        name: f"{1000 * share:.1f}" if 1000 * share < 9.95 else f"{whole[name]:,}" for name, share in shares.items()
+    }
+    with_it = shares["found"] + shares["missed"]
+    patients = f"{1000 * with_it:.1f}" if 1000 * with_it < 9.95 else f"{whole['found'] + whole['missed']:,}"
+    return (
+        f"Of 1,000 patients {patients} have {evaluated.flag} ({percent_text(with_it)}): {many['found']} are found, "
+        f"{many['missed']} missed; {many['false alarm']} false alarms, {many['left in peace']} left in peace."
+    )
 
 
 def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
@@ -192,11 +233,11 @@ def _field(name: str, key: str, *controls: Child) -> Html:
     return element("div", element("label", name, for_=key), element("div", *controls, class_="inputs"), class_="field")
 
 
-def _matrix() -> Html:
-    def cell(key: str, name: str) -> Html:
+def _matrix(shipped: BinaryCounts) -> Html:
+    def cell(key: str, name: str, count: int) -> Html:
         return element(
             "td",
-            element("span", "", id=f"x-{key}", class_="value"),
+            element("span", f"{count:,}", id=f"x-{key}", class_="value"),
             element("span", name, class_="counts"),
             class_=f"cell-{key}",
         )
@@ -205,8 +246,18 @@ def _matrix() -> Html:
         "tr", element("td", ""), element("th", "called", scope="col"), element("th", "not called", scope="col")
     )
     rows = (
-        element("tr", element("th", "present", scope="row"), cell("tp", "found"), cell("fn", "missed")),
-        element("tr", element("th", "absent", scope="row"), cell("fp", "false alarms"), cell("tn", "left in peace")),
+        element(
+            "tr",
+            element("th", "present", scope="row"),
+            cell("tp", "found", shipped.true_positive),
+            cell("fn", "missed", shipped.false_negative),
+        ),
+        element(
+            "tr",
+            element("th", "absent", scope="row"),
+            cell("fp", "false alarms", shipped.false_positive),
+            cell("tn", "left in peace", shipped.true_negative),
+        ),
     )
     table = element(
         "table",
@@ -218,7 +269,17 @@ def _matrix() -> Html:
     return element("div", table)
 
 
-def _measures() -> Html:
+def _measures(shipped: BinaryCounts) -> Html:
+    own = shipped.positives / (shipped.positives + shipped.negatives)
+    known: dict[str, Estimate] = {
+        "sensitivity": share_estimate(shipped.true_positive, shipped.positives, shipped.effect_positive),
+        "specificity": share_estimate(shipped.true_negative, shipped.negatives, shipped.effect_negative),
+    }
+    if 0 < own < 1:
+        known |= {
+            name: predictive_value_at(shipped, own, positive_call=positive)
+            for name, positive in (("ppv", True), ("npv", False))
+        }
     names = (
         ("sensitivity", "Sensitivity"),
         ("specificity", "Specificity"),
@@ -233,8 +294,13 @@ def _measures() -> Html:
             element("th", name, scope="row"),
             element(
                 "td",
-                element("span", "", id=f"x-{key}", class_="value"),
-                element("span", "", id=f"x-{key}-interval", class_="interval" if key != "cost" else "counts wrap"),
+                element("span", value_text(known[key]) if key in known else "", id=f"x-{key}", class_="value"),
+                element(
+                    "span",
+                    f" ({interval_text(known[key])})" if key in known else "",
+                    id=f"x-{key}-interval",
+                    class_="interval" if key != "cost" else "counts wrap",
+                ),
             ),
         )
         for key, name in names

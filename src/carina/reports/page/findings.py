@@ -45,7 +45,8 @@ def build_findings(evaluated: Evaluated) -> Section:
     matrix = confusion_table(evaluated)
     section.tables.append(matrix)
     section.figures([draw_confusion(evaluated), draw_rates(evaluated)])
-    section.add(element("details", element("summary", "The same as a table"), matrix.to_html()))
+    summary = element("summary", "The same as a table")
+    section.add(element("details", summary, matrix.to_html(), class_="screen-only"))
     section.table(findings_table(evaluated))
     return section
 

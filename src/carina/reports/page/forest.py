@@ -132,7 +132,9 @@ def _draw_row(scene: Scene, row: Row, names: Sequence[str], y: float, at: Callab
     scene.words(WIDTH - 6, y + 16, value, anchor="end", ink="ink" if estimate.value is not None else "muted")
     middle = y + 28
     if estimate.value is None:
-        scene.words(4, middle + 4, fit_lines(estimate.note or "not applicable", WIDTH - 12)[0], ink="muted")
+        note = fit_lines(estimate.note or "not applicable", WIDTH - 12)[0]
+        scene.box(2, middle - 8, text_width(note) + 6, 16, "paper", opacity=0.9)
+        scene.words(4, middle + 4, note, ink="muted")
         return
     if estimate.low is not None and estimate.high is not None:
         scene.line([(at(estimate.low), middle), (at(estimate.high), middle)], row.ink, width=2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from carina.decisions.triage import choose_triage
-from carina.inference.predictor import NO_LUNGS
+from carina.radiographs.gate import NO_LUNGS
 from carina.reports.page.content import Evaluated
 from carina.reports.page.html import Html, element, join
 from carina.reports.page.section import Section
@@ -72,6 +72,7 @@ def build_gallery(evaluated: Evaluated) -> Section:
     section.add(_controls(evaluated, overlaid))
     cards = [_card(evaluated, item, pictures.get(item.row)) for item in chosen]
     section.add(element("ol", *cards, id="g-cards", class_="gallery"))
+    section.paragraph("On paper: the first 20 of those that are chosen above.", class_="on-paper note")
     section.tables.append(_table(evaluated, chosen))
     return section
 
@@ -185,12 +186,14 @@ def _picture(picture: dict[str, Any], words: str) -> Html:
 
 
 def _triage_words(evaluated: Evaluated, row: int) -> Html:
-    assessable = bool(evaluated.table["assessable"][row])
-    gate = "gate: accepted" if assessable else f"gate: {NO_LUNGS}"
+    refused = None if evaluated.table["assessable"][row] else NO_LUNGS
+    if refused is not None and "refused" in evaluated.table.columns:
+        refused = evaluated.table["refused"][row]
+    gate = "gate: accepted" if refused is None else f"gate: {refused}"
     if evaluated.policy is None:
         return join(gate)
     of_finding = dict(zip(evaluated.findings, evaluated.probabilities[row].tolist(), strict=True))
-    triage = choose_triage(of_finding, evaluated.policy, refused=None if assessable else NO_LUNGS)
+    triage = choose_triage(of_finding, evaluated.policy, refused=refused)
     return join(element("b", triage.priority), f" · {gate}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -42,9 +43,10 @@ def full_text(estimate: Estimate, kind: Kind = "share") -> str:
 
 
 def full_html(estimate: Estimate, kind: Kind = "share") -> Html:
-    """Return value and interval; in narrow columns the interval goes below the value."""
+    """Return value and interval; in narrow columns the interval goes below the value, and a reason may be broken."""
     value = element("span", value_text(estimate, kind), class_="value")
-    return join(value, " ", element("span", f"({interval_text(estimate, kind)})", class_="interval"))
+    look = "why" if estimate.value is None else "interval"
+    return join(value, " ", element("span", f"({interval_text(estimate, kind)})", class_=look))
 
 
 def count_text(estimate: Estimate) -> str:
@@ -57,6 +59,11 @@ def count_text(estimate: Estimate) -> str:
 def percent_text(share: float) -> str:
     """Return a share that is no estimate: "0.1 %", "23.8 %"."""
     return f"{100 * share:.3g}\u00a0%"
+
+
+def unbroken(text: str) -> str:
+    """Return words of others in which no line ends between a number and its per cent sign."""
+    return re.sub(r"(\d) %", "\\1\u00a0%", text)
 
 
 def _written(values: Sequence[float | None], kind: Kind) -> list[str]:

@@ -15,7 +15,10 @@ from carina.reports.page.section import Section
 
 STYLE_FILES = ("page.css",)
 # One module in this order: the script is inlined as one, because inlined modules cannot import each other.
-SCRIPT_FILES = ("data.js", "statistics.js", "drawing.js", "explorer.js", "gallery.js", "reading_room.js", "page.js")
+SCRIPT_FILES = (
+    *("data.js", "statistics.js", "drawing.js", "explorer.js", "gallery.js"),
+    *("simulation.js", "reading_room.js", "page.js"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from carina.evaluation.intervals import FloatArray
 from carina.reports.page.scene import DASHES, MARKERS, SERIES, SMALL, TEXT, Ink, Scene, fit_lines
 
 WIDTH = 440.0
-_LEFT, _RIGHT, _BELOW = 52.0, 20.0, 46.0
+_LEFT, _RIGHT, _BELOW = 60.0, 20.0, 46.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ def build_panel(
     height: float = 300.0,
     keys: Sequence[Key] = (),
     subtitle: str | None = None,
+    above: float = 0.0,
 ) -> Panel:
     """Return an empty panel in a scene of its own, with title, axes, grid and key.
 
@@ -131,11 +132,13 @@ def build_panel(
         What the lines and marks are.
     subtitle
         A line below the title.
+    above
+        Room to be left between titles and plotting area.
     """
     titles = fit_lines(title, WIDTH - 8, TEXT, bold=True)
     subtitles = fit_lines(subtitle, WIDTH - 8, SMALL) if subtitle else []
     entries = [(key, fit_lines(key.text, WIDTH - 52, SMALL)) for key in keys]
-    top = 8 + 17 * len(titles) + 15 * len(subtitles) + 8
+    top = 8 + 17 * len(titles) + 15 * len(subtitles) + 8 + above
     below = sum(15 * len(lines) + 3 for _, lines in entries)
     scene = Scene(name, title, description, WIDTH, top + height + _BELOW + below + 4)
     for row, line in enumerate(titles):
@@ -204,4 +207,4 @@ def number_ticks(low: float, high: float, *, whole: bool = False) -> tuple[tuple
         step = float(round(step))
     first = np.ceil(low / step - 1e-9)
     places = [float((first + place) * step) for place in range(20) if (first + place) * step <= high + 1e-9]
-    return tuple((value, f"{value:g}") for value in places)
+    return tuple((value, f"{value:g}".replace("-", "−")) for value in places)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from carina.evaluation.intervals import proportion_interval
-from carina.evaluation.reading_room import (
-    ReadingRoom,
-    Turnaround,
-    expected_turnaround,
-    flag_priorities,
-    mix_at,
-)
+from carina.evaluation.priorities import spread_of_bands, spread_of_flag
+from carina.evaluation.reading_room import Priorities, ReadingRoom, Turnaround, expected_turnaround
 from carina.reports.page.content import Evaluated
 from carina.reports.page.html import Child, Html, element
+from carina.reports.page.room_figure import draw_room, room_table, room_words, simulate_room
 from carina.reports.page.section import Section
-from carina.reports.page.tables import Cell, Table
 
 # What the page begins with: a room that is busy and not overloaded.
 ROOM = ReadingRoom(arrivals_per_hour=10, reading_minutes=5, readers=1)
+FLAG, BANDS = "the flag alone", "the triage bands"
 
 
 def build_reading_room(evaluated: Evaluated) -> Section:
@@ -32,19 +26,38 @@ def build_reading_room(evaluated: Evaluated) -> Section:
         "from the others, and a missed finding waits with those that are put last. With the triage bands fast-track is "
         "read first, then what is expedited, then second readings (with what cannot be assessed), then routine."
     )
-    section.add(element("div", _controls(), _results(), class_="explorer"))
-    table = _table(evaluated, turnaround_at(evaluated, ROOM))
-    section.tables.append(table)
-    section.add(element("noscript", element("p", "The settings need JavaScript.", class_="note"), table.to_html()))
+    arriving = _arriving(evaluated)
+    flag = evaluated.flag if evaluated.flag in next(iter(arriving.values())).findings else None
+    scenes, tables = [], []
+    for sorting, spread in arriving.items():
+        by_formula, simulated = simulate_room(ROOM, spread)
+        bands = sorting == BANDS
+        key = "reading_room_bands" if bands else "reading_room"
+        words = f"{room_words(ROOM)}, at this set's own mix, sorted by {sorting}"
+        scenes.append(draw_room(key, f"Turnaround: {words}", by_formula, simulated, flag, bands=bands))
+        tables.append(room_table(key, f"Turnaround in minutes: {words}", by_formula, simulated, bands=bands))
+    section.scenes += scenes
+    section.tables += tables
+    section.add(element("div", _controls(), _results(scenes[0].to_svg(), tables[0].to_html()), class_="explorer"))
+    section.add(element("noscript", element("p", "The settings need JavaScript.", class_="note")))
     section.paragraph(
         "Mean turnaround (wait and reading) by the formulas for a queue with priorities (Cobham 1954, "
-        "doi:10.1287/opre.2.1.70): exact for one reader and for exponential reading times; for several readers of "
-        "fixed reading times an approximation, within 6 % where it was simulated. Arrivals without rush hours; what "
-        "shifts, interruptions and urgent requests do is not in it. Ranges in brackets: over the 95 % intervals of how "
-        "often the flag is raised for each finding.",
+        "doi:10.1287/opre.2.1.70; Kella and Yechiali 1985): exact for one reader and for exponential reading times; "
+        "for several readers of fixed reading times an approximation, within 6 % where it was simulated. Within what "
+        "time half and nine of ten are read is simulated, radiograph by radiograph, and uncertain by some per cent. "
+        "Arrivals without rush hours; what shifts, interruptions and urgent requests do is not in it. Ranges in "
+        "brackets: over the 95 % intervals of how often the flag is raised for each finding.",
         class_="note",
     )
     return section
+
+
+def _arriving(evaluated: Evaluated) -> dict[str, Priorities]:
+    """Return how what arrives is sorted, by what sorts it."""
+    spreads = {FLAG: spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)}
+    if evaluated.policy is not None:
+        spreads[BANDS] = spread_of_bands(evaluated.table, evaluated.policy)
+    return {sorting: spread.arriving(evaluated.flag) for sorting, spread in spreads.items()}
 
 
 def flag_rates(evaluated: Evaluated) -> dict[str, Any]:
@@ -61,14 +74,8 @@ def flag_rates(evaluated: Evaluated) -> dict[str, Any]:
 
 def turnaround_at(evaluated: Evaluated, room: ReadingRoom, prevalence: float | None = None) -> Turnaround:
     """Return the turnaround of each finding's images at the shipped threshold and a prevalence of the flagged one."""
-    told = flag_rates(evaluated)
-    present = [place for place, rate in enumerate(told["rates"]) if rate["n"]]
-    images = np.array([told["rates"][place]["n"] for place in present])
-    names = [evaluated.findings[place] for place in present]
-    flag = present.index(told["flag"]) if told["flag"] in present else 0
-    mix = mix_at(images, flag, prevalence if told["flag"] in present else None)
-    flagged = {name: float(told["rates"][place]["value"]) for name, place in zip(names, present, strict=True)}
-    return expected_turnaround(room, flag_priorities(dict(zip(names, mix.tolist(), strict=True)), flagged))
+    spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
+    return expected_turnaround(room, spread.arriving(evaluated.flag, prevalence))
 
 
 def _room_data() -> dict[str, Any]:
@@ -78,33 +85,6 @@ def _room_data() -> dict[str, Any]:
         "readers": ROOM.readers,
         "times": ROOM.reading_times,
     }
-
-
-def _table(evaluated: Evaluated, turnaround: Turnaround) -> Table:
-    def minutes(value: float | None, *, base: bool = True) -> str:
-        if value is None:
-            return "without end" if turnaround.note else "–"
-        more = None if turnaround.without_flag is None or not base else value - turnaround.without_flag
-        return f"{value:.1f} min" + ("" if more is None else f" ({more:+.1f})".replace("-", "−"))
-
-    rows: list[tuple[Cell, ...]] = [
-        (
-            item.finding,
-            f"{100 * item.share:.1f}\u00a0%",
-            f"{100 * item.share_flagged:.1f}\u00a0%",
-            minutes(turnaround.without_flag, base=False),
-            minutes(item.with_flag),
-            minutes(item.flagged),
-            minutes(item.not_flagged),
-        )
-        for item in turnaround.findings
-    ]
-    caption = (
-        f"Mean turnaround for {ROOM.arrivals_per_hour:g} arrivals an hour, {ROOM.reading_minutes:g} minutes a reading, "
-        f"{ROOM.readers} reader, at this set's own mix, with the shipped flag for {evaluated.flag}"
-    )
-    head = ("True finding", "Of arrivals", "Flagged", "Without flag", "With flag", "Those flagged", "Those not flagged")
-    return Table("reading_room", caption, head, tuple(rows))
 
 
 def _controls() -> Html:
@@ -120,8 +100,8 @@ def _controls() -> Html:
     )
     sorting = element(
         "select",
-        element("option", "the flag alone", value="flag"),
-        element("option", "the triage bands", value="bands"),
+        element("option", FLAG, value="flag"),
+        element("option", BANDS, value="bands"),
         id="r-sorting",
     )
     return element(
@@ -143,11 +123,13 @@ def _field(key: str, name: str, *controls: Child) -> Html:
     return element("div", element("label", name, for_=key), element("div", *controls, class_="inputs"), class_="field")
 
 
-def _results() -> Html:
+def _results(drawn: Html, tabled: Html) -> Html:
     return element(
         "div",
         element("output", "", id="r-said", aria_live="polite", class_="said"),
-        element("div", id="r-drawn", class_="drawn"),
-        element("div", id="r-table", class_="scroll", tabindex=0, role="region", aria_label="Turnaround by finding"),
+        element("div", drawn, id="r-drawn", class_="drawn"),
+        element(
+            "div", tabled, id="r-table", class_="scroll", tabindex=0, role="region", aria_label="Turnaround by finding"
+        ),
         class_="explorer-results",
     )

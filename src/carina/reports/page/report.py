@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from carina.reports.page.explorer import build_explorer, explorer_data
 from carina.reports.page.findings import build_findings
 from carina.reports.page.gallery import build_gallery
 from carina.reports.page.groups import build_groups
+from carina.reports.page.notebook import framed
 from carina.reports.page.page import Page
 from carina.reports.page.provenance import build_provenance
 from carina.reports.page.reading_room import build_reading_room, flag_rates
+from carina.reports.page.scene import Scene
 from carina.reports.page.section import Section
 from carina.reports.page.summary import build_summary, summary_sentence
+from carina.reports.page.tables import Table
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,28 @@ class Report:
         """Write every figure as SVG and PNG, and every table as CSV."""
         write_files(self.sections, folder)
 
+    def figure(self, name: str) -> Scene:
+        """Return a figure by the name of its files; in a notebook it shows itself.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        return {scene.name: scene for section in self.sections for scene in section.scenes}[name]
+
+    def table(self, name: str) -> Table:
+        """Return a table by the name of its file; in a notebook it shows itself.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        return {table.name: table for section in self.sections for table in section.tables}[name]
+
     def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, for a notebook: its style and script touch nothing around it."""
-        page = html.escape(self.to_html(), quote=True)
-        style = "width:100%;height:900px;border:1px solid #999"
-        title = html.escape(self.evaluated.label, quote=True)
-        return f'<iframe title="{title}" srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'
+        return framed(self.to_html(), self.evaluated.label)
 
     def _data(self) -> Mapping[str, Any]:
         return {"explorer": explorer_data(self.evaluated), "room": flag_rates(self.evaluated)}
@@ -96,17 +114,20 @@ def build_report(evaluated: Evaluated) -> Report:
     return Report(evaluated, sections)
 
 
-def open_report(folder: Path | str, *, audit: Path | str | None = None, images: bool = True) -> Report:
+def open_report(
+    folder: Path | str, *, audit: Path | str | None = None, bundle: Path | str | None = None, images: bool = True
+) -> Report:
     """Return the report of an evaluation folder; in a notebook it shows itself.
 
     Parameters
     ----------
-    folder, audit, images
+    folder, audit, bundle, images
         See `carina.reports.page.content.read_evaluated`.
 
     Raises
     ------
-    DataError, ConfigurationError
+    DataError, ConfigurationError, BundleError
         See `carina.reports.page.content.read_evaluated`.
     """
-    return build_report(read_evaluated(Path(folder), audit=None if audit is None else Path(audit), images=images))
+    audited, sealed = (None if named is None else Path(named) for named in (audit, bundle))
+    return build_report(read_evaluated(Path(folder), audit=audited, bundle=sealed, images=images))

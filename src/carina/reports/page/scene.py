@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Polygon
 
 from carina.reports.page.html import Html, element, join
+from carina.reports.page.notebook import pictured
 from carina.reports.sheet import width_of
 
 Ink = Literal["ink", "muted", "grid", "paper", "shade", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -208,6 +209,9 @@ class Scene:
             xmlns="http://www.w3.org/2000/svg" if alone else None,
         )
 
+    def _repr_html_(self) -> str:
+        return pictured(self.to_svg(alone=True), f"{self.title}. {self.description}", self.width)
+
     def to_png(self) -> bytes:
         """Return the drawing in the light theme's colours, three pixels a unit; the same input gives the same bytes."""
         figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=72 * _PIXELS_A_UNIT, facecolor="#ffffff")
@@ -260,9 +264,9 @@ def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
 
 
 def fit_lines(text: str, width: float, size: float = SMALL, *, bold: bool = False) -> list[str]:
-    """Return the text in lines of at most `width` units, broken at spaces."""
+    """Return the text in lines of at most `width` units, broken at spaces; those that must not break stay."""
     lines = [""]
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         joined = f"{lines[-1]} {word}".strip()
         if lines[-1] and text_width(joined, size, bold=bold) > width:
             lines.append(word)

@@ -11,13 +11,14 @@ from carina import __version__
 from carina.atomic import write_text
 from carina.errors import DataError
 from carina.evaluation.curve_bands import curves_with_bands
-from carina.evaluation.intervals import Estimate
+from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.comparison import PairedTable, compare_evaluations
 from carina.reports.page.content import Evaluated
 from carina.reports.page.curves import draw_bands_over
 from carina.reports.page.forest import Row, draw_forest
 from carina.reports.page.html import element
 from carina.reports.page.net_benefit import draw_decision_curves_over
+from carina.reports.page.notebook import framed
 from carina.reports.page.numbers import Kind
 from carina.reports.page.page import Page
 from carina.reports.page.panel import look
@@ -54,11 +55,15 @@ class SideBySideReport:
 
     def to_html(self) -> str:
         """Return the page as one file without network."""
-        title = f"{len(self.names)} evaluations side by side"
-        described = f"{title}: {', '.join(self.names)}."
+        described = f"{self.title}: {', '.join(self.names)}."
         subtitle = f"{', '.join(self.names)} · Carina {__version__}"
         data: Mapping[str, Any] = {"explorer": None, "room": None}
-        return Page(title, subtitle, described, self.sections, data).to_html()
+        return Page(self.title, subtitle, described, self.sections, data).to_html()
+
+    @property
+    def title(self) -> str:
+        """Return how many they are."""
+        return f"{len(self.names)} evaluations side by side"
 
     def write_html(self, path: Path) -> None:
         """Write the page."""
@@ -67,6 +72,9 @@ class SideBySideReport:
     def write_figures(self, folder: Path) -> None:
         """Write every figure as SVG and PNG, and every table as CSV."""
         write_files(self.sections, folder)
+
+    def _repr_html_(self) -> str:
+        return framed(self.to_html(), self.title)
 
 
 def build_side_by_side(evaluated: Sequence[Evaluated], folders: Sequence[Path]) -> SideBySideReport:
@@ -77,7 +85,10 @@ def build_side_by_side(evaluated: Sequence[Evaluated], folders: Sequence[Path]) 
     evaluated, folders
         The evaluations, and where they were read from; the first is the reference of paired tests.
     """
-    names = [one.name for one in evaluated]
+    # What tells them apart in the fewest words: model and data, or the folders' names.
+    names = [f"{one.model['name']} on {one.content['data']['name']}" for one in evaluated]
+    if len(set(names)) < len(names):
+        names = [one.name for one in evaluated]
     if len(set(names)) < len(names):
         names = [f"{one.name}, {one.content['data']['name']}" for one in evaluated]
     if len(set(names)) < len(names):
@@ -100,7 +111,7 @@ def _headline(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:
         rows.append((words, *(Figure(one.estimate(*path), kind) for one in evaluated)))
     for finding in dict.fromkeys(finding for one in evaluated for finding in one.findings):
         for key, kind in (("sensitivity", "share"), ("specificity", "share"), ("auroc", "area")):
-            cells = tuple(Figure(one.estimate("metrics", "per_finding", finding, key), kind) for one in evaluated)
+            cells = tuple(Figure(_of_finding(one, finding, key), kind) for one in evaluated)
             rows.append((f"{finding}: {key if key != 'auroc' else 'AUROC'}", *cells))
     section.table(
         Table(
@@ -141,6 +152,12 @@ def _forest(
     if path[-1] == "ece":
         return draw_forest(name, words, rows, kind=kind, low=0.0, high=0.25)
     return draw_forest(name, words, rows, kind=kind)
+
+
+def _of_finding(one: Evaluated, finding: str, key: str) -> Estimate:
+    if finding not in one.findings:
+        return not_applicable("not a finding of this model")
+    return one.estimate("metrics", "per_finding", finding, key)
 
 
 def _curves(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from carina.evaluation.intervals import Estimate
 from carina.reports.page.content import Evaluated
 from carina.reports.page.html import Html, element, join
-from carina.reports.page.numbers import Kind, full_text, interval_text, percent_text, value_text
+from carina.reports.page.numbers import Kind, full_text, interval_text, percent_text, unbroken, value_text
 from carina.reports.page.section import Section
 from carina.reports.page.tables import Figure, Table
 
@@ -31,9 +31,9 @@ def build_summary(evaluated: Evaluated) -> Section:
         section.add(element("p", str(evaluated.content["notice"]), class_="alarm", role="alert"))
     cards = [_card(*item) for item in _headline(evaluated)]
     section.add(element("div", *cards, class_="cards"))
-    audit = evaluated.audit["sentence"] if evaluated.audit else NO_AUDIT
+    audit = unbroken(str(evaluated.audit["sentence"])) if evaluated.audit else NO_AUDIT
     word = "What the audit says" if evaluated.audit else "Not audited"
-    section.add(element("aside", element("strong", f"{word}: "), str(audit), class_="audit-words"))
+    section.add(element("aside", element("strong", f"{word}: "), audit, class_="audit-words"))
     section.add(
         element(
             "div",
@@ -60,8 +60,8 @@ def _headline(evaluated: Evaluated) -> list[tuple[str, str, Estimate, Kind, bool
         (f"Sensitivity, {flag}", f"at the shipped {point}", evaluated.estimate(*reached, "sensitivity"), "share", True),
         (f"Specificity, {flag}", f"at the shipped {point}", evaluated.estimate(*reached, "specificity"), "share", True),
         (
-            "AUROC, mean of findings",
-            "0.5 is chance, 1 is perfect",
+            "AUROC, mean",
+            "of all findings; 0.5 is chance",
             evaluated.estimate("metrics", "macro_auroc"),
             "area",
             True,
@@ -115,27 +115,23 @@ def _bar(estimate: Estimate) -> Html:
 def _tested(evaluated: Evaluated) -> Html:
     data, leaks, model = evaluated.content["data"], evaluated.content["leak_check"], evaluated.model
     n, findings = data["images"], data["findings"]
-    mix = join(
-        *(
-            element("li", f"{name}: {count:,} ({percent_text(count / n)})")
-            for name, count in sorted(findings.items(), key=lambda item: -item[1])
-        )
+    mix = "; ".join(
+        f"{name} {count:,} ({percent_text(count / n)})"
+        for name, count in sorted(findings.items(), key=lambda item: -item[1])
     )
     split = f"the {data['split']} split"
     return element(
         "dl",
         *_pair("Model", f"{model['name']} ({model['images'].get('train', 0):,} training images)"),
         *_pair("Data", join(element("b", data["name"]), f", {split}")),
-        *_pair(
-            "Images",
-            join(f"{n:,} of {data['patients_or_groups']:,} patients or sets of near-duplicates", element("ul", mix)),
-        ),
+        *_pair("Images", f"{n:,} of {data['patients_or_groups']:,} patients or sets of near-duplicates"),
+        *_pair("Findings", mix),
         *_pair("Sources", _sources(evaluated)),
         *_pair("Leak check", _leak_words(evaluated)),
         *(
             _pair(
                 "Not assessable",
-                f"{data['not_assessable']} images, in which no two lungs were found: judged here all the same",
+                f"{data['not_assessable']} images that prediction refuses: judged here all the same",
             )
             if data.get("not_assessable")
             else ()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carina.evaluation.intervals import Estimate
+from carina.evaluation.notebook import boxed, table_html
 from carina.reports.page.html import Html, element, join
-from carina.reports.page.numbers import Kind, count_text, full_html
+from carina.reports.page.numbers import Kind, count_text, full_html, full_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Table:
         frame = element("div", table, class_="scroll", tabindex=0, role="region", aria_label=self.caption)
         return join(frame, *(element("p", note, class_="note") for note in self.notes))
 
+    def _repr_html_(self) -> str:
+        rows = (tuple(_as_text(cell) for cell in row) for row in self.rows)
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+        return boxed(f"<b>{html.escape(self.caption)}</b>", table_html(self.head, rows), notes)
+
     def to_csv(self) -> str:
         """Return the table with a header; an estimate takes three columns, full digits, empty where there is none."""
         stream = io.StringIO()
@@ -88,6 +95,13 @@ def _cell(cell: Cell) -> Html | str:
         shown = full_html(cell.estimate, cell.kind)
         counts = count_text(cell.estimate) if cell.counts else ""
         return join(shown, element("span", counts, class_="counts")) if counts else shown
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _as_text(cell: Cell) -> str:
+    if isinstance(cell, Figure):
+        counts = count_text(cell.estimate) if cell.counts else ""
+        return full_text(cell.estimate, cell.kind) + (f", {counts}" if counts else "")
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from carina.reports.page.content import Evaluated
 from carina.reports.page.panel import Axis, Key, build_panel, number_ticks, pairs
 from carina.reports.page.scene import Scene
+from carina.reports.page.tables import Table
 
 
 def draw_training(evaluated: Evaluated) -> list[Scene]:
@@ -51,3 +52,12 @@ def draw_training(evaluated: Evaluated) -> list[Scene]:
             panel.curve([(best, low), (best, high)], "muted", dash=(2, 3), width=1.3)
         scenes.append(panel.scene)
     return scenes
+
+
+def training_table(evaluated: Evaluated) -> Table:
+    """Return the history, a row an epoch; empty where the folder has none."""
+    history = evaluated.history
+    if history is None:
+        return Table("history", "Training", (), ())
+    rows = tuple(tuple("" if value is None else str(value) for value in row) for row in history.iter_rows())
+    return Table("history", f"Training of {evaluated.model['name']}", tuple(history.columns), rows)

@@ -9,6 +9,10 @@ import polars as pl
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
 from carina.evaluation.metrics import at_operating_point, measure
+from carina.reports.evaluation_files import GALLERY_FILE
+from carina.reports.gallery_images import gallery_table
+from carina.reports.page.content import read_evaluated
+from carina.reports.page.gallery import choose_rows
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"
@@ -117,4 +121,57 @@ def write_evaluated(
     (folder / "history.csv").write_text(
         "epoch,loss,accuracy,val_loss,val_accuracy\n1,1.0,0.5,1.1,0.4\n2,0.5,0.8,0.7,0.7\n3,0.4,0.9,0.8,0.7\n", "utf-8"
     )
+    return folder
+
+
+def write_pictures(folder: Path) -> None:
+    """Give the images that the gallery shows small pictures: noise, and an overlay that goes from against to for."""
+    rng = np.random.default_rng(5)
+    rows = [item.row for item in choose_rows(read_evaluated(folder))]
+    cells = np.linspace(-127, 127, 49).astype(np.int8).tobytes()
+    pictures = [(row, rng.integers(0, 255, (64, 48), np.uint8), cells, (0.25, 0.0, 0.75, 1.0)) for row in rows]
+    gallery_table(pictures).write_parquet(folder / GALLERY_FILE)
+
+
+def audit_of(folder: Path, model_sha256: str) -> Path:
+    """Write an audit folder in which every question was asked."""
+    estimate = {"value": 0.69, "low": 0.66, "high": 0.72, "method": "bootstrap", "note": None}
+    kinds = ("shown", "lungs-black", "box-black", "lungs-alone", "border-alone", "thumbnail", "histogram")
+    head = {"l2": 1.0, "macro_auroc": estimate, "by_finding": [estimate] * 3, "share": estimate}
+    folder.mkdir(parents=True)
+    content = {
+        "format": "carina-audit-1",
+        "sentence": "Sixty-nine of a hundred.",
+        "model_sha256": model_sha256,
+        "verdicts": ["It leans."],
+        "lungs_from": "a segmenter",
+        "not_applicable": ["ages: none"],
+        "counts": {"train": 10, "test": 5, "without_lungs": 1},
+        "heads": [{"input": kind, **head} for kind in kinds],
+        "by_model": [{"input": kind, **head, "distance": estimate, "kept": estimate} for kind in kinds[:5]],
+        "source_probes": [
+            {"finding": "Normal", "sources": {"a": 3, "b": 4}, "balanced_accuracy": estimate, "chance": 0.5}
+        ],
+        "left_out_sources": [{"source": "a", "measure": "sensitivity", "estimate": estimate | {"denominator": 9}}],
+        "same_source_pairs": [
+            {
+                "source": "a",
+                "positive": "COVID-19",
+                "negative": "Normal",
+                "positives": 30,
+                "negatives": 40,
+                **dict.fromkeys(("model", "head", "without_lungs", "thumbnail"), estimate),
+            }
+        ],
+        "age_groups": [{"name": "children", "images": 12, "macro_auroc": estimate}],
+        "external_sets": [
+            {
+                "name": "elsewhere",
+                "questions": [
+                    {"positive": ["a"], "negative": ["b", "c", "d"], "positives": 3, "negatives": 4, "auroc": estimate}
+                ],
+            }
+        ],
+    }
+    (folder / "audit.json").write_text(json.dumps(content), "utf-8")
     return folder

@@ -1,25 +1,24 @@
 """The page of one evaluation: whole, escaped, without paths or patients, and its figures those of metrics.json."""
 
-import csv
-import io
+import hashlib
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from carina.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
 from carina.errors import ConfigurationError, DataError
 from carina.reports.page.content import read_evaluated
 from carina.reports.page.numbers import full_text
 from carina.reports.page.report import build_report, open_report
 from carina.reports.page.write import write_report
-from unit.reports.page.evaluations import FINDINGS, HOSTILE, write_evaluated
+from unit.reports.page.evaluations import HOSTILE, audit_of, write_evaluated
 
 KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery", "room", "made"]
 
@@ -120,22 +119,6 @@ def test_the_stated_prevalence_is_answered(page, report):
     assert "decision_curve_stated" in {scene.name for section in report.sections for scene in section.scenes}
 
 
-def test_figures_and_tables_are_written_as_files(report, folder, tmp_path):
-    report.write_figures(tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
-    for figure in ("confusion_matrix", "roc", "precision_recall", "decision_curve", "risk_coverage", "loss_curve"):
-        assert {f"{figure}.svg", f"{figure}.png"} <= names
-    assert (tmp_path / "roc.png").read_bytes()[:4] == b"\x89PNG"
-    assert (tmp_path / "roc.svg").read_text("utf-8").startswith("<svg")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "per_finding.csv").read_text("utf-8"))))
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))["metrics"]
-    sensitivity = next(row for row in rows if row["Measure"] == "Sensitivity")
-    for finding in FINDINGS:
-        told = metrics["per_finding"][finding]["sensitivity"]
-        assert float(sensitivity[finding]) == told["value"]
-        assert float(sensitivity[f"{finding} low"]) == told["low"]
-
-
 def test_the_same_folder_gives_the_same_bytes(folder, page, tmp_path):
     again = open_report(folder)
     assert again.to_html() == page
@@ -162,21 +145,17 @@ def test_a_source_that_is_the_finding_is_said(tmp_path):
     assert "No source has images with and without COVID-19" in open_report(folder).to_html()
 
 
-def test_a_notebook_gets_a_frame_of_its_own(report):
-    shown = report._repr_html_()
-    assert shown.startswith("<iframe title=")
-    assert 'sandbox="allow-scripts"' in shown
-    assert "<script" not in shown
-
-
 def test_old_evaluations_without_calibration_and_policy_are_shown(folder, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(folder, old)
     content = json.loads((old / "metrics.json").read_text("utf-8"))
-    del content["metrics"]["calibration"], content["model"]["policy"]
+    del content["metrics"]["calibration"], content["model"]["policy"], content["bundle_sha256"]
+    del content["model"]["preprocessing"]["crop"]
     (old / "metrics.json").write_text(json.dumps(content), "utf-8")
     (old / "history.csv").unlink()
+    pl.read_parquet(old / "predictions.parquet").drop("assessable").write_parquet(old / "predictions.parquet")
     page = open_report(old).to_html()
+    assert "not recorded; carina report --bundle names it" in page
     assert "not measured by the version of Carina that evaluated" in page
 
 
@@ -190,38 +169,6 @@ def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
         (broken / "metrics.json").write_text('{"format": "older"}', "utf-8")
     with pytest.raises(DataError, match=message):
         open_report(broken)
-
-
-def audit_of(folder: Path, model_sha256: str) -> Path:
-    estimate = {"value": 0.69, "low": 0.66, "high": 0.72, "method": "bootstrap", "note": None}
-    kinds = ("shown", "lungs-black", "box-black", "lungs-alone", "border-alone", "thumbnail", "histogram")
-    head = {"l2": 1.0, "macro_auroc": estimate, "by_finding": [estimate] * 3, "share": estimate}
-    folder.mkdir()
-    content = {
-        "format": "carina-audit-1",
-        "sentence": "Sixty-nine of a hundred.",
-        "model_sha256": model_sha256,
-        "verdicts": ["It leans."],
-        "lungs_from": "a segmenter",
-        "not_applicable": ["ages: none"],
-        "counts": {"train": 10, "test": 5, "without_lungs": 1},
-        "heads": [{"input": kind, **head} for kind in kinds],
-        "by_model": [{"input": kind, **head, "distance": estimate, "kept": estimate} for kind in kinds[:5]],
-        "source_probes": [
-            {"finding": "Normal", "sources": {"a": 3, "b": 4}, "balanced_accuracy": estimate, "chance": 0.5}
-        ],
-        "left_out_sources": [{"source": "a", "measure": "sensitivity", "estimate": estimate | {"denominator": 9}}],
-        "external_sets": [
-            {
-                "name": "elsewhere",
-                "questions": [
-                    {"positive": ["a"], "negative": ["b", "c", "d"], "positives": 3, "negatives": 4, "auroc": estimate}
-                ],
-            }
-        ],
-    }
-    (folder / "audit.json").write_text(json.dumps(content), "utf-8")
-    return folder
 
 
 def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
@@ -243,6 +190,26 @@ def test_an_audit_of_another_model_is_refused(folder, tmp_path):
         open_report(folder, audit=audit)
 
 
+def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder, tmp_path):
+    with pytest.raises(ConfigurationError, match="judged another model than"):
+        open_report(folder, bundle=released_bundle())
+    released = tmp_path / "released"
+    shutil.copytree(folder, released)
+    content = json.loads((released / "metrics.json").read_text("utf-8"))
+    described = open_bundle(released_bundle())[0].model_dump(mode="json")
+    content["model"] |= {key: described[key] for key in ("model_sha256", "policy")}
+    (released / "metrics.json").write_text(json.dumps(content), "utf-8")
+    report = open_report(released, bundle=released_bundle())
+    assert report.evaluated.label == "carina-mobilenetv2 on a-set, test split"
+    assert hashlib.sha256((released_bundle() / "SHA256SUMS").read_bytes()).hexdigest() in report.to_html()
+    content["model"]["policy"]["bands"]["alpha"] = 0.5
+    (released / "metrics.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ConfigurationError, match="this model with other thresholds than"):
+        open_report(released, bundle=released_bundle())
+    with pytest.raises(ConfigurationError, match="A bundle is named for one evaluation"):
+        write_report([folder, released], tmp_path / "x.html", bundle=released_bundle())
+
+
 def test_several_stand_side_by_side(folder, tmp_path):
     other = write_evaluated(tmp_path / "second", seed=9, n=300)
     out = write_report([folder, other], tmp_path / "both.html", figures=tmp_path / "figures")
@@ -254,6 +221,20 @@ def test_several_stand_side_by_side(folder, tmp_path):
         write_report([folder, other])
     with pytest.raises(ConfigurationError, match="named twice"):
         write_report([folder, folder], tmp_path / "x.html")
+
+
+def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder, tmp_path):
+    other = write_evaluated(tmp_path / "other", seed=9, n=300)
+    content = json.loads((other / "metrics.json").read_text("utf-8"))
+    content["model"]["name"] = "another"
+    content["metrics"]["per_finding"]["Other opacity"] = content["metrics"]["per_finding"]["Normal"]
+    (other / "metrics.json").write_text(json.dumps(content), "utf-8")
+    table = pl.read_parquet(other / "predictions.parquet")
+    table.with_columns(pl.lit(0.0).alias("probability:Other opacity")).write_parquet(other / "predictions.parquet")
+    page = write_report([folder, other], tmp_path / "both.html").read_text("utf-8")
+    assert "by-hand on a-set, another on a-set" in page
+    assert "not a finding of this model" in page
+    assert "not measured by the version" not in page
 
 
 def test_paired_tests_and_warnings_name_no_folder(folder, tmp_path):

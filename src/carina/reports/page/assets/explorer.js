@@ -202,15 +202,17 @@ function showResults(state, results) {
     + `(threshold probability ${percent(state.alarm / (state.alarm + state.miss))}). `
     + `Flag all: ${signed(results.treatAll, 4)}; flag none: 0.`;
   drawHistogram(state);
-  drawThousand(state, results);
+  drawThousand(results);
   drawBands(results);
   const name = EXPLORER.findings[state.finding], many = results.thousand;
   byId("x-said").textContent =
     `${name} called where its probability is at least ${state.threshold.toPrecision(3)}: sensitivity `
     + `${percent(results.sensitivity.value)}, specificity ${percent(results.specificity.value)}.`;
+  const counts = wholeOfThousand(many), said = (key) => (many[key] < 9.95 ? few(many[key]) : whole(counts[key]));
+  const having = many.tp + many.fn, patients = having < 9.95 ? few(having) : whole(counts.tp + counts.fn);
   byId("x-thousand-words").textContent =
-    `Of 1,000 patients ${few(many.tp + many.fn)} have ${name} (${percent(state.prevalence)}): ${few(many.tp)} are found, `
-    + `${few(many.fn)} missed; ${few(many.fp)} false alarms, ${few(many.tn)} left in peace.`;
+    `Of 1,000 patients ${patients} have ${name} (${percent(state.prevalence)}): ${said("tp")} are found, `
+    + `${said("fn")} missed; ${said("fp")} false alarms, ${said("tn")} left in peace.`;
 }
 
 function few(number) {
@@ -264,6 +266,7 @@ function drawHistogram(state) {
   const name = findings[state.finding];
   parts.push(svg("text", { x: h.left, y: 14, "font-size": 12, class: "f-ink" }, width < 340 ? `with ${name}` : `with ${name}: found right of the line, missed left of it`));
   parts.push(svg("text", { x: h.left, y: h.height - 8, "font-size": 12, class: "f-ink" }, width < 340 ? `without ${name}` : `without ${name}: false alarms right of the line`));
+  if (width >= 560) parts.push(svg("text", { x: width - h.right, y: h.height - 8, "font-size": 12, "text-anchor": "end", class: "f-muted" }, `probability of ${name}`));
   if (state.finding === EXPLORER.flag) {
     const y = h.middle + h.tall + 3;
     parts.push(svg("path", { d: `M${marked},${y} l-5,8 h10 z`, class: "f-ink" }, svg("title", {}, "the shipped operating point")));
@@ -296,12 +299,19 @@ function dragThreshold(move) {
   for (const end of ["pointerup", "pointercancel"]) holder.addEventListener(end, () => { dragging = false; });
 }
 
+// Whole numbers that are 1,000 together: the largest remainders are rounded up.
+function wholeOfThousand(thousand) {
+  const keys = ["tp", "fn", "fp", "tn"], counts = {};
+  for (const key of keys) counts[key] = Math.floor(thousand[key] + 1e-9);
+  const left = 1000 - keys.reduce((sum, key) => sum + counts[key], 0);
+  const order = [...keys].sort((one, other) => (counts[one] - thousand[one]) - (counts[other] - thousand[other]));
+  order.slice(0, left).forEach((key) => { counts[key] += 1; });
+  return counts;
+}
+
 // One sign a patient; shape as well as colour tells them apart.
-function drawThousand(state, results) {
-  const { thousand } = results;
-  const positives = Math.round(thousand.tp + thousand.fn), tp = Math.min(positives, Math.round(thousand.tp));
-  const fp = Math.min(1000 - positives, Math.round(thousand.fp));
-  const counts = { tp, fn: positives - tp, fp, tn: 1000 - positives - fp };
+function drawThousand(results) {
+  const counts = wholeOfThousand(results.thousand);
   const paths = { tp: "", fn: "", fp: "", tn: "" };
   const signs = {
     tp: (x, y) => `M${x + 1},${y + 1}h6v6h-6z`,
@@ -344,7 +354,7 @@ function drawBands(results) {
   const rows = PRIORITIES.filter((name, place) => totals[place] > 0 || name !== "not-assessable").map((name) => {
     const parts = triage.ofThousand[name], total = parts.reduce((sum, count) => sum + count, 0);
     return html("tr", {},
-      html("th", { scope: "row" }, svg("svg", { viewBox: "0 0 10 10", width: 11, height: 11, "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, class: `f-${BAND_INKS[name]}` })), ` ${name}`),
+      html("th", { scope: "row", class: "nowrap" }, svg("svg", { viewBox: "0 0 10 10", width: 11, height: 11, "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, class: `f-${BAND_INKS[name]}` })), ` ${name}`),
       html("td", {}, few(total)),
       ...parts.map((count) => html("td", {}, few(count), html("span", { class: "counts" }, total > 0 ? percent(count / total) : ""))));
   });

@@ -84,6 +84,8 @@ function startReadingRoom() {
   if (!EXPLORER) byId("r-linked").hidden = true;
   new ResizeObserver(() => show()).observe(byId("r-drawn"));
 
+  let simulated = { asked: "", ranges: null }, waiting = 0;
+
   const linkedThreshold = () => {
     const explored = globalThis.carinaExplorer;
     return state.linked && explored && explored.state.finding === told.flag ? explored.state.threshold : null;
@@ -105,12 +107,13 @@ function startReadingRoom() {
   function show() {
     const now = rates(), two = (rate) => [rate, 1 - rate];
     const mix = flag >= 0 ? mixAt(now.map((item) => item.n), flag, state.prevalence) : now.map((item) => item.n / n);
-    let result, corners = [];
+    let result, chances, corners = [];
     if (state.sorting === "bands") {
-      const chances = bandChances(now.map((item) => item.f), linkedThreshold() ?? EXPLORER.threshold, state.prevalence);
+      chances = bandChances(now.map((item) => item.f), linkedThreshold() ?? EXPLORER.threshold, state.prevalence);
       result = turnaround(state, mix, chances, 2);
     } else {
-      result = turnaround(state, mix, now.map((item) => two(item.value)), 1);
+      chances = now.map((item) => two(item.value));
+      result = turnaround(state, mix, chances, 1);
       corners = ["low", "high"].flatMap((own) => ["low", "high"].map((other) =>
         turnaround(state, mix, now.map((item, place) => two((place === flag ? item[own] : item[other]) ?? item.value)), 1)));
     }
@@ -125,9 +128,22 @@ function startReadingRoom() {
     const busy = `Readers are busy ${percent(Math.min(utilisation, 1), 0)} of the time.`;
     byId("r-note").textContent = utilisation < 1 ? busy
       : `Overloaded: ${state.arrivals} radiographs arrive an hour and ${Number((60 * state.readers / state.minutes).toPrecision(4))} at most can be read, so that waits grow without end. It takes at least ${Math.floor(state.arrivals * state.minutes / 60) + 1} readers.`;
-    drawRoom(now, result, flag);
-    tableRoom(now, result, corners);
-    globalThis.carinaRoom = { state: { ...state }, mix, result };
+    const bands = state.sorting === "bands", draw = (ranges) => {
+      drawRoom(now, result, flag, bands, ranges);
+      tableRoom(now, result, corners, bands, ranges, utilisation);
+      globalThis.carinaRoom = { state: { ...state }, mix, result, ranges };
+    };
+    // What is simulated follows once nothing is being moved any more; until then the last ranges are not shown.
+    const asked = JSON.stringify([state, mix, chances]);
+    if (asked === simulated.asked) draw(simulated.ranges);
+    else {
+      draw(undefined);
+      clearTimeout(waiting);
+      waiting = setTimeout(() => {
+        simulated = { asked, ranges: simulateRoom(state, mix, chances, bands ? 2 : 1, result) };
+        draw(simulated.ranges);
+      }, 200);
+    }
   }
 }
 
@@ -142,67 +158,95 @@ function againstText(value, base) {
   return Math.abs(more) < 0.05 ? "as without" : `${signed(more, 1).replace(/^(?=\d)/, "+")} min`;
 }
 
-function drawRoom(set, result, flag) {
-  const width = Math.max(280, Math.min(760, byId("r-drawn").clientWidth || 640));
-  const times = result.findings.flatMap((item) => [item.withFlag, item.flagged, item.notFlagged]).concat(result.without).filter((time) => time !== null);
-  const most = Math.max(...times, 1) * 1.02, room = width - 8, at = (time) => 4 + time / most * room;
+// Bars of the mean; a line goes on to where nine of ten are read, once that was simulated.
+function drawRoom(set, result, flag, bands, ranges) {
+  const width = Math.max(280, Math.min(760, byId("r-drawn").clientWidth || 640)), KEYS = ["withFlag", "flagged", "notFlagged"];
+  const lines = ranges ? ranges.findings.flatMap((item) => KEYS.map((key) => item[key] && item[key].nineOfTen)) : [];
+  const times = result.findings.flatMap((item) => KEYS.map((key) => item[key])).concat(result.without, lines).filter((time) => time);
+  const most = times.reduce((high, time) => Math.max(high, time), 1) * 1.02, room = width - 12, at = (time) => 6 + time / most * room;
   const parts = [];
   let y = 26;
   if (result.without !== null) parts.push(svg("text", {
     x: at(result.without), y: 14, "font-size": 12, class: "f-muted", "text-anchor": at(result.without) > width / 2 ? "end" : "start",
-  }, `without flag ${minutesText(result.without)}`));
+  }, `mean without flag ${minutesText(result.without)}`));
+  const line = parts.length;
   set.forEach((item, place) => {
-    const own = result.findings[place];
-    parts.push(svg("text", { x: 4, y: y + 12, "font-size": 12.5, "font-weight": "bold", class: "f-ink" }, item.name));
-    y += 18;
+    const own = result.findings[place], names = groupNames(item, place === flag, bands);
+    parts.push(svg("text", { x: 4, y: y + 13, "font-size": 12.5, "font-weight": "bold", class: "f-ink halo" }, item.name));
+    y += 20;
     const rows = [
-      ["all of them", own.withFlag, "ink"],
-      [place === flag ? "found" : "false alarms", own.flagged, place === flag ? "s1" : "s5"],
-      [place === flag ? "missed" : item.name === "Normal" ? "true normals" : "not flagged", own.notFlagged, place === flag ? "s2" : "muted"],
+      ["all of them", "withFlag", "ink", 1],
+      [names[0], "flagged", place === flag || bands ? "s1" : "s5", own.rate],
+      [names[1], "notFlagged", place === flag ? "s2" : "muted", 1 - own.rate],
     ];
-    for (const [name, time, ink] of rows) {
-      const ofFlag = ink === "s1" || ink === "s5", endless = time === null;
-      const share = name === "all of them" ? 1 : ofFlag ? own.rate : 1 - own.rate;
-      const words = share === 0 ? `${name}: none` : `${name}${share === 1 ? "" : `, ${percent(share)}`}: ${minutesText(time)}`;
-      const bar = share === 0 ? 0 : endless ? room : Math.max(1, time / most * room), inside = bar > 6.6 * words.length + 12;
-      if (bar) parts.push(svg("rect", { x: 4, y, width: bar, height: 17, class: `f-${ink}` }));
-      parts.push(svg("text", { x: inside ? 10 : 4 + bar + 6, y: y + 13, "font-size": 12, class: inside ? "f-paper" : "f-ink" }, words));
-      y += 19;
+    for (const [name, key, ink, share] of rows) {
+      if (!(share > 0)) continue;
+      const time = own[key], range = ranges && ranges.findings[place][key];
+      const long = time === null ? room : Math.max(1, time / most * room);
+      parts.push(svg("text", { x: 6, y: y + 11, "font-size": 12, class: "f-ink halo" }, `${name}${share === 1 ? "" : `, ${percent(share)}`}: ${minutesText(time)}`));
+      parts.push(svg("rect", { x: 6, y: y + 15, width: long, height: 8, class: `f-${ink}` }));
+      if (range) {
+        const end = at(range.nineOfTen);
+        parts.push(svg("path", { d: `M${6 + long},${y + 19} H${end} M${end},${y + 15} v8`, fill: "none", class: `l-${ink}`, "stroke-width": 1.5 }));
+      }
+      y += 28;
     }
-    y += 10;
+    y += 4;
   });
   if (result.without !== null) {
     const x = at(result.without);
-    parts.push(svg("line", { x1: x, x2: x, y1: 18, y2: y - 6, class: "l-muted", "stroke-dasharray": "4 3", "stroke-width": 1.5 }));
+    // Behind the words, which stand where it passes.
+    parts.splice(line, 0, svg("line", { x1: x, x2: x, y1: 18, y2: y - 4, class: "l-muted", "stroke-dasharray": "4 3", "stroke-width": 1.3 }));
   }
+  parts.push(svg("text", { x: 4, y: y + 12, "font-size": 12, class: "f-muted" }, "bar: mean; line: nine of ten are read within"));
   byId("r-drawn").replaceChildren(svg("svg", {
-    viewBox: `0 0 ${width} ${y}`, width, height: y, class: "scene fixed", role: "img",
-    "aria-label": "Mean turnaround of each finding, of those flagged and of those not; the figures are in the table below",
+    viewBox: `0 0 ${width} ${y + 18}`, width, height: y + 18, class: "scene fixed", role: "img",
+    "aria-label": "Turnaround of each finding, of those sorted early and of the others; the figures are in the table below",
   }, ...parts));
   const own = flag >= 0 ? result.findings[flag] : null, normal = set.findIndex((item) => item.name === "Normal");
   const said = [];
   if (own) {
     said.push(`${set[flag].name}: ${minutesText(own.withFlag)} with the flag, ${minutesText(result.without)} without.`);
-    if (own.notFlagged !== null && result.without !== null) said.push(`Missed ones wait ${againstText(own.notFlagged, result.without).replace("+", "")} longer than without a flag`
-      + (normal >= 0 && result.findings[normal].notFlagged !== null ? ", as do true normals." : "."));
+    if (own.notFlagged !== null && result.without !== null && own.rate < 1) said.push(`${bands ? "Those read later" : "Missed ones"} wait ${againstText(own.notFlagged, result.without).replace("+", "")} longer than without a flag`
+      + (!bands && normal >= 0 && result.findings[normal].notFlagged !== null ? ", as do true normals." : "."));
   }
   byId("r-said").textContent = said.join(" ");
 }
 
-function tableRoom(set, result, corners) {
-  const head = html("tr", {}, ...["True finding", "Of arrivals", "Flagged", "With flag", "Against none", "Those flagged", "Those not"].map((name) => html("th", { scope: "col" }, name)));
-  const rows = set.map((item, place) => {
+// The same as in carina.reports.page.room_figure.
+function groupNames(item, own, bands) {
+  if (bands) return ["fast-track or expedited", "read later"];
+  if (own) return ["found", "missed"];
+  return ["false alarms", item.name === "Normal" ? "true normals" : "not flagged"];
+}
+
+function tableRoom(set, result, corners, bands, ranges, utilisation) {
+  const early = bands ? "Those read early" : "Those flagged";
+  const names = ["True finding", "Of arrivals", bands ? "Read early" : "Flagged", "Mean", "Against none", "Half within", "Nine of ten", `${early}: mean`, "Those not"];
+  const head = html("tr", {}, ...names.map((name) => html("th", { scope: "col" }, name)));
+  const within = (part, key) => {
+    if (ranges === undefined) return "…";
+    return ranges === null || !part ? "–" : minutesText(part[key]);
+  };
+  const rows = [html("tr", {}, html("th", { scope: "row" }, "any, without a flag"),
+    html("td", {}, percent(1, 0)), html("td", {}, "–"), html("td", {}, html("span", { class: "value" }, minutesText(result.without))), html("td", {}, ""),
+    html("td", { class: "nowrap" }, within(ranges && ranges.without, "median")), html("td", { class: "nowrap" }, within(ranges && ranges.without, "nineOfTen")), html("td", {}, "–"), html("td", {}, "–"))];
+  set.forEach((item, place) => {
     const own = result.findings[place], ends = corners.map((corner) => corner.findings[place].withFlag);
     const range = ends.includes(null) || !ends.length ? "" : `(${Math.min(...ends).toFixed(1)}–${Math.max(...ends).toFixed(1)})`;
-    return html("tr", {},
+    const part = ranges && ranges.findings[place];
+    rows.push(html("tr", {},
       html("th", { scope: "row" }, item.name),
       html("td", {}, percent(own.share)),
       html("td", {}, percent(own.rate)),
       html("td", {}, html("span", { class: "value" }, minutesText(own.withFlag)), " ", html("span", { class: "interval" }, range)),
-      html("td", {}, againstText(own.withFlag, result.without)),
-      html("td", {}, own.rate > 0 ? minutesText(own.flagged) : "none"),
-      html("td", {}, own.rate < 1 ? minutesText(own.notFlagged) : "none"));
+      html("td", { class: "nowrap" }, againstText(own.withFlag, result.without)),
+      html("td", { class: "nowrap" }, within(part && part.withFlag, "median")),
+      html("td", { class: "nowrap" }, within(part && part.withFlag, "nineOfTen")),
+      html("td", { class: "nowrap" }, own.rate > 0 ? minutesText(own.flagged) : "none"),
+      html("td", { class: "nowrap" }, own.rate < 1 ? minutesText(own.notFlagged) : "none")));
   });
+  const busy = ranges === null ? html("p", { class: "note" }, utilisation >= 1 ? "Nothing is simulated where waits grow without end." : "Half and nine of ten are not simulated where readers are busy more than 95 % of the time: it would take too long to settle.") : null;
   byId("r-table").replaceChildren(html("table", { class: "figures" },
-    html("caption", { class: "off-screen" }, "Mean turnaround by true finding"), html("thead", {}, head), html("tbody", {}, ...rows)));
+    html("caption", { class: "off-screen" }, "Turnaround by true finding"), html("thead", {}, head), html("tbody", {}, ...rows)), ...(busy ? [busy] : []));
 }

@@ -133,7 +133,7 @@ const atLeast = {
     candidates.findIndex((item) => item.tn / negatives >= target - SLACK),
   cost: (miss, alarm) => (candidates, positives, negatives) => {
     const cost = (item) => miss * (1 - item.tp / positives) + alarm * (1 - item.tn / negatives);
-    const least = Math.min(...candidates.map(cost));
+    const least = candidates.reduce((low, item) => Math.min(low, cost(item)), Infinity);
     return candidates.findIndex((item) => cost(item) <= least + SLACK * (miss + alarm));
   },
 };

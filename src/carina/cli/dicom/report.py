@@ -1,0 +1,116 @@
+"""``carina dicom report``: radiographs in DICOM become answers in DICOM."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carina.bundle import released_bundle
+from carina.cli.console import print_note, print_result
+from carina.cli.predict import INTENDED_USE
+from carina.errors import ConfigurationError, InputError
+from carina.inference.inputs import image_files
+from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.results import JsonLines, path_in_words
+
+if TYPE_CHECKING:
+    from carina.dicom.answers import Answers
+
+_PRIORITY_WIDTH = len("secondary-review")
+
+
+def report_command(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="DICOM images, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+    ],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write; by default beside each image.")
+    ] = None,
+    kinds: Annotated[
+        str, typer.Option("--kinds", help="sr: report; sc: picture; pr: marks. Comma-separated.")
+    ] = "sr,sc",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    prevalence: Annotated[
+        float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
+    ] = None,
+) -> None:
+    """Answer DICOM images by objects of their studies; one that cannot be becomes an error row, and the exit code 1."""
+    # What writes DICOM takes longer to import than all else here.
+    from carina.dicom.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
+    from carina.dicom.objects import kinds_named  # noqa: PLC0415
+
+    require_highdicom()
+    wanted = kinds_named(kinds.split(","))
+    if prevalence is not None and not 0 <= prevalence <= 1:
+        msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
+        raise ConfigurationError(msg)
+    predictor = Predictor(bundle or released_bundle())
+    rows, counts = JsonLines(predictor), Counter[str]()
+    # All names first: what is written beside the images would come up among them.
+    for path in list(image_files(files)):
+        try:
+            answers = write_answers(path, predictor, out or path.parent, wanted, prevalence=prevalence)
+        except InputError as error:
+            counts["passed over" if error.code == "own-answer" else "not answered"] += 1
+            _print_error(path, error, rows if as_json else None)
+        else:
+            counts[answers.prediction.triage.priority] += 1
+            _print_answers(path, answers, rows if as_json else None)
+        sys.stdout.flush()
+    _tell_the_end(counts, for_people=not as_json)
+
+
+def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> None:
+
+    triage = answers.prediction.triage
+    if rows is not None:
+        content = json.loads(rows.row(answers.prediction, None)) | {
+            "answers": [
+                {
+                    "kind": answer.kind,
+                    "path": path_in_words(answer.path),
+                    "sop_class_uid": answer.sop_class_uid,
+                    "sop_instance_uid": answer.sop_instance_uid,
+                    "series_instance_uid": answer.series_uid,
+                }
+                for answer in answers.written
+            ],
+            "left_out": answers.left_out,
+        }
+        print_result(json.dumps(content, ensure_ascii=False))
+        return
+    print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+    for said in (triage.reason, *answers.prediction.reservations):
+        print_result(f"  {said}")
+    for answer in answers.written:
+        print_result(f"  {answer.kind}  {path_in_words(answer.path)}")
+    for kind, why in answers.left_out.items():
+        print_result(f"  {kind}  not written: {why}")
+
+
+def _print_error(path: Path, error: InputError, rows: JsonLines | None) -> None:
+    if rows is not None:
+        print_result(rows.row(FailedPrediction(path, error), None).rstrip("\n"))
+    else:
+        said = "passed over" if error.code == "own-answer" else "not answered"
+        print_result(f"{said:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+        print_result(f"  {error}")
+
+
+def _tell_the_end(counts: Counter[str], *, for_people: bool) -> None:
+    failed = counts["not answered"]
+    if for_people:
+        if counts.total() > 1:
+            print_note(", ".join(f"{count} {said}" for said, count in counts.most_common() if count) + ".")
+        print_note(INTENDED_USE)
+    if failed:
+        print_note(f"{failed} input{'s' * (failed > 1)} could not be answered.")
+        raise typer.Exit(1)

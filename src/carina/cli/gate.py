@@ -1,0 +1,33 @@
+"""``carina gate``: a finished run learns what it must not judge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carina.cli.console import print_result, progress_bars
+from carina.cli.train import import_training
+
+
+def gate_command(
+    run: Annotated[Path, typer.Argument(help="A finished run that is shown lungs alone; it stays as it is.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    negatives: Annotated[
+        Path | None, typer.Option("--negatives", metavar="DIR", help="Images of your own that must be refused.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
+) -> None:
+    """Fit the gate of a run anew, and the thresholds with it; the network stays as it is."""
+    import_training()
+    from carina.learning.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
+
+    with progress_bars() as bar:
+        made = refit_gate(run, out, negatives=negatives, cache=cache, progress_of=bar)
+    gate = made.gate
+    if gate is not None:
+        kinds = len(gate.images) - 1
+        print_result(
+            f"{out}: a gate of {gate.radiographs} radiographs and {kinds} kinds of other images, {gate.seconds:.0f} s. "
+            f"It lets {gate.reached:.2%} of {gate.calibration_images} calibration radiographs through (wanted: "
+            f"{gate.acceptance:.2%}).\nNext: carina export {out}"
+        )

@@ -1,0 +1,53 @@
+"""Libraries for DICOM, kept from saying what stands in a file: their warnings and errors hold its values."""
+
+import logging
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydicom.config import disable_value_validation
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from carina.errors import CarinaError, InputError
+
+# Filters of warnings and the validation of values are the whole process's: one thread at a time.
+_ONE_AT_A_TIME = threading.RLock()
+# What broken values raise in pydicom and highdicom. A full disk, memory that is used up and Ctrl-C are none of them.
+_FROM_VALUES = (
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, NotImplementedError),
+    *(RecursionError, TypeError, ValueError, struct.error, BytesLengthException, InvalidDicomError),
+)
+
+
+@contextmanager
+def quiet(message: str) -> Iterator[None]:
+    """Run what handles values of a file without a word, and turn an error about them into one that names none.
+
+    Parameters
+    ----------
+    message
+        What to say instead.
+
+    Raises
+    ------
+    InputError
+        If anything is wrong with a value.
+    """
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        # Both write to the log what they warn of, and highdicom at level INFO the UIDs of what it copies.
+        logs = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+        levels = [log.level for log in logs]
+        for log in logs:
+            log.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        except CarinaError:
+            raise
+        except _FROM_VALUES:
+            raise InputError(message, "unreadable-file") from None
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)

@@ -1,0 +1,27 @@
+"""Names for what is written: UIDs that are computed, so that the same answer has the same UID every time.
+
+An answer that is written or sent again after a crash is then no second answer: a PACS knows its UID.
+"""
+
+import hashlib
+import json
+
+
+def derived_uid(*parts: str) -> str:
+    """Return the UID that stands for these words, in their order: ``2.25.`` and the decimal number of a UUID.
+
+    The UUID is made of the first 128 bits of a SHA-256, six of which then say that it is one of version 8.
+
+    Source: PS3.5 B.2 (UUID derived UID), RFC 9562 5.8 (version 8) and 4 (bits of version and variant).
+    """
+    # JSON, so that no two lists of words look the same joined.
+    digest = hashlib.sha256(json.dumps(parts).encode("ascii")).digest()
+    number = int.from_bytes(digest[:16])
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return f"2.25.{number}"
+
+
+# Of this software as a whole, in the file meta information of all that it writes.
+IMPLEMENTATION_CLASS_UID = derived_uid("carina", "implementation class")
+CODING_SCHEME_UID = derived_uid("carina", "coding scheme")

@@ -1,0 +1,90 @@
+"""A finished run gets a gate, or another one, and the decisions that go with it; its network stays as it is."""
+
+import shutil
+from pathlib import Path
+
+from carina.atomic import require_absent, whole_folder, write_text
+from carina.datasets.manifest import open_dataset
+from carina.errors import BundleError, DataError
+from carina.learning.judging import fit_gate_of, fit_policy_of
+from carina.learning.methods import logits_of_stopping_split
+from carina.learning.recipe import GateSettings, load_recipe, recipe_as_toml
+from carina.learning.train import prepare_training
+from carina.learning.training import ProgressOf
+from carina.learning.training_data import gather_training_data, joint_fingerprint
+from carina.run_folder import (
+    CHECKPOINT_FOLDER,
+    LUNGS_FILE,
+    RECIPE_FILE,
+    RUN_FILE,
+    STARTED_FILE,
+    FinishedRun,
+    StartedRun,
+    open_run,
+)
+
+
+def refit_gate(
+    run: Path,
+    out: Path,
+    *,
+    negatives: Path | None = None,
+    settings: GateSettings | None = None,
+    cache: Path | None = None,
+    progress_of: ProgressOf | None = None,
+) -> FinishedRun:
+    """Write a run with the same network and a new gate, and return what it says of itself.
+
+    The calibration, the operating points and the bands are fitted anew too, on those images of the stopping split that
+    the new gate lets through.
+
+    Parameters
+    ----------
+    run
+        A finished run whose network is shown lungs alone. The data sets it was trained on must be where they were.
+    out
+        The run folder to write; it must not exist.
+    negatives
+        A folder of images that must be refused, in addition to those that are made and drawn.
+    settings
+        By default the recipe's, or else the default ones.
+    cache, progress_of
+        See `carina.learning.train.train`.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists.
+    BundleError
+        If the run is not finished, crops no lungs, or its segmenter gives no features.
+    DataError
+        If its data sets have changed, or the folder of negatives holds no readable image.
+    """
+    require_absent(out, what="run")
+    finished = open_run(run)
+    if finished.preprocessing.crop != "lungs":
+        msg = (
+            f"{run} is shown whole images, and a gate sees what the lung segmenter sees. Train with "
+            "preprocessing.crop = 'lungs'."
+        )
+        raise BundleError(msg)
+    started = StartedRun.model_validate_json((run / STARTED_FILE).read_bytes())
+    folders = [Path(folder) for folder in started.datasets]
+    if joint_fingerprint([open_dataset(folder) for folder in folders]) != finished.data_fingerprint:
+        msg = f"{' + '.join(started.datasets)} is not the data that {run} was trained on. Import it again."
+        raise DataError(msg)
+    recipe = load_recipe(str(run / RECIPE_FILE))
+    recipe = recipe.model_copy(update={"gate": settings or recipe.gate or GateSettings()})
+    data = gather_training_data(folders, recipe, without_sources=started.without_sources)
+    with whole_folder(out, what="run") as folder:
+        shutil.copytree(run, folder, dirs_exist_ok=True)
+        training = prepare_training(data, recipe, folder, folder / LUNGS_FILE, cache, finished.command, progress_of)
+        (folder / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
+        training.frames.find_lungs(training.stopping_rows)
+        gate = fit_gate_of(training, negatives=negatives)
+        policy = fit_policy_of(training, logits_of_stopping_split(training))
+        shutil.rmtree(folder / CHECKPOINT_FOLDER)
+        write_text(folder / RECIPE_FILE, recipe_as_toml(recipe))
+        regated = finished.model_copy(update={"gate": gate, "policy": policy})
+        write_text(folder / RUN_FILE, regated.model_dump_json(indent=2) + "\n")
+    return regated

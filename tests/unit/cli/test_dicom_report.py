@@ -1,0 +1,161 @@
+"""``carina dicom report``, as typed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from make import make_grey, names_in, write_image
+from unit.cli.conftest import Typed
+from unit.dicom.sources import IDENTIFIERS, write_source
+from unit.inference.small_model import write_small_run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_run(tmp_path_factory.mktemp("small") / "run")
+
+
+def test_answers_stand_beside_the_image(carina: Typed, small: Path, tmp_path: Path) -> None:
+    image = write_source(tmp_path / "image.dcm")
+    code, out, err = carina("dicom", "report", image, "--bundle", small)
+    assert code == 0
+    (priority, path), reason, report, picture = (line.split(None, 1) for line in out.splitlines())
+    assert priority in ("fast-track", "expedite", "secondary-review", "routine")
+    assert path == str(image)
+    assert " ".join(reason).endswith((".", "read"))
+    written = [Path(line[1]) for line in (report, picture)]
+    assert [line[0] for line in (report, picture)] == ["sr", "sc"]
+    assert names_in(tmp_path) == sorted(["image.dcm", *(file.name for file in written)])
+    assert all(file.parent == tmp_path for file in written)
+    assert "no diagnosis" in err
+
+
+def test_json_is_a_line_an_image_with_what_was_written(carina: Typed, small: Path, tmp_path: Path) -> None:
+    images = [write_source(tmp_path / f"{n}.dcm", seed=n) for n in (1, 2)]
+    out_folder = tmp_path / "a" / "b"
+    words = ("--bundle", small, "--out", out_folder, "--kinds", "pr,sr", "--json", "--prevalence", "0.1")
+    code, out, err = carina("dicom", "report", *images, *words)
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["path"] for row in rows] == [str(image) for image in images]
+    for row in rows:
+        assert set(row) >= {
+            *("path", "sha256", "finding", "probabilities", "triage", "gate", "model", "elapsed_ms"),
+            *("answers", "left_out"),
+        }
+        assert row["left_out"] == {}
+        assert [answer["kind"] for answer in row["answers"]] == ["sr", "pr"]
+        for answer in row["answers"]:
+            written = dcmread(answer["path"])
+            assert Path(answer["path"]).parent == out_folder
+            assert written.SOPClassUID == answer["sop_class_uid"]
+            assert written.SOPInstanceUID == answer["sop_instance_uid"]
+            assert written.SeriesInstanceUID == answer["series_instance_uid"]
+        assert "stated prevalence of COVID-19 10%" in row["triage"]["reason"]
+    assert len(names_in(out_folder)) == 4
+
+
+def test_bad_files_are_rows_and_the_rest_is_answered(carina: Typed, small: Path, tmp_path: Path) -> None:
+    good = write_source(tmp_path / "good.dcm")
+    picture = write_image(tmp_path / "picture.png", make_grey())
+    nameless = write_source(tmp_path / "nameless.dcm", StudyInstanceUID=...)
+    paths = [tmp_path / "gone.dcm", picture, good, nameless]
+    code, out, err = carina("dicom", "report", *paths, "--bundle", small, "--json")
+    assert code == 1
+    rows = [json.loads(line) for line in out.splitlines()]
+    codes = [row.get("error", {}).get("code") for row in rows]
+    assert codes == ["not-found", "unsupported-format", None, "missing-attribute"]
+    assert "3 inputs could not be answered." in err
+    code, out, _ = carina("dicom", "report", picture, "--bundle", small)
+    assert code == 1
+    assert out.startswith("not answered ")
+    assert "this is not a DICOM file" in out
+
+
+def test_a_second_time_writes_the_same_and_passes_over_its_own_answers(
+    carina: Typed, small: Path, tmp_path: Path
+) -> None:
+    write_source(tmp_path / "image.dcm")
+    assert carina("dicom", "report", tmp_path, "--bundle", small)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 3
+    code, out, err = carina("dicom", "report", tmp_path / "*.dcm", "--bundle", small)
+    assert code == 0
+    assert out.count("passed over") == 2
+    assert "2 passed over" in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_may_not_be_judged_gets_its_reason(
+    carina: Typed, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from carina.radiographs.radiograph import build_radiograph
+
+    black = np.tile(np.array([[0, 1]], np.uint8), (64, 32))
+    monkeypatch.setattr("carina.inference.predictor.read_radiograph", lambda *_, **__: build_radiograph(black))
+    image = write_source(tmp_path / "image.dcm")
+    code, out, _ = carina("dicom", "report", image, "--bundle", small)
+    assert code == 0
+    assert out.splitlines()[0].startswith("not-assessable ")
+    assert "no two lungs were found in it" in out
+    assert names_in(tmp_path) == ["image.dcm"]
+
+
+def test_a_colour_image_says_which_kind_it_has_none_of(carina: Typed, small: Path, tmp_path: Path) -> None:
+    image = write_source(tmp_path / "image.dcm", "SC", bits=8, colour=True)
+    code, out, _ = carina("dicom", "report", image, "--bundle", small, "--kinds", "sr,pr")
+    assert code == 0
+    assert "  pr  not written: a presentation state of this kind is for grey images" in out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--kinds", "sr,pdf"), "There is no kind of answer 'pdf'. Name some of: sr, sc, pr."),
+        (("--kinds", ","), "No kind of answer is named. Name some of: sr, sc, pr."),
+        (("--prevalence", "nan"), "--prevalence"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    carina: Typed, small: Path, tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    code, out, err = carina("dicom", "report", write_source(tmp_path / "image.dcm"), "--bundle", small, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert names_in(tmp_path) == ["image.dcm"]
+
+
+def test_without_the_extra_it_is_said_what_to_type(
+    carina: Typed, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
+    code, out, err = carina("dicom", "report", write_source(tmp_path / "image.dcm"), "--bundle", small)
+    assert (code, out) == (2, "")
+    assert 'pip install "carina-cxr[dicom]"' in err
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(carina: Typed, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    image = write_source(tmp_path / "image.dcm")
+    code, _, err = carina("dicom", "report", image, "--bundle", small, "--out", tmp_path / "file")
+    assert code == 1
+    assert err.startswith("carina: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_nobody_is_named(carina: Typed, small: Path, tmp_path: Path, as_json: bool) -> None:
+    word = "Zwiebelfisch"
+    write_source(tmp_path / "in" / "1.dcm", seed=1)
+    write_source(tmp_path / "in" / "2.dcm", seed=2, PatientBirthDate=word, PatientSex=word, SpecificCharacterSet=word)
+    write_source(tmp_path / "in" / "3.dcm", seed=3, SeriesInstanceUID=word)
+    (tmp_path / "in" / "4.dcm").write_bytes((tmp_path / "in" / "1.dcm").read_bytes()[:900])
+    words = ["--json"] if as_json else []
+    code, out, err = carina("dicom", "report", tmp_path / "in", "--bundle", small, "--kinds", "sr,sc,pr", *words)
+    assert code == 1
+    said = out + err + "".join(names_in(tmp_path / "in"))
+    assert len(out) > 500
+    assert not any(value in said for value in (word, *IDENTIFIERS.values(), "1.2.826.0.1.3680043.8.498"))
