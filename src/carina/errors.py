@@ -35,6 +35,8 @@ InputErrorCode = Literal[
     "decoder-unavailable",
     "too-slow",
     "own-answer",
+    "companion-object",
+    "unsafe-path",
 ]
 
 

@@ -15,6 +15,8 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 # so that nobody wonders where it went.
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom"})
 
+# Of ZIP: a file, the end of an empty archive, and one in several parts.
+ARCHIVE_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _FOREIGN_FORMATS = (
     (0, b"GIF8", "GIF"),
     (0, b"%PDF", "PDF"),
@@ -45,7 +47,17 @@ def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
         If the path is no readable file, or holds nothing that may be judged: see
         :data:`carina.errors.InputErrorCode` for the reasons.
     """
-    content = read_bytes(path)
+    return radiograph_of(read_bytes(path), deflated=deflated)
+
+
+def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
+    """Return the radiograph in an image file's bytes; see `read_radiograph`.
+
+    Raises
+    ------
+    InputError
+        If they hold nothing that may be judged.
+    """
     if begins_as(content) is not None:
         # It brings subprocesses along, which a PNG does not need.
         from carina.radiographs.dicom.workers import decode_dicom  # noqa: PLC0415
@@ -85,6 +97,11 @@ def read_bytes(path: Path) -> bytes:
         msg = "the file is empty. Copy it again from where it came from."
         raise InputError(msg, "empty-file")
     return content
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file is a ZIP archive, by its first four bytes."""
+    return head.startswith(ARCHIVE_BEGINNINGS)
 
 
 def sniff_format(content: bytes) -> str:

@@ -17,6 +17,7 @@ from carina.radiographs.dicom.limits import (
     MAX_VALUE_BYTES,
 )
 from carina.radiographs.dicom.tags import (
+    ALL_TAGS,
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
     ITEM,
@@ -27,7 +28,6 @@ from carina.radiographs.dicom.tags import (
     PIXEL_DATA,
     SEQUENCE_END,
     SEQUENCES,
-    TAGS,
     TRANSFER_SYNTAX_UID,
 )
 
@@ -37,7 +37,7 @@ _UNDEFINED = 0xFFFF_FFFF
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_WANTED = frozenset(TAGS.values())
+_WANTED = frozenset(ALL_TAGS.values())
 
 Beginning = Literal["file", "data set"]
 
@@ -152,8 +152,21 @@ def _uid(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def find_pixels(content: bytes | memoryview, start: int, encoding: Encoding) -> Pixels | None:
+def find_pixels(
+    content: bytes | memoryview, start: int, encoding: Encoding, *, most: int = MAX_ELEMENTS
+) -> Pixels | None:
     """Walk a data set up to its pixels and return where they are; none where there are none.
+
+    Parameters
+    ----------
+    content
+        The file, or what it inflates to.
+    start
+        Where the data set begins.
+    encoding
+        Of its elements.
+    most
+        How many elements are walked.
 
     Raises
     ------
@@ -161,7 +174,7 @@ def find_pixels(content: bytes | memoryview, start: int, encoding: Encoding) -> 
         If an element claims more bytes than are there, there are too many, they lie too deep, or one that Carina
         reads is too long.
     """
-    return _Walk(content, start, encoding).to_pixels()
+    return _Walk(content, start, encoding).to_pixels(most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +203,8 @@ class _Walk:
         self._position = start
         self._levels = [_Level("elements", len(content), open=False, encoding=encoding)]
 
-    def to_pixels(self) -> Pixels | None:
-        for _ in range(MAX_ELEMENTS):
+    def to_pixels(self, most: int) -> Pixels | None:
+        for _ in range(most):
             while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
                 self._levels.pop()
             level = self._levels[-1]
@@ -207,7 +220,7 @@ class _Walk:
                 if element.tag > PIXEL_DATA and element.tag not in (ITEM, ITEM_END, SEQUENCE_END):
                     return None
             self._step_over(element, level)
-        msg = f"it has over {MAX_ELEMENTS:,} elements before its pixels; radiographs have some hundred. Check the file."
+        msg = f"it has over {most:,} elements before its pixels; radiographs have some hundred. Check the file."
         raise InputError(msg, "too-large")
 
     def _at_end_of(self, level: _Level) -> bool:

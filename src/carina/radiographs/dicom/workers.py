@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
 from carina.machine import usable_cores
+from carina.radiographs.dicom.identity import Identity
 from carina.radiographs.dicom.limits import Limits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
@@ -44,8 +45,10 @@ _ENVIRONMENT = {
     # Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # GNU's C library then hands memory out as zeros, and overwrites what is given back: a decoder that reads what it
-    # never wrote (CharLS does, with some damaged files) finds nothing of an earlier patient's film there.
+    # never wrote (CharLS does, with some damaged files) finds nothing of an earlier patient's film there. Blocks of up
+    # to 1,032 bytes would go round a cache that does neither.
     "MALLOC_PERTURB_": "255",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
 }
 # A process needs less than a second, and more on a machine that is busy.
 _START_SECONDS = 60.0
@@ -53,6 +56,8 @@ _PIPE_BYTES = 1024 * 1024
 _SIGXCPU = getattr(signal, "SIGXCPU", 0)
 _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
 _HEADERS = TypeAdapter(Header)
+_IDENTITIES = TypeAdapter(Identity)
+_NAMES = TypeAdapter(list[tuple[str, ...]])
 
 
 class Workers:
@@ -83,10 +88,46 @@ class Workers:
         NotDicomError
             If it has no preamble and is not a data set with an image either.
         """
+        answer, pixels = self._ask({"task": "decode", "deflated": deflated}, content)
+        return _radiograph(answer, pixels)
+
+    def identify(self, content: bytes) -> Identity:
+        """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.
+
+        Raises
+        ------
+        InputError
+            If it holds none that may be judged, as far as its header says. It is ``truncated`` where its pixels do not
+            begin among the bytes.
+        """
+        answer, _ = self._ask({"task": "identify"}, content)
+        _raise_error(answer)
+        try:
+            return _IDENTITIES.validate_python(answer)
+        except ValidationError:
+            raise _no_sense() from None
+
+    def list_directory(self, content: bytes) -> list[tuple[str, ...]]:
+        """Return the names of the files in a DICOMDIR, each as folders and a name, however wrong they are.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, or names too many files.
+        """
+        answer, listed = self._ask({"task": "list"}, content)
+        _raise_error(answer)
+        try:
+            names = _NAMES.validate_json(b"" if listed is None else listed.tobytes())
+        except ValidationError:
+            raise _no_sense() from None
+        return names
+
+    def _ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         with self._room:
             worker = self._taken()
             try:
-                answer, pixels = worker.ask({"deflated": deflated}, content)
+                answer, more = worker.ask(request, content)
             except BaseException:
                 # Whoever stops waiting would find this answer when asking for the next.
                 self._drop(worker)
@@ -96,7 +137,7 @@ class Workers:
             else:
                 with self._lock:
                     self._idle.append(worker)
-        return _radiograph(answer, pixels)
+        return answer, more
 
     def process_ids(self) -> list[int]:
         """Return the system's numbers of the processes that there are by now."""
@@ -178,8 +219,8 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
-        """Return the words and the grey values of an answer. If anything goes wrong, nothing more is to be asked.
+    def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """Return the words and the bytes of an answer. If anything goes wrong, nothing more is to be asked.
 
         Raises
         ------
@@ -192,7 +233,7 @@ class _Worker:
         except _GoneError:
             raise self._why_gone() from None
 
-    def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+    def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         words = json.dumps(options).encode()
         # A process that ends while it is written to may still have said why.
         with suppress(BrokenPipeError):
@@ -208,9 +249,10 @@ class _Worker:
         answer = _parsed(said)
         if not size:
             return answer, None
-        pixels = np.empty(_shape(answer.get("shape"), size), np.uint16)
-        self._receive(pixels.data.cast("B"))
-        return answer, pixels
+        grey = "shape" in answer
+        more = np.empty(_shape(answer["shape"], size), np.uint16) if grey else np.empty(size, np.uint8)
+        self._receive(more.data.cast("B"))
+        return answer, more
 
     def _send(self, content: bytes) -> None:
         stream, left = self._process.stdin, memoryview(content)
@@ -298,21 +340,32 @@ def _shape(said: Any, size: int) -> tuple[int, int]:
     raise _GoneError
 
 
-def _radiograph(answer: dict[str, Any], pixels: NDArray[np.uint16] | None) -> Radiograph:
-    """Return what an answer says, or raise it."""
+def _raise_error(answer: dict[str, Any]) -> None:
+    """Raise what an answer says to be wrong, if anything."""
     error, message = answer.get("error"), answer.get("message")
     if error == NOT_DICOM:
         raise NotDicomError
     code = _CODES.get(error) if isinstance(error, str) else None
     if code is not None and isinstance(message, str) and message.isprintable():
         raise InputError(message, code)
+    if error is not None:
+        raise _no_sense()
+
+
+def _no_sense() -> InputError:
+    msg = "the decoder gave no sensible answer: the file is damaged, or was made to do harm."
+    return InputError(msg, "unreadable-file")
+
+
+def _radiograph(answer: dict[str, Any], pixels: NDArray[Any] | None) -> Radiograph:
+    """Return what an answer says, or raise it."""
+    _raise_error(answer)
     try:
         header = _HEADERS.validate_python(answer.get("header"))
     except ValidationError:
         header = None
-    if pixels is None or header is None:
-        msg = "the decoder gave no sensible answer: the file is damaged, or was made to do harm."
-        raise InputError(msg, "unreadable-file")
+    if pixels is None or pixels.dtype != np.uint16 or header is None:
+        raise _no_sense()
     return Radiograph(pixels, float(WHITE), header)
 
 
@@ -331,6 +384,16 @@ def decode_dicom(content: bytes, *, deflated: bool = False) -> Radiograph:
     Parameters and errors are those of `Workers.decode`.
     """
     return _shared_workers().decode(content, deflated=deflated)
+
+
+def identify_dicom(content: bytes) -> Identity:
+    """Return whose image a DICOM file holds, read by the processes that this process shares; see `Workers.identify`."""
+    return _shared_workers().identify(content)
+
+
+def list_dicom_directory(content: bytes) -> list[tuple[str, ...]]:
+    """Return the names in a DICOMDIR, read by the processes that this process shares; see `Workers.list_directory`."""
+    return _shared_workers().list_directory(content)
 
 
 def _shared_workers() -> Workers:
