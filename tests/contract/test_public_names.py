@@ -50,7 +50,7 @@ def test_fields_are_frozen() -> None:
         *("path", "sha256", "finding", "probabilities", "triage", "reasons", "elapsed_ms", "explanation"),
         "reservations",
     ]
-    assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
+    assert list(FailedPrediction.__dataclass_fields__) == ["path", "error", "passed_over"]
     assert list(Explanation.__dataclass_fields__) == [
         *("findings", "contributions", "logits", "calibration", "seen", "lungs", "grey"),
     ]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carina.errors import InputError
-from carina.inference.inputs import HEAD_BYTES, Input, is_image
+from carina.inference.inputs import Input, is_image
 from carina.radiographs.archive import BadMember, Member, list_archive
 from carina.radiographs.dicom.workers import list_dicom_directory
-from carina.radiographs.read import is_archive, read_bytes
+from carina.radiographs.read import HEAD_BYTES, is_archive, read_bytes
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 

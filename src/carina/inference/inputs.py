@@ -6,7 +6,6 @@ is that of what was named, by name within a folder, and so the same every time.
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from carina.errors import InputError
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.read import IMAGE_ENDINGS, is_archive, read_bytes
+from carina.radiographs.read import IMAGE_ENDINGS, is_archive, read_bytes, read_head
 
 if TYPE_CHECKING:
     from carina.radiographs.archive import Member
@@ -25,8 +24,6 @@ STANDARD_INPUT = "-"
 _BLOCK = 65_536
 _MAGIC = re.compile(r"[*?\[]")
 _ANY_DEPTH = "**"
-# Enough to tell a DICOM file, a DICOMDIR and a ZIP archive.
-HEAD_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ def _holds_files(path: Path) -> bool:
     """Return whether a file is one that holds or lists others: by its first bytes, but not if it ends like an image."""
     if _ends_like_an_image(path.name):
         return False
-    head = _head_of(path) or b""
+    head = read_head(path) or b""
     return is_archive(head) or is_directory(head)
 
 
@@ -153,23 +150,6 @@ def is_image(name: str, head: bytes | None) -> bool:
     return head[128:132] == b"DICM" and not is_directory(head)
 
 
-def _head_of(path: Path) -> bytes | None:
-    """Return a regular file's first bytes; nothing of what is none, and none where it may not be read."""
-    try:
-        # What is no file might never be done with being opened.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except PermissionError:
-        return None
-    except (OSError, ValueError):
-        return b""
-    try:
-        return os.read(handle, HEAD_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-
-
 def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     """Yield the image files below a folder, and each folder that may not be entered; `inside` are the folders above."""
     try:
@@ -181,7 +161,7 @@ def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     if (itself.st_dev, itself.st_ino) in inside:
         return
     for name in files:
-        if _ends_like_an_image(name) or is_image(name, _head_of(Path(folder, name))):
+        if _ends_like_an_image(name) or is_image(name, read_head(Path(folder, name))):
             yield Path(folder, name)
     files.clear()
     for name in folders:
