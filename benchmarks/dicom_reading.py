@@ -11,7 +11,8 @@ lossless JPEG 2000 (OpenJPEG), and the same in PNG to compare with. Each line do
 - *tensor*: the file, read from the disk, to what the network sees.
 - *decision*: `carina predict` on all files, on all cores.
 
-The rest is on one core. Needs the dev dependencies.
+The rest is on one core. Each step's processor time is measured, too, of all processes together: on a busy machine that
+is what tells one step from another. Needs the dev dependencies.
 """
 
 import argparse
@@ -86,6 +87,7 @@ def measure(bundle: Path, *, rounds: int, files: int) -> Figures:
 
     sizes: dict[str, int] = {}
     cost: dict[str, float] = {}
+    spent: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="carina-dicom-") as temporary:
         for coding, syntax in SYNTAXES.items():
             contents = [encode_dicom(film, syntax, stored=BITS, **window) for film in films]
@@ -105,6 +107,10 @@ def measure(bundle: Path, *, rounds: int, files: int) -> Figures:
                 tasks[coding, step] = Task(run)
                 items[coding, step] = files if step == "decision" else 1
             cost[coding] = round(processor_ms_of_limits(one), 1)
+            spent[coding] = {
+                step: round(processor_ms(run) / (files if step == "decision" else 1), 1)
+                for step, run in zip(STEPS, runs, strict=True)
+            }
         pngs = [Path(temporary) / f"{number}.png" for number in range(files)]
         for number, path in enumerate(pngs):
             cv2.imwrite(str(path), films[number % len(films)])
@@ -130,11 +136,26 @@ def measure(bundle: Path, *, rounds: int, files: int) -> Figures:
         "image": f"{ROWS} × {COLUMNS}, {BITS} bits in 16",
         "bytes": sizes,
         "rates": table,
+        "cpu_ms_a_file": spent,
         "limits_cost_cpu_ms": cost,
         "process_start_ms": round(1000 / rates["start", "process"].value),
         "rounds": rounds,
         "files": files,
     }
+
+
+def processor_ms(run: Callable[[], object], times: int = 5) -> float:
+    """Return the processor time of a run, in this process and those that it started: the mean of several."""
+
+    def spent() -> float:
+        others = psutil.Process().children(recursive=True)
+        return time.process_time() + float(sum(sum(process.cpu_times()[:2]) for process in others))
+
+    run()
+    before = spent()
+    for _ in range(times):
+        run()
+    return 1000 * (spent() - before) / times
 
 
 def processor_ms_of_limits(content: bytes, times: int = 10) -> float:
@@ -193,6 +214,9 @@ def main() -> None:
             share = "" if told["of_decoder"] is None else f", {told['of_decoder']:.2f} of the decoder alone"
             spread = f"({told['lowest']:.2f}–{told['highest']:.2f})"
             print(f"{coding:<14} {step:<11} {told['files_per_s']:8.2f} files/s {spread}{share}")
+    for coding, taken in figures["cpu_ms_a_file"].items():
+        told = ", ".join(f"{step} {milliseconds:.0f}" for step, milliseconds in taken.items())
+        print(f"{coding:<14} processor time, ms a file: {told}")
     print(f"What the limits cost a file, in processor time: {figures['limits_cost_cpu_ms']} ms.")
     print(f"A process starts and reads its first file in {figures['process_start_ms']} ms.")
     if arguments.out is not None:

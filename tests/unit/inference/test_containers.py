@@ -165,6 +165,7 @@ def test_a_dicomdir_gives_what_it_names(tmp_path: Path, syntax: str) -> None:
     [
         ["..", "outside"],
         ["A", "..", "..", "outside"],
+        ["A", "..", "IM1"],
         ["/outside"],
         ["", "outside"],
         ["A/../../outside"],
