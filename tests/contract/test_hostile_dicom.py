@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.datadict import DicomDictionary, tag_for_keyword
 
 from carina.errors import InputError
@@ -32,12 +33,13 @@ from make_dicom import (
     data_set,
     encapsulated,
     encode_dicom,
+    encode_directory,
     encode_frame,
     layout_of,
     raw_element,
     with_meta,
 )
-from mutate_dicom import SYNTAXES, corpus, mutations
+from mutate_dicom import SYNTAXES, corpus, mutations, shipped_files
 
 GREY = make_grey(1, (60, 50))
 MB = 1_000_000
@@ -324,3 +326,55 @@ def test_frames_that_encoders_would_never_write(workers):
             frame[start:] = rng.bytes(len(frame) - start)
             assert outcome(workers, encode_dicom(GREY, syntax, frame=bytes(frame))) in ("read", *DAMAGE)
     assert outcome(workers, encode_dicom(GREY, JPEG_2000_LOSSLESS)) == "read"
+
+
+DIRECTORIES = [
+    *(
+        encode_directory(["A", "IM1"], ["A", "IM2"], ["S"], syntax=syntax)
+        for syntax in (EXPLICIT, IMPLICIT, BIG_ENDIAN)
+    ),
+    *(path.read_bytes() for path in shipped_files() if path.name.startswith("DICOMDIR")),
+]
+
+
+def test_directories_of_others_are_read_as_pydicom_reads_them(workers):
+    """Each that is whole: one that pydicom ships ends within an element."""
+    counts = []
+    for path in shipped_files():
+        if not path.name.startswith("DICOMDIR") or path.name.endswith("nooffset"):
+            continue
+        records = dcmread(path).DirectoryRecordSequence
+        names = [record.ReferencedFileID for record in records if "ReferencedFileID" in record]
+        expected = [(name,) if isinstance(name, str) else tuple(name) for name in names]
+        assert workers.list_directory(path.read_bytes()) == expected
+        counts.append(len(expected))
+    assert sorted(counts) == [0, 31, 31, 31, 31, 31, 50]
+
+
+@pytest.mark.parametrize("sound", [corpus(), DIRECTORIES], ids=["files", "directories"])
+def test_changed_files_are_identified_and_listed_or_named_errors(workers, sound):
+    said = []
+    for _, content in mutations(sound, 70_000, 250):
+        for ask in (workers.identify, workers.list_directory):
+            try:
+                answer = ask(content)
+            except InputError as error:
+                assert str(error).isprintable()  # noqa: PT017  # either way is right
+                said.append(error.code)
+            else:
+                said.append("read")
+                assert "SECRET" not in str(answer)
+                assert "Secret" not in str(answer)
+    assert said.count("read") > 50
+    assert len(set(said)) >= 4
+    assert most_memory(workers) < 1000 * MB
+
+
+def test_a_directory_within_its_limits_is_done_in_time(workers):
+    started = time.monotonic()
+    with pytest.raises(InputError) as refused:
+        workers.list_directory(with_meta(deep_sequence(3000), sop_class="1.2.840.10008.1.3.10"))
+    assert refused.value.code == "too-large"
+    most = encode_directory(*([f"D{n % 50}", f"I{n:05}"] for n in range(20_000)))
+    assert len(workers.list_directory(most)) == 20_000
+    assert time.monotonic() - started < 60

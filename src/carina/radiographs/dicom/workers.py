@@ -8,6 +8,7 @@ anything that a stranger sends, since a library that decodes may have been taken
 import atexit
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ _SIGXCPU = getattr(signal, "SIGXCPU", 0)
 _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
 _HEADERS = TypeAdapter(Header)
 _IDENTITIES = TypeAdapter(Identity)
+_DIGEST = re.compile("[0-9a-f]{64}")
 _NAMES = TypeAdapter(list[tuple[str, ...]])
 
 
@@ -103,9 +105,12 @@ class Workers:
         answer, _ = self._ask({"task": "identify"}, content)
         _raise_error(answer)
         try:
-            return _IDENTITIES.validate_python(answer)
+            identity = _IDENTITIES.validate_python(answer)
         except ValidationError:
             raise _no_sense() from None
+        if not all(digest is None or _DIGEST.fullmatch(digest) for digest in (identity.patient, identity.study)):
+            raise _no_sense()
+        return identity
 
     def list_directory(self, content: bytes) -> list[tuple[str, ...]]:
         """Return the names of the files in a DICOMDIR, each as folders and a name, however wrong they are.
@@ -343,8 +348,6 @@ def _shape(said: Any, size: int) -> tuple[int, int]:
 def _raise_error(answer: dict[str, Any]) -> None:
     """Raise what an answer says to be wrong, if anything."""
     error, message = answer.get("error"), answer.get("message")
-    if error == NOT_DICOM:
-        raise NotDicomError
     code = _CODES.get(error) if isinstance(error, str) else None
     if code is not None and isinstance(message, str) and message.isprintable():
         raise InputError(message, code)
@@ -359,6 +362,8 @@ def _no_sense() -> InputError:
 
 def _radiograph(answer: dict[str, Any], pixels: NDArray[Any] | None) -> Radiograph:
     """Return what an answer says, or raise it."""
+    if answer.get("error") == NOT_DICOM:
+        raise NotDicomError
     _raise_error(answer)
     try:
         header = _HEADERS.validate_python(answer.get("header"))
