@@ -1,6 +1,6 @@
 """Whether DICOM files that were changed at random crash, hang or fill the memory of what reads them.
 
-    python benchmarks/mutated_dicom.py [100000] [--first SEED] [--keep DIR] [--out FILE.json]
+    python benchmarks/mutated_dicom.py [100000] [--first SEED] [--seconds MOST] [--keep DIR] [--out FILE.json]
 
 Sound files of every coding, and those that pydicom ships, are changed in one to four ways each, by a seed each
 (`tests/mutate_dicom.py`). Every one must become a radiograph or a named error: what its reading process may use is
@@ -95,8 +95,10 @@ def _peak_bytes(workers: Workers) -> int:
     return peak
 
 
-def run(sound: Sequence[bytes], first: int, count: int, keep: Path | None = None) -> dict[str, Any]:
-    """Return what became of so many changed files, from a seed on."""
+def run(
+    sound: Sequence[bytes], first: int, count: int, keep: Path | None = None, seconds: float = float("inf")
+) -> dict[str, Any]:
+    """Return what became of so many changed files, from a seed on, or of those that were begun within some seconds."""
     tally, workers, started = Tally(), Workers(), time.perf_counter()
     seeds = iter(range(first, first + count))
     lock = threading.Lock()
@@ -104,7 +106,7 @@ def run(sound: Sequence[bytes], first: int, count: int, keep: Path | None = None
     def work() -> None:
         while True:
             with lock:
-                seed = next(seeds, None)
+                seed = next(seeds, None) if time.perf_counter() - started < seconds else None
             if seed is None:
                 return
             tally.read(seed, mutated(sound, seed), workers)
@@ -118,7 +120,8 @@ def run(sound: Sequence[bytes], first: int, count: int, keep: Path | None = None
         for seed in [*tally.broken, *tally.slow, *tally.strange]:
             (keep / f"{seed}.dcm").write_bytes(mutated(sound, seed))
     return {
-        "files": count,
+        "files": tally.outcomes.total(),
+        "asked_for": count,
         "first_seed": first,
         "outcomes": dict(tally.outcomes.most_common()),
         "decoder_broke_down": len(tally.broken),
@@ -142,10 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Whether changed DICOM files crash, hang or fill memory.")
     parser.add_argument("count", type=int, nargs="?", default=100_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more after so many")
     parser.add_argument("--keep", type=Path, help="write what broke a decoder into this folder")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON to this file")
     arguments = parser.parse_args()
-    figures = run(corpus(), arguments.first, arguments.count, arguments.keep)
+    figures = run(corpus(), arguments.first, arguments.count, arguments.keep, arguments.seconds)
     figures |= {"machine": describe_machine(), "versions": library_versions()}
     text = json.dumps(figures, indent=2)
     print(text)

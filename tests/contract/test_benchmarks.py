@@ -83,6 +83,7 @@ def test_the_mutator_repeats_itself_and_its_tally_counts_every_file() -> None:
     figures = benchmark.run(sound, 500, 60)
     assert sum(figures["outcomes"].values()) == figures["files"] == 60
     assert figures["outcomes"]["read"] >= 3
+    assert benchmark.run(sound, 500, 60, seconds=0)["files"] == 0
     assert benchmark.is_sound(figures)
     assert len({benchmark.mutated(sound, seed) for seed in range(40)}) == 40
     assert [benchmark.mutated(sound, seed) for seed in range(40)] == [benchmark.mutated(sound, s) for s in range(40)]
