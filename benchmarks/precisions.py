@@ -271,8 +271,7 @@ def main() -> None:
         if "bf16" not in available_precisions("auto"):
             rounded_to_bf16(folder / ONNX_FILE, place / "bf16.onnx")
             before, after = (
-                logits(path, greys[some], run, "onnxruntime")
-                for path in (folder / ONNX_FILE, place / "bf16.onnx")
+                logits(path, greys[some], run, "onnxruntime") for path in (folder / ONNX_FILE, place / "bf16.onnx")
             )
             simulated = compare(before, after, truth[some], run.policy, engine="ONNX Runtime, rounded")
             largest = float(np.abs(before - after).max())

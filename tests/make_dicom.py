@@ -146,14 +146,31 @@ def encode_dicom(
     return with_meta(body, syntax, preamble)
 
 
-def with_meta(body: bytes, syntax: str | None = EXPLICIT, preamble: bytes | None = bytes(128)) -> bytes:
+def encode_directory(*names: Value, syntax: str = EXPLICIT) -> bytes:
+    """A DICOMDIR that names files, each as a list of folders and a name."""
+    records: list[dict[str, Value]] = [{"DirectoryRecordType": "PATIENT", "PatientID": "SECRET-ID"}]
+    records += [{"DirectoryRecordType": "IMAGE", "ReferencedFileID": name} for name in names]
+    implicit, little = syntax == IMPLICIT, syntax != BIG_ENDIAN
+    body = data_set({"DirectoryRecordSequence": records}, implicit=implicit, little=little)
+    return with_meta(body, syntax, sop_class="1.2.840.10008.1.3.10")
+
+
+def encode_object(sop_class: str, modality: str, **attributes: Value) -> bytes:
+    """A DICOM object without an image."""
+    said = {**CHEST, "SOPClassUID": sop_class, "Modality": modality, **attributes}
+    return with_meta(data_set(said), sop_class=sop_class)
+
+
+def with_meta(
+    body: bytes, syntax: str | None = EXPLICIT, preamble: bytes | None = bytes(128), sop_class: str = CR
+) -> bytes:
     """A data set with what stands before it in a file."""
     if syntax == DEFLATED:
         packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
         body = packer.compress(body) + packer.flush()
     if preamble is None:
         return body
-    meta = element("MediaStorageSOPClassUID", CR) + (element("TransferSyntaxUID", syntax) if syntax else b"")
+    meta = element("MediaStorageSOPClassUID", sop_class) + (element("TransferSyntaxUID", syntax) if syntax else b"")
     return preamble.ljust(128, b"\0") + b"DICM" + element("FileMetaInformationGroupLength", len(meta)) + meta + body
 
 

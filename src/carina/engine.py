@@ -6,7 +6,6 @@ Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on p
 """
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from carina.compiled_graphs import graph_key, keep_graph, recall_graph
 from carina.errors import BundleError, ConfigurationError
-from carina.machine import describe_machine
+from carina.machine import describe_machine, usable_cores
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
@@ -91,7 +90,7 @@ def load_engine(
     if not path.is_file():
         msg = f"{path} is missing. Train or export the model again."
         raise BundleError(msg)
-    cores, precision = threads or _usable_cores(), "f32" if precision == "auto" else precision
+    cores, precision = threads or usable_cores(), "f32" if precision == "auto" else precision
     if backend in ("auto", "openvino"):
         try:
             import openvino  # noqa: PLC0415  # optional: the other backend must work without it
@@ -125,10 +124,6 @@ def available_precisions(backend: Backend) -> tuple[Precision, ...]:
     import openvino  # noqa: PLC0415  # see `load_engine`
 
     return ("f32", "bf16") if _BF16 in _capabilities(openvino.Core()) else ("f32",)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _damaged(path: Path) -> BundleError:

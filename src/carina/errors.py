@@ -38,6 +38,8 @@ InputErrorCode = Literal[
     "own-answer",
     "identity-in-pixels",
     "written-before",
+    "companion-object",
+    "unsafe-path",
 ]
 
 

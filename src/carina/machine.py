@@ -17,6 +17,10 @@ _LIBRARIES = (
     "opencv-python-headless",
     "openvino",
     "pillow",
+    "pydicom",
+    "pyjpegls",
+    "pylibjpeg-openjpeg",
+    "python-gdcm",
     "tensorflow-cpu",
     "tensorflow",
 )
@@ -45,6 +49,11 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory_mb() -> float:

@@ -16,6 +16,8 @@ from carina.inference.predictor import Prediction, Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.reports.page.content import read_evaluated
+from make import make_grey
+from make_dicom import encode_frame
 from unit.reports.page.evaluations import write_evaluated
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -73,6 +75,33 @@ def test_links_are_as_many_as_asked(films: list[Path], tmp_path: Path) -> None:
     assert len(links) == 2001
     assert len({path.stat().st_ino for path in links}) == 2
     assert max(len(list(folder.iterdir())) for folder in (tmp_path / "links").iterdir()) == 1000
+
+
+def test_the_mutator_repeats_itself_and_its_tally_counts_every_file() -> None:
+    benchmark = script("mutated_dicom")
+    sound = benchmark.corpus()
+    figures = benchmark.run(sound, 500, 60)
+    assert sum(figures["outcomes"].values()) == figures["files"] == 60
+    assert figures["outcomes"]["read"] >= 3
+    assert benchmark.run(sound, 500, 60, seconds=0)["files"] == 0
+    assert benchmark.is_sound(figures)
+    assert len({benchmark.mutated(sound, seed) for seed in range(40)}) == 40
+    assert [benchmark.mutated(sound, seed) for seed in range(40)] == [benchmark.mutated(sound, s) for s in range(40)]
+    assert not benchmark.is_sound(figures | {"not_done_in_time": [3]})
+    assert not benchmark.is_sound(figures | {"anything_else": {3: "KeyError"}})
+    assert not benchmark.is_sound(figures | {"peak_memory_mb": 1000.1})
+
+
+def test_the_decoder_that_dicom_is_timed_against_decodes() -> None:
+    benchmark = script("dicom_reading")
+    film = make_grey(1, (60, 50), 12)
+    for coding, syntax in benchmark.SYNTAXES.items():
+        codestream = film.tobytes() if coding == "uncompressed" else encode_frame(film, syntax, 12)
+        decoded = benchmark.decoder_alone(coding, codestream)()
+        values = decoded if coding == "uncompressed" else decoded.patterns.ravel()
+        np.testing.assert_array_equal(values, film.ravel())
+    assert benchmark.draw_film(0).shape == (2500, 2000)
+    assert 2000 < benchmark.draw_film(0).max() <= 4095
 
 
 def test_a_repeated_evaluation_is_a_larger_one_of_other_patients(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def test_the_error_tree_is_the_drawn_one() -> None:
 
 def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(import_dataset).parameters) == [
-        *("source", "out", "findings", "rename", "views", "half", "seed", "test_only", "ignore_unknown_columns"),
-        *("workers", "progress"),
+        *("source", "out", "findings", "rename", "views", "half", "seed", "test_only", "labels"),
+        *("patient_key", "ignore_unknown_columns", "workers", "progress"),
     ]
     assert list(inspect.signature(train).parameters) == [
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
@@ -51,7 +51,7 @@ def test_fields_are_frozen() -> None:
         *("path", "sha256", "finding", "probabilities", "triage", "reasons", "elapsed_ms", "explanation"),
         "reservations",
     ]
-    assert list(FailedPrediction.__dataclass_fields__) == ["path", "error"]
+    assert list(FailedPrediction.__dataclass_fields__) == ["path", "error", "passed_over"]
     assert list(Explanation.__dataclass_fields__) == [
         *("findings", "contributions", "logits", "calibration", "seen", "lungs", "grey"),
     ]

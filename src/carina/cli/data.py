@@ -28,8 +28,16 @@ _Seed = Annotated[int, typer.Option("--seed", help="Of the split.")]
 
 @app.command(name="import")
 def import_command(
-    source: Annotated[Path, typer.Argument(help="A folder a finding, or a CSV or Parquet manifest.")],
+    source: Annotated[
+        Path, typer.Argument(help="A folder a finding, a CSV or Parquet manifest, or with --labels a folder of DICOM.")
+    ],
     out: _Out,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="CSV", help="For DICOM: its columns StudyInstanceUID or PatientID, and finding."
+        ),
+    ] = None,
     findings: _Findings = None,
     rename: Annotated[
         list[str] | None,
@@ -53,8 +61,14 @@ def import_command(
     ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
+    patient_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--patient-key", metavar="FILE", help="For DICOM: a secret that patients' hashes in the manifest need."
+        ),
+    ] = None,
     ignore_unknown_columns: Annotated[
-        bool, typer.Option("--ignore-unknown-columns", help="Of a manifest: leave them out.")
+        bool, typer.Option("--ignore-unknown-columns", help="Of a manifest or of labels: leave them out.")
     ] = False,
 ) -> None:
     """Import images where they are: read, recognise, group near-duplicates, split."""
@@ -68,6 +82,8 @@ def import_command(
             half=half,
             seed=seed,
             test_only=test_only,
+            labels=labels,
+            patient_key=patient_key,
             ignore_unknown_columns=ignore_unknown_columns,
             progress=bar("Reading images"),
         )

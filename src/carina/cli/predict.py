@@ -17,7 +17,7 @@ from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.errors import ConfigurationError
 from carina.findings import short_name
-from carina.inference.inputs import image_files
+from carina.inference.inputs import Input, image_inputs, names_one_image
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, path_in_words
 from carina.inference.resume import Results, resume_results
@@ -33,7 +33,10 @@ _PRIORITY_WIDTH = len("secondary-review")
 def predict_command(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Image files, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+        typer.Argument(
+            help="Image files, folders, ZIP archives or DICOMDIRs with some, patterns (in quotes), or - for a list on "
+            "stdin."
+        ),
     ],
     bundle: Annotated[
         Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
@@ -69,7 +72,7 @@ def predict_command(
         raise ConfigurationError(msg)
     if explain is not None:
         _require_outside(explain, paths)
-    one = len(paths) == 1 and Path(paths[0]).is_file()
+    one = len(paths) == 1 and names_one_image(Path(paths[0]))
     predictor = Predictor(
         bundle or released_bundle(),
         backend=backend,
@@ -82,7 +85,8 @@ def predict_command(
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        files, results = image_files(paths), None
+        files: Iterable[Input] = image_inputs(paths)
+        results = None
         table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows, predictor.graph_sha256))
@@ -94,7 +98,7 @@ def predict_command(
         for prediction, picture in _with_pictures(judged, explain):
             if table is not None:
                 table.write(prediction, picture)
-            else:
+            elif not _passed_over(prediction):
                 (_print_row if results is None else results.append)(rows.row(prediction, picture))
             counts[_said(prediction)] += 1
             tell(counts.total())
@@ -121,12 +125,18 @@ def _with_pictures(
     return write_overlays(judged, folder)
 
 
+def _passed_over(prediction: _AnyPrediction) -> bool:
+    return isinstance(prediction, FailedPrediction) and prediction.passed_over
+
+
 def _said(prediction: _AnyPrediction) -> str:
-    return "not judged" if isinstance(prediction, FailedPrediction) else prediction.triage.priority
+    if isinstance(prediction, FailedPrediction):
+        return "passed over" if prediction.passed_over else "not judged"
+    return prediction.triage.priority
 
 
 def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool) -> None:
-    failed = counts.pop("not judged", 0)
+    failed, passed = counts.pop("not judged", 0), counts.pop("passed over", 0)
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
         print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total()}.")
@@ -134,6 +144,11 @@ def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: 
         if counts.total() > 1:
             print_note(", ".join(f"{count} {priority}" for priority, count in counts.most_common()) + ".")
         print_note(INTENDED_USE)
+    if passed:
+        print_note(
+            f"{passed} object{'s' * (passed > 1)} beside the images passed over: reports, presentation states, "
+            "documents or answers of Carina's own."
+        )
     if failed:
         print_note(f"{failed} input{'s' * (failed > 1)} could not be judged.")
         raise typer.Exit(1)

@@ -15,11 +15,13 @@ import polars as pl
 from carina import __version__
 from carina.atomic import whole_folder
 from carina.datasets.choice import Half
+from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
 from carina.datasets.listing import list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
     ERRORS_SCHEMA,
+    LEFT_OUT_FILE,
     MANIFEST_SCHEMA,
     Dataset,
     DatasetDescription,
@@ -78,6 +80,8 @@ def import_dataset(
     half: Half | None = None,
     seed: int = 1234,
     test_only: bool = False,
+    labels: Path | None = None,
+    patient_key: Path | None = None,
     ignore_unknown_columns: bool = False,
     workers: int = 2,
     progress: Progress = no_progress,
@@ -88,7 +92,7 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, ignore_unknown_columns
+    source, findings, rename, views, half, labels, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     out
         The folder to write. It appears whole or not at all.
@@ -96,6 +100,8 @@ def import_dataset(
         Of the split.
     test_only
         Put every image into the test split: an external test set.
+    patient_key
+        A file with a secret: see `carina.datasets.dicom_headers.patient_of`. By default there is none.
     workers
         Threads that decode.
     progress
@@ -115,9 +121,12 @@ def import_dataset(
             rename=rename,
             views=views,
             half=half,
+            labels=labels,
+            patient_key=None if patient_key is None else read_key(patient_key),
             ignore_unknown_columns=ignore_unknown_columns,
         )
         decoded, errors = _decode_all(listing.images, folder, workers, progress)
+        errors = pl.concat([listing.errors, errors])
         if decoded.is_empty():
             msg = (
                 f"None of the {listing.images.height} images in {source} can be read; the first: {errors['message'][0]}"
@@ -141,6 +150,8 @@ def import_dataset(
             carina=__version__,
             fingerprint=data_fingerprint(manifest),
         )
+        if listing.left_out is not None:
+            (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
     return ImportReport(open_dataset(out), listing.notes)
 

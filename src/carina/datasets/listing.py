@@ -22,6 +22,10 @@ from carina.datasets.choice import (
     take_half,
     take_views,
 )
+from carina.datasets.dicom_headers import fill_in_headers, is_dicom
+from carina.datasets.dicom_tree import DicomTree
+from carina.datasets.labels import read_labels
+from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, KNOWN_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
 from carina.radiographs.read import IMAGE_ENDINGS
@@ -66,11 +70,17 @@ class Listing:
         What was left out or assumed, a sentence each, to be shown to the user.
     choices
         What was asked for.
+    errors
+        Files that are already known not to be readable, as in ``errors.csv``.
+    left_out
+        DICOM files that were left out, and why; none where no labels were given for such.
     """
 
     images: pl.DataFrame
     notes: tuple[str, ...]
     choices: Choices = field(default_factory=Choices)
+    errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
+    left_out: pl.DataFrame | None = None
 
 
 def list_source(
@@ -80,6 +90,8 @@ def list_source(
     rename: Mapping[str, str] | None = None,
     views: Sequence[str] | None = None,
     half: Half | None = None,
+    labels: Path | None = None,
+    patient_key: bytes | None = None,
     ignore_unknown_columns: bool = False,
 ) -> Listing:
     """Return the images of a source with their labels.
@@ -100,8 +112,13 @@ def list_source(
     half
         Take only the patients of one half, ``development`` or ``final``: see `carina.datasets.choice.take_half`. Where
         an image has no patient, its file name stands in.
+    labels
+        A CSV with a finding for each StudyInstanceUID or PatientID; then the source is a folder of DICOM files, of
+        whatever names and depth. See `carina.datasets.labels.read_labels`.
+    patient_key
+        A secret for what stands for a patient: see `carina.datasets.dicom_headers.patient_of`.
     ignore_unknown_columns
-        Go on when a manifest has columns that Carina does not know.
+        Go on when a manifest or a table of labels has columns that Carina does not know.
 
     Raises
     ------
@@ -118,6 +135,8 @@ def list_source(
             source.resolve(),
             with_lung_opacity=wanted is not None or LUNG_OPACITY in renames,
             need_views=views is not None,
+            labels=labels,
+            patient_key=patient_key,
             ignore_unknown_columns=ignore_unknown_columns,
         )
     except OSError as error:
@@ -137,11 +156,29 @@ def list_source(
         notes += more
     named_views = None if views is None else tuple(view.strip() for view in views if view.strip())
     choices = Choices(findings=wanted, rename=renames, views=named_views, half=half)
-    return Listing(images, notes + require_some(images, listed), choices)
+    notes += require_some(images, listed)
+    return Listing(images, notes, choices, listing.errors, listing.left_out)
 
 
-def _list(source: Path, *, with_lung_opacity: bool, need_views: bool, ignore_unknown_columns: bool) -> Listing:
+def _list(
+    source: Path,
+    *,
+    with_lung_opacity: bool,
+    need_views: bool,
+    labels: Path | None,
+    patient_key: bytes | None,
+    ignore_unknown_columns: bool,
+) -> Listing:
     manifest = source
+    if labels is not None:
+        if not source.is_dir():
+            msg = f"{source} is no folder. Labels are for a folder of DICOM files: name it, or leave out --labels."
+            raise DataError(msg)
+        tree = DicomTree(read_labels(labels, ignore_unknown_columns=ignore_unknown_columns), patient_key)
+        tree.add(_files_below(source))
+        notes = tree.notes()
+        images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
+        return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
     if source.is_dir():
         source = _descend(source)
         found = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
@@ -149,7 +186,7 @@ def _list(source: Path, *, with_lung_opacity: bool, need_views: bool, ignore_unk
             if need_views:
                 msg = f"{source} says nothing of views: it has a folder a finding. Choose views of a manifest only."
                 raise DataError(msg)
-            return _list_folders(source, with_lung_opacity=with_lung_opacity)
+            return _list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key)
         manifest = found
     if manifest.is_file():
         return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
@@ -171,7 +208,7 @@ def _only_wanted(images: pl.DataFrame, wanted: tuple[str, ...] | None, source: P
     return images
 
 
-def _list_folders(source: Path, *, with_lung_opacity: bool) -> Listing:
+def _list_folders(source: Path, *, with_lung_opacity: bool, patient_key: bytes | None) -> Listing:
     folders = sorted(folder for folder in source.iterdir() if folder.is_dir() and not _is_hidden(folder.name))
     names = {canonical_finding(folder.name) for folder in folders}
     notes = []
@@ -184,7 +221,7 @@ def _list_folders(source: Path, *, with_lung_opacity: bool) -> Listing:
     for folder in folders:
         source_of_stem = _sources_from_workbook(source / f"{folder.name}.metadata.xlsx")
         for path in _files_below(folder):
-            if path.suffix.lower() not in IMAGE_ENDINGS:
+            if path.suffix.lower() not in IMAGE_ENDINGS and not is_dicom(path):
                 other_files += 1
                 continue
             mask = folder / "masks" / path.name
@@ -202,6 +239,8 @@ def _list_folders(source: Path, *, with_lung_opacity: bool) -> Listing:
         notes.append(f"{len(unnamable)} images whose names are not valid UTF-8 were left out; rename them.")
     if other_files:
         notes.append(f"{other_files} files whose names do not end like an image's were left out.")
+    rows, left_out = fill_in_headers(rows, patient_key)
+    notes += left_out
     return Listing(pl.DataFrame(rows, schema=LISTING_SCHEMA), tuple(notes))
 
 

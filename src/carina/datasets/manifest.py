@@ -25,13 +25,15 @@ from carina.findings import order_findings
 MANIFEST_FILE = "manifest.parquet"
 DETAILS_FILE = "details.npy"
 ERRORS_FILE = "errors.csv"
+# Only where DICOM files were imported by a table of labels.
+LEFT_OUT_FILE = "left_out.csv"
 DESCRIPTION_FILE = "dataset.json"
 
 MANIFEST_SCHEMA = pl.Schema(
     {
         "path": pl.String,  # absolute
         "finding": pl.String,
-        "patient": pl.String,  # null where unknown
+        "patient": pl.String,  # null where unknown; of DICOM a hash
         "source": pl.String,  # the hospital or collection; null where unknown
         "view": pl.String,
         "age": pl.Float64,  # years

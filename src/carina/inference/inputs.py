@@ -1,4 +1,4 @@
-"""What the user names becomes a stream of image files: files, folders, patterns, and a list on standard input.
+"""What the user names becomes a stream of inputs: files, folders, patterns, archives, and a list on standard input.
 
 Nothing is collected: of a million files no more is held than the names in one folder and in those above it. The order
 is that of what was named, by name within a folder, and so the same every time.
@@ -8,11 +8,17 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from carina.radiographs.read import IMAGE_ENDINGS
+from carina.errors import InputError
+from carina.radiographs.dicom.directory import is_directory
+from carina.radiographs.read import IMAGE_ENDINGS, is_archive, read_bytes, read_head
+
+if TYPE_CHECKING:
+    from carina.radiographs.archive import Member
 
 STANDARD_INPUT = "-"
 _BLOCK = 65_536
@@ -20,7 +26,42 @@ _MAGIC = re.compile(r"[*?\[]")
 _ANY_DEPTH = "**"
 
 
-def image_files(named: Iterable[str | Path], *, standard_input: BinaryIO | None = None) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An image file that is to be judged, or why it is not to be.
+
+    Attributes
+    ----------
+    path
+        By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
+    named
+        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
+        stand beside the images.
+    member
+        The file in an archive that it is, if it is one.
+    error
+        Why it is not to be read, where that is known.
+    """
+
+    path: Path
+    named: bool = True
+    member: "Member | None" = None
+    error: InputError | None = None
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read.
+        """
+        if self.error is not None:
+            raise self.error
+        return read_bytes(self.path) if self.member is None else self.member.read()
+
+
+def image_inputs(named: Iterable[str | Path], *, standard_input: BinaryIO | None = None) -> Iterator[Input]:
     """Yield each file as it was named, for each folder the image files below it, and for each pattern what matches it.
 
     A file that is named is taken whatever its ending, and even if it does not exist, so that it gets its error. So is a
@@ -33,12 +74,15 @@ def image_files(named: Iterable[str | Path], *, standard_input: BinaryIO | None 
         Of each, the first of these that fits:
 
         - ``-``: a list of files and folders, read from standard input as it comes in (a file of that name: ``./-``).
-        - A folder: its files that end like images, those in folders below it after them, each folder by name. Links to
-          folders are followed, but not in circles.
+        - A folder: its files that end like images or begin like DICOM, those in folders below it after them, each
+          folder by name. Links to folders are followed, but not in circles. Archives are not opened, and a DICOMDIR is
+          passed over: the files that it lists lie there, too.
+        - A ZIP archive: the same of its files, in its own order.
+        - A DICOMDIR: the files that it lists.
         - What exists.
         - A pattern: ``*``, ``?`` and ``[…]`` as in a shell, ``**`` for folders at any depth. It is meant for where no
-        shell has
-          expanded it; what matches counts as named, and names that begin with a dot match only what begins with one.
+          shell has expanded it; what matches counts as named, and names that begin with a dot match only what begins
+          with one.
     standard_input
         Where the list is read from: a path a line, or if there are NUL bytes a path up to each (``find -print0``).
         By default the process's own.
@@ -46,24 +90,64 @@ def image_files(named: Iterable[str | Path], *, standard_input: BinaryIO | None 
     for name in named:
         if name == STANDARD_INPUT:
             for path in _listed(sys.stdin.buffer if standard_input is None else standard_input):
-                yield from _files_of(path)
+                yield from _inputs_of(path)
         elif _MAGIC.search(str(name)) and not os.path.lexists(name):
             yield from _matching(str(name))
         else:
-            yield from _files_of(Path(name))
+            yield from _inputs_of(Path(name))
 
 
-def _files_of(path: Path) -> Iterator[Path]:
+def names_one_image(path: Path) -> bool:
+    """Return whether a path is a file that is neither an archive nor a DICOMDIR."""
+    return path.is_file() and not _holds_files(path)
+
+
+def _inputs_of(path: Path) -> Iterator[Input]:
     # Unlike Path.is_dir, this never raises for a path that may not be looked at.
     if os.path.isdir(path):  # noqa: PTH112
         found = False
         for file in _below(path, ()):
             found = True
-            yield file
+            yield Input(file, named=False)
         if not found:
-            yield path
+            yield Input(path)
+    elif _holds_files(path):
+        # For these alone.
+        from carina.inference.containers import inputs_of_container  # noqa: PLC0415
+
+        yield from inputs_of_container(path)
     else:
-        yield path
+        yield Input(path)
+
+
+def _holds_files(path: Path) -> bool:
+    """Return whether a file is one that holds or lists others: by its first bytes, but not if it ends like an image."""
+    if _ends_like_an_image(path.name):
+        return False
+    head = read_head(path) or b""
+    return is_archive(head) or is_directory(head)
+
+
+def _ends_like_an_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS  # noqa: PTH122  # a million Path objects take seconds
+
+
+def is_image(name: str, head: bytes | None) -> bool:
+    """Return whether a file that nobody named is taken for an image.
+
+    Parameters
+    ----------
+    name
+        Of the file. How it ends tells an image that is not DICOM.
+    head
+        Its first bytes; none where it may not be read. Then it is taken if its name has no ending or a number for one,
+        as those of DICOM files have, so that it gets its error.
+    """
+    if _ends_like_an_image(name):
+        return True
+    if head is None:
+        return os.path.splitext(name)[1].strip(".0123456789") == ""  # noqa: PTH122
+    return head[128:132] == b"DICM" and not is_directory(head)
 
 
 def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
@@ -77,7 +161,7 @@ def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     if (itself.st_dev, itself.st_ino) in inside:
         return
     for name in files:
-        if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS:  # noqa: PTH122  # a million Path objects take seconds
+        if _ends_like_an_image(name) or is_image(name, read_head(Path(folder, name))):
             yield Path(folder, name)
     files.clear()
     for name in folders:
@@ -98,15 +182,15 @@ def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
-def _matching(pattern: str) -> Iterator[Path]:
+def _matching(pattern: str) -> Iterator[Input]:
     found = False
     anchor = Path(pattern).anchor
     parts = [part for part in re.split(r"[/\\]" if os.sep == "\\" else "/", pattern[len(anchor) :]) if part]
     for path in _expand(Path(anchor), parts):
         found = True
-        yield from _files_of(path)
+        yield from _inputs_of(path)
     if not found:
-        yield Path(pattern)
+        yield Input(Path(pattern))
 
 
 def _expand(folder: Path, parts: list[str]) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
 from carina.inference.explain import Explanation, build_explanation, display_grey
+from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
@@ -25,11 +26,14 @@ from carina.radiographs.intended_use import refusals, reservations
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
-from carina.radiographs.read import read_radiograph
+from carina.radiographs.read import radiograph_of, read_radiograph
 from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 
-Source = Path | Callable[[], Radiograph]
+Source = Path | Input | Callable[[], Radiograph]
 """An image file, or what gives a radiograph and raises `InputError` where there is none."""
+
+# Of objects that belong into a study beside its radiographs.
+_BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 
 _BATCH = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
@@ -96,10 +100,14 @@ class FailedPrediction:
         As it was given; none where the image was not a file.
     error
         Why, with a code for programs.
+    passed_over
+        Whether nothing is wrong with that: it came up in a folder, an archive or a DICOMDIR, and is an object that
+        stands beside the images of a study, or an answer that Carina wrote.
     """
 
     path: Path | None
     error: InputError
+    passed_over: bool = False
 
     def _repr_html_(self) -> str:
         """Return the reason for a notebook."""
@@ -284,15 +292,23 @@ class Predictor:
 
     def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
         started = time.perf_counter()
-        path = source if isinstance(source, Path) else None
+        path = source if isinstance(source, Path) else source.path if isinstance(source, Input) else None
         try:
-            radiograph = read_radiograph(source, deflated=self._deflated) if isinstance(source, Path) else source()
+            radiograph = self._radiograph(source)
         except InputError as error:
-            return FailedPrediction(path, error)
+            found = isinstance(source, Input) and not source.named
+            return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
         sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
         grey = display_grey(radiograph) if keep else None
         return _Read(path, sha256, whole, milliseconds, radiograph.header, grey)
+
+    def _radiograph(self, source: Source) -> Radiograph:
+        if isinstance(source, Path):
+            return read_radiograph(source, deflated=self._deflated)
+        if isinstance(source, Input):
+            return radiograph_of(source.read(), deflated=self._deflated)
+        return source()
 
     def _decide(
         self, group: _Group, outputs: Tensors, prevalence: float | None

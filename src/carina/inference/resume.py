@@ -21,6 +21,7 @@ import numpy as np
 
 from carina.atomic import whole_file
 from carina.errors import ConfigurationError
+from carina.inference.inputs import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
 
 try:
@@ -53,11 +54,11 @@ class Results:
         self.held = len(every)
         self.retried = retried
 
-    def pending(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Yield the paths that were not judged yet; one that is named twice is judged twice in all."""
-        for path in paths:
-            if not self._take(_hash(path_in_words(path))):
-                yield path
+    def pending(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """Yield the inputs that were not judged yet; one that is named twice is judged twice in all."""
+        for each in inputs:
+            if not self._take(_hash(path_in_words(each.path))):
+                yield each
 
     def _take(self, sought: bytes) -> bool:
         place = int(np.searchsorted(self._hashes, np.array(sought, self._hashes.dtype)))

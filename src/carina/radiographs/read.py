@@ -1,5 +1,7 @@
 """A file becomes a radiograph: sniff what it is by its first bytes and hand it to the decoder for it."""
 
+import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,10 +13,15 @@ from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 # A radiograph of 5,000 × 5,000 × 16 bit without compression takes 50 MB; ten times that is no radiograph.
 MAX_FILE_BYTES = 512 * 1024 * 1024
 
+# Enough to tell a DICOM file, a DICOMDIR and a ZIP archive.
+HEAD_BYTES = 512
+
 # How the names of image files end; a folder's other files are passed over. GIF is tried, and refused with its reason,
 # so that nobody wonders where it went.
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom"})
 
+# Of ZIP: a file, the end of an empty archive, and one in several parts.
+ARCHIVE_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _FOREIGN_FORMATS = (
     (0, b"GIF8", "GIF"),
     (0, b"%PDF", "PDF"),
@@ -45,7 +52,17 @@ def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
         If the path is no readable file, or holds nothing that may be judged: see
         :data:`carina.errors.InputErrorCode` for the reasons.
     """
-    content = read_bytes(path)
+    return radiograph_of(read_bytes(path), deflated=deflated)
+
+
+def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
+    """Return the radiograph in an image file's bytes; see `read_radiograph`.
+
+    Raises
+    ------
+    InputError
+        If they hold nothing that may be judged.
+    """
     if begins_as(content) is not None:
         # It brings subprocesses along, which a PNG does not need.
         from carina.radiographs.dicom.workers import decode_dicom  # noqa: PLC0415
@@ -85,6 +102,28 @@ def read_bytes(path: Path) -> bytes:
         msg = "the file is empty. Copy it again from where it came from."
         raise InputError(msg, "empty-file")
     return content
+
+
+def read_head(path: Path) -> bytes | None:
+    """Return a regular file's first `HEAD_BYTES`; nothing of what is none, and none where it may not be read."""
+    try:
+        # What is no file might never be done with being opened.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except PermissionError:
+        return None
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(handle, HEAD_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file is a ZIP archive, by its first four bytes."""
+    return head.startswith(ARCHIVE_BEGINNINGS)
 
 
 def sniff_format(content: bytes) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from carina.datasets.choice import Choices, half_of
 from carina.datasets.manifest import open_dataset
-from make import write_csv, write_tree
+from make import make_sheet, write_csv, write_tree
+from make_dicom import Value, encode_dicom
 from unit.cli.conftest import Typed
 
 
@@ -61,3 +62,21 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert code == 2
     assert says in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tree_of_dicom_by_a_table_of_labels(carina: Typed, tmp_path: Path) -> None:
+    for number in range(4):
+        attributes: dict[str, Value] = {"PatientID": f"SECRET-{number}", "ViewPosition": "LL" if number == 3 else "PA"}
+        path = tmp_path / "archive" / str(number) / "IM1"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encode_dicom(make_sheet(number), **attributes))
+    labels = write_csv(tmp_path / "labels.csv", ["PatientID", "finding"], [[f"SECRET-{n}", "Normal"] for n in range(5)])
+    (tmp_path / "key").write_text("a secret of this hospital")
+    words = ("--labels", labels, "--patient-key", tmp_path / "key", "--test-only", "--out", tmp_path / "out")
+    code, out, err = carina("data", "import", tmp_path / "archive", *words)
+    assert code == 0, err
+    assert "1 DICOM files left out: its header says that it is a lateral view." in err
+    assert "1 of 5 labels in labels.csv matched only images that were left out: row 5." in err
+    assert "1 of 5 labels in labels.csv matched no image: row 6." in err
+    assert "SECRET" not in out + err
+    assert open_dataset(tmp_path / "out").manifest["patient"].n_unique() == 3

@@ -1,6 +1,7 @@
 """``carina dicom report``, as typed."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from make import make_grey, names_in, write_image
+from make_dicom import encode_directory, encode_object
 from unit.cli.conftest import Typed
 from unit.dicom.sources import IDENTIFIERS, write_source
 from unit.inference.small_model import write_small_run
@@ -159,3 +161,19 @@ def test_nobody_is_named(carina: Typed, small: Path, tmp_path: Path, as_json: bo
     said = out + err + "".join(names_in(tmp_path / "in"))
     assert len(out) > 500
     assert not any(value in said for value in (word, *IDENTIFIERS.values(), "1.2.826.0.1.3680043.8.498"))
+
+
+def test_a_dicomdir_is_answered_and_an_archive_is_not(carina: Typed, small: Path, tmp_path: Path) -> None:
+    write_source(tmp_path / "IM1")
+    (tmp_path / "SR1").write_bytes(encode_object("1.2.840.10008.5.1.4.1.1.88.33", "SR"))
+    (tmp_path / "DICOMDIR").write_bytes(encode_directory(["IM1"], ["SR1"], ["..", "IM1"]))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "IM1", "IM1")
+    code, out, _ = carina("dicom", "report", tmp_path / "DICOMDIR", tmp_path / "a.zip", "--bundle", small)
+    assert code == 1
+    lines = [line for line in out.splitlines() if not line.startswith("  ")]
+    assert [line.rsplit("/", 1)[1] for line in lines] == ["IM1", "SR1", "DICOMDIR!file 3", "a.zip!IM1"]
+    assert [line.startswith("passed over") for line in lines] == [False, True, False, False]
+    assert [line.startswith("not answered") for line in lines] == [False, False, True, True]
+    assert "Unpack the archive, and name the folder." in out
+    assert len(list(tmp_path.glob("carina-*"))) == 2

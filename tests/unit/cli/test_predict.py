@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 
 from carina.datasets.phantom import draw_phantom
-from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom
+from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
 from unit.cli.conftest import Typed
+from unit.dicom.sources import IDENTIFIERS, write_source
 from unit.inference.small_model import FINDINGS, write_small_run
 
 
@@ -204,3 +206,62 @@ def test_engine_precision_and_threads_are_chosen_and_told(carina: Typed, small: 
     assert "has no graph in 8-bit integers" in err
     for wrong in (("--threads", "0"), ("--precision", "int4"), ("--backend", "torch")):
         assert carina(*words, *wrong)[0] == 2
+
+
+def test_a_study_with_answers_beside_its_image(carina: Typed, small: Path, tmp_path: Path) -> None:
+    """As a folder, an archive and a DICOMDIR: the radiograph alone is judged, and that is no failure."""
+    study = tmp_path / "study"
+    image = write_source(study / "IM1")
+    code, *_ = carina("dicom", "report", image, "--bundle", small, "--kinds", "sr,sc,pr")
+    assert code == 0
+    names = sorted(path.name for path in study.iterdir())
+    assert len(names) == 4
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        for name in names:
+            archive.write(study / name, f"study/{name}")
+    (study / "DICOMDIR").write_bytes(encode_directory(*([name] for name in names)))
+    expected = []
+    for named in (study, tmp_path / "study.zip", study / "DICOMDIR"):
+        code, out, err = carina("predict", named, "--run", small, "--json")
+        assert code == 0
+        (row,) = (json.loads(line) for line in out.splitlines())
+        expected.append(row.get("sha256"))
+        assert row["path"] == (f"{named}!study/IM1" if named.suffix else str(image))
+        assert "3 objects beside the images passed over" in err
+        code, out, err = carina("predict", named, "--run", small)
+        assert code == 0
+        assert sum(line.startswith("passed over  ") for line in out.splitlines()) == 3
+        assert "  this is an answer that Carina wrote, and no radiograph. Leave it out." in out.splitlines()
+        assert "3 objects beside" in err
+        assert "could not be judged" not in err
+        for identifier in IDENTIFIERS:
+            assert identifier not in out + err
+    assert len(set(expected)) == 1
+    assert None not in expected
+    words = ("predict", tmp_path / "study.zip", "--run", small, "--resume", tmp_path / "rows.jsonl")
+    assert carina(*words)[0] == 0
+    code, _, err = carina(*words)
+    assert code == 0
+    assert "Judged before: 1. Judged now: 0." in err
+    # Named by itself, an answer is no radiograph.
+    (picture,) = study.glob("carina-sc-*")
+    code, out, _ = carina("predict", picture, "--run", small, "--json")
+    assert code == 1
+    assert json.loads(out)["error"]["code"] == "own-answer"
+
+
+def test_archives_that_mean_harm_are_rows(carina: Typed, small: Path, films: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(films / "a.png", "../a.png")
+        packed.write(films / "a.png", "b.png")
+        packed.writestr("zeros.png", bytes(5_000_000))
+    code, out, err = carina("predict", archive, "--run", small, "--json", "--explain", tmp_path / "pictures")
+    assert code == 1
+    first, second, third = (json.loads(line) for line in out.splitlines())
+    assert (first["path"], first["error"]["code"]) == (f"{archive}!file 1", "unsafe-path")
+    assert second["path"] == f"{archive}!b.png"
+    assert second["triage"]["priority"]
+    assert (third["path"], third["error"]["code"]) == (f"{archive}!file 3", "too-large")
+    assert err.splitlines()[-1] == "2 inputs could not be judged."
+    assert len(list(tmp_path.rglob("*.png"))) == 4  # three films, one explanation

@@ -3,14 +3,19 @@
 import io
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
-from carina.inference.inputs import image_files
+from carina.inference.inputs import image_inputs
 from make import as_ordinary_user
+
+
+def image_files(named: Iterable[str | Path], **options: Any) -> Iterator[Path]:
+    return (each.path for each in image_inputs(named, **options))
 
 
 def tree(folder: Path, *names: str) -> Path:

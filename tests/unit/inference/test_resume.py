@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from carina.errors import ConfigurationError
+from carina.inference.inputs import Input
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
 from carina.inference.resume import Results, resume_results
@@ -24,7 +25,7 @@ def run(
     """Judge what is not in the file yet, as the command does, and return what was judged."""
     judged = []
     with resume_results(file, rows, predictor.run.model_sha256) as results:
-        for prediction in predictor.predict(results.pending(paths)):
+        for prediction in predictor.predict(results.pending(map(Input, paths))):
             if len(judged) == stop_after:
                 break
             results.append(rows.row(prediction, None))

@@ -12,7 +12,7 @@ import typer
 from carina.atomic import whole_folder
 from carina.cli.console import print_note, print_result, running_count
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import image_files
+from carina.inference.inputs import image_inputs
 
 if TYPE_CHECKING:
     from carina.dicom.deidentification.deidentify import Deidentified
@@ -70,16 +70,16 @@ def deidentify_command(
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
         tell = stack.enter_context(running_count("read"))
         number = failed = 0
-        for number, path in enumerate(image_files(paths), start=1):
+        for number, each in enumerate(image_inputs(paths), start=1):
             made: Deidentified | InputError
             try:
-                made = deidentify(path, folder, pseudonyms, options, pixels_looked_at=pixels_looked_at)
+                made = deidentify(each.read(), folder, pseudonyms, options, pixels_looked_at=pixels_looked_at)
             except InputError as error:
                 made = error
                 failed += 1
             (_print_json if as_json else _print_row)(number, made)
             if record is not None:
-                record.add(number, path, made)
+                record.add(number, each.path, made)
             tell(number)
     if not as_json:
         print_note(f"{number - failed} written, {failed} not written.")

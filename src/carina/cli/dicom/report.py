@@ -12,7 +12,7 @@ from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.predict import INTENDED_USE
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import image_files
+from carina.inference.inputs import Input, image_inputs
 from carina.inference.predictor import FailedPrediction, Predictor
 from carina.inference.results import JsonLines, path_in_words
 
@@ -25,7 +25,9 @@ _PRIORITY_WIDTH = len("secondary-review")
 def report_command(
     files: Annotated[
         list[str],
-        typer.Argument(help="DICOM images, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+        typer.Argument(
+            help="DICOM images, folders or DICOMDIRs with some, patterns (in quotes), or - for a list on stdin."
+        ),
     ],
     bundle: Annotated[
         Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
@@ -55,17 +57,28 @@ def report_command(
     predictor = Predictor(bundle or released_bundle())
     rows, counts = JsonLines(predictor), Counter[str]()
     # All names first: what is written beside the images would come up among them.
-    for path in list(image_files(files)):
+    for each in list(image_inputs(files)):
+        path = each.path
         try:
+            _require_file(each)
             answers = write_answers(path, predictor, out or path.parent, wanted, prevalence=prevalence)
         except InputError as error:
-            counts["passed over" if error.code == "own-answer" else "not answered"] += 1
-            _print_error(path, error, rows if as_json else None)
+            beside = error.code == "own-answer" or (error.code == "companion-object" and not each.named)
+            counts["passed over" if beside else "not answered"] += 1
+            _print_error(path, error, rows if as_json else None, passed_over=beside)
         else:
             counts[answers.prediction.triage.priority] += 1
             _print_answers(path, answers, rows if as_json else None)
         sys.stdout.flush()
     _tell_the_end(counts, for_people=not as_json)
+
+
+def _require_file(each: Input) -> None:
+    if each.error is not None:
+        raise each.error
+    if each.member is not None:
+        msg = "it lies in a ZIP archive, where no answer can stand beside it. Unpack the archive, and name the folder."
+        raise InputError(msg, "unsupported-format")
 
 
 def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> None:
@@ -96,11 +109,11 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         print_result(f"  {kind}  not written: {why}")
 
 
-def _print_error(path: Path, error: InputError, rows: JsonLines | None) -> None:
+def _print_error(path: Path, error: InputError, rows: JsonLines | None, *, passed_over: bool) -> None:
     if rows is not None:
         print_result(rows.row(FailedPrediction(path, error), None).rstrip("\n"))
     else:
-        said = "passed over" if error.code == "own-answer" else "not answered"
+        said = "passed over" if passed_over else "not answered"
         print_result(f"{said:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
         print_result(f"  {error}")
 

@@ -46,7 +46,6 @@ from carina.radiographs.dicom.outline import (
 from carina.radiographs.dicom.syntaxes import BIG_ENDIAN, CODINGS, READ, Coding
 from carina.radiographs.dicom.tags import PIXEL_DATA
 from carina.radiographs.radiograph import check_dimensions
-from carina.radiographs.read import read_bytes
 
 _CLASSES = frozenset(
     {
@@ -81,16 +80,16 @@ class Deidentified:
 
 
 def deidentify(
-    path: Path, out: Path, pseudonyms: Pseudonyms, options: Options, *, pixels_looked_at: bool = False
+    content: bytes, out: Path, pseudonyms: Pseudonyms, options: Options, *, pixels_looked_at: bool = False
 ) -> Deidentified:
-    """Write an image without identity, and return what was written. The file itself is not touched.
+    """Write an image without identity, and return what was written.
 
     The same image, key, options and version of Carina give the same bytes.
 
     Parameters
     ----------
-    path
-        A DICOM file: a computed or digital radiograph, or a secondary capture of one frame.
+    content
+        Of a DICOM file: a computed or digital radiograph, or a secondary capture of one frame.
     out
         The folder to write below.
     pseudonyms
@@ -108,7 +107,6 @@ def deidentify(
     OSError
         If `out` cannot be written or the disk is full.
     """
-    content = read_bytes(path)
     with quiet(_UNREADABLE):
         made, notes = _made(content, pseudonyms, options, pixels_looked_at=pixels_looked_at)
         stream = io.BytesIO()

@@ -1,21 +1,16 @@
 """What a data set says of its image, read with pydicom and given back as numbers and words of Carina's own."""
 
-import io
-import logging
 import math
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carina.errors import InputError
 from carina.radiographs.dicom import terms
 from carina.radiographs.dicom.outline import Encoding
-from carina.radiographs.dicom.tags import TAGS
+from carina.radiographs.dicom.values import Lut, Values, missing, read_values, silence
 from carina.radiographs.header import Header
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
@@ -29,7 +24,6 @@ _PHOTOMETRICS: dict[str, Photometric] = {
     "YBR_ICT": "YBR_ICT",
     "YBR_RCT": "YBR_RCT",
 }
-_LARGEST_LUT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +55,6 @@ class Layout:
     high: int
     signed: bool
     by_plane: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lut:
-    """A lookup table. Source: PS3.3 C.11.1.1.1.
-
-    Attributes
-    ----------
-    first
-        The stored value that is given the first entry, 16 bits as they stand: signed if the values are.
-    bits
-        Of an entry.
-    entries
-        uint16 ``(n,)``.
-    """
-
-    first: int
-    bits: int
-    entries: NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +129,6 @@ class Attributes:
     header: Header
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep pydicom's warnings and log lines, which quote values, from everybody."""
-    logger = logging.getLogger("pydicom")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = disabled
-
-
 def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attributes:
     """Return what a data set says of its image.
 
@@ -183,22 +145,30 @@ def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attribu
         If it says that it is no radiograph or several, or an attribute that none can do without is missing or means
         nothing, and which.
     """
-    from pydicom import config  # noqa: PLC0415  # a quarter of a second, which only a process for DICOM pays
-    from pydicom.filereader import read_dataset  # noqa: PLC0415
-
-    with _silence():
-        config.settings.reading_validation_mode = config.IGNORE
-        wanted = list(TAGS.values())
-        stream = io.BytesIO(data_set)
-        reader = _Reader(read_dataset(stream, encoding.implicit, encoding.little, specific_tags=wanted), encoding)
-        return _attributes(reader)
+    with silence():
+        return attributes_of(read_values(data_set, encoding))
 
 
-def _attributes(reader: "_Reader") -> Attributes:
+def require_foreign(values: Values) -> None:
+    """Refuse an object that Carina itself wrote.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if values.word("Manufacturer") == terms.OWN_MANUFACTURER:
+        msg = "this is an answer that Carina wrote, and no radiograph. Leave it out."
+        raise InputError(msg, "own-answer")
+
+
+def attributes_of(reader: Values) -> Attributes:
+    """Return what the values of a data set say of its image; see `read_attributes`."""
+    require_foreign(reader)
     sop_class = reader.word("SOPClassUID")
     modality, other = terms.modality_of(reader.word("Modality"), sop_class)
     if other is not None:
-        msg = f"its header says that its modality is {other}, which makes no plain radiographs. Leave it out."
+        msg = f"its header says that its modality is {other}, which makes no chest radiographs. Leave it out."
         raise InputError(msg, "not-a-radiograph")
     if (reader.whole("NumberOfFrames") or 1) != 1:
         msg = "its header says that it holds several frames. Export the one radiograph as a file of its own."
@@ -230,12 +200,12 @@ def _attributes(reader: "_Reader") -> Attributes:
     return Attributes(layout, display, shapes, header)
 
 
-def _layout(reader: "_Reader") -> Layout:
+def _layout(reader: Values) -> Layout:
     rows, columns = reader.needed("Rows", 1, 65_535), reader.needed("Columns", 1, 65_535)
     allocated = reader.needed("BitsAllocated", 1, 64)
     word = (reader.word("PhotometricInterpretation") or "").upper()
     if not word:
-        raise _missing("PhotometricInterpretation")
+        raise missing("PhotometricInterpretation")
     if word not in _PHOTOMETRICS:
         msg = "its PhotometricInterpretation is none of MONOCHROME1, MONOCHROME2, RGB and YBR. Export it as grey image."
         raise InputError(msg, "unsupported-format")
@@ -250,15 +220,15 @@ def _layout(reader: "_Reader") -> Layout:
     high = stored - 1 if high is None else high
     if allocated not in (8, 16) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         msg = (
-            f"its pixels have {allocated} bits, {stored} of them used up to bit {high}; 8 or 16 with all used ones in "
-            "it are read. Export it as 8- or 16-bit grey image."
+            "its BitsAllocated, BitsStored and HighBit are not those of 8 or 16 bits with all that are used in them. "
+            "Export it as 8- or 16-bit grey image."
         )
         raise InputError(msg, "unsupported-format")
     signed, by_plane = reader.whole("PixelRepresentation") == 1, reader.whole("PlanarConfiguration") == 1
     return Layout(rows, columns, samples, photometric, allocated, stored, high, signed, by_plane)
 
 
-def _display(reader: "_Reader") -> Display:
+def _display(reader: Values) -> Display:
     centre, width = reader.number("WindowCenter"), reader.number("WindowWidth")
     word = (reader.word("VOILUTFunction") or "LINEAR").upper()
     function: Function = "LINEAR_EXACT" if word == "LINEAR_EXACT" else "SIGMOID" if word == "SIGMOID" else "LINEAR"
@@ -281,7 +251,7 @@ def _display(reader: "_Reader") -> Display:
     )
 
 
-def _shapes(reader: "_Reader", kind: str) -> Iterator[Shape]:
+def _shapes(reader: Values, kind: str) -> Iterator[Shape]:
     """Yield each outline that ShutterShape or CollimatorShape names and describes; bitmaps are not among them."""
     for place in range(3):
         named = reader.word(f"{kind}Shape", place)
@@ -304,118 +274,9 @@ def _shapes(reader: "_Reader", kind: str) -> Iterator[Shape]:
                 yield Shape(vertices=vertices[: len(vertices) // 2 * 2])
 
 
-def _are_square(reader: "_Reader") -> bool:
+def _are_square(reader: Values) -> bool:
     for keyword in ("PixelAspectRatio", "PixelSpacing"):
         down, across = reader.number(keyword), reader.number(keyword, 1)
         if down and across and not math.isclose(down, across, rel_tol=0.01):
             return False
     return True
-
-
-def _missing(keyword: str) -> InputError:
-    msg = f"the DICOM file has no {keyword}, without which no radiograph can be shown. Export it again."
-    return InputError(msg, "missing-attribute")
-
-
-class _Reader:
-    """Values of a data set, whatever it holds in their place; what cannot be one is none."""
-
-    def __init__(self, data_set: Any, encoding: Encoding) -> None:
-        self._data_set = data_set
-        self._order = "<" if encoding.little else ">"
-
-    def _values(self, keyword: str) -> list[Any]:
-        try:
-            value = self._data_set[TAGS[keyword]].value
-        except Exception:  # noqa: BLE001  # a value that is not of its type raises anything, and its text quotes it
-            return []
-        if value is None:
-            return []
-        several = not isinstance(value, str | bytes) and hasattr(value, "__iter__")
-        return list(value) if several else [value]
-
-    def word(self, keyword: str, place: int = 0) -> str | None:
-        values = self._values(keyword)
-        value = values[place] if place < len(values) else None
-        return value.strip(" \0") or None if isinstance(value, str) else None
-
-    def numbers(self, keyword: str) -> tuple[float, ...]:
-        return tuple(number for value in self._values(keyword) if (number := _finite(value)) is not None)
-
-    def number(self, keyword: str, place: int = 0) -> float | None:
-        values = self._values(keyword)
-        return _finite(values[place]) if place < len(values) else None
-
-    def whole(self, keyword: str) -> int | None:
-        number = self.number(keyword)
-        return None if number is None or number != int(number) else int(number)
-
-    def needed(self, keyword: str, low: int, high: int) -> int:
-        if not self._values(keyword):
-            raise _missing(keyword)
-        number = self.whole(keyword)
-        if number is None or not low <= number <= high:
-            msg = f"its {keyword} is not a whole number from {low:,} to {high:,}. Export it again."
-            raise InputError(msg, "unreadable-file")
-        return number
-
-    def codes(self, keyword: str) -> tuple[str, ...]:
-        found = []
-        for item in self._values(keyword)[:8]:
-            code = _Reader(item, Encoding(implicit=False, little=self._order == "<")).word("CodeValue")
-            found += [] if code is None else [code]
-        return tuple(found)
-
-    def _sixteen_bits(self, keyword: str) -> NDArray[np.uint16] | None:
-        """Return an element's bytes as 16-bit values, whatever type they were given; none where there are none."""
-        try:
-            element = self._data_set.get_item(TAGS[keyword])
-            value = element.value
-        except Exception:  # noqa: BLE001  # as above
-            return None
-        if isinstance(value, bytes) and value and len(value) % 2 == 0:
-            return np.frombuffer(value, f"{self._order}u2").astype(np.uint16)
-        return None
-
-    def pattern(self, keyword: str) -> int | None:
-        values = self._sixteen_bits(keyword)
-        return None if values is None else int(values[0])
-
-    def lut(self, keyword: str) -> Lut | None:
-        """Return the table in a sequence's first item.
-
-        Raises
-        ------
-        InputError
-            If there is one that makes no sense: what it was to show, nobody knows.
-        """
-        items = self._values(keyword)
-        if not items:
-            return None
-        item = _Reader(items[0], Encoding(implicit=False, little=self._order == "<"))
-        descriptor = item._sixteen_bits("LUTDescriptor")
-        entries = item._sixteen_bits("LUTData")
-        if descriptor is None or len(descriptor) != 3 or entries is None:
-            raise _no_table(keyword)
-        count, first, bits = (int(value) for value in descriptor)
-        count = count or _LARGEST_LUT
-        if bits == 8 and len(entries) == (count + 1) // 2:
-            # Two entries in a word. Source: PS3.3 C.11.1.1.1.
-            packed = entries.astype("<u2").view(np.uint8)
-            entries = packed[:count].astype(np.uint16)
-        if len(entries) != count or not 8 <= bits <= 16:
-            raise _no_table(keyword)
-        return Lut(first, bits, entries)
-
-
-def _no_table(keyword: str) -> InputError:
-    msg = f"its {keyword} is no table that could be applied, so nobody knows how it is to be shown. Export it again."
-    return InputError(msg, "no-display-range")
-
-
-def _finite(value: Any) -> float | None:
-    try:
-        number = float(value) if isinstance(value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

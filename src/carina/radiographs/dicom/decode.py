@@ -1,11 +1,11 @@
 """A DICOM file's bytes become a radiograph. This runs in a process of its own: see `workers`."""
 
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from carina.errors import InputError
 from carina.radiographs.dicom import terms
-from carina.radiographs.dicom.attributes import read_attributes
+from carina.radiographs.dicom.attributes import read_attributes, require_foreign
 from carina.radiographs.dicom.display import display_grey
 from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES
 from carina.radiographs.dicom.outline import (
@@ -13,6 +13,7 @@ from carina.radiographs.dicom.outline import (
     Encoding,
     Meta,
     NotDicomError,
+    Pixels,
     begins_as,
     find_pixels,
     guess_encoding,
@@ -23,12 +24,16 @@ from carina.radiographs.dicom.shutter import find_visible
 from carina.radiographs.dicom.stored import read_stored
 from carina.radiographs.dicom.syntaxes import BIG_ENDIAN, CODINGS, READ, Coding
 from carina.radiographs.dicom.tags import PIXEL_DATA
+from carina.radiographs.dicom.values import read_values, silence
 from carina.radiographs.radiograph import Radiograph, check_dimensions
 
 # Windows, Unix and macOS programs, and scripts. Source: PS3.10 7.1 leaves the preamble to whoever writes the file.
 _PROGRAMS = (
     *(b"MZ", b"\x7fELF", b"#!", b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe"),
     *(b"\xca\xfe\xba\xbe", b"<?php", b"<script", b"<html"),
+)
+_OF_NO_IMAGE = frozenset(
+    {"no-image", "companion-object", "own-answer", "missing-attribute", "truncated", "unreadable-file"}
 )
 
 
@@ -55,7 +60,7 @@ def decode(content: bytes, *, deflated: bool = False) -> Radiograph:
         return _decode(content, deflated=deflated)
     except InputError as error:
         # A few bytes look like many things. Only a whole data set with an image is worth a word of its own.
-        if error.code in ("no-image", "missing-attribute", "truncated", "unreadable-file") and not _has_pixels(content):
+        if error.code in _OF_NO_IMAGE and not _has_pixels(content):
             raise NotDicomError from None
         raise
 
@@ -69,29 +74,15 @@ def _has_pixels(content: bytes) -> bool:
 
 
 def _decode(content: bytes, *, deflated: bool) -> Radiograph:
-    meta = read_meta(content)
-    if meta.sop_class == terms.DIRECTORY:
-        msg = "this is a DICOMDIR, which lists files and holds no image. Name the files, or their folder."
-        raise InputError(msg, "no-image")
-    coding = _coding(meta)
-    body, start = memoryview(content), meta.end
-    if coding == "deflated":
-        body, start = memoryview(_inflated(content, meta.end, wanted=deflated)), 0
-    encoding = guess_encoding(body, start)
-    if meta.transfer_syntax is not None:
-        # Whether types are written is told by the data set; the order of its bytes is told safely only here.
-        encoding = Encoding(encoding.implicit, little=meta.transfer_syntax != BIG_ENDIAN)
-    pixels = find_pixels(body, start, encoding)
-    if pixels is None:
-        msg = "this DICOM object holds no image. Name the files of the radiographs themselves."
-        raise InputError(msg, "no-image")
-    attributes = read_attributes(body[start : pixels.header], encoding)
+    walked = walk(content, deflated=deflated)
+    body, encoding, pixels = walked.body, walked.encoding, walked.pixels
+    attributes = read_attributes(walked.header, encoding)
     if pixels.tag != PIXEL_DATA:
         msg = "its pixels are floating-point numbers, which no radiograph's are. Export it as 16-bit grey image."
         raise InputError(msg, "unsupported-format")
     layout = attributes.layout
     check_dimensions(layout.columns, layout.rows)
-    stored = read_stored(body, pixels, layout, coding, encoding)
+    stored = read_stored(body, pixels, layout, walked.coding, encoding)
     visible = find_visible(attributes.shapes, layout.rows, layout.columns)
     grey, shown_by = display_grey(stored, layout, attributes.display, visible)
     header = replace(
@@ -102,6 +93,76 @@ def _decode(content: bytes, *, deflated: bool) -> Radiograph:
         preamble_is_program=begins_as(content) == "file" and content[:PREAMBLE_BYTES].startswith(_PROGRAMS),
     )
     return Radiograph(grey, float(WHITE), header)
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A file whose elements were walked up to its pixels.
+
+    Attributes
+    ----------
+    body
+        The file, or what its data set inflates to.
+    header
+        The data set up to the pixels.
+    encoding
+        Of its elements.
+    pixels
+        Where they are.
+    coding
+        Of the pixels.
+    """
+
+    body: memoryview
+    header: memoryview
+    encoding: Encoding
+    pixels: Pixels
+    coding: Coding
+
+
+def walk(content: bytes, *, deflated: bool) -> Walked:
+    """Return where the parts of a file with an image lie; parameters as of `decode`.
+
+    Raises
+    ------
+    InputError
+        If it holds no image, is damaged, or is not to be inflated.
+    """
+    meta = read_meta(content)
+    if meta.sop_class == terms.DIRECTORY:
+        msg = "this is a DICOMDIR, which lists files and holds no image. Name the files, or their folder."
+        raise InputError(msg, "no-image")
+    coding = _coding(meta)
+    body, start = memoryview(content), meta.end
+    if coding == "deflated":
+        body, start = memoryview(_inflated(content, meta.end, wanted=deflated)), 0
+    encoding = encoding_of(body, start, meta)
+    pixels = find_pixels(body, start, encoding)
+    if pixels is None:
+        raise _no_image(body[start:], encoding, meta)
+    return Walked(body, body[start : pixels.header], encoding, pixels, coding)
+
+
+def encoding_of(body: memoryview, start: int, meta: Meta) -> Encoding:
+    """Return how a data set is encoded that begins at a byte."""
+    encoding = guess_encoding(body, start)
+    if meta.transfer_syntax is None:
+        return encoding
+    # Whether types are written is told by the data set; the order of its bytes is told safely only here.
+    return Encoding(encoding.implicit, little=meta.transfer_syntax != BIG_ENDIAN)
+
+
+def _no_image(data_set: memoryview, encoding: Encoding, meta: Meta) -> InputError:
+    """Return what is to be said of an object without pixels: what it is, where it belongs beside images."""
+    with silence():
+        values = read_values(data_set, encoding)
+        require_foreign(values)
+        companion = terms.companion_of(values.word("Modality"), values.word("SOPClassUID") or meta.sop_class)
+    if companion is not None:
+        msg = f"this is {companion}, which stands beside the images of a study and is none. Leave it out."
+        return InputError(msg, "companion-object")
+    msg = "this DICOM object holds no image. Name the files of the radiographs themselves."
+    return InputError(msg, "no-image")
 
 
 def _coding(meta: Meta) -> Coding:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
-from carina.radiographs.dicom.attributes import Display, Layout, Lut, Window
+from carina.radiographs.dicom.attributes import Display, Layout, Window
 from carina.radiographs.dicom.codecs import Patterns
 from carina.radiographs.dicom.protocol import WHITE
 from carina.radiographs.dicom.shutter import Visible
 from carina.radiographs.dicom.stored import Stored
+from carina.radiographs.dicom.values import Lut
 from carina.radiographs.header import ShownBy
 
 # Far beyond what any modality's units reach, and far from what floats can hold.

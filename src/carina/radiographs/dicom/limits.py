@@ -15,6 +15,10 @@ MAX_TILES = 8_192
 # What a deflated data set may grow to: the largest image that is read, of 16 bit, and its header.
 MAX_INFLATED_BYTES = 160_000_000
 
+# A DICOMDIR has a dozen elements a file.
+MAX_DIRECTORY_FILES = 20_000
+MAX_DIRECTORY_ELEMENTS = 500_000
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

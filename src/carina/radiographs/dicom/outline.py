@@ -18,19 +18,19 @@ from carina.radiographs.dicom.limits import (
     MAX_VALUE_BYTES,
 )
 from carina.radiographs.dicom.tags import (
+    ALL_TAGS,
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
     ITEM,
     ITEM_END,
+    KEYWORDS,
     LUT_DATA,
     MEDIA_STORAGE_SOP_CLASS_UID,
     PIXEL_DATA,
     SEQUENCE_END,
     SEQUENCES,
     SPECIFIC_CHARACTER_SET,
-    TAGS,
     TRANSFER_SYNTAX_UID,
-    name_of,
 )
 
 PREAMBLE_BYTES = 128
@@ -39,7 +39,7 @@ _UNDEFINED = 0xFFFF_FFFF
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_WANTED = frozenset({*TAGS.values(), SPECIFIC_CHARACTER_SET})
+_WANTED = frozenset({*ALL_TAGS.values(), SPECIFIC_CHARACTER_SET})
 
 Beginning = Literal["file", "data set"]
 
@@ -142,7 +142,7 @@ def read_meta(content: bytes) -> Meta:
             break
         element = _element(content, position, len(content), encoding)
         if element.length is None:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         _require_room(element, len(content))
         if element.tag in (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID):
             found[element.tag] = _uid(content[element.start : element.start + min(element.length, 65)])
@@ -155,7 +155,12 @@ def _uid(value: bytes) -> str:
 
 
 def find_pixels(
-    content: bytes | memoryview, start: int, encoding: Encoding, *, is_sequence: Callable[[int], bool] | None = None
+    content: bytes | memoryview,
+    start: int,
+    encoding: Encoding,
+    *,
+    most: int = MAX_ELEMENTS,
+    is_sequence: Callable[[int], bool] | None = None,
 ) -> Pixels | None:
     """Walk a data set up to its pixels and return where they are; none where there are none.
 
@@ -164,9 +169,11 @@ def find_pixels(
     content
         The file, or what it inflates to.
     start
-        Where its data set begins.
+        Where the data set begins.
     encoding
         Of its elements.
+    most
+        How many elements are walked.
     is_sequence
         Which tags are walked into, for whoever reads more than Carina's own attributes: with it every element of type
         SQ is, too.
@@ -177,7 +184,7 @@ def find_pixels(
         If an element claims more bytes than are there, there are too many, they lie too deep, or one that Carina
         reads is too long.
     """
-    return _Walk(content, start, encoding, is_sequence).to_pixels()
+    return _Walk(content, start, encoding, is_sequence).to_pixels(most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +220,8 @@ class _Walk:
         self._position = start
         self._levels = [_Level("elements", len(content), open=False, encoding=encoding)]
 
-    def to_pixels(self) -> Pixels | None:
-        for _ in range(MAX_ELEMENTS):
+    def to_pixels(self, most: int) -> Pixels | None:
+        for _ in range(most):
             while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
                 self._levels.pop()
             level = self._levels[-1]
@@ -230,7 +237,7 @@ class _Walk:
                 if element.tag > PIXEL_DATA and element.tag not in (ITEM, ITEM_END, SEQUENCE_END):
                     return None
             self._step_over(element, level)
-        msg = f"it has over {MAX_ELEMENTS:,} elements before its pixels; radiographs have some hundred. Check the file."
+        msg = f"it has over {most:,} elements before its pixels; radiographs have some hundred. Check the file."
         raise InputError(msg, "too-large")
 
     def _at_end_of(self, level: _Level) -> bool:
@@ -241,15 +248,15 @@ class _Walk:
             # An item may end its sequence, but an element between items is none.
             wanted = ITEM_END if level.holds == "elements" else SEQUENCE_END
             if element.tag != wanted or not level.open:
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._levels.pop()
             self._position = element.start
         elif level.holds != "elements":
             if element.tag != ITEM:
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._enter_item(element, level)
         elif element.tag == ITEM:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         else:
             self._enter_element(element, level)
 
@@ -257,7 +264,7 @@ class _Walk:
         self._position = element.start
         if element.length is None:
             if level.holds == "fragments":
-                raise _damaged(element.tag)
+                raise _damaged(element)
             self._push(_Level("elements", level.end, open=True, encoding=level.encoding))
             return
         _require_room(element, level.end)
@@ -282,8 +289,8 @@ class _Walk:
             return
         longest = MAX_LUT_BYTES if element.tag == LUT_DATA else MAX_VALUE_BYTES
         if element.tag in _WANTED and element.length > longest:
-            msg = f"its element {name_of(element.tag)} has {element.length:,} bytes; at most {longest:,} are read."
-            raise InputError(f"{msg} Check the file.", "too-large")
+            msg = f"its {KEYWORDS[element.tag]} has more than the {longest:,} bytes that are read. Check the file."
+            raise InputError(msg, "too-large")
         self._position += element.length
 
     def _holds_items(self, element: _Element) -> bool:
@@ -324,9 +331,8 @@ def _element(content: bytes | memoryview, position: int, end: int, encoding: Enc
 
 
 def _require_room(element: _Element, end: int) -> None:
-    length, left = element.length or 0, end - element.start
-    if length > left:
-        raise _truncated(f"its element {name_of(element.tag)} claims {length:,} bytes, and {left:,} follow")
+    if (element.length or 0) > end - element.start:
+        raise _truncated(f"the element at byte {element.header:,} claims more bytes than follow")
 
 
 def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryview]:
@@ -346,7 +352,7 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
         if element.tag == SEQUENCE_END:
             return fragments
         if element.tag != ITEM or element.length is None:
-            raise _damaged(element.tag)
+            raise _damaged(element)
         _require_room(element, len(content))
         fragments.append(view[element.start : element.start + element.length])
         if len(fragments) > MAX_FRAGMENTS:
@@ -361,6 +367,7 @@ def _truncated(what: str) -> InputError:
     return InputError(f"the DICOM file is cut off: {what}. Copy it again from where it came from.", "truncated")
 
 
-def _damaged(tag: int) -> InputError:
-    msg = f"the DICOM file is damaged at its element {name_of(tag)}. Copy it again from where it came from."
+def _damaged(element: _Element) -> InputError:
+    # Neither tag nor length are told: where a walk has lost its way, they are letters of a value.
+    msg = f"the DICOM file is damaged at byte {element.header:,}. Copy it again from where it came from."
     return InputError(msg, "unreadable-file")

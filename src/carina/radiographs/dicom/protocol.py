@@ -1,8 +1,12 @@
 """What a process that decodes and the one that asks it say to each other: a head, words in JSON, and bytes.
 
-A request's words are the options of `carina.radiographs.dicom.decode.decode`, its bytes a file. An answer's words are
-``shape`` and ``header`` with grey values as bytes (uint16, little endian on every machine that this runs on, 65535 is
-white), or ``error`` and ``message``.
+A request's words are a ``task`` and its options, its bytes a file. An answer's words are ``error`` and ``message``, or
+what was asked for:
+
+- ``decode`` (`carina.radiographs.dicom.decode.decode`): ``shape`` and ``header``, with grey values as bytes (uint16,
+  little endian on every machine that this runs on, 65535 is white).
+- ``identify``: the fields of `carina.radiographs.dicom.identity.Identity`.
+- ``list``: nothing, with the names of a DICOMDIR as bytes, in JSON.
 """
 
 import struct

@@ -1,6 +1,8 @@
-"""Every attribute that Carina reads from a DICOM header, and no other: no patient's name or identifier is among them.
+"""Every attribute that Carina reads from a DICOM header, and no other.
 
-The date of birth is read where there is no age, which is computed from it and is all that remains.
+No patient's name or identifier is among those of an image that is judged (`TAGS`). The date of birth is read where
+there is no age, which is computed from it and is all that remains. An import reads identifiers (`IDENTIFIERS`), and
+gets their hashes.
 """
 
 from types import MappingProxyType
@@ -12,6 +14,7 @@ TAGS = MappingProxyType(
         "AcquisitionDate": 0x0008_0022,
         "Modality": 0x0008_0060,
         "PresentationIntentType": 0x0008_0068,
+        "Manufacturer": 0x0008_0070,
         "CodeValue": 0x0008_0100,
         "AnatomicRegionSequence": 0x0008_2218,
         "PatientBirthDate": 0x0010_0030,
@@ -66,15 +69,16 @@ TAGS = MappingProxyType(
         "PresentationLUTShape": 0x2050_0020,
     }
 )
-SEQUENCES = frozenset(TAGS[keyword] for keyword in TAGS if keyword.endswith("Sequence"))
+# What says whose an image is, for an import alone.
+IDENTIFIERS = MappingProxyType({"PatientID": 0x0010_0020, "PatientSex": 0x0010_0040, "StudyInstanceUID": 0x0020_000D})
+# What a DICOMDIR is made of. Source: PS3.3 F.3.
+DIRECTORY_TAGS = MappingProxyType({"DirectoryRecordSequence": 0x0004_1220, "ReferencedFileID": 0x0004_1500})
+ALL_TAGS = MappingProxyType({**TAGS, **IDENTIFIERS, **DIRECTORY_TAGS})
+KEYWORDS = MappingProxyType({tag: keyword for keyword, tag in ALL_TAGS.items()})
+SEQUENCES = frozenset(ALL_TAGS[keyword] for keyword in ALL_TAGS if keyword.endswith("Sequence"))
 LUT_DATA = TAGS["LUTData"]
 # pydicom decodes it of any data set that it reads.
 SPECIFIC_CHARACTER_SET = 0x0008_0005
 FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA = 0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID = 0x0002_0002, 0x0002_0010
-
-
-def name_of(tag: int) -> str:
-    """Return a tag as the standard writes it."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

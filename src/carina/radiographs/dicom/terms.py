@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from carina.radiographs.header import Direction, Modality, Region, Side, View
 
-# Modalities that make plain radiographs; OT is what secondary captures mostly carry.
+# Modalities that make chest radiographs; OT is what secondary captures mostly carry.
 _RADIOGRAPHIC: MappingProxyType[str, Modality] = MappingProxyType({"CR": "CR", "DX": "DX", "RG": "RG", "OT": "OT"})
 # Other modalities, to be named in an error. Source: PS3.3 C.7.3.1.1.1.
 _OTHERS = frozenset(
@@ -51,6 +51,23 @@ _OF_CLASS = MappingProxyType(
         "1.2.840.10008.5.1.4.1.1.128": "PT",
     }
 )
+# Objects without pixels that stand beside images in a study. Source: PS3.4 B.5.
+_COMPANIONS_OF_CLASS = (
+    ("1.2.840.10008.5.1.4.1.1.88.59", "a key object selection"),
+    ("1.2.840.10008.5.1.4.1.1.88.", "a structured report"),
+    ("1.2.840.10008.5.1.4.1.1.11.", "a presentation state"),
+    ("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document"),
+)
+_COMPANIONS = MappingProxyType(
+    {
+        "KO": "a key object selection",
+        "SR": "a structured report",
+        "PR": "a presentation state",
+        "DOC": "an encapsulated document",
+    }
+)
+# What every answer that Carina writes says of who made it (`carina.dicom`); a PACS keeps it.
+OWN_MANUFACTURER = "Carina"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -64,6 +81,14 @@ def modality_of(word: str | None, sop_class: str | None) -> tuple[Modality | Non
     if known not in _RADIOGRAPHIC and known not in _OTHERS:
         known = _OF_CLASS.get(sop_class or "", "")
     return _RADIOGRAPHIC.get(known), known if known in _OTHERS else None
+
+
+def companion_of(word: str | None, sop_class: str | None) -> str | None:
+    """Return what an object is, with its article, if it stands beside the images of a study and is none."""
+    for beginning, name in _COMPANIONS_OF_CLASS:
+        if (sop_class or "").startswith(beginning):
+            return name
+    return _COMPANIONS.get((word or "").upper())
 
 
 _CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "TORACE", "LUNG", "PULMO", "POUMON")

@@ -7,15 +7,17 @@ patient's image), and says nothing on the streams that a library might say somet
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from carina.errors import InputError
 from carina.radiographs.dicom.decode import decode
+from carina.radiographs.dicom.directory import read_directory
+from carina.radiographs.dicom.identity import read_identity
 from carina.radiographs.dicom.limits import Limits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, NOT_DICOM, READY
-from carina.radiographs.radiograph import Radiograph
 
 
 def main() -> None:
@@ -30,36 +32,54 @@ def main() -> None:
     answers.flush()
     while len(head := requests.read(HEAD.size)) == HEAD.size:
         _allow_processor_time(limits.cpu_seconds)
-        said, radiograph = _answer(requests, *HEAD.unpack(head))
+        said, more = _answer(requests, *HEAD.unpack(head))
         words = json.dumps(said).encode()
-        pixels = b"" if radiograph is None else radiograph.pixels.data.cast("B")
-        answers.write(HEAD.pack(len(words), len(pixels)))
+        answers.write(HEAD.pack(len(words), len(more)))
         answers.write(words)
-        answers.write(pixels)
+        answers.write(more)
         answers.flush()
         if said.get("last"):
             # Its memory is full, or in pieces: the next one starts afresh.
             return
 
 
-def _answer(requests: BinaryIO, words: int, size: int) -> tuple[dict[str, Any], Radiograph | None]:
-    """Return what is to be said of one file and its radiograph if it holds one."""
+def _answer(requests: BinaryIO, words: int, size: int) -> tuple[dict[str, Any], bytes | memoryview]:
+    """Return what is to be said of one file, and the bytes of what is too long for words."""
     try:
         options = json.loads(requests.read(words))
         content = requests.read(size)
-        radiograph = decode(content, **options)
+        return _TASKS[options.pop("task")](content, **options)
     except InputError as error:
-        return {"error": error.code, "message": str(error)}, None
+        return {"error": error.code, "message": str(error)}, b""
     except NotDicomError:
-        return {"error": NOT_DICOM}, None
+        return {"error": NOT_DICOM}, b""
     except MemoryError:
         msg = "decoding it takes more memory than a radiograph may. Check the file, or export it uncompressed."
-        return {"error": "too-large", "message": msg, "last": True}, None
+        return {"error": "too-large", "message": msg, "last": True}, b""
     except Exception:  # noqa: BLE001  # a library may raise anything at a file that means harm, and quote it
         msg = "the DICOM file is damaged and cannot be read. Copy it again from where it came from."
-        return {"error": "unreadable-file", "message": msg}, None
+        return {"error": "unreadable-file", "message": msg}, b""
+
+
+def _decoded(content: bytes, *, deflated: bool) -> tuple[dict[str, Any], memoryview]:
+    radiograph = decode(content, deflated=deflated)
     header = None if radiograph.header is None else asdict(radiograph.header)
-    return {"shape": radiograph.pixels.shape, "header": header}, radiograph
+    return {"shape": radiograph.pixels.shape, "header": header}, radiograph.pixels.data.cast("B")
+
+
+def _identified(content: bytes) -> tuple[dict[str, Any], bytes]:
+    return read_identity(content), b""
+
+
+def _listed(content: bytes) -> tuple[dict[str, Any], bytes]:
+    return {}, json.dumps(read_directory(content)).encode()
+
+
+_TASKS: dict[str, Callable[..., tuple[dict[str, Any], bytes | memoryview]]] = {
+    "decode": _decoded,
+    "identify": _identified,
+    "list": _listed,
+}
 
 
 def _take_streams() -> tuple[BinaryIO, BinaryIO]:

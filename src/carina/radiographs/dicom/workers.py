@@ -8,6 +8,7 @@ anything that a stranger sends, since a library that decodes may have been taken
 import atexit
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,18 +16,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
+from carina.machine import usable_cores
+from carina.radiographs.dicom.identity import Identity
 from carina.radiographs.dicom.limits import Limits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.header import Header
 from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _PROGRAM = (
     "import json, sys\n"
@@ -34,14 +42,24 @@ _PROGRAM = (
     "from carina.radiographs.dicom.worker import main\n"
     "main()\n"
 )
-# Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
-_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENVIRONMENT = {
+    # Libraries that would start threads, each with memory of its own, for sums that one thread does at once.
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # GNU's C library then hands memory out as zeros, and overwrites what is given back: a decoder that reads what it
+    # never wrote (CharLS does, with some damaged files) finds nothing of an earlier patient's film there. Blocks of up
+    # to 1,032 bytes would go round a cache that does neither.
+    "MALLOC_PERTURB_": "255",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+}
 # A process needs less than a second, and more on a machine that is busy.
 _START_SECONDS = 60.0
 _PIPE_BYTES = 1024 * 1024
 _SIGXCPU = getattr(signal, "SIGXCPU", 0)
 _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
 _HEADERS = TypeAdapter(Header)
+_IDENTITIES = TypeAdapter(Identity)
+_DIGEST = re.compile("[0-9a-f]{64}")
+_NAMES = TypeAdapter(list[tuple[str, ...]])
 
 
 class Workers:
@@ -57,7 +75,7 @@ class Workers:
 
     def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
         self.limits = limits or Limits()
-        self._room = threading.BoundedSemaphore(most or os.cpu_count() or 1)
+        self._room = threading.BoundedSemaphore(most or usable_cores())
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -72,10 +90,49 @@ class Workers:
         NotDicomError
             If it has no preamble and is not a data set with an image either.
         """
+        answer, pixels = self._ask({"task": "decode", "deflated": deflated}, content)
+        return _radiograph(answer, pixels)
+
+    def identify(self, content: bytes) -> Identity:
+        """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.
+
+        Raises
+        ------
+        InputError
+            If it holds none that may be judged, as far as its header says. It is ``truncated`` where its pixels do not
+            begin among the bytes.
+        """
+        answer, _ = self._ask({"task": "identify"}, content)
+        _raise_error(answer)
+        try:
+            identity = _IDENTITIES.validate_python(answer)
+        except ValidationError:
+            raise _no_sense() from None
+        if not all(digest is None or _DIGEST.fullmatch(digest) for digest in (identity.patient, identity.study)):
+            raise _no_sense()
+        return identity
+
+    def list_directory(self, content: bytes) -> list[tuple[str, ...]]:
+        """Return the names of the files in a DICOMDIR, each as folders and a name, however wrong they are.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, or names too many files.
+        """
+        answer, listed = self._ask({"task": "list"}, content)
+        _raise_error(answer)
+        try:
+            names = _NAMES.validate_json(b"" if listed is None else listed.tobytes())
+        except ValidationError:
+            raise _no_sense() from None
+        return names
+
+    def _ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         with self._room:
             worker = self._taken()
             try:
-                answer, pixels = worker.ask({"deflated": deflated}, content)
+                answer, more = worker.ask(request, content)
             except BaseException:
                 # Whoever stops waiting would find this answer when asking for the next.
                 self._drop(worker)
@@ -85,7 +142,12 @@ class Workers:
             else:
                 with self._lock:
                     self._idle.append(worker)
-        return _radiograph(answer, pixels)
+        return answer, more
+
+    def process_ids(self) -> list[int]:
+        """Return the system's numbers of the processes that there are by now."""
+        with self._lock:
+            return [worker.process_id for worker in self._all]
 
     def close(self) -> None:
         """End all processes."""
@@ -137,13 +199,14 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **_ENVIRONMENT},
                 # An interrupt at the terminal is for this process, which ends the others itself.
                 start_new_session=True,
-                pipesize=_PIPE_BYTES,
             )
         except OSError as error:
             raise _not_started(error.strerror or "no reason given") from None
+        for stream in (self._process.stdin, self._process.stdout):
+            _widen(stream)
         said = bytearray(len(READY))
         try:
             with self._killed_after(_START_SECONDS):
@@ -154,11 +217,15 @@ class _Worker:
             self.end()
             raise _not_started("it ended at once; is pydicom installed?")
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
-        """Return the words and the grey values of an answer. If anything goes wrong, nothing more is to be asked.
+    def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """Return the words and the bytes of an answer. If anything goes wrong, nothing more is to be asked.
 
         Raises
         ------
@@ -171,7 +238,7 @@ class _Worker:
         except _GoneError:
             raise self._why_gone() from None
 
-    def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[np.uint16] | None]:
+    def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         words = json.dumps(options).encode()
         # A process that ends while it is written to may still have said why.
         with suppress(BrokenPipeError):
@@ -187,9 +254,10 @@ class _Worker:
         answer = _parsed(said)
         if not size:
             return answer, None
-        pixels = np.empty(_shape(answer.get("shape"), size), np.uint16)
-        self._receive(pixels.data.cast("B"))
-        return answer, pixels
+        grey = "shape" in answer
+        more = np.empty(_shape(answer["shape"], size), np.uint16) if grey else np.empty(size, np.uint8)
+        self._receive(more.data.cast("B"))
+        return answer, more
 
     def _send(self, content: bytes) -> None:
         stream, left = self._process.stdin, memoryview(content)
@@ -207,15 +275,19 @@ class _Worker:
 
     @contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        done = threading.Event()
+        threading.Thread(target=self._watch, args=(done, seconds), daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
 
-    def _expire(self) -> None:
+    def _watch(self, done: threading.Event, seconds: float) -> None:
+        # A second at a time: a machine that sleeps in between, process and all, has spent one and not the night.
+        while seconds > 0:
+            if done.wait(min(seconds, 1.0)):
+                return
+            seconds -= 1.0
         self._expired = True
         self._process.kill()
 
@@ -248,6 +320,13 @@ class _Worker:
         self._process.returncode = 0
 
 
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more at a time, where the system can and may."""
+    if fcntl is not None and pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
 def _parsed(said: bytearray) -> dict[str, Any]:
     try:
         answer = json.loads(said)
@@ -266,21 +345,32 @@ def _shape(said: Any, size: int) -> tuple[int, int]:
     raise _GoneError
 
 
-def _radiograph(answer: dict[str, Any], pixels: NDArray[np.uint16] | None) -> Radiograph:
-    """Return what an answer says, or raise it."""
+def _raise_error(answer: dict[str, Any]) -> None:
+    """Raise what an answer says to be wrong, if anything."""
     error, message = answer.get("error"), answer.get("message")
-    if error == NOT_DICOM:
-        raise NotDicomError
     code = _CODES.get(error) if isinstance(error, str) else None
     if code is not None and isinstance(message, str) and message.isprintable():
         raise InputError(message, code)
+    if error is not None:
+        raise _no_sense()
+
+
+def _no_sense() -> InputError:
+    msg = "the decoder gave no sensible answer: the file is damaged, or was made to do harm."
+    return InputError(msg, "unreadable-file")
+
+
+def _radiograph(answer: dict[str, Any], pixels: NDArray[Any] | None) -> Radiograph:
+    """Return what an answer says, or raise it."""
+    if answer.get("error") == NOT_DICOM:
+        raise NotDicomError
+    _raise_error(answer)
     try:
         header = _HEADERS.validate_python(answer.get("header"))
     except ValidationError:
         header = None
-    if pixels is None or header is None:
-        msg = "the decoder gave no sensible answer: the file is damaged, or was made to do harm."
-        raise InputError(msg, "unreadable-file")
+    if pixels is None or pixels.dtype != np.uint16 or header is None:
+        raise _no_sense()
     return Radiograph(pixels, float(WHITE), header)
 
 
@@ -299,6 +389,16 @@ def decode_dicom(content: bytes, *, deflated: bool = False) -> Radiograph:
     Parameters and errors are those of `Workers.decode`.
     """
     return _shared_workers().decode(content, deflated=deflated)
+
+
+def identify_dicom(content: bytes) -> Identity:
+    """Return whose image a DICOM file holds, read by the processes that this process shares; see `Workers.identify`."""
+    return _shared_workers().identify(content)
+
+
+def list_dicom_directory(content: bytes) -> list[tuple[str, ...]]:
+    """Return the names in a DICOMDIR, read by the processes that this process shares; see `Workers.list_directory`."""
+    return _shared_workers().list_directory(content)
 
 
 def _shared_workers() -> Workers:

@@ -11,6 +11,7 @@ from carina.dicom.deidentification.deidentify import deidentify
 from carina.dicom.deidentification.profile import Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.errors import InputError
+from carina.radiographs.read import read_bytes
 from unit.dicom.sources import IDENTIFIERS
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -19,13 +20,13 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 def done(path: Path, options: Options | None = None, key: bytes = KEY, **settings: Any) -> Dataset:
     out = path.parent / "out"
-    made = deidentify(path, out, Pseudonyms(key), options or Options(), **settings)
+    made = deidentify(path.read_bytes(), out, Pseudonyms(key), options or Options(), **settings)
     return dcmread(out / made.path)
 
 
 def refused(path: Path, **settings: Any) -> InputError:
     with pytest.raises(InputError) as error:
-        deidentify(path, path.parent / "out", Pseudonyms(KEY), Options(), **settings)
+        deidentify(read_bytes(path), path.parent / "out", Pseudonyms(KEY), Options(), **settings)
     # No value of the file and no path.
     assert not any(value in str(error.value) for value in (*IDENTIFIERS.values(), str(path.parent), "1.2.826"))
     assert not list((path.parent / "out").rglob("*.dcm"))

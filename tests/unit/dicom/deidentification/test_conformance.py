@@ -78,7 +78,7 @@ def test_no_new_error(
     source = write_source(
         tmp_path / "image.dcm", modality, bits=8 if modality == "SC" else 12, **(_FULL[modality] if full else {})
     )
-    made = deidentify(source, tmp_path / "out", Pseudonyms(b"k" * 32), _OPTIONS[options])
+    made = deidentify(source.read_bytes(), tmp_path / "out", Pseudonyms(b"k" * 32), _OPTIONS[options])
     before, after = _errors(dciodvfy, source), _errors(dciodvfy, tmp_path / "out" / made.path)
     assert after - before == set()
 

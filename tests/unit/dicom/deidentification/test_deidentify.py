@@ -47,7 +47,7 @@ def test_it_says_what_was_done(tmp_path: Path) -> None:
     assert after.LongitudinalTemporalInformationModified == "REMOVED"
     assert [code.CodeValue for code in after.DeidentificationMethodCodeSequence] == ["113100"]
     every = Options(patient_characteristics=True, device=True, uids=True, shifted_dates=True)
-    after = dcmread(tmp_path / "all" / deidentify(path, tmp_path / "all", Pseudonyms(KEY), every).path)
+    after = dcmread(tmp_path / "all" / deidentify(path.read_bytes(), tmp_path / "all", Pseudonyms(KEY), every).path)
     assert after.LongitudinalTemporalInformationModified == "MODIFIED"
     said = {code.CodeValue: code.CodeMeaning for code in after.DeidentificationMethodCodeSequence}
     assert list(said) == ["113100", "113107", "113108", "113109", "113110"]
@@ -73,12 +73,12 @@ def test_the_head_of_the_file_is_new(tmp_path: Path) -> None:
 
 def test_a_key_gives_the_same_every_time_and_another_key_others(tmp_path: Path) -> None:
     path = write_source(tmp_path / "image.dcm")
-    first = deidentify(path, tmp_path / "a", Pseudonyms(KEY), Options())
-    again = deidentify(path, tmp_path / "b", Pseudonyms(KEY), Options())
+    first = deidentify(path.read_bytes(), tmp_path / "a", Pseudonyms(KEY), Options())
+    again = deidentify(path.read_bytes(), tmp_path / "b", Pseudonyms(KEY), Options())
     assert (tmp_path / "a" / first.path).read_bytes() == (tmp_path / "b" / again.path).read_bytes()
-    other = deidentify(path, tmp_path / "c", Pseudonyms(OTHER_KEY), Options())
+    other = deidentify(path.read_bytes(), tmp_path / "c", Pseudonyms(OTHER_KEY), Options())
     assert other.sop_instance_uid != first.sop_instance_uid
-    drawn = {deidentify(path, tmp_path / "d", Pseudonyms(), Options()).sop_instance_uid for _ in range(2)}
+    drawn = {deidentify(path.read_bytes(), tmp_path / "d", Pseudonyms(), Options()).sop_instance_uid for _ in range(2)}
     assert len(drawn) == 2
     ids = [dcmread(tmp_path / folder / made.path).PatientID for folder, made in (("a", first), ("c", other))]
     assert ids[0] != ids[1]
@@ -223,7 +223,9 @@ def test_the_device(tmp_path: Path) -> None:
     assert after["Manufacturer"].is_empty
     assert not any(keyword in after for keyword in set(device) - {"Manufacturer", "DeviceUID"})
     assert after.DeviceUID != "1.2.3.9"
-    kept = dcmread(tmp_path / "kept" / deidentify(path, tmp_path / "kept", Pseudonyms(KEY), Options(device=True)).path)
+    kept = dcmread(
+        tmp_path / "kept" / deidentify(path.read_bytes(), tmp_path / "kept", Pseudonyms(KEY), Options(device=True)).path
+    )
     assert {keyword: kept[keyword].value for keyword in device} == device
     assert "InstitutionName" not in kept
     # No person's name even there.
@@ -237,7 +239,7 @@ def test_uids_may_stay(tmp_path: Path) -> None:
         assert after[keyword].value == before[keyword].value
     assert after.ReferencedStudySequence[0].ReferencedSOPInstanceUID == "1.2.3"
     assert "ReferencedStudySequence" not in dcmread(
-        tmp_path / "none" / deidentify(path, tmp_path / "none", Pseudonyms(KEY), Options()).path
+        tmp_path / "none" / deidentify(path.read_bytes(), tmp_path / "none", Pseudonyms(KEY), Options()).path
     )
 
 
@@ -252,7 +254,9 @@ def test_big_endian_and_implicit_images_read_the_same(tmp_path: Path) -> None:
         path.write_bytes(
             encode_dicom(pixels, syntax, stored=12, BurnedInAnnotation="NO", ModalityLUTSequence=[data], **uids)
         )
-        made[name] = dcmread(tmp_path / name / deidentify(path, tmp_path / name, Pseudonyms(KEY), Options()).path)
+        made[name] = dcmread(
+            tmp_path / name / deidentify(path.read_bytes(), tmp_path / name, Pseudonyms(KEY), Options()).path
+        )
         np.testing.assert_array_equal(made[name].pixel_array, pixels)
         assert made[name].file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
         table = made[name].ModalityLUTSequence[0]
@@ -286,7 +290,7 @@ def test_warnings_of_pydicom_say_nothing(tmp_path: Path, caplog: pytest.LogCaptu
     caplog.clear()
     # Warnings are errors in these tests.
     options = Options(patient_characteristics=True, shifted_dates=True, device=True)
-    deidentify(path, tmp_path / "out", Pseudonyms(KEY), options)
+    deidentify(path.read_bytes(), tmp_path / "out", Pseudonyms(KEY), options)
     assert caplog.text == ""
 
 

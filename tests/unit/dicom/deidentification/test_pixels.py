@@ -43,7 +43,7 @@ def _pixels(bits: int, *, colour: bool = False) -> np.ndarray:
 def _done(tmp_path: Path, content: bytes) -> Path:
     path = tmp_path / "in.dcm"
     path.write_bytes(content)
-    return tmp_path / "out" / deidentify(path, tmp_path / "out", Pseudonyms(b"k" * 32), Options()).path
+    return tmp_path / "out" / deidentify(path.read_bytes(), tmp_path / "out", Pseudonyms(b"k" * 32), Options()).path
 
 
 SYNTAXES = {

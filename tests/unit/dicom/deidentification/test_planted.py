@@ -20,7 +20,7 @@ KEY = b"k" * 32
 def _written(tmp_path: Path, content: bytes, options: Options | None = None) -> bytes:
     source = tmp_path / f"{NAME}.dcm"
     source.write_bytes(content)
-    made = deidentify(source, tmp_path / "out", Pseudonyms(KEY), options or Options())
+    made = deidentify(source.read_bytes(), tmp_path / "out", Pseudonyms(KEY), options or Options())
     assert NAME not in str(made.path)
     return (tmp_path / "out" / made.path).read_bytes()
 

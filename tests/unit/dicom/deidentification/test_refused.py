@@ -21,7 +21,7 @@ from unit.dicom.sources import write_source
 def test_what_is_no_uid_leads_nowhere(tmp_path: Path, keyword: str, uid: str) -> None:
     path = write_source(tmp_path / "in" / "image.dcm", **{keyword: uid})
     with pytest.raises(InputError) as error:
-        deidentify(path, tmp_path / "out", Pseudonyms(KEY), Options(uids=True))
+        deidentify(path.read_bytes(), tmp_path / "out", Pseudonyms(KEY), Options(uids=True))
     assert error.value.code == "missing-attribute"
     assert keyword in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -45,7 +45,7 @@ def test_secondary_captures_must_say_so_or_be_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("said", "notes"), [("NO", 0), (..., 1)])
 def test_radiographs_that_do_not_say_are_written_with_a_note(tmp_path: Path, said: Any, notes: int) -> None:
     path = write_source(tmp_path / "image.dcm", "CR", BurnedInAnnotation=said)
-    made = deidentify(path, tmp_path / "out", Pseudonyms(KEY), Options())
+    made = deidentify(path.read_bytes(), tmp_path / "out", Pseudonyms(KEY), Options())
     assert isinstance(made, Deidentified)
     assert len(made.notes) == notes
 
@@ -92,7 +92,7 @@ def test_a_sequence_that_nobody_walked_through_is_left_out(tmp_path: Path) -> No
     plain = path.read_bytes()
     at = plain.index(b"\x08\0\x12\x21SQ")
     path.write_bytes(plain[: at + 4] + b"UN" + plain[at + 6 :])
-    made = deidentify(path, tmp_path / "untyped", Pseudonyms(KEY), Options())
+    made = deidentify(path.read_bytes(), tmp_path / "untyped", Pseudonyms(KEY), Options())
     assert "SourceImageSequence" not in dcmread(tmp_path / "untyped" / made.path)
 
 
@@ -131,7 +131,7 @@ def test_mangled_files_are_refused_by_a_named_error_or_lose_their_identity(tmp_p
             broken[place] = int(rng.integers(0, 256))
         path.write_bytes(broken)
         try:
-            made = deidentify(path, tmp_path / f"out{number}", Pseudonyms(KEY), every)
+            made = deidentify(path.read_bytes(), tmp_path / f"out{number}", Pseudonyms(KEY), every)
         except InputError as error:
             outcomes.add(error.code)
             said += str(error)
@@ -145,11 +145,11 @@ def test_mangled_files_are_refused_by_a_named_error_or_lose_their_identity(tmp_p
 
 def test_a_second_image_of_the_same_uid_is_refused_and_the_same_one_is_not(tmp_path: Path) -> None:
     path = write_source(tmp_path / "1.dcm", seed=1)
-    first = deidentify(path, tmp_path / "o", Pseudonyms(KEY), Options())
+    first = deidentify(path.read_bytes(), tmp_path / "o", Pseudonyms(KEY), Options())
     content = (tmp_path / "o" / first.path).read_bytes()
-    assert deidentify(path, tmp_path / "o", Pseudonyms(KEY), Options()) == first
+    assert deidentify(path.read_bytes(), tmp_path / "o", Pseudonyms(KEY), Options()) == first
     other = write_source(tmp_path / "2.dcm", seed=2, SOPInstanceUID=str(dcmread(path).SOPInstanceUID))
     with pytest.raises(InputError) as error:
-        deidentify(other, tmp_path / "o", Pseudonyms(KEY), Options())
+        deidentify(other.read_bytes(), tmp_path / "o", Pseudonyms(KEY), Options())
     assert error.value.code == "written-before"
     assert (tmp_path / "o" / first.path).read_bytes() == content

@@ -149,11 +149,11 @@ def test_objects_without_an_image():
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"BitsAllocated": 32}, "its pixels have 32 bits"),
-        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "its pixels have 1 bits"),
-        ({"BitsStored": 9}, "9 of them used"),
-        ({"HighBit": 8}, "up to bit 8"),
-        ({"HighBit": 6}, "up to bit 6"),
+        ({"BitsAllocated": 32}, "are not those of 8 or 16 bits"),
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "are not those of 8 or 16 bits"),
+        ({"BitsStored": 9}, "BitsStored"),
+        ({"HighBit": 8}, "HighBit"),
+        ({"HighBit": 6}, "HighBit"),
         ({"photometric": "PALETTE COLOR"}, "PhotometricInterpretation is none of"),
         ({"photometric": "SECRET"}, "PhotometricInterpretation is none of"),
     ],

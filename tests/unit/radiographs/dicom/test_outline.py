@@ -97,7 +97,10 @@ def test_what_follows_the_pixels_is_not_looked_at():
 def test_a_length_beyond_the_end_is_said(length, vr):
     error = refusal(raw_element(0x00091010, vr, bytes(8), length=length))
     assert error.code == "truncated"
-    assert f"(0009,1010) claims {length:,} bytes, and 8 follow" in str(error)
+    assert "the element at byte 0 claims more bytes than follow" in str(error)
+    # What was taken for tag and length may be letters of a name.
+    assert "1010" not in str(error)
+    assert f"{length:,}" not in str(error)
 
 
 def test_an_item_may_not_be_longer_than_its_sequence():
@@ -140,7 +143,7 @@ def test_an_element_that_is_read_may_not_be_long():
     body = raw_element(0x00281050, "UT", bytes(MAX_VALUE_BYTES + 1)) + PIXELS
     error = refusal(body)
     assert error.code == "too-large"
-    assert "(0028,1050) has 65,537 bytes" in str(error)
+    assert "WindowCenter has more than the 65,536 bytes" in str(error)
     # One that is not read may be as long as it likes.
     assert walk(raw_element(0x00091050, "UT", bytes(MAX_VALUE_BYTES + 1)) + PIXELS) is not None
 
@@ -159,7 +162,7 @@ def test_an_element_that_is_read_may_not_be_long():
 def test_delimiters_out_of_place_are_damage(body):
     error = refusal(body)
     assert error.code == "unreadable-file"
-    assert "is damaged at its element (" in str(error)
+    assert "is damaged at byte " in str(error)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
@@ -211,9 +214,9 @@ def test_fragments(monkeypatch):
     assert fragments_of(encapsulated(b"1234", b"56", table=bytes(4))) == [bytes(4), b"1234", b"56"]
     # Without the last delimiter.
     assert fragments_of(encapsulated(b"1234")[:-8]) == [b"", b"1234"]
-    with pytest.raises(InputError, match=r"claims 4 bytes, and 3 follow"):
+    with pytest.raises(InputError, match=r"claims more bytes than follow"):
         fragments_of(encapsulated(b"1234")[:-9])
-    with pytest.raises(InputError, match=r"damaged at its element \(0028,0010\)"):
+    with pytest.raises(InputError, match=r"damaged at byte 32"):
         fragments_of(encapsulated(b"1234")[:-8] + element("Rows", 5))
     monkeypatch.setattr(outline, "MAX_FRAGMENTS", 3)
     with pytest.raises(InputError, match=r"in over 3 fragments") as caught:

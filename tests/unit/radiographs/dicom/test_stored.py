@@ -1,6 +1,7 @@
 """Pixel data that are short, long, swapped, planar, sampled, or say two different things of themselves."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -176,6 +177,19 @@ def test_rle_that_ends_early_or_goes_on_for_ever():
     np.testing.assert_array_equal(
         decode(encode_dicom(GREY, RLE, frame=longer)).pixels, decode(encode_dicom(GREY, RLE)).pixels
     )
+
+
+def test_rle_is_unpacked_no_further_than_the_image_goes():
+    """Two bytes stand for up to 128: what is not asked for must never be there."""
+    frame = bytearray(encode_frame(GREY, RLE))
+    content = encode_dicom(GREY, RLE, frame=bytes(frame) + b"\x81\x07" * 200_000)
+    decode(content)
+    tracemalloc.start()
+    try:
+        decode(content)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_EXTENDED])

@@ -1,6 +1,7 @@
 """The processes that decode: used again, killed when they hang, not believed, and gone when nobody needs them."""
 
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def endless():
 
 
 def pids(pool):
-    return {worker._process.pid for worker in pool._all}
+    return set(pool.process_ids())
 
 
 def refusal(pool, content, **options):
@@ -150,6 +151,32 @@ def test_memory_is_limited(workers):
         assert not before & pids(pool)
     finally:
         pool.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="another C library")
+def test_nothing_of_one_film_is_left_for_the_next(workers):
+    """Memory that is handed out again holds nothing."""
+    program = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype = ctypes.c_void_p\n"
+        "libc.free.argtypes = [ctypes.c_void_p]\n"
+        "found = set()\n"
+        "for size in (200, 4000, 60_000) * 20:\n"
+        "    place = libc.malloc(size)\n"
+        "    found |= set(ctypes.string_at(place, size))\n"
+        "    ctypes.memset(place, 7, size)\n"
+        "    libc.free(place)\n"
+        "sys.exit(found != {0})\n"
+    )
+    if "glibc" not in platform.libc_ver():
+        pytest.skip("another C library")
+    environment = {**os.environ, **workers_module._ENVIRONMENT}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0
+    workers.decode(FILM)
+    (pid, *_) = pids(workers)
+    assert psutil.Process(pid).environ()["MALLOC_PERTURB_"] == "255"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
@@ -257,11 +284,11 @@ def film(tmp_path_factory):
 
 
 _READ = (
-    "import sys, os, pathlib\n"
+    "import sys, os, pathlib, signal\n"
     "from carina.radiographs.read import read_radiograph\n"
     "from carina.radiographs.dicom import workers\n"
     "path = pathlib.Path(sys.argv[1])\n"
-    "def pids(): return [w._process.pid for w in workers._shared._all]\n"
+    "def pids(): return workers._shared.process_ids()\n"
 )
 
 
@@ -279,7 +306,11 @@ def test_a_forked_process_has_processes_of_its_own(film):
         f"{_READ}"
         "first = read_radiograph(path).pixels.sum()\n"
         "before = pids()\n"
+        # As if another thread had just been taking a process: in the child nobody will ever give the lock back.
+        "workers._shared._lock.acquire()\n"
         "child = os.fork()\n"
+        "if child: workers._shared._lock.release()\n"
+        "else: signal.alarm(60)\n"
         "same = all(read_radiograph(path).pixels.sum() == first for _ in range(20))\n"
         "own = pids() == before\n"
         "if not child:\n"

@@ -1,0 +1,154 @@
+"""What DICOM headers say for a data set: whose image it is, in hashes, and whether it may be judged at all."""
+
+import hmac
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from carina.errors import ConfigurationError, InputError
+from carina.radiographs.dicom.directory import is_directory
+from carina.radiographs.dicom.identity import Identity
+from carina.radiographs.dicom.outline import begins_as
+from carina.radiographs.dicom.workers import identify_dicom
+from carina.radiographs.header import View
+from carina.radiographs.intended_use import refusals
+from carina.radiographs.read import IMAGE_ENDINGS, read_bytes, read_head
+
+# Of an object without a radiograph: nothing is wrong with it, and it is left out.
+_NO_RADIOGRAPH = frozenset({"not-a-radiograph", "companion-object", "own-answer"})
+_FRONTAL: frozenset[View] = frozenset({"PA", "AP", "frontal"})
+_DICOM_ENDINGS = frozenset({".dcm", ".dicom"})
+# The pixels of nearly every file begin before.
+_HEADER_BYTES = 256 * 1024
+_IN_FLIGHT = 16
+_SHORTEST_KEY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A DICOM file that is none for a data set.
+
+    Attributes
+    ----------
+    reason
+        Why, a clause without patient data.
+    identity
+        Whose it is, where it has an image.
+    """
+
+    reason: str
+    identity: Identity | None = None
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM: by its name, or if that does not say, by its first bytes. A DICOMDIR is none."""
+    ending = path.suffix.lower()
+    if ending in IMAGE_ENDINGS and ending not in _DICOM_ENDINGS:
+        return False
+    head = read_head(path) or b""
+    return (ending in _DICOM_ENDINGS or begins_as(head) == "file") and not is_directory(head)
+
+
+def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:
+    """Yield what each file's header says, in order: whose image it is, why it is left out, or what is wrong with it."""
+    todo = iter(paths)
+    with ThreadPoolExecutor(workers) as pool:
+        window: list[Future[Identity | LeftOut | InputError]] = [
+            pool.submit(_read_identity, path) for path in islice(todo, _IN_FLIGHT)
+        ]
+        while window:
+            yield window.pop(0).result()
+            window.extend(pool.submit(_read_identity, path) for path in islice(todo, 1))
+
+
+def _read_identity(path: Path) -> Identity | LeftOut | InputError:
+    try:
+        identity = _identify(path)
+    except InputError as error:
+        # The second sentence says what to do, which is done.
+        return LeftOut(str(error).split(". ", 1)[0].rstrip(".")) if error.code in _NO_RADIOGRAPH else error
+    reasons = refusals(identity.header)
+    return LeftOut(reasons[0], identity) if reasons else identity
+
+
+def _identify(path: Path) -> Identity:
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(_HEADER_BYTES)
+    except OSError:
+        beginning = b""
+    if len(beginning) == _HEADER_BYTES:
+        try:
+            return identify_dicom(beginning)
+        except InputError as error:
+            # Anything else may only be so because it was cut off.
+            if error.code == "not-a-radiograph":
+                raise
+    return identify_dicom(read_bytes(path))
+
+
+def said_of_patient(identity: Identity, key: bytes | None) -> dict[str, object]:
+    """Return what a manifest says of an image by its header: patient, view, age and sex; `key` as of `patient_of`."""
+    return {
+        "patient": patient_of(identity, key),
+        "view": identity.header.view if identity.header.view in _FRONTAL else None,
+        "age": identity.header.age_years,
+        "sex": identity.sex,
+    }
+
+
+def fill_in_headers(
+    images: list[dict[str, object]], key: bytes | None
+) -> tuple[list[dict[str, object]], tuple[str, ...]]:
+    """Return the images of a listing with what the headers of those that are DICOM say, and what was left out.
+
+    Images that a header rules out are left out. What cannot be read stays, and gets its error when it is.
+    """
+    places = [place for place, image in enumerate(images) if is_dicom(Path(str(image["path"])))]
+    dropped: dict[int, str] = {}
+    for place, said in zip(places, read_identities([Path(str(images[p]["path"])) for p in places]), strict=True):
+        if isinstance(said, Identity):
+            images[place] = images[place] | said_of_patient(said, key)
+        elif isinstance(said, LeftOut) and said.identity is not None:
+            dropped[place] = said.reason
+    counts = Counter(dropped.values()).most_common()
+    notes = tuple(f"{count} DICOM files left out: {reason}." for reason, count in counts)
+    return [image for place, image in enumerate(images) if place not in dropped], notes
+
+
+def patient_of(identity: Identity, key: bytes | None) -> str | None:
+    """Return what stands for a patient in a manifest: of the PatientID, or where there is none of the study.
+
+    Parameters
+    ----------
+    identity
+        Of one of the patient's images.
+    key
+        A secret, without which nobody can find out which patient it stands for; by default there is none.
+    """
+    digest = identity.patient or identity.study
+    if digest is None or key is None:
+        return digest
+    return hmac.digest(key, digest.encode("ascii"), "sha256").hex()
+
+
+def read_key(path: Path) -> bytes:
+    """Return the secret in a file.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or it is too short for one.
+    """
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        msg = f"--patient-key {path} cannot be read: {error.strerror}."
+        raise ConfigurationError(msg) from None
+    if len(key) < _SHORTEST_KEY:
+        msg = f"--patient-key {path} holds {len(key)} bytes; at least {_SHORTEST_KEY} random ones are needed."
+        raise ConfigurationError(msg)
+    return key
