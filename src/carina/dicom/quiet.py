@@ -15,7 +15,7 @@ from carina.errors import CarinaError, InputError
 # Filters of warnings and the validation of values are the whole process's: one thread at a time.
 _ONE_AT_A_TIME = threading.RLock()
 # What broken values raise in pydicom and highdicom. A full disk, memory that is used up and Ctrl-C are none of them.
-_FROM_VALUES = (
+FROM_VALUES = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, NotImplementedError),
     *(RecursionError, TypeError, ValueError, struct.error, BytesLengthException, InvalidDicomError),
 )
@@ -46,7 +46,12 @@ def quiet(message: str) -> Iterator[None]:
             yield
         except CarinaError:
             raise
-        except _FROM_VALUES:
+        except FROM_VALUES:
+            raise InputError(message, "unreadable-file") from None
+        except OSError as error:
+            # pydicom's own, where a sequence ends too early; the system's have a number.
+            if error.errno is not None:
+                raise
             raise InputError(message, "unreadable-file") from None
         finally:
             for log, level in zip(logs, levels, strict=True):

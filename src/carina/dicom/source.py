@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from carina.dicom.attributes import CARRIED, DISPLAY, MANUFACTURER
-from carina.dicom.quiet import quiet
+from carina.dicom.quiet import FROM_VALUES, quiet
 from carina.dicom.uids import IMPLEMENTATION_CLASS_UID
 from carina.errors import InputError
 
@@ -179,7 +179,7 @@ def _decoded(found: Dataset) -> Dataset:
                     continue
             else:
                 str(element.value)
-        except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError):
+        except (*FROM_VALUES, OSError):  # the value is in memory by now: an OSError is pydicom's own
             _require_optional(tag)
             continue
         attributes.add(element)

@@ -74,11 +74,13 @@ IDENTIFIERS = MappingProxyType({"PatientID": 0x0010_0020, "PatientSex": 0x0010_0
 # What a DICOMDIR is made of. Source: PS3.3 F.3.
 DIRECTORY_TAGS = MappingProxyType({"DirectoryRecordSequence": 0x0004_1220, "ReferencedFileID": 0x0004_1500})
 ALL_TAGS = MappingProxyType({**TAGS, **IDENTIFIERS, **DIRECTORY_TAGS})
-KEYWORDS = MappingProxyType({tag: keyword for keyword, tag in ALL_TAGS.items()})
 SEQUENCES = frozenset(ALL_TAGS[keyword] for keyword in ALL_TAGS if keyword.endswith("Sequence"))
 LUT_DATA = TAGS["LUTData"]
 # pydicom decodes it of any data set that it reads.
 SPECIFIC_CHARACTER_SET = 0x0008_0005
+KEYWORDS = MappingProxyType(
+    {SPECIFIC_CHARACTER_SET: "SpecificCharacterSet"} | {tag: keyword for keyword, tag in ALL_TAGS.items()}
+)
 FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA = 0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID = 0x0002_0002, 0x0002_0010
