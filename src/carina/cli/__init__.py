@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from carina.cli.console import print_error
+from carina.cli.console import print_error, print_result
 from carina.errors import CarinaError, ConfigurationError
 
 # In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
@@ -70,8 +70,20 @@ class _Group(TyperGroup):
 app = typer.Typer(name="carina", cls=_Group, no_args_is_help=True, **_STYLE)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from carina import __version__  # noqa: PLC0415  # it takes longer to find than most verbs to load
+
+        print_result(f"Carina {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _carina() -> None:
+def _carina(
+    version: Annotated[  # the callback tells it
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
     """Chest X-ray triage toolkit. It supports a reader's judgement; it never replaces it."""
 
 

@@ -16,6 +16,7 @@ from carina.progress import Progress as Tell
 if TYPE_CHECKING:
     # A verb that prints no table does without the table library.
     import polars as pl
+    from rich.progress import TaskID
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 _results = Console(highlight=False, markup=False)
@@ -71,9 +72,13 @@ def progress_bars() -> Iterator[Callable[[str], Tell]]:
     with Progress(*columns, console=_errors, transient=_errors.is_terminal) as progress:
 
         def bar(stage: str) -> Tell:
-            task = progress.add_task(stage, total=None)
+            task: TaskID | None = None
 
             def tell(done: int, total: int) -> None:
+                nonlocal task
+                # From the first step on: what fails before has no bar beside its error.
+                if task is None:
+                    task = progress.add_task(stage, total=total)
                 progress.update(task, completed=done, total=total)
 
             return tell

@@ -81,15 +81,17 @@ def predict_command(
         one_at_a_time=one,
         deflated=deflated,
     )
+    if prevalence is not None:
+        _tell_what_is_not_promised(predictor, prevalence)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
-    rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None)
+    rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None, prevalence=prevalence)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         files: Iterable[Input] = image_inputs(paths)
         results = None
         table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
-            results = stack.enter_context(resume_results(resume, rows, predictor.graph_sha256))
+            results = stack.enter_context(resume_results(resume, rows))
             files = results.pending(files)
         elif table is None:
             _print_row(rows.header)
@@ -103,6 +105,16 @@ def predict_command(
             counts[_said(prediction)] += 1
             tell(counts.total())
     _tell_the_end(counts, results, for_people=not as_json and not as_csv)
+
+
+def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:
+    bands = predictor.run.policy.thresholds_at(prevalence)
+    missing = [name for name, at in (("routine", bands.routine), ("fast-track", bands.fast_track)) if at is None]
+    if missing:
+        print_note(
+            f"At a prevalence of {100 * prevalence:.3g} % the images that this model was calibrated on are not enough "
+            f"to promise anything of {' or '.join(missing)}: nothing is put there."
+        )
 
 
 def _require_outside(folder: Path, paths: list[str]) -> None:
@@ -140,6 +152,8 @@ def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: 
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
         print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total()}.")
+    if counts.total() + failed + passed == 0 and (results is None or results.held == 0):
+        print_note("No image was named: nothing was judged.")
     if for_people:
         if counts.total() > 1:
             print_note(", ".join(f"{count} {priority}" for priority, count in counts.most_common()) + ".")

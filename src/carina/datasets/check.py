@@ -99,14 +99,17 @@ def check_dataset(dataset: Dataset) -> DatasetCheck:
         *_given_away(association),
     ]
     counts = (
-        manifest.with_columns(source=pl.col("source").fill_null("unknown"))
+        manifest.with_columns(
+            source=pl.col("source").fill_null("unknown"),
+            copy=~pl.col("duplicate_group").is_first_distinct(),
+        )
         .group_by("finding", "source")
         .agg(
             images=pl.len(),
             patients=pl.col("patient").drop_nulls().n_unique()
             if manifest["patient"].is_not_null().any()
             else pl.lit(None),
-            copies=pl.len() - pl.col("duplicate_group").n_unique(),
+            copies=pl.col("copy").sum(),
             **{split: (pl.col("split") == split).sum() for split in ("train", "calibration", "test")},
         )
         .sort("finding", "source")

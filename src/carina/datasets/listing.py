@@ -239,6 +239,15 @@ def _list_folders(source: Path, *, with_lung_opacity: bool, patient_key: bytes |
         notes.append(f"{len(unnamable)} images whose names are not valid UTF-8 were left out; rename them.")
     if other_files:
         notes.append(f"{other_files} files whose names do not end like an image's were left out.")
+    beside = sum(path.is_file() and path.suffix.lower() in IMAGE_ENDINGS for path in source.iterdir())
+    if beside and not rows:
+        msg = (
+            f"{source} holds {beside} image{'s' * (beside > 1)}, but in no finding's folder. Put them into a folder a "
+            "finding, or write a manifest with the columns path, finding."
+        )
+        raise DataError(msg)
+    if beside:
+        notes.append(f"Left out, since they lie in no finding's folder: {beside} image{'s' * (beside > 1)}.")
     rows, left_out = fill_in_headers(rows, patient_key)
     notes += left_out
     return Listing(pl.DataFrame(rows, schema=LISTING_SCHEMA), tuple(notes))

@@ -247,5 +247,7 @@ def _listed(stream: BinaryIO) -> Iterator[Path]:
 def _path_of(name: bytes, separator: bytes) -> Iterator[Path]:
     if separator != b"\0":
         name = name.removesuffix(b"\r")  # a list from Windows
+        if name.isspace():
+            return
     if name:
         yield Path(os.fsdecode(name))

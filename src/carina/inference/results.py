@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -16,6 +16,50 @@ from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 AnyPrediction = Prediction | FailedPrediction
 # Of an explanation, in CSV.
 _WHY = ("overlay", "inside_lungs", "lungs_fill")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedBy:
+    """What a result depends on beside the image; where any of it differs, results do not belong together.
+
+    Attributes
+    ----------
+    model_sha256
+        Of the classifier's graph.
+    bundle_sha256
+        What stands for the whole of the bundle or run, its thresholds with it; see `Predictor.sha256`.
+    precision
+        That the graph was computed in.
+    prevalence
+        That was stated, as text; empty where none was.
+    """
+
+    model_sha256: str
+    bundle_sha256: str
+    precision: str
+    prevalence: str
+
+    @classmethod
+    def of(cls, predictor: Predictor, prevalence: float | None) -> "JudgedBy":
+        """Return what the results of a predictor depend on."""
+        stated = "" if prevalence is None else repr(float(prevalence))
+        return cls(predictor.graph_sha256, predictor.sha256, predictor.engine.precision, stated)
+
+    def difference(self, other: "JudgedBy") -> str | None:
+        """Return in words what differs first; none where nothing does."""
+        for mine, theirs, what in (
+            (self.model_sha256, other.model_sha256, "another model"),
+            (self.bundle_sha256, other.bundle_sha256, "the same network with other thresholds (another bundle)"),
+            (self.precision, other.precision, f"precision {other.precision}"),
+            (self.prevalence, other.prevalence, f"{_stated(other.prevalence)} instead of {_stated(self.prevalence)}"),
+        ):
+            if mine != theirs:
+                return what
+        return None
+
+
+def _stated(prevalence: str) -> str:
+    return f"--prevalence {prevalence}" if prevalence else "no --prevalence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +74,15 @@ class StoredRow:
         Of the input, as `path_in_words` gives it.
     failed
         Whether the input could not be judged.
-    model_sha256
-        Of the model that judged it; none where it failed and its row does not say.
+    judged_by
+        What judged it; none where it failed and its row does not say.
     """
 
     start: int
     end: int
     path: str
     failed: bool
-    model_sha256: str | None
+    judged_by: JudgedBy | None
 
 
 class RowError(ValueError):
@@ -54,10 +98,13 @@ class RowFormat(Protocol):
         For messages.
     header
         The first line with its end, or nothing.
+    judged_by
+        What each of its rows was judged by.
     """
 
     name: str
     header: str
+    judged_by: JudgedBy
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
         """Return a prediction and the name of its picture as a row, with the line's end."""
@@ -86,18 +133,23 @@ class JsonLines:
         Whose predictions they are.
     explained
         Whether each has its explanation in numbers.
+    prevalence
+        That was stated for the decisions.
     """
 
     name = "JSON lines"
     header = ""
 
-    def __init__(self, predictor: Predictor, *, explained: bool = False) -> None:
+    def __init__(self, predictor: Predictor, *, explained: bool = False, prevalence: float | None = None) -> None:
         run = predictor.run
+        self.judged_by = JudgedBy.of(predictor, prevalence)
         self._explained = explained
+        self._prevalence = prevalence
         self._model = {
             "name": run.name,
             "version": run.version if isinstance(run, BundleDescription) else __version__,
             "sha256": predictor.graph_sha256,
+            "bundle_sha256": predictor.sha256,
             "engine": predictor.engine.name,
             "precision": predictor.engine.precision,
             "threads": predictor.engine.threads,
@@ -118,7 +170,11 @@ class JsonLines:
             "sha256": prediction.sha256,
             "finding": prediction.finding if accepted else None,
             "probabilities": rounded if accepted else None,
-            "triage": {"priority": prediction.triage.priority, "reason": prediction.triage.reason},
+            "triage": {
+                "priority": prediction.triage.priority,
+                "reason": prediction.triage.reason,
+                "prevalence": self._prevalence,
+            },
             "gate": {"accepted": accepted, "reasons": list(prediction.reasons)},
             "reservations": list(prediction.reservations),
             "model": self._model,
@@ -143,7 +199,7 @@ class JsonLines:
             content = json.loads(line)
             path = content["path"]
             failed = "error" in content
-            sha256 = None if failed else content["model"]["sha256"]
+            judged_by = None if failed else _judged_by(content)
             # Surrogates in a path could not be hashed.
             path.encode()
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -152,7 +208,13 @@ class JsonLines:
         if not failed and ("explanation" in content) != self._explained:
             msg = f"line {number} was written with{'out' if self._explained else ''} --explain"
             raise RowError(msg)
-        return StoredRow(start, end, path, failed, sha256)
+        return StoredRow(start, end, path, failed, judged_by)
+
+
+def _judged_by(content: dict[str, Any]) -> JudgedBy:
+    model, prevalence = content["model"], content["triage"]["prevalence"]
+    stated = "" if prevalence is None else repr(float(prevalence))
+    return JudgedBy(model["sha256"], model["bundle_sha256"], model["precision"], stated)
 
 
 class Csv:
@@ -160,13 +222,13 @@ class Csv:
 
     name = "CSV"
 
-    def __init__(self, predictor: Predictor, *, explained: bool = False) -> None:
+    def __init__(self, predictor: Predictor, *, explained: bool = False, prevalence: float | None = None) -> None:
         self._findings = predictor.run.findings
-        self._model_sha256 = predictor.graph_sha256
+        self.judged_by = JudgedBy.of(predictor, prevalence)
         self._explained = explained
         probabilities = [f"probability:{finding}" for finding in self._findings]
-        columns = ["path", "finding", *probabilities, "priority", "reason", "error_code", "error", "model_sha256"]
-        columns += ["reservations", *(_WHY if explained else ())]
+        columns = ["path", "finding", *probabilities, "priority", "reason", "error_code", "error"]
+        columns += [*(field.name for field in fields(JudgedBy)), "reservations", *(_WHY if explained else ())]
         self._columns = len(columns)
         self.header = _csv_line(columns)
 
@@ -181,7 +243,7 @@ class Csv:
                 judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             said = [prediction.triage.priority, prediction.triage.reason, "", ""]
         doubts = "" if isinstance(prediction, FailedPrediction) else " ".join(prediction.reservations)
-        return _csv_line([path, *judged, *said, self._model_sha256, doubts, *self._why(prediction, picture)])
+        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, *self._why(prediction, picture)])
 
     def _why(self, prediction: AnyPrediction, picture: Path | None) -> list[str]:
         if not self._explained:
@@ -194,30 +256,31 @@ class Csv:
         lines = _Lines(stream)
         start, seen = 0, 0
         try:
-            for fields in csv.reader(lines):
+            for cells in csv.reader(lines):
                 seen += 1
-                if not lines.whole or (seen > 1 and len(fields) < self._columns and lines.at_end()):
+                if not lines.whole or (seen > 1 and len(cells) < self._columns and lines.at_end()):
                     return
                 if seen == 1:
-                    self._require_header(fields)
-                elif len(fields) != self._columns:
-                    msg = f"row {seen} has {len(fields)} fields and not {self._columns}"
+                    self._require_header(cells)
+                elif len(cells) != self._columns:
+                    msg = f"row {seen} has {len(cells)} fields and not {self._columns}"
                     raise RowError(msg)
                 else:
-                    yield self._stored(fields, start, lines.end)
+                    yield self._stored(cells, start, lines.end)
                 start = lines.end
         except (csv.Error, UnicodeDecodeError):
             msg = f"what follows row {seen} is no result in CSV"
             raise RowError(msg) from None
 
-    def _require_header(self, fields: list[str]) -> None:
-        if _csv_line(fields) != self.header:
+    def _require_header(self, cells: list[str]) -> None:
+        if _csv_line(cells) != self.header:
             msg = "its header is not the one that this model and these options give"
             raise RowError(msg)
 
-    def _stored(self, fields: list[str], start: int, end: int) -> StoredRow:
+    def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
         error = 4 + len(self._findings)
-        return StoredRow(start, end, fields[0], bool(fields[error]), fields[error + 2])
+        judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
+        return StoredRow(start, end, cells[0], bool(cells[error]), judged_by)
 
 
 def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dict[str, Any] | None:
@@ -236,9 +299,9 @@ def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dic
     }
 
 
-def _csv_line(fields: Sequence[str]) -> str:
+def _csv_line(cells: Sequence[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
+    csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()
 
 

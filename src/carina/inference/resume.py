@@ -88,7 +88,7 @@ class Results:
 
 
 @contextmanager
-def resume_results(path: Path, rows: RowFormat, model_sha256: str) -> Iterator[Results]:
+def resume_results(path: Path, rows: RowFormat) -> Iterator[Results]:
     """Yield a file of results, ready for more rows; it is made where there is none.
 
     Parameters
@@ -97,20 +97,19 @@ def resume_results(path: Path, rows: RowFormat, model_sha256: str) -> Iterator[R
         The file.
     rows
         What stands in it.
-    model_sha256
-        Of the model that goes on.
 
     Raises
     ------
     ConfigurationError
-        If another process writes to it, another model wrote it, or it holds anything else than such rows.
+        If another process writes to it, another bundle or other options wrote it, or it holds anything else than such
+        rows.
     OSError
         If it cannot be read or written.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(path.open("a+b"))
         _lock(stream, path)
-        hashes, end, retried = _read(stream, path, rows, model_sha256)
+        hashes, end, retried = _read(stream, path, rows)
         stream.truncate(end)
         if retried:
             _take_out_failed(stream, path, rows)
@@ -140,17 +139,15 @@ def _lock(stream: BinaryIO, path: Path) -> None:
         return
 
 
-def _read(stream: BinaryIO, path: Path, rows: RowFormat, model_sha256: str) -> tuple[bytes, int, int]:
+def _read(stream: BinaryIO, path: Path, rows: RowFormat) -> tuple[bytes, int, int]:
     """Return the hashes of the paths that were judged, where the last whole row ends, and how many rows failed."""
     stream.seek(0)
     hashes, end, failed = bytearray(), 0, 0
     try:
         for row in rows.read(stream):
-            if row.model_sha256 not in (None, model_sha256):
-                msg = (
-                    f"--resume {path}: it was written by another model ({row.model_sha256[:12]}…; this one is "
-                    f"{model_sha256[:12]}…). Go on with that model, or name another file."
-                )
+            other = None if row.judged_by is None else rows.judged_by.difference(row.judged_by)
+            if other is not None:
+                msg = f"--resume {path}: it was written with {other}. Go on with that, or name another file."
                 raise ConfigurationError(msg)
             end = row.end
             failed += row.failed

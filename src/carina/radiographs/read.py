@@ -72,6 +72,16 @@ def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
     return decode_raster(content, sniff_format(content))
 
 
+def _folder_without_image(folder: Path) -> InputError:
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        return InputError("this user may not look into the folder. Ask its owner for permission.", "permission-denied")
+    except OSError as error:
+        return InputError(f"the folder cannot be read: {error.strerror}.", "unreadable-file")
+    return InputError("no image lies in this folder. Name an image file, or a folder that holds some.", "not-a-file")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes.
 
@@ -82,6 +92,8 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         size = path.stat().st_size
+        if path.is_dir():
+            raise _folder_without_image(path)
         if not path.is_file():
             msg = "this is not a file. Name an image file, or a folder that holds some."
             raise InputError(msg, "not-a-file")

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_resume_refuses_what_is_not_its_own(carina: Typed, small: Path, films: P
     assert carina("predict", films, "--run", small, "--resume", file)[0] == 0
     before = file.read_bytes()
     for words, says in (
-        (("--run", other), "it was written by another model ("),
+        (("--run", other), "it was written with another model."),
         (("--run", small, "--csv"), "its header is not the one that this model and these options give"),
         (("--run", small, "--explain", tmp_path / "pictures"), "line 1 was written without --explain"),
     ):
@@ -194,6 +195,26 @@ def test_what_a_header_rules_out_or_leaves_in_doubt_is_said(carina: Typed, small
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [bool(row["reservations"]) for row in rows] == [False, False, True, False]
     assert "Secret" not in out
+
+
+def test_a_prevalence_that_allows_no_promise_is_told(carina: Typed, small: Path, films: Path) -> None:
+    code, out, err = carina("predict", films / "a.png", "--run", small, "--prevalence", "0.02", "--json")
+    assert code == 0
+    assert json.loads(out)["triage"]["prevalence"] == 0.02
+    assert "At a prevalence of 2 %" in err
+    assert "promise anything of routine or fast-track" in err
+    assert "At a prevalence" not in carina("predict", films / "a.png", "--run", small, "--json")[2]
+
+
+def test_the_version_is_told(carina: Typed) -> None:
+    assert carina("--version") == (0, f"Carina {version('carina-cxr')}\n", "")
+
+
+def test_an_empty_folder_is_told_from_an_empty_list(carina: Typed, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, _ = carina("predict", tmp_path / "empty", "--run", small, "--json")
+    assert code == 1
+    assert json.loads(out)["error"]["message"].startswith("no image lies in this folder")
 
 
 def test_engine_precision_and_threads_are_chosen_and_told(carina: Typed, small: Path, films: Path) -> None:

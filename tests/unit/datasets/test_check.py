@@ -77,8 +77,10 @@ def test_missing(tmp_path, sound):
 
 def test_copies_across_findings(tmp_path, sound):
     manifest = planted(sound, duplicate_group={0: 0, 1: 0, 10: 0})
-    (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
+    check = check_dataset(build(tmp_path / "d", manifest))
+    (trouble,) = check.troubles
     assert trouble.kind == "copies across findings"
+    assert check.counts["copies"].sum() == 2
     assert "3 images in 1 groups of near-duplicates carry more than one finding" in trouble.message
     assert trouble.message.endswith("(a, b).")
 

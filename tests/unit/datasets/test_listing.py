@@ -323,3 +323,14 @@ def test_csv_with_a_byte_order_mark_and_windows_lines(tmp_path):
 
 def test_the_four_official_folders_are_known():
     assert OFFICIAL_FOLDERS == ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+
+
+def test_images_beside_the_findings_folders_are_told(tmp_path):
+    write_tree(tmp_path, {"Tuberculosis": 1, "normal": 1})
+    write_image(tmp_path / "stray.png", make_grey())
+    assert list_source(tmp_path).notes == ("Left out, since they lie in no finding's folder: 1 image.",)
+    flat = tmp_path / "flat"
+    for name in ("a.png", "b.png"):
+        write_image(flat / name, make_grey())
+    with pytest.raises(DataError, match="flat holds 2 images, but in no finding's folder"):
+        list_source(flat)

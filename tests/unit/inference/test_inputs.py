@@ -120,6 +120,7 @@ def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
         # A list holds paths, not patterns, and no list in it.
         (b"*.png\n-\n", ["*.png", "-"]),
         (b"", []),
+        (b"a.png\n   \n\t\r\n", ["a.png"]),
     ],
 )
 def test_a_list_on_standard_input(

@@ -42,7 +42,11 @@ def judged(predictor: Predictor, films: list[Path]) -> list[Prediction | FailedP
 
 
 def formats(predictor: Predictor) -> list[RowFormat]:
-    return [kind(predictor, explained=explained) for kind in (JsonLines, Csv) for explained in (False, True)]
+    return [
+        kind(predictor, explained=explained, prevalence=0.25 if explained else None)
+        for kind in (JsonLines, Csv)
+        for explained in (False, True)
+    ]
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -59,9 +63,9 @@ def test_rows_are_read_as_they_were_written(
     assert [content[row.start : row.end] for row in stored] == written
     assert [row.path for row in stored] == [path_in_words(prediction.path) for prediction in judged]
     assert [row.failed for row in stored] == [isinstance(prediction, FailedPrediction) for prediction in judged]
-    sha256 = predictor.run.model_sha256
-    assert {row.model_sha256 for row in stored if not row.failed} == {sha256}
-    assert {row.model_sha256 for row in stored} <= {sha256, None}
+    assert rows.judged_by.model_sha256 == predictor.run.model_sha256
+    assert {row.judged_by for row in stored if not row.failed} == {rows.judged_by}
+    assert {row.judged_by for row in stored} <= {rows.judged_by, None}
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -184,4 +188,4 @@ def test_rows_of_other_options_are_refused(
 
 
 def test_a_stored_row_is_where_it_says() -> None:
-    assert StoredRow(0, 5, "a", failed=False, model_sha256=None).end == 5
+    assert StoredRow(0, 5, "a", failed=False, judged_by=None).end == 5

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,7 @@ def run(
 ) -> list[Path]:
     """Judge what is not in the file yet, as the command does, and return what was judged."""
     judged = []
-    with resume_results(file, rows, predictor.run.model_sha256) as results:
+    with resume_results(file, rows) as results:
         for prediction in predictor.predict(results.pending(map(Input, paths))):
             if len(judged) == stop_after:
                 break
@@ -69,7 +70,7 @@ def test_what_failed_is_tried_again_and_has_one_row(
     assert [row.path for row in stored] == [str(path) for path in order]
     assert [row.failed for row in stored] == [False, False, False, True, False]
     assert not list(tmp_path.glob(".partial*"))
-    with resume_results(file, rows, predictor.run.model_sha256) as results:
+    with resume_results(file, rows) as results:
         assert (results.held, results.retried) == (4, 1)
 
 
@@ -101,9 +102,29 @@ def test_another_models_file_is_refused_and_stays_as_it_is(
     file = tmp_path / "out"
     run(other, kind(other), file, films[:2])
     before = file.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"out: it was written by another model \([0-9a-f]{12}…; this one is"):
+    with pytest.raises(ConfigurationError, match=r"out: it was written with another model\. Go on with that"):
         run(predictor, kind(predictor), file, films)
     assert file.read_bytes() == before
+
+
+@KINDS
+def test_other_thresholds_or_another_prevalence_are_refused(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    """The network is the same, and what was decided is not."""
+    file = tmp_path / "out"
+    run(predictor, kind(predictor, prevalence=0.2), file, films[:2])
+    before = file.read_bytes()
+    for stated, words in ((None, "--prevalence 0.2 instead of no --prevalence"), (0.1, "0.2 instead of --preval")):
+        with pytest.raises(ConfigurationError, match=words):
+            run(predictor, kind(predictor, prevalence=stated), file, films)
+    recalibrated = copy(predictor)
+    recalibrated.sha256 = "0" * 64
+    with pytest.raises(ConfigurationError, match="with the same network with other thresholds"):
+        run(recalibrated, kind(recalibrated, prevalence=0.2), file, films)
+    assert file.read_bytes() == before
+    run(predictor, kind(predictor, prevalence=0.2), file, films)
+    assert file.read_bytes().startswith(before)
 
 
 def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
@@ -118,16 +139,16 @@ def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films
 
 def test_two_at_once_are_refused(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    rows, file, sha256 = JsonLines(predictor), tmp_path / "out", predictor.run.model_sha256
+    rows, file = JsonLines(predictor), tmp_path / "out"
     run(predictor, rows, file, [films[0], tmp_path / "gone.png"])
     # With a row to be taken out, so that the file is replaced under the lock.
     with (
-        resume_results(file, rows, sha256),
+        resume_results(file, rows),
         pytest.raises(ConfigurationError, match="another process is writing to it"),
-        resume_results(file, rows, sha256),
+        resume_results(file, rows),
     ):
         pass
-    with resume_results(file, rows, sha256):
+    with resume_results(file, rows):
         pass
 
 
@@ -162,7 +183,7 @@ def test_millions_of_paths_take_little_memory() -> None:
 
 def test_rows_outlive_the_process_at_once(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
     rows, file = JsonLines(predictor), tmp_path / "out"
-    with resume_results(file, rows, predictor.run.model_sha256) as results:
+    with resume_results(file, rows) as results:
         for number, prediction in enumerate(predictor.predict(films), start=1):
             assert isinstance(prediction, Prediction | FailedPrediction)
             results.append(rows.row(prediction, None))

@@ -1,6 +1,8 @@
 """Every kind of path that is no readable radiograph has its one clear line; nothing else is raised."""
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -40,10 +42,21 @@ def test_a_link_to_nothing_is_a_missing_file(tmp_path):
 def test_a_folder_or_pipe_is_no_file(tmp_path):
     (tmp_path / "a.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")  # reading one would wait for ever
-    for name in ("a.png", "pipe.png"):
+    for name, words in (("a.png", "no image lies in this folder"), ("pipe.png", "not a file")):
         error = refusal(tmp_path / name)
         assert error.code == "not-a-file"
-        assert "not a file" in str(error)
+        assert words in str(error)
+
+
+def test_a_folder_that_may_not_be_entered():
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        closed = Path(name, "closed")
+        closed.mkdir(mode=0o000)
+        with as_ordinary_user():
+            error = refusal(closed)
+        assert error.code == "permission-denied"
+        assert "may not look into the folder" in str(error)
 
 
 def test_a_file_taken_for_a_folder(tmp_path):

@@ -55,7 +55,7 @@ def report_command(
         msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
         raise ConfigurationError(msg)
     predictor = Predictor(bundle or released_bundle())
-    rows, counts = JsonLines(predictor), Counter[str]()
+    rows, counts = JsonLines(predictor, prevalence=prevalence), Counter[str]()
     # All names first: what is written beside the images would come up among them.
     for each in list(image_inputs(files)):
         path = each.path
