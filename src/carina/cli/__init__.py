@@ -106,6 +106,9 @@ def main() -> None:
     """Run the command line; a library error becomes one line on stderr."""
     # TensorFlow's C++ side writes to stderr whatever Python's logging says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its products are small: threads of NumPy's library only take time to start.
+    if sys.argv[1:2] == ["predict"]:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A file name that is no UTF-8 must not end a batch.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

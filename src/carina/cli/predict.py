@@ -75,7 +75,8 @@ def predict_command(
     one = len(paths) == 1 and names_one_image(Path(paths[0]))
     predictor = Predictor(
         bundle or released_bundle(),
-        backend=backend,
+        # It is there in a third of OpenVINO's time, which only many images win back.
+        backend="onnxruntime" if one and backend == "auto" and precision == "auto" else backend,
         precision=precision,
         threads=threads,
         one_at_a_time=one,
