@@ -13,6 +13,7 @@ to be shared. `--gate` judges with a gate that was written before, or writes the
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -369,9 +370,15 @@ def main() -> None:
             place = chosen.gate or Path(folder) / "gate.npz"
             gate, record = train_gate(dataset.rows("train"), dataset.rows("calibration"), chosen.lungs, place)
         facts = record.model_dump()
+    sha256 = None if chosen.gate is None else hashlib.sha256(chosen.gate.read_bytes()).hexdigest()
     judge = Judge(gate, LungFinder(chosen.lungs), chosen.sheets)
     command = "python benchmarks/gate.py " + " ".join(Path(each).name if "/" in each else each for each in sys.argv[1:])
-    content: dict[str, Any] = {"command": command, "machine": describe_machine(), "trained": facts}
+    content: dict[str, Any] = {
+        "command": command,
+        "machine": describe_machine(),
+        "gate_sha256": sha256,
+        "trained": facts,
+    }
     told(content, "accepted", {"test": true_radiographs(judge, dataset, "test")})
     for folder in chosen.external:
         told(content, "accepted", {folder.name: true_radiographs(judge, open_dataset(folder), folder.name, every=True)})

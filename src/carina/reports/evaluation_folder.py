@@ -167,8 +167,12 @@ def _read_history(run: Path) -> pl.DataFrame:
 
 def _title(run: FinishedRun, dataset: Dataset, split: Split, evaluation: Evaluation) -> str:
     leaks = evaluation.leaks
-    everything = "the split that training stopped on"
-    part = everything if leaks.stopped_on == leaks.images else f"training stopped on {leaks.stopped_on} of them"
+    everything = "the split that training or thresholds were chosen by"
+    part = (
+        everything
+        if leaks.stopped_on == leaks.images
+        else f"training or thresholds were chosen by {leaks.stopped_on} like them"
+    )
     stopped = f", {part}" if leaks.stopped_on else ""
     return f"{run.name} on {dataset.folder.name}, {split} split (n = {evaluation.metrics.n}){stopped}"
 

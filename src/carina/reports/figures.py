@@ -242,7 +242,7 @@ def build_history(
     lost = int(np.isnan(lines).any(axis=0).sum())
     entries = [
         Entry("Training", BLUE, marker="o", face=BLUE),
-        Entry(f"{stopping_split} (stopping split)", VERMILLION, marker="s", face="#ffffff", style=(0, (5, 1.5))),
+        Entry(stopping_split, VERMILLION, marker="s", face="#ffffff", style=(0, (5, 1.5))),
     ]
     best = lines[1][epochs == best_epoch]
     if best_epoch:

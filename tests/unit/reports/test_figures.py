@@ -381,7 +381,7 @@ def test_history_draws_both_lines_and_marks_the_best_epoch(epochs):
     (star,) = (line for line in figure.axes[1].lines if line.get_marker() == "*")
     assert (*star.get_xdata(), *star.get_ydata()) == pytest.approx((best, history["val_loss"][best - 1]))
     words = words_of(figure)
-    assert {"Training", "train-validation (stopping split)", "Epoch", "Loss"} <= set(words)
+    assert {"Training", "train-validation", "Epoch", "Loss"} <= set(words)
     assert f"Best epoch {best} (kept): {history['val_loss'][best - 1]:.3f}" in words
     ticks = [word for word in words if word.isdigit()]
     assert "0" not in ticks
