@@ -93,7 +93,8 @@ def external_table() -> list[str]:
         wanted += ["COVID-19 sensitivity", "COVID-19 specificity"]
         columns[name] = {row: rows[row] for row in wanted}
         leaks = content["leak_check"]
-        seen = f"{leaks['dropped']} trained on, left out; {leaks['stopped_on']} like images that training or thresholds were chosen by, kept"
+        chosen = f"{leaks['stopped_on']} like images that training or thresholds were chosen by, kept"
+        seen = f"{leaks['dropped']} trained on, left out; {chosen}"
         sizes[name] = f"{content['metrics']['n']} ({seen})"
     lines = [f"| another collection (Kaggle, 317 images) | {' | '.join(columns)} |", "|---|---|---|---|"]
     lines += [f"| {row} | {' | '.join(figures[row] for figures in columns.values())} |" for row in columns["`head`"]]
