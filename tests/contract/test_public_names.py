@@ -36,9 +36,13 @@ def test_signatures_are_frozen() -> None:
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
     ]
     assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
-    assert list(inspect.signature(Predictor).parameters) == ["folder", "backend", "one_at_a_time", "deflated"]
+    assert list(inspect.signature(Predictor).parameters) == [
+        *("folder", "backend", "precision", "threads", "one_at_a_time", "deflated"),
+    ]
     assert list(inspect.signature(Predictor.predict).parameters) == ["self", "paths", "prevalence", "explain"]
-    assert list(inspect.signature(carina.load_bundle).parameters) == ["folder", "backend"]
+    assert list(inspect.signature(carina.load_bundle).parameters) == [
+        *("folder", "backend", "precision", "threads"),
+    ]
     assert list(inspect.signature(carina.Model.predict).parameters) == ["self", "image", "explain", "prevalence"]
     assert list(inspect.signature(carina.open_report).parameters) == ["folder", "audit", "bundle", "images"]
     assert list(inspect.signature(carina.open_side_by_side).parameters) == ["folders", "audits", "images"]
