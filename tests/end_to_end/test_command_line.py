@@ -250,7 +250,7 @@ def test_a_tree_becomes_a_data_set_a_run_and_an_answer(carina, tmp_path: Path) -
     evaluated = carina("evaluate", tmp_path / "run", tmp_path / "ds", "--out", tmp_path / "ev")
     assert evaluated.code == 0, evaluated.err
     assert "Training stopped or thresholds were chosen on" in evaluated.out
-    assert "stopped on" in (tmp_path / "ev" / "classification_report.txt").read_text(encoding="utf-8")
+    assert "were chosen by" in (tmp_path / "ev" / "classification_report.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
