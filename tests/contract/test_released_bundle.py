@@ -96,6 +96,13 @@ def test_on_radiographs_it_was_measured_to_do_so_too() -> None:
         assert measured["keras"][backend]["largest_difference_of_a_probability"] <= 1e-4
 
 
+def test_its_gate_is_the_one_that_was_measured() -> None:
+    described, _ = open_bundle(released_bundle())
+    measured = json.loads((ROOT / "results" / "gate.json").read_text("utf-8"))
+    assert described.gate is not None
+    assert measured["gate_sha256"] == described.gate.sha256
+
+
 def test_predict_takes_it_where_no_other_is_named(tmp_path: Path) -> None:
     Image.fromarray(draw_phantom("Normal", seed=3, size=320).pixels).save(tmp_path / "phantom.png")
 
