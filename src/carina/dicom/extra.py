@@ -13,9 +13,7 @@ def require_highdicom() -> None:
     ConfigurationError
         If it is not; the message says what to type.
     """
-    if find_spec("highdicom") is None:
-        msg = 'Writing DICOM answers needs highdicom, which is not installed. Type: pip install "carina-cxr[dicom]"'
-        raise ConfigurationError(msg)
+    _require("highdicom", "highdicom", "Writing DICOM answers")
 
 
 def require_profile_table() -> None:
@@ -26,6 +24,10 @@ def require_profile_table() -> None:
     ConfigurationError
         If it is not; the message says what to type.
     """
-    if find_spec("dicomanonymizer") is None:
-        msg = 'De-identifying needs dicom-anonymizer, which is not installed. Type: pip install "carina-cxr[dicom]"'
+    _require("dicomanonymizer", "dicom-anonymizer", "De-identifying")
+
+
+def _require(module: str, library: str, purpose: str) -> None:
+    if find_spec(module) is None:
+        msg = f'{purpose} needs {library}, which is not installed. Type: pip install "carina-cxr[dicom]"'
         raise ConfigurationError(msg)

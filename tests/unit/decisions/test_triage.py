@@ -133,18 +133,18 @@ def test_what_was_refused_is_not_assessable_whatever_the_model_says(prevalence: 
         assert triage.reason == "Not judged: No lungs were found; it is to be read as it is."
 
 
-@pytest.mark.parametrize("off", [0.3, 0.01, 0.004, 0.0004, 1e-6, 1e-9])
-@pytest.mark.parametrize("side", [-1, 1])
-@pytest.mark.parametrize(("finding", "threshold"), [(COVID_19, 0.6), (COVID_19, 0.95), (NORMAL, 0.9)])
-def test_numbers_are_shown_as_they_compare(finding: str, threshold: float, side: int, off: float) -> None:
+def near(threshold: float) -> list[float]:
+    """Return probabilities on both sides of a threshold, from far to nearer than any usual number of decimals shows."""
+    return [threshold + side * off for off in (0.04, 0.01, 0.004, 0.0004, 1e-6, 1e-9) for side in (-1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("finding", "probability"),
+    [*((COVID_19, p) for at in (0.6, 0.95) for p in near(at)), *((NORMAL, p) for p in near(0.9))],
+)
+def test_numbers_are_shown_as_they_compare(finding: str, probability: float) -> None:
     """A reason never says that a probability is under a threshold that it is shown as equal to, or above."""
-    probability = threshold + side * off
-    if probability >= 1:
-        pytest.skip("no probability")
-    other = (1 - probability) / 2 if probability > 0.4 else 0.3
-    given = dict.fromkeys(FINDINGS, other) | {finding: probability}
-    if probability < max(other, 0.5):
-        pytest.skip("not the most probable finding")
+    given = dict.fromkeys(FINDINGS, (1 - probability) / 2) | {finding: probability}
     reason = choose_triage(given, POLICY).reason
     shown = float(re.search(r"= (0\.\d+)", reason).group(1))  # type: ignore[union-attr]
     under = [float(number) for number in re.findall(r"under the threshold (0\.\d+)", reason)]
