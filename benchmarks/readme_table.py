@@ -163,8 +163,33 @@ def left_out_table() -> list[str]:
     return [*lines, "", f"`{content['command']}` on {content['machine']}."]
 
 
+def speed_table() -> list[str]:
+    """Return how fast the released model predicts, beside a Keras pipeline that does the same."""
+    speed, memory = read("speed.json"), read("memory_of_many.json")
+    few, many = memory["measured"]
+    where = f"{speed['threads']} threads of a shared {speed['machine']}"
+    lines = [
+        f"Predicting, on {where} (`{speed['command']}`; medians of {speed['rounds']} rounds, range in brackets):",
+        "",
+        "| | Carina | times as good as Keras |",
+        "|---|---|---|",
+    ]
+    for row in speed["rows"]:
+        beside = row["times_as_good"].get("Keras")
+        if beside is None or row["given"].startswith("3000") or row["statistic"] in ("p95", "p99"):
+            continue
+        figure = row["figure"]
+        value, low, high = (f"{figure[end]:.3g}" for end in ("value", "low", "high"))
+        spread = "" if low == high else f" ({low}–{high})"
+        name = ", ".join((row["measured"], row["given"], row["statistic"]))
+        lines.append(f"| {name} | {value} {row['unit']}{spread} | {beside:.1f} |")
+    more = many["peak_memory_mb"] - few["peak_memory_mb"]
+    lines += ["", f"{many['predictions']:,} predictions take {more:.1f} MB more memory than {few['predictions']:,}."]
+    return lines
+
+
 PAGES = {
-    "README.md": (main_table, external_table, one_source_table, timing_table),
+    "README.md": (main_table, external_table, one_source_table, timing_table, speed_table),
     "docs/explanation/what-the-network-is-shown.md": (ablation_table, left_out_table),
 }
 
