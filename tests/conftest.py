@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from carina.bundle import Verification, export_bundle
+from carina.bundle_verification import Verification
+from carina.bundle_writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.datasets.phantom import write_phantoms

@@ -20,37 +20,20 @@ No path of the machine that it was made on stands in it, no pickle, no code and 
 
 import hashlib
 import json
-import shutil
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
-import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carina import __version__
-from carina.atomic import require_absent, whole_folder, write_text
-from carina.engine import Backend, Precision, available_precisions, installed_backends
+from carina.engine import Precision
 from carina.errors import BundleError, ConfigurationError
 from carina.golden import (
-    BF16_TOLERANCES,
-    Differences,
-    Judge,
     Tolerances,
-    require_golden,
-    widened_tolerances,
-    write_golden,
 )
 from carina.harmless import (
-    last_part,
     require_self_contained,
-    require_without_code,
-    without_directories,
-    without_folders,
 )
 from carina.int8 import INT8_FILE, Int8Record
 from carina.run_folder import (
@@ -65,8 +48,7 @@ from carina.run_folder import (
     FinishedRun,
     open_run,
 )
-from carina.seal import SEAL_FILE, Seal, check_seal, write_seal
-from carina.training_images import TrainingImages, read_training_images, write_training_images
+from carina.seal import SEAL_FILE, Seal, check_seal
 
 BUNDLE_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"
@@ -76,7 +58,7 @@ RELEASED_NAME = "carina-mobilenetv2"
 _REQUIRED = (
     *(ONNX_FILE, KERAS_FILE, BUNDLE_FILE, RECIPE_FILE, HISTORY_FILE, TRAINING_IMAGES_FILE, GOLDEN_FILE, CARD_FILE),
 )
-_FORMAT = "carina-bundle-1"
+FORMAT = "carina-bundle-1"
 _PREPROCESSING_VERSION = 1
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}$"
@@ -136,92 +118,6 @@ class BundleDescription(FinishedRun):
     tolerances: Tolerances
     recalibration: Recalibration | None = None
     int8: Int8Record | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """How the golden examples came out in one way of computing.
-
-    Attributes
-    ----------
-    engine, precision, threads
-        What computed them.
-    differences, tolerances
-        How far they were missed at most, and how far they may be.
-    """
-
-    engine: str
-    precision: str
-    threads: int
-    differences: Differences
-    tolerances: Tolerances
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self) | {"tolerances": self.tolerances.model_dump()}
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a verified bundle was found to be.
-
-    Attributes
-    ----------
-    name, version
-        Of the bundle.
-    sha256
-        What stands for the whole of it, to be compared with a published one.
-    checks
-        One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
-    int8
-        What is known of the twin in 8-bit integers, also where it was refused.
-    bytes_of
-        The size of each file.
-    """
-
-    name: str
-    version: str
-    sha256: str
-    checks: tuple[Check, ...]
-    int8: Int8Record | None
-    bytes_of: dict[str, int]
-
-    @property
-    def megabytes(self) -> float:
-        """Return the size of the whole in MB (10^6 bytes)."""
-        return sum(self.bytes_of.values()) / 1e6
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "sha256": self.sha256,
-            **self.checks[0].to_json(),
-            "checks": [check.to_json() for check in self.checks],
-            "int8": None if self.int8 is None else self.int8.model_dump(),
-            "bytes_of": self.bytes_of,
-            "megabytes": round(self.megabytes, 3),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """A classifier's twin in 8-bit integers.
-
-    Attributes
-    ----------
-    record
-        What is known of it.
-    graph
-        The ONNX file; none where it was refused.
-    """
-
-    record: Int8Record
-    graph: bytes | None
-
-
-WriteCard = Callable[[BundleDescription], str]
 
 
 def open_model(folder: Path) -> FinishedRun:
@@ -322,203 +218,14 @@ def released_bundle() -> Path:
     raise BundleError(msg)
 
 
-def export_bundle(
-    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twin: Twin | None = None
-) -> Verification:
-    """Write a finished run as a sealed bundle, whole or not at all, and return what it was verified to be.
-
-    Parameters
-    ----------
-    run
-        A finished run.
-    out
-        The folder to write; it must not exist.
-    name, version
-        Of the bundle: letters, digits, dots, hyphens, underscores.
-    write_card
-        Gives the model card for what the bundle says of itself.
-    twin
-        The classifier in 8-bit integers, and what is known of it.
-
-    Raises
-    ------
-    ConfigurationError
-        If `out` exists, or `name` or `version` cannot be one.
-    BundleError
-        If the run is not finished or was changed, holds what must not travel, or the two engines do not agree.
-    """
-    require_absent(out, what="bundle")
-    finished = open_run(run)
-    try:
-        recipe = without_folders(tomllib.loads((run / RECIPE_FILE).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        msg = f"{run / RECIPE_FILE} is missing or damaged. Train again."
-        raise BundleError(msg) from None
-    described = {
-        **without_folders(finished.model_dump(mode="json")),
-        "format": _FORMAT,
-        "command": without_directories(finished.command),
-        "dataset": last_part(finished.dataset),
-        "name": name,
-        "version": version,
-        "created": datetime.now(UTC),
-        "carina": __version__,
-        "recipe": recipe,
-        "tolerances": Tolerances(),
-        "int8": None if twin is None else twin.record,
-    }
-    graph = None if twin is None else twin.graph
-    return write_bundle(run, out, describe_bundle(described), write_card=write_card, int8_graph=graph)
-
-
-def describe_bundle(fields: Mapping[str, Any]) -> BundleDescription:
-    """Return the description with these fields.
-
-    Raises
-    ------
-    ConfigurationError
-        If one of them cannot be what it is to be, such as a name with a slash.
-    """
-    try:
-        return BundleDescription.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        msg = f"The bundle's {where}: {problem['msg']}. Received: {problem['input']!r}."
-        raise ConfigurationError(msg) from None
-
-
-def write_bundle(
-    source: Path,
-    out: Path,
-    description: BundleDescription,
-    *,
-    write_card: WriteCard,
-    calibration_images: TrainingImages | None = None,
-    int8_graph: bytes | None = None,
-) -> Verification:
-    """Write a bundle with the graphs of a run or another bundle; see `export_bundle`.
-
-    Parameters
-    ----------
-    source
-        Where the graphs lie.
-    out, write_card
-        See `export_bundle`.
-    description
-        What the bundle is to say of itself.
-    calibration_images
-        What its policy was chosen on, added to the images that it must not be judged by unawares.
-    int8_graph
-        The classifier in 8-bit integers, where the description has accepted it.
-    """
-    with whole_folder(out, what="bundle") as folder:
-        graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
-        gate = () if description.gate is None else (GATE_FILE,)
-        for name in (*graphs, *gate, HISTORY_FILE):
-            _copy(source / name, folder / name)
-        require_without_code(source / KERAS_FILE)
-        _pack(source / KERAS_FILE, folder / KERAS_FILE)
-        for name in graphs:
-            require_self_contained(folder / name)
-        images = read_training_images(source / TRAINING_IMAGES_FILE)
-        write_training_images(
-            folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
-        )
-        write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
-        write_golden(folder / GOLDEN_FILE, folder, description)
-        if int8_graph is not None and description.int8 is not None and description.int8.accepted:
-            (folder / INT8_FILE).write_bytes(int8_graph)
-            require_self_contained(folder / INT8_FILE)
-            judges = [_judge(folder, description, "int8", backend, None) for backend in installed_backends()]
-            tolerances = widened_tolerances(folder / GOLDEN_FILE, judges, description, description.tolerances)
-            record = description.int8.model_copy(update={"tolerances": tolerances})
-            description = description.model_copy(update={"int8": record})
-        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
-        write_text(folder / CARD_FILE, write_card(description))
-        write_seal(folder)
-        # The golden examples were made by the fastest engine; the other must give the same before anything is released.
-        return verify_bundle(folder, backend="onnxruntime")
-
-
-def verify_bundle(
-    folder: Path, *, backend: Backend = "auto", precision: Precision = "auto", threads: int | None = None
-) -> Verification:
-    """Return what a bundle is, after every byte was checked and its golden examples were recomputed here.
-
-    Parameters
-    ----------
-    folder
-        A bundle.
-    backend
-        What the examples are recomputed by; ``auto`` is every engine that is installed.
-    precision
-        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have.
-    threads
-        See `carina.engine.load_engine`.
-
-    Raises
-    ------
-    BundleError
-        If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
-    ConfigurationError
-        If the precision is not to be had.
-    """
-    description, seal = open_bundle(folder)
-    require_without_code(folder / KERAS_FILE)
-    read_training_images(folder / TRAINING_IMAGES_FILE)
-    checks = []
-    for engine, computed_in in _ways(description, backend, precision):
-        judge = _judge(folder, description, computed_in, engine, threads)
-        tolerances = _tolerances(description, judge.engine.precision)
-        differences = require_golden(folder / GOLDEN_FILE, judge, description, tolerances)
-        checks.append(Check(judge.engine.name, judge.engine.precision, judge.engine.threads, differences, tolerances))
-    return Verification(
-        name=description.name,
-        version=description.version,
-        sha256=seal.sha256,
-        checks=tuple(checks),
-        int8=description.int8,
-        bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
-    )
-
-
-def _ways(described: BundleDescription, backend: Backend, precision: Precision) -> Iterator[tuple[Backend, Precision]]:
-    """Yield the engines and precisions that were asked for; all that this machine and this bundle have, if none was."""
-    for engine in installed_backends() if backend == "auto" else (backend,):
-        if precision != "auto":
-            # That ONNX Runtime has no bf16 is no fault of the bundle; who names both is told.
-            if backend == "auto" and precision == "bf16" and engine == "onnxruntime":
-                continue
-            yield engine, precision
-            continue
-        for computed_in in available_precisions(engine):
-            yield engine, computed_in
-        if described.int8 is not None and described.int8.accepted:
-            yield engine, "int8"
-
-
-def _judge(
-    folder: Path, described: BundleDescription, precision: Precision, backend: Backend, threads: int | None
-) -> Judge:
-    graph, _ = classifier_graph(described, precision)
-    return Judge(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
-
-
-def _tolerances(described: BundleDescription, precision: str) -> Tolerances:
-    if precision == "int8" and described.int8 is not None and described.int8.tolerances is not None:
-        return described.int8.tolerances
-    return BF16_TOLERANCES if precision == "bf16" else described.tolerances
-
-
 def _read_description(path: Path, content: bytes) -> BundleDescription:
     try:
         told = json.loads(content)
         version = told["preprocessing"]["version"]
-        if told["format"] != _FORMAT or version != _PREPROCESSING_VERSION:
+        if told["format"] != FORMAT or version != _PREPROCESSING_VERSION:
             msg = (
                 f"{path}: format {told['format']!r} with preprocessing version {version!r} is not known to Carina "
-                f"{__version__}, which reads {_FORMAT!r} with {_PREPROCESSING_VERSION}. Install a Carina that knows it."
+                f"{__version__}, which reads {FORMAT!r} with {_PREPROCESSING_VERSION}. Install a Carina that knows it."
             )
             raise BundleError(msg)
         return BundleDescription.model_validate(told)
@@ -528,23 +235,3 @@ def _read_description(path: Path, content: bytes) -> BundleDescription:
     except (ValueError, KeyError, TypeError):
         msg = f"{path} is no description of a bundle. Fetch or export the bundle again."
     raise BundleError(msg)
-
-
-def _pack(source: Path, target: Path) -> None:
-    """Write a ZIP archive again, deflated: Keras stores its weights as they are, an eighth larger."""
-    try:
-        with ZipFile(source) as archive, ZipFile(target, "w", ZIP_DEFLATED, compresslevel=9) as packed:
-            for name in archive.namelist():
-                # Of no day, so that the same weights give the same file.
-                packed.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED, 9)
-    except (FileNotFoundError, BadZipFile):
-        msg = f"{source} is missing or damaged. Train or export the model again."
-        raise BundleError(msg) from None
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        shutil.copyfile(source, target)
-    except FileNotFoundError:
-        msg = f"{source} is missing. Train or export the model again."
-        raise BundleError(msg) from None

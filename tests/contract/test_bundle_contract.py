@@ -16,16 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from carina.arrays import read_arrays, write_arrays
-from carina.bundle import (
-    BUNDLE_FILE,
-    CARD_FILE,
-    GOLDEN_FILE,
-    Verification,
-    export_bundle,
-    open_bundle,
-    open_model,
-    verify_bundle,
-)
+from carina.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
+from carina.bundle_verification import Verification, verify_bundle
+from carina.bundle_writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError

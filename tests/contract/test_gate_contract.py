@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.bundle import BUNDLE_FILE, export_bundle, open_bundle, verify_bundle
+from carina.bundle import BUNDLE_FILE, open_bundle
+from carina.bundle_verification import verify_bundle
+from carina.bundle_writing import export_bundle
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
 from carina.inference.predictor import NO_NUMBER, Prediction, Predictor

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carina.bundle import BUNDLE_FILE, Twin, Verification, export_bundle, open_bundle, verify_bundle
+from carina.bundle import BUNDLE_FILE, open_bundle
+from carina.bundle_verification import Verification, verify_bundle
+from carina.bundle_writing import Twin, export_bundle
 from carina.datasets.manifest import Dataset
 from carina.engine import available_precisions
 from carina.errors import BundleError, ConfigurationError, DataError

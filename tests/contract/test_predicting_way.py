@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from carina.bundle import Verification
+from carina.bundle_verification import Verification
 from carina.datasets.manifest import Dataset
 from carina.decisions.probabilities import softmax
 from carina.engine import load_engine

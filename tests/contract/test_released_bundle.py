@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from carina.arrays import read_arrays
-from carina.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle, verify_bundle
+from carina.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle
+from carina.bundle_verification import verify_bundle
 from carina.datasets.phantom import draw_phantom
 from carina.engine import Backend, load_engine
 from carina.learning.backbone import build_network

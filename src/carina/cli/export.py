@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from carina.atomic import require_absent
-from carina.bundle import Check, Twin, Verification, export_bundle
+from carina.bundle_verification import Check, Verification
+from carina.bundle_writing import Twin, export_bundle
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.errors import ConfigurationError
 from carina.progress import Progress

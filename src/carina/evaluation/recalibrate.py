@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from carina import __version__
 from carina.atomic import require_absent
-from carina.bundle import (
-    Recalibration,
-    Verification,
-    WriteCard,
-    describe_bundle,
-    open_bundle,
-    write_bundle,
-)
+from carina.bundle import Recalibration, open_bundle
+from carina.bundle_verification import Verification
+from carina.bundle_writing import WriteCard, describe_bundle, write_bundle
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.bundle import Twin
+from carina.bundle_writing import Twin
 from carina.cache import default_cache_folder
 from carina.decisions.policy import Policy
 from carina.int8 import Int8Record, Limits, Parity

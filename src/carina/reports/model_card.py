@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.bundle import BundleDescription, WriteCard
+from carina.bundle import BundleDescription
+from carina.bundle_writing import WriteCard
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL
 from carina.reports.evaluation_files import AUDIT_FILE, EVALUATION_FORMAT, METRICS_FILE
