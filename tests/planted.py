@@ -6,12 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from carina.radiographs.lungs import LUNG_NET_SIZE
 
-
-def planted_graph(path: Path, *, features: bool = True, two_lungs: bool = False) -> Path:
+def planted_graph(path: Path, *, features: bool = True, two_lungs: bool = False, size: int = 160) -> Path:
     """Write a segmenter that takes dark for lung, or two fixed boxes; its features are the greys of 10 × 10 tiles."""
-    size = LUNG_NET_SIZE
     tensor = helper.make_tensor_value_info("tensor", TensorProto.FLOAT, ["n", size, size, 3])
     outputs = [helper.make_tensor_value_info("lung", TensorProto.FLOAT, ["n", size, size, 1])]
     weights = [
@@ -23,9 +20,11 @@ def planted_graph(path: Path, *, features: bool = True, two_lungs: bool = False)
         numpy_helper.from_array(np.array([0, 1, size, size], np.int64), "shape"),
     ]
     nodes = [helper.make_node("MatMul", ["tensor", "weights"], ["mean"])]
+    tile = [size // 10] * 2
     if two_lungs:
         mask = np.zeros((1, size, size, 1), np.float32)
-        mask[:, 40:120, 30:70] = mask[:, 40:120, 90:130] = 1
+        rows, left, right = (slice(size * a // 16, size * b // 16) for a, b in ((4, 12), (3, 7), (9, 13)))
+        mask[:, rows, left] = mask[:, rows, right] = 1
         weights += [numpy_helper.from_array(mask, "mask"), numpy_helper.from_array(np.array(0, np.float32), "nothing")]
         nodes += [
             helper.make_node("Mul", ["mean", "nothing"], ["dark"]),
@@ -37,7 +36,7 @@ def planted_graph(path: Path, *, features: bool = True, two_lungs: bool = False)
         outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 100]))
         nodes += [
             helper.make_node("Reshape", ["mean", "shape"], ["planes"]),
-            helper.make_node("AveragePool", ["planes"], ["tiles"], kernel_shape=[16, 16], strides=[16, 16]),
+            helper.make_node("AveragePool", ["planes"], ["tiles"], kernel_shape=tile, strides=tile),
             helper.make_node("Flatten", ["tiles"], ["features"]),
         ]
     graph = helper.make_graph(nodes, "planted", [tensor], outputs, weights)

@@ -37,11 +37,14 @@ class Engine(Protocol):
         What it computes in: ``f32``, ``bf16`` or ``int8``.
     threads
         How many processor cores it uses.
+    input_sizes
+        Rows, columns and channels of one image; 0 where the graph leaves one open.
     """
 
     name: str
     precision: str
     threads: int
+    input_sizes: tuple[int, ...]
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """Return every output by name for one batch: float32, first axis as the batch's."""
@@ -144,7 +147,11 @@ class _OpenVinoEngine:
         except RuntimeError:
             raise _damaged(path) from None
         self._names = [port.get_any_name() for port in self._compiled.outputs]
+        shape = self._compiled.inputs[0].get_partial_shape()
+        self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        # A request's buffers are made when it first computes: for one image that takes as long as the lungs.
+        self._spare: list[Any] = []
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
         self.precision = precision
         self.threads = int(settings["INFERENCE_NUM_THREADS"])
@@ -153,28 +160,41 @@ class _OpenVinoEngine:
         return next(self.stream([batch]))
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
-        idle = [self._compiled.create_infer_request() for _ in range(self._requests)]
         busy: deque[Any] = deque()
-        for batch in batches:
-            # What is ready at the head goes out before more is started; empty batches never wait behind a full queue.
-            while busy and (busy[0] is None or not idle):
-                request = busy.popleft()
-                yield self._collect(request)
-                idle.extend([] if request is None else [request])
-            if len(batch) == 0:
-                busy.append(None)
-                continue
-            request = idle.pop()
-            request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
-            busy.append(request)
-        while busy:
-            yield self._collect(busy.popleft())
+        under_way = 0
+        try:
+            for batch in batches:
+                # What is ready at the head goes out before more is started; empty batches never wait behind a full
+                # queue.
+                while busy and (busy[0] is None or under_way == self._requests):
+                    under_way -= busy[0] is not None
+                    yield self._collect(busy.popleft())
+                if len(batch) == 0:
+                    busy.append(None)
+                    continue
+                request = self._request()
+                request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
+                busy.append(request)
+                under_way += 1
+            while busy:
+                yield self._collect(busy.popleft())
+        finally:  # of one that is not read to its end, too
+            for request in filter(None, busy):
+                self._collect(request)
+
+    def _request(self) -> Any:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
 
     def _collect(self, request: Any | None) -> Tensors:
         if request is None:
             return {}
         request.wait()
-        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+        self._spare.append(request)
+        return outputs
 
 
 def _capabilities(core: Any) -> list[str]:
@@ -211,7 +231,9 @@ class _OnnxRuntimeEngine:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception:  # noqa: BLE001  # its errors share no base class but Exception
             raise _damaged(path) from None
-        self._input = self._session.get_inputs()[0].name
+        taken = self._session.get_inputs()[0]
+        self._input = taken.name
+        self.input_sizes = tuple(size if isinstance(size, int) else 0 for size in taken.shape[1:])
         self._names = [output.name for output in self._session.get_outputs()]
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
         self.precision = precision

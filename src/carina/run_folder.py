@@ -111,6 +111,8 @@ class FinishedRun(BaseModel):
     model_sha256, lungs_sha256
         Of ``model.onnx`` and ``lungs.onnx``; loading fails closed on any difference. No lungs where the whole image is
         shown.
+    learned_with_lungs_sha256
+        Of the segmenter whose boxes the network learned with, where another one draws them now.
     gate
         How the gate was made; none where nothing but missing lungs is refused.
     dataset, data_fingerprint, images
@@ -139,6 +141,7 @@ class FinishedRun(BaseModel):
     weights_sha256: str | None
     model_sha256: str
     lungs_sha256: str | None = None
+    learned_with_lungs_sha256: str | None = None
     gate: GateRecord | None = None
     dataset: str
     data_fingerprint: str

@@ -1,5 +1,6 @@
 """The gate on its way: from a recipe into a run, into its bundle, and to what prediction refuses."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -20,7 +21,8 @@ from carina.learning.regate import refit_gate
 from carina.learning.train import train
 from carina.radiographs.gate import read_gate, write_gate
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import GATE_FILE, RUN_FILE, open_run
+from carina.reports.model_card import prepare_card
+from carina.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
 from carina.seal import write_seal
 from conftest import TINY_RECIPE
 from make import make_grey, write_image
@@ -144,6 +146,31 @@ def test_a_run_gets_another_gate_and_keeps_its_network(gated_run: Path, cache: P
     assert after.model_sha256 == before.model_sha256
     assert "checkpoint" not in [path.name for path in (tmp_path / "run").iterdir()]
     assert judged(tmp_path / "run", [strange / "0.png"])[0].reasons
+
+
+def test_a_run_gets_another_segmenter_and_a_gate_that_reads_it(gated_run: Path, cache: Path, tmp_path: Path) -> None:
+    graph = planted_graph(tmp_path / "other.onnx", two_lungs=True, size=80)
+    before = open_run(gated_run)
+    after = refit_gate(gated_run, tmp_path / "run", lungs=graph, cache=cache)
+    assert (tmp_path / "run" / LUNGS_FILE).read_bytes() == graph.read_bytes()
+    assert after == open_run(tmp_path / "run")
+    assert after.lungs_sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert after.learned_with_lungs_sha256 == before.lungs_sha256
+    assert read_gate(tmp_path / "run" / GATE_FILE).lungs_sha256 == after.lungs_sha256
+    assert after.model_sha256 == before.model_sha256
+    bundle = tmp_path / "bundle"
+    export_bundle(tmp_path / "run", bundle, name="x", version="1", write_card=prepare_card())
+    assert "boxes that another lung segmenter drew" in (bundle / "README.md").read_text()
+    # Back at the first one nothing is told: the network has its own boxes again.
+    again = refit_gate(tmp_path / "run", tmp_path / "again", lungs=gated_run / LUNGS_FILE, cache=cache)
+    assert (again.lungs_sha256, again.learned_with_lungs_sha256) == (before.lungs_sha256, None)
+
+
+def test_another_segmenter_must_be_one(gated_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="is not a graph that can be run"):
+        refit_gate(gated_run, tmp_path / "run", lungs=tmp_path / "no.onnx")
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_a_run_that_is_shown_lungs_gets_a_gate(tiny_run: Path, tmp_path: Path) -> None:

@@ -76,3 +76,22 @@ def test_precision_and_threads_are_told_and_bf16_is_not_pretended(
     assert available_precisions("onnxruntime") == ("f32",)
     # The processor here may have none; OpenVINO then computes in f32.
     assert load_engine(doubling, precision="bf16").precision == "bf16"
+
+
+def test_a_stream_that_is_given_up_spoils_none_that_follows(doubling: Path) -> None:
+    engine = load_engine(doubling, backend="openvino", threads=2)
+    batches = [np.full((4, 3), i, np.float32) for i in range(6)]
+    for _ in range(3):
+        stream = engine.stream(iter(batches))
+        next(stream)
+        stream.close()  # with batches under way
+        # Two at once: neither takes the other's.
+        backwards = engine.stream(iter(batches[::-1]))
+        for one, other, batch in zip(engine.stream(iter(batches)), backwards, batches, strict=True):
+            np.testing.assert_array_equal(one["twice"], 2 * batch)
+            np.testing.assert_array_equal(other["twice"], 2 * (5 - batch))
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_the_input_is_described(doubling: Path, backend: str) -> None:
+    assert load_engine(doubling, backend=backend).input_sizes == (3,)

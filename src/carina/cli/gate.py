@@ -1,4 +1,4 @@
-"""``carina gate``: a finished run learns what it must not judge."""
+"""``carina gate``: a finished run learns what it must not judge, and may get another lung segmenter."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,10 @@ from carina.cli.train import import_training
 def gate_command(
     run: Annotated[Path, typer.Argument(help="A finished run that is shown lungs alone; it stays as it is.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    lungs: Annotated[
+        Path | None,
+        typer.Option("--lungs", metavar="LUNGS.ONNX", help="Look for lungs by this segmenter; by default the run's."),
+    ] = None,
     negatives: Annotated[
         Path | None, typer.Option("--negatives", metavar="DIR", help="Images of your own that must be refused.")
     ] = None,
@@ -22,7 +26,7 @@ def gate_command(
     from carina.learning.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
 
     with progress_bars() as bar:
-        made = refit_gate(run, out, negatives=negatives, cache=cache, progress_of=bar)
+        made = refit_gate(run, out, lungs=lungs, negatives=negatives, cache=cache, progress_of=bar)
     gate = made.gate
     if gate is not None:
         kinds = len(gate.images) - 1

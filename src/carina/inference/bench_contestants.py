@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from carina.engine import Backend, Precision
 from carina.errors import BundleError
-from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.predictor import BATCH, FailedPrediction, Predictor
 
 ONNX_RUNTIME = "ONNX Runtime"
 
 Tensors = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
 
-# As many as `Predictor` takes at a time.
-_BATCH = 16
 # What the console script does.
 _COMMAND = (sys.executable, "-c", "from carina.cli import main; main()", "predict", "--json", "--bundle")
 
@@ -94,7 +92,7 @@ def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command
 
 
 def _batches(items: Any) -> Iterator[Any]:
-    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
 
 
 def _probabilities(prediction: Any) -> list[float]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -35,9 +35,12 @@ Source = Path | Input | Callable[[], Radiograph]
 # Of objects that belong into a study beside its radiographs.
 _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 
-_BATCH = 16
+# Of more the engine's intermediate results leave the processor's cache, and both networks take a sixth longer.
+BATCH = 4
+# So many images are read or being read before they are judged.
+_AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
-_EXPLAINED_BATCH = 4
+_EXPLAINED_AHEAD = 8
 NO_NUMBER = "the model gave no number for it"
 
 
@@ -252,17 +255,20 @@ class Predictor:
 
     def _groups(self, paths: Iterator[Source], pool: ThreadPoolExecutor, *, explain: bool) -> Iterator[_Group]:
         """Yield groups of images, the next ones being read meanwhile."""
-        size = _EXPLAINED_BATCH if explain else _BATCH
+        first = list(islice(paths, 2))
+        if len(first) == 1:  # a thread would take longer to start than the image to be read
+            yield _Group([self._read(first[0], keep=explain)], time.perf_counter())
+            return
 
-        def start() -> list[Future[_Read | FailedPrediction]]:
-            return [pool.submit(self._read, path, keep=explain) for path in islice(paths, size)]
+        def start(count: int) -> Iterator[Future[_Read | FailedPrediction]]:
+            return (pool.submit(self._read, path, keep=explain) for path in islice(paths, count))
 
-        ahead = start()
+        paths = chain(first, paths)
+        ahead = deque(start(_EXPLAINED_AHEAD if explain else _AHEAD))
         while ahead:
-            current, ahead = ahead, start()
-            group = _Group([future.result() for future in current])
-            group.submitted = time.perf_counter()
-            yield group
+            items = [ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))]
+            ahead.extend(start(len(items)))
+            yield _Group(items, time.perf_counter())
 
     def _with_lungs(self, groups: Iterator[_Group]) -> Iterator[_Group]:
         """Yield the groups again, once their lungs were looked for and the gate was asked."""

@@ -60,15 +60,15 @@ def _export(model: keras.Model, path: Path, outputs: Sequence[str]) -> None:
     onnx.save(graph, path)
 
 
-def attach_features(path: Path, *, pooled: str, averaged: Sequence[str]) -> None:
+def attach_features(path: Path, *, kept: str, averaged: Sequence[str]) -> None:
     """Give a network's graph a second output, ``features``: what some of its layers make of the image, in short.
 
     Parameters
     ----------
     path
         As `export_network` wrote it; written anew.
-    pooled
-        A layer whose map is averaged over squares of 2 x 2 cells, so that places are kept: channels, rows, columns.
+    kept
+        A layer whose map is kept whole: channels, rows, columns.
     averaged
         Layers whose maps are averaged over the whole image; their channels follow.
 
@@ -79,10 +79,7 @@ def attach_features(path: Path, *, pooled: str, averaged: Sequence[str]) -> None
     """
     model = onnx.load(path)
     graph = model.graph
-    squares = helper.make_node(
-        "AveragePool", [_map_of(graph, pooled)], ["squares"], kernel_shape=[2, 2], strides=[2, 2]
-    )
-    nodes, parts = [squares, helper.make_node("Flatten", ["squares"], ["places"])], ["places"]
+    nodes, parts = [helper.make_node("Flatten", [_map_of(graph, kept)], ["places"])], ["places"]
     for i, layer in enumerate(averaged):
         nodes.append(helper.make_node("GlobalAveragePool", [_map_of(graph, layer)], [f"average_{i}"]))
         nodes.append(helper.make_node("Flatten", [f"average_{i}"], [f"channels_{i}"]))

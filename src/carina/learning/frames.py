@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from math import isqrt
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from carina.datasets.images import read_whole
 from carina.errors import ConfigurationError
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder, Lungs
+from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 from carina.shards import SHARD, load_shards, write_shard
 
@@ -74,7 +75,7 @@ class Frames:
         while finder is not None and (shard := list(islice(remaining, SHARD))):
             made = []
             for lungs in self._search(shard, finder):
-                made.append(_pack(lungs))
+                made.append(_pack(lungs, finder.size))
                 progress(len(packed) + len(made), len(images))
             keys = [sha256 for _, sha256 in shard]
             write_shard(folder, keys, np.stack(made))
@@ -122,12 +123,13 @@ class Frames:
                 yield from found
 
 
-def _pack(lungs: Lungs | None) -> NDArray[np.uint8]:
+def _pack(lungs: Lungs | None, size: int) -> NDArray[np.uint8]:
     """Return the mask as bits; no lungs are an empty mask, which two lungs never are."""
-    mask = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.bool_) if lungs is None else lungs.mask
-    return np.packbits(mask)
+    return np.packbits(np.zeros((size, size), np.bool_) if lungs is None else lungs.mask)
 
 
-def _unpack(bits: NDArray[np.generic]) -> Lungs | None:
-    mask = np.unpackbits(bits.astype(np.uint8)).reshape(LUNG_NET_SIZE, LUNG_NET_SIZE).astype(np.bool_)
+def _unpack(packed: NDArray[np.generic]) -> Lungs | None:
+    bits = np.unpackbits(packed.astype(np.uint8))
+    size = isqrt(len(bits))  # the last byte may hold up to seven bits more
+    mask = bits[: size * size].reshape(size, size).astype(np.bool_)
     return Lungs(mask) if mask.any() else None

@@ -17,9 +17,10 @@ from carina.radiographs.lungs import LUNG_NET_SIZE
 from carina.radiographs.preprocess import to_tensor
 
 _ENCODER_END = "block_12_add"
-_SKIPS = ("block_6_expand_relu", "block_3_expand_relu", "block_1_expand_relu")
-_AVERAGED = ("block_6_expand_relu", "block_3_expand_relu")
-_DECODER_WIDTHS = (96, 64, 32)
+_SKIPS = ("block_6_expand_relu", "block_3_expand_relu")
+_DECODER_WIDTHS = (64, 32)
+# A quarter of the pixels a side is as fine as the decoder goes: the edge of a lung is smooth.
+_LAST_ENLARGED = 4
 # Keras' 0.999 would need thousands of steps to forget ImageNet's statistics.
 _BATCH_NORM_MOMENTUM = 0.95
 
@@ -45,7 +46,7 @@ class LungTraining:
 
 
 def build_lung_net(network: keras.Model) -> keras.Model:
-    """Return the segmenter: float32 ``(n, 160, 160, 3)`` in [-1, 1] to the probability of lung ``(n, 160, 160, 1)``.
+    """Return the segmenter: float32 ``(n, 96, 96, 3)`` in [-1, 1] to the probability of lung ``(n, 96, 96, 1)``.
 
     Parameters
     ----------
@@ -62,10 +63,9 @@ def build_lung_net(network: keras.Model) -> keras.Model:
         features = keras.layers.UpSampling2D(interpolation="bilinear", name=f"up_{i}")(features)
         narrowed = _convolution(skip, width // 2, 1, f"skip_{i}")
         features = keras.layers.Concatenate(name=f"join_{i}")([features, narrowed])
-        features = _separable(features, width, f"decode_{i}a")
-        features = _separable(features, width, f"decode_{i}b")
+        features = _separable(features, width, f"decode_{i}")
     logits = keras.layers.Conv2D(1, 1, name="lung_logit")(features)
-    full_size = keras.layers.UpSampling2D(interpolation="bilinear", name="full_size")(logits)
+    full_size = keras.layers.UpSampling2D(_LAST_ENLARGED, interpolation="bilinear", name="full_size")(logits)
     probability = keras.layers.Activation("sigmoid", name="lung")(full_size)
     return keras.Model(encoder.input, probability, name="lung_net")
 
@@ -73,18 +73,18 @@ def build_lung_net(network: keras.Model) -> keras.Model:
 def export_lung_net(model: keras.Model, path: Path) -> None:
     """Write the segmenter as ONNX: outputs ``lung``, and ``features``, which tell what kind of image it is shown.
 
-    ``features`` is float32 ``(n, 2736)``: of the deepest map of the encoder 96 channels x 5 x 5 places, then averages
+    ``features`` is float32 ``(n, 3792)``: of the deepest map of the encoder 96 channels x 6 x 6 places, then averages
     over the image of 192 and 144 channels of two earlier maps. They cost nothing, since the search for lungs has them.
     """
     export_network(model, path, output="lung")
-    attach_features(path, pooled=_ENCODER_END, averaged=_AVERAGED)
+    attach_features(path, kept=_ENCODER_END, averaged=_SKIPS)
 
 
 def features_of(model: keras.Model) -> keras.Model:
     """Return the network from tensor to what ``features`` is in the exported graph."""
-    squares = keras.layers.AveragePooling2D(2)(model.get_layer(_ENCODER_END).output)
-    parts = [keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(squares))]
-    parts += [keras.layers.GlobalAveragePooling2D()(model.get_layer(name).output) for name in _AVERAGED]
+    deepest = model.get_layer(_ENCODER_END).output
+    parts = [keras.layers.Flatten()(keras.layers.Permute((3, 1, 2))(deepest))]
+    parts += [keras.layers.GlobalAveragePooling2D()(model.get_layer(name).output) for name in _SKIPS]
     return keras.Model(model.input, keras.layers.Concatenate()(parts))
 
 
@@ -191,7 +191,7 @@ def vary(
     unit = (unit - 0.5) * np.exp(rng.uniform(-0.5, 0.4)) + 0.5 + rng.uniform(-0.2, 0.2)
     unit += rng.normal(0, rng.uniform(0, 0.04), size=unit.shape)
     if rng.random() < 0.3:
-        small = int(rng.integers(60, size))
+        small = int(rng.integers(3 * size // 8, size))
         unit = cv2.resize(cv2.resize(unit, (small, small), interpolation=cv2.INTER_AREA), (size, size))
     return np.clip(np.rint(255.0 * unit), 0, 255).astype(np.uint8), lung
 
@@ -211,7 +211,7 @@ def _whitened(moved: NDArray[np.float32], lung: NDArray[np.bool_], rng: np.rando
     cloud = np.zeros_like(moved)
     axes = (int(size * rng.uniform(0.08, 0.25)), int(size * rng.uniform(0.12, 0.4)))
     cv2.ellipse(cloud, (int(x), int(y)), axes, float(rng.uniform(-20, 20)), 0, 360, (1.0,), -1)
-    cloud = cv2.GaussianBlur(cloud, (0, 0), float(rng.uniform(2, 8))) * rng.uniform(0.5, 1.0)
+    cloud = cv2.GaussianBlur(cloud, (0, 0), float(size * rng.uniform(0.0125, 0.05))) * rng.uniform(0.5, 1.0)
     return np.asarray(moved * (1 - cloud) + rng.uniform(170, 245) * cloud, dtype=np.float32)
 
 

@@ -1,5 +1,6 @@
-"""A finished run gets a gate, or another one, and the decisions that go with it; its network stays as it is."""
+"""A finished run gets another gate, or another segmenter, and the decisions that go with it; its network stays."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from carina.learning.recipe import GateSettings, load_recipe, recipe_as_toml
 from carina.learning.train import prepare_training
 from carina.learning.training import ProgressOf
 from carina.learning.training_data import reopen_training_data
+from carina.radiographs.lungs import LungFinder
 from carina.run_folder import (
     CHECKPOINT_FOLDER,
     LUNGS_FILE,
@@ -25,6 +27,7 @@ def refit_gate(
     run: Path,
     out: Path,
     *,
+    lungs: Path | None = None,
     negatives: Path | None = None,
     settings: GateSettings | None = None,
     cache: Path | None = None,
@@ -41,6 +44,8 @@ def refit_gate(
         A finished run whose network is shown lungs alone. The data sets it was trained on must be where they were.
     out
         The run folder to write; it must not exist.
+    lungs
+        The segmenter to look for lungs by; by default the run's own. A gate reads what the segmenter sees.
     negatives
         A folder of images that must be refused, in addition to those that are made and drawn.
     settings
@@ -53,7 +58,7 @@ def refit_gate(
     ConfigurationError
         If `out` exists.
     BundleError
-        If the run is not finished, crops no lungs, or its segmenter gives no features.
+        If the run is not finished, crops no lungs, or the segmenter is none or gives no features.
     DataError
         If its data sets have changed, or the folder of negatives holds no readable image.
     """
@@ -70,6 +75,8 @@ def refit_gate(
     recipe = recipe.model_copy(update={"gate": settings or recipe.gate or GateSettings()})
     with whole_folder(out, what="run") as folder:
         shutil.copytree(run, folder, dirs_exist_ok=True)
+        if lungs is not None:
+            finished = _with_lungs(finished, folder, lungs)
         training = prepare_training(data, recipe, folder, folder / LUNGS_FILE, cache, finished.command, progress_of)
         (folder / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
         training.frames.find_lungs(training.stopping_rows)
@@ -80,3 +87,13 @@ def refit_gate(
         regated = finished.model_copy(update={"gate": gate, "policy": policy})
         write_text(folder / RUN_FILE, regated.model_dump_json(indent=2) + "\n")
     return regated
+
+
+def _with_lungs(finished: FinishedRun, folder: Path, lungs: Path) -> FinishedRun:
+    """Put another segmenter into a run's folder, and return what the run says of itself then."""
+    LungFinder(lungs)  # refuses what is no segmenter
+    shutil.copyfile(lungs, folder / LUNGS_FILE)
+    learned_with = finished.learned_with_lungs_sha256 or finished.lungs_sha256
+    sha256 = hashlib.sha256((folder / LUNGS_FILE).read_bytes()).hexdigest()
+    changed = {"lungs_sha256": sha256, "learned_with_lungs_sha256": None if sha256 == learned_with else learned_with}
+    return finished.model_copy(update=changed)

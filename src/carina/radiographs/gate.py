@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError
 from carina.radiographs.lungs import Lungs
+from carina.threads import on_one_thread
 
 RADIOGRAPH = "radiograph"
 BLANK = "blank"
@@ -176,7 +177,8 @@ class Gate:
         """
         if not wholes:
             return []
-        measured = self.measure(features)
+        with on_one_thread():
+            measured = self.measure(features)
         return [
             self._verdict(measured, place, plain_problem(whole), found)
             for place, (whole, found) in enumerate(zip(wholes, lungs, strict=True))

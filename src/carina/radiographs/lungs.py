@@ -1,7 +1,7 @@
 """Where the lungs are: mask, box and in-lung share, by a small segmenter that runs in the engine.
 
-The segmenter sees the whole radiograph at 160 × 160. Its two largest regions, with holes filled, are the lungs. Where
-it finds no two, that is the answer: nobody guesses a box.
+The segmenter sees the whole radiograph in a small square. Its two largest regions, with holes filled, are the lungs.
+Where it finds no two, that is the answer: nobody guesses a box.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,8 @@ from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError
 from carina.radiographs.preprocess import to_tensor
 
-LUNG_NET_SIZE = 160
+LUNG_NET_SIZE = 96
+"""Pixels a side of the square that the segmenters of this version of Carina see."""
 # A region under this share of the image is no lung: on the films this was tried on the smaller lung is over 3 %, of
 # small children held at a distance too.
 _SMALLEST_LUNG = 0.008
@@ -32,8 +33,8 @@ class Lungs:
     Attributes
     ----------
     mask
-        bool ``(160, 160)`` over the whole radiograph stretched to the square: where there is lung, also behind the
-        heart.
+        bool ``(size, size)`` over the whole radiograph stretched to the segmenter's square: where there is lung, also
+        behind the heart.
     """
 
     mask: NDArray[np.bool_]
@@ -52,12 +53,13 @@ class Lungs:
 
 
 class LungFinder:
-    """The segmenter, loaded and ready.
+    """The segmenter, loaded and ready; `size` is that of its square, in pixels a side.
 
     Parameters
     ----------
     graph
-        ``lungs.onnx``: input float32 ``(n, 160, 160, 3)`` in [-1, 1], output ``lung`` ``(n, 160, 160, 1)`` in [0, 1].
+        ``lungs.onnx``: input float32 ``(n, size, size, 3)`` in [-1, 1], output ``lung`` ``(n, size, size, 1)`` in
+        [0, 1]. Of 96 pixels a side; segmenters of earlier versions have 160.
     backend, threads, one_at_a_time, keep_compiled
         See `carina.engine.load_engine`.
 
@@ -79,6 +81,11 @@ class LungFinder:
         self.engine = load_engine(
             graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
         )
+        rows, columns, *_ = (*self.engine.input_sizes, 0, 0)
+        if rows < 1 or rows != columns:
+            msg = f"{graph} is no lung segmenter: it takes no square image. Train it again: carina lungs train."
+            raise BundleError(msg)
+        self.size = rows
 
     def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[list[Lungs | None]]:
         """Yield for each batch, in order, where the lungs are in each of its radiographs.
@@ -88,7 +95,7 @@ class LungFinder:
         batches
             Whole radiographs: uint8 ``(height, width)`` each, of any size, range [0, 255].
         """
-        for outputs in self.engine.stream(_tensor(batch) for batch in batches):
+        for outputs in self.engine.stream(_tensor(batch, self.size) for batch in batches):
             yield _lungs_in(outputs)
 
     def stream_with_features(
@@ -108,22 +115,21 @@ class LungFinder:
         BundleError
             If the segmenter gives no features: it was trained by an earlier version of Carina.
         """
-        for outputs in self.engine.stream(_tensor(batch) for batch in batches):
+        for outputs in self.engine.stream(_tensor(batch, self.size) for batch in batches):
             if outputs and "features" not in outputs:
                 msg = "This lung segmenter gives no features to judge an image by. Train it again: carina lungs train."
                 raise BundleError(msg)
             yield _lungs_in(outputs), outputs["features"] if outputs else np.zeros((0, 0), np.float32)
 
 
-def _tensor(batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    size = LUNG_NET_SIZE
-    greys = [cv2.resize(grey, (size, size), interpolation=_interpolation(grey)) for grey in batch]
+def _tensor(batch: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
+    greys = [cv2.resize(grey, (size, size), interpolation=_interpolation(grey, size)) for grey in batch]
     stacked = np.stack(greys) if greys else np.zeros((0, size, size), np.uint8)
     return to_tensor(stacked, "minus-one-one")
 
 
-def _interpolation(grey: NDArray[np.uint8]) -> int:
-    return int(cv2.INTER_AREA if min(grey.shape) >= LUNG_NET_SIZE else cv2.INTER_LINEAR)
+def _interpolation(grey: NDArray[np.uint8], size: int) -> int:
+    return int(cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR)
 
 
 def _lungs_in(outputs: Tensors) -> list[Lungs | None]:
@@ -136,7 +142,7 @@ def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
     Parameters
     ----------
     probability
-        float ``(160, 160)``, range [0, 1]: of lung.
+        float ``(size, size)``, range [0, 1]: of lung.
     """
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(
         (probability >= _THRESHOLD).astype(np.uint8), connectivity=4

@@ -163,7 +163,7 @@ def stretch_table(grey: NDArray[np.uint8], percentiles: tuple[float, float]) -> 
 
     The percentiles of `grey` become 0 and 1, and what lies outside of them too.
     """
-    counts = np.cumsum(np.bincount(grey.ravel(), minlength=256))
+    counts = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]), dtype=np.float64)
     low, high = (int(np.searchsorted(counts, counts[-1] * percentile / 100)) for percentile in percentiles)
     high = max(high, low + _SMALLEST_STRETCH)
     return np.clip((np.arange(256) - low) / (high - low), 0.0, 1.0)

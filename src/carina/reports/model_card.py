@@ -244,8 +244,15 @@ _LUNGS_ALONE = """\
 """
 
 
+_OTHER_LUNGS = """\
+- The network learned with boxes that another lung segmenter drew; gate, probabilities, thresholds and bands were fitted
+  with this one.
+"""
+
+
 def _limits(bundle: BundleDescription) -> str:
-    return _LIMITS + (_LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else "") + _gate(bundle)
+    lungs = _LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else ""
+    return _LIMITS + lungs + (_OTHER_LUNGS if bundle.learned_with_lungs_sha256 else "") + _gate(bundle)
 
 
 def _gate(bundle: BundleDescription) -> str:

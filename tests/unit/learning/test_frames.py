@@ -12,7 +12,7 @@ from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError, DataError
 from carina.learning import frames as module
 from carina.learning.frames import Frames
-from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame, resize_grey
 from carina.radiographs.read import read_radiograph
 
@@ -22,7 +22,7 @@ LUNG_CROP = Preprocessing(size=64, whole_size=96, crop="lungs", stretch=(1, 99))
 @pytest.fixture(scope="module")
 def dark_is_lung(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a graph that finds lung in the middle of two columns, wherever the image there is dark."""
-    size = LUNG_NET_SIZE
+    size = 160
     columns = np.full((1, size, size, 1), -9.0, np.float32)
     columns[:, 40:120, 30:70] = columns[:, 40:120, 90:130] = 1.0
     tensor = helper.make_tensor_value_info("tensor", TensorProto.FLOAT, ["n", size, size, 3])

@@ -8,14 +8,17 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from carina.errors import BundleError
-from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder, Lungs, lungs_from_probability
+from carina.radiographs.lungs import LungFinder, Lungs, lungs_from_probability
 from carina.radiographs.preprocess import Preprocessing, crop_matrix, frame, stretch_table
 from make import make_grey
+
+# Of the masks here; a segmenter of another size gives others.
+SIDE = 160
 
 
 def painted(*ellipses: tuple[int, int, int, int]) -> np.ndarray:
     """Return a map of probabilities with an ellipse (x, y, half width, half height) a lung."""
-    paper = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.uint8)
+    paper = np.zeros((SIDE, SIDE), np.uint8)
     for x, y, half_width, half_height in ellipses:
         cv2.ellipse(paper, (x, y), (half_width, half_height), 0, 0, 360, 1, cv2.FILLED)
     return paper * np.float32(0.98) + np.float32(0.01)
@@ -25,7 +28,7 @@ TWO_LUNGS = ((50, 80, 20, 45), (110, 80, 18, 40))
 
 
 def lung_box(top: float, left: float, bottom: float, right: float) -> Lungs:
-    mask = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.bool_)
+    mask = np.zeros((SIDE, SIDE), np.bool_)
     rows, columns = slice(int(top * 160), int(bottom * 160)), slice(int(left * 160), int(right * 160))
     mask[rows, columns] = True
     return Lungs(mask)
@@ -59,7 +62,7 @@ def test_no_two_lungs_is_the_answer(ellipses):
 @pytest.fixture
 def bright_is_lung(tmp_path):
     """Return a graph whose probability of lung is the mean grey value in [0, 1]."""
-    size = LUNG_NET_SIZE
+    size = SIDE
     tensor = helper.make_tensor_value_info("tensor", TensorProto.FLOAT, ["n", size, size, 3])
     lung = helper.make_tensor_value_info("lung", TensorProto.FLOAT, ["n", size, size, 1])
     weights = numpy_helper.from_array(np.full((3, 1), 1 / 6, np.float32), "weights")
@@ -84,6 +87,18 @@ def test_finder_answers_in_order_one_by_one_as_in_batches(bright_is_lung):
         if one is not None:
             np.testing.assert_array_equal(one.mask, other.mask)
     np.testing.assert_allclose(batched[0].box, batched[2].box, atol=0.02)
+
+
+def test_the_size_is_the_graphs_own(bright_is_lung, tmp_path):
+    assert LungFinder(bright_is_lung).size == SIDE
+    assert LungFinder(bright_is_lung, backend="onnxruntime").size == SIDE
+    wide = onnx.load(bright_is_lung)
+    wide.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 2 * SIDE
+    wide.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 2 * SIDE
+    onnx.save(wide, tmp_path / "wide.onnx")
+    for backend in ("openvino", "onnxruntime"):
+        with pytest.raises(BundleError, match="takes no square image"):
+            LungFinder(tmp_path / "wide.onnx", backend=backend)
 
 
 def test_missing_segmenter_is_a_clear_error(tmp_path):
