@@ -20,7 +20,7 @@ def train(
     weights: Annotated[
         str, typer.Option("--weights", help="Start from imagenet, none, or a Keras .h5 file.")
     ] = "imagenet",
-    passes: Annotated[int | None, typer.Option("--passes", min=1, help="Over the images; by default 30.")] = None,
+    passes: Annotated[int | None, typer.Option("--passes", min=1, help="Over the images; by default 90.")] = None,
 ) -> None:
     """Train the lung segmenter on radiographs with masks, and measure it on those held out."""
     import_training()

@@ -110,7 +110,7 @@ def _cache_key(recipe: Recipe, backbone: Path, frames: Frames, *, augmented: boo
     """Return what stands for everything but the image and the view that could change an embedding."""
     settings = {
         "preprocessing": recipe.preprocessing.model_dump(),
-        "lungs": frames.lungs_sha256,
+        "lungs": frames.lungs_key,
         "backbone": hashlib.sha256(backbone.read_bytes()).hexdigest(),
         "augmentation": recipe.augmentation.model_dump(exclude={"views"}) if augmented else None,
         "seed": recipe.training.seed if augmented else None,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from carina.datasets.images import read_whole
 from carina.errors import ConfigurationError
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lungs import SEARCH_VERSION, LungFinder, Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 from carina.shards import SHARD, load_shards, write_shard
 
@@ -55,6 +55,11 @@ class Frames:
         """Return the hash of the segmenter, where lungs are cropped."""
         return None if self.lung_graph is None else hashlib.sha256(self.lung_graph.read_bytes()).hexdigest()
 
+    @property
+    def lungs_key(self) -> str | None:
+        """Return what stands for where lungs are found: the segmenter, and what is made of its output."""
+        return None if self.lung_graph is None else f"{self.lungs_sha256}-{SEARCH_VERSION}"
+
     def find_lungs(self, rows: pl.DataFrame, *, progress: Progress = no_progress) -> int:
         """Find the lungs of rows of a manifest, from the cache where it has them; return how many have no two.
 
@@ -65,7 +70,7 @@ class Frames:
         """
         if self.lung_graph is None:
             return 0
-        folder = self._cache / "lungs" / f"{self.lungs_sha256}-{self.preprocessing.whole_size}"
+        folder = self._cache / "lungs" / f"{self.lungs_key}-{self.preprocessing.whole_size}"
         images = {sha256: path for path, sha256 in rows.select("path", "sha256").iter_rows()}
         packed = load_shards(folder, set(images))
         missing = [(path, sha256) for sha256, path in images.items() if sha256 not in packed]

@@ -39,7 +39,7 @@ class LungTraining:
         Of weights, order and variation.
     """
 
-    passes: int = 30
+    passes: int = 90
     batch_size: int = 16
     learning_rate: float = 2e-3
     seed: int = 1234

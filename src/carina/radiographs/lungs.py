@@ -1,7 +1,7 @@
 """Where the lungs are: mask, box and in-lung share, by a small segmenter that runs in the engine.
 
 The segmenter sees the whole radiograph in a small square. Its two largest regions, with holes filled, are the lungs.
-Where it finds no two, that is the answer: nobody guesses a box.
+Regions joined by a thin bridge are parted. Where there are no two even then, that is the answer: nobody guesses a box.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,12 @@ LUNG_NET_SIZE = 96
 # small children held at a distance too.
 _SMALLEST_LUNG = 0.008
 _THRESHOLD = 0.5
+# No lung on those films is thinner, as a share of the square's side, and what joined two of them was.
+_BRIDGE = 0.065
 # The larger lung is seldom over three times the smaller one; beyond ten the smaller region is a fleck.
 _LARGEST_RATIO = 10.0
+SEARCH_VERSION = 2
+"""Of what is made of a segmenter's output: caches of masks that another one made are not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +148,34 @@ def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
     probability
         float ``(size, size)``, range [0, 1]: of lung.
     """
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        (probability >= _THRESHOLD).astype(np.uint8), connectivity=4
-    )
+    lung = (probability >= _THRESHOLD).astype(np.uint8)
+    two = _two_largest(lung)
+    if two is None:
+        two = _two_largest(_without_bridges(lung))
+    return None if two is None else Lungs(_filled(two))
+
+
+def _two_largest(lung: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(lung, connectivity=4)
     areas = statistics[1:, cv2.CC_STAT_AREA]
     if count < 3:
         return None
     largest = np.argsort(areas)[::-1][:2]
     larger, smaller = areas[largest]
-    if smaller < _SMALLEST_LUNG * probability.size or larger > _LARGEST_RATIO * smaller:
+    if smaller < _SMALLEST_LUNG * lung.size or larger > _LARGEST_RATIO * smaller:
         return None
     one, other = (int(region) + 1 for region in largest)
-    return Lungs(_filled((labels == one) | (labels == other)))
+    return np.asarray((labels == one) | (labels == other), np.bool_)
+
+
+def _without_bridges(lung: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what is nowhere thinner than a bridge: apices that touch, or a bar of writing below, join two lungs."""
+    width = 2 * round(_BRIDGE * len(lung) / 2) + 1
+    # Beyond the edge there is no lung, which OpenCV's own border would not say.
+    padded = cv2.copyMakeBorder(lung, width, width, width, width, cv2.BORDER_CONSTANT, value=0)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)
+    return np.ascontiguousarray(opened[width:-width, width:-width], np.uint8)
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -127,4 +127,4 @@ def test_fitting_changes_the_network_and_tells_its_progress() -> None:
 
 
 def test_the_usual_training() -> None:
-    assert LungTraining() == LungTraining(passes=30, batch_size=16, learning_rate=2e-3, seed=1234)
+    assert LungTraining() == LungTraining(passes=90, batch_size=16, learning_rate=2e-3, seed=1234)

@@ -59,6 +59,32 @@ def test_no_two_lungs_is_the_answer(ellipses):
     assert lungs_from_probability(painted(*ellipses)) is None
 
 
+def bridged(rows: slice) -> np.ndarray:
+    probability = painted(*TWO_LUNGS)
+    probability[rows, 50:110] = 0.99
+    return probability
+
+
+@pytest.mark.parametrize("rows", [slice(60, 69), slice(45, 48), slice(120, 124)], ids=["thin", "thinner", "below"])
+def test_lungs_that_a_bridge_joins_are_parted(rows: slice) -> None:
+    lungs = lungs_from_probability(bridged(rows))
+    assert lungs is not None
+    assert not lungs.mask[rows, 79].any()
+    np.testing.assert_allclose(lungs.box, (35 / 160, 30 / 160, 126 / 160, 129 / 160), atol=0.02)
+
+
+def test_a_bar_along_the_edge_is_a_bridge_too() -> None:
+    probability = painted((50, 110, 20, 45), (110, 110, 18, 45))
+    probability[152:] = 0.99
+    lungs = lungs_from_probability(probability)
+    assert lungs is not None
+    assert not lungs.mask[159, :25].any()
+
+
+def test_what_is_joined_broadly_is_one() -> None:
+    assert lungs_from_probability(bridged(slice(60, 80))) is None
+
+
 @pytest.fixture
 def bright_is_lung(tmp_path):
     """Return a graph whose probability of lung is the mean grey value in [0, 1]."""
