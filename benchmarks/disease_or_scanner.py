@@ -20,7 +20,7 @@ import polars as pl
 
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.evaluation.comparison import paired_delong
-from carina.evaluation.curves import delong_interval
+from carina.evaluation.delong import delong_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
 from carina.inference.predictor import Predictor

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.evaluation.curves import delong_interval
+from carina.evaluation.delong import delong_interval
 from carina.evaluation.intervals import proportion_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
-from carina.evaluation.curves import NO_VARIANCE, AurocComponents, auroc_components, checked_scores
+from carina.evaluation.curves import checked_scores
+from carina.evaluation.delong import NO_VARIANCE, AurocComponents, auroc_components
 from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.evaluation.metrics import check_probabilities, check_truth
 from carina.evaluation.notebook import comparison_html

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from carina.evaluation.bootstrap import draw_weights
 from carina.evaluation.curves import precision_recall_curve, roc_curve
-from carina.evaluation.intervals import BoolArray, FloatArray, IntArray, draw_weights
+from carina.evaluation.intervals import BoolArray, FloatArray, IntArray
 from carina.evaluation.metrics import check_probabilities, check_truth
 from carina.evaluation.resampling import count_cells, kish_effect, wilson_from_replicates
 

@@ -8,15 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from carina.evaluation.bootstrap import bootstrap_estimates
 from carina.evaluation.curves import checked_scores
-from carina.evaluation.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    bootstrap_estimates,
-    not_applicable,
-)
+from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
 
 SPECIFICITIES = (0.97, 0.98, 0.99)
 

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError, DataError
+from carina.evaluation.bootstrap import bootstrap_estimates
 from carina.evaluation.calibration import Calibration, measure_calibration
-from carina.evaluation.curves import auroc_components, delong_interval, mean_auroc_interval, weighted_auprc
+from carina.evaluation.curves import weighted_auprc
+from carina.evaluation.delong import auroc_components, delong_interval, mean_auroc_interval
 from carina.evaluation.intervals import (
     BinaryCounts,
     BoolArray,
     Estimate,
     FloatArray,
     IntArray,
-    bootstrap_estimates,
     design_effect,
     group_codes,
     likelihood_ratio,

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from carina.evaluation.intervals import Draws, FloatArray, IntArray, group_codes
+from carina.evaluation.bootstrap import Draws
+from carina.evaluation.intervals import FloatArray, IntArray, group_codes
 from carina.proportion import normal_quantile
 
 
@@ -22,7 +23,7 @@ def count_cells(draws: Draws, cells: Sequence[IntArray], sizes: Sequence[int]) -
     Parameters
     ----------
     draws
-        From `intervals.draw_weights`; used up.
+        From `bootstrap.draw_weights`; used up.
     cells
         For each curve int (n,), the cell of each image.
     sizes

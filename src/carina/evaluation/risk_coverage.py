@@ -16,16 +16,9 @@ import numpy as np
 from scipy.special import digamma
 
 from carina.errors import ConfigurationError
+from carina.evaluation.bootstrap import draw_weights, estimate_from_replicates
 from carina.evaluation.curves import checked_scores
-from carina.evaluation.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    draw_weights,
-    estimate_from_replicates,
-    not_applicable,
-)
+from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
 from carina.evaluation.resampling import count_cells, kish_effect, wilson_from_replicates
 
 COVERAGES = tuple(step / 200 for step in range(2, 201))

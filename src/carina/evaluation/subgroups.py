@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.curves import checked_scores, delong_interval
+from carina.evaluation.curves import checked_scores
+from carina.evaluation.delong import delong_interval
 from carina.evaluation.intervals import (
     BoolArray,
     Estimate,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from carina.atomic import write_text
 from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, bootstrap_estimates, proportion_interval
+from carina.evaluation.bootstrap import bootstrap_estimates
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
 from carina.radiographs.lungs import LungFinder
 from carina.reports.sheet import INK, MARGIN, ORANGE, SKY, SMALL_PT, Entry, build_sheet, draw_legend, write_png
 

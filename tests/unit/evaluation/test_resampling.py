@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carina.evaluation.intervals import draw_weights
+from carina.evaluation.bootstrap import draw_weights
 from carina.evaluation.resampling import count_cells, kish_effect, wilson_from_replicates
 from carina.proportion import wilson_bounds
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.curves import delong_interval
+from carina.evaluation.delong import delong_interval
 from carina.evaluation.intervals import proportion_interval
 from carina.evaluation.subgroups import FEWEST_PATIENTS, measure_subgroups
 

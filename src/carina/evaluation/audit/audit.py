@@ -37,7 +37,8 @@ from carina.evaluation.audit.results import (
 )
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
 from carina.evaluation.audit.words import sentence_of, verdicts_of
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, bootstrap_estimates, proportion_interval
+from carina.evaluation.bootstrap import bootstrap_estimates
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
 from carina.progress import Progress, no_progress

@@ -21,14 +21,8 @@ from carina.evaluation.audit.results import (
     SourceProbe,
 )
 from carina.evaluation.audit.share import macro_auroc
-from carina.evaluation.curves import delong_interval
-from carina.evaluation.intervals import (
-    Estimate,
-    FloatArray,
-    IntArray,
-    not_applicable,
-    proportion_interval,
-)
+from carina.evaluation.delong import delong_interval
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
 from carina.findings import NORMAL, order_findings
 
 # With fewer of a kind neither a head nor a figure means anything.

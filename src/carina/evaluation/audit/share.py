@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from carina.evaluation.curves import auroc_components, delong_interval, mean_auroc_interval, weighted_auroc
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, bootstrap_estimates, not_applicable
+from carina.evaluation.bootstrap import bootstrap_estimates
+from carina.evaluation.curves import weighted_auroc
+from carina.evaluation.delong import auroc_components, delong_interval, mean_auroc_interval
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, not_applicable
 
 # With less above chance the share of it is a ratio of two noises.
 _LEAST_ABOVE_CHANCE = 0.01
