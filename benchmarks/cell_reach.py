@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.inference.inputs import image_files
+from carina.inference.inputs import Input, image_inputs
 from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
-from carina.radiographs.read import read_radiograph
+from carina.radiographs.read import radiograph_of
 
 _IMAGES, _BATCH = 60, 16
 
@@ -23,10 +23,10 @@ _IMAGES, _BATCH = 60, 16
 def main(folder: Path, named: list[str]) -> None:
     """Print the share of the change that stays in the cell whose square was greyed out."""
     predictor = Predictor(folder)
-    paths = list(image_files(named))
+    images = list(image_inputs(named))
     shares, cells = [], 0
-    for path in paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]:
-        shown = _shown(predictor, path)
+    for image in images[:: max(1, len(images) // _IMAGES)][:_IMAGES]:
+        shown = _shown(predictor, image)
         if shown is not None:
             change = _change(predictor, shown)
             cells = len(change)
@@ -37,10 +37,10 @@ def main(folder: Path, named: list[str]) -> None:
     )
 
 
-def _shown(predictor: Predictor, path: Path) -> NDArray[np.uint8] | None:
+def _shown(predictor: Predictor, image: Input) -> NDArray[np.uint8] | None:
     """Return what the network is shown of a file; nothing where it must not be judged."""
     preprocessing, lungs = predictor.run.preprocessing, None
-    whole = resize_grey(read_radiograph(path), preprocessing.read_size)
+    whole = resize_grey(radiograph_of(image.read()), preprocessing.read_size)
     if predictor.lung_finder is not None:
         lungs = next(predictor.lung_finder.stream([[whole]]))[0]
         if lungs is None:

@@ -110,7 +110,7 @@ def one_source_table() -> list[str]:
         "cohen": "`external-cohen`, COVID-19 against other pneumonia, by P(COVID-19)",
     }
     runs = list(answers["nih"]["auroc"])
-    names = [f"`{RELEASED}`" if run == "release" else f"`{run.removeprefix('run-')}`" for run in runs]
+    names = [f"`{RELEASED}`" if run.startswith("release") else f"`{run.removeprefix('run-')}`" for run in runs]
     lines = [f"| AUROC where the source cannot help | images | {' | '.join(names)} |", "|---|---|" + "---|" * len(runs)]
     for key, question in questions.items():
         answer = answers[key]

@@ -32,6 +32,21 @@ def script(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_every_benchmark_can_still_be_loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert callable(script(name).main)
+
+
+def test_how_far_a_cell_reaches_is_measured_on_files(
+    films: list[Path], tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("cell_reach").main(tiny_run, [str(film) for film in films])
+    said = capsys.readouterr().out
+    assert said.startswith("5 images, ")
+    assert 0 <= float(said.split("greyed out, ")[1].split(" %")[0]) <= 100
+
+
 @pytest.fixture(scope="module")
 def films(phantom_dataset: Dataset) -> list[Path]:
     return [Path(path) for path in phantom_dataset.rows("test")["path"]][:5]
