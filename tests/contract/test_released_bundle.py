@@ -17,8 +17,10 @@ from carina.datasets.phantom import draw_phantom
 from carina.engine import Backend, load_engine
 from carina.learning.backbone import build_network
 from carina.learning.recipe import BackboneSettings
+from carina.radiographs.gate import read_gate
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import to_tensor
-from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
+from carina.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
 from carina.training_images import read_training_images
 
 LARGEST_MEGABYTES = 25
@@ -52,6 +54,9 @@ def test_its_results_are_of_this_very_model() -> None:
     for place in ("test", "external-kaggle317", "nih", "external-cohen"):
         content = json.loads((ROOT / "results" / RELEASED_NAME / place / "metrics.json").read_text("utf-8"))
         assert content["model"]["model_sha256"] == described.model_sha256
+        assert content["model"]["lungs_sha256"] == described.lungs_sha256
+        assert described.gate is not None
+        assert content["model"]["gate"]["sha256"] == described.gate.sha256
         assert (
             content["leak_check"]["same_pixels"] + content["leak_check"]["near_duplicates"]
             == (content["leak_check"]["dropped"])
@@ -67,7 +72,12 @@ def test_its_graphs_give_what_explanations_and_the_gate_need() -> None:
         "embedding": (2, 1280),
         "contributions": (2, 5, 5, 4),
     }
-    assert set(load_engine(folder / LUNGS_FILE).run(tensors)) == {"lung", "features"}
+    finder = LungFinder(folder / LUNGS_FILE)
+    outputs = finder.engine.run(np.zeros((2, finder.size, finder.size, 3), np.float32))
+    assert {name: values.shape for name, values in outputs.items()} == {
+        "lung": (2, 96, 96, 1),
+        "features": (2, *read_gate(folder / GATE_FILE).centre.shape),
+    }
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
