@@ -24,7 +24,7 @@ IMPORTED = """
 import sys
 from pathlib import Path
 from carina.bundle import released_bundle
-from carina.inference.inputs import image_files
+from carina.inference.inputs import image_inputs
 from carina.inference.predictor import Predictor
 import carina.cli, carina.cli.predict, carina.inference.results
 list(Predictor(released_bundle()).predict([Path(sys.argv[1])]))

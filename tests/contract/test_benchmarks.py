@@ -47,6 +47,12 @@ def test_how_far_a_cell_reaches_is_measured_on_files(
     assert 0 <= float(said.split("greyed out, ")[1].split(" %")[0]) <= 100
 
 
+def test_what_a_judged_image_imports_is_looked_up_in_a_process_that_judges_one(films: list[Path]) -> None:
+    used = script("installed_size").imported_packages(films[0])
+    assert {"numpy", "opencv-python-headless"} <= used
+    assert "tensorflow-cpu" not in used
+
+
 @pytest.fixture(scope="module")
 def films(phantom_dataset: Dataset) -> list[Path]:
     return [Path(path) for path in phantom_dataset.rows("test")["path"]][:5]
