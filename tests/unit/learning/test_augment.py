@@ -5,7 +5,7 @@ import pytest
 
 from carina.learning.augment import mix_amplitudes, vary
 from carina.learning.recipe import AugmentationSettings
-from carina.radiographs.lungs import LUNG_NET_SIZE, Lungs
+from carina.radiographs.lungs import Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 from make import make_grey
 
@@ -24,7 +24,7 @@ STRONG = AugmentationSettings(
 
 
 def some_lungs() -> Lungs:
-    mask = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.bool_)
+    mask = np.zeros((160, 160), np.bool_)
     mask[30:120, 20:130] = True
     return Lungs(mask)
 
@@ -74,7 +74,7 @@ def test_margins_of_the_crop_vary_without_leaving_the_lungs_out():
 def test_outside_the_lungs_all_becomes_one_grey():
     preprocessing = Preprocessing(size=96, whole_size=96)
     whole = make_grey(5, (96, 96))
-    mask = np.zeros((LUNG_NET_SIZE, LUNG_NET_SIZE), np.bool_)
+    mask = np.zeros((160, 160), np.bool_)
     mask[60:100, 30:60] = mask[60:100, 100:130] = True
     settings = AugmentationSettings(outside_erased=1.0)
 
