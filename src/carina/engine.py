@@ -39,12 +39,15 @@ class Engine(Protocol):
         How many processor cores it uses.
     input_sizes
         Rows, columns and channels of one image; 0 where the graph leaves one open.
+    outputs
+        Their names.
     """
 
     name: str
     precision: str
     threads: int
     input_sizes: tuple[int, ...]
+    outputs: tuple[str, ...]
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         """Return every output by name for one batch: float32, first axis as the batch's."""
@@ -146,7 +149,7 @@ class _OpenVinoEngine:
             self._compiled = compile_graph(openvino, core, path, settings)
         except RuntimeError:
             raise _damaged(path) from None
-        self._names = [port.get_any_name() for port in self._compiled.outputs]
+        self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
         shape = self._compiled.inputs[0].get_partial_shape()
         self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -192,7 +195,7 @@ class _OpenVinoEngine:
         if request is None:
             return {}
         request.wait()
-        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
         self._spare.append(request)
         return outputs
 
@@ -234,14 +237,14 @@ class _OnnxRuntimeEngine:
         taken = self._session.get_inputs()[0]
         self._input = taken.name
         self.input_sizes = tuple(size if isinstance(size, int) else 0 for size in taken.shape[1:])
-        self._names = [output.name for output in self._session.get_outputs()]
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
         self.precision = precision
         self.threads = threads
 
     def run(self, batch: NDArray[np.float32]) -> Tensors:
         outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})
-        return dict(zip(self._names, outputs, strict=True))
+        return dict(zip(self.outputs, outputs, strict=True))
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
         return (self.run(batch) if len(batch) else {} for batch in batches)

@@ -41,8 +41,7 @@ LUNGS_FILE = "lungs.onnx"
 DICE_FILE = "dice.csv"
 HELD_OUT_SHARE = 0.20
 _HELD_OUT_SALT = "carina lungs "
-# The sizes for which ImageNet weights are published; the largest is the one that users are likely to have.
-# Images are kept for training at this size: the largest varied copy has 216 pixels a side.
+# Images are kept for training at this size: the largest varied copy has 130 pixels a side.
 _KEPT_SIZE = 256
 _BATCH = 16
 _PARITY_IMAGES = 16

@@ -22,7 +22,7 @@ LUNG_NET_SIZE = 96
 # small children held at a distance too.
 _SMALLEST_LUNG = 0.008
 _THRESHOLD = 0.5
-# No lung on those films is thinner, as a share of the square's side, and what joined two of them was.
+# What joined two lungs on calibration radiographs was thinner, as a share of the square's side.
 _BRIDGE = 0.065
 # The larger lung is seldom over three times the smaller one; beyond ten the smaller region is a fleck.
 _LARGEST_RATIO = 10.0
@@ -70,7 +70,7 @@ class LungFinder:
     Raises
     ------
     BundleError
-        If the file is missing or no valid graph.
+        If the file is missing, no valid graph, or that of something else.
     """
 
     def __init__(
@@ -86,8 +86,12 @@ class LungFinder:
             graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
         )
         rows, columns, *_ = (*self.engine.input_sizes, 0, 0)
-        if rows < 1 or rows != columns:
-            msg = f"{graph} is no lung segmenter: it takes no square image. Train it again: carina lungs train."
+        if rows < 1 or rows != columns or "lung" not in self.engine.outputs:
+            wrong = "takes no square image" if rows < 1 or rows != columns else "has no output 'lung'"
+            msg = (
+                f"{graph} is no lung segmenter: it {wrong}. Name the lungs.onnx of a run or a bundle, or train one: "
+                "carina lungs train."
+            )
             raise BundleError(msg)
         self.size = rows
 

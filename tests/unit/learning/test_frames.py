@@ -12,7 +12,7 @@ from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError, DataError
 from carina.learning import frames as module
 from carina.learning.frames import Frames
-from carina.radiographs.lungs import LungFinder
+from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import Preprocessing, frame, resize_grey
 from carina.radiographs.read import read_radiograph
 
@@ -66,6 +66,26 @@ def test_lungs_are_found_once(
         assert one is not None
         assert other is not None
         np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_masks_of_another_search_are_not_used(
+    phantom_dataset: Dataset, dark_is_lung: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = phantom_dataset.rows("test")
+    Frames(LUNG_CROP, dark_is_lung, tmp_path).find_lungs(rows)
+    monkeypatch.setattr(module, "SEARCH_VERSION", module.SEARCH_VERSION + 1)
+    monkeypatch.setattr(module, "LungFinder", None)
+    with pytest.raises(TypeError):  # it searches anew, by what is not there
+        Frames(LUNG_CROP, dark_is_lung, tmp_path).find_lungs(rows)
+
+
+@pytest.mark.parametrize("size", [90, 96, 160])
+def test_masks_of_any_size_come_back_from_the_cache(size: int) -> None:
+    mask = np.random.default_rng(size).random((size, size)) > 0.5
+    found = module._unpack(module._pack(Lungs(mask), size))
+    assert found is not None
+    np.testing.assert_array_equal(found.mask, mask)
+    assert module._unpack(module._pack(None, size)) is None
 
 
 def test_an_image_without_two_lungs_is_counted_and_shown_whole(

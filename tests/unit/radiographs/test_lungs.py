@@ -127,6 +127,15 @@ def test_the_size_is_the_graphs_own(bright_is_lung, tmp_path):
             LungFinder(tmp_path / "wide.onnx", backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_the_graph_of_something_else_is_refused(bright_is_lung, tmp_path, backend):
+    graph = onnx.load(bright_is_lung)
+    graph.graph.output[0].name = graph.graph.node[-1].output[0] = "logits"
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match=r"model\.onnx is no lung segmenter: it has no output 'lung'.*lungs\.onnx"):
+        LungFinder(tmp_path / "model.onnx", backend=backend)
+
+
 def test_missing_segmenter_is_a_clear_error(tmp_path):
     with pytest.raises(BundleError, match=r"lungs.onnx is missing"):
         LungFinder(tmp_path / "lungs.onnx")
