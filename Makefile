@@ -36,12 +36,12 @@ $(BIN)/python:
 
 $(VENV)/.train: requirements/train.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) (once; a few minutes, most of it TensorFlow) ..."
-	$(PIP) install --require-hashes --requirement requirements/train.txt
+	$(PIP) install --no-deps --require-hashes --requirement requirements/train.txt
 	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.train
-	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
