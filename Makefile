@@ -4,15 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-pacs lint lock clean
+.PHONY: help demo test test-long check test-pacs services lint lock clean
 
 help:
-	@echo "make demo   phantoms -> import -> train -> evaluate -> predict, with no data and no network"
-	@echo "make test   lint and the whole test suite"
-	@echo "make test-pacs  the tests with a real archive, Orthanc, which make test also runs where it is installed"
-	@echo "make lint   ruff, mypy --strict, import-linter"
-	@echo "make lock   pin every dependency anew, with hashes (needs uv)"
-	@echo "make clean  remove the virtual environment and caches"
+	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
+	@echo "make test       Run lint and the test suite (about five minutes on two cores)."
+	@echo "make test-long  Run the long tests: more random examples, and the pins installed with old and new pip."
+	@echo "make check      Run lint and the tests of the files that you changed (under a minute)."
+	@echo "make test-pacs  Run the tests with a real archive, Orthanc. make test runs them too, if Orthanc is installed."
+	@echo "make services   Install the programs that tests need (Debian, by apt-get): Chromium, Orthanc, DCMTK and others."
+	@echo "make lint       Run ruff, mypy --strict and import-linter."
+	@echo "make lock       Write requirements/*.txt: every dependency, pinned with hashes (needs uv)."
+	@echo "make clean      Remove the virtual environment and all caches."
 
 demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
@@ -20,8 +23,18 @@ demo: $(VENV)/.train
 test: lint
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
+# The marker "hypothesis" is set by Hypothesis on its own tests: they draw more examples here.
+test-long: $(VENV)/.dev
+	CARINA_TESTS=long $(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "long or hypothesis"
+
+check: lint
+	$(BIN)/python tests/changed.py
+
 test-pacs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/end_to_end/test_pacs.py
+
+services:
+	@sh tests/services.sh
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -29,19 +42,25 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A stamp file a step: a second run finds it newer than its pins and does nothing.
+# The files in requirements/ are complete, so pip must not resolve anything: it would look for the newest release of an
+# extra, which has no hash there. tests/contract/test_requirements.py reads this line.
+INSTALL := install --no-deps --require-hashes --requirement
+
+# Each step leaves a stamp file: a second run finds it newer than its pins and does nothing.
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Carina needs Python 3.11 or newer; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"Carina needs Python 3.11, 3.12 or 3.13 (TensorFlow has no release for newer ones). $(PYTHON) is {sys.version.split()[0]}. Run: make PYTHON=python3.13 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: requirements/train.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) (once; a few minutes, most of it TensorFlow) ..."
-	$(PIP) install --no-deps --require-hashes --requirement requirements/train.txt
+	$(PIP) $(INSTALL) requirements/train.txt
 	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	$(PIP) check
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.train
-	$(PIP) install --no-deps --require-hashes --requirement requirements/dev.txt
+	$(PIP) $(INSTALL) requirements/dev.txt
+	$(PIP) check
 	@touch $@
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

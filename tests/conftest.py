@@ -1,6 +1,10 @@
-"""What several test files share, made once a session: a small data set of phantoms, a small run on it, its bundle."""
+"""What several test files share: a small data set, run, bundle and evaluation, and what is said of skipped tests."""
 
+import os
+import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +19,59 @@ from carina.learning.recipe import Recipe, load_recipe
 # A test on a busy machine takes as long as it takes.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+# pytest-xdist's processes share the cores already.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+def run_tensorflow_eagerly() -> None:
+    """Run functions of TensorFlow without making graphs of them, where TensorFlow is loaded.
+
+    To trace the graph of one training takes many times as long as the few steps that a test trains. Commands that a
+    test starts as processes of their own train in graphs, as users do.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.config.run_functions_eagerly(True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    run_tensorflow_eagerly()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    run_tensorflow_eagerly()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skipped test fail where ``CARINA_ALL_PROGRAMS`` says that every program is installed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CARINA_ALL_PROGRAMS"):
+        report.outcome = "failed"
+        report.longrepr = f"This test was skipped, though CARINA_ALL_PROGRAMS is set: {skip_reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say in one line what was not tested."""
+    reasons = sorted({skip_reason(report) for report in terminalreporter.stats.get("skipped", [])})
+    if reasons:
+        count = len(terminalreporter.stats["skipped"])
+        terminalreporter.write_line(
+            f"Not tested on this machine ({count} tests skipped): {'; '.join(reasons)}. "
+            "`make services` installs missing programs on Debian."
+        )
+
+
+def skip_reason(report: pytest.TestReport) -> str:
+    """Return why a test was skipped."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ").rstrip(".")
+
 
 TINY_RECIPE = """
 name = "tiny"
@@ -61,6 +118,7 @@ def tiny_recipe(folder: Path, *, method: str = "cached-embeddings", split: str =
 def tiny_run(phantom_dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from carina.learning.train import train
 
+    run_tensorflow_eagerly()
     folder = tmp_path_factory.mktemp("runs")
     train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
     return folder / "run"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.datadict import DicomDictionary, tag_for_keyword
 
+from amount import sampled
 from carina.errors import InputError
 from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES, Limits
 from carina.radiographs.dicom.outline import NotDicomError
@@ -208,7 +209,7 @@ def test_some_hundred_files_that_were_changed(workers):
 SOUND = [encode_dicom(make_grey(2, (60, 50), 12), syntax, stored=12) for syntax in SYNTAXES if syntax != JPEG_BASELINE]
 
 
-@settings(max_examples=150)
+@settings(max_examples=sampled(150))
 @given(
     sound=st.sampled_from(SOUND),
     patches=st.lists(
@@ -225,7 +226,7 @@ def test_any_patch_gives_a_radiograph_or_a_named_error(workers, sound, patches):
     assert outcome(workers, bytes(content), deflated=True) != "too-slow"
 
 
-@settings(max_examples=100)
+@settings(max_examples=sampled(100))
 @given(body=st.binary(max_size=400), preamble=st.booleans(), syntax=st.sampled_from([*SYNTAXES, None]))
 def test_any_bytes_give_a_named_error(workers, body, preamble, syntax):
     content = with_meta(body, syntax, bytes(128) if preamble else None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from amount import sampled
 from carina.datasets import duplicates
 from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION, find_duplicates, join_groups
 
@@ -110,7 +111,7 @@ def test_groups_join_transitively():
     assert join_groups(0, []).tolist() == []
 
 
-@settings(deadline=None, database=None, max_examples=100)
+@settings(deadline=None, database=None, max_examples=sampled(100))
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
 def test_groups_are_connected_components(case):
     count, links = case

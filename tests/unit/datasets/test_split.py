@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.datasets.split import assign_splits
 from carina.errors import DataError
 from make import make_manifest
@@ -45,7 +46,7 @@ def test_seed_and_order():
     assert dict(other.select("sha256", "split").iter_rows()) != of_sha
 
 
-@settings(deadline=None, database=None, max_examples=80)
+@settings(deadline=None, database=None, max_examples=sampled(80))
 @given(st.lists(st.tuples(st.integers(0, 25), st.sampled_from("ab")), min_size=1, max_size=80), st.integers(0, 9))
 def test_a_group_never_straddles_and_each_finding_is_everywhere(rows, seed):
     # Groups of one finding, and now and then of two: a mislabelled copy.
@@ -60,7 +61,7 @@ def test_a_group_never_straddles_and_each_finding_is_everywhere(rows, seed):
         assert set(split.filter(pl.col("finding") == finding)["split"]) == SPLITS
 
 
-@settings(deadline=None, database=None, max_examples=40)
+@settings(deadline=None, database=None, max_examples=sampled(40))
 @given(st.integers(0, 99))
 def test_shares_with_groups_of_many_sizes(seed):
     sizes = np.random.default_rng(seed).choice([1, 1, 1, 2, 3, 8], size=200)

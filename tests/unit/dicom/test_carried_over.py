@@ -12,6 +12,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from amount import sampled
 from carina.datasets.phantom import draw_phantom
 from carina.dicom.answers import write_answers
 from carina.dicom.attributes import CARRIED, NEVER_MISSING
@@ -161,7 +162,7 @@ def test_the_transfer_syntax_of_the_image_does_not_matter(predictor: Predictor, 
         assert first.path.read_bytes() == second.path.read_bytes()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sampled(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_broken_head_gives_answers_or_an_error_that_quotes_nothing(
     predictor: Predictor, tmp_path: Path, data: st.DataObject

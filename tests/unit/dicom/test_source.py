@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom import config, dcmread, dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from amount import sampled
 from carina.dicom.source import read_source, require_foreign_dicom
 from carina.dicom.uids import IMPLEMENTATION_CLASS_UID
 from carina.errors import InputError
@@ -128,7 +129,7 @@ def test_what_carina_wrote_is_told_by_its_head_or_by_its_maker(tmp_path: Path) -
     assert again.value.code == "own-answer"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sampled(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_broken_file_is_read_or_refused_and_never_quoted(tmp_path: Path, data: st.DataObject) -> None:
     whole = (tmp_path / "whole.dcm") if (tmp_path / "whole.dcm").exists() else write_source(tmp_path / "whole.dcm")

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
+from amount import sampled
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.calibration import measure_calibration
 from carina.evaluation.intervals import wilson_interval
 from unit.evaluation.drawn import drawn_table
 
-quick = settings(deadline=None, database=None, max_examples=30)
+quick = settings(deadline=None, database=None, max_examples=sampled(30))
 
 
 def estimates(calibration):

@@ -12,10 +12,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from amount import sampled
 from carina.errors import DataError
 from carina.evaluation.comparison import compare, holm, mcnemar, paired_delong, sign_flip_mid_p
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 def paired(both, only_a, only_b, neither):
@@ -274,7 +275,7 @@ def test_holm_by_hand():
     ]
 
 
-@settings(quick, max_examples=15)
+@settings(quick, max_examples=sampled(15))
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
 def test_holm_agrees_with_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

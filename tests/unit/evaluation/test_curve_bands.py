@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 from sklearn import metrics as sk
 
+from amount import sampled
 from carina.errors import DataError
 from carina.evaluation.curve_bands import POINTS, curves_with_bands
 from carina.evaluation.fixed_specificity import sensitivity_at_specificity
 
-quick = settings(deadline=None, database=None, max_examples=40)
+quick = settings(deadline=None, database=None, max_examples=sampled(40))
 
 
 def two(probability):

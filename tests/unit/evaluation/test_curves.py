@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from amount import sampled
 from carina.errors import DataError
 from carina.evaluation.curves import auprc, auroc, precision_recall_curve, roc_curve, weighted_auprc, weighted_auroc
 from carina.evaluation.delong import (
@@ -16,7 +17,7 @@ from carina.evaluation.delong import (
 )
 from unit.evaluation.drawn import tables
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 POSITIVE = np.array([True, False, True, False, False, True])
 SCORE = np.array([0.9, 0.8, 0.8, 0.3, 0.1, 0.1])

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.errors import ConfigurationError
 from carina.evaluation.decision_curve import decision_curve
 from carina.proportion import wilson_bounds
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 def test_by_hand() -> None:

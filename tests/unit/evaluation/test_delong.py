@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
+from amount import sampled
 from carina.evaluation.delong import (
     auroc_components,
     delong_interval,
@@ -17,7 +18,7 @@ from carina.evaluation.delong import (
 )
 from unit.evaluation.drawn import tables
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 def brute_delong(positive, score, groups=None):

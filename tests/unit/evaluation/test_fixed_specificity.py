@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.evaluation.fixed_specificity import sensitivity_at_specificity
 
 
@@ -24,7 +25,7 @@ def test_by_hand() -> None:
     assert (at_100.value, at_80.value, at_20.value) == (0.5, 0.75, 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sampled(60), deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=4, max_size=40).filter(
         lambda rows: len({present for present, _ in rows}) == 2

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
+from amount import sampled
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.intervals import (
     BinaryCounts,
@@ -20,7 +21,7 @@ from carina.evaluation.intervals import (
     wilson_interval,
 )
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 # --- Estimate -------------------------------------------------------------------------------------

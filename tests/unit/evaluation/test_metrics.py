@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from amount import sampled
 from carina.errors import CarinaError, ConfigurationError, DataError
 from carina.evaluation.intervals import Estimate, wilson_interval
 from carina.evaluation.metrics import at_operating_point, count_confusion, measure
 
-quick = settings(deadline=None, database=None, max_examples=30)
+quick = settings(deadline=None, database=None, max_examples=sampled(30))
 
 FINDINGS = ("COVID-19", "Normal", "Viral pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])

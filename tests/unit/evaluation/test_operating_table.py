@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.metrics import at_operating_point
 from carina.evaluation.operating_table import LIMIT, build_operating_table
 from carina.proportion import wilson_bounds
 
-quick = settings(deadline=None, database=None, max_examples=80)
+quick = settings(deadline=None, database=None, max_examples=sampled(80))
 CELLS = ("true_positive", "false_positive", "false_negative", "true_negative")
 
 probabilities = st.one_of(

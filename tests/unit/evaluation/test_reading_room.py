@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from amount import sampled
 from carina.errors import ConfigurationError
 from carina.evaluation.reading_room import (
     Priorities,
@@ -20,7 +21,7 @@ from carina.evaluation.reading_room import (
     overload_note,
 )
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 def waits(utilisation, shares, readers=1, reading_times="exponential"):

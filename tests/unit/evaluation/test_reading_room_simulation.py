@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.errors import ConfigurationError
 from carina.evaluation.reading_room import (
     FindingTurnaround,
@@ -19,7 +20,7 @@ from carina.evaluation.reading_room import (
 from carina.evaluation.reading_room_simulation import run_rooms, simulate_turnaround
 from queueing import chance_of_a_wait, share_read_within
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 BANDS = Priorities(
     ("COVID-19", "Normal", "Viral Pneumonia"),
     np.array([0.1, 0.8, 0.1]),

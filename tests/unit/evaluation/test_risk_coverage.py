@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.risk_coverage import measure_risk_coverage
 from carina.proportion import wilson_bounds
 
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
 def brute_force(right, certainty, draws=400):

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import sampled
 from carina.evaluation.intervals import design_effect
 from carina.evaluation.threshold_counts import count_at_thresholds
 
-quick = settings(deadline=None, database=None, max_examples=80)
+quick = settings(deadline=None, database=None, max_examples=sampled(80))
 
 
 @st.composite

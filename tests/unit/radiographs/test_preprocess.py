@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from amount import sampled
 from carina.radiographs.preprocess import Preprocessing, resize_grey, scale_and_offset, to_tensor
 from carina.radiographs.radiograph import Radiograph, build_radiograph
 from make import make_grey
@@ -74,7 +75,7 @@ def test_a_fine_grid_does_not_alias(shape, deep):
         assert np.abs(small - 127.5).max() <= limit
 
 
-@settings(deadline=None, database=None, max_examples=40)
+@settings(deadline=None, database=None, max_examples=sampled(40))
 @given(st.integers(32, 300), st.integers(32, 300), st.integers(32, 128), st.integers(0, 99))
 def test_every_shape_keeps_range_and_mean(height, width, size, seed):
     grey = make_grey(seed, (height, width))

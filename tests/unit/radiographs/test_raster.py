@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from amount import sampled
 from carina.errors import InputError
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.preprocess import resize_grey
@@ -364,7 +365,7 @@ def test_a_file_cut_in_its_pixels_is_called_truncated(image_format):
     assert "ends before its image does" in str(error)
 
 
-@settings(deadline=None, database=None, max_examples=400, derandomize=True)
+@settings(deadline=None, database=None, max_examples=sampled(400), derandomize=True)
 @given(st.sampled_from(sorted(BREAKABLE)), st.integers(0, 2**32 - 1))
 def test_mutated_files_raise_nothing_but_input_errors(name, seed):
     rng = np.random.default_rng(seed)
@@ -382,7 +383,7 @@ def test_mutated_files_raise_nothing_but_input_errors(name, seed):
         assert 0 <= radiograph.pixels.min() < radiograph.pixels.max() <= radiograph.white
 
 
-@settings(deadline=None, database=None, max_examples=200, derandomize=True)
+@settings(deadline=None, database=None, max_examples=sampled(200), derandomize=True)
 @given(st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WebP"]), st.binary(max_size=300))
 def test_noise_after_a_signature_is_refused(image_format, noise):
     begin = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "TIFF": b"II*\0", "BMP": b"BM"}
