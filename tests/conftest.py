@@ -1,7 +1,6 @@
 """What several test files share: a small data set, run, bundle and evaluation, and what is said of skipped tests."""
 
 import os
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.datasets.phantom import write_phantoms
 from carina.learning.recipe import Recipe, load_recipe
+from quick_training import train_quickly
 
 # A test on a busy machine takes as long as it takes.
 settings.register_profile("no deadline", deadline=None)
@@ -25,25 +25,14 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
-def run_tensorflow_eagerly() -> None:
-    """Run functions of TensorFlow without making graphs of them, where TensorFlow is loaded.
-
-    To trace the graph of one training takes many times as long as the few steps that a test trains. Commands that a
-    test starts as processes of their own train in graphs, as users do.
-    """
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None:
-        tensorflow.config.run_functions_eagerly(True)
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call() -> None:
-    run_tensorflow_eagerly()
+def pytest_runtest_call(item: pytest.Item) -> None:
+    train_quickly(graphs=item.get_closest_marker("graphs") is not None)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup() -> None:
-    run_tensorflow_eagerly()
+    train_quickly()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -118,7 +107,7 @@ def tiny_recipe(folder: Path, *, method: str = "cached-embeddings", split: str =
 def tiny_run(phantom_dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from carina.learning.train import train
 
-    run_tensorflow_eagerly()
+    train_quickly()
     folder = tmp_path_factory.mktemp("runs")
     train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
     return folder / "run"

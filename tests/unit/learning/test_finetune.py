@@ -32,7 +32,7 @@ dropout = 0.0
 shift = 0.05
 contrast = 0.3
 [fine_tuning]
-epoch_images = 64
+epoch_images = 32
 batch_size = 16
 averaging = 0.5
 stages = [

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from carina.learning.head import _standardisation, fit_head
 from carina.learning.recipe import Recipe
@@ -26,6 +27,7 @@ def fit(folder: Path, embeddings: np.ndarray = EMBEDDINGS) -> tuple[np.ndarray, 
     return kernel, bias
 
 
+@pytest.mark.graphs
 def test_a_tiny_feature_is_learned_and_the_kernel_is_for_raw_embeddings(tmp_path: Path) -> None:
     kernel, bias = fit(tmp_path)
     called = (EMBEDDINGS @ kernel + bias).argmax(axis=1)

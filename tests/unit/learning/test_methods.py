@@ -24,6 +24,9 @@ alpha = 0.35
 batch_norm_momentum = 0.5
 [head]
 dropout = 0.0
+[training]
+epochs = 4
+patience = 4
 [fine_tuning]
 epoch_images = 32
 batch_size = 16

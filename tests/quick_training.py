@@ -1,0 +1,54 @@
+"""What makes the trainings of tests cheap and not different: no graphs of TensorFlow, no graph exported twice.
+
+To trace the graph of one training takes many times as long as the few steps that a test trains, and Keras' exporter
+takes seconds for a network that it has exported before. Commands that a test starts as processes of their own know
+nothing of this file, and train as users do.
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_exported: dict[str, bytes] = {}
+
+
+def train_quickly(*, graphs: bool = False) -> None:
+    """Set up what is loaded of TensorFlow and of Carina's exporter; what is not loaded is left alone.
+
+    Parameters
+    ----------
+    graphs
+        Let TensorFlow make graphs: for a training of so many steps that they pay.
+    """
+    tensorflow, export = sys.modules.get("tensorflow"), sys.modules.get("carina.learning.export")
+    if tensorflow is not None:
+        tensorflow.config.run_functions_eagerly(not graphs)
+    if export is not None and export._export.__name__ != "remembered":
+        _remember_exports(export)
+
+
+def _remember_exports(export: ModuleType) -> None:
+    really = export._export
+
+    def remembered(model: Any, path: Path, outputs: Sequence[str]) -> None:
+        key = _key(model, outputs)
+        if key not in _exported:
+            really(model, path, outputs)
+            _exported[key] = path.read_bytes()
+        path.write_bytes(_exported[key])
+
+    export._export = remembered
+
+
+def _key(model: Any, outputs: Sequence[str]) -> str:
+    """Return what tells two networks apart: layers with their settings and shapes, weights, and names of outputs."""
+    digest = hashlib.sha256(repr((model.input.shape, outputs)).encode())
+    for layer in model.layers:
+        settings = {key: value for key, value in layer.get_config().items() if key != "name"}
+        digest.update(repr((type(layer).__name__, settings, layer.output.shape)).encode())
+    for weights in model.get_weights():
+        digest.update(weights.tobytes())
+    return digest.hexdigest()
