@@ -31,7 +31,7 @@ check: lint
 	$(BIN)/python tests/changed.py
 
 test-pacs: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/end_to_end/test_pacs.py
+	$(BIN)/python -m pytest tests/end_to_end/test_pacs.py -m "long or not long"
 
 services:
 	@sh tests/services.sh

@@ -79,7 +79,7 @@ class Listening:
     ("source", "back"),
     [
         (("--dicomweb", WEB), ("--stow", WEB)),
-        (BY_DICOM, TO),
+        pytest.param(BY_DICOM, TO, marks=pytest.mark.long),
         ((*BY_DICOM, "--move", f"127.0.0.1:{LISTENER_PORT}"), TO),
     ],
     ids=["qido-wado-stow", "find-get-store", "find-move-store"],
@@ -122,7 +122,7 @@ def check_answers(orthanc: Orthanc, images: set[str], *, kinds: set[str], others
         assert answer["SeriesInstanceUID"] != image["SeriesInstanceUID"]
 
 
-@pytest.mark.parametrize("back", ["dicom", "web"])
+@pytest.mark.parametrize("back", ["dicom", pytest.param("web", marks=pytest.mark.long)])
 def test_the_archive_forwards_and_gets_the_answers(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
     listening = Listening(orthanc, tmp_path / "listener", STAND_IN, destination=DESTINATIONS[back])
     images = [write_image(tmp_path / f"{seed}.dcm", seed) for seed in range(3)]
@@ -178,7 +178,7 @@ def make_radiograph(path: Path, finding: str, seed: int) -> Dataset:
     return image
 
 
-@pytest.mark.parametrize("back", ["dicom", "web"], ids=["c-store", "stow"])
+@pytest.mark.parametrize("back", [pytest.param("dicom", marks=pytest.mark.long), "web"], ids=["c-store", "stow"])
 def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
     """The released model judges phantoms; its answers go back by one way, and the same ones by the other."""
     images = [make_radiograph(tmp_path / f"{seed}.dcm", "Normal", seed) for seed in range(2)]
