@@ -190,7 +190,7 @@ def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebSer
     assert err.splitlines() == [
         "20260102, CR: 1 series found; 1 fetched.",
         "Left out: 1 series of another date or modality, which the archive named as well.",
-        "For 1 series the archive does not say how many images there are: what came counts as all.",
+        "How many images 1 series should have is not known: what came counts as all.",
     ]
 
 

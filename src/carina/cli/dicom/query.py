@@ -106,7 +106,7 @@ def _tell(wanted: "Wanted", found: "Found", counts: "Counter[str]", missing: "Se
         print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):
         print_note(
-            f"For {_series(unsure)} the archive does not say how many images there are. What came counts as all."
+            f"How many images {_series(unsure)} should have is not known: what came counts as all."
         )
 
 
