@@ -105,9 +105,7 @@ def _tell(wanted: "Wanted", found: "Found", counts: "Counter[str]", missing: "Se
     if found.unfit:
         print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):
-        print_note(
-            f"How many images {_series(unsure)} should have is not known: what came counts as all."
-        )
+        print_note(f"How many images {_series(unsure)} should have is not known: what came counts as all.")
 
 
 def _series(count: int) -> str:

@@ -11,11 +11,12 @@ import requests
 
 from carina.dicom.network.multipart import MultipartError, boundary_of, read_parts
 from carina.dicom.network.qido import Row, search, values
-from carina.dicom.network.query import Delivery, Found, Keep, Missing, Series, is_uid, not_a_uid
+from carina.dicom.network.query import Delivery, Found, Keep, Missing, Series, not_a_uid
 from carina.dicom.network.settings import Web
 from carina.dicom.network.wanted import Wanted
 from carina.dicom.network.web import TIMEOUT, in_a_word, is_web_page, open_session, page_for_people, refusal
 from carina.errors import ArchiveUnusableError, PeerError
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 _Result = TypeVar("_Result")
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
@@ -63,8 +64,8 @@ class WebArchive:
                 missing[doubt] = Missing("search-incomplete", doubt)
         series, unfit = dict[Series, None](), 0
         for name, row in rows.items():
-            study_uid, series_uid = _first(row, _STUDY), _first(row, _SERIES)
-            if not (wanted.has_modality(values(row, _MODALITY)) and wanted.has_date(_first(row, _STUDY_DATE))):
+            study_uid, series_uid = _text(row, _STUDY), _text(row, _SERIES)
+            if not (wanted.has_modality(values(row, _MODALITY)) and wanted.has_date(_text(row, _STUDY_DATE))):
                 unfit += 1
             elif is_uid(study_uid) and is_uid(series_uid):
                 series[Series(study_uid, series_uid, self._images(row, study_uid, series_uid))] = None
@@ -77,14 +78,14 @@ class WebArchive:
     def _images(self, row: Row, study_uid: str, series_uid: str) -> int | None:
         """Return how many images a series has, by what is said of it or, if nothing is, by their list."""
         try:
-            return int(_first(row, _IMAGES))
+            return int(_text(row, _IMAGES))
         except ValueError:
             pass
         try:
             results = search(self._session, self._web, f"studies/{study_uid}/series/{series_uid}/instances", {})
         except (PeerError, requests.RequestException):
             return None
-        uids = {_first(row, _INSTANCE) for row in results.rows} - {""}
+        uids = {_text(row, _INSTANCE) for row in results.rows} - {""}
         return len(uids) if uids and results.doubt is None else None
 
     def fetch(self, series: Series, keep: Keep) -> Delivery:
@@ -145,9 +146,9 @@ class WebArchive:
         )
 
 
-def _first(row: Row, tag: str) -> str:
-    """Return the first value of an attribute as text, nothing where it has none."""
-    return str(next(iter(values(row, tag)), "")).strip(" \0")
+def _text(row: Row, tag: str) -> str:
+    """Return an attribute as text, nothing where it has none; several values stay several, and are no UID."""
+    return "\\".join(bare_uid(str(value)) for value in values(row, tag))
 
 
 def _whole(chunks: Iterator[bytes], largest: int) -> bytes | None:

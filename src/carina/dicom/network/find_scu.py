@@ -6,12 +6,13 @@ from typing import Any
 from pydicom import Dataset
 from pynetdicom import build_context
 
-from carina.dicom.network.query import Found, Missing, Series, is_uid, not_a_uid
+from carina.dicom.network.query import Found, Missing, Series, not_a_uid
 from carina.dicom.network.sending import Outcome
 from carina.dicom.network.settings import Peer
 from carina.dicom.network.store_scu import associate
 from carina.dicom.network.wanted import Wanted
 from carina.errors import ArchiveUnusableError, PeerError
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _SUCCESS = 0x0000
@@ -172,14 +173,11 @@ class Finder:
 
 def _values(row: Dataset, keyword: str) -> list[Any]:
     value = row.get(keyword)
-    if value is None or isinstance(value, str):
-        return [value or ""]
-    return list(value)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
 
 
 def _text(row: Dataset, keyword: str) -> str:
-    """Return the first value of an attribute as text, nothing where it has none."""
-    value = row.get(keyword)
-    if not isinstance(value, str) and hasattr(value, "__iter__"):
-        value = next(iter(value), None)
-    return "" if value is None else str(value).strip(" \0")
+    """Return an attribute as text, nothing where it has none; several values stay several, and are no UID."""
+    return "\\".join(bare_uid(str(value)) for value in _values(row, keyword))

@@ -1,6 +1,5 @@
 """Radiographs that an archive found are fetched, held against what it found, and judged where a judge is given."""
 
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from carina.errors import ArchiveUnusableError, PeerError
 Keep = Callable[[Sequence[bytes]], None]
 # After so many series in a row that failed for a reason that all have in common, no other one is asked for.
 _ENOUGH = 3
-_UID = re.compile(r"[0-9][0-9.]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +140,6 @@ class Fetched:
     code: str | None = None
     reason: str | None = None
     known: bool = False
-
-
-def is_uid(text: object) -> bool:
-    """Tell whether something may be used as a UID in an address or a request."""
-    return isinstance(text, str) and _UID.fullmatch(text) is not None
 
 
 def images(count: int) -> str:

@@ -84,6 +84,16 @@ def test_uids_that_are_none_lead_nowhere_and_are_told(server: WebServer, uid: st
     assert {path for path, _ in server.asked} == {"/web/series"}
 
 
+def test_two_uids_in_one_are_none(server: WebServer) -> None:
+    series = row_of(series_of(1, 1))
+    series["0020000E"]["Value"].append("1.2.3")
+    padded = row_of(Series("1.2\0", " 1.3", 1))
+    server.found = paged([series, padded])
+    found = archive(server).find(WANTED)
+    assert found.series == (Series("1.2", "1.3"),)
+    assert [missing.code for missing in found.missing] == ["not-a-uid"]
+
+
 @pytest.mark.parametrize("content", [b'["text"]', b'[{"0020000D": {"Value": []}}]', b'[{"0020000D": 7}]', b"{}"])
 def test_a_result_without_uids_is_told(server: WebServer, content: bytes) -> None:
     server.found = lambda _: Answer(content)

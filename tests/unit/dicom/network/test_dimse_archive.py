@@ -60,6 +60,12 @@ def test_uids_that_are_none_are_told(server: DimseServer, uid: str) -> None:
     assert found.missing[0].message.startswith("Study 1 of 2 was not asked for")
 
 
+def test_two_uids_in_one_are_none(server: DimseServer) -> None:
+    server.studies.append({"StudyInstanceUID": ["1.2.3", "1.2.4"]})
+    found = archive(server).find(WANTED)
+    assert (len(found.series), [missing.code for missing in found.missing]) == (2, ["not-a-uid"])
+
+
 def test_studies_of_another_day_are_left_out_and_counted(server: DimseServer) -> None:
     server.studies.append({"StudyInstanceUID": "1.2.4", "StudyDate": "20260103"})
     assert archive(server).find(WANTED).unfit == 2
