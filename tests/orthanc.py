@@ -30,9 +30,9 @@ with urllib.request.urlopen(urllib.request.Request(address, data=body, method=me
 
 
 class Orthanc:
-    """The archive, running."""
+    """The archive, running; with other settings of its own, by their names."""
 
-    def __init__(self, folder: Path, *, tls: dict[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, **others: Any) -> None:
         program, plugin = why_not()
         assert program is not None
         self.folder = folder
@@ -54,7 +54,7 @@ class Orthanc:
             "DicomWeb": {"Enable": True},
             # What is deleted from its disk is gone.
             "MaximumStorageCacheSize": 0,
-            **(tls or {}),
+            **others,
         }
         (folder / "orthanc.json").write_text(json.dumps(settings))
         log = (folder / "orthanc.log").open("wb")

@@ -9,6 +9,7 @@
      ├─ BundleError           a run or bundle is missing, incomplete or altered
      ├─ ConfigurationError    a recipe, option or argument is wrong
      └─ PeerError             another system on the network does not answer, or says no
+         └─ ArchiveUnusableError  for a reason that everything that is asked of it has in common
 
 A message says what is wrong with the value that was seen, where, and what to do. It never holds
 patient data.
@@ -85,3 +86,7 @@ class ConfigurationError(CarinaError):
 
 class PeerError(CarinaError):
     """Another system on the network does not answer, or says no."""
+
+
+class ArchiveUnusableError(PeerError):
+    """An archive fails for a reason that every series has in common: it is not there, or does not know who asks."""

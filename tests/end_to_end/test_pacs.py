@@ -149,7 +149,7 @@ def test_the_archive_speaks_tls(tmp_path: Path) -> None:
         "DicomTlsPrivateKey": str(certificates.key("server")),
         "DicomTlsTrustedCertificates": str(certificates.path("authority")),
     }
-    orthanc = Orthanc(tmp_path / "orthanc", tls=secured)
+    orthanc = Orthanc(tmp_path / "orthanc", **secured)
     own = ("--cert", certificates.path("client"), "--key", certificates.key("client"))
     trust = ("--ca", certificates.path("authority"))
     try:
@@ -251,6 +251,24 @@ def test_where_orthanc_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("orthanc._PLUGINS", ())
     with pytest.raises(pytest.skip.Exception, match="Orthanc's DICOMweb plug-in is not installed"):
         why_not()
+
+
+def test_what_the_archives_own_limit_hides(tmp_path: Path) -> None:
+    """As docs/dicom/network.md says."""
+    orthanc = Orthanc(tmp_path / "orthanc", LimitFindResults=2)
+    try:
+        images = [write_image(tmp_path / f"{seed}.dcm", seed) for seed in range(5)]
+        assert orthanc.run([*REAL, "dicom", "send", "--stow", WEB, *images]).returncode == 0
+        out = ("--date", "20260102", "--out", tmp_path / "found", "--fetch-only", "--json")
+        by_dicom = orthanc.run([*REAL, "dicom", "query", *BY_DICOM, *out])
+        told = [json.loads(line) for line in by_dicom.stdout.splitlines()]
+        assert by_dicom.returncode == 1
+        assert [row["state"] for row in told] == ["missing", "fetched", "fetched"]
+        assert "ended the search early (status 0xFE00)" in told[0]["error"]["message"]
+        # By DICOMweb it gives one more, and not a word that there are others, on whatever page one asks for.
+        assert len(rows(orthanc.run([*REAL, "dicom", "query", "--dicomweb", WEB, *out]))) == 3
+    finally:
+        orthanc.stop()
 
 
 def test_what_the_archive_lost_is_told(orthanc: Orthanc, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pydicom import dcmread
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
 from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
+from dicom_archives import LOGIN_PAGE, Answer, WebServer, paged, row_of, series_of, web_server
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image
 from unit.cli.conftest import Typed
@@ -71,16 +72,33 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     (folder / "notes.txt").write_text("no DICOM")
     to = ("--to", f"127.0.0.1:{pacs.port}", "--called", "PACS")
     code, out, err = carina("dicom", "send", tmp_path / "some", *to)
-    assert (code, out.splitlines()) == (0, [f"sent    {path}" for path in paths])
-    assert err == "2 of 2 files were taken.\n"
+    assert (code, out.splitlines()) == (0, [f"taken          {path}" for path in paths])
+    assert err == "2 files: 2 taken.\n"
     assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
     # A file that is named is sent, or said to be none.
     code, out, _ = carina("dicom", "send", paths[0], folder / "notes.txt", *to, "--json")
     assert code == 1
     assert [json.loads(line) for line in out.splitlines()] == [
-        {"path": str(paths[0]), "state": "sent", "attempts": 1},
-        {"path": str(folder / "notes.txt"), "state": "failed", "attempts": 1, "reason": "not-a-dicom-file"},
+        {"path": str(paths[0]), "state": "taken", "attempts": 1},
+        {"path": str(folder / "notes.txt"), "state": "not sent", "attempts": 1, "reason": "not-a-dicom-file"},
     ]
+    for status in (0x0111, 0xA900, 0xA700, 0xB000):
+        pacs.statuses.put(status)
+    copies = [write_image(tmp_path / f"copy{seed}.dcm", seed) for seed in range(4)]
+    code, out, err = carina("dicom", "send", *copies, *to, "--attempts", "1")
+    assert code == 1
+    assert [line.split(str(tmp_path))[0].strip() for line in out.splitlines()] == [
+        "already there",
+        "refused",
+        "try again",
+        "taken",
+    ]
+    assert [line.split()[-1] for line in out.splitlines()] == [
+        f"status-0x{status}" for status in ("0111", "A900", "A700", "B000")
+    ]
+    assert err == "4 files: 1 already there, 1 refused, 1 try again, 1 taken.\n"
+    pacs.statuses.put(0x0111)
+    assert carina("dicom", "send", copies[0], *to)[0] == 0
     (tmp_path / "empty").mkdir()
     code, _, err = carina("dicom", "send", tmp_path / "empty", *to)
     assert (code, "There is no DICOM file in" in err) == (2, True)
@@ -104,6 +122,85 @@ def test_an_archive_that_is_not_there_is_said_in_a_line(carina: Typed, pacs: Pac
         assert (code, out) == (1, "")
         assert "no-connection" in err
         assert len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def archive() -> Iterator[WebServer]:
+    with web_server() as made:
+        yield made
+
+
+def ask(carina: Typed, archive: WebServer, out: Path, *words: str) -> tuple[int, str, str]:
+    return carina(
+        *("dicom", "query", "--dicomweb", archive.url, "--date", "20260102", "--modality", "CR"),
+        *("--out", out, "--fetch-only", *words),
+    )
+
+
+def test_what_was_found_and_did_not_arrive_is_a_row_and_an_exit_code(
+    carina: Typed, archive: WebServer, tmp_path: Path
+) -> None:
+    out, second = tmp_path / "found", series_of(1)
+    code, printed, err = ask(carina, archive, out)
+    assert (code, len(printed.splitlines())) == (0, 3)
+    assert err == "20260102, CR: 3 series found; 3 fetched.\n"
+    assert not (out / "not_received.jsonl").exists()
+    # The second of three series fails, and the first has one image more than is given.
+    given = archive.given
+    archive.given = lambda path: Answer(status=404) if path.endswith(second.series) else given(path)
+    archive.found = paged([row_of(series_of(n, 2 if n == 0 else 1)) for n in range(3)])
+    code, printed, err = ask(carina, archive, out)
+    assert code == 1
+    assert [line.split()[0] for line in printed.splitlines()] == ["fetched", "missing", "missing", "fetched"]
+    assert "missing   Series 1 of 3: 1 of 2 images arrived." in printed
+    assert "missing   Series 2 of 3: http" in printed
+    assert err.splitlines() == [
+        "20260102, CR: 3 series found; 2 fetched.",
+        f"Not everything was received (see the lines that say missing). UIDs: {out / 'not_received.jsonl'}.",
+    ]
+    # UIDs are in a file for its owner alone, and on no screen.
+    assert second.series not in printed + err
+    listed = [json.loads(line) for line in (out / "not_received.jsonl").read_text().splitlines()]
+    assert [(row["series"], row["expected"], row["received"]) for row in listed] == [
+        (series_of(0).series, 2, 1),
+        (second.series, 1, 0),
+    ]
+    assert (out / "not_received.jsonl").stat().st_mode & 0o777 == 0o600
+    code, printed, _ = ask(carina, archive, out, "--json")
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert (code, [row["state"] for row in rows]) == (1, ["fetched", "missing", "missing", "fetched"])
+    assert rows[2] == {
+        "path": None,
+        "state": "missing",
+        "expected": 1,
+        "received": 0,
+        "answers": [],
+        "error": {"code": "fetch-failed", "message": rows[2]["error"]["message"]},
+    }
+    # And gone again when all is well.
+    archive.given, archive.found = given, paged([row_of(series_of(n, 1)) for n in range(3)])
+    assert ask(carina, archive, out)[0] == 0
+    assert not (out / "not_received.jsonl").exists()
+
+
+def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebServer, tmp_path: Path) -> None:
+    archive.found = paged([row_of(series_of(0)), row_of(series_of(1, 1), x00080060="CT")])
+    code, printed, err = ask(carina, archive, tmp_path / "found")
+    assert (code, len(printed.splitlines())) == (0, 1)
+    assert err.splitlines() == [
+        "20260102, CR: 1 series found; 1 fetched.",
+        "Left out: 1 series of another date or modality, which the archive named as well.",
+        "How many images 1 series should have is not known: what came counts as all.",
+    ]
+
+
+def test_a_sign_in_that_has_expired_is_said_in_a_line(carina: Typed, archive: WebServer, tmp_path: Path) -> None:
+    archive.found = lambda _: Answer(LOGIN_PAGE, "text/html")
+    code, printed, err = ask(carina, archive, tmp_path / "found")
+    assert (code, printed) == (1, "")
+    assert "answers with a web page and not with data" in err
+    assert "CARINA_DICOMWEB_TOKEN" in err
+    assert len(err.splitlines()) == 1
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def require_network(verb: str) -> None:
     ConfigurationError
         If one is missing.
     """
-    missing = [name for name in ("pynetdicom", "dicomweb_client") if find_spec(name) is None]
+    missing = [name for name in ("pynetdicom", "requests") if find_spec(name) is None]
     if missing:
         msg = f"carina dicom {verb} needs {' and '.join(missing)}. Install it with: pip install 'carina-cxr[dicom]'"
         raise ConfigurationError(msg)

@@ -2,13 +2,16 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from carina import __version__
+from carina.atomic import whole_file
 from carina.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.listen import judge_factory
@@ -16,11 +19,14 @@ from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from carina.dicom.network.query import Archive, Fetched
+    from carina.dicom.network.query import Archive, Fetched, Found, Missing
     from carina.dicom.network.settings import ClientTls
+    from carina.dicom.network.wanted import Wanted
 
 _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
+# What was found and not received, one JSON object a line, with the UIDs that no screen shows.
+NOT_RECEIVED = "not_received.jsonl"
 # Refusals with which nothing is wrong.
 _NO_FAILURE = frozenset({"not-assessable", "no-kind-fits", "own-answer"})
 
@@ -50,21 +56,23 @@ def query_command(
     fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Judge nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Find radiographs by date and modality, fetch them and judge them; exit code 1 if one could not be."""
+    """Find radiographs by date and modality, fetch them and judge them.
+
+    What the archive found is held against what arrived. What is missing is a line of its own, its UIDs are in
+    not_received.jsonl in the folder, and the exit code is 1, as it is if an image could not be judged.
+    """
     require_network("query")
     from carina.dicom.network.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
     from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415
-    from carina.dicom.network.query import Wanted, dates_of, modalities_of, query  # noqa: PLC0415
+    from carina.dicom.network.query import Missing, query  # noqa: PLC0415
     from carina.dicom.network.store import ObjectStore  # noqa: PLC0415
+    from carina.dicom.network.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
 
     wanted = Wanted(dates_of(dates), modalities_of(modality))
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     counts: Counter[str] = Counter()
+    missing: list[Missing] = []
     failed = 0
-
-    def missing(count: int) -> None:
-        counts["not given"] += count
-
     with quiet_libraries(), ExitStack() as stack:
         archive = _archive(stack, source, web, called=called, calling=aet, move=move, tls=secured)
         store = ObjectStore(out)
@@ -74,15 +82,45 @@ def query_command(
             judged_by = _identity(bundle, kinds)
             judge.start()
             stack.callback(judge.stop)
-        for fetched in query(archive, wanted, store, judge, judged_by=judged_by, missing=missing):
-            counts[fetched.state] += 1
-            failed += fetched.state == "failed" or (fetched.state == "refused" and fetched.code not in _NO_FAILURE)
-            _print(fetched, as_json=as_json)
-    if not as_json:
-        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {said or 'nothing'}.")
-    if failed or counts["not given"]:
+        found = archive.find(wanted)
+        stack.callback(lambda: _list(out / NOT_RECEIVED, missing))
+        for row in query(archive, found, store, judge, judged_by=judged_by):
+            if isinstance(row, Missing):
+                missing.append(row)
+            else:
+                counts[row.state] += 1
+                failed += row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE)
+            _print(row, as_json=as_json)
+    _tell(wanted, found, counts, missing, out)
+    if failed or missing:
         raise typer.Exit(1)
+
+
+def _tell(wanted: "Wanted", found: "Found", counts: "Counter[str]", missing: "Sequence[Missing]", out: Path) -> None:
+    """Say in the end how much was found, and what was left out or is not sure."""
+    images = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no image"
+    print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {_series(len(found.series))} found; {images}.")
+    if missing:
+        print_note(f"Not everything was received (see the lines that say missing). UIDs: {out / NOT_RECEIVED}.")
+    if found.unfit:
+        print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
+    if unsure := sum(series.images is None for series in found.series):
+        print_note(f"How many images {_series(unsure)} should have is not known: what came counts as all.")
+
+
+def _series(count: int) -> str:
+    # One word for one and for many.
+    return f"{count} series"
+
+
+def _list(path: Path, missing: "Sequence[Missing]") -> None:
+    """Write what is missing into a file that its owner alone may read, or delete the file of an earlier query."""
+    if not missing:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as temporary:
+        temporary.chmod(0o600)
+        temporary.write_text("".join(json.dumps(asdict(row)) + "\n" for row in missing), encoding="utf-8")
 
 
 def _identity(bundle: Path | None, kinds: str) -> str:
@@ -119,32 +157,41 @@ def _archive(
         from carina.dicom.network.dicomweb import WebArchive  # noqa: PLC0415
 
         return WebArchive(web_at(web, tls), _OBJECT_BYTES)
-    from carina.dicom.network.find_scu import DicomArchive  # noqa: PLC0415
+    from carina.dicom.network.dimse_archive import DimseArchive  # noqa: PLC0415
 
     peer = peer_at(source or "", called=called, calling=calling, tls=tls)
     if move is None:
-        return DicomArchive(peer, _OBJECT_BYTES)
+        return DimseArchive(peer, _OBJECT_BYTES)
     here, own = peer_at(move), None
     if tls is not None:
         if tls.certificate is None or tls.key is None:
             msg = "--move with TLS needs --cert and --key: the archive connects to Carina then."
             raise ConfigurationError(msg)
         own = ServerTls(certificate=tls.certificate, key=tls.key, client_ca=tls.ca)
-    archive = DicomArchive(peer, _OBJECT_BYTES, by="move", bind=here.host, port=here.port, tls=own)
+    archive = DimseArchive(peer, _OBJECT_BYTES, by="move", bind=here.host, port=here.port, tls=own)
     stack.callback(archive.close)
     return archive
 
 
-def _print(fetched: "Fetched", *, as_json: bool) -> None:
-    answers = [str(path) for path in fetched.answers]
-    if as_json:
-        row: dict[str, object] = {"path": str(fetched.path), "state": fetched.state, "answers": answers}
-        if fetched.code is not None:
-            row["error"] = {"code": fetched.code, "message": fetched.reason or fetched.code}
-        print_result(json.dumps(row))
+def _print(row: "Fetched | Missing", *, as_json: bool) -> None:
+    from carina.dicom.network.query import Missing  # noqa: PLC0415
+
+    if isinstance(row, Missing):
+        if as_json:
+            told = {"path": None, "state": "missing", "expected": row.expected, "received": row.received}
+            print_result(json.dumps({**told, "answers": [], "error": {"code": row.code, "message": row.message}}))
+        else:
+            print_result(f"missing   {row.message}")
         return
-    print_result(f"{fetched.state:<8}  {fetched.path}")
+    answers = [str(path) for path in row.answers]
+    if as_json:
+        written: dict[str, object] = {"path": str(row.path), "state": row.state, "answers": answers}
+        if row.code is not None:
+            written["error"] = {"code": row.code, "message": row.reason or row.code}
+        print_result(json.dumps(written))
+        return
+    print_result(f"{row.state:<8}  {row.path}")
     for answer in answers:
         print_result(f"          {answer}")
-    if fetched.code is not None:
-        print_result(f"          {fetched.reason or fetched.code}")
+    if row.code is not None:
+        print_result(f"          {row.reason or row.code}")

@@ -1,6 +1,7 @@
 """``carina dicom send``: files go to an archive."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,12 @@ def send_command(
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Send DICOM files as they are; exit code 1 if one was not taken."""
+    """Send DICOM files as they are.
+
+    Each line says what became of a file: taken; already there; refused; try again (after all attempts); or not sent,
+    since it is no DICOM file. Taken means that the other side said so, not only that it answered. The exit code is 1
+    unless every file was taken or is already there.
+    """
     require_network("send")
     from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
     from carina.dicom.network.sending import build_sender, send_files  # noqa: PLC0415
@@ -38,19 +44,21 @@ def send_command(
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     values = destination_of(to, stow, called=called, calling=aet, tls=secured)
     paths = _files(files)
+    counts: Counter[str] = Counter()
     failed = 0
     with quiet_libraries():
         sender = build_sender(Destination.model_validate(values))
         for sent in send_files(sender, paths, Retries(first_s=1, longest_s=60, sending=attempts)):
-            failed += not sent.outcome.sent
-            state = "sent" if sent.outcome.sent else "failed"
+            outcome = sent.outcome
+            failed += not outcome.sent
+            counts[outcome.state] += 1
             if as_json:
-                row = {"path": str(sent.path), "state": state, "attempts": sent.attempts}
-                print_result(json.dumps({**row, "reason": sent.outcome.reason} if sent.outcome.reason else row))
+                row = {"path": str(sent.path), "state": outcome.state, "attempts": sent.attempts}
+                print_result(json.dumps({**row, "reason": outcome.reason} if outcome.reason else row))
             else:
-                print_result(f"{state:<6}  {sent.path}" + (f"  {sent.outcome.reason}" if sent.outcome.reason else ""))
+                print_result(f"{outcome.state:<13}  {sent.path}" + (f"  {outcome.reason}" if outcome.reason else ""))
     if len(paths) > 1 and not as_json:
-        print_note(f"{len(paths) - failed} of {len(paths)} files were taken.")
+        print_note(f"{len(paths)} files: {', '.join(f'{count} {state}' for state, count in counts.items())}.")
     if failed:
         raise typer.Exit(1)
 

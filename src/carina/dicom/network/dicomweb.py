@@ -1,28 +1,31 @@
 """An archive that is asked by QIDO-RS and answers by WADO-RS (PS3.18 10.4, 10.6).
 
-dicomweb-client asks; objects are fetched here, since it decodes what it gets, and an object that means harm is to be
-opened by the judge's process alone.
+Objects are not decoded here: one that means harm is to be opened by the judge's process alone.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import TypeVar
 
-from dicomweb_client import DICOMwebClient
+import requests
 
 from carina.dicom.network.multipart import MultipartError, boundary_of, read_parts
-from carina.dicom.network.query import Keep, Series, Wanted, is_uid
+from carina.dicom.network.qido import Row, search, values
+from carina.dicom.network.query import Delivery, Found, Keep, Missing, Series, not_a_uid
 from carina.dicom.network.settings import Web
-from carina.dicom.network.web import TIMEOUT, in_a_word, open_session
-from carina.errors import PeerError
+from carina.dicom.network.wanted import Wanted
+from carina.dicom.network.web import TIMEOUT, in_a_word, is_web_page, open_session, page_for_people, refusal
+from carina.errors import ArchiveUnusableError, PeerError
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 _Result = TypeVar("_Result")
-_PAGE = 500
-# A server that gives the same page for ever is not asked for ever.
-_MOST = 100_000
-_STUDY, _SERIES = "0020000D", "0020000E"
+_STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
+_MODALITY, _STUDY_DATE, _IMAGES = "00080060", "00080020", "00201209"
 _CHUNK = 1_048_576
 # Any transfer syntax: as the object is stored.
 _OBJECTS = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+# Of a DICOM file, up to behind its four letters.
+_HEAD = 132
 
 
 class WebArchive:
@@ -39,72 +42,120 @@ class WebArchive:
     def __init__(self, web: Web, object_bytes: int) -> None:
         self._web = web
         self._object_bytes = object_bytes
-        self._session = open_session(web)
-        self._client = DICOMwebClient(web.url, session=self._session, timeout=TIMEOUT)
-        # Of its own accord it tries for half a minute, also an address that was mistyped.
-        self._client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=500)
+        self._session = open_session(web, tries=3)
 
-    def find(self, wanted: Wanted) -> list[Series]:
+    def find(self, wanted: Wanted) -> Found:
         """Return the series that fit; see `carina.dicom.network.query.Archive`."""
         return self._asked(lambda: self._find(wanted))
 
-    def _find(self, wanted: Wanted) -> list[Series]:
-        found: dict[Series, None] = {}
-        for modality in wanted.modalities:
-            offset, news = 0, True
-            while news and len(found) < _MOST:
-                page = self._client.search_for_series(
-                    search_filters={"StudyDate": wanted.dates, "Modality": modality}, limit=_PAGE, offset=offset
-                )
-                before = len(found)
-                found.update(dict.fromkeys(filter(None, map(_series, page))))
-                offset += len(page)
-                news = len(found) > before and len(page) >= _PAGE
-        return list(found)
+    def _find(self, wanted: Wanted) -> Found:
+        rows, missing = dict[str, Row](), dict[str, Missing]()
+        for number, modality in enumerate(wanted.modalities):
+            try:
+                results = search(self._session, self._web, "series", {"StudyDate": wanted.dates, "Modality": modality})
+            except (PeerError, requests.RequestException) as error:
+                if not number:
+                    raise
+                doubt: str | None = f"The search for {modality} failed: {self._in_words(error)}"
+            else:
+                doubt = results.doubt
+                rows.update((f"{values(row, _STUDY)} {values(row, _SERIES)}", row) for row in results.rows)
+            if doubt is not None:
+                missing[doubt] = Missing("search-incomplete", doubt)
+        series, unfit = dict[Series, None](), 0
+        for name, row in rows.items():
+            study_uid, series_uid = _text(row, _STUDY), _text(row, _SERIES)
+            if not (wanted.has_modality(values(row, _MODALITY)) and wanted.has_date(_text(row, _STUDY_DATE))):
+                unfit += 1
+            elif is_uid(study_uid) and is_uid(series_uid):
+                series[Series(study_uid, series_uid, self._images(row, study_uid, series_uid))] = None
+            else:
+                # They would become a part of an address.
+                message = not_a_uid("A series", self._web.url)
+                missing[name] = Missing("not-a-uid", message, study_uid or None, series_uid or None)
+        return Found(tuple(series), tuple(missing.values()), unfit)
 
-    def fetch(self, series: Series, keep: Keep) -> int:
+    def _images(self, row: Row, study_uid: str, series_uid: str) -> int | None:
+        """Return how many images a series has, by what is said of it or, if nothing is, by their list."""
+        try:
+            return int(_text(row, _IMAGES))
+        except ValueError:
+            pass
+        try:
+            results = search(self._session, self._web, f"studies/{study_uid}/series/{series_uid}/instances", {})
+        except (PeerError, requests.RequestException):
+            return None
+        uids = {_text(row, _INSTANCE) for row in results.rows} - {""}
+        return len(uids) if uids and results.doubt is None else None
+
+    def fetch(self, series: Series, keep: Keep) -> Delivery:
         """Fetch a series; see `carina.dicom.network.query.Archive`."""
         return self._asked(lambda: self._fetch(series, keep))
 
-    def _fetch(self, series: Series, keep: Keep) -> int:
+    def _fetch(self, series: Series, keep: Keep) -> Delivery:
         url = f"{self._web.url}/studies/{series.study}/series/{series.series}"
         with self._session.get(
             url, headers={"Accept": _OBJECTS}, timeout=TIMEOUT, stream=True, allow_redirects=False
         ) as answer:
+            if answer.status_code == 204:
+                return Delivery()
             if answer.status_code not in (200, 206):
-                msg = f"{self._web.url} does not give a series that it found (HTTP {answer.status_code})."
+                error = refusal(self._web, answer.status_code)
+                if isinstance(error, ArchiveUnusableError):
+                    raise error
+                msg = f"{self._web.url} does not give what it found (HTTP {answer.status_code})."
                 raise PeerError(msg)
-            boundary = boundary_of(answer.headers.get("Content-Type", ""))
-            lost = 0
-            for part in read_parts(answer.iter_content(_CHUNK), boundary, self._object_bytes):
-                if part is None or part[128:132] != b"DICM":
-                    lost += 1
+            unusable = 0
+            for part in self._parts(answer):
+                if part is None or part[128:_HEAD] != b"DICM":
+                    unusable += 1
                 else:
                     keep([part])
-            return lost
+            return Delivery(unusable=unusable, partial=answer.status_code == 206)
+
+    def _parts(self, answer: requests.Response) -> Iterator[bytes | None]:
+        """Yield the objects in an answer, none for one that is too large, whatever its Content-Type says."""
+        kind, chunks, beginning = answer.headers.get("Content-Type", ""), answer.iter_content(_CHUNK), b""
+        while len(beginning) < _HEAD and (chunk := next(chunks, None)) is not None:
+            beginning += chunk
+        if is_web_page(kind, beginning):
+            raise page_for_people(self._web)
+        if beginning[128:_HEAD] == b"DICM":
+            # One object alone, without a multipart message around it.
+            yield _whole(chain([beginning], chunks), self._object_bytes)
+        elif beginning:
+            yield from read_parts(chain([beginning], chunks), boundary_of(kind, beginning), self._object_bytes)
 
     def _asked(self, ask: Callable[[], _Result]) -> _Result:
         """Return what a request gives, or say in one sentence why it gives nothing."""
-        from requests import RequestException  # noqa: PLC0415  # of dicomweb-client
-
         try:
             return ask()
-        except RequestException as error:
-            status = getattr(error.response, "status_code", None)
-            reason = in_a_word(error) if status is None else f"HTTP {status}"
-            msg = (
-                f"{self._web.url} does not answer as a DICOMweb server ({reason}). Check its address and that it runs."
-            )
-            raise PeerError(msg) from None
-        except (MultipartError, ValueError, TypeError) as error:
-            msg = f"{self._web.url} gave an answer that is not understood ({type(error).__name__})."
+        except requests.RequestException as error:
+            kind = PeerError if in_a_word(error) == "connection-lost" else ArchiveUnusableError
+            raise kind(self._in_words(error)) from None
+        except MultipartError as error:
+            msg = f"{self._web.url} gave an answer that is not understood: {error}."
             raise PeerError(msg) from None
 
+    def _in_words(self, error: Exception) -> str:
+        if isinstance(error, PeerError):
+            return str(error)
+        return (
+            f"{self._web.url} does not answer as a DICOMweb server ({in_a_word(error)}). Check its address and that it "
+            "runs."
+        )
 
-def _series(item: Any) -> Series | None:
-    """Return a series that a server names, if its UIDs are ones: they become part of an address."""
-    try:
-        study, series = item[_STUDY]["Value"][0], item[_SERIES]["Value"][0]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return Series(study, series) if is_uid(study) and is_uid(series) else None
+
+def _text(row: Row, tag: str) -> str:
+    """Return an attribute as text, nothing where it has none; several values stay several, and are no UID."""
+    return "\\".join(bare_uid(str(value)) for value in values(row, tag))
+
+
+def _whole(chunks: Iterator[bytes], largest: int) -> bytes | None:
+    """Return all that comes, none where it is more than the largest."""
+    content = bytearray()
+    for chunk in chunks:
+        content += chunk
+        if len(content) > largest:
+            return None
+    return bytes(content)

@@ -12,7 +12,7 @@ from typing import TextIO
 
 # Of a digest, what a line shows: enough to find a file by, and among a million objects two alike once in a thousand.
 SHOWN_DIGITS = 12
-_LIBRARIES = ("pydicom", "pynetdicom", "dicomweb_client", "highdicom", "urllib3", "requests", "pylibjpeg")
+_LIBRARIES = ("pydicom", "pynetdicom", "highdicom", "urllib3", "requests", "pylibjpeg")
 _PLAIN = re.compile(r"[A-Za-z0-9 ._:/\[\]-]{1,128}")
 
 

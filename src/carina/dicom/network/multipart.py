@@ -12,25 +12,29 @@ class MultipartError(ValueError):
     """A message is no multipart message, or ends in the middle."""
 
 
-def boundary_of(content_type: str) -> bytes:
-    """Return the boundary that a Content-Type names.
+def boundary_of(content_type: str, beginning: bytes = b"") -> bytes:
+    """Return the boundary that a Content-Type names or, where it names none, with which a message begins.
 
     Raises
     ------
     MultipartError
-        If it names none.
+        If there is none.
     """
     message = Message()
     message["Content-Type"] = content_type
-    boundary = message.get_param("boundary")
-    if message.get_content_maintype() != "multipart" or not isinstance(boundary, str):
+    named = message.get_param("boundary") if message.get_content_maintype() == "multipart" else None
+    if isinstance(named, str):
+        boundary = named.encode("ascii", "replace")
+    else:
+        line = beginning.lstrip(b"\r\n")[: _LONGEST_BOUNDARY + 4]
+        boundary = line[2:].partition(b"\r\n")[0] if line.startswith(b"--") and b"\r\n" in line else b""
+    if not boundary:
         msg = "no multipart message"
         raise MultipartError(msg)
-    encoded = boundary.encode("ascii", "replace")
-    if not 0 < len(encoded) <= _LONGEST_BOUNDARY:
-        msg = "a boundary that is none"
+    if len(boundary) > _LONGEST_BOUNDARY:
+        msg = "a boundary that is too long"
         raise MultipartError(msg)
-    return encoded
+    return boundary
 
 
 def read_parts(chunks: Iterable[bytes], boundary: bytes, largest: int) -> Iterator[bytes | None]:

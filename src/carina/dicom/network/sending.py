@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from carina.dicom.network.settings import Destination, Retries
 
@@ -20,22 +20,40 @@ class Outcome:
 
     Attributes
     ----------
+    state
+        ``taken`` and ``already there``: the other side has it, and said so. ``refused``: it does not want it, and would
+        refuse it again. ``try again``: it, or the way to it, failed for a reason that may pass. ``not sent``: the file
+        cannot be sent to anybody.
     reason
-        Why it was not taken, in a word or a status; none where it was.
-    lasting
-        Whether the same would happen again.
+        Why, in a word or a status; of a file that was taken, what the other side remarked.
     """
 
+    state: Literal["taken", "already there", "refused", "try again", "not sent"]
     reason: str | None = None
-    lasting: bool = False
 
     @property
     def sent(self) -> bool:
-        """Whether it was taken."""
-        return self.reason is None
+        """Whether the other side has it."""
+        return self.state in ("taken", "already there")
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the same would happen again."""
+        return self.state != "try again"
 
 
-SENT = Outcome()
+TAKEN = Outcome("taken")
+NOT_DICOM = Outcome("not sent", "not-a-dicom-file")
+# Source: PS3.7 C.4.2, duplicate SOP instance.
+DUPLICATE = 0x0111
+
+
+def is_passing(status: int) -> bool:
+    """Tell whether a status or failure reason of DICOM is one of the moment; the others judge the object.
+
+    Source: PS3.7 C: 0xA7xx is a lack of resources, 0x0110 a failure while processing, 0x0213 a limit of resources.
+    """
+    return 0xA700 <= status <= 0xA7FF or status in (0x0110, 0x0213)
 
 
 class Sender(Protocol):

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, build_context
 
-from carina.dicom.network.sending import SENT, Outcome
+from carina.dicom.network.file_meta import read_meta
+from carina.dicom.network.sending import DUPLICATE, NOT_DICOM, TAKEN, Outcome, is_passing
 from carina.dicom.network.settings import Peer
 from carina.dicom.network.tls import client_context
 
 # Source: PS3.8 9.3.2, context identifiers are odd and up to 255.
 _CONTEXTS = 128
-# Source: PS3.4 table B.2-1: stored, with something to remark; and PS3.7 C.4.2: it is there already.
-_TAKEN = frozenset({0x0000, 0xB000, 0xB006, 0xB007, 0x0111})
+# Source: PS3.4 table B.2-1: stored, with something to remark.
+_REMARKED = frozenset({0xB000, 0xB006, 0xB007})
 _TIMEOUT_S = 30.0
 # Of an A-ASSOCIATE-RJ, source and diagnostic: PS3.8 table 9-21.
 _REJECTED = {
@@ -49,7 +49,7 @@ class StoreScu:
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
         """Return what became of each file, in the same order."""
         kinds = [_kind_of(path) for path in paths]
-        outcomes = [Outcome("not-a-dicom-file", lasting=True)] * len(paths)
+        outcomes = [NOT_DICOM] * len(paths)
         distinct = sorted({kind for kind in kinds if kind is not None})
         for first in range(0, len(distinct), _CONTEXTS):
             together = distinct[first : first + _CONTEXTS]
@@ -76,7 +76,7 @@ class StoreScu:
         finally:
             if association.is_established:
                 association.release()
-        outcomes += [Outcome("connection-lost")] * (len(paths) - len(outcomes))
+        outcomes += [Outcome("try again", "connection-lost")] * (len(paths) - len(outcomes))
         return outcomes
 
 
@@ -101,42 +101,48 @@ def associate(peer: Peer, contexts: list[Any], tls: Any, **keywords: Any) -> Any
         association = entity.associate(peer.host, peer.port, ae_title=peer.called, tls_args=tls, **keywords)
     except OSError:
         # Nobody knows the host by its name.
-        return Outcome("no-connection")
+        return Outcome("try again", "no-connection")
     if association.is_established:
         return association
     if association.is_rejected:
         answer = association.acceptor.primitive
         reason = _REJECTED.get((answer.result_source, answer.diagnostic), "association-rejected")
         # Result 1 is a rejection for good. A title may still be made known there.
-        return Outcome(reason, lasting=answer.result == 1)
+        return Outcome("refused" if answer.result == 1 else "try again", reason)
     if association.acceptor.primitive is not None:
-        return Outcome("no-kind-of-object-accepted", lasting=True)
-    return Outcome("no-connection")
+        return Outcome("refused", "no-kind-of-object-accepted")
+    return Outcome("try again", "no-connection")
 
 
 def _send_one(association: Any, path: Path, message_id: int) -> Outcome:
     try:
         answer = association.send_c_store(path, msg_id=message_id)
     except ValueError:
-        return Outcome("kind-of-object-not-accepted", lasting=True)
+        return Outcome("refused", "kind-of-object-not-accepted")
     except (RuntimeError, OSError):
-        return Outcome("connection-lost")
+        return Outcome("try again", "connection-lost")
     except AttributeError:
-        return Outcome("not-a-dicom-file", lasting=True)
+        return NOT_DICOM
     status = answer.get("Status")
-    if status is None:
-        return Outcome("no-answer")
-    if status in _TAKEN:
-        return SENT
-    # 0xA7xx is a lack of resources, 0x0110 and 0x0213 are failures of the moment; the others judge the object.
-    passing = 0xA700 <= status <= 0xA7FF or status in (0x0110, 0x0213)
-    return Outcome(f"status-0x{status:04X}", lasting=not passing)
+    return Outcome("try again", "no-answer") if status is None else _outcome(status)
+
+
+def _outcome(status: int) -> Outcome:
+    """Return what a status of C-STORE says."""
+    if status == 0:
+        return TAKEN
+    said = f"status-0x{status:04X}"
+    if status == DUPLICATE:
+        return Outcome("already there", said)
+    if status in _REMARKED:
+        return Outcome("taken", said)
+    return Outcome("try again" if is_passing(status) else "refused", said)
 
 
 def _kind_of(path: Path) -> _Kind | None:
-    """Return SOP class and transfer syntax of a file; none where it is no DICOM file."""
+    """Return SOP class and transfer syntax of a file; none where it is no DICOM file or cannot be read."""
     try:
-        meta = read_file_meta_info(path)
-        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
-    except Exception:  # noqa: BLE001  # pydicom raises whatever a broken file makes it
+        meta = read_meta(path, "MediaStorageSOPClassUID", "TransferSyntaxUID")
+    except OSError:
         return None
+    return (meta[0], meta[1]) if meta is not None and all(meta) else None

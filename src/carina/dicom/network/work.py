@@ -121,14 +121,18 @@ class Delivery(threading.Thread):
             return
         outcomes = iter(self._sender.send([path for paths in files.values() for path in paths]))
         failed: dict[str, Outcome] = {}
+        remarks: dict[str, str | None] = {}
         for digest, paths in files.items():
             for outcome in [next(outcomes) for _ in paths]:
                 if not outcome.sent:
                     failed.setdefault(digest, outcome)
+                elif outcome.reason is not None:
+                    remarks[digest] = outcome.reason
         sent = [digest for digest in files if digest not in failed]
         keeper.sent(sent)
         milliseconds = 1000 * (time.perf_counter() - started) / len(files)
         for digest in sent:
-            self._log.tell("sent", object=shown(digest), answers=len(files[digest]), ms=milliseconds)
+            told = {"answers": len(files[digest]), "ms": milliseconds, "remark": remarks.get(digest)}
+            self._log.tell("sent", object=shown(digest), **told)
         for digest, outcome in failed.items():
             keeper.put_off(keeper.to_send, digest, outcome.reason or "unknown", most=self._retries.sending)

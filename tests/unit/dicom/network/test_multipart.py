@@ -34,6 +34,18 @@ def test_what_looks_like_a_delimiter_is_none() -> None:
     assert list(read_parts(cut(message(part, b"y"), 3), BOUNDARY, 100)) == [part, b"y"]
 
 
+def test_a_message_begins_with_its_boundary() -> None:
+    content = message(b"one")
+    for kind in ("", "text/plain", "multipart/related", 'multipart/related; type="application/dicom"'):
+        assert boundary_of(kind, content) == BOUNDARY
+        assert boundary_of(kind, b"\r\n" + content) == BOUNDARY
+    # What the head names goes before.
+    assert boundary_of("multipart/related; boundary=x", content) == b"x"
+    for nothing in (b"", b"--", b"--\r\n", b"--" + b"x" * 71 + b"\r\n", b"<html>", b"a+b\r\n"):
+        with pytest.raises(MultipartError, match="no multipart message"):
+            boundary_of("multipart/related", nothing)
+
+
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_a_part_that_is_too_long_is_passed_over(every: int) -> None:
     content = message(b"one", b"x" * 500, b"three")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from carina.dicom.network.sending import SENT, Outcome, SentFile, send_files
+from carina.dicom.network.sending import NOT_DICOM, TAKEN, Outcome, SentFile, send_files
 from carina.dicom.network.settings import ClientTls, Retries, peer_at
 from carina.dicom.network.store_scu import StoreScu
 from dicom_certificates import make_certificates
@@ -29,7 +29,7 @@ def scu(pacs: Pacs, **settings: str) -> StoreScu:
 def test_files_arrive_as_they_are(pacs: Pacs, tmp_path: Path) -> None:
     paths = [write_image(tmp_path / f"{number}.dcm", number) for number in range(5)]
     images = [dcmread(path) for path in paths]
-    assert scu(pacs).send(paths) == [SENT] * 5
+    assert scu(pacs).send(paths) == [TAKEN] * 5
     assert {image.SOPInstanceUID: 1 for image in images} == dict(pacs.taken)
     for image in images:
         got = pacs.datasets[image.SOPInstanceUID]
@@ -44,22 +44,30 @@ def test_what_is_not_dicom_or_not_wanted_is_told_and_the_rest_is_sent(pacs: Pacs
     good = write_image(tmp_path / "good.dcm", 2)
     outcomes = scu(pacs).send([text, unwanted, good, tmp_path / "missing.dcm"])
     assert outcomes == [
-        Outcome("not-a-dicom-file", lasting=True),
-        Outcome("kind-of-object-not-accepted", lasting=True),
-        SENT,
-        Outcome("not-a-dicom-file", lasting=True),
+        NOT_DICOM,
+        Outcome("refused", "kind-of-object-not-accepted"),
+        TAKEN,
+        NOT_DICOM,
     ]
-    assert scu(pacs).send([unwanted]) == [Outcome("no-kind-of-object-accepted", lasting=True)]
+    assert scu(pacs).send([unwanted]) == [Outcome("refused", "no-kind-of-object-accepted")]
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (0xA700, Outcome("status-0xA700")),
-        (0x0110, Outcome("status-0x0110")),
-        (0xC001, Outcome("status-0xC001", lasting=True)),
-        (0xB000, SENT),
-        (0x0111, SENT),
+        (0xA700, Outcome("try again", "status-0xA700")),
+        (0xA7FF, Outcome("try again", "status-0xA7FF")),
+        (0x0110, Outcome("try again", "status-0x0110")),
+        (0x0213, Outcome("try again", "status-0x0213")),
+        (0xA900, Outcome("refused", "status-0xA900")),
+        (0xC001, Outcome("refused", "status-0xC001")),
+        (0x0122, Outcome("refused", "status-0x0122")),
+        # Stored, with something to remark.
+        (0xB000, Outcome("taken", "status-0xB000")),
+        (0xB006, Outcome("taken", "status-0xB006")),
+        (0xB007, Outcome("taken", "status-0xB007")),
+        (0xB001, Outcome("refused", "status-0xB001")),
+        (0x0111, Outcome("already there", "status-0x0111")),
     ],
 )
 def test_statuses(pacs: Pacs, tmp_path: Path, status: int, expected: Outcome) -> None:
@@ -70,13 +78,13 @@ def test_statuses(pacs: Pacs, tmp_path: Path, status: int, expected: Outcome) ->
 def test_who_is_not_there_or_does_not_know_us(pacs: Pacs, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.dcm", 1)
     pacs._entity.require_called_aet = True
-    assert scu(pacs, called="PACS2").send([path, path])[1] == Outcome("called-title-not-recognised", lasting=True)
+    assert scu(pacs, called="PACS2").send([path, path])[1] == Outcome("refused", "called-title-not-recognised")
     pacs._entity.require_calling_aet = ["SOMEBODY"]
-    assert scu(pacs).send([path]) == [Outcome("calling-title-not-recognised", lasting=True)]
+    assert scu(pacs).send([path]) == [Outcome("refused", "calling-title-not-recognised")]
     pacs.stop()
-    assert scu(pacs).send([path, path]) == [Outcome("no-connection")] * 2
+    assert scu(pacs).send([path, path]) == [Outcome("try again", "no-connection")] * 2
     nowhere = StoreScu(peer_at("nowhere.invalid:104"))
-    assert nowhere.send([path]) == [Outcome("no-connection")]
+    assert nowhere.send([path]) == [Outcome("try again", "no-connection")]
 
 
 def test_a_failure_that_passes_is_tried_again(pacs: Pacs, tmp_path: Path) -> None:
@@ -85,12 +93,14 @@ def test_a_failure_that_passes_is_tried_again(pacs: Pacs, tmp_path: Path) -> Non
         pacs.statuses.put(status)
     told = list(send_files(scu(pacs), paths, QUICK))
     assert told == [
-        SentFile(paths[0], SENT, 1),
-        SentFile(paths[2], Outcome("status-0xC001", lasting=True), 1),
-        SentFile(paths[1], SENT, 3),
+        SentFile(paths[0], TAKEN, 1),
+        SentFile(paths[2], Outcome("refused", "status-0xC001"), 1),
+        SentFile(paths[1], TAKEN, 3),
     ]
     pacs.stop()
-    assert list(send_files(scu(pacs), paths[:1], QUICK)) == [SentFile(paths[0], Outcome("no-connection"), 4)]
+    assert list(send_files(scu(pacs), paths[:1], QUICK)) == [
+        SentFile(paths[0], Outcome("try again", "no-connection"), 4)
+    ]
 
 
 def test_tls(tmp_path: Path) -> None:
@@ -104,8 +114,8 @@ def test_tls(tmp_path: Path) -> None:
         known = ClientTls(
             ca=certificates.path("authority"), certificate=certificates.path("client"), key=certificates.key("client")
         )
-        assert outcome("localhost", known) == SENT
-        assert outcome("127.0.0.1", known) == SENT
+        assert outcome("localhost", known) == TAKEN
+        assert outcome("127.0.0.1", known) == TAKEN
         # The server's certificate is signed by nobody whom the client knows; and the other way round.
         assert not outcome("localhost", ClientTls(ca=certificates.path("stranger"))).sent
         assert not outcome("localhost", ClientTls(ca=certificates.path("authority"))).sent
@@ -119,4 +129,4 @@ def test_tls(tmp_path: Path) -> None:
         assert pacs.taken.total() == 2
     with Pacs(ssl_context=certificates.server_context("elsewhere")) as pacs:
         # Vouched for, but under another name.
-        assert outcome("localhost", known) == Outcome("no-connection")
+        assert outcome("localhost", known) == Outcome("try again", "no-connection")
