@@ -1,24 +1,52 @@
 """Triage: a radiograph's probabilities become a priority with its reason.
 
 This is the reading that the authors of the published baseline give of their own result: a COVID-19 call that is seldom
-wrong is fit to be fast-tracked (isolation, confirmatory test), while a Normal call must not be dismissed where disease
-is frequent. What "seldom" means is promised by the bands (`carina.decisions.bands`). A priority only orders the
-reading; it never removes a study and never says that disease is absent.
+wrong is fit to be fast-tracked, while a Normal call must not be dismissed where disease is frequent. What "seldom"
+means is promised by the bands (`carina.decisions.bands`). A priority only orders the reading; it never removes a study
+and never says that disease is absent. A reason says what was found and why it is ranked so. It tells nobody what to do:
+isolation, tests and second readings are for each site to decide.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carina.decisions.bands import BandThresholds, check_prevalence
 from carina.decisions.policy import Policy
-from carina.findings import COVID_19, NORMAL, OTHER_OPACITY
+from carina.findings import NORMAL, OTHER_OPACITY
 
 Priority = Literal["fast-track", "expedite", "secondary-review", "routine", "not-assessable"]
+# The names of all priorities, and the place of each in the reading order. What could not be judged has the place of the
+# second readings: it must not wait behind what was judged to be Normal.
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+READING_PLACES: Mapping[Priority, int] = {
+    "fast-track": 0,
+    "expedite": 1,
+    "secondary-review": 2,
+    "not-assessable": 2,
+    "routine": 3,
+}
+
+ReasonCode = Literal[
+    "flag-in-band",
+    "flag-below-band",
+    "flag-no-band",
+    "flag-most-likely",
+    "other-finding",
+    "other-opacity",
+    "normal-in-band",
+    "normal-below-band",
+    "normal-no-band",
+    "refused",
+    "no-number",
+]
+REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
+
+_NOTHING_SAID = "nothing is said about its findings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +57,26 @@ class Triage:
     ----------
     priority
         Where the study stands in the reading order.
+    code
+        The rule that gave the priority, as a stable word for programs and tables:
+
+        - ``flag-in-band``: the flagged finding is in the fast-track band.
+        - ``flag-below-band``: it is at or above the operating point, but below the fast-track band.
+        - ``flag-no-band``: it is at or above the operating point, and no fast-track band can be promised.
+        - ``flag-most-likely``: it is the most probable finding, but below the operating point.
+        - ``other-finding``: another finding than Normal is the most probable one.
+        - ``other-opacity``: an opacity that the model does not name is the most probable finding.
+        - ``normal-in-band``: Normal is in the routine band.
+        - ``normal-below-band``: Normal is the most probable finding, but below the routine band.
+        - ``normal-no-band``: Normal is the most probable finding, and no routine band can be promised.
+        - ``refused``: the radiograph must not be judged.
+        - ``no-number``: the model gave no number for it.
     reason
-        One sentence, without patient data.
+        The same with its figures: one sentence, without patient data. It never says what is to be done.
     """
 
     priority: Priority
+    code: ReasonCode
     reason: str
 
 
@@ -59,7 +102,7 @@ def choose_triage(
         The share of the flagged finding among those who are radiographed, 0 to 1; by default that of the calibration
         data. At NaN nothing is promised: nothing is ``fast-track`` or ``routine``.
     refused
-        Why the radiograph must not be judged, in words, if so: it is ``not-assessable``.
+        Why the radiograph must not be judged, if so: it is ``not-assessable``.
 
     Raises
     ------
@@ -68,21 +111,23 @@ def choose_triage(
     """
     check_prevalence(prevalence)
     if refused is not None:
-        return Triage("not-assessable", f"Not judged: {refused.strip().rstrip('.')}; it is to be read as it is.")
+        return Triage("not-assessable", "refused", f"Not judged: {refused.strip().rstrip('.')}; {_NOTHING_SAID}.")
     if not all(math.isfinite(probability) for probability in probabilities.values()):
-        return Triage("not-assessable", "Not judged: the model gave no number; it is to be read as it is.")
+        return Triage("not-assessable", "no-number", f"Not judged: the model gave no number; {_NOTHING_SAID}.")
     bands = policy.thresholds_at(prevalence)
     flag = policy.flag_finding
     finding = max(probabilities, key=probabilities.__getitem__)
     if bands.fast_track is not None and probabilities[flag] >= bands.fast_track:
-        then = "isolate as local rules say, and confirm by test" if flag == COVID_19 else "read first"
         return Triage(
             "fast-track",
+            "flag-in-band",
             f"{_compared(flag, probabilities[flag], bands.fast_track)} of the fast-track band, where at most "
-            f"{_percent(bands.fast_track_share)} is anything else ({_basis(bands, flag)}): {then}.",
+            f"{_percent(bands.fast_track_share)} are not {flag} ({_basis(bands, flag)}).",
         )
-    if probabilities[flag] >= policy.operating_point.threshold or finding != NORMAL:
-        return Triage("expedite", _why_expedited(finding, probabilities, policy, bands))
+    if probabilities[flag] >= policy.operating_point.threshold:
+        return _triage_of_flag(probabilities[flag], policy, bands)
+    if finding != NORMAL:
+        return _triage_of_finding(finding, probabilities[finding], policy)
     return _triage_of_normal(probabilities[NORMAL], bands, flag)
 
 
@@ -103,53 +148,56 @@ def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[st
     return decided
 
 
-def _why_expedited(finding: str, probabilities: Mapping[str, float], policy: Policy, bands: BandThresholds) -> str:
+def _triage_of_flag(probability: float, policy: Policy, bands: BandThresholds) -> Triage:
     flag, point = policy.flag_finding, policy.operating_point
-    if probabilities[flag] >= point.threshold:
-        if bands.fast_track is None:
-            beyond = f"no fast-track can be promised ({_basis(bands, flag)})"
-        else:
-            shown = _number(bands.fast_track, probabilities[flag])
-            beyond = f"it is under the threshold {shown} of the fast-track band"
-            beyond += f" ({_basis(bands, flag)})"
-        return (
-            f"{_compared(flag, probabilities[flag], point.threshold, bands.fast_track)}, which reached specificity "
-            f"{point.specificity:.3f} on {point.chosen_on}, but {beyond}: read soon."
+    reached = (
+        f"{_compared(flag, probability, point.threshold, bands.fast_track)}, which reached specificity "
+        f"{point.specificity:.3f} on {point.chosen_on}"
+    )
+    basis = _basis(bands, flag)
+    if bands.fast_track is None:
+        return Triage("expedite", "flag-no-band", f"{reached}, but no fast-track band can be promised ({basis}).")
+    below = f"but under the threshold {_number(bands.fast_track, probability)} of the fast-track band ({basis})"
+    return Triage("expedite", "flag-below-band", f"{reached}, {below}.")
+
+
+def _triage_of_finding(finding: str, probability: float, policy: Policy) -> Triage:
+    why = "findings other than Normal are expedited"
+    if finding == policy.flag_finding:
+        threshold = policy.operating_point.threshold
+        reason = (
+            f"{finding} is the most probable finding (P = {_number(probability, threshold)}), but under the threshold "
+            f"{_number(threshold, probability)}: {why}."
         )
-    if finding == flag:
-        return (
-            f"{flag} is the most probable finding (P = {_number(probabilities[flag], point.threshold)}), but "
-            f"under the threshold {_number(point.threshold, probabilities[flag])}: read soon."
-        )
+        return Triage("expedite", "flag-most-likely", reason)
+    shown = f"is the most probable finding (P = {_number(probability)}): {why}."
     if finding == OTHER_OPACITY:
-        return (
-            f"Most probable is an opacity of another kind, which the model does not name (P = "
-            f"{_number(probabilities[finding])}): read soon."
+        return Triage(
+            "expedite", "other-opacity", f"An opacity of another kind, which the model does not name, {shown}"
         )
-    return f"{finding} is the most probable finding (P = {_number(probabilities[finding])}): read soon."
+    return Triage("expedite", "other-finding", f"{finding} {shown}")
 
 
 def _triage_of_normal(probability: float, bands: BandThresholds, flag: str) -> Triage:
-    promise = f"at most {_percent(bands.routine_share)} is not Normal ({_basis(bands, flag)})"
+    promise = f"at most {_percent(bands.routine_share)} are not Normal ({_basis(bands, flag)})"
     if bands.routine is None:
         reason = (
             f"Normal is the most probable finding (P = {_number(probability)}), but at no threshold can it be promised "
-            f"that {promise}: a second reading is due."
+            f"that {promise}."
         )
-        return Triage("secondary-review", reason)
+        return Triage("secondary-review", "normal-no-band", reason)
     if probability >= bands.routine:
         reason = f"{_compared(NORMAL, probability, bands.routine)} of the routine band, where {promise}"
-        return Triage("routine", f"{reason}; it is still to be read.")
+        return Triage("routine", "normal-in-band", f"{reason}; no finding is ruled out.")
     reason = (
         f"Normal is the most probable finding, but P(Normal) = {_number(probability, bands.routine)} is under the "
-        f"threshold {_number(bands.routine, probability)} of the routine band, where {promise}: a second reading is "
-        "due."
+        f"threshold {_number(bands.routine, probability)} of the routine band, where {promise}."
     )
-    return Triage("secondary-review", reason)
+    return Triage("secondary-review", "normal-below-band", reason)
 
 
 def _compared(finding: str, probability: float, threshold: float, other: float | None = None) -> str:
-    """Return in words that a threshold is reached; `other` is one that the probability will be set beside, too."""
+    """Return a clause that a threshold is reached; `other` is one that the probability will be set beside, too."""
     beside = (threshold,) if other is None else (threshold, other)
     return (
         f"P({finding}) = {_number(probability, *beside)} is at or above the threshold {_number(threshold, probability)}"
@@ -157,7 +205,7 @@ def _compared(finding: str, probability: float, threshold: float, other: float |
 
 
 def _basis(bands: BandThresholds, flag: str) -> str:
-    """Return confidence and prevalence in words."""
+    """Return confidence and prevalence as a phrase."""
     confidence = f"{_percent(bands.confidence)} confidence"
     if math.isnan(bands.prevalence):
         return f"{confidence}, prevalence of {flag} unknown"

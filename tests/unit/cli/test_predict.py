@@ -131,7 +131,7 @@ def test_resume_refuses_what_is_not_its_own(carina: Typed, small: Path, films: P
     before = file.read_bytes()
     for words, says in (
         (("--run", other), "it was written with another model."),
-        (("--run", small, "--csv"), "its header is not the one that this model and these options give"),
+        (("--run", small, "--csv"), "its header is not the one that this model, these options and this version"),
         (("--run", small, "--explain", tmp_path / "pictures"), "line 1 was written without --explain"),
     ):
         code, out, err = carina("predict", films, "--resume", file, *words)
