@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,13 @@ import typer
 
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.predict import INTENDED_USE
+from carina.cli.predict_table import PredictTable
+from carina.cli.predict_words import said_of
 from carina.cli.train import import_training
 from carina.datasets.importing import import_dataset
 from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.predictor import Predictor
 from carina.learning.recipe import load_recipe
 
 _MARKER = ".carina-demo"
@@ -55,11 +58,13 @@ def demo_command(
             progress=bar("Judging images"),
         )
     print_result(headline(evaluation))
-    print_result("\nA few of the test images, as carina predict shows them:")
-    for prediction in Predictor(out / "run").predict(_one_of_each(report.dataset.rows("test"))):
-        if isinstance(prediction, Prediction) and prediction.path is not None:
-            triage = prediction.triage
-            print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
+    print_result("\nA few of the test images, as carina predict shows them:\n")
+    predictor, counts = Predictor(out / "run"), Counter[str]()
+    table = PredictTable(predictor.run.policy, None)
+    for prediction in predictor.predict(_one_of_each(report.dataset.rows("test"))):
+        counts[said_of(prediction)] += 1
+        table.add(prediction, None)
+    table.end(counts)
     print_result(
         f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"

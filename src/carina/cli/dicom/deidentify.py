@@ -68,7 +68,7 @@ def deidentify_command(
         folder = stack.enter_context(whole_folder(out, what="de-identified images"))
         record = None if register is None else stack.enter_context(_Register.opened(register))
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
-        tell = stack.enter_context(running_count("read"))
+        tell = stack.enter_context(running_count("read", streamed=True))
         number = failed = 0
         for number, each in enumerate(image_inputs(paths), start=1):
             made: Deidentified | InputError

@@ -11,6 +11,7 @@ import typer
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.predict import INTENDED_USE
+from carina.cli.predict_words import ROW_ORDER, printable
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import Input, image_inputs
 from carina.inference.predictor import FailedPrediction, Predictor
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from carina.dicom.answers import Answers
 
 _PRIORITY_WIDTH = len("secondary-review")
+_NOT_ANSWERED = ("not answered", "passed over")
 
 
 def report_command(
@@ -100,11 +102,11 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         }
         print_result(json.dumps(content, ensure_ascii=False))
         return
-    print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+    print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {printable(path_in_words(path))}")
     for said in (triage.reason, *answers.prediction.reservations):
         print_result(f"  {said}")
     for answer in answers.written:
-        print_result(f"  {answer.kind}  {path_in_words(answer.path)}")
+        print_result(f"  {answer.kind}  {printable(path_in_words(answer.path))}")
     for kind, why in answers.left_out.items():
         print_result(f"  {kind}  not written: {why}")
 
@@ -114,7 +116,7 @@ def _print_error(path: Path, error: InputError, rows: JsonLines | None, *, passe
         print_result(rows.row(FailedPrediction(path, error), None).rstrip("\n"))
     else:
         said = "passed over" if passed_over else "not answered"
-        print_result(f"{said:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+        print_result(f"{said:<{_PRIORITY_WIDTH}}  {printable(path_in_words(path))}")
         print_result(f"  {error}")
 
 
@@ -122,7 +124,9 @@ def _tell_the_end(counts: Counter[str], *, for_people: bool) -> None:
     failed = counts["not answered"]
     if for_people:
         if counts.total() > 1:
-            print_note(", ".join(f"{count} {said}" for said, count in counts.most_common() if count) + ".")
+            print_note(
+                ", ".join(f"{counts[said]:,} {said}" for said in (*ROW_ORDER, *_NOT_ANSWERED) if counts[said]) + "."
+            )
         print_note(INTENDED_USE)
     if failed:
         print_note(f"{failed} input{'s' * (failed > 1)} could not be answered.")
