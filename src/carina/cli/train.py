@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.run_folder import FinishedRun
@@ -75,7 +76,8 @@ def import_training() -> ModuleType:
     """
     print_note("Loading TensorFlow ...")
     try:
-        return import_module("carina.learning.train")
+        with quiet_loading():
+            return import_module("carina.learning.train")
     except ModuleNotFoundError as error:
         msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
         raise ConfigurationError(msg) from None
