@@ -18,10 +18,9 @@ from carina.progress import Progress as Tell
 if TYPE_CHECKING:
     # A verb that prints no table does without the table library.
     import polars as pl
-    from rich.progress import TaskID
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-_results = Console(highlight=False, markup=False)
+_ANY_WIDTH = 10_000
 
 
 def print_error(message: str) -> None:
@@ -46,7 +45,9 @@ def print_table(table: "pl.DataFrame", *, title: str | None = None) -> None:
         shown.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in table.iter_rows():
         shown.add_row(*("–" if value is None else str(value) for value in row))
-    _results.print(shown)
+    # In a file or another program a row stays a line, however long it is.
+    width = None if sys.stdout.isatty() else _ANY_WIDTH
+    Console(highlight=False, markup=False, width=width).print(shown)
 
 
 @contextmanager
@@ -59,38 +60,10 @@ def progress_bars() -> Iterator[Callable[[str], Tell]]:
         with beating(LogProgress(print_note)) as log:
             yield log.stage
         return
-    # Half as long to import as all else here, and verbs that are done in a second show no bar.
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    # Half as long to import as all else here, and most commands are done in a second and show no bar.
+    from carina.cli.bars import moving_bars  # noqa: PLC0415
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_errors, transient=True) as progress:
-
-        def bar(stage: str) -> Tell:
-            task: TaskID | None = None
-
-            def tell(done: int, total: int) -> None:
-                nonlocal task
-                # From the first step on: what fails before has no bar beside its error.
-                if task is None:
-                    task = progress.add_task(stage, total=total)
-                progress.update(task, completed=done, total=total)
-
-            return tell
-
+    with moving_bars(_errors) as bar:
         yield bar
 
 

@@ -32,6 +32,7 @@ class LogProgress:
         self._started = clock()
         self._due = self._started + FIRST_LINE_S
         self._open: list[_Stage] = []
+        self._last = ""
 
     def stage(self, name: str) -> Tell:
         """Return what takes how many items of a stage are done, and how many there are."""
@@ -60,7 +61,7 @@ class LogProgress:
             if self._open:
                 self._write(self._open[-1].line(now))
             else:
-                self._write(f"Still working after {duration(now - self._started)}.")
+                self._write(f"{self._last}Still working after {duration(now - self._started)}.")
 
     def close(self) -> None:
         """Print where the stages stopped that did not come to their end."""
@@ -73,12 +74,15 @@ class LogProgress:
     def _tell(self, stage: "_Stage", done: int, total: int) -> None:
         now = self._clock()
         if stage not in self._open:
+            if not total or (stage.done, stage.total) == (done, total):
+                return  # nothing to do, or the end told once more
             stage.started, stage.before = now, done
             self._due = min(self._due, now + FIRST_LINE_S) if not self._open else self._due
             self._open.append(stage)
         stage.done, stage.total = done, total
         if done >= total:
             self._open.remove(stage)
+            self._last = f"{stage.name}: done. "
             self._write(stage.end(now))
             self._due = now + NEXT_LINE_S
 
@@ -98,8 +102,8 @@ class _Stage:
         shown = f"{rate:.1f} per second" if rate >= 1 else f"{60 * rate:.1f} per minute"
         if self.total is None:
             return f"{self.done:,} {self.name}, {shown}."
-        left = f"about {duration((self.total - self.done) / rate)} left" if rate else "time left unknown"
-        return f"{self.name}: {self.done:,} of {self.total:,}, {shown}, {left}."
+        left = f"{shown}, about {duration((self.total - self.done) / rate)} left" if rate else "time left unknown"
+        return f"{self.name}: {self.done:,} of {self.total:,}, {left}."
 
     def end(self, now: float) -> str:
         stopped = "" if self.done == self.total else "stopped at "

@@ -13,8 +13,9 @@ from carina.inference.results import AnyPrediction
 FAILED = "failed"
 PASSED_OVER = "passed over"
 # As images are to be read. What failed was not judged either, so it has the place of what could not be judged.
-_PLACES: dict[str, int] = {**READING_PLACES, FAILED: READING_PLACES["not-assessable"]}
-ROW_ORDER: tuple[str, ...] = tuple(sorted((*PRIORITIES, FAILED), key=_PLACES.__getitem__))
+_PLACES: dict[str, int] = {name: READING_PLACES[name] for name in PRIORITIES}
+_PLACES[FAILED] = _PLACES["not-assessable"]
+ROW_ORDER: tuple[str, ...] = tuple(sorted(_PLACES, key=_PLACES.__getitem__))
 # Readable on light and on dark. None is green: no priority says that nothing is there.
 STYLES = {
     "fast-track": "bold white on red3",
