@@ -24,12 +24,22 @@ _MARKER = ".carina-demo"
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier demo's is replaced.")] = Path("demo"),
-    count: Annotated[int, typer.Option("--count", min=60, help="Phantoms to draw.")] = 1200,
-    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.1,
-    seed: Annotated[int, typer.Option("--seed", help="Of phantoms and split.")] = 1234,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write. The folder of an earlier demo is replaced.")
+    ] = Path("demo"),
+    count: Annotated[int, typer.Option("--count", min=60, help="Number of synthetic images to draw.")] = 1200,
+    difficulty: Annotated[
+        float,
+        typer.Option(
+            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+        ),
+    ] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random numbers for images and split.")] = 1234,
 ) -> None:
-    """Phantoms, import, train, evaluate, predict; says in the end where to look."""
+    """Try everything on synthetic images, from data to report.
+
+    It draws images, imports them, trains, evaluates and predicts, and says in the end where to look.
+    """
     from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()

@@ -12,6 +12,7 @@ import typer
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
+from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict_long import LongForm
 from carina.cli.predict_table import PredictTable
 from carina.cli.predict_words import FAILED, PASSED_OVER, said_of, summary
@@ -31,15 +32,12 @@ def predict_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATHS...",
+            metavar="PATH",
             help="Image files; folders, ZIP archives or DICOMDIRs that hold images; patterns (in quotes); or - for a "
             "list of paths on standard input.",
         ),
     ],
-    bundle: Annotated[
-        Path | None,
-        typer.Option("--bundle", "--run", help="A bundle or a finished run. Default: the released bundle."),
-    ] = None,
+    bundle: BundleOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, in input order.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header, in input order.")] = False,
     verbose: Annotated[
@@ -61,16 +59,7 @@ def predict_command(
             "are not judged again; those that failed are tried again.",
         ),
     ] = None,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            "--prevalence",
-            min=0,
-            max=1,
-            help="Prevalence (0 to 1) of the flagged finding among your patients. It moves the triage thresholds. "
-            "Default: as in the calibration data.",
-        ),
-    ] = None,
+    prevalence: PrevalenceOption = None,
     deflated: Annotated[
         bool, typer.Option("--deflated", help="Also read DICOM files with a deflated (compressed) data set.")
     ] = False,

@@ -36,7 +36,10 @@ def train_command(
     ] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
 ) -> None:
-    """Train a model; killed at any moment, --resume goes on and loses at most one epoch."""
+    """Train a model from a data set and a recipe.
+
+    A training that was stopped goes on with --resume; at most one epoch is lost.
+    """
     if (resume is None) == (dataset is None) or (resume is None) == (out is None):
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
         raise ConfigurationError(msg)

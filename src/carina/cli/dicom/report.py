@@ -10,6 +10,7 @@ import typer
 
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result
+from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_words import ROW_ORDER, printable
 from carina.errors import ConfigurationError, InputError
@@ -28,24 +29,29 @@ def report_command(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="DICOM images, folders or DICOMDIRs with some, patterns (in quotes), or - for a list on stdin."
+            help="DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
+            "standard input."
         ),
     ],
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
-    ] = None,
+    bundle: BundleOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to write; by default beside each image.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: the folder of each image.")
     ] = None,
     kinds: Annotated[
-        str, typer.Option("--kinds", help="sr: report; sc: picture; pr: marks. Comma-separated.")
+        str,
+        typer.Option(
+            "--kinds",
+            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
+        ),
     ] = "sr,sc",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    prevalence: Annotated[
-        float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
-    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    prevalence: PrevalenceOption = None,
 ) -> None:
-    """Answer DICOM images by objects of their studies; one that cannot be becomes an error row, and the exit code 1."""
+    """Write answers to DICOM images as DICOM objects.
+
+    Each answer belongs to the study of its image. An image that cannot be answered becomes an error row, and the exit
+    code is 1.
+    """
     # What writes DICOM takes longer to import than all else here.
     from carina.dicom.answers import write_answers  # noqa: PLC0415
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
