@@ -5,7 +5,9 @@ import io
 import json
 import sys
 import zipfile
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 from PIL import Image
 
 from carina.datasets.phantom import draw_phantom
+from carina.inference.predictor import Predictor
+from carina.inference.results import AnyPrediction
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
 from unit.cli.conftest import Typed
 from unit.dicom.sources import IDENTIFIERS, write_source
@@ -313,3 +317,22 @@ def test_archives_that_mean_harm_are_rows(carina: Typed, small: Path, films: Pat
     assert (third["path"], third["error"]["code"]) == (f"{archive}!file 3", "too-large")
     assert err.splitlines()[-1] == "2 inputs could not be judged."
     assert len(list(tmp_path.rglob("*.png"))) == 4  # three films, one explanation
+
+
+def test_an_interrupted_table_shows_what_was_judged(
+    carina: Typed, small: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = Predictor.predict
+
+    def interrupted(self: Predictor, *words: object, **options: object) -> Iterator[AnyPrediction]:
+        yield from islice(predict(self, *words, **options), 2)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "predict", interrupted)
+    # As on a terminal, where the rows come last.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, err = carina("predict", films, "--run", small)
+    assert code == 130
+    assert "interrupted" in err
+    assert "\npriority " in f"\n{out}"
+    assert "Judged: 2 images (" in out

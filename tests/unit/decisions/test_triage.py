@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,3 +292,11 @@ def test_decisions_of_many_are_those_of_each() -> None:
         "secondary-review",
         "expedite",
     ]
+
+
+def test_the_page_on_priorities_has_every_code_with_its_priority() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "explanation" / "priorities.md").read_text("utf-8")
+    written = re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert set(written) == {(triage.code, triage.priority) for triage in everything_said()}
+    # From the first to the last, as images are read.
+    assert written == sorted(written, key=lambda row: READING_PLACES[row[1]])  # type: ignore[index]
