@@ -66,33 +66,38 @@ class LogProgress:
     def close(self) -> None:
         """Print where the stages stopped that did not come to their end."""
         with self._lock:
-            for stage in self._open:
-                if stage.total is not None:
-                    self._write(stage.end(self._clock()))
-            self._open.clear()
+            for stage in list(self._open):
+                self._stop(stage)
 
     def _tell(self, stage: "_Stage", done: int, total: int) -> None:
         now = self._clock()
         if stage not in self._open:
             if not total or (stage.done, stage.total) == (done, total):
                 return  # nothing to do, or the end told once more
+            for earlier in list(self._open):
+                self._stop(earlier)
             stage.started, stage.before = now, done
-            self._due = min(self._due, now + FIRST_LINE_S) if not self._open else self._due
+            self._due = min(self._due, now + FIRST_LINE_S)
             self._open.append(stage)
-        stage.done, stage.total = done, total
+        stage.done, stage.total, stage.told = done, total, now
         if done >= total:
-            self._open.remove(stage)
-            self._last = f"{stage.name}: done. "
-            self._write(stage.end(now))
+            self._stop(stage)
             self._due = now + NEXT_LINE_S
+
+    def _stop(self, stage: "_Stage") -> None:
+        """Take a stage off, and say how far it came: a training may end early, when another stage begins."""
+        self._open.remove(stage)
+        if stage.total is not None:
+            self._last = f"{stage.name}: done. "
+            self._write(stage.end())
 
 
 class _Stage:
-    """How far a stage is; `before` is how much of it was done before it began here."""
+    """How far a stage is, and when it was told last; `before` is how much of it was done before it began here."""
 
     def __init__(self, name: str, started: float = 0.0) -> None:
         self.name = name
-        self.started = started
+        self.started = self.told = started
         self.done = self.before = 0
         self.total: int | None = None
 
@@ -105,9 +110,9 @@ class _Stage:
         left = f"{shown}, about {duration((self.total - self.done) / rate)} left" if rate else "time left unknown"
         return f"{self.name}: {self.done:,} of {self.total:,}, {left}."
 
-    def end(self, now: float) -> str:
+    def end(self) -> str:
         stopped = "" if self.done == self.total else "stopped at "
-        return f"{self.name}: {stopped}{self.done:,} of {self.total:,} in {duration(now - self.started)}."
+        return f"{self.name}: {stopped}{self.done:,} of {self.total:,} in {duration(self.told - self.started)}."
 
 
 @contextmanager

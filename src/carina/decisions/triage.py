@@ -175,7 +175,7 @@ def code_meanings(policy: Policy, *, prevalence: float | None = None) -> dict[Re
 def promise_basis(policy: Policy, *, prevalence: float | None = None) -> str:
     """Return what the promises of `code_meanings` hold at, as a sentence; parameters as there."""
     bands, flag = policy.thresholds_at(prevalence), policy.flag_finding
-    confidence = f"The bands hold their promises with {_percent(bands.confidence)} confidence"
+    confidence = f"Promises hold with {_percent(bands.confidence)} confidence"
     if bands.stated:
         return f"{confidence} at the stated prevalence of {flag}, {_percent(bands.prevalence)}."
     return f"{confidence} at a prevalence of {flag} of {_percent(bands.prevalence)}, as in the calibration data."

@@ -75,10 +75,14 @@ def test_what_was_done_before_is_not_counted_in_the_rate(work: Work) -> None:
 def test_a_stage_that_stops_early_is_told_in_the_end(work: Work) -> None:
     tell = work.log.stage("Training")
     tell(0, 600)
-    tell(400, 600)
     work.wait(5)
-    work.log.close()
+    tell(400, 600)
+    work.wait(4)
+    other = work.log.stage("Judging images")
+    other(0, 10)
     assert work.lines == ["Training: stopped at 400 of 600 in 5 s."]
+    work.log.close()
+    assert work.lines[1:] == ["Judging images: stopped at 0 of 10 in 0 s."]
 
 
 def test_a_stage_that_comes_again_has_its_own_time(work: Work) -> None:

@@ -334,5 +334,5 @@ def test_an_interrupted_table_shows_what_was_judged(
     code, out, err = carina("predict", films, "--run", small)
     assert code == 130
     assert "interrupted" in err
-    assert "\npriority " in f"\n{out}"
+    assert "priority " in out
     assert "Judged: 2 images (" in out
