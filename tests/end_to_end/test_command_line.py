@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -369,6 +370,9 @@ def test_a_killed_training_resumes_and_loses_at_most_one_epoch(phantom_dataset: 
     resumed = start("train", "--resume", run)
     _, error = resumed.communicate(timeout=180)
     assert resumed.returncode == 0, error
+    # No line of TensorFlow's own, or of its libraries, in a whole training; Carina's own say what was done.
+    assert not re.search(r"absl|oneDNN|cpu_feature_guard|^[IWEF]\d{4} |tensorflow/|WARNING", error, re.MULTILINE)
+    assert re.search(r"^Training \(batches\): ([\d,]+) of \1 in \d+ s\.$", error, re.MULTILINE)
     after = pl.read_csv(history)
     assert after.height == 12
     # Epochs that were done stay done; the times show that they were not trained anew.

@@ -10,25 +10,39 @@ from carina.datasets.manifest import open_dataset
 
 
 def audit_command(
-    model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a finished run.")],
-    dataset: Annotated[Path, typer.Argument(help="An imported data set with train, calibration and test split.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle or a finished run.")],
+    dataset: Annotated[Path, typer.Argument(help="An imported data set with train, calibration and test splits.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
     external: Annotated[
-        list[Path] | None, typer.Option("--external", help="A data set from elsewhere; may be given again.")
+        list[Path] | None,
+        typer.Option(
+            "--external", help="A data set from another hospital or collection, to judge the model on. Repeatable."
+        ),
     ] = None,
     lungs: Annotated[
-        Path | None, typer.Option("--lungs", help="Segmenter for a model that has none, where there are no masks.")
+        Path | None,
+        typer.Option(
+            "--lungs", help="Lung segmenter (ONNX) to use where neither the model nor the data set shows the lungs."
+        ),
     ] = None,
-    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out test images trained on.")] = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out test images that the model was trained on.")
+    ] = False,
     train_images: Annotated[
-        int, typer.Option("--train-images", min=100, help="At most so many images train heads.")
+        int, typer.Option("--train-images", min=100, help="Largest number of images to train on.")
     ] = 3000,
     test_images: Annotated[
-        int, typer.Option("--test-images", min=100, help="At most so many images are judged, and so many tune.")
+        int, typer.Option("--test-images", min=100, help="Largest number of images to judge, and to tune on.")
     ] = 1500,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for embeddings; by default the user's.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Folder for embeddings that are used again. Default: the user's cache."),
+    ] = None,
 ) -> None:
-    """Say how much of what a model knows is lungs, with intervals; one page, one sentence."""
+    """Measure how much a model relies on the lungs.
+
+    The answer is one sentence and one page, with 95 % intervals.
+    """
     from carina.evaluation.audit.audit import AuditSettings  # noqa: PLC0415  # what is slow to import waits until here
     from carina.reports.audit_folder import write_audit  # noqa: PLC0415
 

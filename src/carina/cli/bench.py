@@ -13,15 +13,18 @@ from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOpt
 
 def bench_command(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle or a finished run; by default the released one.")
+        Path | None, typer.Argument(help="A bundle or a finished run. Default: the released bundle.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer images and rounds: a rough answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use fewer images and rounds, for a rough answer.")] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure predicting on synthetic radiographs: speed, latency, memory, each beside ONNX Runtime and its limits."""
+    """Measure how fast a model predicts on this machine.
+
+    Speed, latency and memory on synthetic radiographs, each compared with ONNX Runtime and with the machine's limits.
+    """
     from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415  # what draws phantoms, for this alone
 
     with progress_bars() as bar:

@@ -10,11 +10,17 @@ from carina.cli.console import print_result, print_table
 
 def compare_command(
     evaluations: Annotated[
-        list[Path], typer.Argument(help="Folders that carina evaluate wrote; the first is the reference.")
+        list[Path],
+        typer.Argument(
+            help="Folders that carina evaluate wrote. The first is the one that the others are compared with."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Also write the comparison as JSON to this file.")] = None,
 ) -> None:
-    """Set evaluations side by side: figures with intervals, McNemar and DeLong tests against the first."""
+    """Compare evaluations side by side, with paired tests.
+
+    McNemar and DeLong tests compare each with the first, on the images that both have.
+    """
     from carina.reports.comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
 
     result = compare_evaluations(evaluations)

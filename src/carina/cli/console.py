@@ -1,5 +1,6 @@
 """What the verbs share: where results, progress and errors are printed."""
 
+import os
 import shlex
 import sys
 import time
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from carina.cli.log_progress import LogProgress, beating
 from carina.progress import Progress as Tell
 
 if TYPE_CHECKING:
     # A verb that prints no table does without the table library.
     import polars as pl
-    from rich.progress import TaskID
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-_results = Console(highlight=False, markup=False)
+_ANY_WIDTH = 10_000
 
 
 def print_error(message: str) -> None:
@@ -28,8 +29,8 @@ def print_error(message: str) -> None:
 
 
 def print_note(message: str) -> None:
-    """Print a remark to stderr, where it does not stand in a program's way."""
-    _errors.print(message)
+    """Print a remark to stderr, where no program takes it for a result; a terminal wraps it between words."""
+    _errors.print(message, soft_wrap=not _moves())
 
 
 def print_result(text: str) -> None:
@@ -44,65 +45,72 @@ def print_table(table: "pl.DataFrame", *, title: str | None = None) -> None:
         shown.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in table.iter_rows():
         shown.add_row(*("–" if value is None else str(value) for value in row))
-    _results.print(shown)
+    # In a file or another program a row stays a line, however long it is.
+    width = None if sys.stdout.isatty() else _ANY_WIDTH
+    Console(highlight=False, markup=False, width=width).print(shown)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str], Tell]]:
-    """Yield what gives a progress bar with the time left, on stderr, for the name of a stage."""
-    # Half as long to import as all else here, and verbs that are done in a second show no bar.
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Yield what takes the name of a stage and gives what shows its progress on stderr.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    # In a log file a bar is noise: there only the last state is printed.
-    with Progress(*columns, console=_errors, transient=_errors.is_terminal) as progress:
+    On a terminal this is a bar with the time left; elsewhere it is a line every half minute, and one in the end.
+    """
+    if not _moves():
+        with beating(LogProgress(print_note)) as log:
+            yield log.stage
+        return
+    # Half as long to import as all else here, and most commands are done in a second and show no bar.
+    from carina.cli.bars import moving_bars  # noqa: PLC0415
 
-        def bar(stage: str) -> Tell:
-            task: TaskID | None = None
-
-            def tell(done: int, total: int) -> None:
-                nonlocal task
-                # From the first step on: what fails before has no bar beside its error.
-                if task is None:
-                    task = progress.add_task(stage, total=total)
-                progress.update(task, completed=done, total=total)
-
-            return tell
-
+    with moving_bars(_errors) as bar:
         yield bar
 
 
 @contextmanager
-def running_count(done: str) -> Iterator[Callable[[int], None]]:
+def running_count(done: str, *, streamed: bool) -> Iterator[Callable[[int], None]]:
     """Yield what shows on stderr how many items are done, and how fast, where nobody knows how many there will be.
 
-    Only on a terminal, and only if the results go elsewhere: they show it themselves.
+    On a terminal this is a line that changes; elsewhere it is a line every half minute.
+
+    Parameters
+    ----------
+    done
+        What they are, such as ``judged``.
+    streamed
+        Whether a result goes to stdout for each as it is done. Where stdout is the same terminal or the same file, the
+        results show by themselves how far the work is.
     """
-    if not _errors.is_terminal or _results.is_terminal:
+    if streamed and _same_place():
         yield lambda _: None
+        return
+    if not _moves():
+        with beating(LogProgress(print_note)) as log:
+            yield lambda count: log.count(count, done)
         return
     started = time.monotonic()
     with _errors.status("") as status:
 
         def tell(count: int) -> None:
             seconds = time.monotonic() - started
-            status.update(f"{count:,} {done}, {count / max(seconds, 1e-3):.1f} a second")
+            status.update(f"{count:,} {done}, {count / max(seconds, 1e-3):.1f} per second")
 
         yield tell
+
+
+def _moves() -> bool:
+    """Return whether stderr is a terminal on which a line can change; ``FORCE_COLOR`` alone does not make it one."""
+    return sys.stderr.isatty() and not _errors.is_dumb_terminal
+
+
+def _same_place() -> bool:
+    """Return whether stdout and stderr are one terminal, or go to one file or pipe."""
+    try:
+        if sys.stdout.isatty() and sys.stderr.isatty():
+            return True
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # a stream that is no file
+        return False
 
 
 def typed_command() -> str:

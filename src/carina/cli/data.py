@@ -17,7 +17,7 @@ from carina.datasets.manifest import open_dataset
 from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
 
-app = typer.Typer(help="Radiographs with labels become a data set.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 _Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 _Findings = Annotated[
@@ -71,7 +71,10 @@ def import_command(
         bool, typer.Option("--ignore-unknown-columns", help="Of a manifest or of labels: leave them out.")
     ] = False,
 ) -> None:
-    """Import images where they are: read, recognise, group near-duplicates, split."""
+    """Import images and their labels as a data set.
+
+    The images stay where they are. They are read, near-duplicates are grouped, and patients are split.
+    """
     with progress_bars() as bar:
         report = import_dataset(
             source,
@@ -97,7 +100,7 @@ def fetch(
     findings: _Findings = None,
     seed: _Seed = 1234,
 ) -> None:
-    """Download a public data set (with kagglehub) and import it."""
+    """Download a public data set and import it."""
     print_note(f"Downloading {name} ...")
     source = download_public_dataset(name)
     public = PUBLIC_DATASETS[name]
@@ -115,7 +118,7 @@ def phantom(
     difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.5,
     seed: _Seed = 1234,
 ) -> None:
-    """Draw synthetic chest radiographs with labels, ready to be imported."""
+    """Draw synthetic chest radiographs with labels."""
     with progress_bars() as bar:
         manifest = write_phantoms(
             out, count=count, size=size, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
@@ -128,7 +131,10 @@ def check(
     dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
-    """Print what is in a data set and what is wrong with it; exit code 1 if anything is."""
+    """Show what is in a data set and what is wrong with it.
+
+    The exit code is 1 if anything is wrong.
+    """
     result = check_dataset(open_dataset(dataset))
     if as_json:
         content = {

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,23 +11,35 @@ import typer
 
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.predict import INTENDED_USE
+from carina.cli.predict_table import PredictTable
+from carina.cli.predict_words import said_of
 from carina.cli.train import import_training
 from carina.datasets.importing import import_dataset
 from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.predictor import Predictor
 from carina.learning.recipe import load_recipe
 
 _MARKER = ".carina-demo"
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier demo's is replaced.")] = Path("demo"),
-    count: Annotated[int, typer.Option("--count", min=60, help="Phantoms to draw.")] = 1200,
-    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.1,
-    seed: Annotated[int, typer.Option("--seed", help="Of phantoms and split.")] = 1234,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write. The folder of an earlier demo is replaced.")
+    ] = Path("demo"),
+    count: Annotated[int, typer.Option("--count", min=60, help="Number of synthetic images to draw.")] = 1200,
+    difficulty: Annotated[
+        float,
+        typer.Option(
+            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+        ),
+    ] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random numbers for images and split.")] = 1234,
 ) -> None:
-    """Phantoms, import, train, evaluate, predict; says in the end where to look."""
+    """Try everything on synthetic images, from data to report.
+
+    It draws images, imports them, trains, evaluates and predicts, and says in the end where to look.
+    """
     from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()
@@ -55,11 +68,13 @@ def demo_command(
             progress=bar("Judging images"),
         )
     print_result(headline(evaluation))
-    print_result("\nA few of the test images, as carina predict shows them:")
-    for prediction in Predictor(out / "run").predict(_one_of_each(report.dataset.rows("test"))):
-        if isinstance(prediction, Prediction) and prediction.path is not None:
-            triage = prediction.triage
-            print_result(f"  {prediction.path.name}: {triage.priority} - {triage.reason}")
+    print_result("\nA few of the test images, as carina predict shows them:\n")
+    predictor, counts = Predictor(out / "run"), Counter[str]()
+    table = PredictTable(predictor.run.policy, None)
+    for prediction in predictor.predict(_one_of_each(report.dataset.rows("test"))):
+        counts[said_of(prediction)] += 1
+        table.add(prediction, None)
+    table.end(counts)
     print_result(
         f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"

@@ -6,11 +6,20 @@ import typer
 
 from carina.engine import Backend, Precision
 
-BackendOption = Annotated[Backend, typer.Option("--backend", help="What runs the graphs; auto: OpenVINO if installed.")]
+BackendOption = Annotated[
+    Backend,
+    typer.Option(
+        "--backend", help="Engine that runs the model. auto: OpenVINO if it is installed, otherwise ONNX Runtime."
+    ),
+]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="Of the classifier; auto: f32. bf16 if the processor has it, int8 if the bundle."),
+    typer.Option(
+        "--precision",
+        help="Number format of the classifier. auto: f32. bf16 and int8: where the processor or the bundle has them.",
+    ),
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor cores; by default all that may be used.")
+    int | None,
+    typer.Option("--threads", min=1, help="Number of processor cores to use. Default: all that are available."),
 ]

@@ -15,19 +15,38 @@ def evaluate_command(
     named: Annotated[
         list[Path],
         typer.Argument(
-            metavar="[BUNDLE] DATASET", help="A bundle or a finished run (by default the released one); a data set."
+            metavar="[BUNDLE] DATASET",
+            help="A bundle or a finished run (default: the released bundle), and an imported data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    split: Annotated[str, typer.Option("--split", help="test, calibration, validation or train.")] = "test",
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    split: Annotated[
+        str, typer.Option("--split", help="Split to judge: test, calibration, validation or train.")
+    ] = "test",
     prevalence: Annotated[
-        float | None, typer.Option("--prevalence", min=0, max=1, help="Also give PPV and NPV at this prevalence.")
+        float | None,
+        typer.Option(
+            "--prevalence",
+            min=0,
+            max=1,
+            help="Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
+        ),
     ] = None,
-    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out images trained on.")] = False,
-    allow_leak: Annotated[bool, typer.Option("--allow-leak", help="Count them; written over every output.")] = False,
-    no_images: Annotated[bool, typer.Option("--no-images", help="No small images in the report.")] = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out images that the model was trained on.")
+    ] = False,
+    allow_leak: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leak", help="Judge images that the model was trained on, too. Every output then says so."
+        ),
+    ] = False,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the report.")] = False,
 ) -> None:
-    """Judge a split and write every figure with its interval; refuses images that the model learned from."""
+    """Evaluate a model on one split, with 95 % intervals.
+
+    Images that the model learned from are refused, unless an option says what to do with them.
+    """
     from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
 
     if len(named) > 2:

@@ -18,21 +18,30 @@ _LARGE_MB = 25.0
 
 def export_command(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write.")],
-    name: Annotated[str | None, typer.Option("--name", help="Of the bundle; by default the recipe's.")] = None,
-    version: Annotated[str, typer.Option("--version", help="Of the bundle.")] = "1.0.0",
-    evaluation: Annotated[
-        list[Path] | None, typer.Option("--evaluation", help="Evaluation folder for the model card; may be repeated.")
+    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the bundle. Default: the name of the recipe.")
     ] = None,
-    audit: Annotated[Path | None, typer.Option("--audit", help="Audit folder for the model card.")] = None,
+    version: Annotated[str, typer.Option("--version", help="Version of the bundle.")] = "1.0.0",
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option("--evaluation", help="Folder that carina evaluate wrote, for the model card. Repeatable."),
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", help="Folder that carina audit wrote, for the model card.")
+    ] = None,
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8/--no-int8", help="Also make the classifier's twin in 8-bit integers; left out if it costs too much."
+            "--int8/--no-int8",
+            help="Also make an 8-bit version of the classifier. It is left out if its results differ too much.",
         ),
     ] = False,
 ) -> None:
-    """Write a run as a sealed folder that is verified byte by byte wherever it is opened."""
+    """Write a finished run as a sealed bundle.
+
+    A bundle is one folder. It is verified byte by byte wherever it is opened.
+    """
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 
     card = prepare_card(evaluation or [], audit)

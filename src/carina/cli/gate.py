@@ -10,18 +10,25 @@ from carina.cli.train import import_training
 
 
 def gate_command(
-    run: Annotated[Path, typer.Argument(help="A finished run that is shown lungs alone; it stays as it is.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    run: Annotated[Path, typer.Argument(help="A finished run whose recipe crops to the lungs. It is not changed.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write; it must not exist.")],
     lungs: Annotated[
         Path | None,
-        typer.Option("--lungs", metavar="LUNGS.ONNX", help="Look for lungs by this segmenter; by default the run's."),
+        typer.Option("--lungs", metavar="LUNGS.ONNX", help="Lung segmenter to use. Default: the run's own."),
     ] = None,
     negatives: Annotated[
-        Path | None, typer.Option("--negatives", metavar="DIR", help="Images of your own that must be refused.")
+        Path | None,
+        typer.Option("--negatives", metavar="DIR", help="Folder with images of your own that must be refused."),
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Folder for intermediate results that are used again. Default: the user's cache."),
+    ] = None,
 ) -> None:
-    """Fit the gate of a run anew, and the thresholds with it; the network stays as it is."""
+    """Fit the gate that refuses unsuitable images.
+
+    A finished run gets a new gate and new thresholds. Its network stays as it is.
+    """
     import_training()
     from carina.learning.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
 

@@ -10,19 +10,27 @@ from carina.atomic import whole_folder
 from carina.cli.console import print_result, progress_bars, typed_command
 from carina.cli.train import import_training
 
-app = typer.Typer(help="The segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="A folder with metadata.csv: image, mask, patient, trainable.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="A folder with metadata.csv, which has the columns image, mask, patient and trainable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
     weights: Annotated[
-        str, typer.Option("--weights", help="Start from imagenet, none, or a Keras .h5 file.")
+        str, typer.Option("--weights", help="Weights to start from: imagenet, none, or a Keras .h5 file.")
     ] = "imagenet",
-    passes: Annotated[int | None, typer.Option("--passes", min=1, help="Over the images; by default 90.")] = None,
+    passes: Annotated[
+        int | None, typer.Option("--passes", min=1, help="How often all images are learned from. Default: 90.")
+    ] = None,
 ) -> None:
-    """Train the lung segmenter on radiographs with masks, and measure it on those held out."""
+    """Train the lung segmenter on radiographs with masks.
+
+    It is measured on the radiographs that are held out.
+    """
     import_training()
     from carina.learning.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
     from carina.learning.lung_training import train_lungs  # noqa: PLC0415

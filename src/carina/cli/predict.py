@@ -8,62 +8,70 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
+from carina.cli.model_options import BundleOption, PrevalenceOption
+from carina.cli.predict_long import LongForm
+from carina.cli.predict_table import PredictTable
+from carina.cli.predict_words import FAILED, PASSED_OVER, said_of, summary
 from carina.errors import ConfigurationError
-from carina.findings import short_name
 from carina.inference.inputs import Input, image_inputs, names_one_image
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.inference.results import Csv, JsonLines, path_in_words
+from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.results import AnyPrediction, Csv, JsonLines
 from carina.inference.resume import Results, resume_results
 
 INTENDED_USE = (
     "For research. A triage flag orders the reading: it is no diagnosis, and a radiograph without one is still to be "
     "read."
 )
-_AnyPrediction = Prediction | FailedPrediction
-_PRIORITY_WIDTH = len("secondary-review")
 
 
 def predict_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Image files, folders, ZIP archives or DICOMDIRs with some, patterns (in quotes), or - for a list on "
-            "stdin."
+            metavar="PATH",
+            help="Image files; folders, ZIP archives or DICOMDIRs that hold images; patterns (in quotes); or - for a "
+            "list of paths on standard input.",
         ),
     ],
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    bundle: BundleOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, in input order.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header, in input order.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print the full reason and all reservations below each image."),
+    ] = False,
     explain: Annotated[
         Path | None,
-        typer.Option("--explain", metavar="DIR", help="Write a picture for each, of what speaks for its finding."),
+        typer.Option(
+            "--explain", metavar="DIR", help="Write to DIR, for each image, a picture of what speaks for its finding."
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             "--resume",
             metavar="FILE",
-            help="Append to FILE (JSON lines; CSV if so named) what is not in it yet; what failed is tried again.",
+            help="Append results to FILE: CSV if its name ends in .csv, otherwise JSON lines. Images that are in FILE "
+            "are not judged again; those that failed are tried again.",
         ),
     ] = None,
-    prevalence: Annotated[
-        float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
-    ] = None,
-    deflated: Annotated[bool, typer.Option("--deflated", help="Read deflated DICOM, too.")] = False,
+    prevalence: PrevalenceOption = None,
+    deflated: Annotated[
+        bool, typer.Option("--deflated", help="Also read DICOM files with a deflated (compressed) data set.")
+    ] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Judge images; one that cannot be read becomes an error row, and the exit code 1."""
+    """Judge images: each gets a priority with its reason.
+
+    The table has one line per image. On a terminal it is sorted by priority; in a file or a pipe it has the order of
+    the input. An image that cannot be read becomes an error row, and the exit code is 1.
+    """
     if as_json and as_csv:
         msg = "Choose one of --json and --csv."
         raise ConfigurationError(msg)
@@ -86,26 +94,33 @@ def predict_command(
         _tell_what_is_not_promised(predictor, prevalence)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None, prevalence=prevalence)
+    shown: LongForm | PredictTable | None = None
+    if not (as_json or as_csv or resume is not None):
+        policy = predictor.run.policy
+        shown = LongForm(policy) if verbose or one else PredictTable(policy, prevalence)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         files: Iterable[Input] = image_inputs(paths)
         results = None
-        table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows))
             files = results.pending(files)
-        elif table is None:
+        elif shown is None:
             _print_row(rows.header)
+        if shown is not None:
+            # What was judged before the command was broken off is shown, too.
+            stack.callback(shown.end, counts)
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
-        tell = stack.enter_context(running_count("judged"))
+        streamed = results is None and not (isinstance(shown, PredictTable) and shown.comes_last)
+        tell = stack.enter_context(running_count("judged", streamed=streamed))
         for prediction, picture in _with_pictures(judged, explain):
-            if table is not None:
-                table.write(prediction, picture)
+            counts[said_of(prediction)] += 1
+            if shown is not None:
+                shown.add(prediction, picture)
             elif not _passed_over(prediction):
                 (_print_row if results is None else results.append)(rows.row(prediction, picture))
-            counts[_said(prediction)] += 1
             tell(counts.total())
-    _tell_the_end(counts, results, for_people=not as_json and not as_csv)
+    _tell_the_end(counts, results, for_people=not as_json and not as_csv, table=shown is not None)
 
 
 def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:
@@ -128,9 +143,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
             raise ConfigurationError(msg)
 
 
-def _with_pictures(
-    judged: Iterable[_AnyPrediction], folder: Path | None
-) -> Iterable[tuple[_AnyPrediction, Path | None]]:
+def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
     from carina.inference.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
@@ -138,26 +151,20 @@ def _with_pictures(
     return write_overlays(judged, folder)
 
 
-def _passed_over(prediction: _AnyPrediction) -> bool:
+def _passed_over(prediction: AnyPrediction) -> bool:
     return isinstance(prediction, FailedPrediction) and prediction.passed_over
 
 
-def _said(prediction: _AnyPrediction) -> str:
-    if isinstance(prediction, FailedPrediction):
-        return "passed over" if prediction.passed_over else "not judged"
-    return prediction.triage.priority
-
-
-def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool) -> None:
-    failed, passed = counts.pop("not judged", 0), counts.pop("passed over", 0)
+def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool, table: bool) -> None:
+    failed, passed = counts[FAILED], counts[PASSED_OVER]
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
-        print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total()}.")
-    if counts.total() + failed + passed == 0 and (results is None or results.held == 0):
+        print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total() - failed - passed}.")
+    if counts.total() == 0 and (results is None or results.held == 0):
         print_note("No image was named: nothing was judged.")
     if for_people:
-        if counts.total() > 1:
-            print_note(", ".join(f"{count} {priority}" for priority, count in counts.most_common()) + ".")
+        if results is not None and counts.total() > 1:
+            print_note(summary(counts))
         print_note(INTENDED_USE)
     if passed:
         print_note(
@@ -165,7 +172,9 @@ def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: 
             "documents or answers of Carina's own."
         )
     if failed:
-        print_note(f"{failed} input{'s' * (failed > 1)} could not be judged.")
+        # On a terminal the table has just said so.
+        if not (table and sys.stdout.isatty()):
+            print_note(f"{failed} input{'s' * (failed > 1)} could not be judged.")
         raise typer.Exit(1)
 
 
@@ -173,51 +182,3 @@ def _print_row(row: str) -> None:
     """Print a row for a program as soon as it is known."""
     sys.stdout.write(row)
     sys.stdout.flush()
-
-
-class _Table:
-    """A table for people that grows as images are judged: columns of fixed width, the reason below each row."""
-
-    def __init__(self, findings: tuple[str, ...]) -> None:
-        self._console = Console(highlight=False, markup=False)
-        self._findings = findings
-        self._widths = [max(6, len(short_name(finding))) for finding in findings]
-        self._started = False
-
-    def write(self, prediction: _AnyPrediction, picture: Path | None) -> None:
-        if not self._started:
-            shown = [f"{short_name(f):>{width}}" for f, width in zip(self._findings, self._widths, strict=True)]
-            self._print(Text("  ".join([f"{'priority':<{_PRIORITY_WIDTH}}", *shown, "image"]), "bold"))
-            self._started = True
-        row = Text(f"{_said(prediction):<{_PRIORITY_WIDTH}}", "bold")
-        judged = isinstance(prediction, Prediction) and prediction.refused is None
-        for finding, width in zip(self._findings, self._widths, strict=True):
-            number, called = "–", False
-            if isinstance(prediction, Prediction) and judged:
-                number, called = f"{prediction.probabilities[finding]:.3f}", finding == prediction.finding
-            row.append(f"  {number:>{width}}", "bold" if called else "not bold")
-        row.append(f"  {_printable(path_in_words(prediction.path))}", "not bold")
-        self._print(row)
-        self._print_below(
-            str(prediction.error) if isinstance(prediction, FailedPrediction) else prediction.triage.reason
-        )
-        if isinstance(prediction, Prediction):
-            for doubt in prediction.reservations:
-                self._print_below(doubt)
-        if picture is not None:
-            self._print_below(f"Picture: {_printable(path_in_words(picture))}")
-
-    def _print(self, line: Text) -> None:
-        self._console.print(line, soft_wrap=True)
-
-    def _print_below(self, words: str) -> None:
-        if self._console.is_terminal:
-            self._console.print(Padding(Text(words, "dim"), (0, 0, 0, 2)))
-        else:
-            # In a file or another program a line stays a line.
-            self._print(Text(f"  {words}"))
-
-
-def _printable(text: str) -> str:
-    """Return a path without what would move a terminal's cursor or colour it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

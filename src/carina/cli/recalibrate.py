@@ -15,18 +15,32 @@ _SUFFIX = "+recalibrated"
 
 
 def recalibrate_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle; it stays as it is.")],
-    dataset: Annotated[Path, typer.Argument(help="An imported data set: its calibration split, or all if test-only.")],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle. It is not changed.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="An imported data set. Its calibration split is used, or all images of a test-only data set."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
     version: Annotated[
-        str | None, typer.Option("--version", help=f"Of the new bundle; by default the old one's and {_SUFFIX}.")
+        str | None,
+        typer.Option("--version", help=f"Version of the new bundle. Default: the old version and {_SUFFIX}."),
     ] = None,
     prevalence: Annotated[
         float | None,
-        typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, at which bands are compared."),
+        typer.Option(
+            "--prevalence",
+            min=0,
+            max=1,
+            help="Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
+        ),
     ] = None,
 ) -> None:
-    """Fit probabilities and thresholds anew; says in numbers what changed, and whether there were enough images."""
+    """Fit probabilities and thresholds to your own data.
+
+    The network stays as it is. The command says in numbers what changed, and whether there were enough images.
+    """
     from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 

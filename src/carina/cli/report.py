@@ -10,23 +10,28 @@ from carina.cli.console import print_result
 
 def report_command(
     evaluations: Annotated[
-        list[Path], typer.Argument(help="Folders that carina evaluate wrote; several stand side by side.")
+        list[Path], typer.Argument(help="Folders that carina evaluate wrote. Several are shown side by side.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; by default report.html in the one folder.")
+        Path | None,
+        typer.Option("--out", help="File to write. Default: report.html in the folder, if there is only one."),
     ] = None,
     audits: Annotated[
-        list[Path] | None, typer.Option("--audit", help="Folder of carina audit for a model; may be repeated.")
+        list[Path] | None,
+        typer.Option("--audit", help="Folder that carina audit wrote for one of the models. Repeatable."),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="That the evaluated run was sealed into, to be named in the report.")
+        Path | None, typer.Option("--bundle", help="Bundle that was made from the evaluated run; the report names it.")
     ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write figures (SVG, PNG) and tables (CSV) to this folder.")
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the page.")] = False,
 ) -> None:
-    """Write report.html from evaluation folders: figures, explorer, audit, images and how it was made."""
+    """Write evaluations as one web page, report.html.
+
+    It holds figures, an explorer of thresholds, the audit, images, and how it was made. It needs no network.
+    """
     from carina.reports.page.write import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     written = write_report(evaluations, out, audits=audits or (), bundle=bundle, figures=figures, images=not no_images)

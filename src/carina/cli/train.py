@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.run_folder import FinishedRun
@@ -35,7 +36,10 @@ def train_command(
     ] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
 ) -> None:
-    """Train a model; killed at any moment, --resume goes on and loses at most one epoch."""
+    """Train a model from a data set and a recipe.
+
+    A training that was stopped goes on with --resume; at most one epoch is lost.
+    """
     if (resume is None) == (dataset is None) or (resume is None) == (out is None):
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
         raise ConfigurationError(msg)
@@ -75,7 +79,8 @@ def import_training() -> ModuleType:
     """
     print_note("Loading TensorFlow ...")
     try:
-        return import_module("carina.learning.train")
+        with quiet_loading():
+            return import_module("carina.learning.train")
     except ModuleNotFoundError as error:
         msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
         raise ConfigurationError(msg) from None

@@ -13,15 +13,16 @@ from carina.cli.export import print_bundle
 
 
 def verify_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check every byte of a bundle, and that its golden examples come out the same on this machine.
+    """Check that a bundle is whole and works on this machine.
 
-    By default on every engine that is installed, in every precision that the processor and the bundle have.
+    Every byte is compared with the seal. The golden examples must give the same results here: by default on every
+    engine that is installed, in every precision that the processor and the bundle have.
     """
     verification = verify_bundle(bundle, backend=backend, precision=precision, threads=threads)
     if as_json:

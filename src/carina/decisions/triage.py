@@ -1,24 +1,52 @@
 """Triage: a radiograph's probabilities become a priority with its reason.
 
 This is the reading that the authors of the published baseline give of their own result: a COVID-19 call that is seldom
-wrong is fit to be fast-tracked (isolation, confirmatory test), while a Normal call must not be dismissed where disease
-is frequent. What "seldom" means is promised by the bands (`carina.decisions.bands`). A priority only orders the
-reading; it never removes a study and never says that disease is absent.
+wrong is fit to be fast-tracked, while a Normal call must not be dismissed where disease is frequent. What "seldom"
+means is promised by the bands (`carina.decisions.bands`). A priority only orders the reading; it never removes a study
+and never says that disease is absent. A reason says what was found and why it is ranked so. It tells nobody what to do:
+isolation, tests and second readings are for each site to decide.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carina.decisions.bands import BandThresholds, check_prevalence
 from carina.decisions.policy import Policy
-from carina.findings import COVID_19, NORMAL, OTHER_OPACITY
+from carina.findings import NORMAL, OTHER_OPACITY
 
 Priority = Literal["fast-track", "expedite", "secondary-review", "routine", "not-assessable"]
+# The names of all priorities, and the place of each in the reading order. What could not be judged has the place of the
+# second readings: it must not wait behind what was judged to be Normal.
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+READING_PLACES: Mapping[Priority, int] = {
+    "fast-track": 0,
+    "expedite": 1,
+    "secondary-review": 2,
+    "not-assessable": 2,
+    "routine": 3,
+}
+
+ReasonCode = Literal[
+    "flag-in-band",
+    "flag-below-band",
+    "flag-no-band",
+    "flag-most-likely",
+    "other-finding",
+    "other-opacity",
+    "normal-in-band",
+    "normal-below-band",
+    "normal-no-band",
+    "refused",
+    "no-number",
+]
+REASON_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
+
+_NOTHING_SAID = "nothing is said about its findings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +57,26 @@ class Triage:
     ----------
     priority
         Where the study stands in the reading order.
+    code
+        The rule that gave the priority, as a stable word for programs and tables:
+
+        - ``flag-in-band``: the flagged finding is in the fast-track band.
+        - ``flag-below-band``: it is at or above the operating point, but below the fast-track band.
+        - ``flag-no-band``: it is at or above the operating point, and no fast-track band can be promised.
+        - ``flag-most-likely``: it is the most probable finding, but below the operating point.
+        - ``other-finding``: another finding than Normal is the most probable one.
+        - ``other-opacity``: an opacity that the model does not name is the most probable finding.
+        - ``normal-in-band``: Normal is in the routine band.
+        - ``normal-below-band``: Normal is the most probable finding, but below the routine band.
+        - ``normal-no-band``: Normal is the most probable finding, and no routine band can be promised.
+        - ``refused``: the radiograph must not be judged.
+        - ``no-number``: the model gave no number for it.
     reason
-        One sentence, without patient data.
+        The same with its figures: one sentence, without patient data. It never says what is to be done.
     """
 
     priority: Priority
+    code: ReasonCode
     reason: str
 
 
@@ -59,7 +102,7 @@ def choose_triage(
         The share of the flagged finding among those who are radiographed, 0 to 1; by default that of the calibration
         data. At NaN nothing is promised: nothing is ``fast-track`` or ``routine``.
     refused
-        Why the radiograph must not be judged, in words, if so: it is ``not-assessable``.
+        Why the radiograph must not be judged, if so: it is ``not-assessable``.
 
     Raises
     ------
@@ -68,22 +111,74 @@ def choose_triage(
     """
     check_prevalence(prevalence)
     if refused is not None:
-        return Triage("not-assessable", f"Not judged: {refused.strip().rstrip('.')}; it is to be read as it is.")
+        return Triage("not-assessable", "refused", f"Not judged: {refused.strip().rstrip('.')}; {_NOTHING_SAID}.")
     if not all(math.isfinite(probability) for probability in probabilities.values()):
-        return Triage("not-assessable", "Not judged: the model gave no number; it is to be read as it is.")
+        return Triage("not-assessable", "no-number", f"Not judged: the model gave no number; {_NOTHING_SAID}.")
     bands = policy.thresholds_at(prevalence)
     flag = policy.flag_finding
     finding = max(probabilities, key=probabilities.__getitem__)
     if bands.fast_track is not None and probabilities[flag] >= bands.fast_track:
-        then = "isolate as local rules say, and confirm by test" if flag == COVID_19 else "read first"
         return Triage(
             "fast-track",
+            "flag-in-band",
             f"{_compared(flag, probabilities[flag], bands.fast_track)} of the fast-track band, where at most "
-            f"{_percent(bands.fast_track_share)} is anything else ({_basis(bands, flag)}): {then}.",
+            f"{_percent(bands.fast_track_share)} are not {flag} ({_basis(bands, flag)}).",
         )
-    if probabilities[flag] >= policy.operating_point.threshold or finding != NORMAL:
-        return Triage("expedite", _why_expedited(finding, probabilities, policy, bands))
+    if probabilities[flag] >= policy.operating_point.threshold:
+        return _triage_of_flag(probabilities[flag], policy, bands)
+    if finding != NORMAL:
+        return _triage_of_finding(finding, probabilities[finding], policy)
     return _triage_of_normal(probabilities[NORMAL], bands, flag)
+
+
+def code_meanings(policy: Policy, *, prevalence: float | None = None) -> dict[ReasonCode, str]:
+    """Return what each code means for a model, with its thresholds and promises: plain sentences for a legend.
+
+    Parameters
+    ----------
+    policy
+        Of the model.
+    prevalence
+        See `choose_triage`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the prevalence lies outside 0 to 1.
+    """
+    bands, flag, point = policy.thresholds_at(prevalence), policy.flag_finding, policy.operating_point
+    threshold = _number(point.threshold, decimals=3)
+    over = (
+        f"P({flag}) is at or above the threshold {threshold}, which reached specificity {point.specificity:.3f} on "
+        f"{point.chosen_on}"
+    )
+    flag_band = "" if bands.fast_track is None else _number(bands.fast_track, decimals=3)
+    normal_band = "" if bands.routine is None else _number(bands.routine, decimals=3)
+    likeliest = "Normal is the most probable finding"
+    return {
+        "flag-in-band": f"P({flag}) is at or above the threshold {flag_band} of the fast-track band. At most "
+        f"{_percent(bands.fast_track_share)} of such images are not {flag}.",
+        "flag-below-band": f"{over}, but under the threshold {flag_band} of the fast-track band.",
+        "flag-no-band": f"{over}, but no fast-track band can be promised.",
+        "flag-most-likely": f"{flag} is the most probable finding, but P({flag}) is under the threshold {threshold}.",
+        "other-finding": f"The most probable finding is neither {flag} nor Normal.",
+        "other-opacity": "The most probable finding is an opacity of another kind, which the model does not name.",
+        "normal-in-band": f"P(Normal) is at or above the threshold {normal_band} of the routine band. At most "
+        f"{_percent(bands.routine_share)} of such images are not Normal. No finding is ruled out.",
+        "normal-below-band": f"{likeliest}, but P(Normal) is under the threshold {normal_band} of the routine band.",
+        "normal-no-band": f"{likeliest}, but no routine band can be promised.",
+        "refused": "The image must not be judged: its note says why. Nothing is said about its findings.",
+        "no-number": "The model gave no number. Nothing is said about the image's findings.",
+    }
+
+
+def promise_basis(policy: Policy, *, prevalence: float | None = None) -> str:
+    """Return what the promises of `code_meanings` hold at, as a sentence; parameters as there."""
+    bands, flag = policy.thresholds_at(prevalence), policy.flag_finding
+    confidence = f"Promises hold with {_percent(bands.confidence)} confidence"
+    if bands.stated:
+        return f"{confidence} at the stated prevalence of {flag}, {_percent(bands.prevalence)}."
+    return f"{confidence} at a prevalence of {flag} of {_percent(bands.prevalence)}, as in the calibration data."
 
 
 def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[str, Priority]]:
@@ -103,53 +198,56 @@ def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[st
     return decided
 
 
-def _why_expedited(finding: str, probabilities: Mapping[str, float], policy: Policy, bands: BandThresholds) -> str:
+def _triage_of_flag(probability: float, policy: Policy, bands: BandThresholds) -> Triage:
     flag, point = policy.flag_finding, policy.operating_point
-    if probabilities[flag] >= point.threshold:
-        if bands.fast_track is None:
-            beyond = f"no fast-track can be promised ({_basis(bands, flag)})"
-        else:
-            shown = _number(bands.fast_track, probabilities[flag])
-            beyond = f"it is under the threshold {shown} of the fast-track band"
-            beyond += f" ({_basis(bands, flag)})"
-        return (
-            f"{_compared(flag, probabilities[flag], point.threshold, bands.fast_track)}, which reached specificity "
-            f"{point.specificity:.3f} on {point.chosen_on}, but {beyond}: read soon."
+    reached = (
+        f"{_compared(flag, probability, point.threshold, bands.fast_track)}, which reached specificity "
+        f"{point.specificity:.3f} on {point.chosen_on}"
+    )
+    basis = _basis(bands, flag)
+    if bands.fast_track is None:
+        return Triage("expedite", "flag-no-band", f"{reached}, but no fast-track band can be promised ({basis}).")
+    below = f"but under the threshold {_number(bands.fast_track, probability)} of the fast-track band ({basis})"
+    return Triage("expedite", "flag-below-band", f"{reached}, {below}.")
+
+
+def _triage_of_finding(finding: str, probability: float, policy: Policy) -> Triage:
+    why = "findings other than Normal are expedited"
+    if finding == policy.flag_finding:
+        threshold = policy.operating_point.threshold
+        reason = (
+            f"{finding} is the most probable finding (P = {_number(probability, threshold)}), but under the threshold "
+            f"{_number(threshold, probability)}: {why}."
         )
-    if finding == flag:
-        return (
-            f"{flag} is the most probable finding (P = {_number(probabilities[flag], point.threshold)}), but "
-            f"under the threshold {_number(point.threshold, probabilities[flag])}: read soon."
-        )
+        return Triage("expedite", "flag-most-likely", reason)
+    shown = f"is the most probable finding (P = {_number(probability)}): {why}."
     if finding == OTHER_OPACITY:
-        return (
-            f"Most probable is an opacity of another kind, which the model does not name (P = "
-            f"{_number(probabilities[finding])}): read soon."
+        return Triage(
+            "expedite", "other-opacity", f"An opacity of another kind, which the model does not name, {shown}"
         )
-    return f"{finding} is the most probable finding (P = {_number(probabilities[finding])}): read soon."
+    return Triage("expedite", "other-finding", f"{finding} {shown}")
 
 
 def _triage_of_normal(probability: float, bands: BandThresholds, flag: str) -> Triage:
-    promise = f"at most {_percent(bands.routine_share)} is not Normal ({_basis(bands, flag)})"
+    promise = f"at most {_percent(bands.routine_share)} are not Normal ({_basis(bands, flag)})"
     if bands.routine is None:
         reason = (
             f"Normal is the most probable finding (P = {_number(probability)}), but at no threshold can it be promised "
-            f"that {promise}: a second reading is due."
+            f"that {promise}."
         )
-        return Triage("secondary-review", reason)
+        return Triage("secondary-review", "normal-no-band", reason)
     if probability >= bands.routine:
         reason = f"{_compared(NORMAL, probability, bands.routine)} of the routine band, where {promise}"
-        return Triage("routine", f"{reason}; it is still to be read.")
+        return Triage("routine", "normal-in-band", f"{reason}; no finding is ruled out.")
     reason = (
         f"Normal is the most probable finding, but P(Normal) = {_number(probability, bands.routine)} is under the "
-        f"threshold {_number(bands.routine, probability)} of the routine band, where {promise}: a second reading is "
-        "due."
+        f"threshold {_number(bands.routine, probability)} of the routine band, where {promise}."
     )
-    return Triage("secondary-review", reason)
+    return Triage("secondary-review", "normal-below-band", reason)
 
 
 def _compared(finding: str, probability: float, threshold: float, other: float | None = None) -> str:
-    """Return in words that a threshold is reached; `other` is one that the probability will be set beside, too."""
+    """Return a clause that a threshold is reached; `other` is one that the probability will be set beside, too."""
     beside = (threshold,) if other is None else (threshold, other)
     return (
         f"P({finding}) = {_number(probability, *beside)} is at or above the threshold {_number(threshold, probability)}"
@@ -157,7 +255,7 @@ def _compared(finding: str, probability: float, threshold: float, other: float |
 
 
 def _basis(bands: BandThresholds, flag: str) -> str:
-    """Return confidence and prevalence in words."""
+    """Return confidence and prevalence as a phrase."""
     confidence = f"{_percent(bands.confidence)} confidence"
     if math.isnan(bands.prevalence):
         return f"{confidence}, prevalence of {flag} unknown"
@@ -168,8 +266,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _number(probability: float, *beside: float) -> str:
-    """Return a probability with two decimals, or as many more as it takes not to be shown as 1, or as one beside it."""
+def _number(probability: float, *beside: float, decimals: int = 2) -> str:
+    """Return a probability, with as many more decimals as it takes not to be shown as 1, or as one beside it."""
     distance = min((abs(probability - other) for other in (1.0, *beside) if other != probability), default=1.0)
-    decimals = 2 if distance >= 0.01 else min(12, 1 + math.ceil(-math.log10(distance)))
+    if distance < 0.01:
+        decimals = max(decimals, min(12, 1 + math.ceil(-math.log10(distance))))
     return f"{probability:.{decimals}f}"

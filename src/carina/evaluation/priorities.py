@@ -8,16 +8,14 @@ import numpy as np
 import polars as pl
 
 from carina.decisions.policy import Policy
-from carina.decisions.triage import Priority, choose_triage
+from carina.decisions.triage import PRIORITIES, READING_PLACES, Priority, choose_triage
 from carina.evaluation.intervals import IntArray
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
 from carina.evaluation.reading_room import Priorities, mix_at
 
-# As a worklist is sorted. What could not be judged stands with the second readings: it is to be read as it is, and must
-# not wait behind what was judged to be Normal.
-READING_ORDER: tuple[Priority, ...] = ("fast-track", "expedite", "secondary-review", "routine")
+# As a worklist is sorted. What could not be judged is counted with the second readings, whose place it has.
+READING_ORDER: tuple[Priority, ...] = tuple(name for name in PRIORITIES if name != "not-assessable")
 FLAGGED_BANDS = 2
-_PLACES = {name: place for place, name in enumerate(READING_ORDER)} | {"not-assessable": 2}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +115,7 @@ def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | Non
     ConfigurationError
         If the prevalence leaves [0, 1].
     """
-    places = [_PLACES[priority] for priority in priorities_of(table, policy, prevalence)]
+    places = [READING_PLACES[priority] for priority in priorities_of(table, policy, prevalence)]
     return _spread(table, np.array(places, dtype=np.int_), READING_ORDER, FLAGGED_BANDS)
 
 

@@ -172,6 +172,7 @@ class JsonLines:
             "probabilities": rounded if accepted else None,
             "triage": {
                 "priority": prediction.triage.priority,
+                "code": prediction.triage.code,
                 "reason": prediction.triage.reason,
                 "prevalence": self._prevalence,
             },
@@ -227,7 +228,7 @@ class Csv:
         self.judged_by = JudgedBy.of(predictor, prevalence)
         self._explained = explained
         probabilities = [f"probability:{finding}" for finding in self._findings]
-        columns = ["path", "finding", *probabilities, "priority", "reason", "error_code", "error"]
+        columns = ["path", "finding", *probabilities, "priority", "reason_code", "reason", "error_code", "error"]
         columns += [*(field.name for field in fields(JudgedBy)), "reservations", *(_WHY if explained else ())]
         self._columns = len(columns)
         self.header = _csv_line(columns)
@@ -236,12 +237,13 @@ class Csv:
         """Return a prediction as a row."""
         path, judged = path_in_words(prediction.path), [""] * (1 + len(self._findings))
         if isinstance(prediction, FailedPrediction):
-            said = ["", "", prediction.error.code, str(prediction.error)]
+            said = ["", "", "", prediction.error.code, str(prediction.error)]
         else:
             if prediction.refused is None:
                 shares = prediction.probabilities
                 judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
-            said = [prediction.triage.priority, prediction.triage.reason, "", ""]
+            triage = prediction.triage
+            said = [triage.priority, triage.code, triage.reason, "", ""]
         doubts = "" if isinstance(prediction, FailedPrediction) else " ".join(prediction.reservations)
         return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, *self._why(prediction, picture)])
 
@@ -274,11 +276,11 @@ class Csv:
 
     def _require_header(self, cells: list[str]) -> None:
         if _csv_line(cells) != self.header:
-            msg = "its header is not the one that this model and these options give"
+            msg = "its header is not the one that this model, these options and this version of Carina give"
             raise RowError(msg)
 
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
-        error = 4 + len(self._findings)
+        error = 5 + len(self._findings)
         judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
         return StoredRow(start, end, cells[0], bool(cells[error]), judged_by)
 

@@ -61,7 +61,13 @@ def fit_policy_of(training: Training, logits: NDArray[np.float32]) -> Policy:
     assessable = training.frames.assessable(rows)
     if recipe.gate is not None and training.frames.lung_graph is not None:
         gate, whole_size = read_gate(training.out / GATE_FILE), recipe.preprocessing.read_size
-        assessable &= accepted_rows(gate, rows, training.frames.lung_graph, whole_size=whole_size)
+        assessable &= accepted_rows(
+            gate,
+            rows,
+            training.frames.lung_graph,
+            whole_size=whole_size,
+            progress=training.progress_of("Asking the gate"),
+        )
     judged = rows.filter(pl.Series(assessable))
     return fit_policy(
         logits[assessable],

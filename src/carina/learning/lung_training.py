@@ -158,7 +158,7 @@ def train_lungs(
         network, described, weights_sha256 = _build_encoder(weights)
         model = build_lung_net(network)
     with clock.stage("fit"):
-        fit_lung_net(model, greys, masks, training, progress=tell("Training"))
+        fit_lung_net(model, greys, masks, training, progress=tell("Training (batches)"))
     held_out = table.filter(~pl.col("trainable"))
     with clock.stage("export"):
         export_lung_net(model, folder / LUNGS_FILE)

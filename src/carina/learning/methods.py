@@ -24,7 +24,7 @@ from carina.learning.head import fit_head
 from carina.learning.loss import build_loss
 from carina.learning.pipeline import build_batches, labels_of
 from carina.learning.training import Training
-from carina.progress import Progress
+from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, ONNX_FILE
 from carina.tables import write_csv
@@ -91,7 +91,7 @@ def _fit_head_on_embeddings(
             findings,
             recipe,
             training.out / CHECKPOINT_FOLDER,
-            report=_reporter(training),
+            report=_reporter(training, training.progress_of("Training the head (epochs)")),
         )
     return kernel, bias, history, stopping
 
@@ -117,7 +117,7 @@ def _fine_tune(training: Training, backbone: Backbone) -> tuple[keras.Model, His
             training.recipe,
             training.out / CHECKPOINT_FOLDER / "fine-tune",
             report=_reporter(training),
-            progress=training.progress_of("Fine-tuning"),
+            progress=training.progress_of("Fine-tuning (batches)"),
         )
     with training.stage("export"), _temporary_graph(training) as graph:
         export_backbone(backbone.model, graph)
@@ -147,7 +147,7 @@ def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model
                 build_batches(training.stopping_rows, recipe, findings, training.frames, failures=failures),
                 recipe.training,
                 training.out / CHECKPOINT_FOLDER,
-                callbacks=[_BatchProgress(training.progress_of("Training"), batches, recipe.training.epochs)],
+                callbacks=[_BatchProgress(training.progress_of("Training (batches)"), batches, recipe.training.epochs)],
                 report=_reporter(training),
             )
         except tf.errors.OpError:
@@ -170,8 +170,14 @@ def logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
             for tensor, _, _ in batches
             for i in range(0, tensor.shape[0], _ENGINE_BATCH)
         )
-        outputs = load_engine(training.out / ONNX_FILE).stream(parts)
-        return np.concatenate([each["logits"] for each in outputs])
+        progress = training.progress_of("Judging the stopping split")
+        logits: list[NDArray[np.float32]] = []
+        done = 0
+        for outputs in load_engine(training.out / ONNX_FILE).stream(parts):
+            logits.append(outputs["logits"])
+            done += len(outputs["logits"])
+            progress(done, training.stopping_rows.height)
+        return np.concatenate(logits)
 
 
 class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -188,8 +194,9 @@ class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
         self._progress(self._epoch * self._batches + batch + 1, self._epochs * self._batches)
 
 
-def _reporter(training: Training) -> Callable[[int, int, History], None]:
+def _reporter(training: Training, progress: Progress = no_progress) -> Callable[[int, int, History], None]:
     def report(done: int, total: int, history: History) -> None:
+        progress(done, total)
         write_csv(training.out / HISTORY_FILE, history.as_table())
         row = history.rows[-1]
         _log.info(

@@ -79,7 +79,7 @@ def refit_gate(
             finished = _with_lungs(finished, folder, lungs)
         training = prepare_training(data, recipe, folder, folder / LUNGS_FILE, cache, finished.command, progress_of)
         (folder / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
-        training.frames.find_lungs(training.stopping_rows)
+        training.frames.find_lungs(training.stopping_rows, progress=training.progress_of("Finding lungs"))
         gate = fit_gate_of(training, negatives=negatives)
         policy = fit_policy_of(training, logits_of_stopping_split(training))
         shutil.rmtree(folder / CHECKPOINT_FOLDER)

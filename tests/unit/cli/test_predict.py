@@ -5,7 +5,9 @@ import io
 import json
 import sys
 import zipfile
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 from PIL import Image
 
 from carina.datasets.phantom import draw_phantom
+from carina.inference.predictor import Predictor
+from carina.inference.results import AnyPrediction
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
 from unit.cli.conftest import Typed
 from unit.dicom.sources import IDENTIFIERS, write_source
@@ -57,23 +61,40 @@ def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
     Image.fromarray(np.tile(np.array([[0, 1]], np.uint8), (64, 32))).save(black)
     code, out, err = carina("predict", films / "a.png", evil, black, films / "gone.png", "--run", small)
     assert code == 1
-    lines = out.splitlines()
-    assert lines[0].split() == ["priority", "COVID", "Normal", "Viral", "image"]
-    rows, reasons = lines[1::2], lines[2::2]
-    assert len(rows) == len(reasons) == 4
+    header, *rows = out[: out.index("\n\n")].splitlines()
+    assert header.split() == ["priority", "COVID", "Normal", "Viral", "reason", "notes", "image"]
+    assert len(rows) == 4
     for row in rows[:2]:
-        assert sum(float(number) for number in row.split()[1:4]) == pytest.approx(1, abs=0.002)
-    # Columns stand below each other.
-    assert {row.index(str(films)) for row in rows} == {lines[0].index("image")}
+        shown = [float(number.strip("<>")) for number in row.split()[1:4]]
+        assert sum(shown) == pytest.approx(1, abs=0.003)
+    # Columns stand below each other, and no path is cut where the table goes into a file.
+    assert {row.index(str(films)) for row in rows} == {header.index("image")}
     assert rows[1].endswith(r"evil\x1b[31m\nname.png")
-    assert rows[2].startswith("not-assessable")
-    assert rows[2].split()[1:4] == rows[3].split()[2:5] == ["–"] * 3
-    assert rows[3].startswith("not judged")
-    assert all(reason.startswith("  ") and len(reason) > 20 for reason in reasons)
+    assert rows[2].split()[:6] == ["not-assessable", "–", "–", "–", "refused", "1"]
+    assert rows[3].split()[:6] == ["failed", "–", "–", "–", "not-found", "2"]
     assert "\x1b" not in out
+    assert "  2  not-found: there is no such file. Check the path. (1 image)" in out.splitlines()
+    said = out.splitlines()[-1]
+    assert said.startswith("Judged: 2 images (")
+    assert said.endswith("Refused (not-assessable): 1. Failed: 1.")
     assert "still to be read" in err
     assert err.splitlines()[-1] == "1 input could not be judged."
-    assert "1 not-assessable" in err
+
+
+def test_one_image_and_verbose_have_the_long_form(carina: Typed, small: Path, films: Path) -> None:
+    """Each line of it stands by itself where it goes into a file."""
+    row = json.loads(carina("predict", films / "a.png", "--run", small, "--json")[1])
+    code, out, _ = carina("predict", films / "a.png", "--run", small)
+    triage = row["triage"]
+    first, reason, probabilities = out.splitlines()
+    assert (code, first) == (0, f"{triage['priority']}  {films / 'a.png'}")
+    assert reason == f"  {triage['code']}: {triage['reason']}"
+    assert all(finding in probabilities for finding in FINDINGS)
+    code, out, _ = carina("predict", films, films / "gone.png", "--run", small, "-v")
+    assert code == 1
+    assert out.startswith("\n".join([first, reason, probabilities]))
+    assert "  not-found: there is no such file. Check the path." in out.splitlines()
+    assert out.splitlines()[-1].startswith("Judged: 3 images (")
 
 
 def test_pictures_are_told_of_and_written(carina: Typed, small: Path, films: Path, tmp_path: Path) -> None:
@@ -131,7 +152,7 @@ def test_resume_refuses_what_is_not_its_own(carina: Typed, small: Path, films: P
     before = file.read_bytes()
     for words, says in (
         (("--run", other), "it was written with another model."),
-        (("--run", small, "--csv"), "its header is not the one that this model and these options give"),
+        (("--run", small, "--csv"), "its header is not the one that this model, these options and this version"),
         (("--run", small, "--explain", tmp_path / "pictures"), "line 1 was written without --explain"),
     ):
         code, out, err = carina("predict", films, "--resume", file, *words)
@@ -190,7 +211,9 @@ def test_what_a_header_rules_out_or_leaves_in_doubt_is_said(carina: Typed, small
     assert len(child["reservations"]) == 2
     assert ct["error"]["code"] == "not-a-radiograph"
     code, out, _ = carina("predict", *paths, "--run", small)
-    assert "  The patient is a child: outside the intended use, which is adults." in out.splitlines()
+    noted = [line for line in out.splitlines() if "The patient is a child: outside the intended use, which" in line]
+    assert len(noted) == 1
+    assert noted[0].endswith("adults. (1 image)")
     code, out, _ = carina("predict", *paths, "--run", small, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [bool(row["reservations"]) for row in rows] == [False, False, True, False]
@@ -255,10 +278,12 @@ def test_a_study_with_answers_beside_its_image(carina: Typed, small: Path, tmp_p
         expected.append(row.get("sha256"))
         assert row["path"] == (f"{named}!study/IM1" if named.suffix else str(image))
         assert "3 objects beside the images passed over" in err
-        code, out, err = carina("predict", named, "--run", small)
+        code, out, err = carina("predict", named, "--run", small, "--verbose")
         assert code == 0
         assert sum(line.startswith("passed over  ") for line in out.splitlines()) == 3
-        assert "  this is an answer that Carina wrote, and no radiograph. Leave it out." in out.splitlines()
+        assert "  own-answer: this is an answer that Carina wrote, and no radiograph. Leave it out." in out.splitlines()
+        table = carina("predict", named, "--run", small)[1]
+        assert len(table[: table.index("\n\n")].splitlines()) == 2
         assert "3 objects beside" in err
         assert "could not be judged" not in err
         for identifier in IDENTIFIERS:
@@ -292,3 +317,22 @@ def test_archives_that_mean_harm_are_rows(carina: Typed, small: Path, films: Pat
     assert (third["path"], third["error"]["code"]) == (f"{archive}!file 3", "too-large")
     assert err.splitlines()[-1] == "2 inputs could not be judged."
     assert len(list(tmp_path.rglob("*.png"))) == 4  # three films, one explanation
+
+
+def test_an_interrupted_table_shows_what_was_judged(
+    carina: Typed, small: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = Predictor.predict
+
+    def interrupted(self: Predictor, *words: object, **options: object) -> Iterator[AnyPrediction]:
+        yield from islice(predict(self, *words, **options), 2)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "predict", interrupted)
+    # As on a terminal, where the rows come last.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, err = carina("predict", films, "--run", small)
+    assert code == 130
+    assert "interrupted" in err
+    assert "priority " in out
+    assert "Judged: 2 images (" in out

@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from carina.decisions.bands import BandCounts, Bands
 from carina.decisions.calibration import Calibration
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
-from carina.decisions.triage import choose_triage, decide
+from carina.decisions.triage import PRIORITIES, READING_PLACES, REASON_CODES, Triage, choose_triage, decide
 from carina.errors import ConfigurationError
 from carina.findings import COVID_19, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
 
@@ -78,38 +80,63 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("covid", "normal", "viral", "prevalence", "priority", "reason"),
+    ("covid", "normal", "viral", "prevalence", "code", "priority", "reason"),
     [
-        (0.95, 0.03, 0.02, None, "fast-track", "P(COVID-19) = 0.95 is at or above the threshold 0.95"),
-        (0.97, 0.02, 0.01, 0.2, "fast-track", "at most 5% is anything else (95% confidence, stated prevalence"),
-        (0.97, 0.02, 0.01, 0.2, "fast-track", "isolate as local rules say, and confirm by test."),
-        (0.97, 0.02, 0.01, 0.001, "expedite", "no fast-track can be promised (95% confidence, stated prevalence of"),
-        (0.94, 0.03, 0.03, None, "expedite", "specificity 0.980 on the calibration split, but it is under"),
-        (0.6, 0.3, 0.1, None, "expedite", "P(COVID-19) = 0.60 is at or above the threshold 0.60"),
-        (0.5, 0.4, 0.1, None, "expedite", "COVID-19 is the most probable finding (P = 0.50), but under the threshold"),
-        (0.1, 0.2, 0.7, None, "expedite", "Viral Pneumonia is the most probable finding (P = 0.70)"),
-        (0.05, 0.9, 0.05, None, "routine", "P(Normal) = 0.90 is at or above the threshold 0.90 of the routine band"),
-        (0.05, 0.9, 0.05, None, "routine", "at most 2% is not Normal (95% confidence, assumed prevalence of COVID-19"),
-        (0.05, 0.9, 0.05, None, "routine", "COVID-19 33.3%); it is still to be read."),
-        (0.05, 0.89, 0.06, None, "secondary-review", "P(Normal) = 0.89 is under the threshold 0.90"),
-        (0.0, 1.0, 0.0, 0.9, "secondary-review", "at no threshold can it be promised that at most 2% is not Normal"),
+        (0.95, 0.03, 0.02, None, "flag-in-band", "fast-track", "P(COVID-19) = 0.95 is at or above the threshold 0.95"),
+        (0.97, 0.02, 0.01, 0.2, "flag-in-band", "fast-track", "at most 5% are not COVID-19 (95% confidence, stated p"),
+        (0.97, 0.02, 0.01, 0.001, "flag-no-band", "expedite", "no fast-track band can be promised (95% confidence,"),
+        (
+            0.94,
+            0.03,
+            0.03,
+            None,
+            "flag-below-band",
+            "expedite",
+            "specificity 0.980 on the calibration split, but under",
+        ),
+        (0.6, 0.3, 0.1, None, "flag-below-band", "expedite", "P(COVID-19) = 0.60 is at or above the threshold 0.60"),
+        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "COVID-19 is the most probable finding (P = 0.50), but"),
+        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "0.60: findings other than Normal are expedited."),
+        (0.1, 0.2, 0.7, None, "other-finding", "expedite", "Viral Pneumonia is the most probable finding (P = 0.70)"),
+        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "P(Normal) = 0.90 is at or above the threshold 0.90 of t"),
+        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "at most 2% are not Normal (95% confidence, assumed pr"),
+        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "COVID-19 33.3%); no finding is ruled out."),
+        (
+            0.05,
+            0.89,
+            0.06,
+            None,
+            "normal-below-band",
+            "secondary-review",
+            "P(Normal) = 0.89 is under the threshold 0",
+        ),
         (
             0.0,
-            0.99997,
-            0.00003,
+            1.0,
+            0.0,
             0.9,
+            "normal-no-band",
             "secondary-review",
-            "stated prevalence of COVID-19 90%): a second reading is due.",
+            "at no threshold can it be promised that at most 2% ",
         ),
-        (0.0, 1.0, 0.0, math.nan, "secondary-review", "95% confidence, prevalence of COVID-19 unknown"),
-        (1.0, 0.0, 0.0, math.nan, "expedite", "no fast-track can be promised"),
+        (0.0, 0.99997, 0.00003, 0.9, "normal-no-band", "secondary-review", "stated prevalence of COVID-19 90%)."),
+        (
+            0.0,
+            1.0,
+            0.0,
+            math.nan,
+            "normal-no-band",
+            "secondary-review",
+            "confidence, prevalence of COVID-19 unknown",
+        ),
+        (1.0, 0.0, 0.0, math.nan, "flag-no-band", "expedite", "no fast-track band can be promised"),
     ],
 )
 def test_the_reading(
-    covid: float, normal: float, viral: float, prevalence: float | None, priority: str, reason: str
+    covid: float, normal: float, viral: float, prevalence: float | None, code: str, priority: str, reason: str
 ) -> None:
     triage = choose_triage(figures(covid, normal, viral), POLICY, prevalence=prevalence)
-    assert triage.priority == priority
+    assert (triage.priority, triage.code) == (priority, code)
     assert reason in triage.reason
 
 
@@ -129,8 +156,8 @@ def test_few_calibration_images_promise_nothing() -> None:
 def test_what_was_refused_is_not_assessable_whatever_the_model_says(prevalence: float | None) -> None:
     for given in (figures(1, 0, 0), figures(0, 1, 0), figures(math.nan, 0, 0)):
         triage = choose_triage(given, POLICY, prevalence=prevalence, refused="No lungs were found. ")
-        assert triage.priority == "not-assessable"
-        assert triage.reason == "Not judged: No lungs were found; it is to be read as it is."
+        assert (triage.priority, triage.code) == ("not-assessable", "refused")
+        assert triage.reason == "Not judged: No lungs were found; nothing is said about its findings."
 
 
 def near(threshold: float) -> list[float]:
@@ -157,7 +184,7 @@ def test_numbers_are_shown_as_they_compare(finding: str, probability: float) -> 
 def test_no_number_is_not_assessable() -> None:
     for broken in (math.nan, math.inf):
         triage = choose_triage(figures(0.0, 1.0, broken), POLICY)
-        assert triage.priority == "not-assessable"
+        assert (triage.priority, triage.code) == ("not-assessable", "no-number")
         assert "the model gave no number" in triage.reason
 
 
@@ -171,18 +198,58 @@ def test_a_prevalence_that_is_none_is_refused(prevalence: float, refused: str | 
 def test_another_opacity_is_expedited_and_called_nothing_else() -> None:
     policy = make_policy((*FINDINGS, OTHER_OPACITY))
     triage = choose_triage({**figures(0.2, 0.1, 0.1), OTHER_OPACITY: 0.6}, policy)
-    assert triage.priority == "expedite"
-    assert "an opacity of another kind, which the model does not name (P = 0.60)" in triage.reason
-    for name in FINDINGS:
+    assert (triage.priority, triage.code) == ("expedite", "other-opacity")
+    assert triage.reason.startswith("An opacity of another kind, which the model does not name, is the most probable f")
+    for name in (COVID_19, VIRAL_PNEUMONIA, OTHER_OPACITY):
         assert name not in triage.reason
 
 
-def test_another_flagged_finding_is_never_isolated_as_covid() -> None:
+def test_another_flagged_finding_is_named_and_not_covid() -> None:
     policy = make_policy(("Tuberculosis", NORMAL), flag="Tuberculosis")
     triage = choose_triage({"Tuberculosis": 0.97, NORMAL: 0.03}, policy)
     assert triage.priority == "fast-track"
-    assert "isolate" not in triage.reason
+    assert "at most 5% are not Tuberculosis" in triage.reason
     assert "COVID" not in triage.reason
+
+
+def everything_said() -> Iterator[Triage]:
+    """Yield what triage says of many radiographs, so that every rule gives some of it."""
+    four = make_policy((*FINDINGS, OTHER_OPACITY))
+    yield choose_triage({**figures(0.2, 0.1, 0.1), OTHER_OPACITY: 0.6}, four)
+    yield choose_triage(figures(0, 1, 0), POLICY, refused="it looks rotated")
+    yield choose_triage(figures(0, 1, math.nan), POLICY)
+    for row in [*np.random.default_rng(0).dirichlet([0.2] * 3, 300), *np.eye(3)]:
+        for policy in (POLICY, FEW):
+            for prevalence in (None, 0.0, 0.001, 0.3, 1.0, math.nan):
+                yield choose_triage(figures(*row.tolist()), policy, prevalence=prevalence)
+
+
+def test_each_code_goes_with_one_priority_and_all_occur() -> None:
+    seen = {(triage.code, triage.priority) for triage in everything_said()}
+    assert {code for code, _ in seen} == set(REASON_CODES)
+    assert len(seen) == len(REASON_CODES)
+    assert {priority for _, priority in seen} == set(PRIORITIES)
+
+
+def test_no_reason_tells_anybody_what_to_do() -> None:
+    """Local action belongs to the site: a reason says what was found, and why it is ranked so."""
+    instruction = re.compile(
+        r"isolat|confirm|test\b|repeat|treat|admit|discharge|second reading|read\b|must|should|\bdue\b|soon",
+        re.IGNORECASE,
+    )
+    for triage in everything_said():
+        assert not instruction.search(triage.reason), triage.reason
+
+
+def test_every_priority_has_its_place_in_the_reading_order() -> None:
+    assert set(READING_PLACES) == set(PRIORITIES)
+    assert sorted(PRIORITIES, key=READING_PLACES.__getitem__) == [
+        "fast-track",
+        "expedite",
+        "secondary-review",
+        "not-assessable",
+        "routine",
+    ]
 
 
 def test_without_normal_nothing_is_routine() -> None:
@@ -225,3 +292,11 @@ def test_decisions_of_many_are_those_of_each() -> None:
         "secondary-review",
         "expedite",
     ]
+
+
+def test_the_page_on_priorities_has_every_code_with_its_priority() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "explanation" / "priorities.md").read_text("utf-8")
+    written = re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert set(written) == {(triage.code, triage.priority) for triage in everything_said()}
+    # From the first to the last, as images are read.
+    assert written == sorted(written, key=lambda row: READING_PLACES[row[1]])  # type: ignore[index]

@@ -186,7 +186,7 @@ def test_an_image_that_may_not_be_judged_gets_a_reason_and_nothing_else(predicto
     path.write_bytes(stream.getvalue())
     answers = write_answers(path, predictor, tmp_path / "out", KINDS)
     assert answers.written == ()
-    assert answers.reason == f"Not judged: {NO_LUNGS}; it is to be read as it is."
+    assert answers.reason == f"Not judged: {NO_LUNGS}; nothing is said about its findings."
     assert answers.prediction.triage.priority == "not-assessable"
     assert not (tmp_path / "out").exists()
 
@@ -301,8 +301,10 @@ def test_a_model_that_gives_no_explanations_gives_no_picture(tmp_path: Path) -> 
 def test_a_judgement_without_numbers_is_no_answer(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    triage = Triage("not-assessable", "no-number", "Not judged: no number.")
+
     def not_assessable(*_: object, **__: object) -> Iterator[Prediction]:
-        yield Prediction(tmp_path, "", "Normal", {}, Triage("not-assessable", "Not judged: no number."), None, 0.0)
+        yield Prediction(tmp_path, "", "Normal", {}, triage, None, 0.0)
 
     monkeypatch.setattr(predictor, "predict", not_assessable)
     answers = write_answers(write_source(tmp_path / "image.dcm"), predictor, tmp_path / "out")

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from carina import __version__
-from carina.decisions.triage import Priority, Triage
+from carina.decisions.triage import Priority
 from carina.dicom.answers import write_answers
 from carina.dicom.attributes import Maker, maker_of
 from carina.dicom.secondary_capture import LONGEST_SIDE_PX, draw_answer
@@ -77,7 +77,7 @@ def test_the_two_that_are_read_soon_have_a_colour_and_none_is_green(
     judged: tuple[Any, Any, Maker], priority: Priority
 ) -> None:
     prediction, explanation, maker = judged
-    triage = Triage(priority, prediction.triage.reason)
+    triage = replace(prediction.triage, priority=priority)
     picture = draw_answer(replace(prediction, triage=triage), explanation, maker)
     red, green, blue = (int(value) for value in picture[2, -2])
     assert (red != green) == (priority in ("fast-track", "expedite"))

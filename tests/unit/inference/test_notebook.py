@@ -85,7 +85,8 @@ def test_one_prediction(prediction: Prediction) -> None:
 
 
 def test_what_is_refused_or_failed_has_no_numbers(prediction: Prediction) -> None:
-    triage = Triage("not-assessable", "Not judged: no two lungs were found in it; it is to be read as it is.")
+    reason = "Not judged: no two lungs were found in it; nothing is said about its findings."
+    triage = Triage("not-assessable", "refused", reason)
     refused = replace(prediction, reasons=("no two lungs",), triage=triage, explanation=None)
     failed = FailedPrediction(None, InputError("there is no such file. Check the path.", "not-found"))
     assert not re.search(r"0\.\d\d", checked(refused._repr_html_()).text)
@@ -101,7 +102,7 @@ def test_nothing_in_a_name_or_message_becomes_html(prediction: Prediction) -> No
         path=Path("x", EVIL.replace("/", "")),
         finding=EVIL,
         probabilities={EVIL: 1.0},
-        triage=Triage("expedite", EVIL),
+        triage=Triage("expedite", "other-finding", EVIL),
         explanation=None,
     )
     failed = FailedPrediction(Path(EVIL.replace("/", "")), InputError(EVIL, "not-found"))

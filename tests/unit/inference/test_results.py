@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from carina.decisions.triage import REASON_CODES
 from carina.errors import InputError
 from carina.inference.overlay import overlay_name
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
@@ -92,6 +93,8 @@ def test_what_json_says(predictor: Predictor, judged: list[Prediction | FailedPr
         *("path", "sha256", "finding", "probabilities", "triage", "gate", "reservations", "model", "elapsed_ms"),
     ]
     assert good["reservations"] == []
+    assert list(good["triage"]) == ["priority", "code", "reason", "prevalence"]
+    assert good["triage"]["code"] in REASON_CODES
     assert list(failed) == ["path", "error"]
     assert (refused["finding"], refused["probabilities"]) == (None, None)
     assert refused["gate"] == {"accepted": False, "reasons": ["no two lungs were found in it"]}
@@ -113,6 +116,7 @@ def test_what_csv_says(predictor: Predictor, judged: list[Prediction | FailedPre
     assert good["finding"] in FINDINGS
     assert sum(float(good[f"probability:{finding}"]) for finding in FINDINGS) == pytest.approx(1, abs=1e-5)
     assert good["overlay"] == "picture.png"
+    assert (good["reason_code"] in REASON_CODES, failed["reason_code"]) == (True, "")
     assert 0 < float(good["lungs_fill"]) < 1
     assert (failed["error_code"], failed["priority"], failed["overlay"]) == ("not-found", "", "")
     assert refused["finding"] == refused["probability:Normal"] == ""

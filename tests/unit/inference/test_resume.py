@@ -132,7 +132,7 @@ def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films
     file.write_text("dear diary\nno end")
     with pytest.raises(ConfigurationError, match=r"out: line 1 is no result in JSON. Name a file that carina predict"):
         run(predictor, JsonLines(predictor), file, films)
-    with pytest.raises(ConfigurationError, match=r"its header is not the one that this model and these options give"):
+    with pytest.raises(ConfigurationError, match=r"its header is not the one that this model, these options"):
         run(predictor, Csv(predictor), file, films)
     assert file.read_text() == "dear diary\nno end"
 

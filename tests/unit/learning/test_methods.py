@@ -61,7 +61,12 @@ def test_a_fine_tuned_run_holds_what_was_tuned(
     out, cache = tmp_path / "run", tmp_path / "cache"
     run = train(phantom_dataset.folder, load_recipe(str(recipe)), out, cache=cache, progress_of=progress_of)
     assert run.epochs == 2
-    assert told == {"Embedding images", "Fine-tuning"}
+    assert told == {
+        "Embedding images",
+        "Training the head (epochs)",
+        "Fine-tuning (batches)",
+        "Judging the stopping split",
+    }
     assert {"embed", "fit", "fine-tune", "export", "predict the stopping split", "total"} <= set(run.seconds)
     assert len((out / HISTORY_FILE).read_text("utf-8").splitlines()) == 1 + 2
     assert not (out / CHECKPOINT_FOLDER).exists()

@@ -18,4 +18,4 @@ app.command(name="query")(query_command)
 
 @app.callback()
 def _dicom() -> None:
-    """Give answers as DICOM, and send and receive it."""
+    """Write, receive, find, send and de-identify DICOM objects."""

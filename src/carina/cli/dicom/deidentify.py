@@ -27,33 +27,53 @@ _NO_KEY = "Without --key the same patient gets another pseudonym next time."
 def deidentify_command(
     paths: Annotated[
         list[str],
-        typer.Argument(help="DICOM images, folders that hold some, patterns (in quotes), or - for a list on stdin."),
+        typer.Argument(
+            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Same key, same pseudonyms; made where there is none.")
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="File with a secret key: the same key gives the same pseudonyms. It is made if absent.",
+        ),
     ] = None,
     register: Annotated[
         Path | None,
-        typer.Option("--register", metavar="FILE", help="New CSV of which file became which. As private as the key."),
+        typer.Option(
+            "--register",
+            metavar="FILE",
+            help="New CSV file that tells what each file became. Keep it as private as the key.",
+        ),
     ] = None,
     keep_patient_characteristics: Annotated[
-        bool, typer.Option("--keep-patient-characteristics", help="Age (at most 90), sex, size, weight.")
+        bool, typer.Option("--keep-patient-characteristics", help="Keep age (at most 90), sex, size and weight.")
     ] = False,
     shift_dates: Annotated[
-        bool, typer.Option("--shift-dates", help="Dates earlier instead of removed, alike for all of a patient.")
+        bool,
+        typer.Option(
+            "--shift-dates",
+            help="Move dates to earlier ones instead of removing them, by the same time for all images of a patient.",
+        ),
     ] = False,
-    keep_device: Annotated[bool, typer.Option("--keep-device", help="Which device made the image.")] = False,
-    keep_uids: Annotated[bool, typer.Option("--keep-uids", help="UIDs as they are.")] = False,
+    keep_device: Annotated[bool, typer.Option("--keep-device", help="Keep which device made the image.")] = False,
+    keep_uids: Annotated[bool, typer.Option("--keep-uids", help="Keep all UIDs as they are.")] = False,
     pixels_looked_at: Annotated[
         bool,
-        typer.Option("--pixels-looked-at", help="You saw: no name stands in pictures that do not say there is none."),
+        typer.Option(
+            "--pixels-looked-at",
+            help="Confirm that you looked at the images and that no name is burned into the pixels.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Write DICOM images without identity (PS3.15 Basic Profile); one that cannot be is an error row, and exit code 1.
+    """Write DICOM images without what identifies the patient.
 
-    Rows tell inputs by their number, since files and folders are often named after people; --register tells which.
+    It follows the Basic Profile of DICOM PS3.15. An image that cannot be written becomes an error row, and the exit
+    code is 1. Rows show inputs by number, since files and folders are often named after people; --register tells which
+    is which.
     """
     # pydicom takes longer to import than all else here.
     from carina.dicom.deidentification.deidentify import deidentify  # noqa: PLC0415
@@ -68,7 +88,7 @@ def deidentify_command(
         folder = stack.enter_context(whole_folder(out, what="de-identified images"))
         record = None if register is None else stack.enter_context(_Register.opened(register))
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
-        tell = stack.enter_context(running_count("read"))
+        tell = stack.enter_context(running_count("read", streamed=True))
         number = failed = 0
         for number, each in enumerate(image_inputs(paths), start=1):
             made: Deidentified | InputError

@@ -10,6 +10,7 @@ import typer
 
 from carina.cli.console import print_note
 from carina.cli.dicom.peers import destination_of, require_network
+from carina.cli.model_options import BundleOption
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,26 +20,38 @@ if TYPE_CHECKING:
 
 def listen_command(
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; options here go before them.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings file (TOML). Options that are typed go before it."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="For objects, answers and the journal; on a disk of this machine.")
+        Path | None,
+        typer.Option("--folder", help="Folder for objects, answers and the journal. It must be on a local disk."),
     ] = None,
     allow: Annotated[
-        list[str] | None, typer.Option("--allow", metavar="AET", help="A title that may call. Repeatable.")
+        list[str] | None,
+        typer.Option("--allow", metavar="AET", help="AE title that is allowed to connect. Repeatable."),
     ] = None,
-    aet: Annotated[str | None, typer.Option("--aet", help="Carina's own title; by default CARINA.")] = None,
-    bind: Annotated[str | None, typer.Option("--bind", help="Address; by default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="By default 11112.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers by C-STORE.")] = None,
-    called: Annotated[str | None, typer.Option("--called", metavar="AET", help="Title of whom to send to.")] = None,
-    stow: Annotated[str | None, typer.Option("--stow", metavar="URL", help="Send answers by STOW-RS.")] = None,
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
+    aet: Annotated[str | None, typer.Option("--aet", help="Carina's own AE title. Default: CARINA.")] = None,
+    bind: Annotated[str | None, typer.Option("--bind", help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Port to listen on. Default: 11112.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, and not words.")] = False,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers to this archive by C-STORE.")
+    ] = None,
+    called: Annotated[
+        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive that answers are sent to.")
+    ] = None,
+    stow: Annotated[
+        str | None, typer.Option("--stow", metavar="URL", help="Send answers to this DICOMweb server by STOW-RS.")
+    ] = None,
+    bundle: BundleOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one object per line.")] = False,
 ) -> None:
-    """Take radiographs by C-STORE, judge them and send the answers, until SIGTERM or Ctrl-C; nothing taken is lost."""
+    """Receive radiographs over the network and answer them.
+
+    They come by C-STORE, until SIGTERM or Ctrl-C. Nothing that was accepted is lost.
+    """
     require_network("listen")
     from carina.dicom.network.listener import listen  # noqa: PLC0415  # the network's libraries
     from carina.dicom.network.log import EventLog  # noqa: PLC0415

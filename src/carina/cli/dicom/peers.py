@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from carina.dicom.network.settings import ClientTls
 
 CA = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="Whom to trust about the other side (PEM); with TLS.")
+    Path | None, typer.Option("--ca", metavar="FILE", help="CA certificates (PEM) used to verify the server, for TLS.")
 ]
 CERTIFICATE = Annotated[
-    Path | None, typer.Option("--cert", metavar="FILE", help="Own certificate to show (PEM); with TLS.")
+    Path | None, typer.Option("--cert", metavar="FILE", help="Carina's own certificate (PEM), for TLS.")
 ]
-KEY = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key (PEM).")]
+KEY = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Private key of that certificate (PEM).")]
 
 
 def require_network(verb: str) -> None:

@@ -16,6 +16,7 @@ from carina.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
+from carina.cli.model_options import BundleOption
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,33 +34,45 @@ _NO_FAILURE = frozenset({"not-assessable", "no-kind-fits", "own-answer"})
 
 def query_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for objects and answers.")],
-    source: Annotated[str | None, typer.Option("--from", metavar="HOST:PORT", help="Ask by C-FIND.")] = None,
-    called: Annotated[str, typer.Option("--called", metavar="AET", help="Title of whom to ask.")] = "ANY-SCP",
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own title.")] = "CARINA",
-    web: Annotated[str | None, typer.Option("--dicomweb", metavar="URL", help="Ask by QIDO-RS.")] = None,
+    source: Annotated[str | None, typer.Option("--from", metavar="HOST:PORT", help="Archive to ask by C-FIND.")] = None,
+    called: Annotated[str, typer.Option("--called", metavar="AET", help="AE title of the archive.")] = "ANY-SCP",
+    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    web: Annotated[
+        str | None, typer.Option("--dicomweb", metavar="URL", help="DICOMweb server to ask by QIDO-RS.")
+    ] = None,
     dates: Annotated[
-        str, typer.Option("--date", help="Of studies: 20260102, 20260101-20260131, today, yesterday.")
+        str,
+        typer.Option("--date", help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday."),
     ] = "today",
-    modality: Annotated[str, typer.Option("--modality", help="Of series, comma-separated.")] = "CR,DX",
+    modality: Annotated[str, typer.Option("--modality", help="Modalities of the series, comma-separated.")] = "CR,DX",
     move: Annotated[
         str | None,
-        typer.Option("--move", metavar="ADDRESS:PORT", help="Fetch by C-MOVE and wait here; otherwise by C-GET."),
+        typer.Option(
+            "--move",
+            metavar="ADDRESS:PORT",
+            help="Fetch by C-MOVE and receive at this address. Default: fetch by C-GET.",
+        ),
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="By TLS; https says so itself.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
     ca: CA = None,
     certificate: CERTIFICATE = None,
     key: KEY = None,
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
-    ] = None,
-    kinds: Annotated[str, typer.Option("--kinds", help="Of answers, comma-separated.")] = "sr,sc",
-    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Judge nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    bundle: BundleOption = None,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            "--kinds",
+            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
+        ),
+    ] = "sr,sc",
+    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only fetch; judge nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Find radiographs by date and modality, fetch them and judge them.
+    """Find radiographs in an archive, fetch and judge them.
 
-    What the archive found is held against what arrived. What is missing is a line of its own, its UIDs are in
-    not_received.jsonl in the folder, and the exit code is 1, as it is if an image could not be judged.
+    They are found by date and modality. What the archive found is compared with what arrived. Each object that is
+    missing gets a line of its own, and not_received.jsonl in the folder holds its UIDs. The exit code is 1 if anything
+    is missing or could not be judged.
     """
     require_network("query")
     from carina.dicom.network.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries

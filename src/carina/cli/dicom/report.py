@@ -10,7 +10,9 @@ import typer
 
 from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result
+from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict import INTENDED_USE
+from carina.cli.predict_words import ROW_ORDER, printable
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import Input, image_inputs
 from carina.inference.predictor import FailedPrediction, Predictor
@@ -20,30 +22,36 @@ if TYPE_CHECKING:
     from carina.dicom.answers import Answers
 
 _PRIORITY_WIDTH = len("secondary-review")
+_NOT_ANSWERED = ("not answered", "passed over")
 
 
 def report_command(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="DICOM images, folders or DICOMDIRs with some, patterns (in quotes), or - for a list on stdin."
+            help="DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
+            "standard input."
         ),
     ],
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "--run", help="A bundle or a finished run; by default the released one.")
-    ] = None,
+    bundle: BundleOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to write; by default beside each image.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: the folder of each image.")
     ] = None,
     kinds: Annotated[
-        str, typer.Option("--kinds", help="sr: report; sc: picture; pr: marks. Comma-separated.")
+        str,
+        typer.Option(
+            "--kinds",
+            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
+        ),
     ] = "sr,sc",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    prevalence: Annotated[
-        float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
-    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    prevalence: PrevalenceOption = None,
 ) -> None:
-    """Answer DICOM images by objects of their studies; one that cannot be becomes an error row, and the exit code 1."""
+    """Write answers to DICOM images as DICOM objects.
+
+    Each answer belongs to the study of its image. An image that cannot be answered becomes an error row, and the exit
+    code is 1.
+    """
     # What writes DICOM takes longer to import than all else here.
     from carina.dicom.answers import write_answers  # noqa: PLC0415
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
@@ -100,11 +108,11 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         }
         print_result(json.dumps(content, ensure_ascii=False))
         return
-    print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+    print_result(f"{triage.priority:<{_PRIORITY_WIDTH}}  {printable(path_in_words(path))}")
     for said in (triage.reason, *answers.prediction.reservations):
         print_result(f"  {said}")
     for answer in answers.written:
-        print_result(f"  {answer.kind}  {path_in_words(answer.path)}")
+        print_result(f"  {answer.kind}  {printable(path_in_words(answer.path))}")
     for kind, why in answers.left_out.items():
         print_result(f"  {kind}  not written: {why}")
 
@@ -114,7 +122,7 @@ def _print_error(path: Path, error: InputError, rows: JsonLines | None, *, passe
         print_result(rows.row(FailedPrediction(path, error), None).rstrip("\n"))
     else:
         said = "passed over" if passed_over else "not answered"
-        print_result(f"{said:<{_PRIORITY_WIDTH}}  {path_in_words(path)}")
+        print_result(f"{said:<{_PRIORITY_WIDTH}}  {printable(path_in_words(path))}")
         print_result(f"  {error}")
 
 
@@ -122,7 +130,9 @@ def _tell_the_end(counts: Counter[str], *, for_people: bool) -> None:
     failed = counts["not answered"]
     if for_people:
         if counts.total() > 1:
-            print_note(", ".join(f"{count} {said}" for said, count in counts.most_common() if count) + ".")
+            print_note(
+                ", ".join(f"{counts[said]:,} {said}" for said in (*ROW_ORDER, *_NOT_ANSWERED) if counts[said]) + "."
+            )
         print_note(INTENDED_USE)
     if failed:
         print_note(f"{failed} input{'s' * (failed > 1)} could not be answered.")

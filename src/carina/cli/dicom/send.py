@@ -14,27 +14,32 @@ from carina.errors import ConfigurationError
 
 
 def send_command(
-    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders that hold some.")],
-    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Send by C-STORE.")] = None,
+    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders that hold DICOM files.")],
+    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Archive to send to by C-STORE.")] = None,
     called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="Title of whom to send to; by default ANY-SCP.")
+        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
     ] = None,
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own title.")] = "CARINA",
-    stow: Annotated[str | None, typer.Option("--stow", metavar="URL", help="Send by STOW-RS.")] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="By TLS; https says so itself.")] = False,
+    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    stow: Annotated[
+        str | None, typer.Option("--stow", metavar="URL", help="DICOMweb server to send to by STOW-RS.")
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
     ca: CA = None,
     certificate: CERTIFICATE = None,
     key: KEY = None,
     attempts: Annotated[
-        int, typer.Option("--attempts", min=1, help="For each file, where a failure may pass; pauses grow from 1 s.")
+        int,
+        typer.Option(
+            "--attempts", min=1, help="How often to try each file if the failure may pass. Pauses grow from 1 s."
+        ),
     ] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Send DICOM files as they are.
+    """Send DICOM files to an archive.
 
-    Each line says what became of a file: taken; already there; refused; try again (after all attempts); or not sent,
-    since it is no DICOM file. Taken means that the other side said so, not only that it answered. The exit code is 1
-    unless every file was taken or is already there.
+    They are sent as they are. Each line says what became of one file: taken; already there; refused; try again (after
+    all attempts); or not sent, because it is not a DICOM file. Taken means that the other side confirmed it, not only
+    that it answered. The exit code is 1 unless every file was taken or is already there.
     """
     require_network("send")
     from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
