@@ -59,6 +59,18 @@ def import_command(
             help="One half of the patients, development or final; where there is no patient, the file name stands in.",
         ),
     ] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--normal",
+            metavar="NAME",
+            help="The finding that means that a radiograph is normal, where its name does not say so; none if no image "
+            "is normal. Repeatable.",
+        ),
+    ] = None,
+    flag: Annotated[
+        str | None, typer.Option("--flag", metavar="NAME", help="The finding that is flagged, which means read first.")
+    ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
     patient_key: Annotated[
@@ -80,6 +92,8 @@ def import_command(
             rename=_renames(rename or []),
             views=None if views is None else views.split(","),
             half=half,
+            normal=normal,
+            flag=flag,
             seed=seed,
             test_only=test_only,
             labels=labels,

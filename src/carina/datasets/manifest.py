@@ -67,6 +67,9 @@ class DatasetDescription(BaseModel):
     seed: int
     test_only: bool
     choices: Choices | None = None  # null where the import was by a version that did not write them down
+    # Read first, wherever a model that learned from this set finds it. Null in a set that only tests, in one with a
+    # single finding, and where the import was by a version that did not write it down.
+    flag_finding: str | None = None
     carina: str
     fingerprint: str
     manifest_sha256: str = ""  # of manifest.parquet; `write_dataset` fills it in

@@ -72,7 +72,10 @@ def refit_gate(
         raise BundleError(msg)
     data = reopen_training_data(run, finished)
     recipe = load_recipe(str(run / RECIPE_FILE))
-    recipe = recipe.model_copy(update={"gate": settings or recipe.gate or GateSettings()})
+    # What the run flags stays flagged, also where its recipe did not name it.
+    point = recipe.operating_point.model_copy(update={"finding": finished.policy.flag_finding})
+    gate_settings = settings or recipe.gate or GateSettings()
+    recipe = recipe.model_copy(update={"gate": gate_settings, "operating_point": point})
     with whole_folder(out, what="run") as folder:
         shutil.copytree(run, folder, dirs_exist_ok=True)
         if lungs is not None:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from carina.decisions.policy import Policy
 from carina.errors import BundleError, DataError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.fitting import History
+from carina.learning.flagging import settle_flag
 from carina.learning.frames import Frames
 from carina.learning.judging import fit_gate_of, fit_policy_of
 from carina.learning.loss import build_cost_matrix
@@ -60,6 +61,7 @@ def train(
     cache: Path | None = None,
     command: str = "",
     progress_of: ProgressOf | None = None,
+    tell: Callable[[str], None] = _log.info,
 ) -> FinishedRun:
     """Train a model on a data set and return what the finished run says of itself.
 
@@ -83,11 +85,13 @@ def train(
         What was typed, for the record.
     progress_of
         Gives, for the name of a stage, what is told of its progress.
+    tell
+        Is told, before the training begins, which finding is flagged, and what contradicts that.
 
     Raises
     ------
     ConfigurationError
-        If `out` exists, or the recipe does not fit the data.
+        If `out` exists, the recipe does not fit the data, or nothing says which finding is flagged.
     DataError
         If a data set is missing or its images changed.
     BundleError
@@ -97,6 +101,9 @@ def train(
     folders = (dataset, *added)
     # Everything that can be refused is refused before the folder is made.
     data = gather_training_data(folders, recipe, without_sources=without_sources)
+    recipe, said = settle_flag(recipe, data)
+    for sentence in said:
+        tell(sentence)
     if recipe.preprocessing.crop == "lungs":
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
@@ -117,9 +124,14 @@ def train(
 
 
 def resume(
-    out: Path, *, cache: Path | None = None, command: str = "", progress_of: ProgressOf | None = None
+    out: Path,
+    *,
+    cache: Path | None = None,
+    command: str = "",
+    progress_of: ProgressOf | None = None,
+    tell: Callable[[str], None] = _log.info,
 ) -> FinishedRun:
-    """Go on with a run that was stopped, and return what it says of itself when it is finished.
+    """Go on with a run that was stopped, and return what it says of itself when it is finished; see `train`.
 
     Raises
     ------
@@ -144,6 +156,9 @@ def resume(
         msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train anew."
         raise DataError(msg)
     data = gather_training_data(folders, recipe, without_sources=started.without_sources)
+    recipe, said = settle_flag(recipe, data)
+    for sentence in said:
+        tell(sentence)
     training = prepare_training(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
     return _run(training, _build_backbone(training))
 
