@@ -96,8 +96,8 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
         here = next((name for name in count if name == NORMAL or finding_key(name) == NO_NORMAL), None)
         if here is not None:
             msg = (
-                f"--normal {NO_NORMAL} says that no image is normal, but the finding {here} ({count[here]} images) is "
-                f"there. Leave out --normal if it is normal; otherwise call it something else: --rename "
+                f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
+                f"({_images(count[here])}). Leave out --normal if it is normal; otherwise call it something else: --rename "
                 f"{shlex.quote(f'{here}=NAME')}"
             )
             raise ConfigurationError(msg)
@@ -167,7 +167,7 @@ def choose_flag(
     flag, why = _flag_of(findings, asked, count, where)
     others = [name for name in findings if name not in (NORMAL, flag)]
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
-    normal = f"Normal: {count[NORMAL]} images." if NORMAL in count else "No image is normal."
+    normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
     return flag, (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
 
 
@@ -214,7 +214,7 @@ def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
     if NORMAL not in count:
         return ()
     return tuple(
-        f"{name} ({count[name]} images) is taken as a finding that is not normal. If it is normal, import again with "
+        f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
         f"--normal {shlex.quote(name)}."
         for name in order_findings(count)
         if may_be_normal(name, [other for other in count if other != name])
@@ -253,6 +253,8 @@ def _alike(one: str, other: str) -> bool:
     opposite = any(longer == negation + shorter for negation in _NEGATIONS)
     if len(shorter) < _SHORTEST_ALIKE or opposite:
         return False
+    if sorted(shorter) == sorted(longer):
+        return True  # letters changed places
     matcher = SequenceMatcher(None, shorter, longer, autojunk=False)
     return matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
 
@@ -273,6 +275,10 @@ def _abbreviates(short: str, long: str) -> bool:
     rest = iter(word)
     consonants = not set(letters) & set("aeiou") and all(letter in rest for letter in letters)
     return letters == initials or (len(letters) >= 3 and word.startswith(letters)) or consonants
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count > 1)}"
 
 
 def _counted(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
