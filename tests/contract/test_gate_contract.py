@@ -82,6 +82,10 @@ def test_prediction_refuses_what_the_gate_refuses_with_its_reason(
     assert said["gate"] == {"accepted": False, "reasons": ["it looks rotated by 90° clockwise"]}
     assert said["finding"] is said["probabilities"] is None
     assert "it looks rotated by 90° clockwise" in said["triage"]["reason"]
+    let_through = next(prediction for prediction in upright if not prediction.reasons)
+    said = json.loads(JsonLines(Predictor(gated_run)).row(let_through, None))
+    assert said["gate"] == {"accepted": True, "reasons": []}
+    assert said["reservations"] == []
 
 
 def test_the_policy_is_fitted_on_what_is_let_through(gated_run: Path, phantom_dataset: Dataset) -> None:

@@ -129,6 +129,13 @@ class Dataset:
             raise DataError(msg)
         return rows
 
+    def says_other_flag(self, flag: str) -> str | None:
+        """Return a sentence where a model flags another finding than the data set was imported to flag; else none."""
+        wanted = self.description.flag_finding
+        if wanted is None or wanted == flag:
+            return None
+        return f"{self.folder} was imported to flag {wanted}; the model flags {flag}, and figures are for that."
+
     def unreadable(self) -> pl.DataFrame:
         """Return the files that could not be read at import: path, code, message.
 

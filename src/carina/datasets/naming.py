@@ -97,8 +97,8 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
         if here is not None:
             msg = (
                 f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
-                f"({_images(count[here])}). Leave out --normal if it is normal; otherwise call it something else: --rename "
-                f"{shlex.quote(f'{here}=NAME')}"
+                f"({_images(count[here])}). Leave out --normal if it is normal; otherwise give it another name: "
+                f"--rename {shlex.quote(f'{here}=NAME')}"
             )
             raise ConfigurationError(msg)
         return images, ()
