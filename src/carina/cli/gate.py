@@ -10,11 +10,15 @@ from carina.cli.train import import_training
 
 
 def gate_command(
-    run: Annotated[Path, typer.Argument(help="A finished run that is shown lungs alone; it stays as it is.")],
+    run: Annotated[Path, typer.Argument(help="A finished run; it stays as it is.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     lungs: Annotated[
         Path | None,
-        typer.Option("--lungs", metavar="LUNGS.ONNX", help="Look for lungs by this segmenter; by default the run's."),
+        typer.Option(
+            "--lungs",
+            metavar="LUNGS.ONNX",
+            help="Look for lungs by this segmenter; by default the run's, else the released bundle's.",
+        ),
     ] = None,
     negatives: Annotated[
         Path | None, typer.Option("--negatives", metavar="DIR", help="Images of your own that must be refused.")

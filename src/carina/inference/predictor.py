@@ -207,7 +207,7 @@ class Predictor:
         )
         self.lung_finder: LungFinder | None = None
         self.gate: Gate | None = None
-        if self.run.preprocessing.crop == "lungs":
+        if self.run.has_segmenter:
             graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
             self.lung_finder = LungFinder(
                 graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=True

@@ -306,13 +306,15 @@ class Recipe(_Settings):
         if self.method == "end-to-end" and named:
             msg = f"augmentation.{named[0]} is not for method = 'end-to-end', which has {', '.join(sorted(basic))}"
             raise ValueError(msg)
-        if self.gate is not None and self.preprocessing.crop != "lungs":
-            msg = "the gate sees what the lung segmenter sees: the table gate needs preprocessing.crop = 'lungs'"
-            raise ValueError(msg)
         if (self.method == "fine-tune") != (self.fine_tuning is not None):
             msg = "method = 'fine-tune' needs the table fine_tuning, and no other method has it"
             raise ValueError(msg)
         return self
+
+    @property
+    def needs_segmenter(self) -> bool:
+        """Return whether lungs are looked for: for the network, which is shown them alone, or for the gate."""
+        return self.preprocessing.crop == "lungs" or self.gate is not None
 
     @property
     def stopping_split(self) -> Literal["validation", "calibration"]:

@@ -78,7 +78,7 @@ def train(
     without_sources
         Sources of images to leave out, to see how the model does on a source that it never saw.
     lung_graph
-        The lung segmenter, where the recipe crops lungs; by default that of the released bundle.
+        The lung segmenter, where the recipe crops lungs or has a gate; by default that of the released bundle.
     cache
         Folder of caches; by default `carina.cache.default_cache_folder`.
     command
@@ -104,9 +104,11 @@ def train(
     recipe, said = settle_flag(recipe, data)
     for sentence in said:
         tell(sentence)
-    if recipe.preprocessing.crop == "lungs":
+    if recipe.needs_segmenter:
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
+    elif lung_graph is not None:
+        tell(f"The segmenter {lung_graph} is not used: recipe {recipe.name} neither crops to the lungs nor has a gate.")
     training = prepare_training(data, _with_absolute_weights(recipe), out, lung_graph, cache, command, progress_of)
     backbone = _build_backbone(training)
     started = StartedRun(
@@ -117,8 +119,8 @@ def train(
     )
     with whole_folder(out, what="run") as folder:
         write_text(folder / RECIPE_FILE, recipe_as_toml(training.recipe))
-        if training.frames.lung_graph is not None:
-            shutil.copyfile(training.frames.lung_graph, folder / LUNGS_FILE)
+        if training.lung_graph is not None:
+            shutil.copyfile(training.lung_graph, folder / LUNGS_FILE)
         write_text(folder / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
     return _run(training, backbone)
 
@@ -182,6 +184,7 @@ def prepare_training(
         recipe=recipe,
         data=data,
         frames=Frames(recipe.preprocessing, lung_graph, cache),
+        lung_graph=lung_graph if recipe.needs_segmenter else None,
         cache=cache,
         command=command,
         progress_of=progress_of or (lambda _: lambda _done, _total: None),
@@ -268,7 +271,7 @@ def _describe(
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         model_sha256=model_sha256,
-        lungs_sha256=training.frames.lungs_sha256,
+        lungs_sha256=training.lungs_sha256,
         gate=gate,
         dataset=training.data.name,
         data_fingerprint=training.data.fingerprint,

@@ -151,8 +151,8 @@ def test_the_change_is_told_in_numbers() -> None:
         f"Calibration of Normal: scale {old.calibration.scale[1]:.3f} became {new.calibration.scale[1]:.3f}",
         f"Threshold of COVID-19: {old.operating_point.threshold:.4f} (specificity-at-least 0.98) became",
         f"{new.operating_point.true_positives} of 600",
-        f"Band routine: there was none before; now it begins at P(Normal) = {new.thresholds_at().routine:.6g}. The promise",
-        "The promise: at most 2 % of it is not Normal (confidence 95 %, prevalence of COVID-19 0.25). There were enough ",
+        f"Band routine: there was none before; now it begins at P(Normal) = {new.thresholds_at().routine:.6g}. The pro",
+        "The promise: at most 2 % of it is not Normal (confidence 95 %, prevalence of COVID-19 0.25). There were ",
         "There were enough patients.",
         "(youden) sensitivity is",
     ):
