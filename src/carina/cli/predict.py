@@ -82,6 +82,8 @@ def predict_command(
         one_at_a_time=one,
         deflated=deflated,
     )
+    if not as_json and not as_csv:
+        print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
     if prevalence is not None:
         _tell_what_is_not_promised(predictor, prevalence)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")

@@ -73,6 +73,7 @@ def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
     assert all(reason.startswith("  ") and len(reason) > 20 for reason in reasons)
     assert "\x1b" not in out
     assert "still to be read" in err
+    assert "Flagged finding: COVID-19." in err.splitlines()
     assert err.splitlines()[-1] == "1 input could not be judged."
     assert "1 not-assessable" in err
 
