@@ -82,8 +82,6 @@ def predict_command(
         one_at_a_time=one,
         deflated=deflated,
     )
-    if not as_json and not as_csv:
-        print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
     if prevalence is not None:
         _tell_what_is_not_promised(predictor, prevalence)
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
@@ -98,6 +96,8 @@ def predict_command(
             files = results.pending(files)
         elif table is None:
             _print_row(rows.header)
+        if not as_json and not as_csv:
+            print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
         tell = stack.enter_context(running_count("judged"))
         for prediction, picture in _with_pictures(judged, explain):
