@@ -4,7 +4,7 @@
 
     model.onnx              from tensor to logits
     model.int8.onnx         the same in 8-bit integers, where it was proved to decide alike
-    lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    lungs.onnx              the lung segmenter, where the model is shown lungs alone or has a gate
     gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
     bundle.json             everything that predicting needs to know, and where the model comes from
@@ -161,7 +161,7 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
     seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE, INT8_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
-    if described.preprocessing.crop == "lungs":
+    if described.has_segmenter:
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
     if described.int8 is not None and described.int8.accepted:
         graphs[INT8_FILE] = described.int8.sha256 or ""

@@ -46,6 +46,8 @@ class Verification:
     ----------
     name, version
         Of the bundle.
+    flag_finding
+        The finding that it flags.
     sha256
         What stands for the whole of it, to be compared with a published one.
     checks
@@ -58,6 +60,7 @@ class Verification:
 
     name: str
     version: str
+    flag_finding: str
     sha256: str
     checks: tuple[Check, ...]
     int8: Int8Record | None
@@ -73,6 +76,7 @@ class Verification:
         return {
             "name": self.name,
             "version": self.version,
+            "flag_finding": self.flag_finding,
             "sha256": self.sha256,
             **self.checks[0].to_json(),
             "checks": [check.to_json() for check in self.checks],
@@ -117,6 +121,7 @@ def verify_bundle(
     return Verification(
         name=description.name,
         version=description.version,
+        flag_finding=description.policy.flag_finding,
         sha256=seal.sha256,
         checks=tuple(checks),
         int8=description.int8,

@@ -150,7 +150,7 @@ def write_bundle(
         The classifier in 8-bit integers, where the description has accepted it.
     """
     with whole_folder(out, what="bundle") as folder:
-        graphs = (ONNX_FILE, LUNGS_FILE) if description.preprocessing.crop == "lungs" else (ONNX_FILE,)
+        graphs = (ONNX_FILE, LUNGS_FILE) if description.has_segmenter else (ONNX_FILE,)
         gate = () if description.gate is None else (GATE_FILE,)
         for name in (*graphs, *gate, HISTORY_FILE):
             _copy(source / name, folder / name)

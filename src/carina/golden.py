@@ -115,8 +115,9 @@ class Judge:
     ) -> None:
         self.preprocessing = model.preprocessing
         self.engine = load_engine(folder / graph, backend=backend, precision=precision, threads=threads)
-        lungs = self.preprocessing.crop == "lungs"
-        self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend, threads=threads) if lungs else None
+        self.lung_finder = None
+        if model.has_segmenter:
+            self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend, threads=threads)
         self.gate = None if model.gate is None else read_gate(folder / GATE_FILE)
 
     def judge(self, wholes: NDArray[np.uint8]) -> Judged:

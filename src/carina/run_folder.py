@@ -9,7 +9,7 @@
     checkpoint/             the last epoch, while training is under way
     model.keras             the Keras model, to go on training from
     model.onnx              the same from tensor to logits, for everything that predicts
-    lungs.onnx              the lung segmenter, where the model is shown lungs alone
+    lungs.onnx              the lung segmenter, where the model is shown lungs alone or has a gate
     gate.npz                what may be judged at all, where the recipe has a gate
     training_images.txt     what it learned from or stopped on, as hashes: evaluation refuses a leak
     run.json                written last: a run without it is not finished
@@ -110,7 +110,7 @@ class FinishedRun(BaseModel):
         What the backbone started from; no hash for random weights.
     model_sha256, lungs_sha256
         Of ``model.onnx`` and ``lungs.onnx``; loading fails closed on any difference. No lungs where the whole image is
-        shown.
+        shown and there is no gate.
     learned_with_lungs_sha256
         Of the segmenter whose boxes the network learned with, where another one draws them now.
     gate
@@ -161,6 +161,11 @@ class FinishedRun(BaseModel):
             msg = "the policy must be for the model's findings"
             raise ValueError(msg)
         return self
+
+    @property
+    def has_segmenter(self) -> bool:
+        """Return whether the lungs are looked for: for the network, which is shown them alone, or for the gate."""
+        return self.preprocessing.crop == "lungs" or self.gate is not None
 
     @property
     def operating_point(self) -> OperatingPoint:

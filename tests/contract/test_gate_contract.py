@@ -14,12 +14,14 @@ from carina.bundle_verification import verify_bundle
 from carina.bundle_writing import export_bundle
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
+from carina.golden import Judge
 from carina.inference.predictor import NO_NUMBER, Prediction, Predictor
 from carina.inference.results import JsonLines
-from carina.learning.recipe import Recipe, load_recipe
+from carina.learning.recipe import GateSettings, Recipe, load_recipe
 from carina.learning.regate import refit_gate
 from carina.learning.train import train
 from carina.radiographs.gate import read_gate, write_gate
+from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.reports.model_card import prepare_card
 from carina.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
@@ -82,6 +84,10 @@ def test_prediction_refuses_what_the_gate_refuses_with_its_reason(
     assert said["gate"] == {"accepted": False, "reasons": ["it looks rotated by 90° clockwise"]}
     assert said["finding"] is said["probabilities"] is None
     assert "it looks rotated by 90° clockwise" in said["triage"]["reason"]
+    let_through = next(prediction for prediction in upright if not prediction.reasons)
+    said = json.loads(JsonLines(Predictor(gated_run)).row(let_through, None))
+    assert said["gate"] == {"accepted": True, "reasons": []}
+    assert said["reservations"] == []
 
 
 def test_the_policy_is_fitted_on_what_is_let_through(gated_run: Path, phantom_dataset: Dataset) -> None:
@@ -173,10 +179,41 @@ def test_another_segmenter_must_be_one(gated_run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_only_a_run_that_is_shown_lungs_gets_a_gate(tiny_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="is shown whole images"):
-        refit_gate(tiny_run, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_a_model_that_is_shown_whole_images_gets_a_gate(
+    tiny_run: Path, phantom_dataset: Dataset, turned: list[Path], cache: Path, tmp_path: Path
+) -> None:
+    """The segmenter is the gate's alone: what the network is shown, and so what it says, stays as it was."""
+    graph = planted_graph(tmp_path / "lungs.onnx", two_lungs=True)
+    settings = GateSettings(radiographs=60, varied=1, oddities=4, acceptance=0.75)
+    before = open_run(tiny_run)
+    made = refit_gate(tiny_run, tmp_path / "run", lungs=graph, settings=settings, cache=cache)
+    assert (before.gate, before.lungs_sha256, made.preprocessing.crop) == (None, None, "none")
+    assert (made.model_sha256, made.learned_with_lungs_sha256) == (before.model_sha256, None)
+    assert made.lungs_sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert made.policy.flag_finding == before.policy.flag_finding
+    assert made.operating_point.positives + made.operating_point.negatives < before.images["calibration"]
+    upright = [Path(path) for path in phantom_dataset.rows("test")["path"]]
+    size = before.preprocessing.read_size
+    wholes = np.stack([resize_grey(read_radiograph(path), size) for path in upright[:8]])
+    logits = [Judge(run, open_run(run)).judge(wholes).logits for run in (tiny_run, tmp_path / "run")]
+    np.testing.assert_array_equal(*logits)
+    accepted = [each.accepted for each in judged(tmp_path / "run", upright)]
+    assert set(accepted) == {True, False}
+    assert np.mean([each is True for each in accepted]) > 0.5
+    lying = judged(tmp_path / "run", turned)
+    assert np.mean([each.accepted is False for each in lying]) > 0.8
+    # It goes into the bundle with its segmenter, and judges alike there.
+    bundle = tmp_path / "bundle"
+    export_bundle(tmp_path / "run", bundle, name="x", version="1", write_card=prepare_card())
+    described, _ = open_bundle(bundle)
+    assert (described.lungs_sha256, described.gate) == (made.lungs_sha256, made.gate)
+    assert "Before any finding a gate asks" in (bundle / "README.md").read_text()
+    assert [each.accepted for each in judged(bundle, upright)] == accepted
+    # Another segmenter is the gate's alone, too: the network learned with the boxes of none.
+    other = planted_graph(tmp_path / "other.onnx", two_lungs=True, size=80)
+    again = refit_gate(tmp_path / "run", tmp_path / "again", lungs=other, cache=cache)
+    assert again.lungs_sha256 != made.lungs_sha256
+    assert again.learned_with_lungs_sha256 is None
 
 
 def test_what_gives_no_number_is_not_called_accepted(

@@ -29,13 +29,14 @@ def test_the_error_tree_is_the_drawn_one() -> None:
 
 def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(import_dataset).parameters) == [
-        *("source", "out", "findings", "rename", "views", "half", "seed", "test_only", "labels"),
+        *("source", "out", "findings", "rename", "views", "half", "normal", "flag", "seed", "test_only", "labels"),
         *("patient_key", "ignore_unknown_columns", "workers", "progress"),
     ]
     assert list(inspect.signature(train).parameters) == [
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),
+        "tell",
     ]
-    assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of"]
+    assert list(inspect.signature(resume).parameters) == ["out", "cache", "command", "progress_of", "tell"]
     assert list(inspect.signature(Predictor).parameters) == [
         *("folder", "backend", "precision", "threads", "one_at_a_time", "deflated"),
     ]
@@ -53,7 +54,7 @@ def test_signatures_are_frozen() -> None:
 def test_fields_are_frozen() -> None:
     assert list(Prediction.__dataclass_fields__) == [
         *("path", "sha256", "finding", "probabilities", "triage", "reasons", "elapsed_ms", "explanation"),
-        "reservations",
+        *("reservations", "gated"),
     ]
     assert list(FailedPrediction.__dataclass_fields__) == ["path", "error", "passed_over"]
     assert list(Explanation.__dataclass_fields__) == [

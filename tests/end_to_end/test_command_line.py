@@ -17,6 +17,7 @@ from PIL import Image
 
 from carina.cli import main
 from carina.datasets.manifest import Dataset, open_dataset
+from carina.radiographs.gate import NO_GATE
 from conftest import TINY_RECIPE
 from make import small_disk
 
@@ -167,7 +168,9 @@ def test_predict_gives_one_object_a_line(carina, tiny_run: Path, phantom_dataset
         "elapsed_ms",
     }
     assert sum(judged["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
-    assert judged["gate"] == {"accepted": True, "reasons": []}
+    assert judged["gate"] is None
+    assert judged["reservations"] == [NO_GATE]
+    assert judged["triage"]["flag_finding"] == "COVID-19"
     assert judged["triage"]["priority"] in ("fast-track", "expedite", "secondary-review", "routine")
     assert len(judged["triage"]["reason"]) > 20
     assert text["error"]["code"] == "unsupported-format"

@@ -59,6 +59,7 @@ def audit_command(
             cache=cache,
             progress_of=bar,
         )
+    print_result(f"Flagged finding: {audit.flag_finding}.")
     print_result(audit.sentence)
     for verdict in audit.verdicts:
         print_result(f"- {verdict}")

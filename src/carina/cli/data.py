@@ -13,7 +13,7 @@ from carina.datasets.check import DatasetCheck, check_dataset
 from carina.datasets.choice import Half
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
-from carina.datasets.manifest import open_dataset
+from carina.datasets.manifest import DatasetDescription, open_dataset
 from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
 
@@ -59,6 +59,18 @@ def import_command(
             help="One half of the patients, development or final; where there is no patient, the file name stands in.",
         ),
     ] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--normal",
+            metavar="NAME",
+            help="The finding that means that a radiograph is normal, where its name does not say so; none if no image "
+            "is normal. Repeatable.",
+        ),
+    ] = None,
+    flag: Annotated[
+        str | None, typer.Option("--flag", metavar="NAME", help="The finding that is flagged, which means read first.")
+    ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
     patient_key: Annotated[
@@ -83,6 +95,8 @@ def import_command(
             rename=_renames(rename or []),
             views=None if views is None else views.split(","),
             half=half,
+            normal=normal,
+            flag=flag,
             seed=seed,
             test_only=test_only,
             labels=labels,
@@ -135,9 +149,11 @@ def check(
 
     The exit code is 1 if anything is wrong.
     """
-    result = check_dataset(open_dataset(dataset))
+    opened = open_dataset(dataset)
+    result = check_dataset(opened)
     if as_json:
         content = {
+            "flag_finding": opened.description.flag_finding,
             "counts": result.counts.to_dicts(),
             "association": None if result.association is None else asdict(result.association),
             "troubles": [asdict(trouble) for trouble in result.troubles],
@@ -145,6 +161,7 @@ def check(
         print_result(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         _print_check(result)
+        print_result(_said_of_flag(opened.description))
     raise typer.Exit(1 if result.troubles else 0)
 
 
@@ -188,6 +205,19 @@ def _print_import(report: ImportReport) -> None:
     if description.unreadable:
         print_note(f"{description.unreadable} files could not be read: see {dataset.folder / 'errors.csv'}")
         raise typer.Exit(1)
+
+
+def _said_of_flag(described: DatasetDescription) -> str:
+    """Return what is flagged by a model that learns from a data set."""
+    if described.flag_finding is not None:
+        return f"Flagged finding: {described.flag_finding}."
+    if described.test_only:
+        return "Flagged finding: what the model flags that judges this test set."
+    if len(described.findings) == 1:
+        return f"Flagged finding: none, since {described.findings[0]} is the only finding."
+    return (
+        "Flagged finding: not written down by the Carina that imported this; carina train says what it flags, or asks."
+    )
 
 
 def _print_check(result: DatasetCheck) -> None:

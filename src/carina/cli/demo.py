@@ -56,6 +56,7 @@ def demo_command(
             cache=out / "cache",
             command="carina demo",
             progress_of=bar,
+            tell=print_note,
         )
         evaluation = write_evaluation(
             out / "run",

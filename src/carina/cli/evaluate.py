@@ -62,10 +62,11 @@ def evaluate_command(
     if split not in splits:
         msg = f"--split {split} is unknown. Choose one of: {', '.join(splits)}."
         raise ConfigurationError(msg)
+    opened = open_dataset(dataset)
     with progress_bars() as bar:
         evaluation = write_evaluation(
             model,
-            open_dataset(dataset),
+            opened,
             splits[split],
             out,
             on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
@@ -76,5 +77,7 @@ def evaluate_command(
         )
     if evaluation.notice:
         print_note(evaluation.notice)
+    if other := opened.says_other_flag(evaluation.flag_finding):
+        print_note(other)
     print_result(headline(evaluation))
     print_result(f"Everything is in {out}; open {out / 'report.html'}")

@@ -10,11 +10,15 @@ from carina.cli.train import import_training
 
 
 def gate_command(
-    run: Annotated[Path, typer.Argument(help="A finished run whose recipe crops to the lungs. It is not changed.")],
+    run: Annotated[Path, typer.Argument(help="A finished run. It is not changed.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write; it must not exist.")],
     lungs: Annotated[
         Path | None,
-        typer.Option("--lungs", metavar="LUNGS.ONNX", help="Lung segmenter to use. Default: the run's own."),
+        typer.Option(
+            "--lungs",
+            metavar="LUNGS.ONNX",
+            help="Lung segmenter to use. Default: the run's own, else the one of the released bundle.",
+        ),
     ] = None,
     negatives: Annotated[
         Path | None,

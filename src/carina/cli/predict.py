@@ -110,6 +110,8 @@ def predict_command(
         if shown is not None:
             # What was judged before the command was broken off is shown, too.
             stack.callback(shown.end, counts)
+        if not as_json and not as_csv:
+            print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
         streamed = results is None and not (isinstance(shown, PredictTable) and shown.comes_last)
         tell = stack.enter_context(running_count("judged", streamed=streamed))

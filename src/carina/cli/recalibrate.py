@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from carina.bundle import open_bundle
-from carina.cli.console import print_result, progress_bars
+from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.export import print_bundle
 from carina.datasets.manifest import open_dataset
 from carina.decisions.change import describe_change
@@ -45,15 +45,18 @@ def recalibrate_command(
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 
     old_version = open_bundle(bundle)[0].version
+    opened = open_dataset(dataset)
     with progress_bars() as bar:
         done = recalibrate(
             bundle,
-            open_dataset(dataset),
+            opened,
             out,
             version=version or old_version.removesuffix(_SUFFIX) + _SUFFIX,
             write_card=prepare_card(),
             progress=bar("Judging images"),
         )
+    if other := opened.says_other_flag(done.new.flag_finding):
+        print_note(other)
     origin = done.recalibration
     print_result(
         f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the model "

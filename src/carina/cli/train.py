@@ -52,7 +52,10 @@ def train_command(
     learning = import_training()
     with progress_bars() as bar:
         if resume is not None:
-            run, folder = learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar), resume
+            run, folder = (
+                learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar, tell=print_note),
+                resume,
+            )
         elif dataset is not None and out is not None:
             run = learning.train(
                 dataset,
@@ -64,6 +67,7 @@ def train_command(
                 cache=cache,
                 command=typed_command(),
                 progress_of=bar,
+                tell=print_note,
             )
             folder = out
     print_run(run, folder)
@@ -94,6 +98,7 @@ def print_run(run: FinishedRun, folder: Path) -> None:
         f"best epoch {run.best_epoch} of {run.epochs}, {run.seconds['total']:.0f} s, {run.peak_memory_mb:.0f} MB."
     )
     print_result(
+        f"Flagged finding: {point.finding}.\n"
         f"Operating point, chosen on {point.chosen_on}: P({point.finding}) >= {point.threshold:.3f}, there sensitivity "
         f"{point.sensitivity:.3f} at specificity {point.specificity:.3f}.\n"
         f"Next: carina evaluate {folder} DATASET --out DIR"

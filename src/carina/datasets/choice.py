@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from carina.datasets.naming import resolve_finding
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
 
@@ -33,6 +34,10 @@ class Choices(BaseModel):
         Which, as named; none where all were taken.
     half
         Of the patients; none where all were taken.
+    normal
+        Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
+    flag
+        The finding that the user wants flagged; nothing where the user did not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +46,8 @@ class Choices(BaseModel):
     rename: dict[str, str] = {}
     views: tuple[str, ...] | None = None
     half: Half | None = None
+    normal: tuple[str, ...] | None = None
+    flag: str | None = None
 
 
 def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:
@@ -78,6 +85,8 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
         If no image has one of the old names.
     """
     count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
+    # In whatever spelling they were typed.
+    renames = {resolve_finding(old, count): resolve_finding(new, count) for old, new in renames.items()}
     for old in renames:
         if old not in count:
             msg = f"There is no finding {old!r} to rename. There is: {_counted(count, order_findings(count))}."
@@ -85,7 +94,8 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     notes = []
     for new in order_findings(renames.values()):
         olds = order_findings(old for old in renames if renames[old] == new)
-        notes.append(f"{sum(count[old] for old in olds)} images renamed {new}: {_counted(count, olds)}.")
+        total = sum(count[old] for old in olds)
+        notes.append(f"{total} image{'s' * (total > 1)} renamed {new}: {_counted(count, olds)}.")
     return images.with_columns(pl.col("finding").replace(renames)), tuple(notes)
 
 

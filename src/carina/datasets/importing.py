@@ -29,6 +29,7 @@ from carina.datasets.manifest import (
     open_dataset,
     write_dataset,
 )
+from carina.datasets.naming import choose_flag, says_none
 from carina.datasets.split import assign_splits
 from carina.errors import DataError, InputError
 from carina.findings import order_findings
@@ -57,7 +58,7 @@ class ImportReport:
     dataset
         The data set, opened.
     notes
-        What was left out or assumed, a sentence each.
+        What was left out or assumed, and what is flagged; a sentence each.
     """
 
     dataset: Dataset
@@ -78,6 +79,8 @@ def import_dataset(
     rename: Mapping[str, str] | None = None,
     views: Sequence[str] | None = None,
     half: Half | None = None,
+    normal: Sequence[str] | None = None,
+    flag: str | None = None,
     seed: int = 1234,
     test_only: bool = False,
     labels: Path | None = None,
@@ -92,8 +95,10 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, labels, ignore_unknown_columns
+    source, findings, rename, views, half, normal, labels, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
+    flag
+        The finding that a model is to flag: see `carina.datasets.naming.choose_flag`.
     out
         The folder to write. It appears whole or not at all.
     seed
@@ -110,9 +115,11 @@ def import_dataset(
     Raises
     ------
     DataError
-        If the source is wrong, no image of it can be read, or a finding is too small to split.
+        If the source is wrong, no image of it or of its flagged finding can be read, or a finding is too small to
+        split.
     ConfigurationError
-        If `out` exists, or a finding, a view or a finding to rename was asked for that is not there.
+        If `out` exists, or a finding, a view or a finding to rename was asked for that is not there, or nothing says
+        which finding is normal or flagged.
     """
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
@@ -121,9 +128,17 @@ def import_dataset(
             rename=rename,
             views=views,
             half=half,
+            normal=normal,
             labels=labels,
             patient_key=None if patient_key is None else read_key(patient_key),
             ignore_unknown_columns=ignore_unknown_columns,
+        )
+        flag_finding, said = choose_flag(
+            dict(listing.images.group_by("finding").len().iter_rows()),
+            asked=flag,
+            without_normal=listing.has_normal or says_none(normal),
+            test_only=test_only,
+            where=str(source),
         )
         decoded, errors = _decode_all(listing.images, folder, workers, progress)
         errors = pl.concat([listing.errors, errors])
@@ -134,6 +149,9 @@ def import_dataset(
             raise DataError(msg)
         images = listing.images.with_row_index("listed").with_columns(pl.col("listed").cast(pl.Int64))
         manifest = decoded.join(images, on="listed", how="left", maintain_order="left").drop("listed")
+        if flag_finding is not None and flag_finding not in manifest["finding"]:
+            msg = f"No image of {flag_finding}, the flagged finding, can be read. Flag another one: --flag NAME."
+            raise DataError(msg)
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(manifest, pairs)
@@ -146,14 +164,15 @@ def import_dataset(
             near_duplicate_pairs=len(pairs),
             seed=seed,
             test_only=test_only,
-            choices=listing.choices,
+            choices=listing.choices.model_copy(update={"flag": flag}),
+            flag_finding=flag_finding,
             carina=__version__,
             fingerprint=data_fingerprint(manifest),
         )
         if listing.left_out is not None:
             (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    return ImportReport(open_dataset(out), listing.notes)
+    return ImportReport(open_dataset(out), (*listing.notes, *said))
 
 
 def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:

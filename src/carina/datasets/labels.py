@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from carina.errors import DataError
-from carina.findings import canonical_finding
+from carina.findings import canonical_finding, finding_key
 from carina.radiographs.dicom.identity import Identifier, Identity, identifier_digest
 
 # A study is the more exact: both being there, it is taken.
@@ -20,7 +20,7 @@ class Label:
     Attributes
     ----------
     finding
-        Under the name by which Carina knows it.
+        As the table writes it.
     source
         The hospital or collection; none where the table does not say.
     row
@@ -97,9 +97,10 @@ def read_labels(path: Path, *, ignore_unknown_columns: bool = False) -> Labels:
             what = "finding; an unknown finding is not a normal one" if digest else identifier
             msg = f"{path}, row {row}: it has no {what}. Correct or remove the row."
             raise DataError(msg)
-        label = Label(canonical_finding(named), (source or "").strip() or None, row)
+        label = Label(named, (source or "").strip() or None, row)
         earlier = found.setdefault(digest, label)
-        if (earlier.finding, earlier.source) != (label.finding, label.source):
+        one, other = (finding_key(canonical_finding(each.finding)) for each in (earlier, label))
+        if (one, earlier.source) != (other, label.source):
             msg = (
                 f"{path}, rows {earlier.row} and {row}: the same {identifier} with two findings or sources. Keep one "
                 "of them."

@@ -7,6 +7,7 @@ finding, and a CSV or Parquet manifest.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,8 +27,17 @@ from carina.datasets.dicom_headers import fill_in_headers, is_dicom
 from carina.datasets.dicom_tree import DicomTree
 from carina.datasets.labels import read_labels
 from carina.datasets.manifest import ERRORS_SCHEMA
+from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
 from carina.errors import ConfigurationError, DataError
-from carina.findings import BASELINE_FINDINGS, KNOWN_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
+from carina.findings import (
+    BASELINE_FINDINGS,
+    KNOWN_FINDINGS,
+    LUNG_OPACITY,
+    NORMAL,
+    canonical_finding,
+    finding_key,
+    order_findings,
+)
 from carina.radiographs.read import IMAGE_ENDINGS
 
 LISTING_SCHEMA = pl.Schema(
@@ -70,6 +80,8 @@ class Listing:
         What was left out or assumed, a sentence each, to be shown to the user.
     choices
         What was asked for.
+    has_normal
+        Whether the source has normal images, taken or not.
     errors
         Files that are already known not to be readable, as in ``errors.csv``.
     left_out
@@ -79,6 +91,7 @@ class Listing:
     images: pl.DataFrame
     notes: tuple[str, ...]
     choices: Choices = field(default_factory=Choices)
+    has_normal: bool = False
     errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
     left_out: pl.DataFrame | None = None
 
@@ -90,6 +103,7 @@ def list_source(
     rename: Mapping[str, str] | None = None,
     views: Sequence[str] | None = None,
     half: Half | None = None,
+    normal: Sequence[str] | None = None,
     labels: Path | None = None,
     patient_key: bytes | None = None,
     ignore_unknown_columns: bool = False,
@@ -112,6 +126,8 @@ def list_source(
     half
         Take only the patients of one half, ``development`` or ``final``: see `carina.datasets.choice.take_half`. Where
         an image has no patient, its file name stands in.
+    normal
+        Findings that are normal, or ``none``: see `carina.datasets.naming.name_normal`.
     labels
         A CSV with a finding for each StudyInstanceUID or PatientID; then the source is a folder of DICOM files, of
         whatever names and depth. See `carina.datasets.labels.read_labels`.
@@ -144,9 +160,19 @@ def list_source(
         msg = f"{error.filename or source} cannot be listed: {error.strerror}."
         raise DataError(msg) from None
     listed, notes = listing.images, listing.notes
+    spellings: tuple[str, ...] = ()
     if not listed.is_empty():
-        listed, more = rename_findings(listed, renames)
-        notes += more
+        listed, spellings = unify_spellings(listed)
+        for name in (partial(name_normal, normal=normal), partial(rename_findings, renames=renames)):
+            listed, more = name(listed)
+            notes += more
+    has_normal = NORMAL in listed["finding"]
+    if wanted is not None:
+        called_normal = {finding_key(name) for name in normal or ()}
+        present = order_findings(listed["finding"].to_list())
+        wanted = order_findings(
+            NORMAL if finding_key(name) in called_normal else resolve_finding(name, present) for name in wanted
+        )
     listed = images = _only_wanted(listed, wanted, source)
     if views is not None:
         images, more = take_views(images, views, present=listing.images["view"])
@@ -155,9 +181,10 @@ def list_source(
         images, more = take_half(images, half)
         notes += more
     named_views = None if views is None else tuple(view.strip() for view in views if view.strip())
-    choices = Choices(findings=wanted, rename=renames, views=named_views, half=half)
-    notes += require_some(images, listed)
-    return Listing(images, notes, choices, listing.errors, listing.left_out)
+    named_normal = None if normal is None else tuple(normal)
+    choices = Choices(findings=wanted, rename=renames, views=named_views, half=half, normal=named_normal)
+    notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
+    return Listing(images, notes, choices, has_normal, listing.errors, listing.left_out)
 
 
 def _list(
@@ -228,7 +255,7 @@ def _list_folders(source: Path, *, with_lung_opacity: bool, patient_key: bytes |
             rows.append(
                 {
                     "path": str(path),
-                    "finding": canonical_finding(folder.name),
+                    "finding": folder.name,
                     "source": source_of_stem.get(path.stem.lower()),
                     "mask": str(mask) if mask.is_file() else None,
                 }
@@ -338,7 +365,6 @@ def _list_manifest(path: Path, *, need_views: bool, ignore_unknown_columns: bool
     folder = path.parent
     images = table.with_columns(
         path=pl.col("path").map_elements(lambda name: str(folder / name), return_dtype=pl.String),
-        finding=pl.col("finding").map_elements(canonical_finding, return_dtype=pl.String),
         mask=pl.col("mask").map_elements(lambda name: str(folder / name), return_dtype=pl.String),
     )
     _refuse_duplicate_paths(images, path)

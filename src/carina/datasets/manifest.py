@@ -67,6 +67,9 @@ class DatasetDescription(BaseModel):
     seed: int
     test_only: bool
     choices: Choices | None = None  # null where the import was by a version that did not write them down
+    # Read first, wherever a model that learned from this set finds it. Null in a set that only tests, in one with a
+    # single finding, and where the import was by a version that did not write it down.
+    flag_finding: str | None = None
     carina: str
     fingerprint: str
     manifest_sha256: str = ""  # of manifest.parquet; `write_dataset` fills it in
@@ -125,6 +128,13 @@ class Dataset:
             )
             raise DataError(msg)
         return rows
+
+    def says_other_flag(self, flag: str) -> str | None:
+        """Return a sentence where a model flags another finding than the data set was imported to flag; else none."""
+        wanted = self.description.flag_finding
+        if wanted is None or wanted == flag:
+            return None
+        return f"{self.folder} was imported to flag {wanted}; the model flags {flag}, and figures are for that."
 
     def unreadable(self) -> pl.DataFrame:
         """Return the files that could not be read at import: path, code, message.

@@ -5,6 +5,7 @@ from carina.decisions.enough import patients_needed
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
 from carina.errors import ConfigurationError
+from carina.findings import NORMAL
 
 
 def describe_change(old: Policy, new: Policy, *, prevalence: float | None = None) -> list[str]:
@@ -63,29 +64,38 @@ def _describe_point(point: OperatingPoint) -> str:
 
 def _describe_bands(old: Policy, new: Policy, prevalence: float | None) -> list[str]:
     before, after = old.thresholds_at(prevalence), new.thresholds_at(prevalence)
-    lines = []
-    bands: tuple[tuple[BandName, float | None, float | None, float], ...] = (
-        ("routine", before.routine, after.routine, after.routine_share),
-        ("fast-track", before.fast_track, after.fast_track, after.fast_track_share),
+    flag = new.flag_finding
+    bands: tuple[tuple[BandName, str, str, float | None, float | None, float], ...] = (
+        ("routine", NORMAL, f"not {NORMAL}", before.routine, after.routine, after.routine_share),
+        ("fast-track", flag, f"anything but {flag}", before.fast_track, after.fast_track, after.fast_track_share),
     )
-    for name, was, now, share in bands:
-        verdict = "there were enough patients" if now is not None else _why_no_band(new, name, prevalence)
+    lines = []
+    for name, of, wrong, was, now, share in bands:
+        earlier = "there was none before" if was is None else f"before, it began at P({of}) = {_number(was)}"
+        later = "there is none" if now is None else f"it begins at P({of}) = {_number(now)}"
+        verdict = "There were enough patients" if now is not None else _why_no_band(new, name, prevalence)
         lines.append(
-            f"Band {name} (at most {share:.3g} wrong, confidence {after.confidence:g}, prevalence of "
-            f"{new.flag_finding} {after.prevalence:.4g}): from {_or_none(was)}, now from {_or_none(now)}; {verdict}."
+            f"Band {name}: {earlier}{_at(before.prevalence, after.prevalence)}; now {later}. The promise: at most "
+            f"{100 * share:.3g} % of it is {wrong} (confidence {100 * after.confidence:g} %, prevalence of {flag} "
+            f"{_number(after.prevalence)}). {verdict}."
         )
     return lines
+
+
+def _at(before: float, after: float) -> str:
+    """Return the prevalence before, where it was another one."""
+    return "" if before == after else f" (at a prevalence of {_number(before)})"
 
 
 def _why_no_band(policy: Policy, name: BandName, prevalence: float | None) -> str:
     needed = patients_needed(policy.bands, name, prevalence)
     if needed is None:
-        return "no number of patients would allow one in this mix of findings"
+        return "No number of patients would allow one in this mix of findings"
     if needed:
         more = ", ".join(f"{count} of {finding}" for finding, count in needed.items())
-        return f"there were too few patients: at the very least these more are needed: {more}"
-    return "there were enough patients for a faultless model, but this one's mistakes use the promise up"
+        return f"There were too few patients: at the very least these more are needed: {more}"
+    return "There were enough patients for a model without mistakes, but this one makes too many to keep the promise"
 
 
-def _or_none(threshold: float | None) -> str:
-    return "nowhere" if threshold is None else f"{threshold:.6g}"
+def _number(share: float) -> str:
+    return f"{share:.6g}"

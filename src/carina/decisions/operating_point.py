@@ -160,7 +160,7 @@ def choose_operating_point(
     if not positives or not negatives:
         msg = (
             f"An operating point for {rule.finding} needs images with and without it to be chosen on; {chosen_on} has "
-            f"{positives} with and {negatives} without. Name another finding in the recipe's operating_point."
+            f"{positives} with and {negatives} without. Add the images that are missing."
         )
         raise ConfigurationError(msg)
     # Candidates: every probability seen; above the largest nothing is called present.

@@ -47,6 +47,8 @@ class Evaluation:
         How many leaked images were left out.
     notice
         What must stand over every output, or none.
+    flag_finding
+        The finding of the operating point, which the model flags.
     """
 
     table: pl.DataFrame
@@ -56,6 +58,7 @@ class Evaluation:
     leaks: LeakCheck
     dropped: int
     notice: str | None
+    flag_finding: str
 
     def _repr_html_(self) -> str:
         return evaluation_html(self)
@@ -126,7 +129,7 @@ def evaluate(
     index = findings.index(point.finding)
     curve = sensitivity_at_specificity(truth == index, probabilities[:, index], groups=groups)
     at_specificity = dict(zip(SPECIFICITIES, curve, strict=True))
-    return Evaluation(table, metrics, reached, at_specificity, leaks, dropped, _notice(leaks, on_leak))
+    return Evaluation(table, metrics, reached, at_specificity, leaks, dropped, _notice(leaks, on_leak), point.finding)
 
 
 def _notice(leaks: LeakCheck, on_leak: OnLeak) -> str | None:

@@ -37,6 +37,7 @@ def evaluation_html(evaluation: Evaluation) -> str:
         ("accuracy", _figure(metrics.accuracy)),
         ("mean AUROC", _figure(metrics.macro_auroc)),
         ("ECE", _figure(metrics.calibration.ece)),
+        ("flagged finding", evaluation.flag_finding),
         (f"sensitivity at the operating point ({reached.threshold:.3f})", _figure(reached.sensitivity)),
         (f"specificity at the operating point ({reached.threshold:.3f})", _figure(reached.specificity)),
         ("trained on, of these images", f"{evaluation.leaks.learned.height:,} found, {evaluation.dropped:,} left out"),

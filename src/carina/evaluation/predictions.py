@@ -1,6 +1,7 @@
 """The prediction table: truth and probabilities, a row an image; all that evaluation knows of a model."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import DataError
-from carina.findings import order_findings
+from carina.findings import NORMAL, finding_key, may_be_normal, order_findings
 from carina.inference.predictor import FailedPrediction, Predictor
 from carina.progress import Progress, no_progress
 
@@ -65,13 +66,28 @@ def rows_to_judge(dataset: Dataset, split: Split, findings: Sequence[str]) -> pl
     rows = dataset.rows(split)
     unknown = [finding for finding in order_findings(rows["finding"].to_list()) if finding not in findings]
     if unknown:
-        msg = (
-            f"{dataset.folder} has the finding {unknown[0]!r}, which the model does not know ({', '.join(findings)}). "
-            f"Import it again: with --rename '{unknown[0]}={findings[0]}' if it is one of these, without it otherwise "
-            "(--findings)."
-        )
-        raise DataError(msg)
+        raise DataError(_not_known(dataset.folder, rows, unknown, findings))
     return rows
+
+
+def _not_known(folder: Path, rows: pl.DataFrame, unknown: Sequence[str], findings: Sequence[str]) -> str:
+    """Return what a person can do who has findings that the model does not know; never to call them something else."""
+    count: dict[str, int] = dict(rows.group_by("finding").len().iter_rows())
+    told = ", ".join(f"{name} ({count[name]})" for name in unknown)
+    known = [name for name in findings if name in count]
+    words = [f"{folder} has findings that the model does not know: {told}. The model knows: {', '.join(findings)}."]
+    for name in unknown:
+        same = next((finding for finding in findings if finding_key(finding) == finding_key(name)), None)
+        if same is not None:
+            rename = shlex.quote(f"{name}={same}")
+            words.append(f"{name} and {same} are spellings of one finding: import again with --rename {rename}.")
+        elif NORMAL in findings and may_be_normal(name, [other for other in count if other != name]):
+            words.append(f"If {name} is normal, import again with --normal {shlex.quote(name)}.")
+    if known:
+        chosen = shlex.quote(",".join(known))
+        words.append(f"To leave these images out, import again with --findings {chosen}.")
+    words.append("To have these findings judged, train a model on them: carina train.")
+    return " ".join(words)
 
 
 def findings_of(table: pl.DataFrame) -> tuple[str, ...]:

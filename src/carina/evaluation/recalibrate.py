@@ -115,6 +115,7 @@ def recalibrate(
         left_out_leaks=given.height - len(accepted),
         left_out_refused=int((~accepted).sum()),
     )
+    _require_flagged(rows, described.policy.flag_finding, dataset.folder, split)
     policy = _fit(described.policy, logits, rows, recalibration)
     changes = {
         "policy": policy,
@@ -133,6 +134,20 @@ def recalibrate(
     )
     verification = write_bundle(bundle, out, new, write_card=write_card, calibration_images=images)
     return Recalibrated(described.policy, policy, recalibration, verification)
+
+
+def _require_flagged(rows: pl.DataFrame, flag: str, folder: Path, split: Split) -> None:
+    """Raise where the images cannot choose a threshold: all of them have the flagged finding, or none."""
+    positives = int((rows["finding"] == flag).sum())
+    if 0 < positives < rows.height:
+        return
+    has = f"no image of {flag}" if not positives else f"images of {flag} only"
+    missing = f"images of {flag}" if not positives else "images without it"
+    msg = (
+        f"{folder} ({split}) cannot recalibrate this bundle: its {rows.height} images that could be used hold {has}, "
+        f"which this model flags. Add {missing} to the source, and import it again."
+    )
+    raise DataError(msg)
 
 
 def _logits(judge: Judge, rows: pl.DataFrame, progress: Progress) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -77,6 +77,11 @@ class Model:
         """Return the findings that the model tells apart, in the order of its logits."""
         return self.description.findings
 
+    @property
+    def flag_finding(self) -> str:
+        """Return the finding that the model flags: its radiographs are read first."""
+        return self.description.policy.flag_finding
+
     def __repr__(self) -> str:
         return f"<carina.Model {self.description.name}: {', '.join(self.findings)}>"
 

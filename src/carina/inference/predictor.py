@@ -20,7 +20,7 @@ from carina.errors import BundleError, InputError
 from carina.inference.explain import Explanation, build_explanation, display_grey
 from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
-from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
+from carina.radiographs.gate import NO_GATE, NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import refusals, reservations
 from carina.radiographs.lungs import LungFinder, Lungs
@@ -68,7 +68,10 @@ class Prediction:
     explanation
         Why, where it was asked for and the radiograph may be judged.
     reservations
-        What the file's header leaves in doubt: sentences without patient data, to stand beside the result.
+        What the file's header leaves in doubt, and that no gate looked at the image, where the model has none:
+        sentences without patient data, to stand beside the result.
+    gated
+        Whether the model has a gate, which looked at the image.
     """
 
     path: Path | None
@@ -80,6 +83,12 @@ class Prediction:
     elapsed_ms: float
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
+    gated: bool = False
+
+    @property
+    def accepted(self) -> bool | None:
+        """Return whether the radiograph may be judged; none where nothing refused it and no gate looked at it."""
+        return False if self.reasons else True if self.gated else None
 
     @property
     def refused(self) -> str | None:
@@ -198,7 +207,7 @@ class Predictor:
         )
         self.lung_finder: LungFinder | None = None
         self.gate: Gate | None = None
-        if self.run.preprocessing.crop == "lungs":
+        if self.run.has_segmenter:
             graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
             self.lung_finder = LungFinder(
                 graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=True
@@ -335,6 +344,8 @@ class Predictor:
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None
             doubts = () if item.header is None else reservations(item.header)
+            if self.gate is None and not reasons:
+                doubts = (*doubts, NO_GATE)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
@@ -343,7 +354,16 @@ class Predictor:
                 )
             elapsed_ms = item.milliseconds + share_ms
             yield Prediction(
-                item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation, doubts
+                item.path,
+                item.sha256,
+                finding,
+                of_finding,
+                triage,
+                reasons,
+                elapsed_ms,
+                explanation,
+                doubts,
+                self.gate is not None,
             )
 
     def _explain(

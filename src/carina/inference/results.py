@@ -145,6 +145,7 @@ class JsonLines:
         self.judged_by = JudgedBy.of(predictor, prevalence)
         self._explained = explained
         self._prevalence = prevalence
+        self._flag = run.policy.flag_finding
         self._model = {
             "name": run.name,
             "version": run.version if isinstance(run, BundleDescription) else __version__,
@@ -175,8 +176,12 @@ class JsonLines:
                 "code": prediction.triage.code,
                 "reason": prediction.triage.reason,
                 "prevalence": self._prevalence,
+                "flag_finding": self._flag,
             },
-            "gate": {"accepted": accepted, "reasons": list(prediction.reasons)},
+            # Null where nothing refused the image and no gate looked at it: then a reservation says so.
+            "gate": None
+            if prediction.accepted is None
+            else {"accepted": prediction.accepted, "reasons": list(prediction.reasons)},
             "reservations": list(prediction.reservations),
             "model": self._model,
             "elapsed_ms": round(prediction.elapsed_ms, 2),
@@ -227,9 +232,11 @@ class Csv:
         self._findings = predictor.run.findings
         self.judged_by = JudgedBy.of(predictor, prevalence)
         self._explained = explained
+        self._flag = predictor.run.policy.flag_finding
         probabilities = [f"probability:{finding}" for finding in self._findings]
         columns = ["path", "finding", *probabilities, "priority", "reason_code", "reason", "error_code", "error"]
-        columns += [*(field.name for field in fields(JudgedBy)), "reservations", *(_WHY if explained else ())]
+        columns += [*(field.name for field in fields(JudgedBy)), "reservations", "flag_finding", "gate_accepted"]
+        columns += _WHY if explained else ()
         self._columns = len(columns)
         self.header = _csv_line(columns)
 
@@ -244,8 +251,12 @@ class Csv:
                 judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             triage = prediction.triage
             said = [triage.priority, triage.code, triage.reason, "", ""]
-        doubts = "" if isinstance(prediction, FailedPrediction) else " ".join(prediction.reservations)
-        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, *self._why(prediction, picture)])
+        doubts, accepted = "", None
+        if isinstance(prediction, Prediction):
+            doubts, accepted = " ".join(prediction.reservations), prediction.accepted
+        gate = "" if accepted is None else str(accepted).lower()
+        why = self._why(prediction, picture)
+        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, self._flag, gate, *why])
 
     def _why(self, prediction: AnyPrediction, picture: Path | None) -> list[str]:
         if not self._explained:

@@ -74,7 +74,8 @@ def fit_gate(
     if (labels == 0).sum() < 10 or len(calibration) < 2 or len(names) < 2:
         msg = (
             f"The gate needs at least 10 training radiographs, 2 calibration radiographs and one kind of other image. "
-            f"Received: {(labels == 0).sum()}, {len(calibration)} and {len(names) - 1}."
+            f"Received: {(labels == 0).sum()}, {len(calibration)} and {len(names) - 1}. "
+            "Add radiographs, or remove the table [gate] from the recipe: nothing then asks what an image is."
         )
         raise DataError(msg)
     dropped = _misplaced(features, labels, weights, origins, len(names))

@@ -28,7 +28,7 @@ def fit_gate_of(training: Training, *, negatives: Path | None = None) -> GateRec
     BundleError
         If the segmenter gives no features to judge an image by.
     """
-    settings, graph = training.recipe.gate, training.frames.lung_graph
+    settings, graph = training.recipe.gate, training.lung_graph
     if settings is None or graph is None:
         return None
     with training.stage("gate"):
@@ -59,12 +59,12 @@ def fit_policy_of(training: Training, logits: NDArray[np.float32]) -> Policy:
     recipe, findings, rows = training.recipe, training.findings, training.stopping_rows
     # What prediction does not judge promises nothing.
     assessable = training.frames.assessable(rows)
-    if recipe.gate is not None and training.frames.lung_graph is not None:
+    if recipe.gate is not None and training.lung_graph is not None:
         gate, whole_size = read_gate(training.out / GATE_FILE), recipe.preprocessing.read_size
         assessable &= accepted_rows(
             gate,
             rows,
-            training.frames.lung_graph,
+            training.lung_graph,
             whole_size=whole_size,
             progress=training.progress_of("Asking the gate"),
         )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from carina.decisions.operating_point import OperatingPointRule, Rule, ThresholdRule
 from carina.decisions.policy import PolicySettings
 from carina.errors import ConfigurationError
-from carina.findings import COVID_19, NORMAL
+from carina.findings import NORMAL, canonical_finding, flag_candidates
 from carina.radiographs.preprocess import Preprocessing
 
 
@@ -204,7 +204,7 @@ class OperatingPointSettings(ThresholdRule):
     Attributes
     ----------
     finding
-        By default COVID-19 where the data has it, otherwise the first that is not Normal.
+        By default what the data set was imported to flag: see `carina.learning.flagging.settle_flag`.
     """
 
     finding: str | None = None
@@ -221,10 +221,13 @@ class OperatingPointSettings(ThresholdRule):
         Raises
         ------
         ConfigurationError
-            If the finding named is not among them.
+            If the finding named is not among them, or none is named and several could be flagged.
         """
-        fallback = next((name for name in findings if name != NORMAL), findings[0])
-        finding = self.finding or (COVID_19 if COVID_19 in findings else fallback)
+        candidates = flag_candidates(findings)
+        if self.finding is None and len(candidates) != 1:
+            msg = f"operating_point.finding is not named, and {', '.join(findings)} leave a choice. Name it."
+            raise ConfigurationError(msg)
+        finding = canonical_finding(self.finding or candidates[0])
         if finding not in findings:
             msg = f"operating_point.finding is {finding!r}; the data set has: {', '.join(findings)}."
             raise ConfigurationError(msg)
@@ -303,13 +306,15 @@ class Recipe(_Settings):
         if self.method == "end-to-end" and named:
             msg = f"augmentation.{named[0]} is not for method = 'end-to-end', which has {', '.join(sorted(basic))}"
             raise ValueError(msg)
-        if self.gate is not None and self.preprocessing.crop != "lungs":
-            msg = "the gate sees what the lung segmenter sees: the table gate needs preprocessing.crop = 'lungs'"
-            raise ValueError(msg)
         if (self.method == "fine-tune") != (self.fine_tuning is not None):
             msg = "method = 'fine-tune' needs the table fine_tuning, and no other method has it"
             raise ValueError(msg)
         return self
+
+    @property
+    def needs_segmenter(self) -> bool:
+        """Return whether lungs are looked for: for the network, which is shown them alone, or for the gate."""
+        return self.preprocessing.crop == "lungs" or self.gate is not None
 
     @property
     def stopping_split(self) -> Literal["validation", "calibration"]:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from carina.atomic import require_absent, whole_folder, write_text
-from carina.errors import BundleError
+from carina.bundle import released_bundle
 from carina.learning.judging import fit_gate_of, fit_policy_of
 from carina.learning.methods import logits_of_stopping_split
 from carina.learning.recipe import GateSettings, load_recipe, recipe_as_toml
@@ -41,11 +41,12 @@ def refit_gate(
     Parameters
     ----------
     run
-        A finished run whose network is shown lungs alone. The data sets it was trained on must be where they were.
+        A finished run. The data sets it was trained on must be where they were.
     out
         The run folder to write; it must not exist.
     lungs
-        The segmenter to look for lungs by; by default the run's own. A gate reads what the segmenter sees.
+        The segmenter to look for lungs by; by default the run's own, or the released bundle's where it has none. A gate
+        reads what the segmenter sees.
     negatives
         A folder of images that must be refused, in addition to those that are made and drawn.
     settings
@@ -58,21 +59,20 @@ def refit_gate(
     ConfigurationError
         If `out` exists.
     BundleError
-        If the run is not finished, crops no lungs, or the segmenter is none or gives no features.
+        If the run is not finished, or the segmenter is none or gives no features.
     DataError
         If its data sets have changed, or the folder of negatives holds no readable image.
     """
     require_absent(out, what="run")
     finished = open_run(run)
-    if finished.preprocessing.crop != "lungs":
-        msg = (
-            f"{run} is shown whole images, and a gate sees what the lung segmenter sees. Train with "
-            "preprocessing.crop = 'lungs'."
-        )
-        raise BundleError(msg)
+    if finished.lungs_sha256 is None:
+        lungs = lungs or released_bundle() / LUNGS_FILE
     data = reopen_training_data(run, finished)
     recipe = load_recipe(str(run / RECIPE_FILE))
-    recipe = recipe.model_copy(update={"gate": settings or recipe.gate or GateSettings()})
+    # What the run flags stays flagged, also where its recipe did not name it.
+    point = recipe.operating_point.model_copy(update={"finding": finished.policy.flag_finding})
+    gate_settings = settings or recipe.gate or GateSettings()
+    recipe = recipe.model_copy(update={"gate": gate_settings, "operating_point": point})
     with whole_folder(out, what="run") as folder:
         shutil.copytree(run, folder, dirs_exist_ok=True)
         if lungs is not None:
@@ -93,7 +93,9 @@ def _with_lungs(finished: FinishedRun, folder: Path, lungs: Path) -> FinishedRun
     """Put another segmenter into a run's folder, and return what the run says of itself then."""
     LungFinder(lungs)  # refuses what is no segmenter
     shutil.copyfile(lungs, folder / LUNGS_FILE)
-    learned_with = finished.learned_with_lungs_sha256 or finished.lungs_sha256
+    # A network that is shown whole images learned with no segmenter's boxes.
+    crops = finished.preprocessing.crop == "lungs"
+    learned_with = (finished.learned_with_lungs_sha256 or finished.lungs_sha256) if crops else None
     sha256 = hashlib.sha256((folder / LUNGS_FILE).read_bytes()).hexdigest()
     changed = {"lungs_sha256": sha256, "learned_with_lungs_sha256": None if sha256 == learned_with else learned_with}
     return finished.model_copy(update=changed)

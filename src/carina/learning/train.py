@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from carina.decisions.policy import Policy
 from carina.errors import BundleError, DataError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.fitting import History
+from carina.learning.flagging import settle_flag
 from carina.learning.frames import Frames
 from carina.learning.judging import fit_gate_of, fit_policy_of
 from carina.learning.loss import build_cost_matrix
@@ -60,6 +61,7 @@ def train(
     cache: Path | None = None,
     command: str = "",
     progress_of: ProgressOf | None = None,
+    tell: Callable[[str], None] = _log.info,
 ) -> FinishedRun:
     """Train a model on a data set and return what the finished run says of itself.
 
@@ -76,18 +78,20 @@ def train(
     without_sources
         Sources of images to leave out, to see how the model does on a source that it never saw.
     lung_graph
-        The lung segmenter, where the recipe crops lungs; by default that of the released bundle.
+        The lung segmenter, where the recipe crops lungs or has a gate; by default that of the released bundle.
     cache
         Folder of caches; by default `carina.cache.default_cache_folder`.
     command
         What was typed, for the record.
     progress_of
         Gives, for the name of a stage, what is told of its progress.
+    tell
+        Is told, before the training begins, which finding is flagged, and what contradicts that.
 
     Raises
     ------
     ConfigurationError
-        If `out` exists, or the recipe does not fit the data.
+        If `out` exists, the recipe does not fit the data, or nothing says which finding is flagged.
     DataError
         If a data set is missing or its images changed.
     BundleError
@@ -97,9 +101,14 @@ def train(
     folders = (dataset, *added)
     # Everything that can be refused is refused before the folder is made.
     data = gather_training_data(folders, recipe, without_sources=without_sources)
-    if recipe.preprocessing.crop == "lungs":
+    recipe, said = settle_flag(recipe, data)
+    for sentence in said:
+        tell(sentence)
+    if recipe.needs_segmenter:
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
+    elif lung_graph is not None:
+        tell(f"The segmenter {lung_graph} is not used: recipe {recipe.name} neither crops to the lungs nor has a gate.")
     training = prepare_training(data, _with_absolute_weights(recipe), out, lung_graph, cache, command, progress_of)
     backbone = _build_backbone(training)
     started = StartedRun(
@@ -110,16 +119,21 @@ def train(
     )
     with whole_folder(out, what="run") as folder:
         write_text(folder / RECIPE_FILE, recipe_as_toml(training.recipe))
-        if training.frames.lung_graph is not None:
-            shutil.copyfile(training.frames.lung_graph, folder / LUNGS_FILE)
+        if training.lung_graph is not None:
+            shutil.copyfile(training.lung_graph, folder / LUNGS_FILE)
         write_text(folder / STARTED_FILE, started.model_dump_json(indent=2) + "\n")
     return _run(training, backbone)
 
 
 def resume(
-    out: Path, *, cache: Path | None = None, command: str = "", progress_of: ProgressOf | None = None
+    out: Path,
+    *,
+    cache: Path | None = None,
+    command: str = "",
+    progress_of: ProgressOf | None = None,
+    tell: Callable[[str], None] = _log.info,
 ) -> FinishedRun:
-    """Go on with a run that was stopped, and return what it says of itself when it is finished.
+    """Go on with a run that was stopped, and return what it says of itself when it is finished; see `train`.
 
     Raises
     ------
@@ -144,6 +158,9 @@ def resume(
         msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train anew."
         raise DataError(msg)
     data = gather_training_data(folders, recipe, without_sources=started.without_sources)
+    recipe, said = settle_flag(recipe, data)
+    for sentence in said:
+        tell(sentence)
     training = prepare_training(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
     return _run(training, _build_backbone(training))
 
@@ -167,6 +184,7 @@ def prepare_training(
         recipe=recipe,
         data=data,
         frames=Frames(recipe.preprocessing, lung_graph, cache),
+        lung_graph=lung_graph if recipe.needs_segmenter else None,
         cache=cache,
         command=command,
         progress_of=progress_of or (lambda _: lambda _done, _total: None),
@@ -253,7 +271,7 @@ def _describe(
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         model_sha256=model_sha256,
-        lungs_sha256=training.frames.lungs_sha256,
+        lungs_sha256=training.lungs_sha256,
         gate=gate,
         dataset=training.data.name,
         data_fingerprint=training.data.fingerprint,

@@ -1,5 +1,6 @@
 """A training under way: what its steps share, and how long each of them took, also over a kill."""
 
+import hashlib
 import json
 import logging
 import time
@@ -37,6 +38,8 @@ class Training:
         What is learned from.
     frames
         What the network is shown of it.
+    lung_graph
+        The lung segmenter, where the network is shown lungs alone or the recipe has a gate.
     cache
         The folder that holds all caches.
     command
@@ -51,6 +54,7 @@ class Training:
     recipe: Recipe
     data: TrainingData
     frames: Frames
+    lung_graph: Path | None
     cache: Path
     command: str
     progress_of: ProgressOf
@@ -70,6 +74,11 @@ class Training:
     def stopping_rows(self) -> pl.DataFrame:
         """Return the manifest's rows to stop on."""
         return self.data.stopping_rows
+
+    @property
+    def lungs_sha256(self) -> str | None:
+        """Return the hash of the lung segmenter."""
+        return None if self.lung_graph is None else hashlib.sha256(self.lung_graph.read_bytes()).hexdigest()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -47,6 +47,10 @@ REASONS: Mapping[str, str] = MappingProxyType(
 )
 UNFAMILIAR = "it is unlike the radiographs that the gate was fitted to"
 NO_LUNGS = "no two lungs were found in it"
+NO_GATE = (
+    "No gate looked at this image, because the model has none. It may be something else than an upright frontal chest "
+    "radiograph."
+)
 
 # Grey levels between the 2nd and the 98th percentile: at least 50 in 14,541 radiographs of four collections.
 _SMALLEST_SPREAD = 20

@@ -120,8 +120,8 @@ def headline(evaluation: Evaluation) -> str:
             for of, called in zip(metrics.per_finding, metrics.confusion.sum(axis=0), strict=True)
         ),
         (
-            f"At the operating point (threshold {reached.threshold:.3f}): sensitivity {reached.sensitivity}, "
-            f"specificity {reached.specificity}"
+            f"Flagged finding: {evaluation.flag_finding}. At the operating point (threshold {reached.threshold:.3f}): "
+            f"sensitivity {reached.sensitivity}, specificity {reached.specificity}"
         ),
     ]
     refused = int((~evaluation.table["assessable"]).sum())

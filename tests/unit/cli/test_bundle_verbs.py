@@ -53,8 +53,10 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert told["sha256"] == open_bundle(bundle)[1].sha256
     assert set(told) == {
         *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
-        *("megabytes", "checks", "int8"),
+        *("megabytes", "checks", "int8", "flag_finding"),
     }
+    assert told["flag_finding"] == "COVID-19"
+    assert "Flagged finding: COVID-19." in out.splitlines()
     assert {check["engine"].split()[0] for check in told["checks"]} == {"OpenVINO", "ONNX"}
     assert all(check["engine"] in out for check in told["checks"])
     assert told["differences"]["logit"] <= told["tolerances"]["logit"]
@@ -115,8 +117,10 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(
     assert (new.policy.bands.alpha, new.policy.bands.beta) == (old.policy.bands.alpha, old.policy.bands.beta)
     assert f"Recalibrated on {origin.images} images of hospital; left out: {leaked} that the model" in out
     assert "Threshold of COVID-19: " in out
+    assert "Flagged finding: COVID-19." in out
     assert "prevalence of COVID-19 0.1)" in out
     assert "too few patients" in out or "enough patients" in out
+    assert "was imported to flag" not in err
     # What it was calibrated on is written down, so that no test on it passes for one.
     images = read_training_images(tmp_path / "b" / "training_images.txt")
     assert images.with_role("calibration").sum() == origin.images
@@ -149,7 +153,8 @@ def test_recalibrate_refuses_what_it_cannot_use(
     only_covid = import_dataset(one, tmp_path / "one", test_only=True).dataset
     code, _, err = carina("recalibrate", bundle, only_covid.folder, "--out", out)
     assert code == 1
-    assert "one cannot recalibrate this bundle: An operating point for COVID-19 needs images with and without" in err
+    assert f"{tmp_path / 'one'} (test) cannot recalibrate this bundle: its 18 images that could be used hold" in err
+    assert "images of COVID-19 only, which this model flags. Add images without it to the source, and import it" in err
     seen = tmp_path / "seen.csv"
     rows = phantom_dataset.rows("train").head(3)
     seen.write_text("path,finding\n" + "".join(f"{path},{f}\n" for path, f in rows.select("path", "finding").rows()))

@@ -1,5 +1,6 @@
 """``carina data import``: what its options ask of the library, and what it says."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,79 @@ def test_a_tree_of_dicom_by_a_table_of_labels(carina: Typed, tmp_path: Path) -> 
     assert "1 of 5 labels in labels.csv matched no image: row 6." in err
     assert "SECRET" not in out + err
     assert open_dataset(tmp_path / "out").manifest["patient"].n_unique() == 3
+
+
+@pytest.mark.parametrize(
+    ("normal", "other", "asks"),
+    [
+        *(("Healthy", "Tuberculosis", False), ("Sano", "Tuberculosis", False), ("No-Finding", "Edema", False)),
+        *(("negative", "positive", True), ("0", "1", True), ("Control", "TB", True), ("no_tb", "tb", True)),
+        *(("Benign", "Malignant", True), ("zdrowe", "gruźlica", False), ("正常", "肺炎", False)),
+    ],
+)
+def test_a_healthy_finding_is_never_flagged(carina: Typed, tmp_path: Path, normal: str, other: str, asks: bool) -> None:
+    source = write_tree(tmp_path / "source", {normal: 4, other: 4}, size=32)
+    command = ("data", "import", source, "--out", tmp_path / "out")
+    code, _, err = carina(*command)
+    if asks:
+        assert code == 2
+        assert f"{source} has no finding that is surely normal." in err
+        assert f"If {normal} is normal, add: --normal {normal}. If no image is normal, add: --normal none." in err
+        assert not (tmp_path / "out").exists()
+        code, _, err = carina(*command, "--normal", normal)
+    assert code == 0, err
+    assert f"Flagged finding: {other} (the only one that is not normal). Normal: 4 images." in err
+    description = open_dataset(tmp_path / "out").description
+    assert (description.flag_finding, description.findings) == (other, ("Normal", other))
+
+
+def test_what_is_flagged_is_asked_where_several_could_be(carina: Typed, tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "source", {"Normal": 4, "TB": 4, "Edema": 4, "Other opacity": 4}, size=32)
+    command = ("data", "import", source, "--out", tmp_path / "out")
+    code, _, err = carina(*command)
+    assert code == 2
+    assert "Edema (4), TB (4). Say which one: --flag Edema or --flag TB." in err
+    code, _, err = carina(*command, "--flag", "tb")
+    assert code == 0, err
+    assert "Flagged finding: TB (as you say). Normal: 4 images. Also not normal, and not flagged: Other" in err
+    assert open_dataset(tmp_path / "out").description.flag_finding == "TB"
+    code, out, _ = carina("data", "check", tmp_path / "out")
+    assert "Flagged finding: TB." in out
+    code, out, _ = carina("data", "check", tmp_path / "out", "--json")
+    assert json.loads(out)["flag_finding"] == "TB"
+
+
+def test_a_set_without_normal_images_and_one_that_only_tests(carina: Typed, tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "source", {"COVID": 4, "Viral Pneumonia": 4}, size=32)
+    code, _, err = carina("data", "import", source, "--out", tmp_path / "out")
+    assert code == 2
+    assert "--normal none" in err
+    code, _, err = carina("data", "import", source, "--out", tmp_path / "out", "--normal", "none")
+    assert code == 0, err
+    assert "Flagged finding: COVID-19 (the default where it is there; --flag names another one). No image is n" in err
+    code, _, err = carina("data", "import", source, "--out", tmp_path / "test", "--test-only")
+    assert code == 0, err
+    assert open_dataset(tmp_path / "test").description.flag_finding is None
+    # Who leaves the normal images out knows that none is left.
+    source = write_tree(tmp_path / "three", {"COVID": 4, "Viral Pneumonia": 4, "Normal": 4}, size=32)
+    findings = ("--findings", "COVID,viral pneumonia")
+    code, _, err = carina("data", "import", source, "--out", tmp_path / "two", *findings)
+    assert code == 0, err
+    assert "No image is normal." in err
+
+
+def test_spellings_are_merged_and_alike_names_are_told(carina: Typed, tmp_path: Path) -> None:
+    count = {"Normal": 4, "TB": 4, "tb": 2, "Tuberkulose": 4, "Tuberkulo\u0308se": 2, "Tuberkul\u00f6se": 3}
+    source = write_tree(tmp_path / "source", count, size=32)
+    command = ("data", "import", source, "--out", tmp_path / "out", "--flag", "TB")
+    code, _, err = carina(*command)
+    assert code == 0, err
+    assert "Taken as the finding TB: TB (4), tb (2)." in err
+    assert "Taken as the finding Tuberkul\u00f6se: 'Tuberkul\\xf6se' (3), 'Tuberkulo\\u0308se' (2)." in err
+    assert "Tuberkul\u00f6se (5) and TB (6) may be one finding under two names. They stay two" in err
+    assert "--rename 'Tuberkulose=Tuberkul\u00f6se'" in err
+    assert open_dataset(tmp_path / "out").description.findings == ("Normal", "TB", "Tuberkulose", "Tuberkul\u00f6se")
+    merging = ("--rename", "tb+tuberkulose=Tuberkul\u00f6se")
+    code, _, err = carina("data", "import", source, "--out", tmp_path / "one", *merging)
+    assert code == 0, err
+    assert open_dataset(tmp_path / "one").description.findings == ("Normal", "Tuberkul\u00f6se")

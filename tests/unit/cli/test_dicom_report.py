@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from carina.radiographs.gate import NO_GATE
 from make import make_grey, names_in, write_image
 from make_dicom import encode_directory, encode_object
 from unit.cli.conftest import Typed
@@ -24,10 +25,11 @@ def test_answers_stand_beside_the_image(carina: Typed, small: Path, tmp_path: Pa
     image = write_source(tmp_path / "image.dcm")
     code, out, err = carina("dicom", "report", image, "--bundle", small)
     assert code == 0
-    (priority, path), reason, report, picture = (line.split(None, 1) for line in out.splitlines())
+    (priority, path), reason, no_gate, report, picture = (line.split(None, 1) for line in out.splitlines())
     assert priority in ("fast-track", "expedite", "secondary-review", "routine")
     assert path == str(image)
     assert " ".join(reason).endswith((".", "read"))
+    assert " ".join(no_gate) == NO_GATE
     written = [Path(line[1]) for line in (report, picture)]
     assert [line[0] for line in (report, picture)] == ["sr", "sc"]
     assert names_in(tmp_path) == sorted(["image.dcm", *(file.name for file in written)])

@@ -17,6 +17,7 @@ from PIL import Image
 from carina.datasets.phantom import draw_phantom
 from carina.inference.predictor import Predictor
 from carina.inference.results import AnyPrediction
+from carina.radiographs.gate import NO_GATE
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
 from unit.cli.conftest import Typed
 from unit.dicom.sources import IDENTIFIERS, write_source
@@ -70,14 +71,15 @@ def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
     # Columns stand below each other, and no path is cut where the table goes into a file.
     assert {row.index(str(films)) for row in rows} == {header.index("image")}
     assert rows[1].endswith(r"evil\x1b[31m\nname.png")
-    assert rows[2].split()[:6] == ["not-assessable", "–", "–", "–", "refused", "1"]
-    assert rows[3].split()[:6] == ["failed", "–", "–", "–", "not-found", "2"]
+    assert rows[2].split()[:6] == ["not-assessable", "–", "–", "–", "refused", "2"]
+    assert rows[3].split()[:6] == ["failed", "–", "–", "–", "not-found", "3"]
     assert "\x1b" not in out
-    assert "  2  not-found: there is no such file. Check the path. (1 image)" in out.splitlines()
+    assert "  3  not-found: there is no such file. Check the path. (1 image)" in out.splitlines()
     said = out.splitlines()[-1]
     assert said.startswith("Judged: 2 images (")
     assert said.endswith("Refused (not-assessable): 1. Failed: 1.")
     assert "still to be read" in err
+    assert "Flagged finding: COVID-19." in err.splitlines()
     assert err.splitlines()[-1] == "1 input could not be judged."
 
 
@@ -86,13 +88,14 @@ def test_one_image_and_verbose_have_the_long_form(carina: Typed, small: Path, fi
     row = json.loads(carina("predict", films / "a.png", "--run", small, "--json")[1])
     code, out, _ = carina("predict", films / "a.png", "--run", small)
     triage = row["triage"]
-    first, reason, probabilities = out.splitlines()
+    first, reason, probabilities, no_gate = out.splitlines()
     assert (code, first) == (0, f"{triage['priority']}  {films / 'a.png'}")
     assert reason == f"  {triage['code']}: {triage['reason']}"
+    assert NO_GATE in no_gate
     assert all(finding in probabilities for finding in FINDINGS)
     code, out, _ = carina("predict", films, films / "gone.png", "--run", small, "-v")
     assert code == 1
-    assert out.startswith("\n".join([first, reason, probabilities]))
+    assert out.startswith("\n".join([first, reason, probabilities, no_gate]))
     assert "  not-found: there is no such file. Check the path." in out.splitlines()
     assert out.splitlines()[-1].startswith("Judged: 3 images (")
 
@@ -185,8 +188,8 @@ def test_dicom_is_judged_as_the_same_image_otherwise(carina: Typed, small: Path,
     png, *others = (json.loads(line) for line in out.splitlines())
     for other in others:
         assert other["probabilities"] == png["probabilities"]
-        assert other["reservations"] == []
-        assert other["gate"] == {"accepted": True, "reasons": []}
+        assert other["reservations"] == [NO_GATE]
+        assert other["gate"] is None
     code, out, _ = carina("predict", written[2], "--run", small, "--json")
     assert code == 1
     assert "(--deflated)" in json.loads(out)["error"]["message"]
@@ -207,8 +210,8 @@ def test_what_a_header_rules_out_or_leaves_in_doubt_is_said(carina: Typed, small
         assert refused["triage"]["priority"] == "not-assessable"
         assert reason in refused["triage"]["reason"]
         assert not refused["gate"]["accepted"]
-    assert child["gate"]["accepted"]
-    assert len(child["reservations"]) == 2
+    assert child["gate"] is None
+    assert len(child["reservations"]) == 3
     assert ct["error"]["code"] == "not-a-radiograph"
     code, out, _ = carina("predict", *paths, "--run", small)
     noted = [line for line in out.splitlines() if "The patient is a child: outside the intended use, which" in line]

@@ -15,7 +15,7 @@ from carina.findings import BASELINE_FINDINGS, COVID_19, LUNG_OPACITY, NORMAL, O
 from make import names_in, write_csv, write_official, write_tree
 
 ROWS = [
-    ["a.png", "No Finding", "P1", "PA"],
+    ["a.png", "Normal", "P1", "PA"],
     ["b.png", "COVID-19, ARDS", "P1", "ap supine"],
     ["c.png", "COVID-19", "P2", "AP Supine"],
     ["d.png", "SARS", "P3", "L"],
@@ -42,9 +42,9 @@ def test_findings_are_renamed_before_they_are_chosen(manifest):
     listing = list_source(manifest, rename=rename, findings=["COVID", "Other opacity", "clear"])
     assert counts(listing) == {COVID_19: 2, OTHER_OPACITY: 2, "clear": 1}
     assert listing.notes == (
-        "1 images renamed COVID-19: COVID-19, ARDS (1).",
+        "1 image renamed COVID-19: COVID-19, ARDS (1).",
         "2 images renamed Other opacity: SARS (2).",
-        "1 images renamed clear: Normal (1).",
+        "1 image renamed clear: Normal (1).",
     )
     with pytest.raises(ConfigurationError, match=r"has no finding 'SARS'. It has: COVID-19, Normal, "):
         list_source(manifest, rename={"SARS": "Other opacity"}, findings=["SARS"])

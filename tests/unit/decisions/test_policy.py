@@ -151,20 +151,31 @@ def test_the_change_is_told_in_numbers() -> None:
         f"Calibration of Normal: scale {old.calibration.scale[1]:.3f} became {new.calibration.scale[1]:.3f}",
         f"Threshold of COVID-19: {old.operating_point.threshold:.4f} (specificity-at-least 0.98) became",
         f"{new.operating_point.true_positives} of 600",
-        f"from nowhere, now from {new.thresholds_at().routine:.6g}; there were enough patients",
+        f"Band routine: there was none before; now it begins at P(Normal) = {new.thresholds_at().routine:.6g}. The pro",
+        "The promise: at most 2 % of it is not Normal (confidence 95 %, prevalence of COVID-19 0.25). There were ",
+        "There were enough patients.",
         "(youden) sensitivity is",
     ):
         assert wanted in text
     back = "\n".join(describe_change(new, old))
-    assert "there were too few patients: at the very least these more are needed: " in back
-    assert "no number of patients would allow one" in "\n".join(describe_change(old, new, prevalence=1.0))
+    assert f"Band routine: before, it began at P(Normal) = {new.thresholds_at().routine:.6g}" in back
+    assert "; now there is none. The promise: at most 2 % of it is not Normal" in back
+    assert "There were too few patients: at the very least these more are needed: " in back
+    same = "\n".join(describe_change(new, new))
+    threshold = f"{new.thresholds_at().fast_track:.6g}"
+    assert f"Band fast-track: before, it began at P(COVID-19) = {threshold}; now it begins at P(COVID" in same
+    assert "at most 5 % of it is anything but COVID-19 (confidence 95 %" in same
+    rarer = "\n".join(describe_change(fit(*draw((600, 1500, 900))), new))
+    assert "(at a prevalence of 0.2); now " in rarer
+    assert "nowhere" not in text + back + same
+    assert "No number of patients would allow one" in "\n".join(describe_change(old, new, prevalence=1.0))
 
 
 def test_the_change_tells_a_bad_model_from_too_few_patients_and_a_trivial_threshold() -> None:
     logits, labels = draw()
     useless = fit(np.random.default_rng(0).permutation(logits), labels)
     text = "\n".join(describe_change(fit(logits, labels), useless))
-    assert "enough patients for a faultless model, but this one's mistakes use the promise up" in text
+    assert "enough patients for a model without mistakes, but this one makes too many to keep the promise" in text
     constant = "\n".join(describe_change(useless, fit(np.zeros_like(logits), labels)))
     assert "the rule is met only by a threshold that tells nothing apart" in constant
 

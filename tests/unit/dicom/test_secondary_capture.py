@@ -18,6 +18,7 @@ from carina.dicom.secondary_capture import LONGEST_SIDE_PX, draw_answer
 from carina.inference import lettering
 from carina.inference.explain import Explanation
 from carina.inference.predictor import Prediction, Predictor
+from carina.radiographs.gate import NO_GATE
 from unit.dicom.sources import IDENTIFIERS, write_source
 
 
@@ -64,12 +65,13 @@ def test_it_says_what_it_is_for_the_priority_and_why(words: list[str], judged: t
     prediction, explanation, maker = judged
     draw_answer(prediction, explanation, maker)
     # Film and legend are drawn first, the lines above them after.
-    above = words[-5:]
+    above = words[-6:]
     assert above[0] in ("Fast-track", "Expedite", "Secondary review", "Routine, still to be read")
     assert above[1].startswith("Research use, not for diagnosis.")
     assert above[2] == prediction.triage.reason
-    assert above[3].replace("\N{NO-BREAK SPACE}", " ").startswith("P:  COVID-19 0.")
-    assert above[4] == f"small {__version__}, Carina {__version__}"
+    assert above[3] == NO_GATE
+    assert above[4].replace("\N{NO-BREAK SPACE}", " ").startswith("P:  COVID-19 0.")
+    assert above[5] == f"small {__version__}, Carina {__version__}"
 
 
 @pytest.mark.parametrize("priority", ["fast-track", "expedite", "secondary-review", "routine"])

@@ -14,6 +14,7 @@ from carina.errors import InputError
 from carina.inference.overlay import overlay_name
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowError, RowFormat, StoredRow, path_in_words
+from carina.radiographs.gate import NO_GATE
 from unit.inference.small_model import FINDINGS
 
 STRANGE = (
@@ -92,9 +93,17 @@ def test_what_json_says(predictor: Predictor, judged: list[Prediction | FailedPr
     assert list(good) == [
         *("path", "sha256", "finding", "probabilities", "triage", "gate", "reservations", "model", "elapsed_ms"),
     ]
-    assert good["reservations"] == []
-    assert list(good["triage"]) == ["priority", "code", "reason", "prevalence"]
+    # The model has no gate: nothing looked, and that is said.
+    assert good["gate"] is None
+    assert good["reservations"] == [NO_GATE]
+    assert list(good["triage"]) == ["priority", "code", "reason", "prevalence", "flag_finding"]
     assert good["triage"]["code"] in REASON_CODES
+    assert good["triage"]["flag_finding"] == "COVID-19"
+    gated = judged[0]
+    assert isinstance(gated, Prediction)
+    assert json.loads(JsonLines(predictor).row(replace(gated, gated=True), None))["gate"] == {
+        "accepted": True, "reasons": [],
+    }  # fmt: skip
     assert list(failed) == ["path", "error"]
     assert (refused["finding"], refused["probabilities"]) == (None, None)
     assert refused["gate"] == {"accepted": False, "reasons": ["no two lungs were found in it"]}
@@ -120,6 +129,13 @@ def test_what_csv_says(predictor: Predictor, judged: list[Prediction | FailedPre
     assert 0 < float(good["lungs_fill"]) < 1
     assert (failed["error_code"], failed["priority"], failed["overlay"]) == ("not-found", "", "")
     assert refused["finding"] == refused["probability:Normal"] == ""
+    assert [row["gate_accepted"] for row in (good, failed, refused)] == ["", "", "false"]
+    assert good["reservations"] == NO_GATE
+    assert {row["flag_finding"] for row in (good, failed, refused)} == {"COVID-19"}
+    gated = judged[0]
+    assert isinstance(gated, Prediction)
+    (accepted,) = csv.DictReader(io.StringIO(rows.header + rows.row(replace(gated, gated=True), None)))
+    assert accepted["gate_accepted"] == "true"
     assert {row["model_sha256"] for row in (good, failed, refused)} == {predictor.run.model_sha256}
 
 
@@ -133,7 +149,7 @@ def test_reservations_stand_in_every_row(predictor: Predictor, judged: list[Pred
         rows = Csv(predictor, explained=explained)
         text = rows.header + "".join(rows.row(prediction, None) for prediction in (doubtful, failed, good))
         said = [row["reservations"] for row in csv.DictReader(io.StringIO(text))]
-        assert said == [" ".join(doubts), "", ""]
+        assert said == [" ".join(doubts), "", NO_GATE]
     assert all(doubt in doubtful._repr_html_() for doubt in doubts)
 
 

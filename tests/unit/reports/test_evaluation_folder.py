@@ -32,7 +32,7 @@ def evaluation_of(findings, **options):
     metrics = measure(truth, probabilities, findings, replicates=20)
     point = at_operating_point(truth, probabilities, 0, 0.4)
     leaks = LeakCheck(pl.DataFrame({"sha256": [], "kind": []}), 0, len(truth), 10)
-    return Evaluation(pl.DataFrame({"assessable": [True, False] * 3}), metrics, point, {}, leaks, 0, None)
+    return Evaluation(pl.DataFrame({"assessable": [True, False] * 3}), metrics, point, {}, leaks, 0, None, "COVID-19")
 
 
 def write_folder(folder, findings, seed=0, calibration=True):

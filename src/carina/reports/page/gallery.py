@@ -189,7 +189,8 @@ def _triage_words(evaluated: Evaluated, row: int) -> Html:
     refused = None if evaluated.table["assessable"][row] else NO_LUNGS
     if refused is not None and "refused" in evaluated.table.columns:
         refused = evaluated.table["refused"][row]
-    gate = "gate: accepted" if refused is None else f"gate: {refused}"
+    accepted = "gate: accepted" if evaluated.model.get("gate") else "no gate looked at it"
+    gate = accepted if refused is None else f"gate: {refused}"
     if evaluated.policy is None:
         return join(gate)
     of_finding = dict(zip(evaluated.findings, evaluated.probabilities[row].tolist(), strict=True))

@@ -126,6 +126,7 @@ def _tested(evaluated: Evaluated) -> Html:
         *_pair("Data", join(element("b", data["name"]), f", {split}")),
         *_pair("Images", f"{n:,} of {data['patients_or_groups']:,} patients or sets of near-duplicates"),
         *_pair("Findings", mix),
+        *_pair("Flagged finding", evaluated.flag),
         *_pair("Sources", _sources(evaluated)),
         *_pair("Leak check", _leak_words(evaluated)),
         *(
@@ -135,6 +136,11 @@ def _tested(evaluated: Evaluated) -> Html:
             )
             if data.get("not_assessable")
             else ()
+        ),
+        *(
+            ()
+            if model.get("gate")
+            else _pair("Gate", "none: nothing looked whether these are frontal chest radiographs")
         ),
         *_pair(
             "Left out",

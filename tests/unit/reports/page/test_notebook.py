@@ -132,7 +132,7 @@ def test_results_in_memory_are_plain_tables(folder):
     metrics = measure(truth, probabilities, findings_of(table), groups=groups, replicates=20)
     reached = at_operating_point(truth, probabilities, 0, 0.5, groups)
     leaks = LeakCheck(**dict.fromkeys(LeakCheck.__dataclass_fields__) | {"learned": table.head(0)})
-    evaluation = Evaluation(table, metrics, reached, {}, leaks, 3, HOSTILE)
+    evaluation = Evaluation(table, metrics, reached, {}, leaks, 3, HOSTILE, HOSTILE)
     text = plain(evaluation._repr_html_())
     assert HOSTILE in text
     assert "0 found, 3 left out" in text

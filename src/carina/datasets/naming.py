@@ -1,0 +1,285 @@
+"""Which findings of a source are one under several spellings, which one is Normal, and which one is flagged."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from itertools import combinations
+
+import polars as pl
+
+from carina.errors import ConfigurationError
+from carina.findings import (
+    COVID_19,
+    KNOWN_FINDINGS,
+    NORMAL,
+    canonical_finding,
+    finding_key,
+    flag_candidates,
+    may_be_normal,
+    order_findings,
+)
+
+NO_NORMAL = "none"
+_KNOWN = frozenset(finding.name for finding in KNOWN_FINDINGS)
+_PAIRS_TOLD = 5
+_NAMES_TOLD = 4
+# Shorter names are near to each other by chance.
+_SHORTEST_ALIKE = 5
+_ALIKE = 0.88
+# "infected" and "uninfected" are nearly the same letters and opposites.
+_NEGATIONS = ("no", "non", "not", "un", "in", "a", "ab", "an", "anti", "im")
+
+
+def unify_spellings(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images with one name for each finding, and a note for each that has several, or is another for Normal.
+
+    Known findings get the name by which Carina knows them. Spellings of another finding that differ only in case,
+    spaces, ``_``, ``-`` or Unicode form get the commonest of them.
+
+    Parameters
+    ----------
+    images
+        With the column finding, as the source writes it.
+    """
+    count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
+    spellings: dict[str, list[str]] = {}
+    for written in sorted(count, key=lambda name: (-count[name], name)):
+        spellings.setdefault(finding_key(canonical_finding(written)), []).append(written)
+    name_of = {written: canonical_finding(same[0]) for same in spellings.values() for written in same}
+    notes = []
+    for name in order_findings(name_of.values()):
+        # Letters that look the same differ in bytes alone: shown to a person they are one spelling.
+        same = [written for written in name_of if name_of[written] == name]
+        if len(same) > 1 or (name == NORMAL and finding_key(same[0]) != finding_key(NORMAL)):
+            told = ", ".join(f"{_shown(written, same)} ({count[written]})" for written in same)
+            notes.append(f"Taken as the finding {name}: {told}.")
+    return images.with_columns(pl.col("finding").replace(name_of)), tuple(notes)
+
+
+def _shown(written: str, same: Sequence[str]) -> str:
+    """Return a spelling for a note, with its characters where it looks like another one."""
+    looks_like_another = sum(canonical_finding(other) == canonical_finding(written) for other in same) > 1
+    if not looks_like_another or written.isascii():
+        return repr(written) if written != written.strip() else written
+    return ascii(written)
+
+
+def resolve_finding(name: str, present: Iterable[str]) -> str:
+    """Return the finding of a data set that is meant by a name, whatever its spelling; else the name as it is known."""
+    known = canonical_finding(name)
+    return next((finding for finding in present if finding_key(finding) == finding_key(known)), known)
+
+
+def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images with the findings that a person calls normal renamed Normal, and a note for each.
+
+    Parameters
+    ----------
+    images
+        With the column finding, each under one name.
+    normal
+        Names of findings, or ``none`` where no image is normal; none where nobody said.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is not there, or ``none`` is said beside a name, or of a source that has normal images.
+    """
+    if normal is None:
+        return images, ()
+    count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
+    if says_none(normal):
+        if len(normal) > 1:
+            msg = f"--normal {NO_NORMAL} says that no image is normal, and --normal names a finding, too. Choose one."
+            raise ConfigurationError(msg)
+        here = next((name for name in count if name == NORMAL or finding_key(name) == NO_NORMAL), None)
+        if here is not None:
+            msg = (
+                f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
+                f"({_images(count[here])}). Leave out --normal if it is normal; otherwise give it another name: "
+                f"--rename {shlex.quote(f'{here}=NAME')}"
+            )
+            raise ConfigurationError(msg)
+        return images, ()
+    notes = []
+    renames = {}
+    for name in normal:
+        found = resolve_finding(name, count)
+        if found not in count:
+            msg = f"There is no finding {name!r} to be taken as {NORMAL}. There is: {_counted(count)}."
+            raise ConfigurationError(msg)
+        if found != NORMAL:
+            renames[found] = NORMAL
+            notes.append(f"Taken as {NORMAL}, as you say: {found} ({count[found]}).")
+    return images.with_columns(pl.col("finding").replace(renames)), tuple(notes)
+
+
+def says_none(normal: Sequence[str] | None) -> bool:
+    """Return whether a person says that no image is normal."""
+    return normal is not None and any(name.strip().casefold() == NO_NORMAL for name in normal)
+
+
+def choose_flag(
+    count: Mapping[str, int],
+    *,
+    asked: str | None,
+    without_normal: bool,
+    test_only: bool,
+    where: str,
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the finding of a data set that is flagged, or none, and notes that say so and why.
+
+    What is not certain is asked, not guessed: which finding is normal, and which of several is flagged.
+
+    Parameters
+    ----------
+    count
+        Images of each finding.
+    asked
+        What a person wants flagged.
+    without_normal
+        Whether a person knows that no image is normal.
+    test_only
+        Whether the data set only tests: then the model that judges it says what is flagged.
+    where
+        The source, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If a person has to say which finding is normal or flagged, or asks for what is not there.
+    """
+    findings = order_findings(count)
+    ask = _ask_for_normal(count) if NORMAL not in count and not without_normal else ""
+    if test_only:
+        if asked is not None:
+            msg = "--flag is for a data set to train on. In a test set the model flags what it was trained to flag."
+            raise ConfigurationError(msg)
+        own = [name for name in findings if name not in _KNOWN]
+        missing = (f"No finding here is known to be normal: {_counted(count)}. {ask}",) if ask and own else ()
+        return None, (*_doubts(count), *missing)
+    if len(findings) > 1 and ask:
+        msg = f"{where} has no finding that is surely normal. It has: {_counted(count)}. {ask}"
+        raise ConfigurationError(msg)
+    if asked is None and len(findings) == 1:
+        return None, (f"There is one finding only ({findings[0]}): nothing is flagged.", *_doubts(count))
+    flag, why = _flag_of(findings, asked, count, where)
+    others = [name for name in findings if name not in (NORMAL, flag)]
+    also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
+    normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
+    return flag, (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
+
+
+def _flag_of(findings: Sequence[str], asked: str | None, count: Mapping[str, int], where: str) -> tuple[str, str]:
+    """Return the flagged finding and why it is that."""
+    if asked is not None:
+        flag = resolve_finding(asked, findings)
+        if flag not in count:
+            msg = f"{where} has no finding {asked!r} to be flagged. It has: {_counted(count)}."
+            raise ConfigurationError(msg)
+        if flag == NORMAL:
+            msg = f"--flag {shlex.quote(asked)} names the normal finding. Name the finding that is to be read first."
+            raise ConfigurationError(msg)
+        return flag, "as you say"
+    candidates = flag_candidates(findings)
+    if len(candidates) > 1:
+        options = " or ".join(f"--flag {shlex.quote(name)}" for name in candidates)
+        msg = (
+            f"{where} has several findings that could be flagged, which means read first: "
+            f"{_counted(count, candidates)}. Say which one: {options}."
+        )
+        raise ConfigurationError(msg)
+    (flag,) = candidates
+    abnormal = [name for name in findings if name != NORMAL]
+    if flag == COVID_19 and len(abnormal) > 1:
+        return flag, "the default where it is there; --flag names another one"
+    return flag, "the only one that is not normal" if len(abnormal) == 1 else "the only one that is named"
+
+
+def _ask_for_normal(count: Mapping[str, int]) -> str:
+    """Return a question for a person, with the words to answer it."""
+    likely = [
+        name for name in order_findings(count) if may_be_normal(name, [other for other in count if other != name])
+    ]
+    said = [f"If {name} is normal, add: --normal {shlex.quote(name)}." for name in likely]
+    if not likely:
+        options = [f"--normal {shlex.quote(name)}" for name in order_findings(count)[:_NAMES_TOLD]]
+        said = [f"If one of them means that a radiograph is normal, say so: {' or '.join(options)}."]
+    return " ".join([*said, f"If no image is normal, add: --normal {NO_NORMAL}."])
+
+
+def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a note for each finding that stands beside Normal and may be another word for it."""
+    if NORMAL not in count:
+        return ()
+    return tuple(
+        f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
+        f"--normal {shlex.quote(name)}."
+        for name in order_findings(count)
+        if may_be_normal(name, [other for other in count if other != name])
+    )
+
+
+def tell_alike(count: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a note for each pair of findings that may be one under two names; they are not merged.
+
+    Parameters
+    ----------
+    count
+        Images of each finding.
+    """
+    pairs = [
+        sorted(pair, key=lambda name: (count[name], name))
+        for pair in combinations(sorted(name for name in count if name != NORMAL), 2)
+        if _alike(*pair)
+    ]
+    notes = [
+        f"{rarer} ({count[rarer]}) and {commoner} ({count[commoner]}) may be one finding under two names. They stay "
+        f"two; to make them one: --rename {shlex.quote(f'{rarer}={commoner}')}"
+        for rarer, commoner in pairs[:_PAIRS_TOLD]
+    ]
+    if len(pairs) > _PAIRS_TOLD:
+        notes.append(f"{len(pairs) - _PAIRS_TOLD} more pairs of findings have names that are alike.")
+    return tuple(notes)
+
+
+def _alike(one: str, other: str) -> bool:
+    shorter, longer = sorted((finding_key(one), finding_key(other)), key=len)
+    if _other_than_letters(shorter) != _other_than_letters(longer):
+        return False  # grade 1 and grade 2, TB+ and TB-
+    if _abbreviates(one, other) or _abbreviates(other, one):
+        return True
+    opposite = any(longer == negation + shorter for negation in _NEGATIONS)
+    if len(shorter) < _SHORTEST_ALIKE or opposite:
+        return False
+    if sorted(shorter) == sorted(longer):
+        return True  # letters changed places
+    matcher = SequenceMatcher(None, shorter, longer, autojunk=False)
+    return matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
+
+
+def _other_than_letters(key: str) -> str:
+    return "".join(c for c in key if not c.isalpha())
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Return whether a name of two to five letters may stand for a longer one.
+
+    It may be the first letters of its words (PE), its beginning (pneu), or consonants of it in their order (TB).
+    """
+    letters, word = finding_key(short), finding_key(long)
+    if not (2 <= len(letters) <= 5 and letters.isalpha() and len(word) >= 2 * len(letters) and letters[0] == word[0]):
+        return False
+    initials = "".join(part[0] for part in re.split(r"[\W_]+", long.casefold()) if part)
+    rest = iter(word)
+    consonants = not set(letters) & set("aeiou") and all(letter in rest for letter in letters)
+    return letters == initials or (len(letters) >= 3 and word.startswith(letters)) or consonants
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count > 1)}"
+
+
+def _counted(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+    return ", ".join(f"{name} ({count[name]})" for name in (order_findings(count) if names is None else names))
