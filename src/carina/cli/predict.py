@@ -18,6 +18,7 @@ from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOpt
 from carina.errors import ConfigurationError
 from carina.findings import short_name
 from carina.inference.inputs import Input, image_inputs, names_one_image
+from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, path_in_words
 from carina.inference.resume import Results, resume_results
@@ -58,6 +59,10 @@ def predict_command(
     prevalence: Annotated[
         float | None, typer.Option("--prevalence", min=0, max=1, help="Of the flagged finding, where you are.")
     ] = None,
+    left_out: Annotated[
+        Path | None,
+        typer.Option("--left-out", metavar="FILE", help="Write a CSV with the files that are no images."),
+    ] = None,
     deflated: Annotated[bool, typer.Option("--deflated", help="Read deflated DICOM, too.")] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
@@ -88,7 +93,8 @@ def predict_command(
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None, prevalence=prevalence)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        files: Iterable[Input] = image_inputs(paths)
+        others = stack.enter_context(LeftOutFiles(left_out))
+        files: Iterable[Input] = image_inputs(paths, left_out=others)
         results = None
         table = None if as_json or as_csv or resume is not None else _Table(predictor.run.findings)
         if resume is not None:
@@ -105,6 +111,10 @@ def predict_command(
                 (_print_row if results is None else results.append)(rows.row(prediction, picture))
             counts[_said(prediction)] += 1
             tell(counts.total())
+    if (said := others.sentence()) is not None:
+        print_note(
+            f"{said} Name them with --left-out FILE." if left_out is None else f"{said} They are named in {left_out}."
+        )
     _tell_the_end(counts, results, for_people=not as_json and not as_csv)
 
 

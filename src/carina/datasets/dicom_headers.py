@@ -11,11 +11,11 @@ from pathlib import Path
 from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
 from carina.radiographs.dicom.identity import Identity
-from carina.radiographs.dicom.outline import begins_as
 from carina.radiographs.dicom.workers import identify_dicom
+from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
-from carina.radiographs.read import IMAGE_ENDINGS, read_bytes, read_head
+from carina.radiographs.read import read_bytes, read_head
 
 # Of an object without a radiograph: nothing is wrong with it, and it is left out.
 _NO_RADIOGRAPH = frozenset({"not-a-radiograph", "companion-object", "own-answer"})
@@ -44,12 +44,11 @@ class LeftOut:
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM: by its name, or if that does not say, by its first bytes. A DICOMDIR is none."""
-    ending = path.suffix.lower()
-    if ending in IMAGE_ENDINGS and ending not in _DICOM_ENDINGS:
-        return False
+    """Return whether a file is DICOM: by its first bytes, or its name if these do not say. A DICOMDIR is none."""
     head = read_head(path) or b""
-    return (ending in _DICOM_ENDINGS or begins_as(head) == "file") and not is_directory(head)
+    if is_directory(head):
+        return False
+    return kind_of(path.name, head) == DICOM_IMAGE or path.suffix.lower() in _DICOM_ENDINGS
 
 
 def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:

@@ -28,7 +28,7 @@ from carina.datasets.labels import read_labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, KNOWN_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
-from carina.radiographs.read import IMAGE_ENDINGS
+from carina.radiographs.file_kind import IMAGE_ENDINGS
 
 LISTING_SCHEMA = pl.Schema(
     {
