@@ -12,6 +12,7 @@ from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
 
 Half = Literal["development", "final"]
+SplitFrom = Literal["folders", "column"]
 UNKNOWN_VIEW = "unknown"
 # How manifests write that they do not know the view, beside leaving the cell empty.
 _NO_VIEW = "?"
@@ -33,6 +34,8 @@ class Choices(BaseModel):
         Which, as named; none where all were taken.
     half
         Of the patients; none where all were taken.
+    layout, patient_from, split_from
+        What folders mean, where patients are told, and which published split was kept; none where it was not said.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +44,9 @@ class Choices(BaseModel):
     rename: dict[str, str] = {}
     views: tuple[str, ...] | None = None
     half: Half | None = None
+    layout: str | None = None
+    patient_from: str | None = None
+    split_from: SplitFrom | None = None
 
 
 def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.dicom.identity import Identity
+from carina.radiographs.dicom.identity import Identity, identifier_digest
 from carina.radiographs.dicom.workers import identify_dicom
 from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
@@ -101,21 +101,24 @@ def said_of_patient(identity: Identity, key: bytes | None) -> dict[str, object]:
 
 def fill_in_headers(
     images: list[dict[str, object]], key: bytes | None
-) -> tuple[list[dict[str, object]], tuple[str, ...]]:
-    """Return the images of a listing with what the headers of those that are DICOM say, and what was left out.
+) -> tuple[list[dict[str, object]], list[tuple[str, str]], tuple[str, ...]]:
+    """Return the images of a listing with what the headers of those that are DICOM say, what was left out, and notes.
 
-    Images that a header rules out are left out. What cannot be read stays, and gets its error when it is.
+    Images that a header rules out are left out: path and reason. What cannot be read stays, and gets its error when it
+    is.
     """
     places = [place for place, image in enumerate(images) if is_dicom(Path(str(image["path"])))]
     dropped: dict[int, str] = {}
     for place, said in zip(places, read_identities([Path(str(images[p]["path"])) for p in places]), strict=True):
         if isinstance(said, Identity):
-            images[place] = images[place] | said_of_patient(said, key)
+            # Where a header says nothing, what folders say stays.
+            images[place] |= {name: value for name, value in said_of_patient(said, key).items() if value is not None}
         elif isinstance(said, LeftOut) and said.identity is not None:
             dropped[place] = said.reason
     counts = Counter(dropped.values()).most_common()
     notes = tuple(f"{count} DICOM files left out: {reason}." for reason, count in counts)
-    return [image for place, image in enumerate(images) if place not in dropped], notes
+    left_out = [(str(images[place]["path"]), reason) for place, reason in dropped.items()]
+    return [image for place, image in enumerate(images) if place not in dropped], left_out, notes
 
 
 def patient_of(identity: Identity, key: bytes | None) -> str | None:
@@ -129,7 +132,17 @@ def patient_of(identity: Identity, key: bytes | None) -> str | None:
         A secret, without which nobody can find out which patient it stands for; by default there is none.
     """
     digest = identity.patient or identity.study
-    if digest is None or key is None:
+    return None if digest is None else _keyed(digest, key)
+
+
+def patient_of_name(name: str, key: bytes | None) -> str | None:
+    """Return what stands for a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
+    digest = identifier_digest("PatientID", name)
+    return None if digest is None else _keyed(digest, key)
+
+
+def _keyed(digest: str, key: bytes | None) -> str:
+    if key is None:
         return digest
     return hmac.digest(key, digest.encode("ascii"), "sha256").hex()
 

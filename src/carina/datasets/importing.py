@@ -1,5 +1,6 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -14,10 +15,11 @@ import polars as pl
 
 from carina import __version__
 from carina.atomic import whole_folder
-from carina.datasets.choice import Half
+from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
-from carina.datasets.listing import list_source
+from carina.datasets.folder_words import published_split
+from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
     ERRORS_SCHEMA,
@@ -29,12 +31,13 @@ from carina.datasets.manifest import (
     open_dataset,
     write_dataset,
 )
-from carina.datasets.split import assign_splits
-from carina.errors import DataError, InputError
+from carina.datasets.split import assign_splits, keep_published_split
+from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
-from carina.radiographs.read import read_radiograph
+from carina.radiographs.raster import describe_raster
+from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
 _IN_FLIGHT = 16
@@ -45,6 +48,9 @@ _DECODED_SCHEMA = {
     "width": pl.Int32,
     "height": pl.Int32,
     "perceptual_hash": pl.UInt64,
+    "file_format": pl.String,
+    "bit_depth": pl.Int32,
+    "colour": pl.String,
 }
 
 
@@ -58,16 +64,27 @@ class ImportReport:
         The data set, opened.
     notes
         What was left out or assumed, a sentence each.
+    left_out
+        How many files ``left_out.csv`` names.
     """
 
     dataset: Dataset
     notes: tuple[str, ...]
+    left_out: int = 0
 
 
 class _Decoded(NamedTuple):
     fingerprint: Fingerprint
     width: int
     height: int
+    file_format: str
+    bit_depth: int | None
+    colour: str | None
+
+    def row(self, listed: int) -> tuple[object, ...]:
+        """Return what the table has of it, columns as in `_DECODED_SCHEMA`."""
+        found = self.fingerprint
+        return (listed, found.sha256, self.width, self.height, found.perceptual_hash, *self[3:])
 
 
 def import_dataset(
@@ -82,6 +99,9 @@ def import_dataset(
     test_only: bool = False,
     labels: Path | None = None,
     patient_key: Path | None = None,
+    patient_from: str | None = None,
+    layout: str | None = None,
+    split_from: SplitFrom | None = None,
     ignore_unknown_columns: bool = False,
     workers: int = 2,
     progress: Progress = no_progress,
@@ -92,7 +112,7 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, labels, ignore_unknown_columns
+    source, findings, rename, views, half, labels, patient_from, layout, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     out
         The folder to write. It appears whole or not at all.
@@ -102,6 +122,9 @@ def import_dataset(
         Put every image into the test split: an external test set.
     patient_key
         A file with a secret: see `carina.datasets.dicom_headers.patient_of`. By default there is none.
+    split_from
+        Keep the split that was published with the images: that of ``folders`` (train, val, test), or that of the
+        ``column`` split of a manifest. See `carina.datasets.split.keep_published_split`. By default a new one is made.
     workers
         Threads that decode.
     progress
@@ -112,8 +135,11 @@ def import_dataset(
     DataError
         If the source is wrong, no image of it can be read, or a finding is too small to split.
     ConfigurationError
-        If `out` exists, or a finding, a view or a finding to rename was asked for that is not there.
+        If `out` exists, or a finding, a view, a finding to rename or a split was asked for that is not there.
     """
+    if split_from is not None and test_only:
+        msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
+        raise ConfigurationError(msg)
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
             source,
@@ -123,8 +149,12 @@ def import_dataset(
             half=half,
             labels=labels,
             patient_key=None if patient_key is None else read_key(patient_key),
+            patient_from=patient_from,
+            layout=layout,
             ignore_unknown_columns=ignore_unknown_columns,
         )
+        if split_from is not None:
+            _require_published(listing, split_from, source)
         decoded, errors = _decode_all(listing.images, folder, workers, progress)
         errors = pl.concat([listing.errors, errors])
         if decoded.is_empty():
@@ -137,7 +167,14 @@ def import_dataset(
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(manifest, pairs)
-        manifest = assign_splits(manifest, seed=seed, test_only=test_only)
+        notes = listing.notes
+        if split_from is None:
+            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
+            if listing.published is not None and not test_only:
+                notes += (_offered(listing, source, out),)
+        else:
+            manifest, of_split = keep_published_split(manifest, seed=seed)
+            notes += of_split
         manifest = manifest.select(pl.col(name).cast(dtype) for name, dtype in MANIFEST_SCHEMA.items())
         description = DatasetDescription(
             findings=order_findings(manifest["finding"].to_list()),
@@ -146,14 +183,34 @@ def import_dataset(
             near_duplicate_pairs=len(pairs),
             seed=seed,
             test_only=test_only,
-            choices=listing.choices,
+            choices=listing.choices.model_copy(update={"split_from": split_from}),
             carina=__version__,
             fingerprint=data_fingerprint(manifest),
         )
-        if listing.left_out is not None:
-            (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
+        (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    return ImportReport(open_dataset(out), listing.notes)
+    return ImportReport(open_dataset(out), notes, listing.left_out.height)
+
+
+def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:
+    if listing.published != split_from:
+        wanted = "folders named train, val and test" if split_from == "folders" else "column split"
+        other = (
+            f" Its split is in its {listing.published}: --split-from {listing.published}." if listing.published else ""
+        )
+        msg = f"--split-from {split_from}: {source} has no {wanted}.{other}"
+        raise ConfigurationError(msg)
+
+
+def _offered(listing: Listing, source: Path, out: Path) -> str:
+    words = [published_split(word or "") or "unknown" for word in listing.images["split"]]
+    told = ", ".join(f"{word} ({words.count(word)})" for word in dict.fromkeys(sorted(words, reverse=True)))
+    command = shlex.join(
+        ["carina", "data", "import", str(source), "--split-from", str(listing.published), "--out", str(out)]
+    )
+    return (
+        f"The images come with a split: {told}. It is not kept, and a new one is made by patient. To keep it: {command}"
+    )
 
 
 def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:
@@ -177,7 +234,7 @@ def _decode_all(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows that could be read and those that could not; the details go to disk as they come."""
     chunks = [pl.DataFrame(schema=_DECODED_SCHEMA)]
-    rows: list[tuple[int, str, int, int, int]] = []
+    rows: list[tuple[object, ...]] = []
     errors: list[tuple[str, str, str]] = []
     # The generator is closed in any case: Ctrl-C must not leave threads that go on decoding.
     with (
@@ -189,9 +246,8 @@ def _decode_all(
             if isinstance(result, InputError):
                 errors.append((images["path"][listed], result.code, str(result)))
             else:
-                found = result.fingerprint
-                details.write(found.detail.tobytes())
-                rows.append((listed, found.sha256, result.width, result.height, found.perceptual_hash))
+                details.write(result.fingerprint.detail.tobytes())
+                rows.append(result.row(listed))
             if len(rows) == _ROWS_A_CHUNK:
                 chunks.append(pl.DataFrame(rows, schema=_DECODED_SCHEMA, orient="row"))
                 rows = []
@@ -223,7 +279,12 @@ def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | Inp
 
 def _decode(path: str) -> _Decoded | InputError:
     try:
-        radiograph = read_radiograph(Path(path))
+        content = read_bytes(Path(path))
+        radiograph = radiograph_of(content)
     except InputError as error:
         return error
-    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height)
+    stored: tuple[str, int | None, str | None] = ("DICOM", None, None)
+    if radiograph.header is None:
+        name = sniff_format(content)
+        stored = (name, *describe_raster(content, name))
+    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height, *stored)

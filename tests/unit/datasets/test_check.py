@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats.contingency import association
 
-from carina.datasets.check import check_dataset, measure_source_association
+from carina.datasets.check import check_dataset, measure_association
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import ERRORS_SCHEMA, Dataset, DatasetDescription
 from make import make_manifest, make_sheet, write_csv, write_image
@@ -197,10 +197,10 @@ def table_of(cells):
 
 def test_cramers_v_by_hand():
     """Expected 15 and 15 in each row: chi² = 4 · 5² / 15 = 6.67 over 60 images, V = √(1/9) = 1/3."""
-    measured = measure_source_association(table_of([[20, 10], [10, 20]]))
+    measured = measure_association(table_of([[20, 10], [10, 20]]), "source")
     assert measured.cramers_v == pytest.approx(1 / 3)
     assert measured.low < 1 / 3 < measured.high
-    assert measured.accuracy_from_source == pytest.approx(40 / 60)
+    assert measured.accuracy == pytest.approx(40 / 60)
     assert measured.chance == pytest.approx(0.5)
     assert measured.disjoint == ()
     assert measured.images == 60
@@ -209,33 +209,33 @@ def test_cramers_v_by_hand():
 @pytest.mark.parametrize("seed", range(5))
 def test_cramers_v_agrees_with_scipy(seed):
     cells = np.random.default_rng(seed).integers(1, 60, (2 + seed % 3, 3 + seed % 2))
-    measured = measure_source_association(table_of(cells.tolist()))
+    measured = measure_association(table_of(cells.tolist()), "source")
     assert measured.cramers_v == pytest.approx(association(cells, method="cramer"))
 
 
 def test_disjoint_pairs_and_full_association():
-    measured = measure_source_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]))
+    measured = measure_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]), "source")
     assert measured.disjoint == (("f0", "f1"), ("f1", "f2"))
-    full = measure_source_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]))
+    full = measure_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]), "source")
     assert (full.cramers_v, full.low, full.high) == pytest.approx((1, 1, 1))
-    assert full.accuracy_from_source == 1
+    assert full.accuracy == 1
     assert full.chance == pytest.approx(40 / 90)
 
 
 def test_the_interval_shrinks_with_more_images():
-    few, many = (measure_source_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]])) for n in (3, 300))
+    few, many = (measure_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]]), "source") for n in (3, 300))
     assert many.high - many.low < (few.high - few.low) / 4
 
 
 def test_where_association_has_no_meaning():
-    assert measure_source_association(make_manifest(["a", "b"])) is None
-    assert measure_source_association(table_of([[5, 6]])) is None
-    one_source = measure_source_association(table_of([[5], [15]]))
+    assert measure_association(make_manifest(["a", "b"]), "source") is None
+    assert measure_association(table_of([[5, 6]]), "source") is None
+    one_source = measure_association(table_of([[5], [15]]), "source")
     assert one_source.cramers_v == 0
-    assert one_source.accuracy_from_source == one_source.chance == 0.75
+    assert one_source.accuracy == one_source.chance == 0.75
 
 
 def test_unknown_sources_are_left_out():
     known = table_of([[20, 10], [10, 20]])
     unknown = make_manifest(["f0"] * 500)
-    assert measure_source_association(pl.concat([known, unknown])).images == 60
+    assert measure_association(pl.concat([known, unknown]), "source").images == 60
