@@ -113,8 +113,9 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     DataError
         If no image lies in a finding's folder, or the names do not tell which level the findings are.
     """
+    notes: list[str] = []
     if layout is not None:
-        placed, notes = _by_layout(tree, layout), []
+        placed = _by_layout(tree, layout)
     else:
         _drop_second_copies(tree)
         placed, notes = _by_names(tree)
@@ -273,8 +274,8 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
     usual = next(iter(levels)) if len(levels) == 1 else None
     placed = []
     for each in found:
-        level = level_of_names[each.names]
-        level = usual if level is None else level
+        own = level_of_names[each.names]
+        level = usual if own is None else own
         if level is not None and level < len(each.names):
             placed.append((each, level))
     return placed

@@ -16,6 +16,8 @@ from carina.radiographs.read import kind_at
 LEFT_OUT_SCHEMA = pl.Schema({"path": pl.String, "reason": pl.String})
 NOT_TEXT = "its name is not valid UTF-8"
 _NO_IMAGE, _HIDDEN = "no image: ", "hidden: "
+# Folders that are still to be looked into, with the names that lead to them.
+_Waiting = deque[tuple[Path, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def read_tree(top: Path) -> FolderTree:
     """
     tree = FolderTree(top)
     # Links come last: of a folder and a link to it, the folder is taken.
-    todo, links = deque([(top, ())]), deque[tuple[Path, tuple[str, ...]]]()
+    todo: _Waiting = deque([(top, ())])
+    links: _Waiting = deque()
     seen: set[tuple[int, int]] = set()
     while todo or links:
         folder, folders = todo.pop() if todo else links.popleft()
@@ -101,8 +104,8 @@ def _look_into(
     folder: Path,
     folders: tuple[str, ...],
     tree: FolderTree,
-    todo: "deque[tuple[Path, tuple[str, ...]]]",
-    links: "deque[tuple[Path, tuple[str, ...]]]",
+    todo: _Waiting,
+    links: _Waiting,
 ) -> None:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)

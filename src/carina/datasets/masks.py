@@ -35,7 +35,7 @@ def take_masks(tree: FolderTree) -> tuple[dict[Path, Path], list[str]]:
     lungs: dict[tuple[str, ...], Path] = {}
     not_masks = 0
     for image in tree.images:
-        named = [words for name in image.folders if _is_mask_name(words := _words_of(name))]
+        named = [of_folder for name in image.folders if _is_mask_name(of_folder := _words_of(name))]
         own = _words_of(image.path.stem)
         by_file = _is_mask_name(own) or own[:1] in (["mask"], ["seg"])
         if not named and not by_file:

@@ -205,7 +205,7 @@ def _cut_calibration(manifest: pl.DataFrame, split: pl.Series, seed: int) -> tup
     share = CALIBRATION_SHARE / (1 - TEST_SHARE)
     chosen: set[int] = set()
     for _, stratum in groups.group_by("finding", maintain_order=True):
-        room, taken = share * stratum["images"].sum(), 0
+        room, taken = share * int(stratum["images"].sum()), 0
         for group, images in stratum.select("group", "images").iter_rows():
             if taken == 0 or taken + images / 2 <= room:
                 chosen.add(group)
@@ -220,16 +220,16 @@ def _counts(manifest: pl.DataFrame) -> dict[tuple[str, str], int]:
 
 def _leaks(manifest: pl.DataFrame) -> Iterator[str]:
     """Yield a sentence for each way in which the parts of the split share images or patients."""
-    for column, what, whom in (
-        ("duplicate_group", "near-duplicates of images", "groups of near-duplicates"),
-        ("patient", "images of patients", "patients"),
+    for column, what, one, many in (
+        ("duplicate_group", "near-duplicates of images", "group of near-duplicates", "groups of near-duplicates"),
+        ("patient", "images of patients", "patient", "patients"),
     ):
-        known = manifest.filter(pl.col(column).is_not_null() & (pl.col("split").n_unique().over(column) > 1))
-        if known.is_empty():
+        shared = manifest.filter(pl.col(column).is_not_null() & (pl.col("split").n_unique().over(column) > 1))
+        if shared.is_empty():
             continue
-        tests = (known["split"] == "test").sum()
+        groups = shared[column].n_unique()
         yield (
-            f"The published split leaks: {known.height} images are {what} in another part of it "
-            f"({known[column].n_unique()} {whom}; {tests} of the images are test images). Results on it are too good. "
-            "Without --split-from they stay together."
+            f"The published split leaks: {shared.height} images are {what} in another part of it ({groups} "
+            f"{one if groups == 1 else many}; {(shared['split'] == 'test').sum()} of the images are test images). "
+            "Results on it are too good. Without --split-from, what belongs together stays together."
         )

@@ -127,6 +127,51 @@ def test_source_gives_the_finding_away(tmp_path, sound):
     assert check.association.disjoint == (("a", "b"),)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "kind"),
+    [
+        ("file_format", ("JPEG", "PNG"), "file format"),
+        ("bit_depth", (8, 16), "bit depth"),
+        ("colour", ("RGB", "grey"), "colour"),
+        ("width", (256, 512), "pixel size"),
+    ],
+)
+def test_how_files_are_stored_gives_the_finding_away(tmp_path, sound, column, values, kind):
+    def stored(share):
+        """The manifest where so many of a thousand images of each finding have the other one's value."""
+        cells = [values[(finding == "b") != (row % 100 < share)] for row, finding in enumerate(sound["finding"])]
+        return sound.with_columns(pl.Series(column, cells, dtype=sound.schema[column]))
+
+    given_away = f"{kind} gives the finding away"
+    troubles = {each.kind: each.message for each in check_dataset(build(tmp_path / "d", stored(0))).troubles}
+    assert f"these findings share no {kind}: a and b" in troubles[given_away]
+    # Nearly so is enough, and half and half is not.
+    troubles = {each.kind: each.message for each in check_dataset(build(tmp_path / "d", stored(10))).troubles}
+    assert "alone tells the finding of 90% of the images (the commonest finding is 50%" in troubles[given_away]
+    check = check_dataset(build(tmp_path / "d", stored(40)))
+    assert check.troubles == ()
+    assert check.stored_as[kind].accuracy == pytest.approx(0.6)
+
+
+def test_sizes_that_few_images_have_prove_nothing(tmp_path, sound):
+    """Each image has a size of its own: that each size is of one finding is chance."""
+    manifest = sound.with_columns(width=pl.Series(range(1000, 1000 + sound.height)), height=pl.lit(1200))
+    check = check_dataset(build(tmp_path / "d", manifest))
+    assert check.troubles == ()
+    assert check.stored_as["pixel size"].accuracy < 0.6
+    small = manifest.with_columns(
+        height=pl.when(pl.col("finding") == "a").then(500).otherwise(4000),
+        width=pl.lit(500) + pl.int_range(pl.len()) % 97,
+    )
+    kinds_found = kinds(check_dataset(build(tmp_path / "d", small)))
+    assert kinds_found == ["pixel size gives the finding away", "aspect ratio gives the finding away"]
+
+
+def test_data_sets_of_earlier_versions_say_nothing_of_files(tmp_path, sound):
+    manifest = sound.with_columns(file_format=pl.lit(None, pl.String), bit_depth=pl.lit(None, pl.Int32))
+    assert check_dataset(build(tmp_path / "d", manifest)).stored_as["file format"] is None
+
+
 def test_all_troubles_at_once_in_order(tmp_path, sound):
     manifest = planted(
         sound.with_columns(source=pl.col("finding")),
