@@ -272,12 +272,12 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
         levels = {0}
     # Folders without a known name lie as deep as those with one: siteA/Normal and siteB/Silicosis.
     usual = next(iter(levels)) if len(levels) == 1 else None
-    placed = []
+    placed: list[tuple[_Names, int]] = []
     for each in found:
         own = level_of_names[each.names]
-        level = usual if own is None else own
-        if level is not None and level < len(each.names):
-            placed.append((each, level))
+        taken = usual if own is None else own
+        if taken is not None and taken < len(each.names):
+            placed.append((each, taken))
     return placed
 
 

@@ -160,16 +160,12 @@ def test_files_that_are_left_out_or_cannot_be_read_are_said(carina: Typed, tmp_p
 
 def test_check_tells_what_files_give_away(carina: Typed, tmp_path: Path) -> None:
     for number in range(24):
-        finding, ending = (("TB", "jpg"), ("Normal", "png"))[number % 2]
-        write_image(
-            tmp_path / "films" / finding / f"{number}.{ending}", make_sheet(number, 48), ending.replace("jpg", "JPEG")
-        )
+        finding, kind = (("TB", "JPEG"), ("Normal", "PNG"))[number % 2]
+        write_image(tmp_path / "films" / finding / str(number), make_sheet(number, 48), kind)
     assert carina("data", "import", tmp_path / "films", "--test-only", "--out", tmp_path / "out")[0] == 0
     code, out, _ = carina("data", "check", tmp_path / "out")
     assert code == 1
-    assert (
-        "Finding and file format: Cramér's V 1.000 (1.000 to 1.000). Guessing the finding from the file format" in out
-    )
+    assert "Finding and file format: Cramér's V 1.000 (1.000 to 1.000). Guessing the finding from the file" in out
     assert "Finding and bit depth: Cramér's V 0.000" in out
     assert "file format gives the finding away" in out
     stored = json.loads(carina("data", "check", tmp_path / "out", "--json")[1])["stored_as"]
