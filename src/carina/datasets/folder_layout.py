@@ -33,7 +33,9 @@ UNDERSTOOD = (
 NO_FINDING = "it lies in no finding's folder"
 _SECOND_COPY = "it is a second copy: a folder in a folder of the same name holds the same files"
 # So many numbered folders are patients or examinations. Fewer may be anything, for example the findings 0 and 1.
-_MANY_NUMBERS = 10
+_MANY = 10
+# A hospital gives more images than this, a patient fewer.
+_IMAGES_OF_A_HOSPITAL = 20
 _TOLD = 5
 
 
@@ -158,7 +160,7 @@ def _by_names(tree: FolderTree) -> tuple[list[Placed], list[str]]:
     _strip_wrappers(found)
     levels = _finding_levels(tree, found)
     outer = {each.names[:level][-1] for each, level in levels if level}
-    role = _role_of_outer(outer, {each.names[:level] for each, level in levels})
+    role = _role_of_outer(outer, [each.names[:level] for each, level in levels])
     inner_patients = _are_patients(each.names[level + 1] for each, level in levels if len(each.names) > level + 1)
     placed = []
     for each, level in levels:
@@ -292,12 +294,12 @@ def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str
     outer = beside[()]
     count = Counter(name for one in outer for name in beside.get((one,), ()))
     shared = sorted(name for name, folders in count.items() if folders > 1)
-    if not shared or (len(count) > _MANY_NUMBERS and all(map(is_numbered, count))) or _are_patients(count):
+    if not shared or (len(count) > _MANY and all(map(is_numbered, count))) or _are_patients(count):
         return
+    which = f"the folders {_listed(outer)}" if len(outer) <= _MANY else f"{len(outer)} folders"
     msg = (
-        f"{tree.top}: the folders {_listed(outer)} hold folders of equal names ({_listed(shared)}), and Carina does "
-        "not know which of them are findings. Say it with --layout source/finding if the inner ones are, or --layout "
-        "finding if the outer ones are."
+        f"{tree.top}: {which} hold folders of equal names ({_listed(shared)}), and Carina does not know which of them are "
+        "findings. Say it with --layout source/finding if the inner ones are, or --layout finding if the outer ones are."
     )
     raise DataError(msg)
 
@@ -307,12 +309,17 @@ def _are_patients(names: Iterable[str]) -> bool:
     return bool(distinct) and all(map(names_a_patient, distinct))
 
 
-def _role_of_outer(outer: set[str], prefixes: set[tuple[str, ...]]) -> Role:
-    if len(prefixes) < 2 or all(map(names_a_fold, outer)):
+def _role_of_outer(outer: set[str], prefixes: list[tuple[str, ...]]) -> Role:
+    """Return what the folders around the findings' folders are, by their names, how many they are and what they hold.
+
+    Many folders with few images each are taken for patients: if they are not, too much stays together. Taken for
+    sources, patients' names would stand in reports.
+    """
+    distinct = len(set(prefixes))
+    if distinct < 2 or all(map(names_a_fold, outer)):
         return "-"
-    return (
-        "patient" if _are_patients(outer) or (len(outer) > _MANY_NUMBERS and all(map(is_numbered, outer))) else "source"
-    )
+    many = distinct > _MANY and (all(map(is_numbered, outer)) or len(prefixes) < _IMAGES_OF_A_HOSPITAL * distinct)
+    return "patient" if many or _are_patients(outer) else "source"
 
 
 def _assumed(levels: list[tuple[_Names, int]], placed: list[Placed], role: Role, outer: set[str]) -> list[str]:

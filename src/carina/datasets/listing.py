@@ -262,7 +262,8 @@ def _list_folders(
     mask_of, notes = take_masks(tree)
     if not tree.images:
         # What is there instead is the more important then.
-        raise DataError(" ".join([f"{source} holds no images.", *notes_of(tree.left_out), UNDERSTOOD]))
+        unpack = ["Unpack the archives first."] if any("archive" in reason for _, reason in tree.left_out) else []
+        raise DataError(" ".join([f"{source} holds no images.", *notes_of(tree.left_out), *unpack, UNDERSTOOD]))
     placed, assumed = place_images(tree, layout)
     finding_of = {folder: canonical_finding(folder.name) for folder in {each.finding_folder for each in placed}}
     # The official distribution: its fourth folder is taken only when it is named.

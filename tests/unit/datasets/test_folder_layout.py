@@ -146,6 +146,12 @@ def test_patients_folders(tmp_path: Path) -> None:
     assert "2 folders are taken as patients, whose images stay together." in listing.notes[0]
     write_films(tmp_path / "b", *(f"sub-{n:03}/{f}/{n}.png" for n in range(3) for f in ("Normal", "TB")))
     assert list_source(tmp_path / "b").images["patient"].n_unique() == 3
+    # Folders of many patients with a few films each are no hospitals, whatever their names.
+    names = [chr(ord("a") + n) * 4 for n in range(12)]
+    write_films(tmp_path / "d", *(f"{name}/{f}/1.png" for name in names for f in ("Normal", "TB")))
+    listing = list_source(tmp_path / "d")
+    assert (listing.images["patient"].n_unique(), listing.images["source"].null_count()) == (12, 24)
+    assert not any(name in note for name in names for note in listing.notes)
     # A number alone may be anything: it is offered.
     write_films(tmp_path / "c", *(f"{f}/{n}/{n}.png" for n in range(3) for f in ("Normal", "TB")))
     listing = list_source(tmp_path / "c")

@@ -192,6 +192,14 @@ def test_source_without_images(tmp_path):
         list_source(tmp_path)
 
 
+def test_archives_alone_are_to_be_unpacked(tmp_path):
+    (tmp_path / "Normal.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        DataError, match=r"they are no images: 1 ZIP archive. Unpack the archives first. Carina underst"
+    ):
+        list_source(tmp_path)
+
+
 def test_a_finding_that_is_not_there(tmp_path):
     write_tree(tmp_path, {"COVID": 1, "Normal": 1})
     with pytest.raises(ConfigurationError, match=r"has no finding 'Viral Pneumonia'. It has: COVID-19, Normal"):
