@@ -298,8 +298,9 @@ def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str
         return
     which = f"the folders {_listed(outer)}" if len(outer) <= _MANY else f"{len(outer)} folders"
     msg = (
-        f"{tree.top}: {which} hold folders of equal names ({_listed(shared)}), and Carina does not know which of them are "
-        "findings. Say it with --layout source/finding if the inner ones are, or --layout finding if the outer ones are."
+        f"{tree.top}: {which} hold folders of equal names ({_listed(shared)}), and Carina does not know which of them "
+        "are findings. Say it with --layout source/finding if the inner ones are, or --layout finding if the outer "
+        "ones are."
     )
     raise DataError(msg)
 
