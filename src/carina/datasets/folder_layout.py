@@ -185,9 +185,7 @@ def _meaningful(tree: FolderTree, folders: tuple[str, ...]) -> list[int]:
     return [
         place
         for place, name in enumerate(folders)
-        if name.lower() not in IMAGE_FOLDERS
-        and (name != above[place] or names_a_finding(name))
-        and not (place and name == folders[place - 1])
+        if name.lower() not in IMAGE_FOLDERS and (name != above[place] or names_a_finding(name))
     ]
 
 
@@ -218,7 +216,8 @@ def _strip_wrappers(found: list[_Names]) -> None:
         (name,) = outer
         below = {below for each in named for below in each.names[1:]}
         findings_inside = sum(map(names_a_finding, inner)) > 1 or any(map(names_an_absence, below))
-        if names_a_finding(name) and (names_an_absence(name) or not findings_inside):
+        holds_images = any(len(each.places) == 1 for each in named)
+        if names_a_finding(name) and (names_an_absence(name) or holds_images or not findings_inside):
             return
         if _are_patients(inner):
             return
@@ -265,7 +264,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
             like_one = any(is_finding(prefix, other) for other in beside[prefix])
             if like_one and not any(map(names_a_finding, below[*prefix, name])):
                 return level
-        return None
+        return len(names) - 1 if names and names_a_finding(names[-1]) else None
 
     level_of_names = {names: level_of(names) for names in {each.names for each in found}}
     levels = {level for level in level_of_names.values() if level is not None}

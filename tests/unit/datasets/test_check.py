@@ -163,6 +163,8 @@ def test_sizes_that_few_images_have_prove_nothing(tmp_path, sound):
         height=pl.when(pl.col("finding") == "a").then(500).otherwise(4000),
         width=pl.lit(500) + pl.int_range(pl.len()) % 97,
     )
+    formats = sound.with_columns(file_format=pl.format("format {}", pl.int_range(pl.len())))
+    assert check_dataset(build(tmp_path / "d", formats)).troubles == ()
     kinds_found = kinds(check_dataset(build(tmp_path / "d", small)))
     assert kinds_found == ["pixel size gives the finding away", "aspect ratio gives the finding away"]
 

@@ -96,6 +96,11 @@ def test_a_finding_called_test_beside_controls_is_no_split(tmp_path: Path) -> No
         # Where a finding and its absence lie in a folder, that is the data set's name.
         (["COVID-19/Normal/1.png", "COVID-19/COVID/2.png"], {NORMAL: 1, "COVID-19": 1}),
         (["Pneumonia/train/Normal/1.png", "Pneumonia/train/Pneumonia/2.png"], {NORMAL: 1, "Pneumonia": 1}),
+        (
+            ["COVID-19/Normal/1.png", "COVID-19/COVID/2.png", "TB/Normal/3.png", "TB/TB/4.png"],
+            {NORMAL: 2, "COVID-19": 1, "TB": 1},
+        ),
+        (["TB/1.png", "TB/normal/2.png"], {NORMAL: 1, "TB": 1}),
         (["TB/negative/1.png", "TB/positive/2.png"], {"negative": 1, "positive": 1}),
         # Mixed depths.
         (["Normal/1.png", "Pneumonia/bacteria/2.png", "Pneumonia/virus/3.png"], {NORMAL: 1, "Pneumonia": 2}),

@@ -126,6 +126,28 @@ def test_the_rarest_finding_is_stratified_among_patients_with_several():
         assert shares(split, "Normal") == pytest.approx({"train": 0.7, "calibration": 0.1, "test": 0.2}, abs=0.01)
 
 
+def test_few_patients_with_the_rare_finding_alone_do_not_change_that():
+    findings, patients = [], []
+    for patient in range(123):
+        films = ["TB"] if patient < 3 else ["Normal"] * 5 + ["TB"] * (patient < 23)
+        findings += films
+        patients += [f"P{patient}"] * len(films)
+    groups = [int(patient[1:]) for patient in patients]
+    for seed in range(8):
+        split = assign_splits(make_manifest(findings, group=groups, patient=patients), seed=seed)
+        assert shares(split, "TB") == pytest.approx({"train": 0.7, "calibration": 0.1, "test": 0.2}, abs=0.07)
+
+
+def test_groups_of_a_rarer_finding_count_for_the_others_in_them():
+    """Of the four patients with b two have a as well; whichever splits these reach, the others reach the rest."""
+    findings, groups = ["a", "b", "a", "b", "a", "b", "b"], [0, 0, 1, 1, 2, 3, 4]
+    manifest = make_manifest(findings, group=groups, patient=[f"P{group}" for group in groups])
+    for seed in range(12):
+        split = assign_splits(manifest, seed=seed)
+        for finding in "ab":
+            assert set(split.filter(pl.col("finding") == finding)["split"]) == SPLITS
+
+
 def test_a_finding_in_two_patients_is_refused():
     manifest = make_manifest(
         ["a"] * 12 + ["b", "b"], group=[*range(12), 0, 1], patient=[f"P{n}" for n in [*range(12), 0, 1]]
