@@ -132,19 +132,16 @@ def patient_of(identity: Identity, key: bytes | None) -> str | None:
         A secret, without which nobody can find out which patient it stands for; by default there is none.
     """
     digest = identity.patient or identity.study
-    return None if digest is None else _keyed(digest, key)
+    return digest if digest is None or key is None else _keyed(digest, key)
 
 
-def patient_of_name(name: str, key: bytes | None) -> str | None:
-    """Return what stands for a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
-    digest = identifier_digest("PatientID", name)
-    return None if digest is None else _keyed(digest, key)
+def keyed_patient(patient: str, key: bytes) -> str:
+    """Return what stands for a patient of a table: the same as for one of DICOM files with that PatientID."""
+    return _keyed(identifier_digest("PatientID", patient) or patient, key)
 
 
-def _keyed(digest: str, key: bytes | None) -> str:
-    if key is None:
-        return digest
-    return hmac.digest(key, digest.encode("ascii"), "sha256").hex()
+def _keyed(digest: str, key: bytes) -> str:
+    return hmac.digest(key, digest.encode(), "sha256").hex()
 
 
 def read_key(path: Path) -> bytes:
@@ -164,3 +161,8 @@ def read_key(path: Path) -> bytes:
         msg = f"--patient-key {path} holds {len(key)} bytes; at least {_SHORTEST_KEY} random ones are needed."
         raise ConfigurationError(msg)
     return key
+
+
+def patient_of_name(name: str, key: bytes | None) -> str | None:
+    """Return what stands for a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
+    return identifier_digest("PatientID", name) if key is None or not name.strip() else keyed_patient(name, key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from carina.datasets.folder_tree import FolderTree, TreeImage
+from carina.datasets.folder_tree import FolderTree, TreeImage, drop_second_copies
 from carina.datasets.folder_words import (
     IMAGE_FOLDERS,
     PublishedSplit,
@@ -31,7 +31,6 @@ UNDERSTOOD = (
     "each level means, for example: --layout source/finding/patient"
 )
 NO_FINDING = "it lies in no finding's folder"
-_SECOND_COPY = "it is a second copy: a folder in a folder of the same name holds the same files"
 # So many numbered folders are patients or examinations. Fewer may be anything, for example the findings 0 and 1.
 _MANY = 10
 # A hospital gives more images than this, a patient fewer.
@@ -119,7 +118,7 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     if layout is not None:
         placed = _by_layout(tree, layout)
     else:
-        _drop_second_copies(tree)
+        drop_second_copies(tree)
         placed, notes = _by_names(tree)
     taken = {each.path for each in placed}
     loose = {image.path: NO_FINDING for image in tree.images if image.path not in taken}
@@ -187,22 +186,6 @@ def _meaningful(tree: FolderTree, folders: tuple[str, ...]) -> list[int]:
         for place, name in enumerate(folders)
         if name.lower() not in IMAGE_FOLDERS and (name != above[place] or names_a_finding(name))
     ]
-
-
-def _drop_second_copies(tree: FolderTree) -> None:
-    """Drop a folder that lies in one of the same name and holds the same files: an archive that was unpacked twice."""
-    for folders in tree.folders:
-        parent = folders[:-1]
-        if folders[-1] != (parent[-1] if parent else tree.top.name):
-            continue
-        inside = {i.path: i.folders[len(folders) :] for i in tree.images if i.folders[: len(folders)] == folders}
-        beside = {
-            (*i.folders[len(parent) :], i.path.name, i.path.stat().st_size)
-            for i in tree.images
-            if i.path not in inside and i.folders[: len(parent)] == parent
-        }
-        if inside and all((*rest, path.name, path.stat().st_size) in beside for path, rest in inside.items()):
-            tree.drop(dict.fromkeys(inside, _SECOND_COPY))
 
 
 def _strip_wrappers(found: list[_Names]) -> None:

@@ -15,6 +15,7 @@ from carina.radiographs.read import kind_at
 
 LEFT_OUT_SCHEMA = pl.Schema({"path": pl.String, "reason": pl.String})
 NOT_TEXT = "its name is not valid UTF-8"
+_SECOND_COPY = "it is a second copy: a folder in a folder of the same name holds the same files"
 _NO_IMAGE, _HIDDEN = "no image: ", "hidden: "
 # Folders that are still to be looked into, with the names that lead to them.
 _Waiting = deque[tuple[Path, tuple[str, ...]]]
@@ -124,6 +125,22 @@ def _look_into(
                 tree.images.append(TreeImage(path, folders))
             else:
                 tree.leave_out(path, _HIDDEN + "image" if kind.is_image else _NO_IMAGE + kind.name)
+
+
+def drop_second_copies(tree: FolderTree) -> None:
+    """Drop a folder that lies in one of the same name and holds the same files: an archive that was unpacked twice."""
+    for folders in tree.folders:
+        parent = folders[:-1]
+        if folders[-1] != (parent[-1] if parent else tree.top.name):
+            continue
+        inside = {i.path: i.folders[len(folders) :] for i in tree.images if i.folders[: len(folders)] == folders}
+        beside = {
+            (*i.folders[len(parent) :], i.path.name, i.path.stat().st_size)
+            for i in tree.images
+            if i.path not in inside and i.folders[: len(parent)] == parent
+        }
+        if inside and all((*rest, path.name, path.stat().st_size) in beside for path, rest in inside.items()):
+            tree.drop(dict.fromkeys(inside, _SECOND_COPY))
 
 
 def notes_of(left_out: list[tuple[str, str]]) -> list[str]:

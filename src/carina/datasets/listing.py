@@ -7,9 +7,7 @@ Database is one), a CSV or Parquet manifest, and a tree of DICOM files with a ta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import openpyxl
 import polars as pl
 
 from carina.datasets.choice import (
@@ -22,46 +20,19 @@ from carina.datasets.choice import (
     take_half,
     take_views,
 )
-from carina.datasets.dicom_headers import fill_in_headers, patient_of_name
 from carina.datasets.dicom_tree import DicomTree
-from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout, place_images
-from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, notes_of, read_tree
+from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout
+from carina.datasets.folder_source import NOT_NAMED, list_folders
+from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
 from carina.datasets.folder_words import names_a_finding
 from carina.datasets.labels import read_labels
-from carina.datasets.manifest import ERRORS_SCHEMA
-from carina.datasets.masks import take_masks
+from carina.datasets.manifest import ERRORS_SCHEMA, LISTING_SCHEMA
 from carina.datasets.patient_names import PatientPattern
 from carina.errors import ConfigurationError, DataError
-from carina.findings import BASELINE_FINDINGS, LUNG_OPACITY, canonical_finding, order_findings
+from carina.findings import LUNG_OPACITY, canonical_finding, order_findings
 
-LISTING_SCHEMA = pl.Schema(
-    {
-        "path": pl.String,
-        "finding": pl.String,
-        "patient": pl.String,
-        "source": pl.String,
-        "view": pl.String,
-        "age": pl.Float64,
-        "sex": pl.String,
-        "mask": pl.String,
-        "split": pl.String,  # published with the images; an import makes its own unless it is asked to keep this one
-    }
-)
 _MANIFEST_NAMES = ("manifest.parquet", "manifest.csv", "metadata.csv")
 _MAX_WRAPPERS = 8
-_NOT_NAMED = "its finding was not named with --findings"
-
-# Where the images of the COVID-19 Radiography Database come from, by what their URL holds.
-_SOURCE_OF_URL = (
-    ("bimcv", "bimcv"),
-    ("ml-workgroup/covid-19-image-repository", "hannover"),
-    ("rsna-pneumonia-detection-challenge", "rsna"),
-    ("chest-xray-pneumonia", "kermany"),
-    ("sirm.org", "public"),
-    ("eurorad", "public"),
-    ("covid-chestxray-dataset", "public"),
-    ("covid-cxnet", "public"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +156,7 @@ def list_source(
         findings=wanted, rename=renames, views=named_views, half=half, layout=layout, patient_from=patient_from
     )
     notes += require_some(images, listed)
-    left_out = pl.concat([listing.left_out, _left_out_by(_NOT_NAMED, renamed, listed)])
+    left_out = pl.concat([listing.left_out, _left_out_by(NOT_NAMED, renamed, listed)])
     left_out = pl.concat(
         [left_out, _left_out_by("it is not of the views and the half that were asked for", listed, images)]
     )
@@ -222,7 +193,8 @@ def _list(
             if need_views:
                 msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a manifest only."
                 raise DataError(msg)
-            return _list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
+            listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
+            return Listing(listed.images, listed.notes, left_out=listed.left_out, published="folders")
         manifest = found
     if manifest.is_file():
         return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
@@ -255,47 +227,6 @@ def _left_out_by(reason: str, before: pl.DataFrame, after: pl.DataFrame) -> pl.D
     return gone.select("path", reason=pl.lit(reason, dtype=pl.String))
 
 
-def _list_folders(
-    source: Path, *, with_lung_opacity: bool, patient_key: bytes | None, layout: Sequence[Role] | None
-) -> Listing:
-    tree = read_tree(source)
-    mask_of, notes = take_masks(tree)
-    if not tree.images:
-        # What is there instead is the more important then.
-        unpack = ["Unpack the archives first."] if any("archive" in reason for _, reason in tree.left_out) else []
-        raise DataError(" ".join([f"{source} holds no images.", *notes_of(tree.left_out), *unpack, UNDERSTOOD]))
-    placed, assumed = place_images(tree, layout)
-    finding_of = {folder: canonical_finding(folder.name) for folder in {each.finding_folder for each in placed}}
-    # The official distribution: its fourth folder is taken only when it is named.
-    if not with_lung_opacity and {LUNG_OPACITY, *BASELINE_FINDINGS} <= set(finding_of.values()):
-        tree.drop({e.path: _NOT_NAMED for e in placed if finding_of[e.finding_folder] == LUNG_OPACITY})
-        placed = [each for each in placed if finding_of[each.finding_folder] != LUNG_OPACITY]
-        notes.append(f"The folder of {LUNG_OPACITY} was left out; name it with --findings to take it.")
-    workbooks = {folder: folder.with_name(f"{folder.name}.metadata.xlsx") for folder in finding_of}
-    sources = {folder: _sources_from_workbook(path) for folder, path in workbooks.items()}
-    read = {str(path) for path in workbooks.values()}
-    rows: list[dict[str, object]] = [
-        {
-            "path": str(each.path),
-            "finding": finding_of[each.finding_folder],
-            "source": sources[each.finding_folder].get(each.path.stem.lower()) or each.source,
-            "mask": None if (mask := mask_of.get(each.path)) is None else str(mask),
-            "split": each.split,
-            "patient": None if each.patient is None else patient_of_name(each.patient, patient_key),
-        }
-        for each in placed
-    ]
-    rows, dropped, of_headers = fill_in_headers(rows, patient_key)
-    left_out = [(path, reason) for path, reason in tree.left_out if path not in read]
-    told = [(path, reason) for path, reason in left_out if reason != _NOT_NAMED]
-    return Listing(
-        pl.DataFrame(rows, schema=LISTING_SCHEMA),
-        (*assumed, *notes, *notes_of(told), *of_headers),
-        left_out=pl.DataFrame([*left_out, *dropped], schema=LEFT_OUT_SCHEMA, orient="row"),
-        published="folders",
-    )
-
-
 def _find_manifest(source: Path) -> Path | None:
     """Return the manifest in a folder, or in the only folder in it, as archives wrap it; none where there is none."""
     for _ in range(_MAX_WRAPPERS):
@@ -305,32 +236,6 @@ def _find_manifest(source: Path) -> Path | None:
             return found
         source = inside[0]
     return None
-
-
-def _sources_from_workbook(path: Path) -> dict[str, str]:
-    """Return the source of each image by its stem, from the official ``<finding>.metadata.xlsx``."""
-    if not path.is_file():
-        return {}
-    try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = workbook.worksheets[0].iter_rows(values_only=True)
-        header = [str(cell or "").strip().upper() for cell in next(rows)]
-        name_column, url_column = header.index("FILE NAME"), header.index("URL")
-        named = [(row[name_column], row[url_column]) for row in rows if len(row) > max(name_column, url_column)]
-        workbook.close()
-    except Exception as error:  # noqa: BLE001  # openpyxl raises anything on a damaged workbook
-        msg = (
-            f"{path} cannot be read as the table FILE NAME, FORMAT, SIZE, URL ({type(error).__name__}). "
-            "Restore it from the distribution, or remove it to import without sources."
-        )
-        raise DataError(msg) from None
-    return {str(name).strip().lower(): _source_of_url(str(url)) for name, url in named if name and url}
-
-
-def _source_of_url(url: str) -> str:
-    lowered = url.strip().lower()
-    known = next((source for part, source in _SOURCE_OF_URL if part in lowered), None)
-    return known or urlsplit(lowered).hostname or lowered
 
 
 def _list_manifest(path: Path, *, need_views: bool, ignore_unknown_columns: bool) -> Listing:

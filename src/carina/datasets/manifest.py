@@ -28,6 +28,21 @@ ERRORS_FILE = "errors.csv"
 LEFT_OUT_FILE = "left_out.csv"
 DESCRIPTION_FILE = "dataset.json"
 
+# What a source says of an image before it is opened.
+LISTING_SCHEMA = pl.Schema(
+    {
+        "path": pl.String,
+        "finding": pl.String,
+        "patient": pl.String,
+        "source": pl.String,
+        "view": pl.String,
+        "age": pl.Float64,
+        "sex": pl.String,
+        "mask": pl.String,
+        "split": pl.String,  # as published, in the words of those who made it
+    }
+)
+
 MANIFEST_SCHEMA = pl.Schema(
     {
         "path": pl.String,  # absolute

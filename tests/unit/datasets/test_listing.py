@@ -6,7 +6,8 @@ import openpyxl
 import polars as pl
 import pytest
 
-from carina.datasets.listing import LISTING_SCHEMA, list_source
+from carina.datasets.listing import list_source
+from carina.datasets.manifest import LISTING_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, LUNG_OPACITY, NORMAL, VIRAL_PNEUMONIA
 from make import (
