@@ -107,7 +107,7 @@ def check_dataset(dataset: Dataset) -> DatasetCheck:
         *_missing(manifest),
         *_copies(manifest, "finding", "copies across findings", "one of the labels is wrong"),
         *_copies(manifest, "split", "copies across splits", "the test result would be too good"),
-        *_patients_across_splits(manifest),
+        *_patients_across_splits(dataset),
         *_tiny(manifest),
         *_given_away("source", association),
         *(trouble for name, measured in stored_as.items() for trouble in _given_away(name, measured)),
@@ -242,12 +242,16 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     ]
 
 
-def _patients_across_splits(manifest: pl.DataFrame) -> list[Trouble]:
-    splits = manifest.filter(pl.col("patient").is_not_null()).group_by("patient").agg(pl.col("split").n_unique())
-    straddling = splits.filter(pl.col("split") > 1).height
+def _patients_across_splits(dataset: Dataset) -> list[Trouble]:
+    known = dataset.manifest.filter(pl.col("patient").is_not_null())
+    straddling = known.group_by("patient").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
     if not straddling:
         return []
-    return [Trouble("patient across splits", f"{straddling} patients are in more than one split. Import again.")]
+    choices = dataset.description.choices
+    published = choices is not None and choices.split_from is not None
+    what = "1 patient is" if straddling == 1 else f"{straddling} patients are"
+    advice = "Import again without --split-from." if published else "Import again."
+    return [Trouble("patient across splits", f"{what} in more than one split. {advice}")]
 
 
 def _tiny(manifest: pl.DataFrame) -> list[Trouble]:

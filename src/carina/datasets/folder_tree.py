@@ -14,7 +14,9 @@ from carina.radiographs.file_kind import counted
 from carina.radiographs.read import kind_at
 
 LEFT_OUT_SCHEMA = pl.Schema({"path": pl.String, "reason": pl.String})
-NOT_TEXT = "its name is not valid UTF-8"
+_NOT_TEXT = "its name is not valid UTF-8"
+_FOLDER_NOT_TEXT = "its name is not valid UTF-8, and its images are missing: rename it"
+_TAKEN_ALREADY = "it is a link to a folder that is taken already"
 _SECOND_COPY = "it is a second copy: a folder in a folder of the same name holds the same files"
 _NO_IMAGE, _HIDDEN = "no image: ", "hidden: "
 # Folders that are still to be looked into, with the names that lead to them.
@@ -89,7 +91,7 @@ def read_tree(top: Path) -> FolderTree:
         folder, folders = todo.pop() if todo else links.popleft()
         itself = folder.stat()
         if (itself.st_dev, itself.st_ino) in seen:
-            tree.leave_out(folder, "it is a link to a folder that is taken already")
+            tree.leave_out(folder, _TAKEN_ALREADY)
             continue
         seen.add((itself.st_dev, itself.st_ino))
         if folders:
@@ -113,7 +115,7 @@ def _look_into(
     for entry in found:
         path = folder / entry.name
         if not _is_text(entry.name):
-            tree.leave_out(path, NOT_TEXT)
+            tree.leave_out(path, _FOLDER_NOT_TEXT if _is_folder(entry) else _NOT_TEXT)
         elif _is_folder(entry):
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 tree.leave_out(path, _HIDDEN + "folder")
@@ -151,8 +153,10 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
         rest = [reason for reason in rest if not reason.startswith(beginning)]
         if kinds:
             notes.append(f"Left out, since they are {why}: {counted(kinds)}.")
-    reasons = Counter(rest)
-    return notes + [f"{count} file{'s' * (count > 1)} left out: {reason}." for reason, count in reasons.most_common()]
+    for reason, count in Counter(rest).most_common():
+        noun = "folder" if reason in (_FOLDER_NOT_TEXT, _TAKEN_ALREADY) else "file"
+        notes.append(f"{count} {noun}{'s' * (count > 1)} left out: {reason}.")
+    return notes
 
 
 def text_of(path: Path) -> str:

@@ -51,7 +51,10 @@ _DECODED_SCHEMA = {
     "file_format": pl.String,
     "bit_depth": pl.Int32,
     "colour": pl.String,
+    "two_valued": pl.Boolean,
 }
+# Of an image every fourth row and column is looked at: a radiograph has hundreds of values there.
+_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class _Decoded(NamedTuple):
     file_format: str
     bit_depth: int | None
     colour: str | None
+    two_valued: bool
 
     def row(self, listed: int) -> tuple[object, ...]:
         """Return what the table has of it, columns as in `_DECODED_SCHEMA`."""
@@ -168,6 +172,9 @@ def import_dataset(
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(manifest, pairs)
         notes = listing.notes
+        masks = manifest.filter("two_valued")["path"]
+        if len(masks):
+            notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)
         if split_from is None:
             manifest = assign_splits(manifest, seed=seed, test_only=test_only)
             if listing.published is not None and not test_only:
@@ -287,4 +294,5 @@ def _decode(path: str) -> _Decoded | InputError:
     if radiograph.header is None:
         name = sniff_format(content)
         stored = (name, *describe_raster(content, name))
-    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height, *stored)
+    two_valued = len(np.unique(radiograph.pixels[::_STEP, ::_STEP])) <= 2
+    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height, *stored, two_valued)

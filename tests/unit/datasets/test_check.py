@@ -102,7 +102,7 @@ def test_patient_across_splits(tmp_path, sound):
     manifest = planted(sound, patient={0: "P7", 6: "P7", 7: None, 8: None, 1: "Q", 11: "Q"})
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "patient across splits"
-    assert trouble.message.startswith("1 patients are in more than one split")
+    assert trouble.message == "1 patient is in more than one split. Import again."
     assert "P7" not in trouble.message
 
 

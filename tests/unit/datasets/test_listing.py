@@ -164,10 +164,18 @@ def test_a_single_finding_is_not_taken_for_a_wrapping(tmp_path):
 def test_names_that_are_not_text_are_left_out_and_said(tmp_path):
     write_tree(tmp_path, {"COVID": 1})
     (tmp_path / "COVID" / os.fsdecode(b"caf\xe9.png")).touch()
+    folder = tmp_path / "COVID" / os.fsdecode(b"\xe9t\xe9")
+    folder.mkdir()
+    (folder / "1.png").touch()
     listing = list_source(tmp_path)
     assert listing.images.height == 1
-    assert listing.notes == ("1 file left out: its name is not valid UTF-8.",)
-    assert listing.left_out.rows() == [(rf"{tmp_path}/COVID/caf\xe9.png", "its name is not valid UTF-8")]
+    assert sorted(listing.notes) == [
+        "1 file left out: its name is not valid UTF-8.",
+        "1 folder left out: its name is not valid UTF-8, and its images are missing: rename it.",
+    ]
+    assert listing.left_out["path"].to_list() == [
+        rf"{tmp_path}/COVID/{name}" for name in (r"caf\xe9.png", r"\xe9t\xe9")
+    ]
 
 
 def test_missing_source(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from carina.datasets.importing import import_dataset
 from carina.datasets.listing import list_source
 from carina.errors import DataError
 from carina.findings import NORMAL
@@ -82,6 +83,16 @@ def test_masks_in_jpeg_are_masks_and_grey_ones_in_their_folder_are_left_out(tmp_
     write_image(tmp_path / "TB" / "masks" / "2.png", make_sheet(9, 48))
     assert masks(tmp_path) == {"Normal/images/1.jpg": "Normal/masks/1.jpg", "TB/images/2.png": None}
     assert reasons(tmp_path)["TB/masks/2.png"].startswith("its folder is named like one of masks, and its pixels have")
+
+
+def test_masks_that_are_not_named_so_are_told(tmp_path: Path) -> None:
+    films = write_films(tmp_path / "films", "Normal/1.png", "TB/2.png")
+    write_mask(films / "truth" / "1.png")
+    report = import_dataset(films, tmp_path / "out", test_only=True)
+    assert f"Images with only two grey values, which may be masks: 1. The first: {films / 'truth' / '1.png'}" in (
+        report.notes
+    )
+    assert report.dataset.manifest.height == 3
 
 
 def test_folders_with_nothing_but_masks_are_told(tmp_path: Path) -> None:
