@@ -1,8 +1,11 @@
 """``carina data``: import, fetch, phantom, check."""
 
 import json
+import shlex
+import sys
 from collections import Counter
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -193,6 +196,8 @@ def _print_import(report: ImportReport) -> None:
     dataset = report.dataset
     for note in report.notes:
         print_note(note)
+    if report.offered is not None:
+        print_note(f"The command for that: {_typed_again(report.offered, dataset.folder)}")
     if report.left_out:
         print_note(f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.")
     counts = (
@@ -216,6 +221,15 @@ def _print_import(report: ImportReport) -> None:
             f"The commonest reason ({why.most_common(1)[0][1]}): {why.most_common(1)[0][0]}."
         )
         raise typer.Exit(1)
+
+
+def _typed_again(split_from: SplitFrom, out: Path) -> str:
+    """Return what was typed, with a folder to write that is not there yet, and the option that keeps a split."""
+    words = [
+        f"{out}-published" if last == "--out" else f"--out={out}-published" if word.startswith("--out=") else word
+        for last, word in pairwise(sys.argv)
+    ]
+    return shlex.join(["carina", *words, "--split-from", split_from])
 
 
 def _print_check(result: DatasetCheck) -> None:

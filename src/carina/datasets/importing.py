@@ -1,6 +1,5 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
-import shlex
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -69,11 +68,14 @@ class ImportReport:
         What was left out or assumed, a sentence each.
     left_out
         How many files ``left_out.csv`` names.
+    offered
+        What `split_from` would have kept; none where no split was published, or it was kept.
     """
 
     dataset: Dataset
     notes: tuple[str, ...]
     left_out: int = 0
+    offered: SplitFrom | None = None
 
 
 class _Decoded(NamedTuple):
@@ -171,14 +173,15 @@ def import_dataset(
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(manifest, pairs)
-        notes = listing.notes
+        notes, offered = listing.notes, None
         masks = manifest.filter("two_valued")["path"]
         if len(masks):
             notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)
         if split_from is None:
             manifest = assign_splits(manifest, seed=seed, test_only=test_only)
             if listing.published is not None and not test_only:
-                notes += (_offered(listing, source, out),)
+                notes += (_offered(listing),)
+                offered = listing.published
         else:
             manifest, of_split = keep_published_split(manifest, seed=seed)
             notes += of_split
@@ -196,7 +199,7 @@ def import_dataset(
         )
         (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    return ImportReport(open_dataset(out), notes, listing.left_out.height)
+    return ImportReport(open_dataset(out), notes, listing.left_out.height, offered)
 
 
 def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:
@@ -209,14 +212,12 @@ def _require_published(listing: Listing, split_from: SplitFrom, source: Path) ->
         raise ConfigurationError(msg)
 
 
-def _offered(listing: Listing, source: Path, out: Path) -> str:
+def _offered(listing: Listing) -> str:
     words = [published_split(word or "") or "unknown" for word in listing.images["split"]]
     told = ", ".join(f"{word} ({words.count(word)})" for word in dict.fromkeys(sorted(words, reverse=True)))
-    command = shlex.join(
-        ["carina", "data", "import", str(source), "--split-from", str(listing.published), "--out", str(out)]
-    )
     return (
-        f"The images come with a split: {told}. It is not kept, and a new one is made by patient. To keep it: {command}"
+        f"The images come with a split: {told}. It is not kept: a new one is made, which keeps patients and "
+        f"near-duplicates together. To keep the old one, import with --split-from {listing.published}."
     )
 
 

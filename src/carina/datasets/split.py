@@ -230,6 +230,6 @@ def _leaks(manifest: pl.DataFrame) -> Iterator[str]:
         groups = shared[column].n_unique()
         yield (
             f"The published split leaks: {shared.height} images are {what} in another part of it ({groups} "
-            f"{one if groups == 1 else many}; {(shared['split'] == 'test').sum()} of the images are test images). "
+            f"{one if groups == 1 else many}; test images among them: {(shared['split'] == 'test').sum()}). "
             "Results on it are too good. Without --split-from, what belongs together stays together."
         )

@@ -101,20 +101,20 @@ def test_a_published_split_is_offered_and_kept_on_request(carina: Typed, tmp_pat
     out = tmp_path / "out"
     code, _, err = carina("data", "import", source, "--out", out)
     assert code == 0, err
-    command = f"carina data import '{source}' --split-from folders --out {out}"
     assert "The images come with a split: validation (2), train (12), test (7). It is not kept" in err
-    assert f"To keep it: {command}" in err
+    command = f"carina data import '{source}' --out {out}-published --split-from folders"
+    assert f"The command for that: {command}" in err
     assert open_dataset(out).manifest.group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
-    code, _, err = carina(*shlex.split(command)[1:-1], tmp_path / "kept")
+    code, _, err = carina(*shlex.split(command)[1:])
     assert code == 0, err
-    kept = open_dataset(tmp_path / "kept")
+    kept = open_dataset(tmp_path / "out-published")
     assert dict(kept.manifest.group_by("split").len().iter_rows()) == {"train": 12, "calibration": 2, "test": 7}
     assert kept.description.choices is not None
     assert kept.description.choices.split_from == "folders"
     assert "The published validation images are the calibration split." in err
     assert "The calibration split is small: Normal (1), TB (1)." in err
     assert "The published split leaks: 2 images are near-duplicates of images in another part of it" in err
-    assert "copies across splits" in carina("data", "check", tmp_path / "kept")[1]
+    assert "copies across splits" in carina("data", "check", tmp_path / "out-published")[1]
 
 
 def test_a_column_split_is_kept_on_request(carina: Typed, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_column_split_is_kept_on_request(carina: Typed, tmp_path: Path) -> Non
     table = write_csv(source / "m.csv", ["path", "finding", "split"], rows)
     code, _, err = carina("data", "import", table, "--out", tmp_path / "new")
     assert code == 0
-    assert f"--split-from column --out {tmp_path / 'new'}" in err
+    assert f"data import {table} --out {tmp_path / 'new'}-published --split-from column" in err
     code, _, err = carina("data", "import", table, "--split-from", "column", "--out", tmp_path / "kept")
     assert code == 0, err
     split = open_dataset(tmp_path / "kept").manifest.sort("path")["split"]

@@ -227,11 +227,11 @@ def test_leaks_of_a_published_split_are_counted():
     of_copies, of_patients = notes[-2:]
     assert of_copies.startswith(
         "The published split leaks: 4 images are near-duplicates of images in another part of it (2 groups of "
-        "near-duplicates; 2 of the images are test images). Results on it are too good."
+        "near-duplicates; test images among them: 2). Results on it are too good."
     )
     assert of_patients.startswith(
-        "The published split leaks: 2 images are images of patients in another part of it (1 patient; 0 of the images "
-        "are test images)."
+        "The published split leaks: 2 images are images of patients in another part of it (1 patient; test images "
+        "among them: 0)."
     )
 
 
