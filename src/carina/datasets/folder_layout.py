@@ -12,13 +12,13 @@ from typing import Literal, cast, get_args
 
 from carina.datasets.folder_tree import FolderTree, TreeImage, drop_second_copies
 from carina.datasets.folder_words import (
-    IMAGE_FOLDERS,
     PublishedSplit,
     is_numbered,
     names_a_finding,
     names_a_fold,
     names_a_patient,
     names_an_absence,
+    names_images,
     published_split,
 )
 from carina.errors import ConfigurationError, DataError
@@ -184,7 +184,7 @@ def _meaningful(tree: FolderTree, folders: tuple[str, ...]) -> list[int]:
     return [
         place
         for place, name in enumerate(folders)
-        if name.lower() not in IMAGE_FOLDERS and (name != above[place] or names_a_finding(name))
+        if not names_images(name) and (name != above[place] or names_a_finding(name))
     ]
 
 
@@ -253,6 +253,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
     levels = {level for level in level_of_names.values() if level is not None}
     if not levels:
         _require_unambiguous(tree, beside)
+        _require_few(tree, beside[()], len(found))
         levels = {0}
     # Folders without a known name lie as deep as those with one: siteA/Normal and siteB/Silicosis.
     usual = next(iter(levels)) if len(levels) == 1 else None
@@ -285,6 +286,22 @@ def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str
         "ones are."
     )
     raise DataError(msg)
+
+
+def _require_few(tree: FolderTree, outer: set[str], images: int) -> None:
+    """Refuse to make each of many small folders a finding, where no name is known: they are patients' or the like.
+
+    Raises
+    ------
+    DataError
+        Without the folders' names, which may be patients'.
+    """
+    if _are_patients(outer) or (len(outer) > _MANY and images < _IMAGES_OF_A_HOSPITAL * len(outer)):
+        msg = (
+            f"{tree.top} holds {len(outer)} folders with {images} images in all, and no folder's name is that of a "
+            f"finding that Carina knows: they look like patients. If each is a finding, say so: --layout finding. {UNDERSTOOD}"
+        )
+        raise DataError(msg)
 
 
 def _are_patients(names: Iterable[str]) -> bool:
@@ -342,7 +359,8 @@ def _empty_folders(tree: FolderTree, placed: list[Placed]) -> list[str]:
         for names in tree.folders
         if (folder := tree.top.joinpath(*names)).parent in holders
         and folder not in held
-        and not any(name.lower() in IMAGE_FOLDERS or published_split(name) for name in names[-1:])
+        and not names_images(names[-1])
+        and not published_split(names[-1])
     ]
     if not empty:
         return []

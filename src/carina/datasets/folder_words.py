@@ -7,13 +7,15 @@ from carina.findings import KNOWN_FINDINGS, NORMAL, canonical_finding
 
 PublishedSplit = Literal["train", "validation", "test"]
 
-# Names of folders that only say that images lie in them.
-IMAGE_FOLDERS = frozenset(
-    {"image", "images", "img", "imgs", "picture", "pictures", "film", "films", "radiographs", "png", "jpg", "jpeg"}
-    | {"dicom", "dicoms", "dcm"}
-)
 _KNOWN = frozenset(finding.name for finding in KNOWN_FINDINGS)
 _WORDS = re.compile(r"[^\W_]+")
+# A name of these words only says that images lie in a folder: ``images``, ``CXR_png``.
+_IMAGE_WORDS = frozenset(
+    _WORDS.findall(
+        "chest cxr cxrs dcm dicom dicoms film films image images img imgs jpeg jpg picture pictures png radiograph "
+        "radiographs ray rays x xray xrays"
+    )
+)
 # Words that name a finding wherever they stand, for telling folders of findings from folders of hospitals.
 _FINDING_WORDS = frozenset(
     _WORDS.findall(
@@ -45,6 +47,12 @@ _SPLIT = re.compile(
 _FOLD = re.compile(r"(?:fold|cv|split)[ _-]*\d+", re.IGNORECASE)
 _PATIENT = re.compile(r"(?:patient|pat|pt|subject|subj|sub|case|person)[ _.#-]*(?:id)?[ _.#-]*\d[\w.-]*", re.IGNORECASE)
 _NUMBER = re.compile(r"[a-z]{0,3}[ _.#-]*\d[\d_.-]*", re.IGNORECASE)
+
+
+def names_images(name: str) -> bool:
+    """Return whether a folder's name says no more than that images lie in it."""
+    words = _WORDS.findall(name.lower())
+    return bool(words) and _IMAGE_WORDS.issuperset(words)
 
 
 def published_split(name: str) -> PublishedSplit | None:

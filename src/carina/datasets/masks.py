@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from carina.datasets.folder_tree import FolderTree, TreeImage
-from carina.datasets.folder_words import IMAGE_FOLDERS
+from carina.datasets.folder_words import names_images
 from carina.errors import InputError
 from carina.radiographs.read import read_radiograph
 
@@ -73,11 +73,7 @@ def _is_mask_name(words: list[str]) -> bool:
 
 def _key(image: TreeImage) -> tuple[str, ...]:
     """Return what is equal for an image and its mask: all of folders and name that does not say which of them it is."""
-    folders = [
-        name.lower()
-        for name in image.folders
-        if name.lower() not in IMAGE_FOLDERS and not _is_mask_name(_words_of(name))
-    ]
+    folders = [name.lower() for name in image.folders if not names_images(name) and not _is_mask_name(_words_of(name))]
     stem = _words_of(image.path.stem)
     return (*folders, *([word for word in stem if word not in _MASK_WORDS and word not in _LUNG_WORDS] or stem))
 

@@ -167,6 +167,25 @@ def test_patients_folders(tmp_path: Path) -> None:
     assert identifier_digest("PatientID", "1") not in keyed["patient"].to_list()
 
 
+def test_patients_are_no_findings(tmp_path: Path) -> None:
+    names = [chr(ord("a") + n) * 4 for n in range(12)]
+    write_films(tmp_path / "a", *(f"{name}/{n}.png" for name in names for n in range(2)))
+    write_films(tmp_path / "b", *(f"patient {n}/1.png" for n in range(3)))
+    for source, count in ((tmp_path / "a", 12), (tmp_path / "b", 3)):
+        with pytest.raises(DataError, match=f"holds {count} folders with .* they look like patients") as wrong:
+            list_source(source)
+        assert not any(name in str(wrong.value) for name in names)
+        assert len(findings(list_source(source, layout="finding"))) == count
+
+
+@pytest.mark.parametrize("folder", ["CXR_png", "chest x-rays", "JPG", "Images"])
+def test_folders_that_say_no_more_than_images_are_no_findings(tmp_path: Path, folder: str) -> None:
+    write_films(tmp_path, f"a/Normal/{folder}/1.png", f"a/TB/{folder}/2.png", f"b/{folder}/3.png")
+    assert findings(list_source(tmp_path / "a")) == {NORMAL: 1, "TB": 1}
+    with pytest.raises(DataError, match="holds 1 image, but in no finding's folder"):
+        list_source(tmp_path / "b")
+
+
 def test_a_layout_says_what_levels_mean(tmp_path: Path) -> None:
     write_films(tmp_path, "x/val/gout/p1/1.png", "x/train/gout/2.png", "x/loose.png", "x/train/3.png")
     listing = list_source(tmp_path, layout="-/split/finding/patient")
