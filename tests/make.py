@@ -205,9 +205,16 @@ def make_manifest(findings: Sequence[str], **columns: Sequence[object]) -> pl.Da
         "duplicate_group": list(range(count)),
         "group": list(range(count)),
         "split": ["train"] * count,
+        "width": [64] * count,
+        "height": [64] * count,
+        "file_format": ["PNG"] * count,
+        "bit_depth": [8] * count,
+        "colour": ["grey"] * count,
         **columns,
     }
-    strings = dict.fromkeys(("path", "finding", "patient", "source", "sha256", "split"), pl.String)
+    strings = dict.fromkeys(
+        ("path", "finding", "patient", "source", "sha256", "split", "file_format", "colour"), pl.String
+    )
     return pl.DataFrame(table, schema_overrides=strings)
 
 
@@ -299,3 +306,17 @@ def encode_tiff(pixels: np.ndarray, *, photometric: int = 1, orientation: int = 
     head = b"II+\0" + struct.pack("<HHQ", 8, 0, directory) if big else b"II*\0" + struct.pack("<I", directory)
     count = struct.pack("<Q" if big else "<H", len(tags))
     return head.ljust(start, b"\0") + data + extra + count + entries + bytes(8)
+
+
+def write_films(root: Path, *names: str) -> Path:
+    """Small images that are strangers to each other, under the given names below a folder."""
+    for seed, name in enumerate(names, start=1):
+        write_image(root / name, make_sheet(seed, 48))
+    return root
+
+
+def write_mask(path: Path, level: int = 255) -> Path:
+    """A mask: black, with a square of one other value in it."""
+    mask = np.zeros((48, 48), np.uint8)
+    mask[10:30, 10:30] = level
+    return write_image(path, mask)

@@ -5,7 +5,16 @@ import inspect
 import carina
 import carina.errors
 from carina.datasets.importing import import_dataset
-from carina.errors import BundleError, CarinaError, ConfigurationError, DataError, InputError, LeakError, PeerError
+from carina.errors import (
+    ArchiveUnusableError,
+    BundleError,
+    CarinaError,
+    ConfigurationError,
+    DataError,
+    InputError,
+    LeakError,
+    PeerError,
+)
 from carina.inference.explain import Explanation
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.learning.train import resume, train
@@ -19,6 +28,7 @@ def test_the_error_tree_is_the_drawn_one() -> None:
         BundleError: CarinaError,
         ConfigurationError: CarinaError,
         PeerError: CarinaError,
+        ArchiveUnusableError: PeerError,
         CarinaError: Exception,
     }
     defined = {cls for _, cls in inspect.getmembers(carina.errors, inspect.isclass) if issubclass(cls, Exception)}
@@ -30,7 +40,7 @@ def test_the_error_tree_is_the_drawn_one() -> None:
 def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(import_dataset).parameters) == [
         *("source", "out", "findings", "rename", "views", "half", "normal", "flag", "seed", "test_only", "labels"),
-        *("patient_key", "ignore_unknown_columns", "workers", "progress"),
+        *("patient_key", "patient_from", "layout", "split_from", "ignore_unknown_columns", "workers", "progress"),
     ]
     assert list(inspect.signature(train).parameters) == [
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),

@@ -1,7 +1,11 @@
 """``carina data``: import, fetch, phantom, check."""
 
 import json
+import shlex
+import sys
+from collections import Counter
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +13,11 @@ import polars as pl
 import typer
 
 from carina.cli.console import print_note, print_result, print_table, progress_bars
-from carina.datasets.check import DatasetCheck, check_dataset
-from carina.datasets.choice import Half
+from carina.datasets.check import Association, DatasetCheck, check_dataset
+from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
-from carina.datasets.manifest import DatasetDescription, open_dataset
+from carina.datasets.manifest import ERRORS_FILE, LEFT_OUT_FILE, DatasetDescription, open_dataset
 from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
 
@@ -29,7 +33,10 @@ _Seed = Annotated[int, typer.Option("--seed", help="Of the split.")]
 @app.command(name="import")
 def import_command(
     source: Annotated[
-        Path, typer.Argument(help="A folder a finding, a CSV or Parquet manifest, or with --labels a folder of DICOM.")
+        Path,
+        typer.Argument(
+            help="A folder with one folder per finding, a CSV or Parquet manifest, or with --labels a folder of DICOM."
+        ),
     ],
     out: _Out,
     labels: Annotated[
@@ -79,6 +86,26 @@ def import_command(
             "--patient-key", metavar="FILE", help="For DICOM: a secret that patients' hashes in the manifest need."
         ),
     ] = None,
+    patient_from: Annotated[
+        str | None,
+        typer.Option(
+            "--patient-from",
+            metavar="REGEX",
+            help=r"The patient in each image's path below SOURCE, as the one group: '(P\d+)_'. Kept as a hash.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            help="What each level of folders means, from the outermost in: finding, source, split, patient or -. For "
+            "example: source/finding/patient. By default the names tell.",
+        ),
+    ] = None,
+    split_from: Annotated[
+        SplitFrom | None,
+        typer.Option("--split-from", help="Keep the split of the folders train, val and test, or of the column split."),
+    ] = None,
     ignore_unknown_columns: Annotated[
         bool, typer.Option("--ignore-unknown-columns", help="Of a manifest or of labels: leave them out.")
     ] = False,
@@ -101,6 +128,9 @@ def import_command(
             test_only=test_only,
             labels=labels,
             patient_key=patient_key,
+            patient_from=patient_from,
+            layout=layout,
+            split_from=split_from,
             ignore_unknown_columns=ignore_unknown_columns,
             progress=bar("Reading images"),
         )
@@ -156,6 +186,7 @@ def check(
             "flag_finding": opened.description.flag_finding,
             "counts": result.counts.to_dicts(),
             "association": None if result.association is None else asdict(result.association),
+            "stored_as": {name: each and asdict(each) for name, each in result.stored_as.items()},
             "troubles": [asdict(trouble) for trouble in result.troubles],
         }
         print_result(json.dumps(content, indent=2, ensure_ascii=False))
@@ -188,6 +219,10 @@ def _print_import(report: ImportReport) -> None:
     dataset = report.dataset
     for note in report.notes:
         print_note(note)
+    if report.offered is not None:
+        print_note(f"The command for that: {_typed_again(report.offered, dataset.folder)}")
+    if report.left_out:
+        print_note(f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.")
     counts = (
         dataset.manifest.group_by("finding", "split")
         .len()
@@ -202,8 +237,12 @@ def _print_import(report: ImportReport) -> None:
         f"{description.images} images in {dataset.folder}; {description.near_duplicate_pairs} pairs of near-duplicates "
         "kept together."
     )
-    if description.unreadable:
-        print_note(f"{description.unreadable} files could not be read: see {dataset.folder / 'errors.csv'}")
+    if unreadable := description.unreadable:
+        why = Counter(message.split(". ")[0].rstrip(".") for message in dataset.unreadable()["message"])
+        print_note(
+            f"{unreadable} file{'s' * (unreadable > 1)} could not be read: see {dataset.folder / ERRORS_FILE}. "
+            f"The commonest reason ({why.most_common(1)[0][1]}): {why.most_common(1)[0][0]}."
+        )
         raise typer.Exit(1)
 
 
@@ -220,19 +259,34 @@ def _said_of_flag(described: DatasetDescription) -> str:
     )
 
 
+def _typed_again(split_from: SplitFrom, out: Path) -> str:
+    """Return what was typed, with a folder to write that is not there yet, and the option that keeps a split."""
+    words = [
+        f"{out}-published" if last == "--out" else f"--out={out}-published" if word.startswith("--out=") else word
+        for last, word in pairwise(sys.argv)
+    ]
+    return shlex.join(["carina", *words, "--split-from", split_from])
+
+
 def _print_check(result: DatasetCheck) -> None:
     print_table(result.counts)
-    found = result.association
-    if found is None:
-        print_result("\nHow far the source gives the finding away: not applicable (no sources known, or one finding).")
-    else:
-        print_result(
-            f"\nFinding and source: Cramér's V {found.cramers_v:.3f} ({found.low:.3f} to {found.high:.3f}). "
-            f"Guessing the finding from the source alone is right for {found.accuracy_from_source:.1%} of "
-            f"{found.images} images (always guessing the commonest: {found.chance:.1%})."
-        )
+    print_result("")
+    _print_association("source", result.association)
+    for name, measured in result.stored_as.items():
+        _print_association(name, measured)
     if not result.troubles:
         print_result("Nothing wrong was found.")
         return
     print_result("")
     print_table(pl.DataFrame([asdict(trouble) for trouble in result.troubles]))
+
+
+def _print_association(name: str, found: Association | None) -> None:
+    if found is None:
+        print_result(f"How far the {name} gives the finding away: not applicable (no {name} known, or one finding).")
+        return
+    print_result(
+        f"Finding and {name}: Cramér's V {found.cramers_v:.3f} ({found.low:.3f} to {found.high:.3f}). "
+        f"Guessing the finding from the {name} alone is right for {found.accuracy:.1%} of "
+        f"{found.images} images (always guessing the commonest: {found.chance:.1%})."
+    )

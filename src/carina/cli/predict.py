@@ -18,6 +18,7 @@ from carina.cli.predict_table import PredictTable
 from carina.cli.predict_words import FAILED, PASSED_OVER, said_of, summary
 from carina.errors import ConfigurationError
 from carina.inference.inputs import Input, image_inputs, names_one_image
+from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Predictor
 from carina.inference.results import AnyPrediction, Csv, JsonLines
 from carina.inference.resume import Results, resume_results
@@ -60,6 +61,10 @@ def predict_command(
         ),
     ] = None,
     prevalence: PrevalenceOption = None,
+    left_out: Annotated[
+        Path | None,
+        typer.Option("--left-out", metavar="FILE", help="Write a CSV that names the files that are not images."),
+    ] = None,
     deflated: Annotated[
         bool, typer.Option("--deflated", help="Also read DICOM files with a deflated (compressed) data set.")
     ] = False,
@@ -72,12 +77,8 @@ def predict_command(
     The table has one line per image. On a terminal it is sorted by priority; in a file or a pipe it has the order of
     the input. An image that cannot be read becomes an error row, and the exit code is 1.
     """
-    if as_json and as_csv:
-        msg = "Choose one of --json and --csv."
-        raise ConfigurationError(msg)
-    if prevalence is not None and not 0 <= prevalence <= 1:
-        msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
-        raise ConfigurationError(msg)
+    for_people = not as_json and not as_csv
+    _check_options(as_json=as_json, as_csv=as_csv, prevalence=prevalence)
     if explain is not None:
         _require_outside(explain, paths)
     one = len(paths) == 1 and names_one_image(Path(paths[0]))
@@ -95,12 +96,13 @@ def predict_command(
     in_csv = as_csv or (resume is not None and not as_json and resume.suffix.lower() == ".csv")
     rows = (Csv if in_csv else JsonLines)(predictor, explained=explain is not None, prevalence=prevalence)
     shown: LongForm | PredictTable | None = None
-    if not (as_json or as_csv or resume is not None):
+    if for_people and resume is None:
         policy = predictor.run.policy
         shown = LongForm(policy) if verbose or one else PredictTable(policy, prevalence)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        files: Iterable[Input] = image_inputs(paths)
+        others = stack.enter_context(LeftOutFiles(left_out))
+        files: Iterable[Input] = image_inputs(paths, left_out=others)
         results = None
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows))
@@ -110,7 +112,7 @@ def predict_command(
         if shown is not None:
             # What was judged before the command was broken off is shown, too.
             stack.callback(shown.end, counts)
-        if not as_json and not as_csv:
+        if for_people:
             print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
         streamed = results is None and not (isinstance(shown, PredictTable) and shown.comes_last)
@@ -122,7 +124,23 @@ def predict_command(
             elif not _passed_over(prediction):
                 (_print_row if results is None else results.append)(rows.row(prediction, picture))
             tell(counts.total())
-    _tell_the_end(counts, results, for_people=not as_json and not as_csv, table=shown is not None)
+    _tell_what_was_left_out(others, left_out)
+    _tell_the_end(counts, results, for_people=for_people, table=shown is not None)
+
+
+def _check_options(*, as_json: bool, as_csv: bool, prevalence: float | None) -> None:
+    if as_json and as_csv:
+        msg = "Choose one of --json and --csv."
+        raise ConfigurationError(msg)
+    if prevalence is not None and not 0 <= prevalence <= 1:
+        msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."
+        raise ConfigurationError(msg)
+
+
+def _tell_what_was_left_out(files: LeftOutFiles, named_in: Path | None) -> None:
+    said = files.sentence()
+    if said is not None:
+        print_note(f"{said} " + ("Name them with --left-out FILE." if named_in is None else f"They are named in {named_in}."))
 
 
 def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:

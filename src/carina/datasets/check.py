@@ -1,6 +1,6 @@
 """What is wrong with a data set, before a model learns it.
 
-Damage, copies, tiny findings, and findings that give themselves away by where they come from.
+Damage, copies, tiny findings, and findings that give themselves away by where they come from or how they are stored.
 """
 
 import os
@@ -18,6 +18,14 @@ from carina.datasets.manifest import Dataset
 # Under this many test images a sensitivity's 95 % interval is wider than ±14 points: nothing can be concluded.
 MIN_TEST_IMAGES = 50
 _BOOTSTRAP_REPLICATES = 1000
+# What a file alone may tell, without what it shows.
+STORED_AS = ("file format", "pixel size", "aspect ratio", "bit depth", "colour")
+# A size or a shape that fewer images have is not looked at by itself.
+_SHARE_TO_COUNT, _FEWEST_TO_COUNT = 0.02, 10
+# From here on an association is called strong where there are two findings. Source: Cohen, Statistical Power Analysis
+# for the Behavioral Sciences, 1988, ch. 7: w of 0.5 is large.
+_STRONG = 0.5
+_COLUMN = "measured column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,8 @@ class Trouble:
     ----------
     kind
         In a word: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``,
-        ``patient across splits``, ``tiny finding``, ``source gives the finding away``.
+        ``patient across splits``, ``tiny finding``, ``source gives the finding away`` and the same of each of
+        `STORED_AS`.
     message
         What, where and what to do.
     """
@@ -38,8 +47,8 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceAssociation:
-    """How far the finding can be told from the source alone.
+class Association:
+    """How far the finding can be told from something else alone: the source, or the file format.
 
     Attributes
     ----------
@@ -47,20 +56,20 @@ class SourceAssociation:
         Cramér's V, 0 (not at all) to 1 (fully).
     low, high
         Its 95 % bootstrap interval, whole patients and groups of copies at a time.
-    accuracy_from_source
-        The share of images whose finding is the commonest one of their source.
+    accuracy
+        The share of images whose finding is the commonest one of their source, or whatever it is.
     chance
-        The share of the commonest finding: what guessing without the source reaches.
+        The share of the commonest finding: what guessing without it reaches.
     disjoint
-        Pairs of findings that share no source.
+        Pairs of findings that share no source, or whatever it is.
     images
-        How many images have a known source.
+        Of how many images it is known.
     """
 
     cramers_v: float
     low: float
     high: float
-    accuracy_from_source: float
+    accuracy: float
     chance: float
     disjoint: tuple[tuple[str, str], ...]
     images: int
@@ -76,27 +85,32 @@ class DatasetCheck:
         A row a finding and source, a column a split.
     association
         How the finding follows the source; none where no source is known or there is one finding.
+    stored_as
+        How it follows each of `STORED_AS`; none where that is not known or there is one finding.
     troubles
         What is wrong, most serious first; empty when nothing is.
     """
 
     counts: pl.DataFrame
-    association: SourceAssociation | None
+    association: Association | None
+    stored_as: dict[str, Association | None]
     troubles: tuple[Trouble, ...]
 
 
 def check_dataset(dataset: Dataset) -> DatasetCheck:
     """Return the counts of a data set and everything that is wrong with it."""
     manifest = dataset.manifest
-    association = measure_source_association(manifest)
+    association = measure_association(manifest, "source")
+    stored_as = measure_stored_as(manifest)
     troubles = [
         *_unreadable(dataset),
         *_missing(manifest),
         *_copies(manifest, "finding", "copies across findings", "one of the labels is wrong"),
         *_copies(manifest, "split", "copies across splits", "the test result would be too good"),
-        *_patients_across_splits(manifest),
+        *_patients_across_splits(dataset),
         *_tiny(manifest),
-        *_given_away(association),
+        *_given_away("source", association),
+        *(trouble for name, measured in stored_as.items() for trouble in _given_away(name, measured)),
     ]
     counts = (
         manifest.with_columns(
@@ -114,30 +128,51 @@ def check_dataset(dataset: Dataset) -> DatasetCheck:
         )
         .sort("finding", "source")
     )
-    return DatasetCheck(counts, association, tuple(troubles))
+    return DatasetCheck(counts, association, stored_as, tuple(troubles))
 
 
-def measure_source_association(manifest: pl.DataFrame) -> SourceAssociation | None:
-    """Return how far the finding can be told from the source alone, or none where that has no meaning.
+def measure_stored_as(manifest: pl.DataFrame) -> dict[str, Association | None]:
+    """Return how far the finding can be told from each of `STORED_AS` alone, by its name."""
+    long_side = pl.max_horizontal("width", "height")
+    size = pl.format("{} × {}", "width", "height")
+    described = manifest.with_columns(
+        pl.when(pl.len().over(size) >= _SHARE_TO_COUNT * pl.len())
+        .then(size)
+        .otherwise(pl.format("about {}", (2 ** (2 * long_side.log(2)).round().truediv(2)).round().cast(pl.Int64)))
+        .alias("pixel size"),
+        pl.format("{}", (pl.col("width") / pl.col("height")).mul(10).round().truediv(10)).alias("aspect ratio"),
+    ).rename({"file_format": "file format", "bit_depth": "bit depth"})
+    return {name: measure_association(_with_rare_ones_joined(described, name), name) for name in STORED_AS}
+
+
+def _with_rare_ones_joined(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the table with all rare values of a column as one: that each is of one finding is chance."""
+    text = pl.col(column).cast(pl.String)
+    rare = pl.len().over(text) < pl.max_horizontal(_SHARE_TO_COUNT * pl.len(), pl.lit(_FEWEST_TO_COUNT))
+    return table.with_columns(pl.when(text.is_not_null() & rare).then(pl.lit("rare")).otherwise(text).alias(column))
+
+
+def measure_association(manifest: pl.DataFrame, column: str) -> Association | None:
+    """Return how far the finding can be told from a column alone, or none where that has no meaning.
 
     Source: Cramér, Mathematical Methods of Statistics, 1946, ch. 21.
     """
-    known = manifest.filter(pl.col("source").is_not_null())
-    findings, sources = known["finding"].unique().sort().to_list(), known["source"].unique().sort().to_list()
+    known = manifest.filter(pl.col(column).is_not_null()).rename({column: _COLUMN})
+    findings, values = known["finding"].unique().sort().to_list(), known[_COLUMN].unique().sort().to_list()
     if len(findings) < 2:
         return None
-    table = np.zeros((len(findings), len(sources)), dtype=np.int64)
-    for finding, source, images in known.group_by("finding", "source").len().iter_rows():
-        table[findings.index(finding), sources.index(source)] = images
+    table = np.zeros((len(findings), len(values)), dtype=np.int64)
+    for finding, value, images in known.group_by("finding", _COLUMN).len().iter_rows():
+        table[findings.index(finding), values.index(value)] = images
     total = int(table.sum())
-    draws = _resampled_tables(known, findings, sources)
+    draws = _resampled_tables(known, findings, values)
     low, high = np.quantile([_cramers_v(draw) for draw in draws], [0.025, 0.975])
     shared = table > 0
-    return SourceAssociation(
+    return Association(
         cramers_v=_cramers_v(table),
         low=float(low),
         high=float(high),
-        accuracy_from_source=float(table.max(axis=0).sum() / total),
+        accuracy=float(table.max(axis=0).sum() / total),
         chance=float(table.sum(axis=1).max() / total),
         disjoint=tuple(
             (findings[i], findings[j])
@@ -148,17 +183,17 @@ def measure_source_association(manifest: pl.DataFrame) -> SourceAssociation | No
     )
 
 
-def _resampled_tables(known: pl.DataFrame, findings: list[str], sources: list[str]) -> Iterator[NDArray[np.int64]]:
-    """Yield tables of findings and sources with whole patients and groups of copies drawn anew (cluster bootstrap)."""
-    cells = np.array([findings.index(f) for f in known["finding"]]) * len(sources)
-    cells += np.array([sources.index(s) for s in known["source"]])
+def _resampled_tables(known: pl.DataFrame, findings: list[str], values: list[str]) -> Iterator[NDArray[np.int64]]:
+    """Yield tables of findings and values for drawn whole patients and groups of copies (cluster bootstrap)."""
+    cells = np.array([findings.index(f) for f in known["finding"]]) * len(values)
+    cells += np.array([values.index(value) for value in known[_COLUMN]])
     _, group = np.unique(known["group"].to_numpy(), return_inverse=True)
     groups = int(group.max()) + 1
     rng = np.random.default_rng(0)
     for _ in range(_BOOTSTRAP_REPLICATES):
         drawn = np.bincount(rng.integers(groups, size=groups), minlength=groups)
-        table = np.bincount(cells, weights=drawn[group], minlength=len(findings) * len(sources))
-        yield table.astype(np.int64).reshape(len(findings), len(sources))
+        table = np.bincount(cells, weights=drawn[group], minlength=len(findings) * len(values))
+        yield table.astype(np.int64).reshape(len(findings), len(values))
 
 
 def _cramers_v(table: NDArray[np.int64]) -> float:
@@ -207,12 +242,16 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     ]
 
 
-def _patients_across_splits(manifest: pl.DataFrame) -> list[Trouble]:
-    splits = manifest.filter(pl.col("patient").is_not_null()).group_by("patient").agg(pl.col("split").n_unique())
-    straddling = splits.filter(pl.col("split") > 1).height
+def _patients_across_splits(dataset: Dataset) -> list[Trouble]:
+    known = dataset.manifest.filter(pl.col("patient").is_not_null())
+    straddling = known.group_by("patient").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
     if not straddling:
         return []
-    return [Trouble("patient across splits", f"{straddling} patients are in more than one split. Import again.")]
+    choices = dataset.description.choices
+    published = choices is not None and choices.split_from is not None
+    what = "1 patient is" if straddling == 1 else f"{straddling} patients are"
+    advice = "Import again without --split-from." if published else "Import again."
+    return [Trouble("patient across splits", f"{what} in more than one split. {advice}")]
 
 
 def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
@@ -229,14 +268,24 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
     ]
 
 
-def _given_away(association: SourceAssociation | None) -> list[Trouble]:
-    if association is None or not association.disjoint:
+def _given_away(name: str, association: Association | None) -> list[Trouble]:
+    if association is None:
         return []
-    pairs = "; ".join(f"{one} and {other}" for one, other in association.disjoint)
+    if association.disjoint:
+        pairs = "; ".join(f"{one} and {other}" for one, other in association.disjoint)
+        what = f"these findings share no {name}: {pairs}"
+    elif name in STORED_AS and association.low >= _STRONG:
+        what = (
+            f"the {name} alone tells the finding of {association.accuracy:.0%} of the images (the commonest finding is "
+            f"{association.chance:.0%}; Cramér's V {association.cramers_v:.2f})"
+        )
+    else:
+        return []
+    learned = "scanners" if name == "source" else f"images by their {name}"
     return [
         Trouble(
-            "source gives the finding away",
-            f"these findings share no source: {pairs}. A model may tell scanners apart instead of lungs, and a high "
-            "figure on this data set proves nothing by itself.",
+            f"{name} gives the finding away",
+            f"{what}. A model may tell {learned} apart instead of lungs, and a high figure on this data set proves "
+            "nothing by itself.",
         )
     ]

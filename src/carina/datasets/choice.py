@@ -13,6 +13,7 @@ from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
 
 Half = Literal["development", "final"]
+SplitFrom = Literal["folders", "column"]
 UNKNOWN_VIEW = "unknown"
 # How manifests write that they do not know the view, beside leaving the cell empty.
 _NO_VIEW = "?"
@@ -38,6 +39,8 @@ class Choices(BaseModel):
         Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
     flag
         The finding that the user wants flagged; nothing where the user did not say.
+    layout, patient_from, split_from
+        What folders mean, where patients are told, and which published split was kept; none where it was not said.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +51,9 @@ class Choices(BaseModel):
     half: Half | None = None
     normal: tuple[str, ...] | None = None
     flag: str | None = None
+    layout: str | None = None
+    patient_from: str | None = None
+    split_from: SplitFrom | None = None
 
 
 def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:

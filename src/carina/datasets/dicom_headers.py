@@ -10,12 +10,12 @@ from pathlib import Path
 
 from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.dicom.identity import Identity
-from carina.radiographs.dicom.outline import begins_as
+from carina.radiographs.dicom.identity import Identity, identifier_digest
 from carina.radiographs.dicom.workers import identify_dicom
+from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
-from carina.radiographs.read import IMAGE_ENDINGS, read_bytes, read_head
+from carina.radiographs.read import read_bytes, read_head
 
 # Of an object without a radiograph: nothing is wrong with it, and it is left out.
 _NO_RADIOGRAPH = frozenset({"not-a-radiograph", "companion-object", "own-answer"})
@@ -44,12 +44,11 @@ class LeftOut:
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM: by its name, or if that does not say, by its first bytes. A DICOMDIR is none."""
-    ending = path.suffix.lower()
-    if ending in IMAGE_ENDINGS and ending not in _DICOM_ENDINGS:
-        return False
+    """Return whether a file is DICOM: by its first bytes, or its name if these do not say. A DICOMDIR is none."""
     head = read_head(path) or b""
-    return (ending in _DICOM_ENDINGS or begins_as(head) == "file") and not is_directory(head)
+    if is_directory(head):
+        return False
+    return kind_of(path.name, head) == DICOM_IMAGE or path.suffix.lower() in _DICOM_ENDINGS
 
 
 def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:
@@ -102,21 +101,24 @@ def said_of_patient(identity: Identity, key: bytes | None) -> dict[str, object]:
 
 def fill_in_headers(
     images: list[dict[str, object]], key: bytes | None
-) -> tuple[list[dict[str, object]], tuple[str, ...]]:
-    """Return the images of a listing with what the headers of those that are DICOM say, and what was left out.
+) -> tuple[list[dict[str, object]], list[tuple[str, str]], tuple[str, ...]]:
+    """Return the images of a listing with what the headers of those that are DICOM say, what was left out, and notes.
 
-    Images that a header rules out are left out. What cannot be read stays, and gets its error when it is.
+    Images that a header rules out are left out: path and reason. What cannot be read stays, and gets its error when it
+    is.
     """
     places = [place for place, image in enumerate(images) if is_dicom(Path(str(image["path"])))]
     dropped: dict[int, str] = {}
     for place, said in zip(places, read_identities([Path(str(images[p]["path"])) for p in places]), strict=True):
         if isinstance(said, Identity):
-            images[place] = images[place] | said_of_patient(said, key)
+            # Where a header says nothing, what folders say stays.
+            images[place] |= {name: value for name, value in said_of_patient(said, key).items() if value is not None}
         elif isinstance(said, LeftOut) and said.identity is not None:
             dropped[place] = said.reason
     counts = Counter(dropped.values()).most_common()
     notes = tuple(f"{count} DICOM files left out: {reason}." for reason, count in counts)
-    return [image for place, image in enumerate(images) if place not in dropped], notes
+    left_out = [(str(images[place]["path"]), reason) for place, reason in dropped.items()]
+    return [image for place, image in enumerate(images) if place not in dropped], left_out, notes
 
 
 def patient_of(identity: Identity, key: bytes | None) -> str | None:
@@ -130,9 +132,16 @@ def patient_of(identity: Identity, key: bytes | None) -> str | None:
         A secret, without which nobody can find out which patient it stands for; by default there is none.
     """
     digest = identity.patient or identity.study
-    if digest is None or key is None:
-        return digest
-    return hmac.digest(key, digest.encode("ascii"), "sha256").hex()
+    return digest if digest is None or key is None else _keyed(digest, key)
+
+
+def keyed_patient(patient: str, key: bytes) -> str:
+    """Return what stands for a patient of a table: the same as for one of DICOM files with that PatientID."""
+    return _keyed(identifier_digest("PatientID", patient) or patient, key)
+
+
+def _keyed(digest: str, key: bytes) -> str:
+    return hmac.digest(key, digest.encode(), "sha256").hex()
 
 
 def read_key(path: Path) -> bytes:
@@ -152,3 +161,8 @@ def read_key(path: Path) -> bytes:
         msg = f"--patient-key {path} holds {len(key)} bytes; at least {_SHORTEST_KEY} random ones are needed."
         raise ConfigurationError(msg)
     return key
+
+
+def patient_of_name(name: str, key: bytes | None) -> str | None:
+    """Return what stands for a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
+    return identifier_digest("PatientID", name) if key is None or not name.strip() else keyed_patient(name, key)

@@ -1,20 +1,19 @@
 """A tree of DICOM files and a table of labels: which image shows which finding, and which belong to one patient."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
 from carina.datasets.dicom_headers import LeftOut, is_dicom, read_identities, said_of_patient
+from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, FolderTree, notes_of
 from carina.datasets.labels import Labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.errors import DataError, InputError
 from carina.radiographs.dicom.identity import Identity
 
-LEFT_OUT_SCHEMA = pl.Schema({"path": pl.String, "reason": pl.String})
 _NO_LABEL = "it has no label"
-_NO_TEXT = "its name is not valid UTF-8"
+_NO_DICOM = "it is no DICOM object"
 _ROWS_TOLD = 10
 
 
@@ -34,7 +33,8 @@ class DicomTree:
         self._images: list[dict[str, object]] = []
         self._errors: list[tuple[str, str, str]] = []
         self._left_out: list[tuple[str, str]] = []
-        self._other_files = self._without_patient = 0
+        self._others: list[tuple[str, str]] = []
+        self._without_patient = 0
         self._matched: set[str] = set()
         self._taken: set[str] = set()
 
@@ -50,19 +50,14 @@ class DicomTree:
 
     @property
     def left_out(self) -> pl.DataFrame:
-        """Return the DICOM files that are not taken: path and reason."""
-        return pl.DataFrame(self._left_out, schema=LEFT_OUT_SCHEMA, orient="row")
+        """Return the files that are not taken: path and reason."""
+        return pl.DataFrame([*self._left_out, *self._others], schema=LEFT_OUT_SCHEMA, orient="row")
 
-    def add(self, files: Iterable[Path]) -> None:
-        """Look at all files."""
-        paths = []
-        for path in files:
-            if not is_dicom(path):
-                self._other_files += 1
-            elif not _is_text(path):
-                self._left_out.append((str(path).encode("utf-8", "backslashreplace").decode(), _NO_TEXT))
-            else:
-                paths.append(path)
+    def add(self, tree: FolderTree) -> None:
+        """Look at all files of a tree."""
+        tree.drop({image.path: _NO_DICOM for image in tree.images if not is_dicom(image.path)})
+        self._others += tree.left_out
+        paths = [image.path for image in tree.images]
         for path, said in zip(paths, read_identities(paths), strict=True):
             if isinstance(said, InputError):
                 self._errors.append((str(path), said.code, str(said)))
@@ -102,9 +97,7 @@ class DicomTree:
         DataError
             If no image is left.
         """
-        labels, notes = self._labels, list(self._labels.notes)
-        if self._other_files:
-            notes.append(f"{self._other_files} files that are no DICOM objects were left out.")
+        labels, notes = self._labels, [*self._labels.notes, *notes_of(self._others)]
         for reason, count in Counter(reason for _, reason in self._left_out).most_common():
             notes.append(f"{count} DICOM files left out: {reason}.")
         rows = len(labels.of_digest)
@@ -127,11 +120,3 @@ class DicomTree:
             msg = f"No DICOM image has a label in {labels.path}. {' '.join(notes)}"
             raise DataError(msg)
         return tuple(notes)
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -14,10 +14,11 @@ import polars as pl
 
 from carina import __version__
 from carina.atomic import whole_folder
-from carina.datasets.choice import Half
+from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
-from carina.datasets.listing import list_source
+from carina.datasets.folder_words import published_split
+from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
     ERRORS_SCHEMA,
@@ -30,12 +31,13 @@ from carina.datasets.manifest import (
     write_dataset,
 )
 from carina.datasets.naming import choose_flag, says_none
-from carina.datasets.split import assign_splits
-from carina.errors import DataError, InputError
+from carina.datasets.split import assign_splits, keep_published_split
+from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
-from carina.radiographs.read import read_radiograph
+from carina.radiographs.raster import describe_raster
+from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
 _IN_FLIGHT = 16
@@ -46,7 +48,13 @@ _DECODED_SCHEMA = {
     "width": pl.Int32,
     "height": pl.Int32,
     "perceptual_hash": pl.UInt64,
+    "file_format": pl.String,
+    "bit_depth": pl.Int32,
+    "colour": pl.String,
+    "two_valued": pl.Boolean,
 }
+# Of an image every fourth row and column is looked at: a radiograph has hundreds of values there.
+_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +67,31 @@ class ImportReport:
         The data set, opened.
     notes
         What was left out or assumed, and what is flagged; a sentence each.
+    left_out
+        How many files ``left_out.csv`` names.
+    offered
+        What `split_from` would have kept; none where no split was published, or it was kept.
     """
 
     dataset: Dataset
     notes: tuple[str, ...]
+    left_out: int = 0
+    offered: SplitFrom | None = None
 
 
 class _Decoded(NamedTuple):
     fingerprint: Fingerprint
     width: int
     height: int
+    file_format: str
+    bit_depth: int | None
+    colour: str | None
+    two_valued: bool
+
+    def row(self, listed: int) -> tuple[object, ...]:
+        """Return what the table has of it, columns as in `_DECODED_SCHEMA`."""
+        found = self.fingerprint
+        return (listed, found.sha256, self.width, self.height, found.perceptual_hash, *self[3:])
 
 
 def import_dataset(
@@ -85,6 +108,9 @@ def import_dataset(
     test_only: bool = False,
     labels: Path | None = None,
     patient_key: Path | None = None,
+    patient_from: str | None = None,
+    layout: str | None = None,
+    split_from: SplitFrom | None = None,
     ignore_unknown_columns: bool = False,
     workers: int = 2,
     progress: Progress = no_progress,
@@ -95,7 +121,7 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, normal, labels, ignore_unknown_columns
+    source, findings, rename, views, half, normal, labels, patient_from, layout, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     flag
         The finding that a model is to flag: see `carina.datasets.naming.choose_flag`.
@@ -107,6 +133,9 @@ def import_dataset(
         Put every image into the test split: an external test set.
     patient_key
         A file with a secret: see `carina.datasets.dicom_headers.patient_of`. By default there is none.
+    split_from
+        Keep the split that was published with the images: that of ``folders`` (train, val, test), or that of the
+        ``column`` split of a manifest. See `carina.datasets.split.keep_published_split`. By default a new one is made.
     workers
         Threads that decode.
     progress
@@ -118,9 +147,12 @@ def import_dataset(
         If the source is wrong, no image of it or of its flagged finding can be read, or a finding is too small to
         split.
     ConfigurationError
-        If `out` exists, or a finding, a view or a finding to rename was asked for that is not there, or nothing says
-        which finding is normal or flagged.
+        If `out` exists, or a finding, a view, a finding to rename or a split was asked for that is not there, or
+        nothing says which finding is normal or flagged.
     """
+    if split_from is not None and test_only:
+        msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
+        raise ConfigurationError(msg)
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
             source,
@@ -131,8 +163,12 @@ def import_dataset(
             normal=normal,
             labels=labels,
             patient_key=None if patient_key is None else read_key(patient_key),
+            patient_from=patient_from,
+            layout=layout,
             ignore_unknown_columns=ignore_unknown_columns,
         )
+        if split_from is not None:
+            _require_published(listing, split_from, source)
         flag_finding, said = choose_flag(
             dict(listing.images.group_by("finding").len().iter_rows()),
             asked=flag,
@@ -155,7 +191,18 @@ def import_dataset(
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(manifest, pairs)
-        manifest = assign_splits(manifest, seed=seed, test_only=test_only)
+        notes, offered = listing.notes, None
+        masks = manifest.filter("two_valued")["path"]
+        if len(masks):
+            notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)
+        if split_from is None:
+            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
+            if listing.published is not None and not test_only:
+                notes += (_offered(listing),)
+                offered = listing.published
+        else:
+            manifest, of_split = keep_published_split(manifest, seed=seed)
+            notes += of_split
         manifest = manifest.select(pl.col(name).cast(dtype) for name, dtype in MANIFEST_SCHEMA.items())
         description = DatasetDescription(
             findings=order_findings(manifest["finding"].to_list()),
@@ -164,15 +211,33 @@ def import_dataset(
             near_duplicate_pairs=len(pairs),
             seed=seed,
             test_only=test_only,
-            choices=listing.choices.model_copy(update={"flag": flag}),
+            choices=listing.choices.model_copy(update={"flag": flag, "split_from": split_from}),
             flag_finding=flag_finding,
             carina=__version__,
             fingerprint=data_fingerprint(manifest),
         )
-        if listing.left_out is not None:
-            (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
+        (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    return ImportReport(open_dataset(out), (*listing.notes, *said))
+    return ImportReport(open_dataset(out), (*notes, *said), listing.left_out.height, offered)
+
+
+def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:
+    if listing.published != split_from:
+        wanted = "folders named train, val and test" if split_from == "folders" else "column split"
+        other = (
+            f" Its split is in its {listing.published}: --split-from {listing.published}." if listing.published else ""
+        )
+        msg = f"--split-from {split_from}: {source} has no {wanted}.{other}"
+        raise ConfigurationError(msg)
+
+
+def _offered(listing: Listing) -> str:
+    words = [published_split(word or "") or "unknown" for word in listing.images["split"]]
+    told = ", ".join(f"{word} ({words.count(word)})" for word in dict.fromkeys(sorted(words, reverse=True)))
+    return (
+        f"The images come with a split: {told}. It is not kept: a new one is made, which keeps patients and "
+        f"near-duplicates together. To keep the old one, import with --split-from {listing.published}."
+    )
 
 
 def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:
@@ -196,7 +261,7 @@ def _decode_all(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows that could be read and those that could not; the details go to disk as they come."""
     chunks = [pl.DataFrame(schema=_DECODED_SCHEMA)]
-    rows: list[tuple[int, str, int, int, int]] = []
+    rows: list[tuple[object, ...]] = []
     errors: list[tuple[str, str, str]] = []
     # The generator is closed in any case: Ctrl-C must not leave threads that go on decoding.
     with (
@@ -208,9 +273,8 @@ def _decode_all(
             if isinstance(result, InputError):
                 errors.append((images["path"][listed], result.code, str(result)))
             else:
-                found = result.fingerprint
-                details.write(found.detail.tobytes())
-                rows.append((listed, found.sha256, result.width, result.height, found.perceptual_hash))
+                details.write(result.fingerprint.detail.tobytes())
+                rows.append(result.row(listed))
             if len(rows) == _ROWS_A_CHUNK:
                 chunks.append(pl.DataFrame(rows, schema=_DECODED_SCHEMA, orient="row"))
                 rows = []
@@ -242,7 +306,13 @@ def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | Inp
 
 def _decode(path: str) -> _Decoded | InputError:
     try:
-        radiograph = read_radiograph(Path(path))
+        content = read_bytes(Path(path))
+        radiograph = radiograph_of(content)
     except InputError as error:
         return error
-    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height)
+    stored: tuple[str, int | None, str | None] = ("DICOM", None, None)
+    if radiograph.header is None:
+        name = sniff_format(content)
+        stored = (name, *describe_raster(content, name))
+    two_valued = len(np.unique(radiograph.pixels[::_STEP, ::_STEP])) <= 2
+    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height, *stored, two_valued)

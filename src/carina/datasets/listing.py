@@ -1,71 +1,40 @@
 """What a source says of its images, before any is opened: path, finding, patient, source and the like.
 
-Three kinds of source: the official distribution of the COVID-19 Radiography Database, any tree with a folder a
-finding, and a CSV or Parquet manifest.
+Three kinds of source: a tree with one folder per finding (the official distribution of the COVID-19 Radiography
+Database is one), a CSV or Parquet manifest, and a tree of DICOM files with a table of labels.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import openpyxl
 import polars as pl
 
 from carina.datasets.choice import (
     Choices,
     Half,
+    SplitFrom,
     canonical_renames,
     rename_findings,
     require_some,
     take_half,
     take_views,
 )
-from carina.datasets.dicom_headers import fill_in_headers, is_dicom
 from carina.datasets.dicom_tree import DicomTree
+from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout
+from carina.datasets.folder_source import NOT_NAMED, list_folders
+from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
+from carina.datasets.folder_words import names_a_finding
 from carina.datasets.labels import read_labels
-from carina.datasets.manifest import ERRORS_SCHEMA
+from carina.datasets.manifest import ERRORS_SCHEMA, LISTING_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
+from carina.datasets.patient_names import PatientPattern
 from carina.errors import ConfigurationError, DataError
-from carina.findings import (
-    BASELINE_FINDINGS,
-    KNOWN_FINDINGS,
-    LUNG_OPACITY,
-    NORMAL,
-    canonical_finding,
-    finding_key,
-    order_findings,
-)
-from carina.radiographs.read import IMAGE_ENDINGS
+from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
 
-LISTING_SCHEMA = pl.Schema(
-    {
-        "path": pl.String,
-        "finding": pl.String,
-        "patient": pl.String,
-        "source": pl.String,
-        "view": pl.String,
-        "age": pl.Float64,
-        "sex": pl.String,
-        "mask": pl.String,
-    }
-)
-_KNOWN_NAMES = frozenset(finding.name for finding in KNOWN_FINDINGS)
 _MANIFEST_NAMES = ("manifest.parquet", "manifest.csv", "metadata.csv")
-
-# Where the images of the COVID-19 Radiography Database come from, by what their URL holds.
-_SOURCE_OF_URL = (
-    ("bimcv", "bimcv"),
-    ("ml-workgroup/covid-19-image-repository", "hannover"),
-    ("rsna-pneumonia-detection-challenge", "rsna"),
-    ("chest-xray-pneumonia", "kermany"),
-    ("sirm.org", "public"),
-    ("eurorad", "public"),
-    ("covid-chestxray-dataset", "public"),
-    ("covid-cxnet", "public"),
-)
+_MAX_WRAPPERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +54,9 @@ class Listing:
     errors
         Files that are already known not to be readable, as in ``errors.csv``.
     left_out
-        DICOM files that were left out, and why; none where no labels were given for such.
+        Files that were left out: path and reason, as in ``left_out.csv``.
+    published
+        Where the column split comes from; none where no image has one.
     """
 
     images: pl.DataFrame
@@ -93,7 +64,8 @@ class Listing:
     choices: Choices = field(default_factory=Choices)
     has_normal: bool = False
     errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
-    left_out: pl.DataFrame | None = None
+    left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT_OUT_SCHEMA))
+    published: SplitFrom | None = None
 
 
 def list_source(
@@ -106,6 +78,8 @@ def list_source(
     normal: Sequence[str] | None = None,
     labels: Path | None = None,
     patient_key: bytes | None = None,
+    patient_from: str | None = None,
+    layout: str | None = None,
     ignore_unknown_columns: bool = False,
 ) -> Listing:
     """Return the images of a source with their labels.
@@ -113,7 +87,7 @@ def list_source(
     Parameters
     ----------
     source
-        A folder with a folder a finding, a folder with a manifest (``manifest.parquet``, ``manifest.csv`` or
+        A folder with one folder per finding, a folder with a manifest (``manifest.parquet``, ``manifest.csv`` or
         ``metadata.csv``), or such a file itself.
     findings
         Which to take, by their new names. By default all; of the COVID-19 Radiography Database the baseline's three,
@@ -133,6 +107,12 @@ def list_source(
         whatever names and depth. See `carina.datasets.labels.read_labels`.
     patient_key
         A secret for what stands for a patient: see `carina.datasets.dicom_headers.patient_of`.
+    patient_from
+        A regular expression that finds the patient in an image's path, from the source folder on: see
+        `carina.datasets.patient_names.PatientPattern`.
+    layout
+        What each level of folders means, from the outermost in: see `carina.datasets.folder_layout.parse_layout`. By
+        default the folders' names tell.
     ignore_unknown_columns
         Go on when a manifest or a table of labels has columns that Carina does not know.
 
@@ -146,6 +126,8 @@ def list_source(
     """
     wanted = None if findings is None else order_findings(canonical_finding(name) for name in findings)
     renames = canonical_renames(rename)
+    roles = None if layout is None else parse_layout(layout)
+    pattern = None if patient_from is None else PatientPattern(patient_from, patient_key)
     try:
         listing = _list(
             source.resolve(),
@@ -153,6 +135,7 @@ def list_source(
             need_views=views is not None,
             labels=labels,
             patient_key=patient_key,
+            layout=roles,
             ignore_unknown_columns=ignore_unknown_columns,
         )
     except OSError as error:
@@ -166,6 +149,9 @@ def list_source(
         for name in (partial(name_normal, normal=normal), partial(rename_findings, renames=renames)):
             listed, more = name(listed)
             notes += more
+        if pattern is not None:
+            listed, more = pattern.fill_in(listed, source.resolve())
+            notes += more
     has_normal = NORMAL in listed["finding"]
     if wanted is not None:
         called_normal = {finding_key(name) for name in normal or ()}
@@ -173,7 +159,10 @@ def list_source(
         wanted = order_findings(
             NORMAL if finding_key(name) in called_normal else resolve_finding(name, present) for name in wanted
         )
+    renamed = listed
     listed = images = _only_wanted(listed, wanted, source)
+    if listed.height < renamed.height:
+        notes += (_not_wanted(renamed, listed),)
     if views is not None:
         images, more = take_views(images, views, present=listing.images["view"])
         notes += more
@@ -181,10 +170,22 @@ def list_source(
         images, more = take_half(images, half)
         notes += more
     named_views = None if views is None else tuple(view.strip() for view in views if view.strip())
-    named_normal = None if normal is None else tuple(normal)
-    choices = Choices(findings=wanted, rename=renames, views=named_views, half=half, normal=named_normal)
+    choices = Choices(
+        findings=wanted,
+        rename=renames,
+        views=named_views,
+        half=half,
+        normal=None if normal is None else tuple(normal),
+        layout=layout,
+        patient_from=patient_from,
+    )
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
-    return Listing(images, notes, choices, has_normal, listing.errors, listing.left_out)
+    left_out = pl.concat([listing.left_out, _left_out_by(NOT_NAMED, renamed, listed)])
+    left_out = pl.concat(
+        [left_out, _left_out_by("it is not of the views and the half that were asked for", listed, images)]
+    )
+    published: SplitFrom | None = listing.published or "column" if images["split"].is_not_null().any() else None
+    return Listing(images, notes, choices, has_normal, listing.errors, left_out, published)
 
 
 def _list(
@@ -194,26 +195,30 @@ def _list(
     need_views: bool,
     labels: Path | None,
     patient_key: bytes | None,
+    layout: Sequence[Role] | None,
     ignore_unknown_columns: bool,
 ) -> Listing:
+    if layout is not None and (labels is not None or not source.is_dir()):
+        msg = f"--layout is for one folder per finding. Leave it out for {source if labels is None else '--labels'}."
+        raise ConfigurationError(msg)
     manifest = source
     if labels is not None:
         if not source.is_dir():
             msg = f"{source} is no folder. Labels are for a folder of DICOM files: name it, or leave out --labels."
             raise DataError(msg)
         tree = DicomTree(read_labels(labels, ignore_unknown_columns=ignore_unknown_columns), patient_key)
-        tree.add(_files_below(source))
+        tree.add(read_tree(source))
         notes = tree.notes()
         images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
         return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
     if source.is_dir():
-        source = _descend(source)
-        found = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
+        found = None if layout is not None else _find_manifest(source)
         if found is None:
             if need_views:
-                msg = f"{source} says nothing of views: it has a folder a finding. Choose views of a manifest only."
+                msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a manifest only."
                 raise DataError(msg)
-            return _list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key)
+            listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
+            return Listing(listed.images, listed.notes, left_out=listed.left_out, published="folders")
         manifest = found
     if manifest.is_file():
         return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
@@ -230,118 +235,31 @@ def _only_wanted(images: pl.DataFrame, wanted: tuple[str, ...] | None, source: P
             raise ConfigurationError(msg)
         images = images.filter(pl.col("finding").is_in(wanted))
     if images.is_empty():
-        msg = f"{source} holds no images. Expected: a folder a finding, or a manifest with the columns path, finding."
+        msg = f"{source} holds no images. {UNDERSTOOD}"
         raise DataError(msg)
     return images
 
 
-def _list_folders(source: Path, *, with_lung_opacity: bool, patient_key: bytes | None) -> Listing:
-    folders = sorted(folder for folder in source.iterdir() if folder.is_dir() and not _is_hidden(folder.name))
-    names = {canonical_finding(folder.name) for folder in folders}
-    notes = []
-    # The official distribution: its fourth folder is taken only when it is named.
-    if not with_lung_opacity and LUNG_OPACITY in names and set(BASELINE_FINDINGS) <= names:
-        folders = [folder for folder in folders if canonical_finding(folder.name) != LUNG_OPACITY]
-        notes.append(f"The folder of {LUNG_OPACITY} was left out; name it with --findings to take it.")
-    rows: list[dict[str, object]] = []
-    other_files = 0
-    for folder in folders:
-        source_of_stem = _sources_from_workbook(source / f"{folder.name}.metadata.xlsx")
-        for path in _files_below(folder):
-            if path.suffix.lower() not in IMAGE_ENDINGS and not is_dicom(path):
-                other_files += 1
-                continue
-            mask = folder / "masks" / path.name
-            rows.append(
-                {
-                    "path": str(path),
-                    "finding": folder.name,
-                    "source": source_of_stem.get(path.stem.lower()),
-                    "mask": str(mask) if mask.is_file() else None,
-                }
-            )
-    unnamable = [row for row in rows if not _is_text(str(row["path"]))]
-    if unnamable:
-        rows = [row for row in rows if _is_text(str(row["path"]))]
-        notes.append(f"{len(unnamable)} images whose names are not valid UTF-8 were left out; rename them.")
-    if other_files:
-        notes.append(f"{other_files} files whose names do not end like an image's were left out.")
-    beside = sum(path.is_file() and path.suffix.lower() in IMAGE_ENDINGS for path in source.iterdir())
-    if beside and not rows:
-        msg = (
-            f"{source} holds {beside} image{'s' * (beside > 1)}, but in no finding's folder. Put them into a folder a "
-            "finding, or write a manifest with the columns path, finding."
-        )
-        raise DataError(msg)
-    if beside:
-        notes.append(f"Left out, since they lie in no finding's folder: {beside} image{'s' * (beside > 1)}.")
-    rows, left_out = fill_in_headers(rows, patient_key)
-    notes += left_out
-    return Listing(pl.DataFrame(rows, schema=LISTING_SCHEMA), tuple(notes))
+def _not_wanted(before: pl.DataFrame, after: pl.DataFrame) -> str:
+    gone = before.join(after.select("path"), on="path", how="anti")["finding"]
+    told = ", ".join(f"{name} ({(gone == name).sum()})" for name in order_findings(gone.to_list()))
+    return f"--findings leaves out {len(gone)} of {before.height} images: {told}."
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """Return all files below a finding's folder by name, without masks and hidden ones."""
-    files = []
-    for root, folders, names in os.walk(folder, onerror=_raise):
-        here = Path(root)
-        at_top = here == folder
-        folders[:] = [name for name in folders if not _is_hidden(name) and not (at_top and name.lower() == "masks")]
-        files += [here / name for name in names if not _is_hidden(name)]
-    return sorted(files)
+def _left_out_by(reason: str, before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    gone = before.join(after.select("path"), on="path", how="anti", maintain_order="left")
+    return gone.select("path", reason=pl.lit(reason, dtype=pl.String))
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _descend(source: Path) -> Path:
-    """Return the folder that holds the findings' folders: archives often wrap it in one more."""
-    inside = [path for path in source.iterdir() if not _is_hidden(path.name)]
-    if len(inside) == 1 and canonical_finding(inside[0].name) in _KNOWN_NAMES:
-        return source  # the only finding, whose own folders are patients or the like
-    if len(inside) == 1 and inside[0].is_dir() and any(path.is_dir() for path in inside[0].iterdir()):
-        wrapped = [path for path in inside[0].iterdir() if path.is_dir() and path.name not in ("images", "masks")]
-        return _descend(inside[0]) if wrapped else source
-    return source
-
-
-def _sources_from_workbook(path: Path) -> dict[str, str]:
-    """Return the source of each image by its stem, from the official ``<finding>.metadata.xlsx``."""
-    if not path.is_file():
-        return {}
-    try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = workbook.worksheets[0].iter_rows(values_only=True)
-        header = [str(cell or "").strip().upper() for cell in next(rows)]
-        name_column, url_column = header.index("FILE NAME"), header.index("URL")
-        named = [(row[name_column], row[url_column]) for row in rows if len(row) > max(name_column, url_column)]
-        workbook.close()
-    except Exception as error:  # noqa: BLE001  # openpyxl raises anything on a damaged workbook
-        msg = (
-            f"{path} cannot be read as the table FILE NAME, FORMAT, SIZE, URL ({type(error).__name__}). "
-            "Restore it from the distribution, or remove it to import without sources."
-        )
-        raise DataError(msg) from None
-    return {str(name).strip().lower(): _source_of_url(str(url)) for name, url in named if name and url}
-
-
-def _source_of_url(url: str) -> str:
-    lowered = url.strip().lower()
-    known = next((source for part, source in _SOURCE_OF_URL if part in lowered), None)
-    return known or urlsplit(lowered).hostname or lowered
+def _find_manifest(source: Path) -> Path | None:
+    """Return the manifest in a folder, or in the only folder in it, as archives wrap it; none where there is none."""
+    for _ in range(_MAX_WRAPPERS):
+        found = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
+        inside = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))]
+        if found is not None or len(inside) != 1 or names_a_finding(inside[0].name):
+            return found
+        source = inside[0]
+    return None
 
 
 def _list_manifest(path: Path, *, need_views: bool, ignore_unknown_columns: bool) -> Listing:

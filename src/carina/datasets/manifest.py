@@ -1,8 +1,8 @@
 """The manifest: one row an image, with its label, what it is recognised by, and which split it belongs to.
 
 A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, a row an image: see
-`carina.radiographs.fingerprint`), ``errors.csv`` (files that could not be read) and ``dataset.json``. The images
-stay where they are.
+`carina.radiographs.fingerprint`), ``errors.csv`` (files that could not be read), ``left_out.csv`` (files that were not
+taken, and why) and ``dataset.json``. The images stay where they are.
 """
 
 import hashlib
@@ -25,9 +25,23 @@ from carina.findings import order_findings
 MANIFEST_FILE = "manifest.parquet"
 DETAILS_FILE = "details.npy"
 ERRORS_FILE = "errors.csv"
-# Only where DICOM files were imported by a table of labels.
 LEFT_OUT_FILE = "left_out.csv"
 DESCRIPTION_FILE = "dataset.json"
+
+# What a source says of an image before it is opened.
+LISTING_SCHEMA = pl.Schema(
+    {
+        "path": pl.String,
+        "finding": pl.String,
+        "patient": pl.String,
+        "source": pl.String,
+        "view": pl.String,
+        "age": pl.Float64,
+        "sex": pl.String,
+        "mask": pl.String,
+        "split": pl.String,  # as published, in the words of those who made it
+    }
+)
 
 MANIFEST_SCHEMA = pl.Schema(
     {
@@ -44,11 +58,16 @@ MANIFEST_SCHEMA = pl.Schema(
         "height": pl.Int32,
         "perceptual_hash": pl.UInt64,
         "duplicate_group": pl.Int64,  # equal for near-duplicates
-        "group": pl.Int64,  # equal for near-duplicates and for one patient: never straddles a split
+        "group": pl.Int64,  # equal for near-duplicates and for one patient: straddles no split but a published one
         "split": pl.String,  # train, calibration or test
         "baseline_split": pl.String,  # train or validation, as the published baseline has it
+        "file_format": pl.String,  # PNG, JPEG, DICOM …; this and the next two: null where another version imported
+        "bit_depth": pl.Int32,  # a channel, as the file stores it; null of DICOM
+        "colour": pl.String,  # grey, RGB, palette …, as the file stores it; null of DICOM
     }
 )
+# Data sets of earlier versions do without these, and stay readable.
+_LATER_COLUMNS = ("file_format", "bit_depth", "colour")
 
 Split = Literal["train", "calibration", "test", "validation"]
 _COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
@@ -178,6 +197,8 @@ def open_dataset(folder: Path) -> Dataset:
     except (ValidationError, OSError, pl.exceptions.PolarsError) as error:
         msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."
         raise DataError(msg) from None
+    if not set(_LATER_COLUMNS) & set(manifest.columns):
+        manifest = manifest.with_columns(pl.lit(None, MANIFEST_SCHEMA[name]).alias(name) for name in _LATER_COLUMNS)
     if manifest.schema != MANIFEST_SCHEMA:
         differing = sorted(set(manifest.schema.items()) ^ set(MANIFEST_SCHEMA.items()), key=str)
         msg = (

@@ -9,21 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carina.errors import InputError
-from carina.inference.inputs import Input, is_image
+from carina.inference.inputs import Input, TellLeftOut
 from carina.radiographs.archive import BadMember, Member, list_archive
 from carina.radiographs.dicom.workers import list_dicom_directory
-from carina.radiographs.read import HEAD_BYTES, is_archive, read_bytes
+from carina.radiographs.file_kind import HEAD_BYTES, is_archive, kind_of
+from carina.radiographs.read import read_bytes
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 
 
-def inputs_of_container(path: Path) -> Iterator[Input]:
-    """Yield what a ZIP archive or a DICOMDIR holds; the file itself with its error where it cannot be read."""
+def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
+    """Yield what a ZIP archive or a DICOMDIR holds; the file itself with its error where it cannot be read.
+
+    Parameters
+    ----------
+    path
+        The archive or DICOMDIR.
+    left_out
+        Told of each file in an archive that is no image.
+    """
     found = False
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
-        for each in _in_archive(path) if is_archive(head) else _in_directory(path):
+        for each in _in_archive(path, left_out) if is_archive(head) else _in_directory(path):
             found = True
             yield each
     except InputError as error:
@@ -37,7 +46,7 @@ def inputs_of_container(path: Path) -> Iterator[Input]:
             yield Input(path, error=InputError(msg, "no-image"))
 
 
-def _in_archive(path: Path) -> Iterator[Input]:
+def _in_archive(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
     for each in list_archive(path):
         if isinstance(each, BadMember):
             yield Input(Path(f"{path}!file {each.number}"), named=False, error=each.error)
@@ -49,8 +58,11 @@ def _in_archive(path: Path) -> Iterator[Input]:
         except InputError as error:
             yield Input(told, named=False, error=error)
             continue
-        if is_image(each.name, head):
+        kind = kind_of(each.name.rsplit("/", 1)[-1], head)
+        if kind.is_image:
             yield Input(told, named=False, member=each)
+        else:
+            left_out(told, kind)
 
 
 def _require_no_archive(member: Member, head: bytes) -> None:

@@ -7,7 +7,7 @@ is that of what was named, by name within a folder, and so the same every time.
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from carina.errors import InputError
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.read import IMAGE_ENDINGS, is_archive, read_bytes, read_head
+from carina.radiographs.file_kind import FileKind, is_archive, kind_by_name
+from carina.radiographs.read import kind_at, read_bytes, read_head
 
 if TYPE_CHECKING:
     from carina.radiographs.archive import Member
@@ -24,6 +25,9 @@ STANDARD_INPUT = "-"
 _BLOCK = 65_536
 _MAGIC = re.compile(r"[*?\[]")
 _ANY_DEPTH = "**"
+
+# Told of each file that is no image and was found, not named: its path, as in `Input`, and what it is.
+TellLeftOut = Callable[[Path, FileKind], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,21 @@ class Input:
         return read_bytes(self.path) if self.member is None else self.member.read()
 
 
-def image_inputs(named: Iterable[str | Path], *, standard_input: BinaryIO | None = None) -> Iterator[Input]:
+def _tell_nobody(path: Path, kind: FileKind) -> None:
+    pass
+
+
+def image_inputs(
+    named: Iterable[str | Path],
+    *,
+    standard_input: BinaryIO | None = None,
+    left_out: TellLeftOut = _tell_nobody,
+) -> Iterator[Input]:
     """Yield each file as it was named, for each folder the image files below it, and for each pattern what matches it.
 
     A file that is named is taken whatever its ending, and even if it does not exist, so that it gets its error. So is a
     folder that may not be entered or holds no image, and a pattern that nothing matches: nothing is passed over without
-    a word.
+    a word. What an image is, is told by its first bytes; see `carina.radiographs.file_kind`.
 
     Parameters
     ----------
@@ -74,9 +87,9 @@ def image_inputs(named: Iterable[str | Path], *, standard_input: BinaryIO | None
         Of each, the first of these that fits:
 
         - ``-``: a list of files and folders, read from standard input as it comes in (a file of that name: ``./-``).
-        - A folder: its files that end like images or begin like DICOM, those in folders below it after them, each
-          folder by name. Links to folders are followed, but not in circles. Archives are not opened, and a DICOMDIR is
-          passed over: the files that it lists lie there, too.
+        - A folder: the images in it, those in folders below it after them, each folder by name. Links to folders are
+          followed, but not in circles. Archives are not opened, and a DICOMDIR is left out: the files that it lists lie
+          there, too.
         - A ZIP archive: the same of its files, in its own order.
         - A DICOMDIR: the files that it lists.
         - What exists.
@@ -86,15 +99,17 @@ def image_inputs(named: Iterable[str | Path], *, standard_input: BinaryIO | None
     standard_input
         Where the list is read from: a path a line, or if there are NUL bytes a path up to each (``find -print0``).
         By default the process's own.
+    left_out
+        Told of each other file in a folder or an archive.
     """
     for name in named:
         if name == STANDARD_INPUT:
             for path in _listed(sys.stdin.buffer if standard_input is None else standard_input):
-                yield from _inputs_of(path)
+                yield from _inputs_of(path, left_out)
         elif _MAGIC.search(str(name)) and not os.path.lexists(name):
-            yield from _matching(str(name))
+            yield from _matching(str(name), left_out)
         else:
-            yield from _inputs_of(Path(name))
+            yield from _inputs_of(Path(name), left_out)
 
 
 def names_one_image(path: Path) -> bool:
@@ -102,11 +117,11 @@ def names_one_image(path: Path) -> bool:
     return path.is_file() and not _holds_files(path)
 
 
-def _inputs_of(path: Path) -> Iterator[Input]:
+def _inputs_of(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
     # Unlike Path.is_dir, this never raises for a path that may not be looked at.
     if os.path.isdir(path):  # noqa: PTH112
         found = False
-        for file in _below(path, ()):
+        for file in _below(path, (), left_out):
             found = True
             yield Input(file, named=False)
         if not found:
@@ -115,42 +130,20 @@ def _inputs_of(path: Path) -> Iterator[Input]:
         # For these alone.
         from carina.inference.containers import inputs_of_container  # noqa: PLC0415
 
-        yield from inputs_of_container(path)
+        yield from inputs_of_container(path, left_out)
     else:
         yield Input(path)
 
 
 def _holds_files(path: Path) -> bool:
     """Return whether a file is one that holds or lists others: by its first bytes, but not if it ends like an image."""
-    if _ends_like_an_image(path.name):
+    if kind_by_name(path.name) is not None:
         return False
     head = read_head(path) or b""
     return is_archive(head) or is_directory(head)
 
 
-def _ends_like_an_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS  # noqa: PTH122  # a million Path objects take seconds
-
-
-def is_image(name: str, head: bytes | None) -> bool:
-    """Return whether a file that nobody named is taken for an image.
-
-    Parameters
-    ----------
-    name
-        Of the file. How it ends tells an image that is not DICOM.
-    head
-        Its first bytes; none where it may not be read. Then it is taken if its name has no ending or a number for one,
-        as those of DICOM files have, so that it gets its error.
-    """
-    if _ends_like_an_image(name):
-        return True
-    if head is None:
-        return os.path.splitext(name)[1].strip(".0123456789") == ""  # noqa: PTH122
-    return head[128:132] == b"DICM" and not is_directory(head)
-
-
-def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+def _below(folder: Path, inside: tuple[tuple[int, int], ...], left_out: TellLeftOut) -> Iterator[Path]:
     """Yield the image files below a folder, and each folder that may not be entered; `inside` are the folders above."""
     try:
         itself = os.stat(folder)  # noqa: PTH116  # one call for both numbers
@@ -161,11 +154,14 @@ def _below(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     if (itself.st_dev, itself.st_ino) in inside:
         return
     for name in files:
-        if _ends_like_an_image(name) or is_image(name, read_head(Path(folder, name))):
+        kind = kind_at(folder, name)
+        if kind.is_image:
             yield Path(folder, name)
+        else:
+            left_out(Path(folder, name), kind)
     files.clear()
     for name in folders:
-        yield from _below(Path(folder, name), (*inside, (itself.st_dev, itself.st_ino)))
+        yield from _below(Path(folder, name), (*inside, (itself.st_dev, itself.st_ino)), left_out)
 
 
 def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
@@ -182,13 +178,13 @@ def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
-def _matching(pattern: str) -> Iterator[Input]:
+def _matching(pattern: str, left_out: TellLeftOut) -> Iterator[Input]:
     found = False
     anchor = Path(pattern).anchor
     parts = [part for part in re.split(r"[/\\]" if os.sep == "\\" else "/", pattern[len(anchor) :]) if part]
     for path in _expand(Path(anchor), parts):
         found = True
-        yield from _inputs_of(path)
+        yield from _inputs_of(path, left_out)
     if not found:
         yield Input(Path(pattern))
 

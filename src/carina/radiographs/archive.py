@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from carina.errors import InputError
-from carina.radiographs.read import ARCHIVE_BEGINNINGS, MAX_FILE_BYTES
+from carina.radiographs.file_kind import ARCHIVE_BEGINNINGS
+from carina.radiographs.read import MAX_FILE_BYTES
 
 # A study has some dozen files, a day of a department some thousand.
 MAX_MEMBERS = 10_000
@@ -122,7 +123,7 @@ class BadMember:
 
 
 def list_archive(path: Path) -> list[Member | BadMember]:
-    """Return the files in an archive, in its order, without folders and without what macOS adds.
+    """Return the files in an archive, in its order, without folders.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def list_archive(path: Path) -> list[Member | BadMember]:
     _require_bearable(entries, size)
     found: list[Member | BadMember] = []
     for number, entry in enumerate(entries, start=1):
-        if entry.filename.endswith("/") or entry.filename.startswith("__MACOSX/"):
+        if entry.filename.endswith("/"):
             continue
         try:
             _require_harmless(entry)

@@ -32,6 +32,7 @@ from carina.radiographs.radiograph import MAX_PIXELS, Radiograph, build_radiogra
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two with 64-bit offsets: BigTIFF
+_COLOUR_OF_MODE = {"1": "black and white", "LA": "grey with transparency", "P": "palette", "YCbCr": "RGB"}
 _GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I", "F")
 
 
@@ -95,6 +96,23 @@ def _decode(content: bytes, image_format: str) -> Radiograph:
         # The text of the error may quote the file, so it is not shown.
         raise _damaged(image_format, error, content) from None
     return _in_display_polarity(build_radiograph(pixels), inverted=polarity_is_inverted)
+
+
+def describe_raster(content: bytes, image_format: str) -> tuple[int, str]:
+    """Return how a raster file that `decode_raster` reads stores its pixels: bits a channel, and in which colours.
+
+    Parameters
+    ----------
+    content, image_format
+        See `decode_raster`.
+    """
+    with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
+        colour = _COLOUR_OF_MODE.get(image.mode, "grey" if image.mode in _GREY_MODES else image.mode)
+        if image_format == "PNG":
+            return content[24], colour
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            return max(image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))), colour
+        return 1 if image.mode == "1" else 8, colour
 
 
 def convert_image(image: Image.Image) -> Radiograph:

@@ -7,30 +7,12 @@ from pathlib import Path
 
 from carina.errors import InputError
 from carina.radiographs.dicom.outline import NotDicomError, begins_as
+from carina.radiographs.file_kind import HEAD_BYTES, FileKind, foreign_format, kind_by_name, kind_of
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 
 # A radiograph of 5,000 × 5,000 × 16 bit without compression takes 50 MB; ten times that is no radiograph.
 MAX_FILE_BYTES = 512 * 1024 * 1024
-
-# Enough to tell a DICOM file, a DICOMDIR and a ZIP archive.
-HEAD_BYTES = 512
-
-# How the names of image files end; a folder's other files are passed over. GIF is tried, and refused with its reason,
-# so that nobody wonders where it went.
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom"})
-
-# Of ZIP: a file, the end of an empty archive, and one in several parts.
-ARCHIVE_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-_FOREIGN_FORMATS = (
-    (0, b"GIF8", "GIF"),
-    (0, b"%PDF", "PDF"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"PK\x03\x04", "ZIP"),
-    (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypheic", "HEIC"),
-)
 
 
 def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
@@ -133,9 +115,9 @@ def read_head(path: Path) -> bytes | None:
         os.close(handle)
 
 
-def is_archive(head: bytes) -> bool:
-    """Return whether a file is a ZIP archive, by its first four bytes."""
-    return head.startswith(ARCHIVE_BEGINNINGS)
+def kind_at(folder: str | Path, name: str) -> FileKind:
+    """Return what a file in a folder is; it is opened only where its name does not say that it is an image."""
+    return kind_by_name(name) or kind_of(name, read_head(Path(folder, name)))
 
 
 def sniff_format(content: bytes) -> str:
@@ -150,9 +132,9 @@ def sniff_format(content: bytes) -> str:
         if raster.begins(content):
             return name
     wanted = ", ".join(("DICOM", *RASTER_FORMATS))
-    for offset, magic, name in _FOREIGN_FORMATS:
-        if content[offset : offset + len(magic)] == magic:
-            msg = f"this is a {name} file. Carina reads {wanted}: convert it."
-            raise InputError(msg, "unsupported-format")
+    if (foreign := foreign_format(content)) is not None:
+        article = "an" if foreign.startswith("A") else "a"
+        msg = f"this is {article} {foreign} file. Carina reads {wanted}: convert it."
+        raise InputError(msg, "unsupported-format")
     msg = f"the content is not an image that Carina reads ({wanted}), whatever the name says."
     raise InputError(msg, "unsupported-format")

@@ -1,13 +1,15 @@
 """``carina data import``: what its options ask of the library, and what it says."""
 
 import json
+import shlex
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from carina.datasets.choice import Choices, half_of
 from carina.datasets.manifest import open_dataset
-from make import make_sheet, write_csv, write_tree
+from make import make_sheet, write_csv, write_films, write_image, write_tree
 from make_dicom import Value, encode_dicom
 from unit.cli.conftest import Typed
 
@@ -157,3 +159,91 @@ def test_spellings_are_merged_and_alike_names_are_told(carina: Typed, tmp_path: 
     code, _, err = carina("data", "import", source, "--out", tmp_path / "one", *merging)
     assert code == 0, err
     assert open_dataset(tmp_path / "one").description.findings == ("Normal", "Tuberkul\u00f6se")
+
+
+def split_tree(folder: Path) -> Path:
+    """Draw films of two findings in the folders train, val and test; one film of train is in test as well."""
+    counts = {"train": 6, "val": 1, "test": 3}
+    names = [
+        f"{split}/{f}/{f}-{n}.png" for split, many in counts.items() for f in ("Normal", "TB") for n in range(many)
+    ]
+    write_films(folder, *names)
+    (folder / "test" / "TB" / "copy.png").write_bytes((folder / "train" / "TB" / "TB-0.png").read_bytes())
+    return folder
+
+
+def test_a_published_split_is_offered_and_kept_on_request(carina: Typed, tmp_path: Path) -> None:
+    source = split_tree(tmp_path / "my films")
+    out = tmp_path / "out"
+    code, _, err = carina("data", "import", source, "--out", out)
+    assert code == 0, err
+    assert "The images come with a split: validation (2), train (12), test (7). It is not kept" in err
+    command = f"carina data import '{source}' --out {out}-published --split-from folders"
+    assert f"The command for that: {command}" in err
+    assert open_dataset(out).manifest.group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
+    code, _, err = carina(*shlex.split(command)[1:])
+    assert code == 0, err
+    kept = open_dataset(tmp_path / "out-published")
+    assert dict(kept.manifest.group_by("split").len().iter_rows()) == {"train": 12, "calibration": 2, "test": 7}
+    assert kept.description.choices is not None
+    assert kept.description.choices.split_from == "folders"
+    assert "The published validation images are the calibration split." in err
+    assert "The calibration split is small: Normal (1), TB (1)." in err
+    assert "The published split leaks: 2 images are near-duplicates of images in another part of it" in err
+    assert "copies across splits" in carina("data", "check", tmp_path / "out-published")[1]
+
+
+def test_a_column_split_is_kept_on_request(carina: Typed, tmp_path: Path) -> None:
+    source = write_films(tmp_path / "films", *(f"{n}.png" for n in range(12)))
+    rows = [[f"{n}.png", ("Normal", "TB")[n % 2], ("Train", "val", "TEST")[n // 2 % 3]] for n in range(12)]
+    table = write_csv(source / "m.csv", ["path", "finding", "split"], rows)
+    code, _, err = carina("data", "import", table, "--out", tmp_path / "new")
+    assert code == 0
+    assert f"data import {table} --out {tmp_path / 'new'}-published --split-from column" in err
+    code, _, err = carina("data", "import", table, "--split-from", "column", "--out", tmp_path / "kept")
+    assert code == 0, err
+    split = open_dataset(tmp_path / "kept").manifest.sort("path")["split"]
+    assert set(split) == {"train", "calibration", "test"}
+    for options, says in (
+        (("--split-from", "folders"), f"{table} has no folders named train, val and test. Its split is in its column"),
+        (("--split-from", "column", "--test-only"), "Choose one of --split-from column and --test-only"),
+    ):
+        code, _, err = carina("data", "import", table, *options, "--out", tmp_path / "other")
+        assert code == 2
+        assert says in err
+        assert not (tmp_path / "other").exists()
+
+
+def test_files_that_are_left_out_or_cannot_be_read_are_said(carina: Typed, tmp_path: Path) -> None:
+    source = write_films(tmp_path / "films", "Normal/1.png", "TB/2.png", "TB/P7_3.png")
+    (source / "TB" / "notes.txt").write_text("text")
+    for name in ("a.avif", "b"):
+        (source / "TB" / name).write_bytes(b"\0\0\0 ftypavif")
+    words = ("--findings", "TB", "--patient-from", r"(P\d)_", "--test-only", "--out", tmp_path / "out")
+    code, _, err = carina("data", "import", source, *words)
+    assert code == 1
+    assert "--findings leaves out 1 of 5 images: Normal (1)." in err
+    assert "Paths in which --patient-from found a patient: 1 of 5. Patients: 1." in err
+    assert "Left out, since they are no images: 1 .txt file." in err
+    assert f"What was left out is named in {tmp_path / 'out' / 'left_out.csv'}." in err
+    assert f"2 files could not be read: see {tmp_path / 'out' / 'errors.csv'}." in err
+    assert "The commonest reason (2): this is an AVIF file." in err
+    assert pl.read_csv(tmp_path / "out" / "left_out.csv").rows() == [
+        (str(source / "TB" / "notes.txt"), "no image: .txt file"),
+        (str(source / "Normal" / "1.png"), "its finding was not named with --findings"),
+    ]
+
+
+def test_check_tells_what_files_give_away(carina: Typed, tmp_path: Path) -> None:
+    for number in range(24):
+        finding, kind = (("TB", "JPEG"), ("Normal", "PNG"))[number % 2]
+        write_image(tmp_path / "films" / finding / str(number), make_sheet(number, 48), kind)
+    assert carina("data", "import", tmp_path / "films", "--test-only", "--out", tmp_path / "out")[0] == 0
+    code, out, _ = carina("data", "check", tmp_path / "out")
+    assert code == 1
+    assert "Finding and file format: Cramér's V 1.000 (1.000 to 1.000). Guessing the finding from the file" in out
+    assert "Finding and bit depth: Cramér's V 0.000" in out
+    assert "file format gives the finding away" in out
+    stored = json.loads(carina("data", "check", tmp_path / "out", "--json")[1])["stored_as"]
+    assert list(stored) == ["file format", "pixel size", "aspect ratio", "bit depth", "colour"]
+    assert stored["file format"]["disjoint"] == [["Normal", "TB"]]

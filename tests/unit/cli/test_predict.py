@@ -243,6 +243,29 @@ def test_an_empty_folder_is_told_from_an_empty_list(carina: Typed, small: Path, 
     assert json.loads(out)["error"]["message"].startswith("no image lies in this folder")
 
 
+def test_files_that_are_no_images_are_counted_and_named_on_request(
+    carina: Typed, small: Path, films: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "no ending").write_bytes((films / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("text")
+    code, out, err = carina("predict", folder, "--run", small, "--json")
+    assert code == 0
+    assert json.loads(out)["path"] == str(folder / "no ending")
+    assert "Left out, since they are no images: 1 .txt file. Name them with --left-out FILE." in err
+    named = tmp_path / "others.csv"
+    code, _, err = carina("predict", folder, "--run", small, "--json", "--left-out", named)
+    assert code == 0
+    assert f"1 .txt file. They are named in {named}." in err
+    assert named.read_text() == f"path,kind\n{folder / 'notes.txt'},.txt file\n"
+    # An image that Carina does not read is an error, and not passed over.
+    (folder / "film").write_bytes(b"\0\0\0 ftypavif")
+    code, out, _ = carina("predict", folder, "--run", small, "--json")
+    assert code == 1
+    assert json.loads(out.splitlines()[0])["error"]["message"].startswith("this is an AVIF file. Carina reads DICOM")
+
+
 def test_engine_precision_and_threads_are_chosen_and_told(carina: Typed, small: Path, films: Path) -> None:
     words = ("predict", films / "a.png", "--run", small, "--json")
     told = json.loads(carina(*words, "--backend", "onnxruntime", "--threads", "1", "--precision", "f32")[1])["model"]

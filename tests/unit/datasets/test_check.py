@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats.contingency import association
 
-from carina.datasets.check import check_dataset, measure_source_association
+from carina.datasets.check import check_dataset, measure_association
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import ERRORS_SCHEMA, Dataset, DatasetDescription
 from make import make_manifest, make_sheet, write_csv, write_image
@@ -102,7 +102,7 @@ def test_patient_across_splits(tmp_path, sound):
     manifest = planted(sound, patient={0: "P7", 6: "P7", 7: None, 8: None, 1: "Q", 11: "Q"})
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "patient across splits"
-    assert trouble.message.startswith("1 patients are in more than one split")
+    assert trouble.message == "1 patient is in more than one split. Import again."
     assert "P7" not in trouble.message
 
 
@@ -125,6 +125,53 @@ def test_source_gives_the_finding_away(tmp_path, sound):
     assert "share no source: a and b" in check.troubles[0].message
     assert check.association.cramers_v == pytest.approx(1)
     assert check.association.disjoint == (("a", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind"),
+    [
+        ("file_format", ("JPEG", "PNG"), "file format"),
+        ("bit_depth", (8, 16), "bit depth"),
+        ("colour", ("RGB", "grey"), "colour"),
+        ("width", (256, 512), "pixel size"),
+    ],
+)
+def test_how_files_are_stored_gives_the_finding_away(tmp_path, sound, column, values, kind):
+    def stored(share):
+        """The manifest where so many of ten images of each finding have the other one's value."""
+        cells = [values[(finding == "b") != (row // 2 % 10 < share)] for row, finding in enumerate(sound["finding"])]
+        return sound.with_columns(pl.Series(column, cells, dtype=sound.schema[column]))
+
+    given_away = f"{kind} gives the finding away"
+    troubles = {each.kind: each.message for each in check_dataset(build(tmp_path / "d", stored(0))).troubles}
+    assert f"these findings share no {kind}: a and b" in troubles[given_away]
+    # Nearly so is enough, and half and half is not.
+    troubles = {each.kind: each.message for each in check_dataset(build(tmp_path / "d", stored(1))).troubles}
+    assert "alone tells the finding of 90% of the images (the commonest finding is 50%" in troubles[given_away]
+    check = check_dataset(build(tmp_path / "d", stored(4)))
+    assert check.troubles == ()
+    assert check.stored_as[kind].accuracy == pytest.approx(0.6)
+
+
+def test_sizes_that_few_images_have_prove_nothing(tmp_path, sound):
+    """Each image has a size of its own: that each size is of one finding is chance."""
+    manifest = sound.with_columns(width=pl.Series(range(1000, 1000 + sound.height)), height=pl.lit(1200))
+    check = check_dataset(build(tmp_path / "d", manifest))
+    assert check.troubles == ()
+    assert check.stored_as["pixel size"].accuracy < 0.6
+    small = manifest.with_columns(
+        height=pl.when(pl.col("finding") == "a").then(500).otherwise(4000),
+        width=pl.lit(500) + pl.int_range(pl.len()) % 97,
+    )
+    formats = sound.with_columns(file_format=pl.format("format {}", pl.int_range(pl.len())))
+    assert check_dataset(build(tmp_path / "d", formats)).troubles == ()
+    kinds_found = kinds(check_dataset(build(tmp_path / "d", small)))
+    assert kinds_found == ["pixel size gives the finding away", "aspect ratio gives the finding away"]
+
+
+def test_data_sets_of_earlier_versions_say_nothing_of_files(tmp_path, sound):
+    manifest = sound.with_columns(file_format=pl.lit(None, pl.String), bit_depth=pl.lit(None, pl.Int32))
+    assert check_dataset(build(tmp_path / "d", manifest)).stored_as["file format"] is None
 
 
 def test_all_troubles_at_once_in_order(tmp_path, sound):
@@ -197,10 +244,10 @@ def table_of(cells):
 
 def test_cramers_v_by_hand():
     """Expected 15 and 15 in each row: chi² = 4 · 5² / 15 = 6.67 over 60 images, V = √(1/9) = 1/3."""
-    measured = measure_source_association(table_of([[20, 10], [10, 20]]))
+    measured = measure_association(table_of([[20, 10], [10, 20]]), "source")
     assert measured.cramers_v == pytest.approx(1 / 3)
     assert measured.low < 1 / 3 < measured.high
-    assert measured.accuracy_from_source == pytest.approx(40 / 60)
+    assert measured.accuracy == pytest.approx(40 / 60)
     assert measured.chance == pytest.approx(0.5)
     assert measured.disjoint == ()
     assert measured.images == 60
@@ -209,33 +256,33 @@ def test_cramers_v_by_hand():
 @pytest.mark.parametrize("seed", range(5))
 def test_cramers_v_agrees_with_scipy(seed):
     cells = np.random.default_rng(seed).integers(1, 60, (2 + seed % 3, 3 + seed % 2))
-    measured = measure_source_association(table_of(cells.tolist()))
+    measured = measure_association(table_of(cells.tolist()), "source")
     assert measured.cramers_v == pytest.approx(association(cells, method="cramer"))
 
 
 def test_disjoint_pairs_and_full_association():
-    measured = measure_source_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]))
+    measured = measure_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]), "source")
     assert measured.disjoint == (("f0", "f1"), ("f1", "f2"))
-    full = measure_source_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]))
+    full = measure_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]), "source")
     assert (full.cramers_v, full.low, full.high) == pytest.approx((1, 1, 1))
-    assert full.accuracy_from_source == 1
+    assert full.accuracy == 1
     assert full.chance == pytest.approx(40 / 90)
 
 
 def test_the_interval_shrinks_with_more_images():
-    few, many = (measure_source_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]])) for n in (3, 300))
+    few, many = (measure_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]]), "source") for n in (3, 300))
     assert many.high - many.low < (few.high - few.low) / 4
 
 
 def test_where_association_has_no_meaning():
-    assert measure_source_association(make_manifest(["a", "b"])) is None
-    assert measure_source_association(table_of([[5, 6]])) is None
-    one_source = measure_source_association(table_of([[5], [15]]))
+    assert measure_association(make_manifest(["a", "b"]), "source") is None
+    assert measure_association(table_of([[5, 6]]), "source") is None
+    one_source = measure_association(table_of([[5], [15]]), "source")
     assert one_source.cramers_v == 0
-    assert one_source.accuracy_from_source == one_source.chance == 0.75
+    assert one_source.accuracy == one_source.chance == 0.75
 
 
 def test_unknown_sources_are_left_out():
     known = table_of([[20, 10], [10, 20]])
     unknown = make_manifest(["f0"] * 500)
-    assert measure_source_association(pl.concat([known, unknown])).images == 60
+    assert measure_association(pl.concat([known, unknown]), "source").images == 60

@@ -45,7 +45,9 @@ def test_findings_are_renamed_before_they_are_chosen(manifest):
         "1 image renamed COVID-19: COVID-19, ARDS (1).",
         "2 images renamed Other opacity: SARS (2).",
         "1 image renamed clear: Normal (1).",
+        "--findings leaves out 1 of 6 images: todo (1).",
     )
+    assert listing.left_out["reason"].to_list() == ["its finding was not named with --findings"]
     with pytest.raises(ConfigurationError, match=r"has no finding 'SARS'. It has: COVID-19, Normal, "):
         list_source(manifest, rename={"SARS": "Other opacity"}, findings=["SARS"])
 
@@ -129,6 +131,7 @@ def test_views_count_among_the_chosen_findings_only(manifest):
     listing = list_source(manifest, findings=["SARS", "Normal"], views=["PA", "AP Supine"])
     assert names(listing) == "a"
     assert listing.notes == (
+        "--findings leaves out 3 of 6 images: COVID-19 (1), COVID-19, ARDS (1), todo (1).",
         "Views PA, AP Supine: 2 of 3 images left out: L (1), unknown (1).",
         "No image of SARS is left by the choice of views and half.",
     )
@@ -142,7 +145,7 @@ def test_views_that_are_not_there(manifest, tmp_path):
     bare = write_csv(tmp_path / "bare.csv", ["path", "finding"], [["a.png", "COVID"]])
     with pytest.raises(DataError, match=r"bare.csv has no column 'view'. It has: path, finding"):
         list_source(bare, views=["PA"])
-    with pytest.raises(DataError, match=r"says nothing of views: it has a folder a finding"):
+    with pytest.raises(DataError, match=r"says nothing of views: it has one folder per finding"):
         list_source(write_tree(tmp_path / "tree", {"COVID": 1}), views=["unknown"])
 
 

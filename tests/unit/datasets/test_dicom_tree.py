@@ -68,7 +68,7 @@ def test_labels_by_patient(tree: Path, tmp_path: Path) -> None:
     assert manifest["group"].n_unique() == PATIENTS - 1
     said = " ".join(report.notes)
     for note in (
-        "2 files that are no DICOM objects were left out.",
+        "Left out, since they are no images: 1 .txt file, 1 DICOMDIR file.",
         f"{PATIENTS} DICOM files left out: its header says that it is a lateral view.",
         "2 DICOM files left out: it has no label.",
         "1 DICOM files left out: its header says that its modality is CT, which makes no chest radiographs.",
@@ -79,7 +79,7 @@ def test_labels_by_patient(tree: Path, tmp_path: Path) -> None:
     assert "No PatientID" not in said
     assert report.dataset.unreadable()["code"].to_list() == ["no-image"]
     left_out = pl.read_csv(tmp_path / "out" / "left_out.csv")
-    assert left_out.height == PATIENTS + 4
+    assert left_out.height == PATIENTS + 6
     assert names_in(tmp_path / "out") == [
         *("dataset.json", "details.npy", "errors.csv", "left_out.csv", "manifest.parquet")
     ]
@@ -158,7 +158,8 @@ def test_folders_of_findings_are_grouped_by_patient_too(tmp_path: Path) -> None:
     assert manifest["group"].n_unique() == 3 + 12
     assert "1 DICOM files left out: its header says that it is a lateral view." in report.notes
     assert report.dataset.unreadable()["code"].to_list() == ["not-a-radiograph"]
-    assert not (tmp_path / "out" / "left_out.csv").exists()
+    left_out = pl.read_csv(tmp_path / "out" / "left_out.csv")
+    assert left_out.rows() == [(str(source / "COVID" / "side.dcm"), "its header says that it is a lateral view")]
 
 
 def test_long_headers_and_images_that_end_a_file_early(tmp_path: Path) -> None:

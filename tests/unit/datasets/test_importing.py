@@ -39,7 +39,9 @@ def test_end_to_end(tmp_path):
     report = import_dataset(source, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
     dataset = report.dataset
     assert seen == [(done, 17) for done in range(1, 18)]
-    assert names_in(tmp_path / "out") == ["dataset.json", "details.npy", "errors.csv", "manifest.parquet"]
+    assert names_in(tmp_path / "out") == [
+        *("dataset.json", "details.npy", "errors.csv", "left_out.csv", "manifest.parquet")
+    ]
     assert dataset.manifest.schema == MANIFEST_SCHEMA
     assert dataset.description.findings == (COVID_19, NORMAL, VIRAL_PNEUMONIA)
     assert (dataset.description.images, dataset.description.unreadable) == (15, 2)
@@ -157,10 +159,12 @@ def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tr
     )
     assert json.loads((tmp_path / "plain" / "dataset.json").read_text())["choices"] == {
         "findings": None, "rename": {}, "views": None, "half": None, "normal": None, "flag": None,
+        "layout": None, "patient_from": None, "split_from": None,
     }  # fmt: skip
     assert json.loads((tmp_path / "chosen" / "dataset.json").read_text())["choices"] == {
         "findings": [COVID_19, NORMAL], "rename": {COVID_19: COVID_19}, "views": ["pa"], "half": None,
         "normal": None, "flag": None,
+        "layout": None, "patient_from": None, "split_from": None,
     }  # fmt: skip
     assert chosen.description.fingerprint == plain.description.fingerprint
     half = import_dataset(source, tmp_path / "half", half="final", test_only=True).dataset.description

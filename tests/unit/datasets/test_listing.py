@@ -6,7 +6,8 @@ import openpyxl
 import polars as pl
 import pytest
 
-from carina.datasets.listing import LISTING_SCHEMA, list_source
+from carina.datasets.listing import list_source
+from carina.datasets.manifest import LISTING_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, LUNG_OPACITY, NORMAL, VIRAL_PNEUMONIA
 from make import (
@@ -110,7 +111,20 @@ def test_any_tree(tmp_path):
     (tmp_path / "__MACOSX" / "a.png").touch()
     listing = list_source(tmp_path)
     assert counts(listing) == {"Tuberculosis": 3, NORMAL: 1}
-    assert listing.notes == ("1 files whose names do not end like an image's were left out.",)
+    assert listing.notes == (
+        "Left out, since they are no images: 1 empty file.",
+        "Left out, since they are hidden: 3 folders, 1 image.",
+    )
+    assert sorted(listing.left_out.rows()) == sorted(
+        (str(tmp_path / name), reason)
+        for name, reason in (
+            (".cache", "hidden: folder"),
+            ("Tuberculosis/.hidden.png", "hidden: image"),
+            ("Tuberculosis/.ipynb_checkpoints", "hidden: folder"),
+            ("Tuberculosis/notes.txt", "no image: empty file"),
+            ("__MACOSX", "hidden: folder"),
+        )
+    )
     assert listing.images["mask"].null_count() == 4
 
 
@@ -150,9 +164,18 @@ def test_a_single_finding_is_not_taken_for_a_wrapping(tmp_path):
 def test_names_that_are_not_text_are_left_out_and_said(tmp_path):
     write_tree(tmp_path, {"COVID": 1})
     (tmp_path / "COVID" / os.fsdecode(b"caf\xe9.png")).touch()
+    folder = tmp_path / "COVID" / os.fsdecode(b"\xe9t\xe9")
+    folder.mkdir()
+    (folder / "1.png").touch()
     listing = list_source(tmp_path)
     assert listing.images.height == 1
-    assert "1 images whose names are not valid UTF-8 were left out" in listing.notes[0]
+    assert sorted(listing.notes) == [
+        "1 file left out: its name is not valid UTF-8.",
+        "1 folder left out: its name is not valid UTF-8, and its images are missing: rename it.",
+    ]
+    assert listing.left_out["path"].to_list() == [
+        rf"{tmp_path}/COVID/{name}" for name in (r"\xe9t\xe9", r"caf\xe9.png")
+    ]
 
 
 def test_missing_source(tmp_path):
@@ -168,11 +191,21 @@ def test_source_of_another_kind(tmp_path):
 
 
 def test_source_without_images(tmp_path):
-    with pytest.raises(DataError, match=r"holds no images. Expected: a folder a finding"):
+    with pytest.raises(DataError, match=r"holds no images. Carina understands: one folder per finding"):
         list_source(tmp_path)
     (tmp_path / "COVID").mkdir()
-    (tmp_path / "COVID" / "notes.txt").touch()
-    with pytest.raises(DataError, match="holds no images"):
+    (tmp_path / "COVID" / "notes.txt").write_text("text")
+    with pytest.raises(
+        DataError, match=r"holds no images. Left out, since they are no images: 1 .txt file. Carina und"
+    ):
+        list_source(tmp_path)
+
+
+def test_archives_alone_are_to_be_unpacked(tmp_path):
+    (tmp_path / "Normal.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        DataError, match=r"they are no images: 1 ZIP archive. Unpack the archives first. Carina underst"
+    ):
         list_source(tmp_path)
 
 
@@ -207,8 +240,8 @@ def test_csv_manifest(tmp_path):
     listing = list_source(path)
     assert listing.images.schema == LISTING_SCHEMA
     assert listing.images.rows() == [
-        (str(tmp_path / "a.png"), COVID_19, "P1", "north", "PA", 61.5, "F", str(tmp_path / "m" / "a.png")),
-        (str(tmp_path / "elsewhere" / "b.png"), "Asthma", None, None, None, None, None, None),
+        (str(tmp_path / "a.png"), COVID_19, "P1", "north", "PA", 61.5, "F", str(tmp_path / "m" / "a.png"), None),
+        (str(tmp_path / "elsewhere" / "b.png"), "Asthma", None, None, None, None, None, None, None),
     ]
     assert listing.notes == ()
 
@@ -328,7 +361,7 @@ def test_the_four_official_folders_are_known():
 def test_images_beside_the_findings_folders_are_told(tmp_path):
     write_tree(tmp_path, {"Tuberculosis": 1, "normal": 1})
     write_image(tmp_path / "stray.png", make_grey())
-    assert list_source(tmp_path).notes == ("Left out, since they lie in no finding's folder: 1 image.",)
+    assert list_source(tmp_path).notes == ("1 file left out: it lies in no finding's folder.",)
     flat = tmp_path / "flat"
     for name in ("a.png", "b.png"):
         write_image(flat / name, make_grey())

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from carina.datasets.check import check_dataset
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import MANIFEST_SCHEMA, data_fingerprint, open_dataset
 from carina.errors import DataError
@@ -48,6 +49,22 @@ def test_round_trip(imported):
     assert dataset.details.shape == (20, 1764)
     assert isinstance(dataset.details, np.memmap)
     assert dataset.unreadable()["code"].to_list() == ["empty-file"]
+
+
+def test_a_data_set_of_an_earlier_version_is_opened(folder):
+    """Carina 0.1.0 did not write how files store their pixels, nor what was left out."""
+    manifest = open_dataset(folder).manifest
+    (folder / "left_out.csv").unlink()
+    write_manifest(folder, manifest.drop("file_format", "bit_depth", "colour"), seal=True)
+    opened = open_dataset(folder).manifest
+    assert opened.schema == MANIFEST_SCHEMA
+    assert opened["file_format"].null_count() == opened["bit_depth"].null_count() == opened["colour"].null_count() == 20
+    assert opened.drop("file_format", "bit_depth", "colour").equals(manifest.drop("file_format", "bit_depth", "colour"))
+    checked = check_dataset(open_dataset(folder))
+    assert checked.stored_as["file format"] is None
+    write_manifest(folder, manifest.drop("file_format"), seal=True)
+    with pytest.raises(DataError, match=r"has other columns than expected \(file_format\)"):
+        open_dataset(folder)
 
 
 def test_rows_of_a_split_keep_their_place_in_the_details(imported):

@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from carina.errors import ConfigurationError
 from carina.inference.inputs import image_inputs
-from make import as_ordinary_user
+from carina.inference.left_out import LeftOutFiles
+from make import as_ordinary_user, encode, make_grey
 
 
 def image_files(named: Iterable[str | Path], **options: Any) -> Iterator[Path]:
@@ -37,6 +40,49 @@ def test_files_as_named_folders_by_name(tmp_path: Path) -> None:
         *("folder/a.JPG", "folder/b.png", "folder/deep/c.tif", "folder/deep/d.dcm"),
         "folder/notes.txt",
     ]
+
+
+def test_images_are_told_by_their_first_bytes_and_all_else_is_told_of(tmp_path: Path) -> None:
+    png = encode(make_grey(1, (40, 40)), "PNG")
+    contents = {
+        "a.jfif": png,
+        "b.jpe": png,
+        "no ending": png,
+        "deep/wrong.txt": png,
+        "c.avif": b"\0\0\0 ftypavif",
+        "avif": b"\0\0\0 ftypavif",
+        "__MACOSX/._a.png": b"\x00\x05\x16\x07",
+        "notes.txt": b"text",
+        "deep/labels.csv": b"BMI,age",
+        "day.zip": b"PK\x03\x04",
+    }
+    for name, content in contents.items():
+        (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "films" / name).write_bytes(content)
+    others = LeftOutFiles(tmp_path / "others.csv")
+    with others:
+        files = list(image_files([tmp_path / "films"], left_out=others))
+    assert [path.name for path in files] == ["a.jfif", "avif", "b.jpe", "c.avif", "no ending", "wrong.txt"]
+    assert others.sentence() == (
+        "Left out, since they are no images: 1 .csv file, 1 .txt file, 1 ZIP archive, 1 file of macOS' own."
+    )
+    films = tmp_path / "films"
+    assert (tmp_path / "others.csv").read_text().splitlines() == [
+        "path,kind",
+        f"{films / 'day.zip'},ZIP archive",
+        f"{films / 'notes.txt'},.txt file",
+        f"{films / '__MACOSX' / '._a.png'},file of macOS' own",
+        f"{films / 'deep' / 'labels.csv'},.csv file",
+    ]
+    with zipfile.ZipFile(tmp_path / "day.zip", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    inside = LeftOutFiles()
+    assert len([each for each in image_inputs([tmp_path / "day.zip"], left_out=inside) if each.error is None]) == 6
+    assert inside.counts == {".csv file": 1, ".txt file": 1, "file of macOS' own": 1}  # the inner archive is an error
+    assert LeftOutFiles().sentence() is None
+    with pytest.raises(ConfigurationError, match="cannot be written: No such file or directory"):
+        LeftOutFiles(tmp_path / "gone" / "others.csv")
 
 
 def test_an_empty_folder_is_not_passed_over(tmp_path: Path) -> None:

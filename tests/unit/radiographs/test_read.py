@@ -112,7 +112,7 @@ def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
         (b"PK\x03\x04....", "this is a ZIP file"),
         (b"\x1f\x8b\x08", "this is a gzip file"),
         (b"\x00\x00\x00\x0cjP  \r\n", "this is a JPEG 2000 file"),
-        (b"\x00\x00\x00 ftypavif", "this is a AVIF file"),
+        (b"\x00\x00\x00 ftypavif", "this is an AVIF file"),
         (b"\x00\x00\x00 ftypheic", "this is a HEIC file"),
     ],
 )

@@ -13,6 +13,7 @@ from carina.atomic import whole_folder
 from carina.cli.console import print_note, print_result, running_count
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_inputs
+from carina.inference.left_out import LeftOutFiles
 
 if TYPE_CHECKING:
     from carina.dicom.deidentification.deidentify import Deidentified
@@ -89,8 +90,9 @@ def deidentify_command(
         record = None if register is None else stack.enter_context(_Register.opened(register))
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
         tell = stack.enter_context(running_count("read", streamed=True))
+        others = LeftOutFiles()
         number = failed = 0
-        for number, each in enumerate(image_inputs(paths), start=1):
+        for number, each in enumerate(image_inputs(paths, left_out=others), start=1):
             made: Deidentified | InputError
             try:
                 made = deidentify(each.read(), folder, pseudonyms, options, pixels_looked_at=pixels_looked_at)
@@ -101,6 +103,8 @@ def deidentify_command(
             if record is not None:
                 record.add(number, each.path, made)
             tell(number)
+    if (said := others.sentence()) is not None:
+        print_note(said)
     if not as_json:
         print_note(f"{number - failed} written, {failed} not written.")
         print_note(" ".join([_NOT_ENOUGH, *([] if key else [_NO_KEY])]))

@@ -15,6 +15,7 @@ from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_words import ROW_ORDER, printable
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import Input, image_inputs
+from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Predictor
 from carina.inference.results import JsonLines, path_in_words
 
@@ -64,8 +65,9 @@ def report_command(
         raise ConfigurationError(msg)
     predictor = Predictor(bundle or released_bundle())
     rows, counts = JsonLines(predictor, prevalence=prevalence), Counter[str]()
+    others = LeftOutFiles()
     # All names first: what is written beside the images would come up among them.
-    for each in list(image_inputs(files)):
+    for each in list(image_inputs(files, left_out=others)):
         path = each.path
         try:
             _require_file(each)
@@ -78,6 +80,8 @@ def report_command(
             counts[answers.prediction.triage.priority] += 1
             _print_answers(path, answers, rows if as_json else None)
         sys.stdout.flush()
+    if (said := others.sentence()) is not None:
+        print_note(said)
     _tell_the_end(counts, for_people=not as_json)
 
 
