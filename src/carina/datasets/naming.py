@@ -95,9 +95,10 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
             raise ConfigurationError(msg)
         here = next((name for name in count if name == NORMAL or finding_key(name) == NO_NORMAL), None)
         if here is not None:
+            instead = f"leave out --normal {NO_NORMAL}" if here == NORMAL else f"say {_option_for(here)} instead"
             msg = (
                 f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
-                f"({_images(count[here])}). Leave out --normal if it is normal; otherwise give it another name: "
+                f"({_images(count[here])}). If it is normal, {instead}. Otherwise give it another name: "
                 f"--rename {shlex.quote(f'{here}=NAME')}"
             )
             raise ConfigurationError(msg)
@@ -202,11 +203,18 @@ def _ask_for_normal(count: Mapping[str, int]) -> str:
     likely = [
         name for name in order_findings(count) if may_be_normal(name, [other for other in count if other != name])
     ]
-    said = [f"If {name} is normal, add: --normal {shlex.quote(name)}." for name in likely]
+    said = [f"If {name} is normal, add: {_option_for(name)}." for name in likely]
     if not likely:
-        options = [f"--normal {shlex.quote(name)}" for name in order_findings(count)[:_NAMES_TOLD]]
+        options = [_option_for(name) for name in order_findings(count)[:_NAMES_TOLD]]
         said = [f"If one of them means that a radiograph is normal, say so: {' or '.join(options)}."]
     return " ".join([*said, f"If no image is normal, add: --normal {NO_NORMAL}."])
+
+
+def _option_for(name: str) -> str:
+    """Return the option that calls a finding normal; ``--normal none`` would say that no image is."""
+    if finding_key(name) == NO_NORMAL:
+        return f"--rename {shlex.quote(f'{name}={NORMAL}')}"
+    return f"--normal {shlex.quote(name)}"
 
 
 def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
@@ -215,7 +223,7 @@ def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
         return ()
     return tuple(
         f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
-        f"--normal {shlex.quote(name)}."
+        f"{_option_for(name)}."
         for name in order_findings(count)
         if may_be_normal(name, [other for other in count if other != name])
     )

@@ -78,8 +78,16 @@ def test_a_person_says_what_is_normal() -> None:
     ("count", "normal", "says"),
     [
         ({"TB": 2, "ok": 1}, ["healthy"], r"no finding 'healthy' to be taken as Normal. There is: TB \(2\), ok \(1\)."),
-        ({"TB": 2, "Normal": 1}, ["none"], r"but there is the finding Normal \(1 image\)\..*--rename Normal=NAME"),
-        ({"TB": 2, "None": 3}, ["none"], r"but there is the finding None \(3 images\)\..*--rename None=NAME"),
+        (
+            {"TB": 2, "Normal": 1},
+            ["none"],
+            r"but there is the finding Normal \(1 image\)\. If it is normal, leave out --normal none\..*=NAME",
+        ),
+        (
+            {"TB": 2, "None": 3},
+            ["none"],
+            r"but there is the finding None \(3 images\)\..*--rename None=Normal instead\..*--rename None=NAME",
+        ),
         ({"TB": 2}, ["none", "TB"], r"--normal none says that no image is normal, and --normal names a finding"),
     ],
 )
@@ -115,6 +123,10 @@ def test_what_is_certain_is_flagged_and_said(count: dict[str, int], flagged: str
         ({"0": 3, "1": 2}, "If 0 is normal, add: --normal 0."),
         ({"Control": 3, "TB": 2}, "If Control is normal, add: --normal Control."),
         ({"no tb": 3, "tb": 2}, "If no tb is normal, add: --normal 'no tb'."),
+        (
+            {"None": 3, "TB": 2},
+            "If None is normal, add: --rename None=Normal. If no image is normal, add: --normal none",
+        ),
         ({"NonTB": 3, "TB": 2}, "If NonTB is normal, add: --normal NonTB."),
         ({"Benign": 3, "Malignant": 2}, "If Benign is normal, add: --normal Benign."),
         ({"Ok": 3, "TB": 2}, "say so: --normal Ok or --normal TB. If no image is normal, add: --normal none."),
