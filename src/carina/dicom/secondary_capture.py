@@ -12,7 +12,7 @@ from carina.decisions.probabilities import probability_in_words
 from carina.decisions.triage import Priority
 from carina.dicom import terms
 from carina.dicom.attributes import NOTICE, Maker
-from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid
+from carina.dicom.objects import SERIES_NUMBERS, UNNAMED, equipment, series_uid
 from carina.dicom.source import Source
 from carina.findings import NORMAL
 from carina.inference.explain import Explanation
@@ -49,7 +49,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
         study_instance_uid=source.study_uid,
         series_instance_uid=series_uid(source, maker, "sc"),
         series_number=SERIES_NUMBERS["sc"],
-        sop_instance_uid=instance_uid(source, maker, "sc"),
+        sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
         # Asked for by highdicom, and set below.
         patient_orientation=("L", "F"),

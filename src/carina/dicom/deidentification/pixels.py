@@ -52,13 +52,13 @@ def bare_pixels(
         if layout.photometric == "YBR_FULL_422":
             msg = "its pixels are uncompressed YBR_FULL_422, which is not written. Export it as grey image."
             raise InputError(msg, "unsupported-format")
-        return _uncompressed(read_native(content, pixels, layout, encoding), layout)
+        return _uncompressed(read_native(content, pixels, layout, encoding)[0], layout)
     if pixels.length is not None:
         msg = "its transfer syntax is a compressed one, and its pixels are not in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
     frame = only_frame(read_fragments(content, pixels))
     if coding == "RLE":
-        return _uncompressed(read_run_lengths(frame, layout), layout)
+        return _uncompressed(read_run_lengths(frame, layout)[0], layout)
     whole = bytes(frame)
     said = read_jpeg_2000(whole) if coding == "JPEG 2000" else read_jpeg(whole)
     require_agreement(said, layout, coding)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from carina.radiographs.dicom.uids import is_uid
+
 _FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
         "AS": re.compile(r"\d{3}[DWMY]"),
@@ -22,7 +24,6 @@ _FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
     }
 )
-UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8"}
 )
@@ -61,7 +62,7 @@ def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
 def uids_of(raw: bytes) -> list[str] | None:
     """Return values that are UIDs, an empty one for none; nothing if one is no UID."""
     words = words_of(raw)
-    return words if words and all(not word or UID.fullmatch(word) for word in words) else None
+    return words if words and all(not word or is_uid(word) for word in words) else None
 
 
 def numbers_of(vr: str, raw: bytes, most: int | None, *, little: bool) -> list[Any] | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carina.errors import InputError
-from carina.radiographs.dicom.attributes import Window
+from carina.radiographs.dicom.showing import Window
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.display import apply_window
 from make import make_grey

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carina.radiographs.dicom.attributes import Shape
+from carina.radiographs.dicom.shapes import Shape
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.shutter import find_visible
 from make import make_grey

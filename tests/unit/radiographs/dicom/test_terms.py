@@ -24,7 +24,7 @@ CT_CLASS, DX_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
     ],
 )
 def test_modality(word, sop_class, expected):
-    assert modality_of(word, sop_class) == expected
+    assert modality_of((word,) if word else (), sop_class) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_modality(word, sop_class, expected):
     ],
 )
 def test_region(word, codes, expected):
-    assert region_of(word, codes) == expected
+    assert region_of((word,) if word else (), codes) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_region(word, codes, expected):
     ],
 )
 def test_view(word, codes, expected):
-    assert view_of(word, codes) == expected
+    assert view_of((word,) if word else (), codes) == expected
 
 
 @pytest.mark.parametrize(
