@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from carina.radiographs.dicom.uids import is_uid
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 _FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
 
 def uids_of(raw: bytes) -> list[str] | None:
     """Return values that are UIDs, an empty one for none; nothing if one is no UID."""
-    words = words_of(raw)
+    words = [bare_uid(word) for word in words_of(raw)]
     return words if words and all(not word or is_uid(word) for word in words) else None
 
 

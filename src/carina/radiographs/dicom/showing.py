@@ -71,6 +71,9 @@ def read_display(reader: Values, *, is_grey: bool) -> tuple[Display, set[Doubt]]
         If there is a table that cannot be applied, and nothing in its place.
     """
     doubts: set[Doubt] = set()
+    if not is_grey:
+        # Colours have none of all this.
+        return Display(None, 1.0, 0.0, None, None, None, None, None), doubts
     groups = [group for keyword in _GROUPS for group in reader.items(keyword)[:1]]
     shown_by = [reader, *(item for group in groups for item in group.items("FrameVOILUTSequence")[:1])]
     window = _window(shown_by, doubts)
@@ -94,8 +97,7 @@ def read_display(reader: Values, *, is_grey: bool) -> tuple[Display, set[Doubt]]
         inverse=inverse,
         padding=_padding(reader, doubts),
     )
-    # Colours have none of all this.
-    return display, doubts if is_grey else set()
+    return display, doubts
 
 
 def _window(candidates: Sequence[Values], doubts: set[Doubt]) -> Window | None:

@@ -6,8 +6,8 @@ _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
 
 
 def bare_uid(value: object) -> str:
-    """Return a UID without the zeros and spaces that fill it up; nothing where there is none."""
-    return value.strip("\0 ") if isinstance(value, str) else ""
+    """Return a UID without the zeros and white space that fill it up; nothing where there is none."""
+    return value.strip("\0 \t\r\n") if isinstance(value, str) else ""
 
 
 def is_uid(value: object) -> bool:
