@@ -34,11 +34,12 @@ def required_uid(keyword: str, value: object, consequence: str) -> str:
     InputError
         If it is missing or not valid.
     """
-    if not is_uid(value):
+    uid = bare_uid(value)
+    if not is_uid(uid):
         is_so = "is not valid in DICOM" if value else "is missing"
         msg = f"its {keyword} {is_so}, so that {consequence}. Fetch the image again from where it came from."
         raise InputError(msg, "missing-attribute")
-    return bare_uid(value)
+    return uid
 
 
 # Of this software as a whole, in the file meta information of all that it writes.

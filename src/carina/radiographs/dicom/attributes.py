@@ -9,7 +9,7 @@ from carina.radiographs.dicom import terms
 from carina.radiographs.dicom.outline import Encoding
 from carina.radiographs.dicom.shapes import Shape, read_shapes
 from carina.radiographs.dicom.showing import Display, read_display
-from carina.radiographs.dicom.uids import is_uid
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 from carina.radiographs.dicom.values import Values, missing, read_values, silence
 from carina.radiographs.doubts import Doubt, in_order
 from carina.radiographs.header import Header
@@ -127,7 +127,7 @@ def attributes_of(reader: Values) -> Attributes:
     age, doubt_of_age = _age(reader)
     burned_in, doubt_of_writing = _burned_in(reader)
     outlines, doubt_of_outlines = read_shapes(reader)
-    are_uids = all(is_uid(reader.text(keyword)) for keyword in _UIDS if reader.holds(keyword))
+    are_uids = all(is_uid(bare_uid(reader.text(keyword))) for keyword in _UIDS if reader.holds(keyword))
     header = Header(
         modality=modality,
         region=terms.region_of(reader.distinct("BodyPartExamined"), reader.codes("AnatomicRegionSequence")),
