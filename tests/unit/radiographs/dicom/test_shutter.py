@@ -144,7 +144,10 @@ def edges(left, right, upper, lower):
     [
         # Of a detector with many more pixels: what is left of the image is a corner of it.
         (edges(200, 2400, 150, 2900), ("shutter outside", "shutter crops")),
-        (edges(-7, 500, -3, 700), ("shutter outside",)),
+        (edges(-7, 500, 1, 400), ("shutter outside",)),
+        (edges(1, 500, -1, 400), ("shutter outside",)),
+        (edges(1, 502, 1, 400), ("shutter outside",)),
+        (edges(1, 500, 1, 700), ("shutter outside",)),
         (edges(1, 500, 1, 400), ()),
         # The line beside the first and the last.
         (edges(0, 501, 0, 401), ()),
