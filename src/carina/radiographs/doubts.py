@@ -14,9 +14,11 @@ _OfWindow = Literal["window", "other window", "window function", "lookup table"]
 _OfDisplay = Literal["rescaling", "padding", "presentation"]
 _OfShutter = Literal["shutter", "shutter outside", "shutter crops"]
 _OfPatient = Literal["age", "age and birth", "burned in", "uid"]
+# Two words of the header on what the image is.
+_OfKind = Literal["modality", "region", "view"]
 # Elements that lie where they should not.
 _OfFile = Literal["elements behind", "elements twice", "bytes behind"]
-Doubt = _OfPixels | _OfWindow | _OfDisplay | _OfShutter | _OfPatient | _OfFile
+Doubt = _OfPixels | _OfWindow | _OfDisplay | _OfShutter | _OfPatient | _OfKind | _OfFile
 
 _Meaning = Literal["Modality", "BodyPartExamined", "ViewPosition", "Laterality", "ImageLaterality", "SOPClassUID"]
 _Showing = Literal["PhotometricInterpretation", "PresentationLUTShape", "VOILUTFunction"]
@@ -52,6 +54,10 @@ SENTENCES: Mapping[Doubt, str] = MappingProxyType(
         "burned in": "The header does not say in known words whether writing is burned into the image; it may name "
         "the patient.",
         "uid": "A UID of the image is not valid in DICOM; no report can refer to it, and it cannot be de-identified.",
+        "modality": "Modality and the class of the object (SOPClassUID) contradict each other; the first is followed.",
+        "region": "BodyPartExamined and AnatomicRegionSequence contradict each other on whether this is a chest.",
+        "view": "ViewPosition and ViewCodeSequence contradict each other on whether the view is frontal; the second is "
+        "followed.",
         "elements behind": "Parts of the header lie behind the pixels, where other programs may not read them; they "
         "are used.",
         "elements twice": "The header gives a value before the pixels and another one behind them; the first is used.",

@@ -12,7 +12,7 @@ from carina.radiographs.dicom.showing import Display, read_display
 from carina.radiographs.dicom.uids import bare_uid, is_uid
 from carina.radiographs.dicom.values import Values, missing, read_values, silence
 from carina.radiographs.doubts import Doubt, in_order
-from carina.radiographs.header import Header
+from carina.radiographs.header import Header, Modality
 
 Photometric = Literal["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
 _PHOTOMETRICS: dict[str, Photometric] = {
@@ -127,7 +127,7 @@ def attributes_of(reader: Values) -> Attributes:
     age, doubt_of_age = _age(reader)
     burned_in, doubt_of_writing = _burned_in(reader)
     outlines, doubt_of_outlines = read_shapes(reader)
-    are_uids = all(is_uid(bare_uid(reader.text(keyword))) for keyword in _UIDS if reader.holds(keyword))
+    doubts |= doubt_of_age | doubt_of_writing | doubt_of_outlines | _contradictions(reader, modality, sop_class)
     header = Header(
         modality=modality,
         region=terms.region_of(reader.distinct("BodyPartExamined"), reader.codes("AnatomicRegionSequence")),
@@ -137,17 +137,28 @@ def attributes_of(reader: Values) -> Attributes:
         rows_run_to=terms.direction_of(orientation[0]),
         columns_run_to=terms.direction_of(orientation[1]),
         burned_in_annotation=burned_in,
-        for_processing="FOR PROCESSING" in reader.distinct("PresentationIntentType")
+        for_processing="FOR PROCESSING" in (word.upper() for word in reader.distinct("PresentationIntentType"))
         or sop_class == terms.DX_FOR_PROCESSING,
         lossy={"01": True, "00": False}.get(reader.single("LossyImageCompression") or ""),
         square_pixels=_are_square(reader),
         polarity_contradicted=layout.photometric == "MONOCHROME1" and display.inverse is False,
-        doubts=in_order(
-            {*doubts, *doubt_of_age, *doubt_of_writing, *doubt_of_outlines, *(() if are_uids else ("uid",))}
-        ),
+        doubts=in_order(doubts),
         several=reader.several,
     )
     return Attributes(layout, display, outlines, header)
+
+
+def _contradictions(reader: Values, modality: Modality | None, sop_class: str | None) -> set[Doubt]:
+    """Return where two attributes contradict each other on what the image is, and whether a UID is none."""
+    regions = (reader.distinct("BodyPartExamined"), reader.codes("AnatomicRegionSequence"))
+    views = (reader.distinct("ViewPosition"), reader.codes("ViewCodeSequence"))
+    found: tuple[tuple[Doubt, bool], ...] = (
+        ("modality", terms.contradicts_class(modality, sop_class)),
+        ("region", terms.region_contradicted(*regions)),
+        ("view", terms.view_contradicted(*views)),
+        ("uid", not all(is_uid(bare_uid(reader.text(keyword))) for keyword in _UIDS if reader.holds(keyword))),
+    )
+    return {doubt for doubt, holds in found if holds}
 
 
 def _age(reader: Values) -> tuple[float | None, set[Doubt]]:

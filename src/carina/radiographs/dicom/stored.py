@@ -264,7 +264,7 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
     if coding == "JPEG-LS":
         require_no_oversize(frame)
     require_agreement(said, layout, coding)
-    is_rgb, doubts = _colours(said, layout)
+    is_rgb, doubts = colours_of(said, layout)
     patterns = decode_codestream(frame, said)
     if layout.samples == 1:
         return _decoded_grey(patterns, said, layout)
@@ -289,7 +289,7 @@ def _decoded_grey(patterns: Patterns, said: Codestream, layout: Layout) -> Store
     return Stored(patterns, bits, 0, signed, frozenset(doubts))
 
 
-def _colours(said: Codestream, layout: Layout) -> tuple[bool, set[Doubt]]:
+def colours_of(said: Codestream, layout: Layout) -> tuple[bool, set[Doubt]]:
     """Return whether three channels are RGB, by the codestream's own word or else the header's; and any doubt.
 
     Raises

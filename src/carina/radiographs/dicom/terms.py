@@ -85,6 +85,11 @@ def modality_of(words: tuple[str, ...], sop_class: str | None) -> tuple[Modality
     return _RADIOGRAPHIC.get(known), known if known in _OTHERS else None
 
 
+def contradicts_class(modality: Modality | None, sop_class: str | None) -> bool:
+    """Return whether the class of an object is that of a modality which makes no radiographs, and Modality is not."""
+    return modality is not None and _OF_CLASS.get(sop_class or "", "CR") not in _RADIOGRAPHIC
+
+
 def companion_of(word: str | None, sop_class: str | None) -> str | None:
     """Return what an object is, with its article, if it stands beside the images of a study and is none."""
     for beginning, name in _COMPANIONS_OF_CLASS:
@@ -183,6 +188,7 @@ _VIEWS: tuple[tuple[View, frozenset[str]], ...] = (
     ("AP", frozenset({"AP"})),
     ("frontal", frozenset({"FRONTAL"})),
 )
+_FRONTAL: frozenset[View | None] = frozenset({"PA", "AP", "frontal"})
 # SNOMED CT and the SRT codes that came before. Source: PS3.16 CID 4010.
 _VIEW_CODES: MappingProxyType[str, View] = MappingProxyType(
     {
@@ -217,6 +223,17 @@ def view_of(words: tuple[str, ...], codes: tuple[str, ...]) -> View | None:
         if names & parts:
             return view
     return "unknown" if parts or codes else None
+
+
+def region_contradicted(words: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    """Return whether words and codes disagree on whether the chest is shown."""
+    return region_of(words, ()) == "elsewhere" and region_of((), codes) == "chest"
+
+
+def view_contradicted(words: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    """Return whether words and codes disagree on whether the view is frontal."""
+    kinds = {view in _FRONTAL for view in (view_of(words, ()), view_of((), codes)) if view not in (None, "unknown")}
+    return len(kinds) > 1
 
 
 def side_of(word: str | None) -> Side | None:

@@ -158,7 +158,7 @@ class Values:
 
     def numbers(self, keyword: str) -> tuple[float | None, ...]:
         """Return its values: numbers, and none for each that is no number."""
-        return tuple(_finite(value) for value in self._values(keyword))
+        return tuple(number_in(value) for value in self._values(keyword))
 
     def number(self, keyword: str, place: int = 0) -> float | None:
         """Return one of its values that is a number."""
@@ -182,7 +182,7 @@ class Values:
         values = [value for value in self._values(keyword) if not isinstance(value, str) or value.strip(" \0")]
         if not values:
             return None
-        numbers = {_finite(value) for value in values}
+        numbers = {number_in(value) for value in values}
         number = next(iter(numbers))
         if len(numbers) > 1 or number is None or number != int(number) or not low <= number <= high:
             msg = f"its {keyword} is not a whole number from {low:,} to {high:,}. Export it again."
@@ -262,7 +262,8 @@ def no_table(keyword: str) -> InputError:
     return InputError(msg, "no-display-range")
 
 
-def _finite(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
+    """Return a finite number, which text may hold with a decimal comma, or nothing."""
     if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip(" \0")):
         value = value.strip(" \0")
         if _THOUSANDS.fullmatch(value):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openjpeg
 import pytest
 from pydicom import dcmread
 
@@ -12,7 +13,19 @@ from carina.dicom.deidentification.profile import Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.dicom.source import read_source
 from carina.errors import InputError
-from make_dicom import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_LS, data_set, encode_dicom, raw_element, with_meta
+from make_dicom import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG_2000_LOSSLESS,
+    JPEG_LS,
+    data_set,
+    encode_dicom,
+    padded,
+    raw_element,
+    with_meta,
+)
 from unit.dicom.deidentification.made import KEY, UIDS, done, item, refused
 from unit.dicom.sources import write_source
 
@@ -101,6 +114,39 @@ def test_what_lies_behind_the_pixels_counts_too(tmp_path: Path) -> None:
     made = done(path)
     assert (made.WindowCenter, made.WindowWidth) == (900, 700)
     assert "PatientComments" not in made
+
+
+@pytest.mark.parametrize(
+    ("centre", "kept"), [("2600,5", [2600.5]), ("x\\2600", ["", 2600]), ("Zwiebel", None), ("2,600", None)]
+)
+def test_a_window_that_can_be_used_is_kept(tmp_path: Path, centre: str, kept: list[float | str] | None) -> None:
+    path = tmp_path / "image.dcm"
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    pixels = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    path.write_bytes(encode_dicom(pixels, BurnedInAnnotation="NO", WindowCenter=centre, **uids))
+    made = done(path)
+    if kept is None:
+        assert "WindowCenter" not in made
+    else:
+        value = made.WindowCenter
+        found = [] if value is None else list(value) if hasattr(value, "__iter__") else [value]
+        assert found == kept
+
+
+def test_colours_that_only_a_box_tells_are_not_lost(tmp_path: Path) -> None:
+    colour = np.random.default_rng(1).integers(60, 200, (32, 32, 3)).astype(np.uint8)
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    boxed = openjpeg.encode(colour, photometric_interpretation=3, bits_stored=8, codec_format=1)
+    for photometric, is_refused in (("RGB", True), ("YBR_FULL", False)):
+        path = tmp_path / f"{photometric}.dcm"
+        content = encode_dicom(
+            colour, JPEG_2000_LOSSLESS, photometric=photometric, frame=padded(boxed), BurnedInAnnotation="NO", **uids
+        )
+        path.write_bytes(content)
+        if is_refused:
+            assert "boxes around its JPEG 2000 pixels" in str(refused(path))
+        else:
+            assert done(path).PhotometricInterpretation == photometric
 
 
 @pytest.mark.parametrize(("written", "options"), [("1.02.3", Options()), ("1.2.3\0", Options()), ("1.2.3", Options())])

@@ -238,6 +238,16 @@ def test_a_file_that_is_also_a_program_is_judged_and_said(preamble):
             {"age_years": 10},
         ),
         ({"BurnedInAnnotation": "NO\\YES"}, {"burned_in_annotation": True, "several": ("BurnedInAnnotation",)}),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, {"modality": "CR", "doubts": ("modality",)}),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"}, {"modality": "CR"}),
+        (
+            {"BodyPartExamined": "ABDOMEN", "AnatomicRegionSequence": [{"CodeValue": "51185008"}]},
+            {"doubts": ("region",)},
+        ),
+        ({"ViewPosition": "LL", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA", "doubts": ("view",)}),
+        ({"ViewPosition": "AP", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA"}),
+        ({"ViewPosition": "ODD", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA"}),
+        ({"PresentationIntentType": "for processing"}, {"for_processing": True}),
         ({"BurnedInAnnotation": "no"}, {"burned_in_annotation": False}),
         ({"BurnedInAnnotation": "Y"}, {"burned_in_annotation": None, "doubts": ("burned in",)}),
         (
