@@ -65,8 +65,9 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
             image.add(source.attributes[keyword])
     # The writing of ours names nobody. What is burned into the radiograph stays there, and is said as it says.
     image.pop("BurnedInAnnotation", None)
-    if source.text("BurnedInAnnotation") in ("YES", "NO"):
-        image.BurnedInAnnotation = source.text("BurnedInAnnotation")
+    said = {word.upper() for word in source.texts("BurnedInAnnotation")}
+    if "YES" in said or said == {"NO"}:
+        image.BurnedInAnnotation = "YES" if "YES" in said else "NO"
     image.PatientOrientation = None
     if "PatientOrientation" in source.attributes:
         image.add(source.attributes["PatientOrientation"])

@@ -92,12 +92,16 @@ class Source:
 
     def text(self, keyword: str, place: int = 0) -> str:
         """Return a value as text, the first of several or another, or nothing."""
+        texts = self.texts(keyword)
+        return texts[place] if place < len(texts) else ""
+
+    def texts(self, keyword: str) -> list[str]:
+        """Return all values as text; none where there are none."""
         value = self.attributes.get(keyword)
         if value is None:
-            return ""
-        if isinstance(value, str) or not hasattr(value, "__getitem__"):
-            return str(value).strip() if place == 0 else ""
-        return str(value[place]).strip() if place < len(value) else ""
+            return []
+        several = not isinstance(value, str) and hasattr(value, "__getitem__")
+        return [str(each).strip() for each in (value if several else [value])]
 
 
 def require_foreign_dicom(path: Path) -> None:
