@@ -111,10 +111,10 @@ def stored_values(content, monkeypatch):
     found = []
 
     def spy(stored, layout, display, visible):
-        found.append(values_of_patterns(stored, layout)[stored.patterns])
+        found.append(values_of_patterns(stored)[stored.patterns])
         return stored.patterns.astype(np.uint16), "own range"
 
-    monkeypatch.setattr(terms, "modality_of", lambda word, sop_class: (None, None))
+    monkeypatch.setattr(terms, "modality_of", lambda words, sop_class: (None, None))
     monkeypatch.setattr(decode_module, "check_dimensions", lambda width, height: None)
     monkeypatch.setattr(decode_module, "display_grey", spy)
     decode_module.decode(content, deflated=True)

@@ -83,8 +83,9 @@ def write_answers(
     """Judge a DICOM image, write the answers as DICOM objects of its study, and return what was written.
 
     The same image, model, version of Carina and prevalence give the same UIDs, file names and bytes, so that writing
-    again after a crash replaces a file by its like and sending again doubles nothing. All objects are made before the
-    first is written, and each file appears whole or not at all. May be called from several threads.
+    again after a crash replaces a file by its like and sending again doubles nothing. An image that comes again under
+    its UID with other pixels or another header gets answers of other UIDs wherever they say anything else. All objects
+    are made before the first is written, and each file appears whole or not at all. May be called from several threads.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def _objects(
     with quiet(_BROKEN):
         for kind in kinds:
             dataset = makers[kind]()
-            content = whole_object(dataset, source, maker, kind)
+            content = whole_object(dataset, source, maker, kind, prediction.sha256)
             uid = str(dataset.SOPInstanceUID)
             name = Path(f"carina-{kind}-{uid}.dcm")
             made.append(

@@ -8,7 +8,7 @@ from carina import __version__
 from carina.decisions.probabilities import decimals_shown
 from carina.dicom import terms
 from carina.dicom.attributes import MANUFACTURER, NOTICE, Maker
-from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid, stand_in
+from carina.dicom.objects import SERIES_NUMBERS, UNNAMED, equipment, series_uid, stand_in
 from carina.dicom.source import Source
 from carina.dicom.terms import concept
 from carina.dicom.uids import derived_uid
@@ -52,7 +52,7 @@ def measurement_report(prediction: Prediction, source: Source, maker: Maker) -> 
         content=content,
         series_instance_uid=series_uid(source, maker, "sr"),
         series_number=SERIES_NUMBERS["sr"],
-        sop_instance_uid=instance_uid(source, maker, "sr"),
+        sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
         # Nothing is to follow, but no reader has seen it: neither final nor verified.
         is_complete=True,
@@ -92,7 +92,10 @@ def _triage_group(prediction: Prediction, source: Source, maker: Maker) -> Any:
     from highdicom import sr  # noqa: PLC0415
 
     priority = terms.PRIORITIES[prediction.triage.priority]
-    group = _group("Triage", source, maker, [sr.QualitativeEvaluation(concept(terms.PRIORITY), concept(priority))])
+    # An image that is corrected keeps its UID: this tells which of its pixels were judged.
+    judged = [f"SHA-256 of the decoded pixels: {prediction.sha256}"]
+    evaluations = [sr.QualitativeEvaluation(concept(terms.PRIORITY), concept(priority))]
+    group = _group("Triage", source, maker, evaluations, parameters=judged)
     content = group[0].ContentSequence
     doubts = [(terms.RESERVATION, words) for words in prediction.reservations]
     for name, words in ((terms.REASON, prediction.triage.reason), *doubts, (terms.INTENDED_USE, _INTENDED_USE)):

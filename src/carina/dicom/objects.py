@@ -1,5 +1,6 @@
 """What all answers have in common: where they belong, who made them, and how they become bytes."""
 
+import hashlib
 from collections.abc import Iterable
 from copy import deepcopy
 from io import BytesIO
@@ -26,6 +27,8 @@ SERIES_DESCRIPTIONS: dict[Kind, str] = {
     "sc": "Carina AI result: picture (research use)",
     "pr": "Carina AI result: marks (research use)",
 }
+# The UID of an answer before it is computed from all that the answer says.
+UNNAMED = derived_uid("answer without a name yet")
 _UNICODE = "ISO_IR 192"
 # What libraries set to the time at which they run.
 _CLOCKED = (
@@ -52,9 +55,14 @@ def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS if kind in asked)
 
 
-def instance_uid(source: Source, maker: Maker, kind: Kind) -> str:
-    """Return the SOP Instance UID of an answer: another one for each image, kind, model, version and prevalence."""
-    return derived_uid("instance", *maker.identity, source.sop_instance_uid, kind)
+def _instance_uid(content: bytes, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> str:
+    """Return the SOP Instance UID of an answer: another one wherever anything in it is different.
+
+    An image may come again under its UID after it was corrected: its pixels, its patient's name, its window. What is
+    then said of it is another object, and the same said again is the same.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    return derived_uid("instance", *maker.identity, source.sop_instance_uid, kind, pixels_sha256, digest)
 
 
 def series_uid(source: Source, maker: Maker, kind: Kind) -> str:
@@ -87,10 +95,19 @@ def equipment(maker: Maker) -> dict[str, object]:
     }
 
 
-def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind) -> bytes:
-    """Return an answer as the bytes of a DICOM file, after all that answers have in common was set.
+def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> bytes:
+    """Return an answer as the bytes of a DICOM file, after all that answers have in common and its UID were set.
 
     The same answer has the same bytes at any time: dates and times of the content are those of the image.
+
+    Parameters
+    ----------
+    dataset
+        What is said, under the UID `UNNAMED`.
+    source, maker, kind
+        Of which image, by whom, and how.
+    pixels_sha256
+        Of the image's decoded pixels.
     """
     for keyword in _CLOCKED:
         dataset.pop(keyword, None)
@@ -110,6 +127,12 @@ def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind) -> 
     in_unicode = not all(text.isascii() for text in _texts(dataset))
     _carry(source.attributes, dataset, in_unicode=in_unicode)
     dataset.file_meta = _file_meta(dataset)
+    dataset.SOPInstanceUID = _instance_uid(_written(dataset), source, maker, kind, pixels_sha256)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return _written(dataset)
+
+
+def _written(dataset: Dataset) -> bytes:
     stream = BytesIO()
     dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()

@@ -10,13 +10,12 @@ from pydicom.dataset import Dataset
 from carina.decisions.probabilities import probability_in_words
 from carina.dicom import terms
 from carina.dicom.attributes import NOTICE, Maker
-from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid, stand_in
+from carina.dicom.objects import SERIES_NUMBERS, UNNAMED, equipment, series_uid, stand_in
 from carina.dicom.source import Source
 from carina.inference.predictor import Prediction
 
 _LAYER = "CARINA"
 _MODALITY_LUT = ("RescaleIntercept", "RescaleSlope")
-_FIRST_OF_SEVERAL = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
 # Across the top of what is displayed, whatever its size: the marks on films stand lower.
 _TOP_LEFT, _BOTTOM_RIGHT = (0.02, 0.01), (0.98, 0.08)
 
@@ -27,6 +26,8 @@ def why_no_presentation_state(source: Source) -> str | None:
         return "a presentation state of this kind is for grey images"
     if not all(isinstance(source.attributes.get(keyword), int) for keyword in ("Rows", "Columns")):
         return "the image does not say how large it is"
+    if source.display.voi_lut is not None and source.display.voi_lut_item is None:
+        return "the image has its lookup table in a functional group, where a presentation state has none"
     return None
 
 
@@ -48,7 +49,7 @@ def presentation_state(prediction: Prediction, source: Source, maker: Maker) -> 
         referenced_images=[image],
         series_instance_uid=series_uid(source, maker, "pr"),
         series_number=SERIES_NUMBERS["pr"],
-        sop_instance_uid=instance_uid(source, maker, "pr"),
+        sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
         content_label="CARINA_TRIAGE",
         content_description="Place in the reading order, research use",
@@ -65,27 +66,31 @@ def _show_as_the_image_asks(state: Dataset, source: Source) -> None:
 
     Source: PS3.3 C.11.1, C.11.8 and C.11.6; PS3.4 N.2.
     """
-    asked = source.attributes
-    if asked.get("ModalityLUTSequence"):
+    asked, display = source.attributes, source.display
+    if display.modality_lut is not None:
         state.ModalityLUTSequence = deepcopy(asked.ModalityLUTSequence[:1])
-    elif all(keyword in asked for keyword in _MODALITY_LUT):
-        for keyword in _MODALITY_LUT:
-            state.add(asked[keyword])
+    elif all(keyword in asked for keyword in _MODALITY_LUT) or (display.slope, display.intercept) != (1.0, 0.0):
+        state.RescaleSlope, state.RescaleIntercept = _decimal(display.slope), _decimal(display.intercept)
         state.RescaleType = source.text("RescaleType") or "US"
     voi = Dataset()
-    if asked.get("VOILUTSequence"):
-        voi.VOILUTSequence = deepcopy(asked.VOILUTSequence[:1])
-    elif source.text("WindowCenter") and source.text("WindowWidth"):
-        for keyword in _FIRST_OF_SEVERAL:
-            if words := source.text(keyword):
-                setattr(voi, keyword, words)
-        if function := source.text("VOILUTFunction"):
-            voi.VOILUTFunction = function
+    if display.voi_lut_item is not None:
+        voi.VOILUTSequence = [deepcopy(asked.VOILUTSequence[display.voi_lut_item])]
+    elif (window := display.window) is not None:
+        voi.WindowCenter, voi.WindowWidth = _decimal(window.centre), _decimal(window.width)
+        if words := source.text("WindowCenterWidthExplanation", window.place):
+            voi.WindowCenterWidthExplanation = words
+        if window.function != "LINEAR" or source.text("VOILUTFunction"):
+            voi.VOILUTFunction = window.function
     if len(voi):
         state.SoftcopyVOILUTSequence = [voi]
     # What comes out of the window of a MONOCHROME1 image is white at its smallest value, which only this says here.
-    inverse = source.photometric == "MONOCHROME1" or source.text("PresentationLUTShape") == "INVERSE"
+    inverse = source.photometric == "MONOCHROME1" or display.inverse
     state.PresentationLUTShape = "INVERSE" if inverse else "IDENTITY"
     if "PixelAspectRatio" in asked:
         ratio = [int(side) for side in asked.PixelAspectRatio]
         state.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = ratio
+
+
+def _decimal(number: float) -> str:
+    """Return a number as a decimal string, which has at most 16 characters (PS3.5 6.2)."""
+    return next(text for digits in (15, 12, 9) if len(text := f"{number:.{digits}g}") <= 16)

@@ -12,7 +12,7 @@ from carina.decisions.probabilities import probability_in_words
 from carina.decisions.triage import Priority
 from carina.dicom import terms
 from carina.dicom.attributes import NOTICE, Maker
-from carina.dicom.objects import SERIES_NUMBERS, equipment, instance_uid, series_uid
+from carina.dicom.objects import SERIES_NUMBERS, UNNAMED, equipment, series_uid
 from carina.dicom.source import Source
 from carina.findings import NORMAL
 from carina.inference.explain import Explanation
@@ -49,7 +49,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
         study_instance_uid=source.study_uid,
         series_instance_uid=series_uid(source, maker, "sc"),
         series_number=SERIES_NUMBERS["sc"],
-        sop_instance_uid=instance_uid(source, maker, "sc"),
+        sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
         # Asked for by highdicom, and set below.
         patient_orientation=("L", "F"),
@@ -65,8 +65,9 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
             image.add(source.attributes[keyword])
     # The writing of ours names nobody. What is burned into the radiograph stays there, and is said as it says.
     image.pop("BurnedInAnnotation", None)
-    if source.text("BurnedInAnnotation") in ("YES", "NO"):
-        image.BurnedInAnnotation = source.text("BurnedInAnnotation")
+    said = {word.upper() for word in source.texts("BurnedInAnnotation")}
+    if "YES" in said or said == {"NO"}:
+        image.BurnedInAnnotation = "YES" if "YES" in said else "NO"
     image.PatientOrientation = None
     if "PatientOrientation" in source.attributes:
         image.add(source.attributes["PatientOrientation"])

@@ -7,21 +7,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from carina.dicom.attributes import CARRIED, DISPLAY, MANUFACTURER
 from carina.dicom.quiet import FROM_VALUES, quiet
-from carina.dicom.uids import IMPLEMENTATION_CLASS_UID
+from carina.dicom.uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.errors import InputError
+from carina.radiographs.dicom.attributes import read_attributes
+from carina.radiographs.dicom.decode import walk
+from carina.radiographs.dicom.outline import read_meta
+from carina.radiographs.dicom.showing import Display
+from carina.radiographs.read import read_bytes
 
-_UID = re.compile(r"[0-9.]{1,64}")
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
 # When the image was made, the first that is there and is a date.
@@ -55,6 +60,8 @@ class Source:
         Date and time at which it was made, ``("YYYYMMDD", "HHMMSS")`` as in DICOM; none where it does not say.
     attributes
         What is carried over into answers (`carina.dicom.attributes`), and what says how it is shown.
+    display
+        How it is shown, by what of that can be used.
     """
 
     study_uid: str
@@ -63,6 +70,7 @@ class Source:
     sop_instance_uid: str
     moment: tuple[str, str] | None
     attributes: Dataset
+    display: Display
 
     @property
     def is_grey(self) -> bool:
@@ -82,15 +90,18 @@ class Source:
         except ValueError:
             return 1
 
-    def text(self, keyword: str) -> str:
-        """Return a value as text, the first of several, or nothing."""
+    def text(self, keyword: str, place: int = 0) -> str:
+        """Return a value as text, the first of several or another, or nothing."""
+        texts = self.texts(keyword)
+        return texts[place] if place < len(texts) else ""
+
+    def texts(self, keyword: str) -> list[str]:
+        """Return all values as text; none where there are none."""
         value = self.attributes.get(keyword)
-        if isinstance(value, str) or value is None:
-            return str(value or "").strip()
-        try:
-            return str(value[0]).strip()
-        except (TypeError, IndexError):
-            return str(value).strip()
+        if value is None:
+            return []
+        several = not isinstance(value, str) and hasattr(value, "__getitem__")
+        return [str(each).strip() for each in (value if several else [value])]
 
 
 def require_foreign_dicom(path: Path) -> None:
@@ -132,25 +143,26 @@ def read_source(path: Path) -> Source:
         If a UID that a reference needs is missing or is none, the attributes cannot be read, or Carina itself wrote
         the image.
     """
+    content = read_bytes(path)
     with quiet(_UNREADABLE):
-        meta = read_file_meta_info(path)
-        # Inflating has no limit in pydicom.
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        meta = read_meta(content)
+        # What it inflates to is nothing that anybody asked for.
+        if meta.transfer_syntax == DeflatedExplicitVRLittleEndian:
             msg = "it is deflated, which is not read. Store it again without that transfer syntax."
             raise InputError(msg, "unsupported-format")
+        walked = walk(content, deflated=False)
+        display = read_attributes(walked.header, walked.encoding).display
         wanted = [*_IDENTITY, *_IMAGE, *CARRIED, *DISPLAY, *(keyword for pair in _MOMENTS for keyword in pair)]
-        found = dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SpecificCharacterSet", *wanted])
+        tags = [tag for keyword in wanted if (tag := tag_for_keyword(keyword)) is not None]
+        encoding = walked.encoding
+        found = read_dataset(BytesIO(walked.header), encoding.implicit, encoding.little, specific_tags=tags)
         attributes = _decoded(found)
-        if meta.get("TransferSyntaxUID") == ExplicitVRBigEndian:
+        if not encoding.little:
             _swap_tables(attributes)
-        uids = {keyword: str(attributes.get(keyword) or "").strip("\0 ") for keyword in _IDENTITY}
-        uids["SOPClassUID"] = uids["SOPClassUID"] or str(meta.get("MediaStorageSOPClassUID") or "")
-        uids["SOPInstanceUID"] = uids["SOPInstanceUID"] or str(meta.get("MediaStorageSOPInstanceUID") or "")
-        for keyword, uid in uids.items():
-            if not _UID.fullmatch(uid):
-                is_so = "holds what is no UID" if uid else "is missing"
-                msg = f"its {keyword} {is_so}, so that no answer can refer to it. Fetch the image again."
-                raise InputError(msg, "missing-attribute")
+        said = {keyword: str(attributes.get(keyword) or "") for keyword in _IDENTITY}
+        said["SOPClassUID"] = said["SOPClassUID"] or meta.sop_class or ""
+        said["SOPInstanceUID"] = said["SOPInstanceUID"] or meta.sop_instance or ""
+        uids = {keyword: required_uid(keyword, uid, "no answer can refer to it") for keyword, uid in said.items()}
         source = Source(
             study_uid=uids["StudyInstanceUID"],
             series_uid=uids["SeriesInstanceUID"],
@@ -158,6 +170,7 @@ def read_source(path: Path) -> Source:
             sop_instance_uid=uids["SOPInstanceUID"],
             moment=_moment(attributes),
             attributes=attributes,
+            display=display,
         )
         # An object that went through a PACS has the PACS's file meta information.
         if source.text("Manufacturer") == MANUFACTURER:

@@ -1,10 +1,14 @@
 """Names for what is written: UIDs that are computed, so that the same answer has the same UID every time.
 
-An answer that is written or sent again after a crash is then no second answer: a PACS knows its UID.
+An answer that is written or sent again after a crash is then no second answer: a PACS knows its UID. And no two
+answers that differ share one: a PACS would keep the older.
 """
 
 import hashlib
 import json
+
+from carina.errors import InputError
+from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 
 def derived_uid(*parts: str) -> str:
@@ -20,6 +24,22 @@ def derived_uid(*parts: str) -> str:
     number = number & ~(0xF << 76) | 8 << 76
     number = number & ~(0x3 << 62) | 2 << 62
     return f"2.25.{number}"
+
+
+def required_uid(keyword: str, value: object, consequence: str) -> str:
+    """Return the UID of an image without what fills it up; `consequence` says what cannot be done without it.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not valid.
+    """
+    uid = bare_uid(value)
+    if not is_uid(uid):
+        is_so = "is not valid in DICOM" if value else "is missing"
+        msg = f"its {keyword} {is_so}, so that {consequence}. Fetch the image again from where it came from."
+        raise InputError(msg, "missing-attribute")
+    return uid
 
 
 # Of this software as a whole, in the file meta information of all that it writes.

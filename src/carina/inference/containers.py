@@ -5,6 +5,8 @@ only if it lies in the DICOMDIR's folder or below.
 """
 
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,34 +75,90 @@ def _require_no_archive(member: Member, head: bytes) -> None:
 
 def _in_directory(path: Path) -> Iterator[Input]:
     listed: set[Path] = set()
+    disc = _Disc(path.parent)
     for number, names in enumerate(list_dicom_directory(read_bytes(path)), start=1):
-        file = _listed_file(path.parent, names)
-        if file is None:
-            msg = "this entry of the DICOMDIR leads out of its folder. Have a look at where the DICOMDIR came from."
-            yield Input(Path(f"{path}!file {number}"), named=False, error=InputError(msg, "unsafe-path"))
-        elif file not in listed:
+        try:
+            file = disc.file_named(names)
+        except InputError as error:
+            yield Input(Path(f"{path}!file {number}"), named=False, error=error)
+            continue
+        if file not in listed:
             listed.add(file)
             yield Input(file, named=False)
 
 
-def _listed_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the file that a DICOMDIR in a folder names, or nothing if it would lie elsewhere."""
-    parts = [name.strip(" \0") for name in names]
-    if not parts or not all(map(_is_name, parts)):
-        return None
-    file = folder
-    for part in parts:
-        file = _as_written(file, part)
-    top, real = os.path.realpath(folder), os.path.realpath(file)
-    return file if real.startswith(os.path.join(top, "")) else None  # noqa: PTH118  # ends with one separator
+class _Disc:
+    """The folder of a DICOMDIR, in which the files that it names are found however their names are written there.
+
+    A DICOMDIR has names of capitals without an ending (PS3.10 8.2). On the discs and copies of them that people have,
+    the same files are ``im1``, ``IM1.dcm`` or ``IM1;1``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._top = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118  # ends with one separator
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def file_named(self, names: tuple[str, ...]) -> Path:
+        """Return the file of a name, as it is written on this disk or, where there is none, as the DICOMDIR names it.
+
+        Raises
+        ------
+        InputError
+            If it would lie elsewhere, or several files may be meant.
+        """
+        # Folders are values of their own; some writers put them into one, by the separators of a system.
+        parts = [part for name in names for part in re.split(r"[\\/]", name.strip(" \0"))]
+        parts = [part.strip(" ") for part in (parts[1:] if parts[0] == "." and len(parts) > 1 else parts)]
+        file = self._folder
+        if not all(map(_is_name, parts)):
+            raise _leads_out()
+        for part in parts:
+            file = self._as_written(file, part)
+            if not os.path.realpath(file).startswith(self._top):
+                raise _leads_out()
+        return file
+
+    def _as_written(self, folder: Path, name: str) -> Path:
+        path = folder / name
+        if os.path.lexists(path):
+            return path
+        if folder not in self._names:
+            self._names[folder] = _by_bare_name(folder)
+        alike = self._names[folder].get(_bare(name), [])
+        # The case of a name, or else its ending or version, tells which of them is meant.
+        for meant in ([each for each in alike if each.casefold() == name.casefold()], alike):
+            if len(meant) == 1:
+                return folder / meant[0]
+            if meant:
+                msg = (
+                    f"the DICOMDIR names the file {name}, and {len(meant)} files of such a name lie there: "
+                    f"{', '.join(meant[:3])}. Name the one that you want."
+                )
+                raise InputError(msg, "not-found")
+        return path
+
+
+def _by_bare_name(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        for path in sorted(folder.iterdir()):
+            found.setdefault(_bare(path.name), []).append(path.name)
+    except OSError:
+        # Each file in it gets an error of its own.
+        return {}
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return a name without its case, the version that ISO 9660 appends and the ending of DICOM files."""
+    return re.sub(r"(\.dcm|\.dicom|\.)?(;\d+)?$", "", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_name(name: str) -> bool:
     return name not in ("", ".", "..") and name.isprintable() and not _FORBIDDEN.intersection(name)
 
 
-def _as_written(folder: Path, name: str) -> Path:
-    """Return a file as its name is written on this disk: what reads discs often turns capitals into small letters."""
-    path = folder / name
-    small = folder / name.lower()
-    return small if not os.path.lexists(path) and os.path.lexists(small) else path
+def _leads_out() -> InputError:
+    msg = "this entry of the DICOMDIR leads out of its folder. Have a look at where the DICOMDIR came from."
+    return InputError(msg, "unsafe-path")

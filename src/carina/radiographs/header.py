@@ -7,6 +7,8 @@ of a few words of Carina's own, so that nothing that a file says can be passed o
 from dataclasses import dataclass
 from typing import Literal
 
+from carina.radiographs.doubts import Doubt, SingleValued
+
 Modality = Literal["CR", "DX", "RG", "OT"]
 Region = Literal["chest", "elsewhere", "unknown"]
 View = Literal["PA", "AP", "frontal", "lateral", "oblique", "decubitus", "unknown"]
@@ -51,6 +53,10 @@ class Header:
         Whether they were not followed, because they leave next to nothing of the image.
     preamble_is_program
         Whether the file's first bytes also make it a program that a computer would run.
+    doubts
+        What is there and was not used, or contradicts something else; in the order of `Doubt`.
+    several
+        Attributes with several values where there should be one.
     """
 
     modality: Modality | None = None
@@ -69,3 +75,5 @@ class Header:
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     shutter_ignored: bool = False
     preamble_is_program: bool = False
+    doubts: tuple[Doubt, ...] = ()
+    several: tuple[SingleValued, ...] = ()

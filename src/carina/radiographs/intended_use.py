@@ -4,6 +4,7 @@ What the header rules out is refused; what it leaves in doubt is judged, with a 
 result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
 """
 
+from carina.radiographs.doubts import SENTENCES
 from carina.radiographs.header import Header
 
 ADULT_YEARS = 18
@@ -35,7 +36,10 @@ def reservations(header: Header) -> tuple[str, ...]:
             header.age_years is not None and header.age_years < ADULT_YEARS,
             "The patient is a child: outside the intended use, which is adults.",
         ),
-        (header.age_years is None, "The header does not give the patient's age; the intended use is adults."),
+        (
+            header.age_years is None and "age" not in header.doubts,
+            "The header does not give the patient's age; the intended use is adults.",
+        ),
         (header.modality is None, "The header does not say what made the image."),
         (header.region is None, "The header does not name the part of the body."),
         (header.region == "unknown", "The header names the part of the body in words that Carina does not know."),
@@ -63,4 +67,8 @@ def reservations(header: Header) -> tuple[str, ...]:
         ),
         (header.preamble_is_program, "The file begins like a program: a computer may run it. Have it looked at."),
     ]
-    return tuple(sentence for holds, sentence in found if holds)
+    said = [sentence for holds, sentence in found if holds]
+    said += [SENTENCES[doubt] for doubt in header.doubts]
+    if header.several:
+        said.append(f"The header gives several values where there should be one: {', '.join(header.several)}.")
+    return tuple(said)

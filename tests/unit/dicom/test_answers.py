@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 
 import carina.dicom.answers
@@ -128,6 +128,46 @@ def test_what_makes_another_answer_has_other_uids(predictor: Predictor, tmp_path
         assert len(uids) == 3
         assert not uids & seen
         seen |= uids
+
+
+def test_an_image_that_comes_again_corrected_has_answers_of_other_uids(predictor: Predictor, tmp_path: Path) -> None:
+    """Under one SOP Instance UID: an archive that has the first answers would keep them and drop the new ones."""
+    uid = {"SOPInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}
+    tries: list[dict[str, Any]] = [
+        {"seed": 1},
+        {"seed": 2},
+        {"seed": 1, "WindowCenter": 1500},
+        {"seed": 1, "PatientName": "Corrected^Name"},
+        {"seed": 1, "AccessionNumber": "4711"},
+        {"seed": 1, "InstanceNumber": 9},
+    ]
+    written: dict[str, bytes] = {}
+    for number, settings in enumerate(tries):
+        image = write_source(tmp_path / f"{number}.dcm", **settings, **uid)
+        for answer in write_answers(image, predictor, tmp_path / str(number), KINDS).written:
+            # Never two contents under one UID.
+            assert answer.sop_instance_uid not in written
+            written[answer.sop_instance_uid] = answer.path.read_bytes()
+    assert len(written) == 3 * len(tries)
+    # What came first and comes again is the same, whatever was judged in between.
+    image = write_source(tmp_path / "again.dcm", seed=1, **uid)
+    for answer in write_answers(image, predictor, tmp_path / "again", KINDS).written:
+        assert written[answer.sop_instance_uid] == answer.path.read_bytes()
+
+
+def test_how_an_image_is_written_makes_no_other_answer(predictor: Predictor, tmp_path: Path) -> None:
+    """An archive that hands out what it got in another transfer syntax gets no second answer to it."""
+    one = write_source(tmp_path / "one.dcm")
+    image = dcmread(one)
+    image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    stream = BytesIO()
+    dcmwrite(stream, image, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    (tmp_path / "other.dcm").write_bytes(stream.getvalue())
+    uids = [
+        [answer.sop_instance_uid for answer in write_answers(path, predictor, tmp_path / "out", KINDS).written]
+        for path in (one, tmp_path / "other.dcm")
+    ]
+    assert uids[0] == uids[1]
 
 
 def test_so_has_another_version_of_carina(

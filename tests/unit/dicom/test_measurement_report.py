@@ -84,6 +84,17 @@ def test_every_group_says_who_judged_which_image(path: Path, predictor: Predicto
         assert ("Algorithm Parameters", f"Run by Carina {__version__}") in said
 
 
+def test_the_report_says_which_pixels_were_judged(path: Path, predictor: Predictor) -> None:
+    """A corrected image keeps its UID, and a report on it is told from the one on the image before."""
+    prediction, report = report_of(path, predictor)
+    said = [
+        item.value
+        for item in report.content.get_image_measurement_groups()[0][0].ContentSequence
+        if "TextValue" in item
+    ]
+    assert f"SHA-256 of the decoded pixels: {prediction.sha256}" in said
+
+
 def test_the_operating_point_is_told_with_what_it_reached(path: Path, predictor: Predictor) -> None:
     _, report = report_of(path, predictor)
     group = report.content.get_image_measurement_groups()[1]

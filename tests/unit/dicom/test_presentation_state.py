@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from carina.dicom.answers import write_answers
 from carina.inference.predictor import Prediction, Predictor
+from make_dicom import data_set
 from unit.dicom.sources import IDENTIFIERS, write_source
 
 
@@ -53,6 +54,9 @@ def lut(bits: int = 8) -> Dataset:
             {"WindowCenter": [600, 900], "WindowWidth": [800, 500], "VOILUTFunction": "SIGMOID"},
             ("600", "800", "SIGMOID"),
         ),
+        ({"WindowCenter": ["", 900], "WindowWidth": ["", 500]}, ("900", "500", None)),
+        ({"WindowCenter": [600, 900], "WindowWidth": [0, 500], "VOILUTFunction": "ODD"}, ("900", "500", "LINEAR")),
+        ({"WindowCenter": 600, "WindowWidth": 0}, None),
         ({"WindowCenter": ...}, None),
         ({"WindowCenter": None, "WindowWidth": None}, None),
     ],
@@ -68,6 +72,27 @@ def test_the_first_window_of_the_image_is_shown(
     (voi,) = state.SoftcopyVOILUTSequence
     shown = (float(voi.WindowCenter), float(voi.WindowWidth), voi.get("VOILUTFunction"))
     assert shown == (float(window[0]), float(window[1]), window[2])
+
+
+def test_the_window_that_was_used_is_the_one_that_is_shown(predictor: Predictor, tmp_path: Path) -> None:
+    """Whatever the image also has: a broken table or line, a decimal comma, elements behind its pixels."""
+    broken = Dataset()
+    broken.LUTDescriptor = [10, 0, 12]
+    explained = {"WindowCenter": [1, 900], "WindowWidth": [0, 500], "WindowCenterWidthExplanation": ["BONE", "LUNG"]}
+    image = write_source(tmp_path / "a.dcm", VOILUTSequence=[broken], RescaleSlope=0, RescaleIntercept=7, **explained)
+    state = dcmread(marks_of(image, predictor)[1])
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth, voi.WindowCenterWidthExplanation) == (900, 500, "LUNG")
+    assert "VOILUTSequence" not in voi
+    assert (state.RescaleSlope, state.RescaleIntercept) == (1, 0)
+    state = dcmread(marks_of(write_source(tmp_path / "b.dcm", VOILUTSequence=[broken, lut(10)]), predictor)[1])
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert voi.VOILUTSequence[0].LUTDescriptor == [4096, 0, 10]
+    plain = write_source(tmp_path / "c.dcm", WindowCenter=..., WindowWidth=...)
+    plain.write_bytes(plain.read_bytes() + data_set({"WindowCenter": "900,5", "WindowWidth": "500"}))
+    state = dcmread(marks_of(plain, predictor)[1])
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth) == (900.5, 500)
 
 
 def test_tables_are_taken_before_windows(predictor: Predictor, tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def test_weak_evidence_is_pale(judged: tuple[Any, Any, Maker]) -> None:
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [({}, "NO"), ({"BurnedInAnnotation": "YES"}, "YES"), ({"BurnedInAnnotation": ...}, None),
-     ({"BurnedInAnnotation": None}, None)],
+     ({"BurnedInAnnotation": None}, None), ({"BurnedInAnnotation": ["NO", "YES"]}, "YES"),
+     ({"BurnedInAnnotation": ["NO", "N"]}, None), ({"BurnedInAnnotation": "no"}, "NO")],
 )  # fmt: skip
 def test_what_is_burned_in_is_said_as_the_image_says_it(
     predictor: Predictor, tmp_path: Path, attributes: dict[str, Any], expected: str | None

@@ -161,6 +161,50 @@ def test_a_dicomdir_gives_what_it_names(tmp_path: Path, syntax: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("dicom/im000001", ["DICOM", "IM000001"]),
+        ("DICOM/IM000001;1", ["DICOM", "IM000001"]),
+        ("DICOM/IM000001.;1", ["DICOM", "IM000001"]),
+        ("Dicom/Im000001.DCM", ["DICOM", "IM000001"]),
+        ("DICOM/IM000001.dcm;1", ["DICOM", "IM000001"]),
+        ("DICOM/IM000001", ["DICOM", "IM000001.DCM"]),
+        ("DICOM/IM000001", ["dicom", "im000001.dcm;1"]),
+        ("DICOM/IM000001", ["DICOM/IM000001"]),
+        ("DICOM/im000001", ["DICOM\\IM000001"]),
+        ("DICOM/IM000001", [".", "DICOM", "IM000001"]),
+        ("DICOM/IM000001", ["DICOM ", "IM000001\0"]),
+        (
+            "images of the chest/a long name of more than eight.dcm",
+            ["IMAGES OF THE CHEST", "A LONG NAME OF MORE THAN EIGHT"],
+        ),
+        ("DICOM/1.2.840.113619.2.55", ["DICOM", "1.2.840.113619.2.55"]),
+    ],
+)
+def test_a_dicomdir_names_files_that_are_written_otherwise(tmp_path: Path, written: str, named: list[str]) -> None:
+    path = tmp_path / written
+    path.parent.mkdir(parents=True)
+    path.write_bytes(FILM)
+    (path.parent / "other").write_bytes(FILM)
+    write(tmp_path, DICOMDIR=encode_directory(named))
+    (found,) = image_inputs([tmp_path / "DICOMDIR"])
+    assert (found.path, found.error) == (path, None)
+    assert found.read() == FILM
+
+
+def test_of_several_files_the_dicomdir_means_the_one_that_is_written_most_like_it(tmp_path: Path) -> None:
+    write(tmp_path, IM1=FILM, im1=FILM, **{"IM1.dcm": FILM, "im2.dcm": FILM, "IM2": FILM, "im3": FILM, "Im3": FILM})
+    write(tmp_path, **{"im4.dcm": FILM, "im4;1": FILM})
+    write(tmp_path, DICOMDIR=encode_directory(["IM1"], ["IM2.DCM"], ["IM3"], ["IM4"], ["IM5"]))
+    one, two, three, four, five = image_inputs([tmp_path / "DICOMDIR"])
+    assert [each.path.name for each in (one, two, five)] == ["IM1", "im2.dcm", "IM5"]
+    assert [one.error, two.error, five.error] == [None] * 3
+    for each, names in ((three, "Im3, im3"), (four, "im4.dcm, im4;1")):
+        assert each.error is not None
+        assert f"2 files of such a name lie there: {names}. Name the one that you want" in str(each.error)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         ["..", "outside"],

@@ -4,6 +4,7 @@ The one function that the command line calls is `deidentify`.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,12 @@ from carina.dicom.deidentification.cleaning import Cleaner
 from carina.dicom.deidentification.pixels import BarePixels, bare_pixels
 from carina.dicom.deidentification.profile import EDITION, Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
-from carina.dicom.deidentification.values import UID
 from carina.dicom.quiet import quiet
 from carina.dicom.terms import item_of
-from carina.dicom.uids import IMPLEMENTATION_CLASS_UID
+from carina.dicom.uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Attributes, read_attributes
+from carina.radiographs.dicom.behind import all_elements
 from carina.radiographs.dicom.limits import MAX_VALUE_BYTES
 from carina.radiographs.dicom.outline import (
     Encoding,
@@ -54,6 +55,14 @@ _CLASSES = frozenset(
         str(DigitalXRayImageStorageForProcessing),
         str(SecondaryCaptureImageStorage),
     }
+)
+# Words of ImageType, and attributes of the module SC Equipment (PS3.3 C.8.6.1), that detectors' images have not.
+_CAPTURED = ("SECONDARY", "SCREEN", "CAPTURE", "DIGITI", "SCAN", "PHOTO")
+_OF_CAPTURES = (
+    *("ConversionType", "SecondaryCaptureDeviceID", "SecondaryCaptureDeviceManufacturer"),
+    *("SecondaryCaptureDeviceManufacturerModelName", "SecondaryCaptureDeviceSoftwareVersions"),
+    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture", "VideoImageFormatAcquired", "DigitalImageFormatAcquired"),
+    *("HardcopyCreationDeviceID", "HardcopyDeviceManufacturer", "HardcopyDeviceManufacturerModelName"),
 )
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _UNREADABLE = "its attributes cannot be read. Fetch the object again from where it came from."
@@ -134,7 +143,7 @@ def _made(
 ) -> tuple[Dataset, tuple[str, ...]]:
     meta, coding, encoding, pixels = _outline(content)
     body = memoryview(content)
-    elements = body[meta.end : pixels.header]
+    elements = all_elements(body, meta.end, pixels, encoding, is_sequence=_is_sequence).content
     attributes = read_attributes(elements, encoding)
     layout = attributes.layout
     check_dimensions(layout.columns, layout.rows)
@@ -143,14 +152,21 @@ def _made(
     if sop_class not in _CLASSES:
         msg = "it is no computed or digital radiograph and no secondary capture; only these are de-identified."
         raise InputError(f"{msg} Leave it out.", "not-a-radiograph")
-    notes = _notes_on_pixels(attributes, sop_class, looked_at=pixels_looked_at)
+    notes = _notes_on_pixels(attributes, source, sop_class, looked_at=pixels_looked_at)
     if coding not in ("native", "RLE") and _has_overlay_in_pixels(source):
         msg = "it keeps an overlay in unused bits of its compressed pixels. Export it uncompressed."
         raise InputError(msg, "identity-in-pixels")
+    for keyword in _IDENTITY:
+        uid = source.get(keyword) or (meta.sop_instance if keyword == "SOPInstanceUID" else None)
+        setattr(source, keyword, required_uid(keyword, str(uid or ""), "it cannot be de-identified"))
     identity = _patient(source)
     cleaner = Cleaner(options, pseudonyms, identity, signed=layout.signed, little=encoding.little)
     # Read once more: of the first, values were decoded.
     made = cleaner.clean(read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little))
+    if "SOPInstanceUID" not in made:
+        # Only the head of the file said it.
+        uid = source.SOPInstanceUID
+        made.SOPInstanceUID = uid if options.uids else pseudonyms.uid(uid)
     _set_identity(made, pseudonyms.patient(*identity), sop_class)
     _set_method(made, options)
     bare = bare_pixels(body, pixels, layout, coding, encoding, meta.transfer_syntax or "")
@@ -203,19 +219,50 @@ def _patient(source: Dataset) -> tuple[str, ...]:
     return ("study", _text(source, "StudyInstanceUID"))
 
 
-def _notes_on_pixels(attributes: Attributes, sop_class: str, *, looked_at: bool) -> tuple[str, ...]:
+def _notes_on_pixels(attributes: Attributes, source: Dataset, sop_class: str, *, looked_at: bool) -> tuple[str, ...]:
     """Refuse an image with writing in its picture, and return what is to be said of one that may have some."""
     burned_in = attributes.header.burned_in_annotation
     if burned_in:
         msg = "its header says that there is writing in its picture (BurnedInAnnotation). Blank it first."
         raise InputError(msg, "identity-in-pixels")
-    if burned_in is None and sop_class == SecondaryCaptureImageStorage and not looked_at:
+    if burned_in is False:
+        return ()
+    why = _why_like_a_capture(attributes, source, sop_class)
+    if why is not None and not looked_at:
         msg = (
-            "it is a secondary capture that does not say that there is no writing in its picture. Look at the "
+            f"{why}, and it does not say that there is no writing in its picture (BurnedInAnnotation NO). Look at the "
             "pictures; if there is no name in any of them, say so: --pixels-looked-at."
         )
         raise InputError(msg, "identity-in-pixels")
-    return () if burned_in is False else (_UNLOOKED_AT,)
+    return (_UNLOOKED_AT,)
+
+
+def _why_like_a_capture(attributes: Attributes, source: Dataset, sop_class: str) -> str | None:
+    """Return why a picture may have been captured from a screen or a film, whatever its class; none where none does.
+
+    Such pictures mostly carry a name. Detectors write none.
+    """
+    if sop_class == SecondaryCaptureImageStorage:
+        return "it is a secondary capture"
+    kinds = re.split(r"[\\\s_/-]+", _words(source, "ImageType").upper())
+    if any(word.startswith(hint) for word in kinds for hint in _CAPTURED):
+        return "its ImageType is that of a secondary capture"
+    if any(_words(source, keyword) for keyword in _OF_CAPTURES):
+        return "it says how it was captured or digitised"
+    if attributes.layout.samples > 1:
+        return "it is in colour, which no detector is"
+    if "burned in" in attributes.header.doubts:
+        return "its BurnedInAnnotation is neither YES nor NO"
+    return None
+
+
+def _words(source: Dataset, keyword: str) -> str:
+    """Return all values of an attribute as one text, or nothing."""
+    if not _text(source, keyword):
+        return ""
+    value = source.get(keyword)
+    several = not isinstance(value, str) and hasattr(value, "__iter__")
+    return "\\".join(map(str, value)) if several else str(value)
 
 
 def _has_overlay_in_pixels(source: Dataset) -> bool:
@@ -225,10 +272,6 @@ def _has_overlay_in_pixels(source: Dataset) -> bool:
 
 
 def _set_identity(made: Dataset, pseudonym: str, sop_class: str) -> None:
-    for keyword in _IDENTITY:
-        if not UID.fullmatch(_text(made, keyword)):
-            msg = f"it has no {keyword}, or one that is no UID. Fetch the object again from where it came from."
-            raise InputError(msg, "missing-attribute")
     made.SOPClassUID = sop_class
     made.PatientID = pseudonym
     # A name has parts; one without would be a form of name that the standard has retired.

@@ -10,9 +10,9 @@ from carina.dicom.deidentification.codestreams import bare_jpeg, bare_jpeg_2000
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Layout
 from carina.radiographs.dicom.codecs import Patterns
-from carina.radiographs.dicom.codestream import read_jpeg, read_jpeg_2000
+from carina.radiographs.dicom.codestream import read_jpeg, read_jpeg_2000, read_jpeg_2000_start
 from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
-from carina.radiographs.dicom.stored import only_frame, read_native, read_run_lengths, require_agreement
+from carina.radiographs.dicom.stored import colours_of, only_frame, read_native, read_run_lengths, require_agreement
 from carina.radiographs.dicom.syntaxes import Coding
 
 
@@ -52,16 +52,19 @@ def bare_pixels(
         if layout.photometric == "YBR_FULL_422":
             msg = "its pixels are uncompressed YBR_FULL_422, which is not written. Export it as grey image."
             raise InputError(msg, "unsupported-format")
-        return _uncompressed(read_native(content, pixels, layout, encoding), layout)
+        return _uncompressed(read_native(content, pixels, layout, encoding)[0], layout)
     if pixels.length is not None:
         msg = "its transfer syntax is a compressed one, and its pixels are not in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
     frame = only_frame(read_fragments(content, pixels))
     if coding == "RLE":
-        return _uncompressed(read_run_lengths(frame, layout), layout)
+        return _uncompressed(read_run_lengths(frame, layout)[0], layout)
     whole = bytes(frame)
     said = read_jpeg_2000(whole) if coding == "JPEG 2000" else read_jpeg(whole)
     require_agreement(said, layout, coding)
+    if coding == "JPEG 2000" and read_jpeg_2000_start(whole) and colours_of(said, layout)[1]:
+        msg = "the boxes around its JPEG 2000 pixels say other colours than its header. Export it as grey image."
+        raise InputError(msg, "unsupported-format")
     jpeg_ls = coding == "JPEG-LS"
     bare = bare_jpeg_2000(whole) if coding == "JPEG 2000" else bare_jpeg(whole, jpeg_ls=jpeg_ls)
     return BarePixels(encapsulate([bare], has_bot=False), transfer_syntax, by_pixel=None)

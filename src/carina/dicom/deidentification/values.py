@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from carina.radiographs.dicom.uids import bare_uid, is_uid
+from carina.radiographs.dicom.values import number_in
+
 _FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
         "AS": re.compile(r"\d{3}[DWMY]"),
@@ -22,7 +25,6 @@ _FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
     }
 )
-UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8"}
 )
@@ -43,6 +45,8 @@ def words_of(raw: bytes) -> list[str]:
 def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
     """Return values that have the form of their type, an empty one for none; nothing if one has not.
 
+    Of decimal numbers (DS) those that have not are empty, and nothing comes back where all are.
+
     Parameters
     ----------
     vr
@@ -55,13 +59,24 @@ def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
     words = words_of(raw.upper() if vr == "CS" else raw)
     if not words or (most is not None and len(words) > most):
         return None
+    if vr == "DS":
+        # Of several windows one may be broken: the others stay in their places.
+        words = [word if _FORMS[vr].fullmatch(word) else _with_point(word) for word in words]
+        return words if any(words) or not raw.strip(b" \0\\") else None
     return words if all(not word or _FORMS[vr].fullmatch(word) for word in words) else None
+
+
+def _with_point(word: str) -> str:
+    """Return a number that has a decimal comma, and nothing of what is no number."""
+    number = number_in(word)
+    text = "" if number is None else f"{number:.9g}"
+    return text if _FORMS["DS"].fullmatch(text) else ""
 
 
 def uids_of(raw: bytes) -> list[str] | None:
     """Return values that are UIDs, an empty one for none; nothing if one is no UID."""
-    words = words_of(raw)
-    return words if words and all(not word or UID.fullmatch(word) for word in words) else None
+    words = [bare_uid(word) for word in words_of(raw)]
+    return words if words and all(not word or is_uid(word) for word in words) else None
 
 
 def numbers_of(vr: str, raw: bytes, most: int | None, *, little: bool) -> list[Any] | None:

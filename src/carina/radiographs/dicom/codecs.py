@@ -5,37 +5,22 @@ Each is imported when its first file comes. None is trusted: they run in a proce
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
-from carina.radiographs.dicom.codestream import Codestream, Process
+from carina.radiographs.dicom.codestream import Codestream, Process, read_jpeg_2000_start
 
 Patterns = NDArray[np.unsignedinteger[Any]]
 """Unsigned patterns of bits: uint8 or uint16."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """What a codestream held.
+def decode_codestream(content: bytes, said: Codestream) -> Patterns:
+    """Return what a codestream holds: unsigned patterns of bits, ``(height, width)`` or ``(height, width, 3)``.
 
-    Attributes
-    ----------
-    patterns
-        Values as unsigned patterns of bits, uint8 or uint16: ``(height, width)`` or ``(height, width, 3)``.
-    is_rgb
-        Whether the codestream itself says that its channels are RGB. Where it does not, the data set does.
-    """
-
-    patterns: Patterns
-    is_rgb: bool = False
-
-
-def decode_codestream(content: bytes, said: Codestream) -> Decoded:
-    """Return what a codestream holds.
+    Colours are as they are stored, but for transforms that belong to the coding (JPEG 2000's, HP's of JPEG-LS).
 
     Parameters
     ----------
@@ -57,46 +42,54 @@ def decode_codestream(content: bytes, said: Codestream) -> Decoded:
     except Exception:  # noqa: BLE001  # each library has errors of its own, whose texts may quote the file
         raise _damaged(said.process) from None
     shape = (said.height, said.width) + ((said.components,) if said.components > 1 else ())
-    if decoded.patterns.shape != shape:
+    if decoded.shape != shape:
         raise _damaged(said.process)
     return decoded
 
 
-def _decode_with_pillow(content: bytes, said: Codestream) -> Decoded:
-    from PIL import JpegImagePlugin  # noqa: PLC0415
-
+def _decode_with_pillow(content: bytes, said: Codestream) -> Patterns:
     if said.bits != 8:
         raise _damaged(said.process)
+    if said.components != 3:
+        return _decoded_by_pillow(content, as_ycbcr=False)
+    try:
+        return _decoded_by_pillow(content, as_ycbcr=True)
+    except OSError:
+        # libjpeg takes these channels for RGB, and RGB is turned into nothing else.
+        return _decoded_by_pillow(content, as_ycbcr=False)
+
+
+def _decoded_by_pillow(content: bytes, *, as_ycbcr: bool) -> Patterns:
+    """Return what Pillow decodes. Whoever asks for what libjpeg takes the channels for gets them as they are stored."""
+    from PIL import JpegImagePlugin  # noqa: PLC0415
+
     with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as image:
-        marked = "adobe_transform" in image.info
-        if said.components == 3 and not marked:
-            # Without Adobe's marker libjpeg takes RGB for YCbCr: the data set knows better what these channels are.
+        if as_ycbcr:
             image.draft("YCbCr", image.size)
         image.load()
-        return Decoded(np.asarray(image, np.uint8), is_rgb=marked)
+        return np.asarray(image, np.uint8)
 
 
-def _decode_with_openjpeg(content: bytes, said: Codestream) -> Decoded:
+def _decode_with_openjpeg(content: bytes, said: Codestream) -> Patterns:
     import openjpeg  # noqa: PLC0415
 
-    return Decoded(_as_patterns(openjpeg.decode(content), said.bits))
+    # Without the boxes of a JP2 file, by whose words OpenJPEG would turn one kind of colours into another.
+    return _as_patterns(openjpeg.decode(content[read_jpeg_2000_start(content) :]), said.bits)
 
 
-def _decode_with_charls(content: bytes, said: Codestream) -> Decoded:
+def _decode_with_charls(content: bytes, said: Codestream) -> Patterns:
     import jpeg_ls  # noqa: PLC0415
 
     decoded, info = jpeg_ls.decode_pixel_data(content)
-    values = np.frombuffer(decoded, np.uint8 if said.bits <= 8 else "<u2")
+    values = _as_patterns(np.frombuffer(decoded, np.uint8 if said.bits <= 8 else "<u2"), said.bits)
     if said.components == 1:
-        return Decoded(_as_patterns(values.reshape(said.height, said.width), said.bits))
+        return values.reshape(said.height, said.width)
     if info["interleave_mode"] == 0:
-        return Decoded(
-            _as_patterns(values.reshape(said.components, said.height, said.width).transpose(1, 2, 0), said.bits)
-        )
-    return Decoded(_as_patterns(values.reshape(said.height, said.width, said.components), said.bits))
+        return values.reshape(said.components, said.height, said.width).transpose(1, 2, 0)
+    return values.reshape(said.height, said.width, said.components)
 
 
-def _decode_with_gdcm(content: bytes, said: Codestream) -> Decoded:
+def _decode_with_gdcm(content: bytes, said: Codestream) -> Patterns:
     try:
         import gdcm  # noqa: PLC0415
     except ImportError:
@@ -128,7 +121,7 @@ def _decode_with_gdcm(content: bytes, said: Codestream) -> Decoded:
     # GDCM hands bytes over as text.
     decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
     shape = (said.height, said.width) + (() if grey else (said.components,))
-    return Decoded(_as_patterns(np.frombuffer(decoded, np.uint8 if room == 8 else "<u2").reshape(shape), said.bits))
+    return _as_patterns(np.frombuffer(decoded, np.uint8 if room == 8 else "<u2").reshape(shape), said.bits)
 
 
 def _as_patterns(values: NDArray[np.integer[Any]], bits: int) -> Patterns:
@@ -139,7 +132,7 @@ def _as_patterns(values: NDArray[np.integer[Any]], bits: int) -> Patterns:
     return unsigned
 
 
-_DECODERS: dict[Process, Callable[[bytes, Codestream], Decoded]] = {
+_DECODERS: dict[Process, Callable[[bytes, Codestream], Patterns]] = {
     "baseline": _decode_with_pillow,
     "extended": _decode_with_pillow,
     "lossless": _decode_with_gdcm,

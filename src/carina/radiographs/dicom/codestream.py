@@ -4,6 +4,7 @@ Source: ITU-T T.81 Annex B (JPEG), T.87 Annex C (JPEG-LS), T.800 Annex A and I (
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from typing import Literal
 from carina.errors import InputError
 from carina.radiographs.dicom.limits import MAX_TILES
 
+Colour = Literal["RGB", "YCbCr"]
 Process = Literal["baseline", "extended", "lossless", "JPEG-LS", "JPEG 2000"]
 
 _RLE_HEADER = 64
@@ -24,6 +26,13 @@ _BITS = MappingProxyType(
 )
 _OTHER_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _OVERSIZE = 4
+_JFIF, _APP8, _ADOBE = 0xE0, 0xE8, 0xEE
+_IDS_OF_RGB = (82, 71, 66)
+# Source: ISO/IEC 10918-3 (SPIFF) F.2.1.1.
+_SPIFF_COLOURS: dict[int, Colour] = {1: "YCbCr", 3: "YCbCr", 4: "YCbCr", 10: "RGB"}
+_CODING_STYLE, _START_OF_TILE = 0xFF52, 0xFF90
+# Source: ITU-T T.800 I.5.3.3.
+_JP2_COLOURS: dict[int, Colour] = {16: "RGB", 18: "YCbCr"}
 _JP2_BEGINNING = b"\0\0\0\x0cjP  \r\n\x87\n"
 
 
@@ -41,6 +50,12 @@ class Codestream:
         1 for grey, 3 for colour.
     bits
         Of a value.
+    colour
+        What the three components are once they are decoded; none where the codestream does not say, or says both.
+    transformed
+        Whether RGB was transformed by JPEG 2000's own transform, which its decoder undoes.
+    signed
+        Whether values have a sign; none where codestreams of this kind do not say.
     """
 
     process: Process
@@ -48,6 +63,9 @@ class Codestream:
     height: int
     components: int
     bits: int
+    colour: Colour | None = None
+    transformed: bool = False
+    signed: bool | None = None
 
 
 def read_jpeg(content: bytes) -> Codestream:
@@ -58,6 +76,33 @@ def read_jpeg(content: bytes) -> Codestream:
     InputError
         If there is no such codestream, or it is coded as DICOM does not allow.
     """
+    frame: tuple[Process, bytes] | None = None
+    words: dict[int, Colour] = {}
+    try:
+        for marker, segment in _jpeg_segments(content):
+            if marker in _FRAMES and frame is None:
+                frame = _FRAMES[marker], segment
+            elif marker in _OTHER_FRAMES:
+                raise InputError(
+                    "its pixels are JPEG of an arithmetic or hierarchical process. Export them uncompressed.",
+                    "unsupported-format",
+                )
+            elif word := _colour_in(marker, segment):
+                words[marker] = word
+    except InputError:
+        # Behind its frame a damaged codestream is for its decoder to refuse.
+        if frame is None:
+            raise
+    if frame is None:
+        raise _damaged("JPEG")
+    process, segment = frame
+    # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may stand behind a head of theirs.
+    said = {word for marker, word in words.items() if marker == _APP8 or process != "JPEG-LS"}
+    return _jpeg_frame(process, segment, said)
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of each segment before the first scan."""
     if content[:2] != b"\xff\xd8":
         raise _damaged("JPEG")
     position = 2
@@ -69,30 +114,47 @@ def read_jpeg(content: bytes) -> Codestream:
             position += 1 if marker == 0xFF else 2
             continue
         if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            break
+            return
         length = int.from_bytes(content[position + 2 : position + 4], "big")
         segment = content[position + 4 : position + 2 + length]
         if length < 2 or len(segment) != length - 2:
             raise _truncated("JPEG")
-        if marker in _FRAMES:
-            return _jpeg_frame(_FRAMES[marker], segment)
-        if marker in _OTHER_FRAMES:
-            raise InputError(
-                "its pixels are JPEG of an arithmetic or hierarchical process. Export them uncompressed.",
-                "unsupported-format",
-            )
+        yield marker, segment
         position += 2 + length
-    raise _damaged("JPEG")
 
 
-def _jpeg_frame(process: Process, segment: bytes) -> Codestream:
+def _colour_in(marker: int, segment: bytes) -> Colour | None:
+    """Return what application data say of three components, if anything.
+
+    Source: ITU-T T.871 (JFIF) 6, T.872 (Adobe's marker) 6.5.3, T.870 (SPIFF); HP's "mrfx" as JPEG-LS decoders read it,
+    which undo its transforms of RGB.
+    """
+    if marker == _JFIF and segment[:5] == b"JFIF\0":
+        return "YCbCr"
+    if marker == _ADOBE and segment[:5] == b"Adobe" and len(segment) >= 12:
+        return "YCbCr" if segment[11] else "RGB"
+    if marker == _APP8 and segment[:4] == b"mrfx" and len(segment) >= 5:
+        return "RGB" if segment[4] else None
+    if marker == _APP8 and segment[:6] == b"SPIFF\0" and len(segment) >= 19:
+        return _SPIFF_COLOURS.get(segment[18])
+    return None
+
+
+def _jpeg_frame(process: Process, segment: bytes, words: set[Colour]) -> Codestream:
     if len(segment) < 6:
         raise _truncated("JPEG")
     bits, height, width, components = struct.unpack_from(">BHHB", segment)
     # A height of zero would be told after the first scan, when it is too late to refuse it.
     if not height or not width or not components or len(segment) < 6 + 3 * components or bits not in _BITS[process]:
         raise _damaged("JPEG")
-    return Codestream(process, width, height, components, bits)
+    parts = [(segment[place], segment[place + 1]) for place in range(6, 6 + 3 * components, 3)]
+    if len({sampling for _, sampling in parts}) > 1:
+        # Only chroma is stored with fewer values: nobody does that to a channel of RGB.
+        words = words | {"YCbCr"}
+    elif not words and process != "JPEG-LS" and tuple(name for name, _ in parts) == _IDS_OF_RGB:
+        words = {"RGB"}
+    colour = next(iter(words)) if components == 3 and len(words) == 1 else None
+    return Codestream(process, width, height, components, bits, colour)
 
 
 def require_no_oversize(content: bytes) -> None:
@@ -138,13 +200,53 @@ def read_jpeg_2000(content: bytes) -> Codestream:
         or components not in (1, 3)
         or any((depth & 0x7F) >= 16 for depth, _, _ in parts)
         or any((across, down) != (1, 1) for _, across, down in parts)
+        # Components of different depths or signs, which no radiograph has.
+        or len({depth for depth, _, _ in parts}) > 1
     ):
         raise _damaged("JPEG 2000")
     tiles = -(-(right - tile_left) // tile_width) * -(-(lower - tile_upper) // tile_height)
     if tiles > MAX_TILES:
         msg = f"its JPEG 2000 pixels claim {tiles:,} tiles; at most {MAX_TILES:,} are read. Export them uncompressed."
         raise InputError(msg, "too-large")
-    return Codestream("JPEG 2000", width, height, components, max(depth & 0x7F for depth, _, _ in parts) + 1)
+    boxed, transformed = _jp2_colour(content[:start]), components == 3 and _is_transformed(content, start + 2)
+    colour: Colour | None = None
+    if components == 3:
+        colour = "RGB" if transformed else boxed
+    depth, is_signed = parts[0][0] & 0x7F, bool(parts[0][0] & 0x80)
+    return Codestream("JPEG 2000", width, height, components, depth + 1, colour, transformed, is_signed)
+
+
+def _is_transformed(content: bytes, position: int) -> bool:
+    """Return whether a codestream's main header says that its first three components were transformed as RGB is.
+
+    Source: ITU-T T.800 A.6.1 (COD, multiple component transformation).
+    """
+    while position + 9 <= len(content):
+        marker, length = struct.unpack_from(">HH", content, position)
+        if marker == _CODING_STYLE:
+            return content[position + 8] == 1
+        if marker == _START_OF_TILE:
+            break
+        position += 2 + length
+    return False
+
+
+def _jp2_colour(boxes: bytes) -> Colour | None:
+    """Return what the boxes of a JP2 file before its codestream say of its colours.
+
+    Raises
+    ------
+    InputError
+        If they say that its values are places in a palette.
+    """
+    if b"pclr" in boxes:
+        msg = "its JPEG 2000 pixels are places in a palette of colours. Export it as grey image."
+        raise InputError(msg, "unsupported-format")
+    place = boxes.find(b"colr")
+    # Method 1 is a colour space by its number.
+    if place == -1 or boxes[place + 4 : place + 5] != b"\x01" or len(boxes) < place + 11:
+        return None
+    return _JP2_COLOURS.get(int.from_bytes(boxes[place + 7 : place + 11], "big"))
 
 
 def read_jpeg_2000_start(content: bytes) -> int:

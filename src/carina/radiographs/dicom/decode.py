@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from carina.errors import InputError
 from carina.radiographs.dicom import terms
 from carina.radiographs.dicom.attributes import read_attributes, require_foreign
+from carina.radiographs.dicom.behind import all_elements
 from carina.radiographs.dicom.display import display_grey
 from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES
 from carina.radiographs.dicom.outline import (
@@ -25,6 +26,7 @@ from carina.radiographs.dicom.stored import read_stored
 from carina.radiographs.dicom.syntaxes import BIG_ENDIAN, CODINGS, READ, Coding
 from carina.radiographs.dicom.tags import PIXEL_DATA
 from carina.radiographs.dicom.values import read_values, silence
+from carina.radiographs.doubts import Doubt, in_order
 from carina.radiographs.radiograph import Radiograph, check_dimensions
 
 # Windows, Unix and macOS programs, and scripts. Source: PS3.10 7.1 leaves the preamble to whoever writes the file.
@@ -90,6 +92,7 @@ def _decode(content: bytes, *, deflated: bool) -> Radiograph:
         shown_by=shown_by,
         crop=visible.box,
         shutter_ignored=visible.ignored,
+        doubts=in_order((*attributes.header.doubts, *walked.doubts, *stored.doubts, *visible.doubts)),
         preamble_is_program=begins_as(content) == "file" and content[:PREAMBLE_BYTES].startswith(_PROGRAMS),
     )
     return Radiograph(grey, float(WHITE), header)
@@ -104,20 +107,23 @@ class Walked:
     body
         The file, or what its data set inflates to.
     header
-        The data set up to the pixels.
+        The data set without the pixels.
     encoding
         Of its elements.
     pixels
         Where they are.
     coding
         Of the pixels.
+    doubts
+        What lies behind the pixels that should lie before them.
     """
 
     body: memoryview
-    header: memoryview
+    header: bytes | memoryview
     encoding: Encoding
     pixels: Pixels
     coding: Coding
+    doubts: frozenset[Doubt]
 
 
 def walk(content: bytes, *, deflated: bool) -> Walked:
@@ -140,7 +146,8 @@ def walk(content: bytes, *, deflated: bool) -> Walked:
     pixels = find_pixels(body, start, encoding)
     if pixels is None:
         raise _no_image(body[start:], encoding, meta)
-    return Walked(body, body[start : pixels.header], encoding, pixels, coding)
+    elements = all_elements(body, start, pixels, encoding)
+    return Walked(body, elements.content, encoding, pixels, coding, elements.doubts)
 
 
 def encoding_of(body: memoryview, start: int, meta: Meta) -> Encoding:

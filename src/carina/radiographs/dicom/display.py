@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
-from carina.radiographs.dicom.attributes import Display, Layout, Window
+from carina.radiographs.dicom.attributes import Layout
 from carina.radiographs.dicom.codecs import Patterns
 from carina.radiographs.dicom.protocol import WHITE
+from carina.radiographs.dicom.showing import Display, Window
 from carina.radiographs.dicom.shutter import Visible
 from carina.radiographs.dicom.stored import Stored
 from carina.radiographs.dicom.values import Lut
@@ -56,15 +57,15 @@ def display_grey(
     """
     top, left, bottom, right = visible.box
     patterns = stored.patterns[top:bottom, left:right]
-    values = values_of_patterns(stored, layout)
+    values = values_of_patterns(stored)
     shown_by: ShownBy
     if layout.samples > 1:
         # Colours have neither window nor polarity.
         unit, shown_by = values.clip(0) / ((1 << stored.bits) - 1), "colour"
         black = np.zeros(len(values), np.bool_)
     else:
-        black = _is_padding(values, display, layout)
-        modal = _modality(values, display, signed=layout.signed)
+        black = _is_padding(values, display, signed=stored.signed)
+        modal = _modality(values, display, signed=stored.signed)
         if display.voi_lut is not None:
             unit, shown_by = _looked_up(modal, display.voi_lut), "lookup table"
         elif display.window is not None:
@@ -84,23 +85,22 @@ def display_grey(
     return grey, shown_by
 
 
-def values_of_patterns(stored: Stored, layout: Layout) -> NDArray[np.int64]:
+def values_of_patterns(stored: Stored) -> NDArray[np.int64]:
     """Return the stored value of every pattern that the pixels' type holds: int64 ``(256,)`` or ``(65536,)``.
 
-    Bits that are not used for values (overlays were once kept there) are taken off, and the sign is where the header
-    says.
+    Bits that are not used for values (overlays were once kept there) are taken off.
     """
     every = np.arange(np.iinfo(stored.patterns.dtype).max + 1, dtype=np.int64)
     values = (every >> stored.shift) & ((1 << stored.bits) - 1)
-    if layout.signed:
+    if stored.signed:
         values -= (values >> (stored.bits - 1)) << stored.bits
     return values
 
 
-def _is_padding(values: NDArray[np.int64], display: Display, layout: Layout) -> NDArray[np.bool_]:
+def _is_padding(values: NDArray[np.int64], display: Display, *, signed: bool) -> NDArray[np.bool_]:
     if display.padding is None:
         return np.zeros(len(values), np.bool_)
-    low, high = sorted(_signed(edge) if layout.signed else edge for edge in display.padding)
+    low, high = sorted(_signed(edge) if signed else edge for edge in display.padding)
     return (values >= low) & (values <= high)
 
 

@@ -26,6 +26,7 @@ from carina.radiographs.dicom.tags import (
     KEYWORDS,
     LUT_DATA,
     MEDIA_STORAGE_SOP_CLASS_UID,
+    MEDIA_STORAGE_SOP_INSTANCE_UID,
     PIXEL_DATA,
     SEQUENCE_END,
     SEQUENCES,
@@ -38,6 +39,7 @@ _UNDEFINED = 0xFFFF_FFFF
 # With these a length has 32 bits, with all others 16. Source: PS3.5 7.1.2.
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_META = (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID)
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
 _WANTED = frozenset({*ALL_TAGS.values(), SPECIFIC_CHARACTER_SET})
 
@@ -64,13 +66,14 @@ class Meta:
     ----------
     end
         Where it ends and the data set begins.
-    transfer_syntax, sop_class
+    transfer_syntax, sop_class, sop_instance
         As they stand there; none where they do not. They are what a file says, and for no message.
     """
 
     end: int
     transfer_syntax: str | None = None
     sop_class: str | None = None
+    sop_instance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +147,14 @@ def read_meta(content: bytes) -> Meta:
         if element.length is None:
             raise _damaged(element)
         _require_room(element, len(content))
-        if element.tag in (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID):
+        if element.tag in _META:
             found[element.tag] = _uid(content[element.start : element.start + min(element.length, 65)])
         position = element.start + element.length
-    return Meta(position, found.get(TRANSFER_SYNTAX_UID), found.get(MEDIA_STORAGE_SOP_CLASS_UID))
+    return Meta(position, *(found.get(tag) for tag in _META))
 
 
 def _uid(value: bytes) -> str:
-    return value.rstrip(b"\0 ").decode("ascii", "replace")
+    return value.strip(b"\0 ").decode("ascii", "replace")
 
 
 def find_pixels(
@@ -185,6 +188,21 @@ def find_pixels(
         reads is too long.
     """
     return _Walk(content, start, encoding, is_sequence).to_pixels(most)
+
+
+def list_elements(
+    content: bytes | memoryview, start: int, encoding: Encoding, *, is_sequence: Callable[[int], bool] | None = None
+) -> list[tuple[int, int, int]]:
+    """Return tag, beginning and end of each element from a byte on up to the end of the content.
+
+    Parameters are those of `find_pixels`.
+
+    Raises
+    ------
+    InputError
+        As `find_pixels`.
+    """
+    return _Walk(content, start, encoding, is_sequence).to_end(MAX_ELEMENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +255,24 @@ class _Walk:
                 if element.tag > PIXEL_DATA and element.tag not in (ITEM, ITEM_END, SEQUENCE_END):
                     return None
             self._step_over(element, level)
-        msg = f"it has over {most:,} elements before its pixels; radiographs have some hundred. Check the file."
-        raise InputError(msg, "too-large")
+        raise _too_many(most)
+
+    def to_end(self, most: int) -> list[tuple[int, int, int]]:
+        begun: list[tuple[int, int]] = []
+        for _ in range(most):
+            while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
+                self._levels.pop()
+            level = self._levels[-1]
+            if level.end - self._position < 8:
+                if len(self._levels) > 1:
+                    raise _truncated("it ends within a sequence")
+                ends = [*(start for _, start in begun[1:]), self._position]
+                return [(tag, start, end) for (tag, start), end in zip(begun, ends, strict=True)]
+            element = _element(self._content, self._position, level.end, level.encoding)
+            if len(self._levels) == 1:
+                begun.append((element.tag, element.header))
+            self._step_over(element, level)
+        raise _too_many(most)
 
     def _at_end_of(self, level: _Level) -> bool:
         return not level.open and self._position >= level.end
@@ -343,6 +377,21 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
     InputError
         If a fragment is cut off or is none, or there are too many.
     """
+    return _fragments_and_end(content, pixels)[0]
+
+
+def end_of_pixels(content: bytes | memoryview, pixels: Pixels) -> int:
+    """Return where the element of the pixels ends, which may be beyond what is there.
+
+    Raises
+    ------
+    InputError
+        As `read_fragments`.
+    """
+    return _fragments_and_end(content, pixels)[1] if pixels.length is None else pixels.start + pixels.length
+
+
+def _fragments_and_end(content: bytes | memoryview, pixels: Pixels) -> tuple[list[memoryview], int]:
     view, position = memoryview(content), pixels.start
     fragments: list[memoryview] = []
     # Compressed pixels are always explicit little endian. Source: PS3.5 A.4.
@@ -350,7 +399,7 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
     while len(content) - position >= 8:
         element = _element(content, position, len(content), encoding)
         if element.tag == SEQUENCE_END:
-            return fragments
+            return fragments, element.start
         if element.tag != ITEM or element.length is None:
             raise _damaged(element)
         _require_room(element, len(content))
@@ -360,7 +409,12 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
             raise InputError(msg, "too-large")
         position = element.start + element.length
     # Some writers forget the last delimiter; what the fragments hold is looked at anyway.
-    return fragments
+    return fragments, len(content)
+
+
+def _too_many(most: int) -> InputError:
+    msg = f"it has over {most:,} elements beside its pixels; radiographs have some hundred. Check the file."
+    return InputError(msg, "too-large")
 
 
 def _truncated(what: str) -> InputError:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.radiographs.dicom.attributes import Shape
+from carina.radiographs.dicom.shapes import Shape
+from carina.radiographs.doubts import Doubt
 from carina.radiographs.radiograph import MIN_SIDE_PX
 
 # Less than this share of the image is no chest: the shutter was meant for another image, or is wrong.
 _SMALLEST_SHARE = 0.1
+# Less than half, or less than networks are shown: worth a word.
+_SMALL_SHARE, _SMALL_SIDE_PX = 0.5, 224
 _FARTHEST = 100_000
 
 
@@ -29,11 +32,14 @@ class Visible:
         bool ``(height, width)`` of the box, true where it is to be seen; none where all of it is.
     ignored
         Whether shapes were not followed, because they leave next to nothing.
+    doubts
+        Whether edges lie outside the image, and whether what is left is small.
     """
 
     box: tuple[int, int, int, int]
     mask: NDArray[np.bool_] | None = None
     ignored: bool = False
+    doubts: frozenset[Doubt] = frozenset()
 
 
 def find_visible(shapes: tuple[Shape, ...], height: int, width: int) -> Visible:
@@ -43,16 +49,28 @@ def find_visible(shapes: tuple[Shape, ...], height: int, width: int) -> Visible:
     for shape in shapes:
         box = _common(box, _box(shape))
     top, left, bottom, right = box
+    is_outside = any(_reaches_outside(shape, height, width) for shape in shapes)
+    outside: set[Doubt] = {"shutter outside"} if is_outside else set()
     too_small = min(bottom - top, right - left) < min(MIN_SIDE_PX, height, width)
     if too_small or (bottom - top) * (right - left) < _SMALLEST_SHARE * height * width:
-        return Visible(whole, ignored=True)
+        return Visible(whole, ignored=True, doubts=frozenset(outside))
     curved = [shape for shape in shapes if shape.edges is None]
-    if not curved:
-        return Visible(box)
-    mask = np.logical_and.reduce([_mask(shape, box) for shape in curved])
-    if np.count_nonzero(mask) < _SMALLEST_SHARE * height * width:
-        return Visible(whole, ignored=True)
-    return Visible(box, mask)
+    mask = np.logical_and.reduce([_mask(shape, box) for shape in curved]) if curved else None
+    left_over = (bottom - top) * (right - left) if mask is None else int(np.count_nonzero(mask))
+    if left_over < _SMALLEST_SHARE * height * width:
+        return Visible(whole, ignored=True, doubts=frozenset(outside))
+    is_small = min(bottom - top, right - left) < _SMALL_SIDE_PX or left_over < _SMALL_SHARE * height * width
+    crops: set[Doubt] = {"shutter crops"} if is_small and left_over < height * width else set()
+    return Visible(box, mask, doubts=frozenset(outside | crops))
+
+
+def _reaches_outside(shape: Shape, height: int, width: int) -> bool:
+    """Return whether a straight edge lies outside the image. Circles that are larger than the image are usual."""
+    if shape.centre is not None:
+        return False
+    top, left, bottom, right = _box(shape)
+    # The line beside the last one stands for an edge that hides nothing.
+    return min(top, left) < -1 or bottom > height + 1 or right > width + 1
 
 
 def _common(one: tuple[int, int, int, int], other: tuple[float, float, float, float]) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ from carina.radiographs.dicom.attributes import Layout
 from carina.radiographs.dicom.codecs import Patterns, decode_codestream
 from carina.radiographs.dicom.codestream import (
     Codestream,
+    Colour,
     read_jpeg,
     read_jpeg_2000,
     read_rle_segments,
@@ -17,6 +18,11 @@ from carina.radiographs.dicom.codestream import (
 )
 from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
 from carina.radiographs.dicom.syntaxes import Coding
+from carina.radiographs.doubts import Doubt
+
+# Of JPEG and JPEG-LS, JPEG 2000, and JPEG 2000 in the boxes of a file: where a codestream begins.
+_RLE_FIRST_OFFSET = (64).to_bytes(4, "little")
+_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +35,17 @@ class Stored:
         uint8 or uint16 ``(height, width)``; of colour its luma.
     bits, shift
         How many bits of a pattern are its value, and how many below them are not.
+    signed
+        Whether a value has a sign, its highest bit.
+    doubts
+        Where the pixels say something else of themselves than the header.
     """
 
     patterns: Patterns
     bits: int
     shift: int
+    signed: bool
+    doubts: frozenset[Doubt] = frozenset()
 
 
 def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
@@ -58,50 +70,85 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
         If they are cut off or damaged, are more than one image, or say something else of themselves than the data set.
     """
     if coding in ("native", "deflated"):
-        samples = read_native(content, pixels, layout, encoding)
+        samples, doubts = read_native(content, pixels, layout, encoding)
     elif pixels.length is not None:
         msg = "its transfer syntax is a compressed one, and its pixels are not in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
     else:
         frame = only_frame(read_fragments(content, pixels))
         if coding == "RLE":
-            samples = read_run_lengths(frame, layout)
+            samples, doubts = read_run_lengths(frame, layout)
         else:
             return _decoded(bytes(frame), layout, coding)
     shift = layout.high - layout.stored + 1
     if layout.samples == 1:
-        return Stored(samples, layout.stored, shift)
-    return Stored(_grey_of_colour(samples, is_rgb=layout.photometric == "RGB"), layout.stored, shift)
+        if _has_other_bits(samples, layout):
+            doubts |= {"unused bits"}
+        return Stored(samples, layout.stored, shift, layout.signed, doubts)
+    if layout.photometric in ("YBR_ICT", "YBR_RCT"):
+        msg = "its PhotometricInterpretation is one of JPEG 2000, which its pixels are not. Export it as grey image."
+        raise InputError(msg, "unreadable-file")
+    grey = _grey_of_colour(samples, is_rgb=layout.photometric == "RGB")
+    return Stored(grey, layout.stored, shift, layout.signed, doubts)
 
 
-def read_native(content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding) -> Patterns:
+def read_native(
+    content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding
+) -> tuple[Patterns, frozenset[Doubt]]:
     """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
+
+    Beside them stands whether padding follows them, beyond the one byte that makes their number even, and whether their
+    colours are stored otherwise than the header says.
 
     Raises
     ------
     InputError
-        If they are cut off, or enough for several images.
+        If they are cut off, enough for several images, or longer than the header says and the rest is no padding.
     """
     if pixels.length is None:
         msg = "its transfer syntax is an uncompressed one, and its pixels are in fragments. Export it again."
         raise InputError(msg, "unreadable-file")
-    halved = layout.photometric == "YBR_FULL_422"
+    there = min(pixels.length, len(content) - pixels.start)
+    whole = layout.rows * layout.columns * layout.samples * layout.allocated // 8
+    # Two pixels share their colours. Some writers say so of pixels that each have their own.
+    halved = layout.photometric == "YBR_FULL_422" and there not in (whole, whole + 1)
     values = layout.rows * layout.columns * (2 if halved else layout.samples)
-    needed, there = values * layout.allocated // 8, min(pixels.length, len(content) - pixels.start)
+    needed = values * layout.allocated // 8
     if there < needed:
         msg = f"its pixels should take {needed:,} bytes, and {there:,} are there. Copy the file again."
         raise InputError(msg, "truncated")
     if there >= 2 * needed:
         raise _several_frames()
+    behind = bytes(content[pixels.start + needed : pixels.start + there])
+    shortest = needed // max(layout.rows, layout.columns)
+    if len(behind) >= shortest and behind.count(behind[:1]) < len(behind):
+        # As many as a row or a column has, and no padding: the numbers of rows and columns may be wrong.
+        msg = (
+            f"its header says pixels of {needed:,} bytes ({layout.columns:,} × {layout.rows:,}), and {there:,} are "
+            "there. Export it again."
+        )
+        raise InputError(msg, "unreadable-file")
+    if halved and layout.columns % 2:
+        msg = "its pixels are YBR_FULL_422, which needs an even number of columns. Export it again."
+        raise InputError(msg, "unreadable-file")
     raw = content[pixels.start : pixels.start + needed + needed % 2]
+    doubts: set[Doubt] = {"longer pixels"} if len(behind) > 1 else set()
+    doubts |= {"colour"} if layout.photometric == "YBR_FULL_422" and not halved else set()
+    return _values_of(raw, values, layout, pixels, encoding, halved=halved), frozenset(doubts)
+
+
+def _values_of(
+    raw: memoryview, values: int, layout: Layout, pixels: Pixels, encoding: Encoding, *, halved: bool
+) -> Patterns:
+    """Return so many values of uncompressed pixels in the order of rows, columns and colours."""
     order = "<" if encoding.little else ">"
     if layout.allocated == 16:
-        stored: Patterns = np.frombuffer(raw[:needed], f"{order}u2").astype(np.uint16, copy=False)
+        stored: Patterns = np.frombuffer(raw[: 2 * values], f"{order}u2").astype(np.uint16, copy=False)
     elif pixels.vr == b"OW" and not encoding.little and len(raw) % 2 == 0:
         # Bytes in pairs, each swapped. Source: PS3.5 8.2.
         stored = np.frombuffer(raw, np.uint16).byteswap().view(np.uint8)[:values]
     else:
-        stored = np.frombuffer(raw[:needed], np.uint8)
+        stored = np.frombuffer(raw[:values], np.uint8)
     if halved:
         # Y1 Y2 B R, of which the luma is all that is asked for. Source: PS3.3 C.7.6.3.1.2.
         return _repeated(stored.reshape(-1, 4)[:, :2].reshape(layout.rows, layout.columns))
@@ -110,6 +157,23 @@ def read_native(content: memoryview, pixels: Pixels, layout: Layout, encoding: E
     if layout.by_plane:
         return stored.reshape(layout.samples, layout.rows, layout.columns).transpose(1, 2, 0)
     return stored.reshape(layout.rows, layout.columns, layout.samples)
+
+
+def _has_other_bits(patterns: Patterns, layout: Layout) -> bool:
+    """Return whether bits are set that are no part of a value, and no copies of its sign either."""
+    low = layout.high - layout.stored + 1
+    if layout.stored == layout.allocated:
+        return False
+    room, one = (1 << layout.allocated) - 1, patterns.dtype.type(1)
+    below, above = (1 << low) - 1, room - ((1 << (layout.high + 1)) - 1)
+    used = int(np.bitwise_or.reduce(patterns, axis=None))
+    if not layout.signed or used & below:
+        return bool(used & (below | above))
+    if not used & above:
+        return False
+    negative = (patterns >> patterns.dtype.type(layout.high)) & one
+    beside = patterns & patterns.dtype.type(above)
+    return bool(((beside != 0) & ((beside != above) | (negative == 0))).any())
 
 
 def _repeated(grey: Patterns) -> Patterns:
@@ -134,13 +198,23 @@ def only_frame(fragments: list[memoryview]) -> memoryview:
         msg = "its pixels are empty. Copy the file again from where it came from."
         raise InputError(msg, "truncated")
     table, *rest = fragments
-    if len(table) > 4:
+    beginning = _beginning(rest[0])
+    if len(table) > 4 or (beginning and any(part[: len(beginning)] == beginning for part in rest[1:])):
         raise _several_frames()
     return rest[0] if len(rest) == 1 else memoryview(b"".join(rest))
 
 
-def read_run_lengths(frame: memoryview, layout: Layout) -> Patterns:
+def _beginning(fragment: memoryview) -> bytes:
+    """Return how a fragment begins if that is how pixels of its coding always begin, or nothing."""
+    if fragment[4:8] == _RLE_FIRST_OFFSET and fragment[0] <= 15:
+        return bytes(fragment[:8])
+    return next((beginning for beginning in _BEGINNINGS if fragment[: len(beginning)] == beginning), b"")
+
+
+def read_run_lengths(frame: memoryview, layout: Layout) -> tuple[Patterns, frozenset[Doubt]]:
     """Return RLE pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
+
+    Beside them stands whether more follows them than padding.
 
     Raises
     ------
@@ -149,17 +223,22 @@ def read_run_lengths(frame: memoryview, layout: Layout) -> Patterns:
     """
     size, bytes_each = layout.rows * layout.columns, layout.allocated // 8
     segments = read_rle_segments(frame, layout.samples * bytes_each)
-    planes = np.stack([np.frombuffer(_unpacked(segment, size), np.uint8) for segment in segments])
+    unpacked = [_unpacked(segment, size) for segment in segments]
+    doubts: frozenset[Doubt] = frozenset({"longer pixels"} if any(longer for _, longer in unpacked) else ())
+    planes = np.stack([np.frombuffer(plane, np.uint8) for plane, _ in unpacked])
     # Of each sample the higher byte first.
     stored = planes.reshape(layout.samples, bytes_each, layout.rows, layout.columns)
     if bytes_each == 2:
         joined = stored[:, 0].astype(np.uint16) << np.uint16(8) | stored[:, 1]
-        return joined[0] if layout.samples == 1 else joined.transpose(1, 2, 0)
-    return stored[0, 0] if layout.samples == 1 else stored[:, 0].transpose(1, 2, 0)
+        return joined[0] if layout.samples == 1 else joined.transpose(1, 2, 0), doubts
+    return stored[0, 0] if layout.samples == 1 else stored[:, 0].transpose(1, 2, 0), doubts
 
 
-def _unpacked(segment: memoryview, size: int) -> bytes:
-    """Return a segment's bytes, `size` of them and no more, however long it says to go on. Source: PS3.5 G.3.2."""
+def _unpacked(segment: memoryview, size: int) -> tuple[bytes, bool]:
+    """Return a segment's bytes, `size` of them and no more, however long it says to go on, and whether it does so.
+
+    Source: PS3.5 G.3.2.
+    """
     packed, position, unpacked = bytes(segment), 0, bytearray()
     while len(unpacked) < size and position < len(packed):
         head = packed[position]
@@ -174,7 +253,7 @@ def _unpacked(segment: memoryview, size: int) -> bytes:
     if len(unpacked) < size:
         msg = "its RLE pixels end before the image does. Copy the file again from where it came from."
         raise InputError(msg, "truncated")
-    return bytes(unpacked[:size])
+    return bytes(unpacked[:size]), len(unpacked) > size or bool(packed[position:].strip(b"\0\x80"))
 
 
 def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
@@ -185,14 +264,48 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
     if coding == "JPEG-LS":
         require_no_oversize(frame)
     require_agreement(said, layout, coding)
-    decoded = decode_codestream(frame, said)
+    is_rgb, doubts = colours_of(said, layout)
+    patterns = decode_codestream(frame, said)
     if layout.samples == 1:
-        # Lossy values may overshoot the bits that are said to be used, so that all bits count. Only a sign lies where
-        # the data set says.
-        return Stored(decoded.patterns, min(said.bits, layout.stored) if layout.signed else said.bits, 0)
-    # Decoders of JPEG 2000 undo its own transform of colours.
-    is_rgb = decoded.is_rgb or layout.photometric in ("RGB", "YBR_ICT", "YBR_RCT")
-    return Stored(_grey_of_colour(decoded.patterns, is_rgb=is_rgb), said.bits, 0)
+        return _decoded_grey(patterns, said, layout)
+    return Stored(_grey_of_colour(patterns, is_rgb=is_rgb), said.bits, 0, signed=False, doubts=frozenset(doubts))
+
+
+def _decoded_grey(patterns: Patterns, said: Codestream, layout: Layout) -> Stored:
+    """Return grey values as their codestream says that they are, with what the header says otherwise.
+
+    Lossy values may overshoot the bits that are said to be used, so that all bits count. Only a sign lies where the
+    header says, in codings that know none.
+    """
+    doubts: set[Doubt] = set()
+    signed = layout.signed or bool(said.signed)
+    bits = layout.stored if signed and not said.signed else said.bits
+    highest = int(patterns.max())
+    if said.signed is not None and said.signed != layout.signed and highest >> (bits - 1):
+        # Read without a sign, the values would be others.
+        doubts.add("sign")
+    if said.bits < layout.stored or layout.high >= layout.stored or (not signed and highest >> layout.stored):
+        doubts.add("precision")
+    return Stored(patterns, bits, 0, signed, frozenset(doubts))
+
+
+def colours_of(said: Codestream, layout: Layout) -> tuple[bool, set[Doubt]]:
+    """Return whether three channels are RGB, by the codestream's own word or else the header's; and any doubt.
+
+    Raises
+    ------
+    InputError
+        If they contradict each other so that nobody can tell.
+    """
+    header: Colour = "RGB" if layout.photometric in ("RGB", "YBR_ICT", "YBR_RCT") else "YCbCr"
+    if layout.photometric in ("YBR_ICT", "YBR_RCT") and not said.transformed:
+        msg = (
+            "its PhotometricInterpretation says that JPEG 2000 transformed its colours, and its codestream that they "
+            "were not. Export it as grey image."
+        )
+        raise InputError(msg, "unreadable-file")
+    colour = said.colour or header
+    return colour == "RGB", {"colour"} if layout.samples == 3 and colour != header else set()
 
 
 def require_agreement(said: Codestream, layout: Layout, coding: Coding) -> None:

@@ -1,8 +1,8 @@
 """Every attribute that Carina reads from a DICOM header, and no other.
 
-No patient's name or identifier is among those of an image that is judged (`TAGS`). The date of birth is read where
-there is no age, which is computed from it and is all that remains. An import reads identifiers (`IDENTIFIERS`), and
-gets their hashes.
+No patient's name or identifier is among those of an image that is judged (`TAGS`). Of the date of birth only the age
+remains, which is computed from it, and of UIDs only whether they are valid. An import reads identifiers
+(`IDENTIFIERS`), and gets their hashes.
 """
 
 from types import MappingProxyType
@@ -10,8 +10,11 @@ from types import MappingProxyType
 TAGS = MappingProxyType(
     {
         "SOPClassUID": 0x0008_0016,
+        "SOPInstanceUID": 0x0008_0018,
         "StudyDate": 0x0008_0020,
+        "SeriesDate": 0x0008_0021,
         "AcquisitionDate": 0x0008_0022,
+        "ContentDate": 0x0008_0023,
         "Modality": 0x0008_0060,
         "PresentationIntentType": 0x0008_0068,
         "Manufacturer": 0x0008_0070,
@@ -37,6 +40,8 @@ TAGS = MappingProxyType(
         "RadiusOfCircularCollimator": 0x0018_1712,
         "VerticesOfThePolygonalCollimator": 0x0018_1720,
         "ViewPosition": 0x0018_5101,
+        "StudyInstanceUID": 0x0020_000D,
+        "SeriesInstanceUID": 0x0020_000E,
         "PatientOrientation": 0x0020_0020,
         "Laterality": 0x0020_0060,
         "ImageLaterality": 0x0020_0062,
@@ -65,12 +70,16 @@ TAGS = MappingProxyType(
         "LUTDescriptor": 0x0028_3002,
         "LUTData": 0x0028_3006,
         "VOILUTSequence": 0x0028_3010,
+        "FrameVOILUTSequence": 0x0028_9132,
+        "PixelValueTransformationSequence": 0x0028_9145,
         "ViewCodeSequence": 0x0054_0220,
         "PresentationLUTShape": 0x2050_0020,
+        "SharedFunctionalGroupsSequence": 0x5200_9229,
+        "PerFrameFunctionalGroupsSequence": 0x5200_9230,
     }
 )
 # What says whose an image is, for an import alone.
-IDENTIFIERS = MappingProxyType({"PatientID": 0x0010_0020, "PatientSex": 0x0010_0040, "StudyInstanceUID": 0x0020_000D})
+IDENTIFIERS = MappingProxyType({"PatientID": 0x0010_0020, "PatientSex": 0x0010_0040})
 # What a DICOMDIR is made of. Source: PS3.3 F.3.
 DIRECTORY_TAGS = MappingProxyType({"DirectoryRecordSequence": 0x0004_1220, "ReferencedFileID": 0x0004_1500})
 ALL_TAGS = MappingProxyType({**TAGS, **IDENTIFIERS, **DIRECTORY_TAGS})
@@ -83,4 +92,5 @@ KEYWORDS = MappingProxyType(
 )
 FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA = 0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
-MEDIA_STORAGE_SOP_CLASS_UID, TRANSFER_SYNTAX_UID = 0x0002_0002, 0x0002_0010
+MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID = 0x0002_0002, 0x0002_0003
+TRANSFER_SYNTAX_UID = 0x0002_0010

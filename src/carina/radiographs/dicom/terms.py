@@ -2,6 +2,7 @@
 
 import re
 from types import MappingProxyType
+from typing import Literal
 
 from carina.radiographs.header import Direction, Modality, Region, Side, View
 
@@ -72,15 +73,21 @@ DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DIRECTORY = "1.2.840.10008.1.3.10"
 
 
-def modality_of(word: str | None, sop_class: str | None) -> tuple[Modality | None, str | None]:
+def modality_of(words: tuple[str, ...], sop_class: str | None) -> tuple[Modality | None, str | None]:
     """Return the modality if it makes radiographs, and its name if it makes none.
 
-    What is neither known nor missing is taken for a radiograph of an unnamed modality.
+    Of several the first that makes radiographs counts. What is neither known nor missing is taken for a radiograph of
+    an unnamed modality.
     """
-    known = (word or "").upper()
-    if known not in _RADIOGRAPHIC and known not in _OTHERS:
-        known = _OF_CLASS.get(sop_class or "", "")
+    named = [word.upper() for word in words]
+    known = next((word for word in named if word in _RADIOGRAPHIC), "")
+    known = known or next((word for word in named if word in _OTHERS), "") or _OF_CLASS.get(sop_class or "", "")
     return _RADIOGRAPHIC.get(known), known if known in _OTHERS else None
+
+
+def contradicts_class(modality: Modality | None, sop_class: str | None) -> bool:
+    """Return whether the class of an object is that of a modality which makes no radiographs, and Modality is not."""
+    return modality is not None and _OF_CLASS.get(sop_class or "", "CR") not in _RADIOGRAPHIC
 
 
 def companion_of(word: str | None, sop_class: str | None) -> str | None:
@@ -160,14 +167,17 @@ _ELSEWHERE = frozenset(
 _CHEST_CODES = frozenset({"51185008", "43799004", "39607008", "T-D3000", "T-D3200", "T-28000"})
 
 
-def region_of(word: str | None, codes: tuple[str, ...]) -> Region | None:
-    """Return which part of the body BodyPartExamined or the codes of AnatomicRegionSequence name."""
-    letters = re.sub(r"[^A-Z]", "", (word or "").upper())
-    if any(chest in letters for chest in _CHEST_WORDS) or _CHEST_CODES.intersection(codes):
+def region_of(words: tuple[str, ...], codes: tuple[str, ...]) -> Region | None:
+    """Return which part of the body BodyPartExamined or the codes of AnatomicRegionSequence name.
+
+    Where there are several, it is the chest if any of them is, and elsewhere if all of them are.
+    """
+    named = [letters for letters in (re.sub(r"[^A-Z]", "", word.upper()) for word in words) if letters]
+    if any(chest in letters for letters in named for chest in _CHEST_WORDS) or _CHEST_CODES.intersection(codes):
         return "chest"
-    if letters in _ELSEWHERE or letters.removesuffix("S") in _ELSEWHERE:
+    if named and all(letters in _ELSEWHERE or letters.removesuffix("S") in _ELSEWHERE for letters in named):
         return "elsewhere"
-    return "unknown" if letters or codes else None
+    return "unknown" if named or codes else None
 
 
 _VIEWS: tuple[tuple[View, frozenset[str]], ...] = (
@@ -178,6 +188,7 @@ _VIEWS: tuple[tuple[View, frozenset[str]], ...] = (
     ("AP", frozenset({"AP"})),
     ("frontal", frozenset({"FRONTAL"})),
 )
+_FRONTAL: frozenset[View | None] = frozenset({"PA", "AP", "frontal"})
 # SNOMED CT and the SRT codes that came before. Source: PS3.16 CID 4010.
 _VIEW_CODES: MappingProxyType[str, View] = MappingProxyType(
     {
@@ -199,16 +210,30 @@ _VIEW_CODES: MappingProxyType[str, View] = MappingProxyType(
 )
 
 
-def view_of(word: str | None, codes: tuple[str, ...]) -> View | None:
-    """Return which view ViewPosition or the codes of ViewCodeSequence name; the latter come first."""
+def view_of(words: tuple[str, ...], codes: tuple[str, ...]) -> View | None:
+    """Return which view ViewPosition or the codes of ViewCodeSequence name; the latter come first.
+
+    Where words name several views, it is the one that is not frontal: such an image is not to be judged as one.
+    """
     for code in codes:
         if code in _VIEW_CODES:
             return _VIEW_CODES[code]
-    parts = set(re.findall(r"[A-Z]+", (word or "").upper()))
-    for view, words in _VIEWS:
-        if words & parts:
+    parts = set(re.findall(r"[A-Z]+", " ".join(words).upper()))
+    for view, names in _VIEWS:
+        if names & parts:
             return view
     return "unknown" if parts or codes else None
+
+
+def region_contradicted(words: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    """Return whether words and codes disagree on whether the chest is shown."""
+    return region_of(words, ()) == "elsewhere" and region_of((), codes) == "chest"
+
+
+def view_contradicted(words: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    """Return whether words and codes disagree on whether the view is frontal."""
+    kinds = {view in _FRONTAL for view in (view_of(words, ()), view_of((), codes)) if view not in (None, "unknown")}
+    return len(kinds) > 1
 
 
 def side_of(word: str | None) -> Side | None:
@@ -228,22 +253,59 @@ def direction_of(word: str | None) -> Direction | None:
 
 
 _DAYS = MappingProxyType({"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25})
+_UNITS = MappingProxyType({"D": "D", "DAY": "D", "W": "W", "WEEK": "W", "M": "M", "MONTH": "M", "Y": "Y", "YEAR": "Y"})
 _OLDEST_YEARS = 130
+_ADULT_YEARS = 18
+_AGE = re.compile(r"([A-Z]*) *(\d{1,3})(?:[.,]\d+)? *([A-Z]*)\.?")
 
 
 def age_of(age: str | None, birth: str | None, taken: str | None) -> float | None:
-    """Return the age in years by PatientAge (``045Y``), or else by the days of birth and image (``YYYYMMDD``)."""
-    years: float | None = None
-    if found := re.fullmatch(r"(\d{1,3})([DWMY])", (age or "").upper()):
-        years = float(found[1]) * _DAYS[found[2]] / _DAYS["Y"]
-    elif (born := _day(birth)) is not None and (day := _day(taken)) is not None:
-        years = (day - born) / _DAYS["Y"]
-    return years if years is not None and 0 <= years <= _OLDEST_YEARS else None
+    """Return the age in years by PatientAge (``045Y``), or else by the days of birth and image (``YYYYMMDD``).
+
+    A number below 18 without its unit is taken for years: whichever unit it has, the patient is a child. Of a higher
+    one nobody can say so.
+    """
+    stated = _stated_age(age)
+    return _age_by_dates(birth, taken) if stated is None else stated
+
+
+def age_doubt(age: str | None, birth: str | None, taken: str | None) -> Literal["age", "age and birth"] | None:
+    """Return what is to be said of an age: that it cannot be read, or that it and the dates disagree on a child."""
+    stated, counted = _stated_age(age), _age_by_dates(birth, taken)
+    if stated is None or counted is None:
+        return "age" if age and stated is None and counted is None else None
+    differ = (stated < _ADULT_YEARS) != (counted < _ADULT_YEARS) and abs(stated - counted) > 1
+    return "age and birth" if differ else None
+
+
+def _stated_age(age: str | None) -> float | None:
+    found = _AGE.fullmatch((age or "").strip().upper())
+    if found is None:
+        return None
+    number, word = float(found[2]), found[1] or found[3]
+    unit = _UNITS.get(word.removesuffix("S") if len(word) > 1 else word)
+    if unit is None:
+        return number if number < _ADULT_YEARS else None
+    return _possible(number * _DAYS[unit] / _DAYS["Y"])
+
+
+def _age_by_dates(birth: str | None, taken: str | None) -> float | None:
+    born, day = _day(birth), _day(taken)
+    return None if born is None or day is None else _possible((day - born) / _DAYS["Y"])
+
+
+def _possible(years: float) -> float | None:
+    return years if 0 <= years <= _OLDEST_YEARS else None
+
+
+def is_date(date: str) -> bool:
+    """Return whether a text is a date."""
+    return _day(date) is not None
 
 
 def _day(date: str | None) -> float | None:
     """Return a date as a number of days, to within one or two, which is all that an age in years asks for."""
-    found = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", date or "")
+    found = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", date or "")
     if found is None:
         return None
     year, month, day = (int(part) for part in found.groups())

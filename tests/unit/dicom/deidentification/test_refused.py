@@ -4,14 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openjpeg
 import pytest
 from pydicom import dcmread
 
 from carina.dicom.deidentification.deidentify import Deidentified, deidentify
 from carina.dicom.deidentification.profile import Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
+from carina.dicom.source import read_source
 from carina.errors import InputError
-from make_dicom import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_LS, encode_dicom, raw_element, with_meta
+from make_dicom import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG_2000_LOSSLESS,
+    JPEG_LS,
+    data_set,
+    encode_dicom,
+    padded,
+    raw_element,
+    with_meta,
+)
 from unit.dicom.deidentification.made import KEY, UIDS, done, item, refused
 from unit.dicom.sources import write_source
 
@@ -40,6 +54,112 @@ def test_secondary_captures_must_say_so_or_be_looked_at(tmp_path: Path) -> None:
     assert error.code == "identity-in-pixels"
     assert "--pixels-looked-at" in str(error)
     assert done(path, pixels_looked_at=True).PatientIdentityRemoved == "YES"
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX"])
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, "its ImageType is that of a secondary capture"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "SCREEN SAVE"]}, "its ImageType is"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "Screenshot"]}, "its ImageType is"),
+        ({"ConversionType": "DF"}, "it says how it was captured or digitised"),
+        ({"SecondaryCaptureDeviceID": "scanner 1"}, "it says how"),
+        ({"DateOfSecondaryCapture": "20240101"}, "it says how"),
+        ({"BurnedInAnnotation": "Y"}, "its BurnedInAnnotation is neither YES nor NO"),
+        ({"BurnedInAnnotation": "UNKNOWN"}, "its BurnedInAnnotation is neither"),
+        ({"BurnedInAnnotation": ["NO", "N"]}, "its BurnedInAnnotation is neither"),
+        ({"bits": 8, "colour": True}, "it is in colour"),
+    ],
+)
+def test_what_may_be_a_capture_is_treated_like_one(
+    tmp_path: Path, modality: str, attributes: dict[str, Any], why: str
+) -> None:
+    settings = {"BurnedInAnnotation": ..., **attributes}
+    path = write_source(tmp_path / "image.dcm", modality, **settings)
+    error = refused(path)
+    assert error.code == "identity-in-pixels"
+    assert str(error).startswith(why)
+    assert "--pixels-looked-at" in str(error)
+    assert done(path, pixels_looked_at=True).PatientIdentityRemoved == "YES"
+    if "BurnedInAnnotation" not in attributes:
+        # Its own word is enough.
+        assert done(write_source(tmp_path / "said.dcm", modality, seed=2, **attributes)).PatientIdentityRemoved == "YES"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ImageType": ["ORIGINAL", "PRIMARY"]},
+        {"ImageType": ["DERIVED", "PRIMARY", "POST_PROCESSED"]},
+        {"ImageType": ...},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "DIGITAL"]},
+        {"ConversionType": ""},
+        {"BurnedInAnnotation": ""},
+    ],
+)
+def test_what_is_no_capture_is_written_with_a_note(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    path = write_source(tmp_path / "image.dcm", "CR", **{"BurnedInAnnotation": ..., **attributes})
+    made = deidentify(path.read_bytes(), tmp_path / "out", Pseudonyms(KEY), Options())
+    assert len(made.notes) == 1
+
+
+def test_what_lies_behind_the_pixels_counts_too(tmp_path: Path) -> None:
+    path = write_source(tmp_path / "image.dcm", "CR", BurnedInAnnotation=..., WindowCenter=..., WindowWidth=...)
+    plain = path.read_bytes()
+    path.write_bytes(plain + data_set({"BurnedInAnnotation": "YES"}))
+    assert refused(path).code == "identity-in-pixels"
+    # The window is kept and the name is not.
+    path.write_bytes(plain + data_set({"PatientComments": "Zwiebelfisch", "WindowCenter": 900, "WindowWidth": 700}))
+    made = done(path)
+    assert (made.WindowCenter, made.WindowWidth) == (900, 700)
+    assert "PatientComments" not in made
+
+
+@pytest.mark.parametrize(
+    ("centre", "kept"), [("2600,5", [2600.5]), ("x\\2600", ["", 2600]), ("Zwiebel", None), ("2,600", None)]
+)
+def test_a_window_that_can_be_used_is_kept(tmp_path: Path, centre: str, kept: list[float | str] | None) -> None:
+    path = tmp_path / "image.dcm"
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    pixels = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    path.write_bytes(encode_dicom(pixels, BurnedInAnnotation="NO", WindowCenter=centre, **uids))
+    made = done(path)
+    if kept is None:
+        assert "WindowCenter" not in made
+    else:
+        value = made.WindowCenter
+        found = [] if value is None else list(value) if hasattr(value, "__iter__") else [value]
+        assert found == kept
+
+
+def test_colours_that_only_a_box_tells_are_not_lost(tmp_path: Path) -> None:
+    colour = np.random.default_rng(1).integers(60, 200, (32, 32, 3)).astype(np.uint8)
+    uids = {keyword: f"1.2.3.{n}" for n, keyword in enumerate(UIDS)}
+    boxed = openjpeg.encode(colour, photometric_interpretation=3, bits_stored=8, codec_format=1)
+    for photometric, is_refused in (("RGB", True), ("YBR_FULL", False)):
+        path = tmp_path / f"{photometric}.dcm"
+        content = encode_dicom(
+            colour, JPEG_2000_LOSSLESS, photometric=photometric, frame=padded(boxed), BurnedInAnnotation="NO", **uids
+        )
+        path.write_bytes(content)
+        if is_refused:
+            assert "boxes around its JPEG 2000 pixels" in str(refused(path))
+        else:
+            assert done(path).PhotometricInterpretation == photometric
+
+
+@pytest.mark.parametrize(("written", "options"), [("1.02.3", Options()), ("1.2.3\0", Options()), ("1.2.3", Options())])
+def test_uids_are_taken_as_reports_take_them(tmp_path: Path, written: str, options: Options) -> None:
+    path = write_source(tmp_path / "image.dcm", SOPInstanceUID=written)
+    assert done(path, options).SOPInstanceUID == Pseudonyms(KEY).uid(written.strip("\0"))
+    assert read_source(path).sop_instance_uid == written.strip("\0")
+
+
+def test_the_head_of_the_file_says_the_uid_that_the_image_does_not(tmp_path: Path) -> None:
+    path = write_source(tmp_path / "image.dcm", SOPInstanceUID=...)
+    assert done(path).SOPInstanceUID == Pseudonyms(KEY).uid("1.2.3")
+    assert read_source(path).sop_instance_uid == "1.2.3"
 
 
 @pytest.mark.parametrize(("said", "notes"), [("NO", 0), (..., 1)])

@@ -37,7 +37,7 @@ def refusal(reader, *arguments):
     ("pixels", "syntax", "said"),
     [
         (GREY, JPEG_BASELINE, Codestream("baseline", 50, 60, 1, 8)),
-        (COLOUR, JPEG_BASELINE, Codestream("baseline", 50, 60, 3, 8)),
+        (COLOUR, JPEG_BASELINE, Codestream("baseline", 50, 60, 3, 8, "YCbCr")),
         (GREY, JPEG_LOSSLESS, Codestream("lossless", 50, 60, 1, 8)),
         (GREY, JPEG_LS, Codestream("JPEG-LS", 50, 60, 1, 8)),
         (DEEP, JPEG_LS, Codestream("JPEG-LS", 50, 60, 1, 12)),
@@ -93,7 +93,8 @@ def test_a_size_that_overrides_another_is_refused():
 @pytest.mark.parametrize(("pixels", "bits"), [(GREY, 8), (DEEP, 12), (COLOUR, 8), (DEEP.astype(np.int16), 13)])
 def test_jpeg_2000(pixels, bits):
     said = read_jpeg_2000(encode_frame(pixels, JPEG_2000_LOSSLESS, bits))
-    assert said == Codestream("JPEG 2000", 50, 60, pixels.ndim // 3 * 2 + 1, bits)
+    colours = (3, bits, "RGB", True) if pixels.ndim == 3 else (1, bits, None, False)
+    assert said == Codestream("JPEG 2000", 50, 60, *colours, signed=pixels.dtype.kind == "i")
 
 
 def siz(size=41, right=50, lower=60, left=0, upper=0, tile=(50, 60, 0, 0), parts=((7, 1, 1),)):
@@ -111,14 +112,14 @@ def test_the_boxes_of_a_file_around_it(long):
     start = b"\0\0\0\x0cjP  \r\n\x87\n"
     # A second header in a box that is none is not taken for the one.
     boxes = box(b"free", siz(right=30_000)) + box(b"jp2c", siz(), long)
-    assert read_jpeg_2000(start + boxes) == Codestream("JPEG 2000", 50, 60, 1, 8)
+    assert read_jpeg_2000(start + boxes) == Codestream("JPEG 2000", 50, 60, 1, 8, signed=False)
     assert refusal(read_jpeg_2000, start + box(b"free", siz())) == "unreadable-file"
     assert refusal(read_jpeg_2000, start + struct.pack(">I4s", 3, b"free") + bytes(40)) == "unreadable-file"
 
 
 def test_jpeg_2000_says_the_size_that_it_would_take():
     assert read_jpeg_2000(siz(right=30_000, lower=30_000, tile=(30_000, 30_000, 0, 0))).width == 30_000
-    assert read_jpeg_2000(siz(left=10, upper=20)) == Codestream("JPEG 2000", 40, 40, 1, 8)
+    assert read_jpeg_2000(siz(left=10, upper=20)) == Codestream("JPEG 2000", 40, 40, 1, 8, signed=False)
 
 
 @pytest.mark.parametrize(

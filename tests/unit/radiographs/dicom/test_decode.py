@@ -220,6 +220,71 @@ def test_a_file_that_is_also_a_program_is_judged_and_said(preamble):
     assert not decode(encode_dicom(GREY, preamble=b"II*\0")).header.preamble_is_program
 
 
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"Modality": "CT\\CR"}, {"modality": "CR", "several": ("Modality",)}),
+        ({"Modality": "CR\\CR"}, {"modality": "CR"}),
+        ({"Modality": "CR\\"}, {"modality": "CR"}),
+        ({"BodyPartExamined": "CHEST\\ABDOMEN"}, {"region": "chest", "several": ("BodyPartExamined",)}),
+        ({"ViewPosition": "PA\\LL"}, {"view": "lateral", "several": ("ViewPosition",)}),
+        ({"PatientAge": "045Y\\012Y"}, {"age_years": 12, "several": ("PatientAge",)}),
+        ({"PatientAge": "12"}, {"age_years": 12}),
+        ({"PatientAge": "45"}, {"age_years": None, "doubts": ("age",)}),
+        ({"PatientAge": "045Y", "PatientBirthDate": "20100202"}, {"age_years": 45, "doubts": ("age and birth",)}),
+        ({"PatientAge": None, "PatientBirthDate": "20100202"}, {"age_years": 10}),
+        (
+            {"PatientAge": None, "PatientBirthDate": "20100202", "StudyDate": "x", "SeriesDate": "20200202"},
+            {"age_years": 10},
+        ),
+        ({"BurnedInAnnotation": "NO\\YES"}, {"burned_in_annotation": True, "several": ("BurnedInAnnotation",)}),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, {"modality": "CR", "doubts": ("modality",)}),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"}, {"modality": "CR"}),
+        (
+            {"BodyPartExamined": "ABDOMEN", "AnatomicRegionSequence": [{"CodeValue": "51185008"}]},
+            {"doubts": ("region",)},
+        ),
+        ({"ViewPosition": "LL", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA", "doubts": ("view",)}),
+        ({"ViewPosition": "AP", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA"}),
+        ({"ViewPosition": "ODD", "ViewCodeSequence": [{"CodeValue": "272479007"}]}, {"view": "PA"}),
+        ({"PresentationIntentType": "for processing"}, {"for_processing": True}),
+        ({"BurnedInAnnotation": "no"}, {"burned_in_annotation": False}),
+        ({"BurnedInAnnotation": "Y"}, {"burned_in_annotation": None, "doubts": ("burned in",)}),
+        (
+            {"PresentationIntentType": "FOR PRESENTATION\\FOR PROCESSING"},
+            {"for_processing": True, "several": ("PresentationIntentType",)},
+        ),
+        ({"RescaleSlope": "1\\2", "RescaleIntercept": "0"}, {"several": ("RescaleSlope",)}),
+        ({"Rows": [60, 60]}, {}),
+        ({"photometric": "MONOCHROME2\\MONOCHROME2"}, {}),
+    ],
+)
+def test_several_values_where_one_should_be(attributes, expected):
+    said = header(**attributes)
+    for name, value in {"doubts": (), "several": (), **expected}.items():
+        found = getattr(said, name)
+        assert found == (pytest.approx(value, abs=0.01) if isinstance(value, float | int) else value)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [
+        ({"Rows": [60, 50]}, "unreadable-file"),
+        ({"BitsStored": [8, 7]}, "unreadable-file"),
+        ({"PixelRepresentation": 2}, "unreadable-file"),
+        ({"PixelRepresentation": [0, 1]}, "unreadable-file"),
+        ({"SamplesPerPixel": [1, 3]}, "unreadable-file"),
+        ({"photometric": "MONOCHROME2\\MONOCHROME1"}, "unreadable-file"),
+        ({"NumberOfFrames": "1\\2"}, "unreadable-file"),
+        ({"NumberOfFrames": "many"}, "unreadable-file"),
+        ({"Modality": "CT\\MR"}, "not-a-radiograph"),
+        ({"Manufacturer": "Somebody\\Carina"}, "own-answer"),
+    ],
+)
+def test_several_values_that_contradict_each_other_are_refused(attributes, code):
+    assert refusal(encode_dicom(GREY, **attributes)).code == code
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_any_bytes_for_values_give_a_radiograph_or_a_named_error(seed):
     """Attributes of the right tags with values of any type and content."""

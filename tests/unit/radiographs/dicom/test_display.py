@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from carina.errors import InputError
-from carina.radiographs.dicom.attributes import Window
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.display import apply_window
+from carina.radiographs.dicom.showing import Window
 from make import make_grey
 from make_dicom import BIG_ENDIAN, IMPLICIT, encode_dicom, full_window
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from carina.radiographs.dicom.attributes import Shape
 from carina.radiographs.dicom.decode import decode
+from carina.radiographs.dicom.shapes import Shape
 from carina.radiographs.dicom.shutter import find_visible
 from make import make_grey
 from make_dicom import encode_dicom
@@ -128,3 +128,67 @@ def test_a_shape_that_is_not_described_hides_nothing(attributes):
     radiograph = read(**attributes)
     assert radiograph.header.crop == (0, 0, 100, 120)
     assert not radiograph.header.shutter_ignored
+
+
+def doubts(pixels=PIXELS, **attributes):
+    return decode(encode_dicom(pixels, stored=12, **attributes)).header.doubts
+
+
+def edges(left, right, upper, lower):
+    return {"LeftVertical": left, "RightVertical": right, "UpperHorizontal": upper, "LowerHorizontal": lower}
+
+
+@pytest.mark.parametrize("kind", ["Shutter", "Collimator"])
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        # Of a detector with many more pixels: what is left of the image is a corner of it.
+        (edges(200, 2400, 150, 2900), ("shutter outside", "shutter crops")),
+        (edges(-7, 500, 1, 400), ("shutter outside",)),
+        (edges(1, 500, -1, 400), ("shutter outside",)),
+        (edges(1, 502, 1, 400), ("shutter outside",)),
+        (edges(1, 500, 1, 700), ("shutter outside",)),
+        (edges(1, 500, 1, 400), ()),
+        # The line beside the first and the last.
+        (edges(0, 501, 0, 401), ()),
+        (edges(20, 480, 10, 390), ()),
+        (edges(200, 500, 100, 400), ("shutter crops",)),
+        # Less than networks are shown.
+        (edges(1, 500, 1, 200), ("shutter crops",)),
+    ],
+)
+def test_edges_outside_and_small_rests_are_said(kind, named, expected):
+    assert doubts(make_grey(5, (400, 500), 12), **rectangle(kind, named)) == expected
+
+
+def test_a_shape_that_crops_a_small_image_is_said():
+    assert doubts(**rectangle("Collimator")) == ("shutter crops",)
+    assert doubts(**rectangle("Collimator", edges(1, 120, 1, 100))) == ()
+    assert doubts() == ()
+    circle = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [50, 60], "RadiusOfCircularShutter": 40}
+    assert doubts(**circle) == ("shutter crops",)
+    # Circles that reach over the edges are usual.
+    assert doubts(**{**circle, "RadiusOfCircularShutter": 400}) == ()
+
+
+@pytest.mark.parametrize("kind", ["Shutter", "Collimator"])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"?Shape": "RECTANGULAR"},
+        {"?Shape": "CIRCULAR", "RadiusOfCircular?": 4},
+        {"?Shape": "POLYGONAL", "VerticesOfThePolygonal?": [1, 2, 3]},
+        {"?Shape": "POLYGONAL", "VerticesOfThePolygonal?": [1, 1, "x", 120, 100, 120, 7, 7]},
+        {"?Shape": "POLYGONAL", "VerticesOfThePolygonal?": [1, 1, 1, 120, 100, 120, 7]},
+        {"?Shape": "BITMAP"},
+        {"?Shape": "OVAL"},
+        {"?LeftVerticalEdge": 5},
+        {"?Shape": "RECTANGULAR", "?LeftVerticalEdge": "x", "?RightVerticalEdge": 9, "?UpperHorizontalEdge": 1},
+    ],
+)
+def test_a_shape_that_cannot_be_followed_is_said(kind, attributes):
+    assert doubts(**{name.replace("?", kind): value for name, value in attributes.items()}) == ("shutter",)
+
+
+def test_shapes_are_named_in_any_case():
+    assert read(**{**rectangle("Shutter"), "ShutterShape": "rectangular"}).header.crop == (20, 10, 80, 90)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from carina.radiographs.dicom.terms import age_of, direction_of, modality_of, region_of, side_of, view_of
+from carina.radiographs.dicom.terms import age_doubt, age_of, direction_of, modality_of, region_of, side_of, view_of
 
 CT_CLASS, DX_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -24,7 +24,7 @@ CT_CLASS, DX_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
     ],
 )
 def test_modality(word, sop_class, expected):
-    assert modality_of(word, sop_class) == expected
+    assert modality_of((word,) if word else (), sop_class) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_modality(word, sop_class, expected):
     ],
 )
 def test_region(word, codes, expected):
-    assert region_of(word, codes) == expected
+    assert region_of((word,) if word else (), codes) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_region(word, codes, expected):
     ],
 )
 def test_view(word, codes, expected):
-    assert view_of(word, codes) == expected
+    assert view_of((word,) if word else (), codes) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,25 @@ def test_view(word, codes, expected):
         (None, "20200615", "19750615", None),
         (None, "18000101", "20200101", None),
         ("999Y", None, None, None),
+        ("999Y", "19750615", "20200615", 45),
+        # Whatever unit was left out, it is a child.
+        ("12", None, None, 12),
+        ("012", None, None, 12),
+        ("17", None, None, 17),
+        ("0", None, None, 0),
+        ("12", "20080615", "20200615", 12),
+        ("12J", None, None, 12),
+        # Years or months: nobody knows.
+        ("18", None, None, None),
+        ("45", None, None, None),
+        ("45A", None, None, None),
+        ("012 Y", None, None, 12),
+        ("45 years", None, None, 45),
+        ("18 months", None, None, 1.5),
+        ("Y045", None, None, 45),
+        ("12.5Y", None, None, 12),
+        ("-12", None, None, None),
+        ("SECRET", None, None, None),
         (None, "19750615", None, None),
         (None, "1975", "20200615", None),
         (None, None, None, None),
@@ -104,6 +123,47 @@ def test_view(word, codes, expected):
 )
 def test_age(age, birth, taken, expected):
     assert age_of(age, birth, taken) == (None if expected is None else pytest.approx(expected, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("age", "birth", "taken", "expected"),
+    [
+        ("045Y", None, None, None),
+        ("12", None, None, None),
+        (None, None, None, None),
+        (None, "1975", "2020", None),
+        ("45", None, None, "age"),
+        ("SECRET", None, None, "age"),
+        ("999Y", None, "20200615", "age"),
+        ("45", "19750615", "20200615", None),
+        ("045Y", "19750615", "20200615", None),
+        # One of them says a child.
+        ("045Y", "20100615", "20200615", "age and birth"),
+        ("010Y", "19750615", "20200615", "age and birth"),
+        ("12", "19750615", "20200615", "age and birth"),
+        # The day before and after a birthday.
+        ("018Y", "20020616", "20200615", None),
+        ("060Y", "19400101", "20200615", None),
+    ],
+)
+def test_what_is_to_be_said_of_an_age(age, birth, taken, expected):
+    assert age_doubt(age, birth, taken) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(("SECRET", "DX"), ("DX", None)), (("CT", "CR"), ("CR", None)), (("CT", "MR"), (None, "CT"))],
+)
+def test_of_several_modalities_the_one_of_radiographs_counts(words, expected):
+    assert modality_of(words, None) == expected
+
+
+def test_of_several_regions_and_views_the_safe_one_counts():
+    assert region_of(("ABDOMEN", "CHEST"), ()) == "chest"
+    assert region_of(("ABDOMEN", "PELVIS"), ()) == "elsewhere"
+    assert region_of(("ABDOMEN", "SECRET"), ()) == "unknown"
+    assert view_of(("PA", "LL"), ()) == "lateral"
+    assert view_of(("PA", "SECRET"), ()) == "PA"
 
 
 def test_eighteen_is_told_to_within_days():

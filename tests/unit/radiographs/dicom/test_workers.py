@@ -64,7 +64,10 @@ def refusal(pool, content, **options):
 
 
 def test_what_comes_back_is_what_is_decoded_here(workers):
-    for content in (FILM, encode_dicom(GREY, JPEG_2000_LOSSLESS), encode_dicom(np.stack([GREY] * 3, axis=-1))):
+    doubtful = encode_dicom(GREY, WindowCenter="x", WindowWidth=5, Modality="CT\\CR", ShutterShape="BITMAP")
+    assert decode(doubtful).header.doubts == ("window", "shutter")
+    colour = encode_dicom(np.stack([GREY] * 3, axis=-1))
+    for content in (FILM, encode_dicom(GREY, JPEG_2000_LOSSLESS), colour, doubtful):
         here, there = decode(content), workers.decode(content)
         np.testing.assert_array_equal(there.pixels, here.pixels)
         assert there.pixels.dtype == np.uint16
@@ -222,6 +225,8 @@ LIES = {
     "has no shape": "say(b'{\"header\": {}}', bytes(8))",
     "has a negative shape": 'say(b\'{"shape": [-2, -2], "header": {}}\', bytes(8))',
     "has a strange header": 'say(b\'{"shape": [2, 2], "header": {"modality": "SECRET"}}\', bytes(8))',
+    "has a strange doubt": 'say(b\'{"shape": [2, 2], "header": {"doubts": ["SECRET"]}}\', bytes(8))',
+    "has a strange attribute": 'say(b\'{"shape": [2, 2], "header": {"several": ["SECRET"]}}\', bytes(8))',
     "has no header": "say(b'{\"shape\": [2, 2]}', bytes(8))",
     "stops half way": 'out.write(HEAD.pack(33, 8) + b\'{"shape": [2, 2], "header": {}}\'); out.flush(); sys.exit()',
     "has an unknown code": 'say(b\'{"error": "x", "message": "SECRET"}\', b\'\')',
