@@ -1,5 +1,6 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
+import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +18,7 @@ from carina.atomic import whole_folder
 from carina.datasets.choice import Half
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
+from carina.datasets.images import read_mask
 from carina.datasets.listing import list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
@@ -110,7 +112,8 @@ def import_dataset(
     Raises
     ------
     DataError
-        If the source is wrong, no image of it can be read, or a finding is too small to split.
+        If the source is wrong, no image of it can be read, a lung mask cannot be read, or a finding is too small to
+        split.
     ConfigurationError
         If `out` exists, or a finding, a view or a finding to rename was asked for that is not there.
     """
@@ -136,7 +139,7 @@ def import_dataset(
         manifest = decoded.join(images, on="listed", how="left", maintain_order="left").drop("listed")
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
-        manifest = _with_groups(manifest, pairs)
+        manifest = _with_groups(_with_mask_sha256(manifest), pairs)
         manifest = assign_splits(manifest, seed=seed, test_only=test_only)
         manifest = manifest.select(pl.col(name).cast(dtype) for name, dtype in MANIFEST_SCHEMA.items())
         description = DatasetDescription(
@@ -154,6 +157,11 @@ def import_dataset(
             (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
     return ImportReport(open_dataset(out), listing.notes)
+
+
+def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:
+    hashes = [None if mask is None else hashlib.sha256(read_mask(mask)).hexdigest() for mask in manifest["mask"]]
+    return manifest.with_columns(mask_sha256=pl.Series(hashes, dtype=pl.String))
 
 
 def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:

@@ -39,6 +39,7 @@ MANIFEST_SCHEMA = pl.Schema(
         "age": pl.Float64,  # years
         "sex": pl.String,
         "mask": pl.String,  # absolute path of the lung mask; null where there is none
+        "mask_sha256": pl.String,  # of the mask's file; null where there is no mask, and in manifests of Carina 0.1
         "sha256": pl.String,  # of the decoded pixels
         "width": pl.Int32,
         "height": pl.Int32,
@@ -160,7 +161,7 @@ def open_dataset(folder: Path) -> Dataset:
         if hashlib.sha256(content).hexdigest() != description.manifest_sha256:
             msg = f"{folder / MANIFEST_FILE} was changed after the import. Import the data set again."
             raise DataError(msg)
-        manifest = pl.read_parquet(content)
+        manifest = _with_mask_sha256(pl.read_parquet(content))
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = Path(error.filename).name
         msg = f"{folder} is not a data set (it has no {missing}). Make one: carina data import SRC --out {folder}"
@@ -181,6 +182,13 @@ def open_dataset(folder: Path) -> Dataset:
         )
         raise DataError(msg)
     return Dataset(folder, description, manifest)
+
+
+def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:
+    """Return a manifest of Carina 0.1 with the column that it lacks: nobody knows what its masks were."""
+    if {*manifest.columns, "mask_sha256"} != set(MANIFEST_SCHEMA) or "mask_sha256" in manifest.columns:
+        return manifest
+    return manifest.with_columns(mask_sha256=pl.lit(None, pl.String)).select(MANIFEST_SCHEMA.names())
 
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.bundle import classifier_graph, open_named_model
+from carina.datasets.images import DatasetImage
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
@@ -29,8 +30,8 @@ from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import radiograph_of, read_radiograph
 from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 
-Source = Path | Input | Callable[[], Radiograph]
-"""An image file, or what gives a radiograph and raises `InputError` where there is none."""
+Source = Path | Input | DatasetImage | Callable[[], Radiograph]
+"""An image file, an image of a data set, or what gives a radiograph and raises `InputError` where there is none."""
 
 # Of objects that belong into a study beside its radiographs.
 _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
@@ -217,7 +218,8 @@ class Predictor:
         Parameters
         ----------
         paths
-            Image files; one that cannot be judged gives a `FailedPrediction` and the rest goes on.
+            Images; one that cannot be judged gives a `FailedPrediction` and the rest goes on, except for an image of a
+            data set: figures over the remaining ones would not be the figures of the set.
         prevalence
             See `carina.decisions.triage.choose_triage`.
         explain
@@ -228,6 +230,8 @@ class Predictor:
         ------
         BundleError
             If explanations are asked for, and the model's graph gives none.
+        DataError
+            If an image of a data set is gone, unreadable, or not the one that was imported.
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
@@ -298,13 +302,15 @@ class Predictor:
 
     def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
         started = time.perf_counter()
-        path = source if isinstance(source, Path) else source.path if isinstance(source, Input) else None
+        path = source if isinstance(source, Path) else getattr(source, "path", None)
         try:
             radiograph = self._radiograph(source)
         except InputError as error:
             found = isinstance(source, Input) and not source.named
             return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
-        sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
+        # An image of a data set was hashed already, to see that it is the one that was imported.
+        sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
+        whole = resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
         grey = display_grey(radiograph) if keep else None
         return _Read(path, sha256, whole, milliseconds, radiograph.header, grey)
@@ -314,6 +320,8 @@ class Predictor:
             return read_radiograph(source, deflated=self._deflated)
         if isinstance(source, Input):
             return radiograph_of(source.read(), deflated=self._deflated)
+        if isinstance(source, DatasetImage):
+            return source.read()
         return source()
 
     def _decide(

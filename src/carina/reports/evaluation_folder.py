@@ -11,6 +11,7 @@ import polars as pl
 from carina import __version__
 from carina.atomic import whole_folder, write_text
 from carina.bundle import open_model
+from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
@@ -151,9 +152,9 @@ def _bundle_sha256(run: Path) -> str | None:
 
 def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:
     evaluated = read_evaluated(folder)
-    files = dict(dataset.manifest.select("sha256", "path").iter_rows())
+    images = {image.sha256: image for image in images_of(dataset.manifest)}
     sha256 = evaluated.table["sha256"]
-    rows = [(item.row, Path(files[sha256[item.row]])) for item in choose_rows(evaluated)]
+    rows = [(item.row, images[sha256[item.row]]) for item in choose_rows(evaluated)]
     write_gallery(folder / GALLERY_FILE, run, rows)
 
 

@@ -63,6 +63,12 @@ def test_rows_of_a_split_keep_their_place_in_the_details(imported):
     assert set(dataset.rows("validation")["path"]) == set(dataset.rows("test")["path"])
 
 
+def test_a_manifest_of_an_earlier_version_says_nothing_of_its_masks(folder):
+    manifest = open_dataset(folder).manifest
+    write_manifest(folder, manifest.drop("mask_sha256"), seal=True)
+    assert open_dataset(folder).manifest.equals(manifest.with_columns(mask_sha256=pl.lit(None, pl.String)))
+
+
 def test_no_data_set(tmp_path):
     for folder in (tmp_path, tmp_path / "none", tmp_path / "none" / "deeper"):
         with pytest.raises(

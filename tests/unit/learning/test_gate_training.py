@@ -130,6 +130,13 @@ def test_a_folder_without_images_is_refused(phantom_dataset: Dataset, graph: Pat
         train_gate(rows, rows, graph, tmp_path / "gate.npz", negatives=tmp_path)
 
 
+def test_a_file_that_is_another_image_now_is_refused(phantom_dataset: Dataset, graph: Path, tmp_path: Path) -> None:
+    rows = phantom_dataset.rows("calibration")
+    other = rows.with_columns(path=pl.col("path").shift(-1).fill_null(rows["path"][0]))
+    with pytest.raises(DataError, match="is not the image that was imported"):
+        train_gate(other, rows, graph, tmp_path / "gate.npz", settings=SMALL)
+
+
 def test_a_segmenter_without_features_is_refused(phantom_dataset: Dataset, tmp_path: Path) -> None:
     rows = phantom_dataset.rows("calibration")
     old = planted_graph(tmp_path / "lungs.onnx", features=False)
