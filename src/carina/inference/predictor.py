@@ -23,7 +23,7 @@ from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import refusals, reservations
+from carina.radiographs.intended_use import refusals, reservations_of
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
@@ -69,7 +69,7 @@ class Prediction:
     explanation
         Why, where it was asked for and the radiograph may be judged.
     reservations
-        What the file's header leaves in doubt: sentences without patient data, to stand beside the result.
+        What the file's header or its pixels leave in doubt: sentences without patient data, to stand beside the result.
     """
 
     path: Path | None
@@ -127,6 +127,7 @@ class _Read:
     whole: NDArray[np.uint8]
     milliseconds: float
     header: Header | None
+    doubts: tuple[str, ...]
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
     lungs: Lungs | None = None
@@ -313,7 +314,7 @@ class Predictor:
         whole = resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
         grey = display_grey(radiograph) if keep else None
-        return _Read(path, sha256, whole, milliseconds, radiograph.header, grey)
+        return _Read(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
 
     def _radiograph(self, source: Source) -> Radiograph:
         if isinstance(source, Path):
@@ -342,7 +343,6 @@ class Predictor:
             if not np.isfinite(probabilities[row]).all():
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None
-            doubts = () if item.header is None else reservations(item.header)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
@@ -351,7 +351,7 @@ class Predictor:
                 )
             elapsed_ms = item.milliseconds + share_ms
             yield Prediction(
-                item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation, doubts
+                item.path, item.sha256, finding, of_finding, triage, reasons, elapsed_ms, explanation, item.doubts
             )
 
     def _explain(

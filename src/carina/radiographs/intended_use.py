@@ -1,12 +1,16 @@
 """Whether a radiograph may be judged by what its header says: frontal, of an adult's chest, made to be looked at.
 
-What the header rules out is refused; what it leaves in doubt is judged, with a reservation that stands beside the
-result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
+What the header rules out is refused; what it or the pixels leave in doubt is judged, with a reservation that is shown
+beside the result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
 """
 
 from carina.radiographs.header import Header
+from carina.radiographs.radiograph import Radiograph
 
 ADULT_YEARS = 18
+# Of 93 films that were shrunk so far, 15 % came to another priority (at 64 pixels 22 %), and none was refused by the
+# gate. The smallest of 18,040 images of eight collections has 156.
+FEW_PIXELS = 128
 
 
 def refusals(header: Header) -> tuple[str, ...]:
@@ -26,6 +30,25 @@ def refusals(header: Header) -> tuple[str, ...]:
 
 
 _NOT_FRONTAL = {"lateral": "a lateral", "oblique": "an oblique", "decubitus": "a decubitus"}
+
+
+def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
+    """Return what is to be borne in mind where a radiograph is judged, by its pixels and by its header.
+
+    Sentences without patient data and without numbers, so that those of many images can be counted.
+    """
+    found = [
+        (
+            radiograph.outliers > 0,
+            "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they set no range of grey.",
+        ),
+        (
+            min(radiograph.height, radiograph.width) < FEW_PIXELS,
+            f"The image is small: a side has under {FEW_PIXELS} pixels, and fine structure is lost.",
+        ),
+    ]
+    of_header = () if radiograph.header is None else reservations(radiograph.header)
+    return (*(sentence for holds, sentence in found if holds), *of_header)
 
 
 def reservations(header: Header) -> tuple[str, ...]:

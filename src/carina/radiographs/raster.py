@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -127,7 +127,7 @@ def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograp
         return radiograph
     pixels = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
     as_stored = pixels if radiograph.pixels.dtype == np.float32 else pixels.astype(np.uint16)
-    return Radiograph(as_stored, radiograph.white)
+    return replace(radiograph, pixels=as_stored)
 
 
 _quiet_lock = threading.Lock()
