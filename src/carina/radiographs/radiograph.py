@@ -24,7 +24,7 @@ _WHITES = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
 # Letters and damaged pixels cover less of a film, and a film with so little above a fourth of its range is hardly one.
 OUTLIER_SHARE = 0.01
 # A label or a frame of one grey value may cover more, but never most of the film.
-_MOST_COVERED = 0.5
+MOST_COVERED = 0.5
 
 GreyPixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
@@ -139,10 +139,9 @@ def build_radiograph(pixels: NDArray[np.generic]) -> Radiograph:
         stored, whites = np.ascontiguousarray(pixels, dtype=np.float32), (1.0, *_WHITES)
     else:
         stored, whites = np.ascontiguousarray(pixels, dtype=np.uint16), _WHITES
-    for white in whites:
-        outliers = _outliers_beyond(white, stored, high)
-        if outliers is not None:
-            break
+    white, outliers = next(
+        (white, beyond) for white in whites if (beyond := _outliers_beyond(white, stored, high)) is not None
+    )
     return Radiograph(np.minimum(stored, stored.dtype.type(white)) if outliers else stored, white, outliers=outliers)
 
 
@@ -155,7 +154,7 @@ def _outliers_beyond(white: float, pixels: GreyPixels, high: float) -> int | Non
     count = int(np.count_nonzero(beyond))
     if count <= OUTLIER_SHARE * pixels.size:
         return count
-    if high <= 2 * white or count > _MOST_COVERED * pixels.size:
+    if high <= 2 * white or count > MOST_COVERED * pixels.size:
         return None
     between = count - int(np.count_nonzero(pixels == pixels.dtype.type(high)))
     return count if between <= OUTLIER_SHARE * pixels.size else None

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import refusals, reservations
+from carina.radiographs.intended_use import FEW_PIXELS, refusals, reservations, reservations_of
+from carina.radiographs.radiograph import build_radiograph
+from make import make_grey
 
 GOOD = Header(modality="DX", region="chest", view="PA", age_years=45.0, rows_run_to="left", columns_run_to="feet")
 
@@ -71,3 +73,15 @@ def test_what_is_no_reason_for_a_word():
     for changed in ({"burned_in_annotation": False}, {"laterality": "unpaired"}, {"lossy": True}, {"age_years": 18.0}):
         assert reservations(replace(GOOD, **changed)) == ()
     assert reservations(replace(GOOD, rows_run_to=None, columns_run_to=None)) == ()
+
+
+def test_pixels_leave_doubts_too() -> None:
+    film = make_grey(0, (FEW_PIXELS, FEW_PIXELS), depth=12)
+    assert reservations_of(build_radiograph(film)) == ()
+    film[3, 3] = 65_535
+    (sentence,) = reservations_of(build_radiograph(film))
+    assert sentence.startswith("Some pixels are far brighter or darker than the rest")
+    (sentence,) = reservations_of(build_radiograph(film[1:, :] // 16 * 16 % 4096))
+    assert sentence.startswith("The image is small: a side has under 128 pixels")
+    both = replace(build_radiograph(film), header=replace(GOOD, age_years=None))
+    assert len(reservations_of(both)) == 2
