@@ -23,7 +23,7 @@ from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import refusals, reservations_of
+from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
@@ -339,7 +339,8 @@ class Predictor:
             of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
             header = () if item.header is None else refusals(item.header)
-            reasons = (*header, *item.reasons)
+            # What a gate says of such pixels says more.
+            reasons = (*header, *(item.reasons or pixel_refusals(item.whole)))
             if not np.isfinite(probabilities[row]).all():
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None

@@ -13,7 +13,7 @@ from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.model import Model, Predictions
 from carina.inference.predictor import FailedPrediction, Prediction
 from make import encode_frames, make_grey, write_image
-from unit.inference.small_model import FINDINGS
+from unit.inference.small_model import FINDINGS, write_small_run
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,18 @@ def test_one_that_cannot_be_judged_is_an_error(model: Model, image: object, code
     with pytest.raises(InputError) as caught:
         model.predict(image)  # type: ignore[call-overload]
     assert caught.value.code == code
+
+
+def test_a_mask_is_not_assessable_without_a_gate_too(tmp_path: Path) -> None:
+    model = carina.load_bundle(write_small_run(tmp_path / "run", crop="none"))
+    assert model.description.gate is None
+    mask = np.zeros((128, 128), np.uint8)
+    mask[30:90, 20:50], mask[30:90, 80:110] = 255, 255
+    judged = model.predict(mask)
+    assert judged.triage.priority == "not-assessable"
+    assert judged.refused is not None
+    assert "as in a mask, a drawing or an empty film" in judged.triage.reason
+    assert model.predict(make_grey(0, (128, 128))).triage.priority != "not-assessable"
 
 
 def test_an_image_of_several_pages_is_refused(model: Model, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import FEW_PIXELS, refusals, reservations, reservations_of
+from carina.radiographs.intended_use import FEW_PIXELS, pixel_refusals, refusals, reservations, reservations_of
 from carina.radiographs.radiograph import build_radiograph
 from make import make_grey
 
@@ -85,3 +87,17 @@ def test_pixels_leave_doubts_too() -> None:
     assert sentence.startswith("The image is small: a side has under 128 pixels")
     both = replace(build_radiograph(film), header=replace(GOOD, age_years=None))
     assert len(reservations_of(both)) == 2
+
+
+def test_masks_drawings_and_empty_films_are_refused_whatever_the_model() -> None:
+    film = make_grey(0, (96, 96))
+    black_border = film.copy()
+    black_border[:75] = 0
+    assert pixel_refusals(film) == pixel_refusals(black_border) == ()
+    mask = cv2.GaussianBlur((film > 120).astype(np.uint8) * np.uint8(255), (3, 3), 0)
+    mask[:80] = 0
+    empty = np.full((96, 96), 40, np.uint8)
+    empty[3:8, 3:8] = 255
+    for wrong in (mask, empty):
+        (reason,) = pixel_refusals(wrong)
+        assert reason.startswith("nearly all of its pixels have one of two grey values")
