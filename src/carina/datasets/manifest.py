@@ -21,13 +21,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from carina.datasets.choice import Choices
 from carina.errors import DataError
 from carina.findings import order_findings
+from carina.places import MARKERS, kind_of, wrong_place
 
 MANIFEST_FILE = "manifest.parquet"
 DETAILS_FILE = "details.npy"
 ERRORS_FILE = "errors.csv"
 # Only where DICOM files were imported by a table of labels.
 LEFT_OUT_FILE = "left_out.csv"
-DESCRIPTION_FILE = "dataset.json"
+DESCRIPTION_FILE = MARKERS["data set"]
 
 MANIFEST_SCHEMA = pl.Schema(
     {
@@ -154,6 +155,8 @@ def open_dataset(folder: Path) -> Dataset:
     DataError
         If the folder holds none, or one that was altered or made by another version.
     """
+    if kind_of(folder) != "data set":
+        raise DataError(wrong_place(folder, "data set"))
     try:
         description = DatasetDescription.model_validate_json((folder / DESCRIPTION_FILE).read_bytes())
         content = (folder / MANIFEST_FILE).read_bytes()
@@ -162,9 +165,8 @@ def open_dataset(folder: Path) -> Dataset:
             msg = f"{folder / MANIFEST_FILE} was changed after the import. Import the data set again."
             raise DataError(msg)
         manifest = _with_mask_sha256(pl.read_parquet(content))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        missing = Path(error.filename).name
-        msg = f"{folder} is not a data set (it has no {missing}). Make one: carina data import SRC --out {folder}"
+    except FileNotFoundError as error:
+        msg = f"{folder} is a damaged data set: it has no {Path(error.filename).name}. Import the data set again."
         raise DataError(msg) from None
     except (ValidationError, OSError, pl.exceptions.PolarsError) as error:
         msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."

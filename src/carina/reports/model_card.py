@@ -15,9 +15,9 @@ from typing import Any
 
 from carina.bundle import BundleDescription
 from carina.bundle_writing import WriteCard
-from carina.errors import ConfigurationError
+from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
-from carina.reports.evaluation_files import AUDIT_FILE, EVALUATION_FORMAT, METRICS_FILE
+from carina.reports.evaluation_files import METRICS_FILE, read_audit, read_metrics
 
 _KNOWN_DATASET = "covid19-radiography"
 _OF_THE_CALL = (
@@ -67,8 +67,10 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
 
     Raises
     ------
+    DataError
+        If a folder is no evaluation.
     ConfigurationError
-        If a folder cannot be read now, or turns out to be about another model when the card is written.
+        If the audit is none, or a folder turns out to be about another model when the card is written.
     """
     read = [_read_evaluation(folder) for folder in evaluations]
     sentence = None if audit is None else _read_audit(audit)
@@ -292,16 +294,12 @@ import SRC --out DATASET --test-only` makes, and says whether there were enough 
 
 
 def _read_evaluation(folder: Path) -> EvaluatedOn:
-    path = folder / METRICS_FILE
+    content = read_metrics(folder)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != EVALUATION_FORMAT:
-            raise KeyError("format")
         return _evaluated_on(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = type(error).__name__
-        msg = f"{path} is not an evaluation ({what}). Make one: carina evaluate RUN DATASET --out {folder}"
-        raise ConfigurationError(msg) from None
+    except (ValueError, KeyError, TypeError):
+        msg = f"{folder / METRICS_FILE} is damaged. Evaluate again."
+        raise DataError(msg) from None
 
 
 def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
@@ -341,13 +339,7 @@ _KINDS = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "
 
 
 def _read_audit(folder: Path) -> str:
-    path = folder / AUDIT_FILE
-    try:
-        sentence = json.loads(path.read_text(encoding="utf-8"))["sentence"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path} is not an audit ({type(error).__name__}). Make one: carina audit RUN DATASET --out {folder}"
-        raise ConfigurationError(msg) from None
-    return " ".join(str(sentence).split())
+    return " ".join(str(read_audit(folder)["sentence"]).split())
 
 
 def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleDescription) -> None:
