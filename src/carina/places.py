@@ -101,11 +101,10 @@ def _what_it_is(path: Path, kind: Kind | None) -> str:
         return _with_article(kind)
     if not _is_folder(path):
         return "a file" if _is_file(path) else "neither a file nor a folder"
-    try:
-        if not any(path.iterdir()):
-            return "an empty folder"
-    except OSError:
+    if not _may_be_looked_into(path):
         return "a folder that this user may not look into"
+    if not _names_in(path):
+        return "an empty folder"
     return "a folder of images" if _holds_images(path) else "another folder"
 
 
@@ -119,6 +118,8 @@ def _what_to_do(path: Path, kind: Kind | None, wanted: Wanted) -> str:
         return f"In it there {_listed(inside, wanted)}. Name {'that' if len(inside) == 1 else 'one of them'}."
     if wanted == "data set" and _can_be_imported(path):
         return f"Import it: {_command('carina data import', path, '--out', _beside(path, 'dataset'))}"
+    if _is_folder(path) and not _may_be_looked_into(path):
+        return "Ask its owner for permission."
     return _made_by(wanted, path if _is_folder(path) and not _names_in(path) else None)
 
 
@@ -208,6 +209,14 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(islice((entry.name for entry in os.scandir(folder)), _LOOKED_AT))
     except OSError:
         return []
+
+
+def _may_be_looked_into(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _holds_images(folder: Path) -> bool:

@@ -183,7 +183,8 @@ def test_what_may_not_be_looked_into_is_said(house: Path) -> None:
     (house / "runs").chmod(0)
     try:
         with as_ordinary_user():
-            assert "a folder that this user may not look into" in wrong_place(house / "runs", "run")
+            said = wrong_place(house / "runs", "run")
+            assert said.endswith("a folder that this user may not look into, not a run. Ask its owner for permission.")
             assert "There is no folder" in wrong_place(house / "runs" / "head", "run")
     finally:
         (house / "runs").chmod(0o755)

@@ -73,9 +73,13 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
         If the audit is none, or a folder turns out to be about another model when the card is written.
     """
     read = [_read_evaluation(folder) for folder in evaluations]
-    sentence = None if audit is None else _read_audit(audit)
+    audited = None if audit is None else read_audit(audit)
 
     def write_card(bundle: BundleDescription) -> str:
+        if audited is not None and audited["model_sha256"] != bundle.model_sha256:
+            msg = f"{audit} audited another model than the one that is written. Audit this one."
+            raise ConfigurationError(msg)
+        sentence = None if audited is None else " ".join(audited["sentence"].split())
         for folder, evaluation in zip(evaluations, read, strict=True):
             _require_same_model(folder, evaluation.model, bundle)
         return model_card(bundle, read, sentence)
@@ -336,10 +340,6 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
 
 
 _KINDS = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
-
-
-def _read_audit(folder: Path) -> str:
-    return " ".join(str(read_audit(folder)["sentence"]).split())
 
 
 def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleDescription) -> None:

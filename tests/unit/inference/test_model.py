@@ -247,9 +247,9 @@ def test_the_model_says_what_it_is(model: Model, tmp_path: Path) -> None:
     assert model.findings == FINDINGS
     assert repr(model) == "<carina.Model small: COVID-19, Normal, Viral Pneumonia>"
     assert model.description.name == "small"
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         carina.load_bundle(tmp_path)
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         carina.load_bundle(str(tmp_path))
 
 

@@ -84,7 +84,7 @@ def test_pixels_leave_doubts_too() -> None:
     (sentence,) = reservations_of(build_radiograph(film))
     assert sentence.startswith("Some pixels are far brighter or darker than the rest")
     (sentence,) = reservations_of(build_radiograph(film[1:, :] // 16 * 16 % 4096))
-    assert sentence.startswith("The image is small: a side has under 128 pixels")
+    assert sentence.startswith("The image is small: a side has under 96 pixels")
     both = replace(build_radiograph(film), header=replace(GOOD, age_years=None))
     assert len(reservations_of(both)) == 2
 
