@@ -192,10 +192,7 @@ def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str
         return ONNX_FILE, model.model_sha256
     record = model.int8 if isinstance(model, BundleDescription) else None
     if record is None:
-        msg = (
-            f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: carina export RUN --out BUNDLE "
-            "--int8"
-        )
+        msg = f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: export its run again with --int8."
         raise ConfigurationError(msg)
     if not record.accepted:
         msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."

@@ -130,17 +130,18 @@ def _from_kind(path: Path, kind: Kind, wanted: Wanted) -> str:
     if (kind, wanted) in _MADE_OF:
         say, verb, made = _MADE_OF[kind, wanted]
         return f"{say}: {_command(verb, path, '--out', _beside(path, made))}"
-    learned_from = _learned_from(path)
-    if wanted == "data set" and learned_from is not None:
-        return f"It learned from the data set {learned_from}."
+    dataset = learned_from(path)
+    if wanted == "data set" and dataset is not None:
+        return f"It learned from the data set {dataset}."
     if kind in _FITS["model"] and wanted in ("evaluation", "audit"):
-        return f"Make one: {_measuring(path, learned_from, wanted)}"
+        return f"Make one: {measuring(path, dataset, wanted)}"
     if kind == "bundle" and wanted == "run":
         return "Name the folder of the run that it was made of."
     return _written_by(path, kind) or _made_by(wanted)
 
 
-def _measuring(model: Path, dataset: str | None, wanted: Wanted) -> str:
+def measuring(model: Path, dataset: str | None, wanted: Literal["evaluation", "audit"]) -> str:
+    """Return the command that evaluates or audits a model; without a data set one is asked for."""
     verb, out = _MADE_BY[wanted], _beside(model, wanted)
     if dataset is None:
         return f"{_command(verb, model)}, then a data set, and --out {_quoted(out)}"
@@ -239,7 +240,7 @@ def _can_be_imported(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv", ".xlsx") or is_archive(read_head(path) or b"")
 
 
-def _learned_from(path: Path) -> str | None:
+def learned_from(path: Path) -> str | None:
     """Return the first data set that a run learned from, if it says so and it still lies there."""
     try:
         datasets = json.loads((path / MARKERS["unfinished run"]).read_bytes())["datasets"]

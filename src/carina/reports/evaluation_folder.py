@@ -42,6 +42,7 @@ from carina.reports.text_files import calibration_text, classification_report, r
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.seal import SEAL_FILE
 from carina.tables import write_csv, write_parquet
+from carina.wording import counted, were
 
 
 def write_evaluation(
@@ -128,12 +129,14 @@ def headline(evaluation: Evaluation) -> str:
     refused = int((~evaluation.table["assessable"]).sum())
     if refused:
         lines.append(
-            f"{refused} images would be refused (no two lungs, or the gate): they are judged as they are here, and "
-            "`carina predict` calls them not assessable."
+            f"{counted(refused, 'image')} would be refused (no two lungs, or the gate): "
+            f"{'it is' if refused == 1 else 'they are'} judged here all the same, and `carina predict` says "
+            "not-assessable."
         )
     leaks = evaluation.leaks
+    learned = leaks.learned.height
     lines.append(
-        f"Leak check: {leaks.learned.height} of {leaks.images} images were trained on"
+        f"Leak check: {learned} of {counted(leaks.images, 'image')} {were(learned)} trained on"
         + (f", {evaluation.dropped} left out." if evaluation.dropped else ".")
     )
     if leaks.stopped_on:
