@@ -256,5 +256,5 @@ def test_drawing_keeps_small_sources():
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         open_audited(tmp_path)
