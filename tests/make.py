@@ -33,6 +33,15 @@ def make_grey(seed: int = 0, size: tuple[int, int] = (60, 50), depth: int = 8) -
     return np.rint(unit * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
 
 
+def write_letters(grey: np.ndarray, bright: int) -> np.ndarray:
+    """The image with a letter burnt in, their edges smooth: under 1 % of its pixels."""
+    height, width = grey.shape
+    drawn = np.zeros(grey.shape, np.uint8)
+    cv2.putText(drawn, "L", (width // 20, height // 5), cv2.FONT_HERSHEY_SIMPLEX, width / 300, (255,), 1, cv2.LINE_AA)
+    share = drawn.astype(np.float64) / 255
+    return np.rint(grey * (1 - share) + bright * share).astype(grey.dtype)
+
+
 def make_sheet(seed: int, size: int = 96) -> np.ndarray:
     """uint8 (size, size): structure at many scales, another for each seed, so that copies and strangers differ."""
     rng = np.random.default_rng([seed, 77])

@@ -36,6 +36,7 @@ from carina.harmless import (
     require_self_contained,
 )
 from carina.int8 import INT8_FILE, Int8Record
+from carina.places import MARKERS, kind_of, wrong_place
 from carina.run_folder import (
     GATE_FILE,
     HISTORY_FILE,
@@ -48,9 +49,9 @@ from carina.run_folder import (
     FinishedRun,
     open_run,
 )
-from carina.seal import SEAL_FILE, Seal, check_seal
+from carina.seal import Seal, check_seal
 
-BUNDLE_FILE = "bundle.json"
+BUNDLE_FILE = MARKERS["bundle"]
 GOLDEN_FILE = "golden.npz"
 CARD_FILE = "README.md"
 RELEASED_NAME = "carina-mobilenetv2"
@@ -142,10 +143,12 @@ def open_named_model(folder: Path) -> tuple[FinishedRun, str]:
     BundleError
         See `open_model`.
     """
-    # A bundle that lost one of the two is a damaged bundle, not a run.
-    if (folder / BUNDLE_FILE).exists() or (folder / SEAL_FILE).exists():
+    kind = kind_of(folder)
+    if kind == "bundle":
         described, seal = open_bundle(folder)
         return described, seal.sha256
+    if kind != "finished run":
+        raise BundleError(wrong_place(folder, "model"))
     return open_run(folder), hashlib.sha256((folder / RUN_FILE).read_bytes()).hexdigest()
 
 
@@ -155,9 +158,11 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
     Raises
     ------
     BundleError
-        If a file is missing, changed, added or a link, a graph refers to another file, or the bundle was made by
-        another version.
+        If the folder is no bundle, a file is missing, changed, added or a link, a graph refers to another file, or the
+        bundle was made by another version.
     """
+    if kind_of(folder) != "bundle":
+        raise BundleError(wrong_place(folder, "bundle"))
     seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE, INT8_FILE))
     described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
     graphs = {ONNX_FILE: described.model_sha256}
@@ -187,10 +192,7 @@ def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str
         return ONNX_FILE, model.model_sha256
     record = model.int8 if isinstance(model, BundleDescription) else None
     if record is None:
-        msg = (
-            f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: carina export RUN --out BUNDLE "
-            "--int8"
-        )
+        msg = f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: export its run again with --int8."
         raise ConfigurationError(msg)
     if not record.accepted:
         msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."

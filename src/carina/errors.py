@@ -27,6 +27,7 @@ InputErrorCode = Literal[
     "truncated",
     "too-large",
     "too-small",
+    "implausible-shape",
     "animated",
     "constant-image",
     "not-finite",

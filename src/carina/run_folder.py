@@ -24,19 +24,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
 from carina.errors import BundleError
+from carina.places import MARKERS, wrong_place
 from carina.radiographs.preprocess import Preprocessing
 
-STARTED_FILE = "started.json"
+STARTED_FILE = MARKERS["unfinished run"]
 RECIPE_FILE = "recipe.toml"
 HISTORY_FILE = "history.csv"
 LOG_FILE = "train.log"
 CHECKPOINT_FOLDER = "checkpoint"
 KERAS_FILE = "model.keras"
 ONNX_FILE = "model.onnx"
-LUNGS_FILE = "lungs.onnx"
+LUNGS_FILE = MARKERS["lung segmenter"]
 GATE_FILE = "gate.npz"
 TRAINING_IMAGES_FILE = "training_images.txt"
-RUN_FILE = "run.json"
+RUN_FILE = MARKERS["finished run"]
 
 
 class StartedRun(BaseModel):
@@ -183,13 +184,7 @@ def open_run(folder: Path) -> FinishedRun:
     """
     path = folder / RUN_FILE
     if not path.is_file():
-        if (folder / STARTED_FILE).is_file():
-            msg = f"{folder} is a run that was not finished. Go on with: carina train --resume {folder}"
-            raise BundleError(msg)
-        msg = (
-            f"{folder} is not a run (it has no {RUN_FILE}). Make one: carina train DATASET --recipe head --out {folder}"
-        )
-        raise BundleError(msg)
+        raise BundleError(wrong_place(folder, "run"))
     try:
         return FinishedRun.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:

@@ -300,7 +300,7 @@ def test_export_refuses_to_overwrite_and_names_that_are_none(tiny_run: Path, tin
     for name, version, which in (("../x", "1", "name"), ("x", "1 / 2", "version"), ("", "1", "name")):
         with pytest.raises(ConfigurationError, match=f"bundle's {which}"):
             export_bundle(tiny_run, tmp_path / "out", name=name, version=version, write_card=lambda b: "")
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="is a bundle, not a run"):
         export_bundle(tiny_bundle[0], tmp_path / "out", name="x", version="1", write_card=lambda b: "")
 
 

@@ -260,16 +260,16 @@ def test_a_tree_becomes_a_data_set_a_run_and_an_answer(carina, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["train", "{tmp}", "--out", "{tmp}/run"], 1, "is not a data set"),
+        (["train", "{tmp}", "--out", "{tmp}/run"], 1, "not a data set. A data set is made by"),
         (["train", "--out", "{tmp}/run"], 2, "Name a DATASET and --out RUN"),
-        (["train", "--resume", "{tmp}"], 1, "is not a run"),
+        (["train", "--resume", "{tmp}"], 1, "not a run. A run is made by carina train"),
         (["train", "{dataset}", "--recipe", "nope", "--out", "{tmp}/run"], 2, "no recipe 'nope'"),
         (["train", "{dataset}", "--weights", "{tmp}/w.h5", "--out", "{tmp}/run"], 2, "there is no file"),
-        (["evaluate", "{tmp}", "{dataset}", "--out", "{tmp}/ev"], 1, "is not a run"),
+        (["evaluate", "{tmp}", "{dataset}", "--out", "{tmp}/ev"], 1, "not a run or a bundle"),
         (["evaluate", "{run}", "{dataset}", "--split", "exam", "--out", "{tmp}/ev"], 2, "--split exam is unknown"),
-        (["predict", "{tmp}/x.png", "--run", "{tmp}"], 1, "is not a run"),
+        (["predict", "{tmp}/x.png", "--run", "{tmp}"], 1, "not a run or a bundle"),
         (["data", "import", "{tmp}/nowhere", "--out", "{tmp}/ds"], 1, "There is no folder or file"),
-        (["data", "check", "{tmp}"], 1, "is not a data set"),
+        (["data", "check", "{tmp}"], 1, "not a data set. A data set is made by"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(  # type: ignore[no-untyped-def]

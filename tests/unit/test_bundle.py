@@ -41,9 +41,9 @@ def test_what_stands_for_the_whole_of_a_bundle_and_of_a_run(tmp_path: Path) -> N
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         open_model(tmp_path)
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="There is no folder"):
         open_model(tmp_path / "nowhere")
 
 

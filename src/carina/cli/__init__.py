@@ -6,6 +6,7 @@ the data, 2 that the command or the recipe is.
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
@@ -98,8 +99,17 @@ def _what_is_left(typed: list[str]) -> str:
     if verb == "predict":
         return "What was printed stands; with --resume FILE the same command would go on where it stopped."
     if verb == "train":
-        return "Nothing that looks whole was left; the training goes on with: carina train --resume RUN"
+        run = _value_of(typed, "--resume") or _value_of(typed, "--out") or "with the folder of --out"
+        return f"Nothing that looks whole was left; the training goes on with: carina train --resume {run}"
     return "Nothing that looks whole was left."
+
+
+def _value_of(typed: list[str], option: str) -> str | None:
+    """Return what was typed for an option, ready to be typed again."""
+    for word, following in zip(typed, [*typed[1:], ""], strict=True):
+        if word == option or word.startswith(f"{option}="):
+            return shlex.quote(following if word == option else word.removeprefix(f"{option}="))
+    return None
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
 from carina.datasets.manifest import open_dataset
+from carina.places import require_model_first
 
 
 def audit_command(
@@ -46,6 +47,7 @@ def audit_command(
     from carina.evaluation.audit.audit import AuditSettings  # noqa: PLC0415  # what is slow to import waits until here
     from carina.reports.audit_folder import write_audit  # noqa: PLC0415
 
+    require_model_first(model, dataset, "carina audit")
     with progress_bars() as bar:
         audit = write_audit(
             model,

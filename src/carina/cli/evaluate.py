@@ -9,6 +9,7 @@ from carina.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.datasets.manifest import Split, open_dataset
 from carina.errors import ConfigurationError
+from carina.places import require_model_first
 
 
 def evaluate_command(
@@ -53,6 +54,7 @@ def evaluate_command(
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
+    require_model_first(model, dataset, "carina evaluate")
     if drop_leaks and allow_leak:
         msg = "Choose one of --drop-leaks and --allow-leak."
         raise ConfigurationError(msg)

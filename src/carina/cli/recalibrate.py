@@ -10,6 +10,7 @@ from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.export import print_bundle
 from carina.datasets.manifest import open_dataset
 from carina.decisions.change import describe_change
+from carina.places import require_model_first
 
 _SUFFIX = "+recalibrated"
 
@@ -44,6 +45,7 @@ def recalibrate_command(
     from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 
+    require_model_first(bundle, dataset, "carina recalibrate")
     old_version = open_bundle(bundle)[0].version
     opened = open_dataset(dataset)
     with progress_bars() as bar:

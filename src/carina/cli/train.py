@@ -11,6 +11,7 @@ from carina.cli.console import print_note, print_result, progress_bars, typed_co
 from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
+from carina.places import learned_from, measuring
 from carina.run_folder import FinishedRun
 
 
@@ -101,5 +102,5 @@ def print_run(run: FinishedRun, folder: Path) -> None:
         f"Flagged finding: {point.finding}.\n"
         f"Operating point, chosen on {point.chosen_on}: P({point.finding}) >= {point.threshold:.3f}, there sensitivity "
         f"{point.sensitivity:.3f} at specificity {point.specificity:.3f}.\n"
-        f"Next: carina evaluate {folder} DATASET --out DIR"
+        f"Next: {measuring(folder, learned_from(folder), 'evaluation')}"
     )

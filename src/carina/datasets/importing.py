@@ -1,5 +1,6 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
+import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +19,7 @@ from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
 from carina.datasets.folder_words import published_split
+from carina.datasets.images import read_mask
 from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
@@ -144,7 +146,8 @@ def import_dataset(
     Raises
     ------
     DataError
-        If the source is wrong, no image of it or of its flagged finding can be read, or a finding is too small to
+        If the source is wrong, no image of it or of its flagged finding can be read, a lung mask cannot be read, or a
+        finding is too small to
         split.
     ConfigurationError
         If `out` exists, or a finding, a view, a finding to rename or a split was asked for that is not there, or
@@ -190,7 +193,7 @@ def import_dataset(
             raise DataError(msg)
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
-        manifest = _with_groups(manifest, pairs)
+        manifest = _with_groups(_with_mask_sha256(manifest), pairs)
         notes, offered = listing.notes, None
         masks = manifest.filter("two_valued")["path"]
         if len(masks):
@@ -238,6 +241,11 @@ def _offered(listing: Listing) -> str:
         f"The images come with a split: {told}. It is not kept: a new one is made, which keeps patients and "
         f"near-duplicates together. To keep the old one, import with --split-from {listing.published}."
     )
+
+
+def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:
+    hashes = [None if mask is None else hashlib.sha256(read_mask(mask)).hexdigest() for mask in manifest["mask"]]
+    return manifest.with_columns(mask_sha256=pl.Series(hashes, dtype=pl.String))
 
 
 def _with_groups(manifest: pl.DataFrame, pairs: np.ndarray) -> pl.DataFrame:

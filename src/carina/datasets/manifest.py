@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from carina.datasets.choice import Choices
 from carina.errors import DataError
 from carina.findings import order_findings
+from carina.places import MARKERS, kind_of, wrong_place
 
 MANIFEST_FILE = "manifest.parquet"
 DETAILS_FILE = "details.npy"
 ERRORS_FILE = "errors.csv"
 LEFT_OUT_FILE = "left_out.csv"
-DESCRIPTION_FILE = "dataset.json"
+DESCRIPTION_FILE = MARKERS["data set"]
 
 # What a source says of an image before it is opened.
 LISTING_SCHEMA = pl.Schema(
@@ -53,6 +54,7 @@ MANIFEST_SCHEMA = pl.Schema(
         "age": pl.Float64,  # years
         "sex": pl.String,
         "mask": pl.String,  # absolute path of the lung mask; null where there is none
+        "mask_sha256": pl.String,  # of the mask's file; null where there is no mask, and in manifests of Carina 0.1
         "sha256": pl.String,  # of the decoded pixels
         "width": pl.Int32,
         "height": pl.Int32,
@@ -182,6 +184,8 @@ def open_dataset(folder: Path) -> Dataset:
     DataError
         If the folder holds none, or one that was altered or made by another version.
     """
+    if kind_of(folder) != "data set":
+        raise DataError(wrong_place(folder, "data set"))
     try:
         description = DatasetDescription.model_validate_json((folder / DESCRIPTION_FILE).read_bytes())
         content = (folder / MANIFEST_FILE).read_bytes()
@@ -189,10 +193,9 @@ def open_dataset(folder: Path) -> Dataset:
         if hashlib.sha256(content).hexdigest() != description.manifest_sha256:
             msg = f"{folder / MANIFEST_FILE} was changed after the import. Import the data set again."
             raise DataError(msg)
-        manifest = pl.read_parquet(content)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        missing = Path(error.filename).name
-        msg = f"{folder} is not a data set (it has no {missing}). Make one: carina data import SRC --out {folder}"
+        manifest = _with_mask_sha256(pl.read_parquet(content))
+    except FileNotFoundError as error:
+        msg = f"{folder} is a damaged data set: it has no {Path(error.filename).name}. Import the data set again."
         raise DataError(msg) from None
     except (ValidationError, OSError, pl.exceptions.PolarsError) as error:
         msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."
@@ -212,6 +215,13 @@ def open_dataset(folder: Path) -> Dataset:
         )
         raise DataError(msg)
     return Dataset(folder, description, manifest)
+
+
+def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:
+    """Return a manifest of Carina 0.1 with the column that it lacks: nobody knows what its masks were."""
+    if {*manifest.columns, "mask_sha256"} != set(MANIFEST_SCHEMA) or "mask_sha256" in manifest.columns:
+        return manifest
+    return manifest.with_columns(mask_sha256=pl.lit(None, pl.String)).select(MANIFEST_SCHEMA.names())
 
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:

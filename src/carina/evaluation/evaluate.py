@@ -23,6 +23,7 @@ from carina.evaluation.predictions import (
 )
 from carina.inference.predictor import Predictor
 from carina.progress import Progress, no_progress
+from carina.wording import counted, were
 
 OnLeak = Literal["refuse", "drop", "allow"]
 
@@ -103,8 +104,7 @@ def evaluate(
     dropped = 0
     if leaks.learned.height and on_leak == "refuse":
         msg = (
-            f"{leaks.learned.height} of the {rows.height} images in {dataset.folder} ({split}) were trained on: "
-            f"{leaks.same_pixels} to the pixel, {leaks.near_duplicates} as near-duplicates. "
+            f"{leaks.in_words(dataset.folder, split)} "
             "Leave them out with --drop-leaks, or count them with --allow-leak."
         )
         raise LeakError(msg)
@@ -134,5 +134,9 @@ def evaluate(
 
 def _notice(leaks: LeakCheck, on_leak: OnLeak) -> str | None:
     if on_leak == "allow" and leaks.learned.height:
-        return f"LEAK ALLOWED: {leaks.learned.height} of {leaks.images} test images were trained on. Not a test result."
+        learned = leaks.learned.height
+        return (
+            f"LEAK ALLOWED: {learned} of {counted(leaks.images, 'test image')} {were(learned)} trained on. "
+            "Not a test result."
+        )
     return None

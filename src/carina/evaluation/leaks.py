@@ -12,6 +12,7 @@ from carina.datasets.manifest import Dataset
 from carina.radiographs.fingerprint import detail_correlation, detail_hash_correlation
 from carina.run_folder import TRAINING_IMAGES_FILE
 from carina.training_images import TrainingImages, read_training_images
+from carina.wording import counted, were
 
 # Details themselves tell copies from 0.70 on. Their hashes say it within 0.04, and a copy missed is a result too good:
 # at 0.60 all 947 pairs found by details in four collections are found, and few more: docs/decisions.md.
@@ -52,6 +53,14 @@ class LeakCheck:
     def near_duplicates(self) -> int:
         """Return how many more are training images scaled, compressed, cropped a little or drawn on."""
         return self.learned.height - self.same_pixels
+
+    def in_words(self, dataset: Path, split: str) -> str:
+        """Return what was found in a split of a data set, in one sentence."""
+        learned, near = self.learned.height, self.near_duplicates
+        return (
+            f"{learned} of the {counted(self.images, 'image')} in {dataset} ({split}) {were(learned)} trained on: "
+            f"{self.same_pixels} to the pixel, {counted(near, 'as a near-duplicate', 'as near-duplicates')}."
+        )
 
 
 def check_leaks(model: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:

@@ -2,17 +2,19 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import DataError
 from carina.findings import NORMAL, finding_key, may_be_normal, order_findings
-from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.predictor import Prediction, Predictor
 from carina.progress import Progress, no_progress
 
 _PROBABILITY = "probability:"
@@ -32,15 +34,13 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     Raises
     ------
     DataError
-        If an image cannot be judged: a figure over the remaining ones would not be the figure of the set.
+        If an image cannot be read, or is not the one that was imported: a figure over the remaining ones would not be
+        the figure of the set.
     """
     predicted = []
-    for done, prediction in enumerate(predictor.predict(Path(path) for path in rows["path"]), start=1):
-        if isinstance(prediction, FailedPrediction):
-            msg = (
-                f"{prediction.path}: {prediction.error} Every image of the split is needed: import the data set again."
-            )
-            raise DataError(msg)
+    # An image of a data set that cannot be judged raises its error.
+    judged = cast("Iterator[Prediction]", predictor.predict(images_of(rows)))
+    for done, prediction in enumerate(judged, start=1):
         predicted.append(
             {"called": prediction.finding, "assessable": prediction.refused is None, "refused": prediction.refused}
             | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}

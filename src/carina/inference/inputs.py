@@ -112,6 +112,13 @@ def image_inputs(
             yield from _inputs_of(Path(name), left_out)
 
 
+def names_several(path: Path) -> bool:
+    """Return whether a path is a folder, holds or lists files, or is a pattern: more than one image may come of it."""
+    if os.path.lexists(path):
+        return path.is_dir() or (path.is_file() and _holds_files(path))
+    return _MAGIC.search(str(path)) is not None
+
+
 def names_one_image(path: Path) -> bool:
     """Return whether a path is a file that is neither an archive nor a DICOMDIR."""
     return path.is_file() and not _holds_files(path)

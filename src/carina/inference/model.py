@@ -2,25 +2,19 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from carina.bundle import released_bundle
 from carina.engine import Backend, Precision
-from carina.errors import ConfigurationError, InputError
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor, Source
-from carina.radiographs.radiograph import Radiograph, build_radiograph, check_dimensions
-from carina.radiographs.raster import convert_image
+from carina.inference.sources import OneImage, is_one_image, sources_of
 from carina.run_folder import FinishedRun
 
 # Up to so many, loading the graphs another time takes longer than it saves.
 _FEW = 16
-
-OneImage = str | Path | Image.Image | NDArray[Any]
 
 
 class Predictions(tuple[Prediction | FailedPrediction, ...]):
@@ -85,33 +79,49 @@ class Model:
     def __repr__(self) -> str:
         return f"<carina.Model {self.description.name}: {', '.join(self.findings)}>"
 
-    @overload
-    def predict(self, image: OneImage, *, explain: bool = False, prevalence: float | None = None) -> Prediction: ...
+    # A path's answer is a `Prediction` or `Predictions`, by what lies there, which no checker of types knows.
     @overload
     def predict(
-        self, image: list[Any] | tuple[Any, ...], *, explain: bool = False, prevalence: float | None = None
-    ) -> Predictions: ...
+        self, image: str | PathLike[str], *, explain: bool = False, prevalence: float | None = None
+    ) -> Prediction | Any: ...
+    @overload
     def predict(
         self,
-        image: OneImage | list[Any] | tuple[Any, ...],
+        image: list[Any] | tuple[Any, ...] | Iterator[Any],
         *,
         explain: bool = False,
         prevalence: float | None = None,
-    ) -> Prediction | Predictions:
-        """Return what the model says of an image, or of each image of a list.
+    ) -> Predictions: ...
+    @overload
+    def predict(self, image: OneImage, *, explain: bool = False, prevalence: float | None = None) -> Prediction: ...
+    def predict(
+        self,
+        image: OneImage | list[Any] | tuple[Any, ...] | Iterator[Any],
+        *,
+        explain: bool = False,
+        prevalence: float | None = None,
+    ) -> Prediction | Predictions | Any:
+        """Return what the model says of an image, or of each image of a list or a folder.
 
         For files without end there is `carina.inference.predictor.Predictor`, which yields as it goes.
 
         Parameters
         ----------
         image
-            One of these, or a list or tuple of them:
+            One of these, or a list, tuple or iterator of them, mixed as you like:
 
-            - A path, as `str` or `Path`, of an image file.
+            - The path of an image file. That of a folder, a ZIP archive or a DICOMDIR gives `Predictions` of all images
+              in it, and a pattern such as ``films/*.png`` of all that match, by the rules of ``carina predict``; see
+              `carina.inference.inputs.image_inputs`.
+            - The bytes of an image file, or a file that is open for reading bytes (`io.BytesIO`, too), DICOM or any
+              other format that is read from a path.
             - A Pillow image, in any mode that a file may have.
-            - A grey NumPy array ``(height, width)`` in display polarity (air dark). uint8 is shown from 0 to 255; of
-              uint16 white is the largest value of the smallest of 8, 10, 12, 14 or 16 bits that holds them all; floats
-              are shown from 0 to 1 if they stay within.
+            - A NumPy array in display polarity (air dark): grey ``(height, width)`` or ``(height, width, 1)``, or
+              colours last, ``(height, width, 3)`` as red, green and blue, a fourth channel for what is opaque. Equal
+              colours give their grey value, others their luma (ITU-R BT.601), as in files. uint8 is shown from 0 to
+              255; of uint16 white is the largest value of the smallest of 8, 10, 12, 14 or 16 bits that holds all but
+              outliers; floats are shown from 0 to 1 if they stay within.
+            - A data set of pydicom's.
         explain
             Give each prediction its `carina.inference.explain.Explanation`.
         prevalence
@@ -120,27 +130,29 @@ class Model:
         Raises
         ------
         InputError
-            If a single image cannot be judged. In a list it becomes a `FailedPrediction`, and the rest goes on.
+            If a single image cannot be judged. In a list or a folder it becomes a `FailedPrediction`, and the rest goes
+            on; one that is marked as passed over is an object that belongs beside radiographs, such as a report.
         ConfigurationError
             If it is nothing that an image can come as, or the prevalence lies outside 0 to 1.
         BundleError
             If explanations are asked for, and the model's graph gives none.
         """
-        if isinstance(image, list | tuple):
-            sources = [_source(each) for each in image]
-            return Predictions(self._predict(sources, explain=explain, prevalence=prevalence))
-        (predicted,) = self._predict([_source(image)], explain=explain, prevalence=prevalence)
+        predictions = Predictions(self._predict(sources_of(image), explain=explain, prevalence=prevalence))
+        if not is_one_image(image):
+            return predictions
+        (predicted,) = predictions
         if isinstance(predicted, FailedPrediction):
             raise predicted.error
         return predicted
 
     def _predict(
-        self, sources: list[Source], *, explain: bool, prevalence: float | None
+        self, sources: Iterator[Source], *, explain: bool, prevalence: float | None
     ) -> Iterator[Prediction | FailedPrediction]:
         predictor = self._for_one
-        if len(sources) > _FEW:
+        first = list(islice(sources, _FEW + 1))
+        if len(first) > _FEW:
             predictor = self._for_many = self._for_many or self._load()
-        return predictor.predict(sources, explain=explain, prevalence=prevalence)
+        return predictor.predict(chain(first, sources), explain=explain, prevalence=prevalence)
 
 
 def load_bundle(
@@ -168,29 +180,3 @@ def load_bundle(
     """
     path = released_bundle() if folder is None else Path(folder)
     return Model(path, backend=backend, precision=precision, threads=threads)
-
-
-def _source(image: object) -> Source:
-    if isinstance(image, str | Path):
-        return Path(image)
-    if isinstance(image, Image.Image):
-        return partial(convert_image, image)
-    if isinstance(image, np.ndarray):
-        return partial(_radiograph_of_array, image)
-    msg = (
-        f"An image can come as a path, a Pillow image or a NumPy array, not as {type(image).__name__}. Give one of "
-        "these, or a list of them."
-    )
-    raise ConfigurationError(msg)
-
-
-def _radiograph_of_array(pixels: NDArray[Any]) -> Radiograph:
-    if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
-        msg = (
-            f"the array has shape {pixels.shape} and type {pixels.dtype}; grey values (height, width) of an integer or "
-            "floating-point type are needed. For several images give a list of arrays."
-        )
-        raise InputError(msg, "unsupported-format")
-    height, width = pixels.shape
-    check_dimensions(width, height)
-    return build_radiograph(pixels)

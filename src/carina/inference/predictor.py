@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.bundle import classifier_graph, open_named_model
+from carina.datasets.images import DatasetImage
 from carina.decisions.triage import Triage, choose_triage
 from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
@@ -22,15 +23,15 @@ from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE, NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import refusals, reservations
+from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
 from carina.radiographs.lungs import LungFinder, Lungs
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import radiograph_of, read_radiograph
 from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 
-Source = Path | Input | Callable[[], Radiograph]
-"""An image file, or what gives a radiograph and raises `InputError` where there is none."""
+Source = Path | Input | DatasetImage | Callable[[], Radiograph]
+"""An image file, an image of a data set, or what gives a radiograph and raises `InputError` where there is none."""
 
 # Of objects that belong into a study beside its radiographs.
 _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
@@ -68,8 +69,8 @@ class Prediction:
     explanation
         Why, where it was asked for and the radiograph may be judged.
     reservations
-        What the file's header leaves in doubt, and that no gate looked at the image, where the model has none:
-        sentences without patient data, to stand beside the result.
+        What the file's header or its pixels leave in doubt, and that no gate looked at the image, where the model has
+        none: sentences without patient data, to stand beside the result.
     gated
         Whether the model has a gate, which looked at the image.
     """
@@ -135,6 +136,7 @@ class _Read:
     whole: NDArray[np.uint8]
     milliseconds: float
     header: Header | None
+    doubts: tuple[str, ...]
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
     lungs: Lungs | None = None
@@ -226,7 +228,8 @@ class Predictor:
         Parameters
         ----------
         paths
-            Image files; one that cannot be judged gives a `FailedPrediction` and the rest goes on.
+            Images; one that cannot be judged gives a `FailedPrediction` and the rest goes on, except for an image of a
+            data set: figures over the remaining ones would not be the figures of the set.
         prevalence
             See `carina.decisions.triage.choose_triage`.
         explain
@@ -237,6 +240,8 @@ class Predictor:
         ------
         BundleError
             If explanations are asked for, and the model's graph gives none.
+        DataError
+            If an image of a data set is gone, unreadable, or not the one that was imported.
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
@@ -307,22 +312,26 @@ class Predictor:
 
     def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
         started = time.perf_counter()
-        path = source if isinstance(source, Path) else source.path if isinstance(source, Input) else None
+        path = source if isinstance(source, Path) else getattr(source, "path", None)
         try:
             radiograph = self._radiograph(source)
         except InputError as error:
             found = isinstance(source, Input) and not source.named
             return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
-        sha256, whole = pixel_sha256(radiograph), resize_grey(radiograph, self.run.preprocessing.read_size)
+        # An image of a data set was hashed already, to see that it is the one that was imported.
+        sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
+        whole = resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
         grey = display_grey(radiograph) if keep else None
-        return _Read(path, sha256, whole, milliseconds, radiograph.header, grey)
+        return _Read(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
 
     def _radiograph(self, source: Source) -> Radiograph:
         if isinstance(source, Path):
             return read_radiograph(source, deflated=self._deflated)
         if isinstance(source, Input):
             return radiograph_of(source.read(), deflated=self._deflated)
+        if isinstance(source, DatasetImage):
+            return source.read()
         return source()
 
     def _decide(
@@ -339,11 +348,12 @@ class Predictor:
             of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             finding = max(of_finding, key=of_finding.__getitem__)
             header = () if item.header is None else refusals(item.header)
-            reasons = (*header, *item.reasons)
+            # What a gate says of such pixels says more.
+            reasons = (*header, *(item.reasons or pixel_refusals(item.whole)))
             if not np.isfinite(probabilities[row]).all():
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None
-            doubts = () if item.header is None else reservations(item.header)
+            doubts = item.doubts
             if self.gate is None and not reasons:
                 doubts = (*doubts, NO_GATE)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)

@@ -27,6 +27,7 @@ from carina.radiographs.oddities import ODDITIES, make_odd, mirror_sideways, var
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.run_folder import GateRecord
+from carina.wording import counted
 
 Grey = NDArray[np.uint8]
 
@@ -267,6 +268,7 @@ def _read_folder(folder: Path | None, size: int) -> tuple[list[Grey], int]:
         except InputError:
             unreadable += 1
     if not images:
-        msg = f"{folder} holds no readable image ({unreadable} other files). Name a folder of images to be refused."
+        others = counted(unreadable, "other file")
+        msg = f"{folder} holds no readable image ({others}). Name a folder of images to be refused."
         raise DataError(msg)
     return images, unreadable

@@ -30,14 +30,14 @@ from carina.learning.lung_net import (
 from carina.learning.recipe import BackboneSettings
 from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder, Lungs
+from carina.radiographs.lungs import LUNG_GRAPH, LUNG_NET_SIZE, LungFinder, Lungs
 from carina.radiographs.preprocess import resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
 from carina.tables import write_csv
 
 TABLE_FILE = "metadata.csv"
-LUNGS_FILE = "lungs.onnx"
+LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"
 HELD_OUT_SHARE = 0.20
 _HELD_OUT_SALT = "carina lungs "

@@ -14,7 +14,7 @@ Region = Literal["chest", "elsewhere", "unknown"]
 View = Literal["PA", "AP", "frontal", "lateral", "oblique", "decubitus", "unknown"]
 Side = Literal["left", "right", "both", "unpaired"]
 Direction = Literal["left", "right", "front", "back", "head", "feet"]
-ShownBy = Literal["lookup table", "window", "own range", "colour"]
+ShownBy = Literal["lookup table", "window", "own range", "own range without outliers", "colour"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,23 @@
 """Whether a radiograph may be judged by what its header says: frontal, of an adult's chest, made to be looked at.
 
-What the header rules out is refused; what it leaves in doubt is judged, with a reservation that stands beside the
-result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
+What the header rules out is refused; what it or the pixels leave in doubt is judged, with a reservation that is shown
+beside the result. A header may be wrong either way, so the image itself is looked at too (`carina.radiographs.gate`).
 """
+
+import numpy as np
+from numpy.typing import NDArray
 
 from carina.radiographs.doubts import SENTENCES
 from carina.radiographs.header import Header
+from carina.radiographs.radiograph import Radiograph
 
 ADULT_YEARS = 18
+# A side of the square that the lung segmenter sees. Of 93 films that were shrunk so far, 17 % came to another priority
+# (at 32 pixels 30 %), and nearly none was refused by the gate. The smallest of 18,040 images has 156 pixels a side.
+FEW_PIXELS = 96
+# Of 17,613 radiographs the one with the largest black border has 81 % of its pixels in two grey values. Of 427 lung
+# masks the one with the longest edges has 97 %.
+_MOST_IN_TWO_LEVELS = 0.9
 
 
 def refusals(header: Header) -> tuple[str, ...]:
@@ -26,7 +36,41 @@ def refusals(header: Header) -> tuple[str, ...]:
     return tuple(found)
 
 
+def pixel_refusals(whole: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Return why no pixels like these may be judged, by any model: clauses, each of which can follow "because".
+
+    Parameters
+    ----------
+    whole
+        The radiograph as `carina.radiographs.preprocess.resize_grey` gives it: uint8 ``(size, size)``.
+    """
+    levels = np.sort(np.bincount(whole.ravel(), minlength=256))
+    if levels[-2:].sum() > _MOST_IN_TWO_LEVELS * whole.size:
+        return ("nearly all of its pixels have one of two grey values, as in a mask, a drawing or an empty film",)
+    return ()
+
+
 _NOT_FRONTAL = {"lateral": "a lateral", "oblique": "an oblique", "decubitus": "a decubitus"}
+
+
+def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
+    """Return what is to be borne in mind where a radiograph is judged, by its pixels and by its header.
+
+    Sentences without patient data and without numbers, so that those of many images can be counted.
+    """
+    found = [
+        (
+            radiograph.outliers > 0
+            or (radiograph.header is not None and radiograph.header.shown_by == "own range without outliers"),
+            "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they set no range of grey.",
+        ),
+        (
+            min(radiograph.height, radiograph.width) < FEW_PIXELS,
+            f"The image is small: a side has under {FEW_PIXELS} pixels, and fine structure is lost.",
+        ),
+    ]
+    of_header = () if radiograph.header is None else reservations(radiograph.header)
+    return (*(sentence for holds, sentence in found if holds), *of_header)
 
 
 def reservations(header: Header) -> tuple[str, ...]:

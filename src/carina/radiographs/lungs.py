@@ -4,6 +4,7 @@ The segmenter sees the whole radiograph in a small square. Its two largest regio
 Regions joined by a thin bridge are parted. Where there are no two even then, that is the answer: nobody guesses a box.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ _THRESHOLD = 0.5
 _BRIDGE = 0.065
 # The larger lung is seldom over three times the smaller one; beyond ten the smaller region is a fleck.
 _LARGEST_RATIO = 10.0
+LUNG_GRAPH = "lungs.onnx"
+"""The segmenter's file, in a run, a bundle and what ``carina lungs train`` writes."""
+_WHERE = f"Name the {LUNG_GRAPH} of a run or a bundle, or train one: carina lungs train."
 SEARCH_VERSION = 2
 """Of what is made of a segmenter's output: caches of masks that another one made are not used."""
 
@@ -82,16 +86,19 @@ class LungFinder:
         one_at_a_time: bool = False,
         keep_compiled: bool = False,
     ) -> None:
+        if not os.path.isfile(graph):  # noqa: PTH113  # it never raises
+            inside = graph / LUNG_GRAPH
+            there = f"{graph} is a folder" if os.path.isdir(graph) else f"There is no file {graph}"  # noqa: PTH112
+            name = f"Name the file: {inside}" if os.path.isfile(inside) else _WHERE  # noqa: PTH113
+            msg = f"{there}. {name}"
+            raise BundleError(msg)
         self.engine = load_engine(
             graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
         )
         rows, columns, *_ = (*self.engine.input_sizes, 0, 0)
         if rows < 1 or rows != columns or "lung" not in self.engine.outputs:
             wrong = "takes no square image" if rows < 1 or rows != columns else "has no output 'lung'"
-            msg = (
-                f"{graph} is no lung segmenter: it {wrong}. Name the lungs.onnx of a run or a bundle, or train one: "
-                "carina lungs train."
-            )
+            msg = f"{graph} is no lung segmenter: it {wrong}. {_WHERE}"
             raise BundleError(msg)
         self.size = rows
 

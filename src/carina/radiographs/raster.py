@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -145,7 +145,7 @@ def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograp
         return radiograph
     pixels = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
     as_stored = pixels if radiograph.pixels.dtype == np.float32 else pixels.astype(np.uint16)
-    return Radiograph(as_stored, radiograph.white)
+    return replace(radiograph, pixels=as_stored)
 
 
 _quiet_lock = threading.Lock()
@@ -247,13 +247,21 @@ def _decode_deep_colour(content: bytes, image: Image.Image) -> NDArray[np.generi
     if decoded is None or decoded.ndim != 3:
         msg = f"its pixel layout ({image.mode}, over 8 bit) cannot be decoded. Export it as 16-bit grey PNG."
         raise InputError(msg, "unsupported-format")
-    colour = decoded.astype(np.float64)
-    blue, green, red = colour[..., 0], colour[..., 1], colour[..., 2]
-    # Pillow's own weights for luma, which sum to 2**16: equal channels come back exactly.
-    luma = np.floor((red * 19595 + green * 38470 + blue * 7471 + 0x8000) / 65536)
+    grey = luma(decoded[..., 2], decoded[..., 1], decoded[..., 0])
     if decoded.shape[2] == 4:
-        luma = np.round(luma * colour[..., 3] / np.iinfo(decoded.dtype).max)
-    return _apply_orientation(luma.astype(decoded.dtype), image.getexif().get(_EXIF_ORIENTATION, 1))
+        grey = np.round(grey.astype(np.float64) * decoded[..., 3] / np.iinfo(decoded.dtype).max).astype(decoded.dtype)
+    return _apply_orientation(grey, image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def luma(red: NDArray[np.generic], green: NDArray[np.generic], blue: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return the grey values of colours, of their type; equal channels come back exactly.
+
+    Source: ITU-R BT.601, in Pillow's own weights, which sum to 2**16.
+    """
+    weighted = red.astype(np.float64) * 19595 + green.astype(np.float64) * 38470 + blue.astype(np.float64) * 7471
+    if red.dtype.kind == "f":
+        return np.where((red == green) & (green == blue), red, (weighted / 65536).astype(red.dtype))
+    return np.asarray(np.floor((weighted + 0x8000) / 65536), red.dtype)
 
 
 def _png_pixels_only(content: bytes) -> bytes:

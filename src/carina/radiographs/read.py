@@ -79,9 +79,7 @@ def read_bytes(path: Path) -> bytes:
         if not path.is_file():
             msg = "this is not a file. Name an image file, or a folder that holds some."
             raise InputError(msg, "not-a-file")
-        if size > MAX_FILE_BYTES:
-            msg = f"the file has {size:,} bytes; more than {MAX_FILE_BYTES:,} are not read as a radiograph."
-            raise InputError(msg, "too-large")
+        check_size(size)
         content = path.read_bytes()
     except (FileNotFoundError, ValueError):  # ValueError: no file can have such a name (a NUL byte in it)
         msg = "there is no such file. Check the path."
@@ -92,10 +90,24 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         msg = f"the file cannot be read: {error.strerror}."
         raise InputError(msg, "unreadable-file") from None
-    if not content:
+    check_size(len(content))
+    return content
+
+
+def check_size(size: int) -> None:
+    """Refuse so many bytes as no radiograph has.
+
+    Raises
+    ------
+    InputError
+        If there are none, or more than 512 MiB.
+    """
+    if size > MAX_FILE_BYTES:
+        msg = f"the file has {size:,} bytes; more than {MAX_FILE_BYTES:,} are not read as a radiograph."
+        raise InputError(msg, "too-large")
+    if not size:
         msg = "the file is empty. Copy it again from where it came from."
         raise InputError(msg, "empty-file")
-    return content
 
 
 def read_head(path: Path) -> bytes | None:

@@ -16,7 +16,7 @@ from carina.evaluation.comparison import Comparison, compare, holm
 from carina.evaluation.intervals import FloatArray
 from carina.evaluation.notebook import boxed, table_html
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
-from carina.reports.evaluation_files import EVALUATION_FORMAT, METRICS_FILE, PREDICTIONS_FILE
+from carina.reports.evaluation_files import read_evaluation
 
 _COLUMNS = ("figure", "difference", "p", "p (Holm)", "test")
 
@@ -96,7 +96,7 @@ def compare_evaluations(folders: Sequence[Path | str]) -> SideBySide:
         msg = "Name at least two different evaluations to compare."
         raise ConfigurationError(msg)
     names = _distinct_names(paths)
-    contents, tables = zip(*(_open_evaluation(path) for path in paths), strict=True)
+    contents, tables = zip(*(read_evaluation(path) for path in paths), strict=True)
     named = [_figures(content) for content in contents]
     # A model may know a finding that the reference does not; its figures follow after the reference's.
     order = list(dict.fromkeys(figure for one in named for figure in one))
@@ -111,19 +111,6 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
     names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
     # A folder called like one of the tables' own columns.
     return [f"{name}/" if name in _COLUMNS else name for name in names]
-
-
-def _open_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
-    try:
-        content = json.loads((folder / METRICS_FILE).read_bytes())
-        table = pl.read_parquet(folder / PREDICTIONS_FILE)
-    except (OSError, ValueError, pl.exceptions.PolarsError):
-        msg = f"{folder} is not an evaluation. Make one: carina evaluate RUN DATASET --out {folder}"
-        raise DataError(msg) from None
-    if content.get("format") != EVALUATION_FORMAT:
-        msg = f"{folder} was written by another version of Carina. Evaluate again."
-        raise DataError(msg)
-    return content, table
 
 
 def _figures(content: dict[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import polars as pl
 from carina import __version__
 from carina.atomic import whole_folder, write_text
 from carina.bundle import open_model
+from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
@@ -41,6 +42,7 @@ from carina.reports.text_files import calibration_text, classification_report, r
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.seal import SEAL_FILE
 from carina.tables import write_csv, write_parquet
+from carina.wording import counted, were
 
 
 def write_evaluation(
@@ -127,12 +129,14 @@ def headline(evaluation: Evaluation) -> str:
     refused = int((~evaluation.table["assessable"]).sum())
     if refused:
         lines.append(
-            f"{refused} images would be refused (no two lungs, or the gate): they are judged as they are here, and "
-            "`carina predict` calls them not assessable."
+            f"{counted(refused, 'image')} would be refused (no two lungs, or the gate): "
+            f"{'it is' if refused == 1 else 'they are'} judged here all the same, and `carina predict` says "
+            "not-assessable."
         )
     leaks = evaluation.leaks
+    learned = leaks.learned.height
     lines.append(
-        f"Leak check: {leaks.learned.height} of {leaks.images} images were trained on"
+        f"Leak check: {learned} of {counted(leaks.images, 'image')} {were(learned)} trained on"
         + (f", {evaluation.dropped} left out." if evaluation.dropped else ".")
     )
     if leaks.stopped_on:
@@ -151,9 +155,9 @@ def _bundle_sha256(run: Path) -> str | None:
 
 def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:
     evaluated = read_evaluated(folder)
-    files = dict(dataset.manifest.select("sha256", "path").iter_rows())
+    images = {image.sha256: image for image in images_of(dataset.manifest)}
     sha256 = evaluated.table["sha256"]
-    rows = [(item.row, Path(files[sha256[item.row]])) for item in choose_rows(evaluated)]
+    rows = [(item.row, images[sha256[item.row]]) for item in choose_rows(evaluated)]
     write_gallery(folder / GALLERY_FILE, run, rows)
 
 

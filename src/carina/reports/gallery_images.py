@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.datasets.images import DatasetImage
 from carina.errors import BundleError
 from carina.inference.explain import Explanation, display_grey
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.radiographs.read import read_radiograph
 from carina.tables import write_parquet
 
 LONGEST_SIDE = 256
@@ -35,7 +35,7 @@ _WHOLE = (0.0, 0.0, 1.0, 1.0)
 _Row = tuple[int, bytes, int, int, bytes, list[float]]
 
 
-def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, Path]]) -> None:
+def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, DatasetImage]]) -> None:
     """Write small images of rows of a prediction table.
 
     Parameters
@@ -45,20 +45,20 @@ def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, Path]]) -> 
     model
         The run or bundle that judged them.
     rows
-        Row of the prediction table, and its file. All were read before, when they were judged.
+        Row of the prediction table, and its image. All were read before, when they were judged.
 
     Raises
     ------
-    InputError
-        If a file cannot be read any more.
+    DataError
+        If a file cannot be read any more, or is not the image that was judged.
     """
     predictor = Predictor(model)
     try:
-        judged = list(predictor.predict((file for _, file in rows), explain=True))
+        judged = list(predictor.predict((image for _, image in rows), explain=True))
         pictures = [_explained(row, prediction) for (row, _), prediction in zip(rows, judged, strict=True)]
     except BundleError:
         # A graph made by an earlier version does not say what its cells add.
-        pictures = [_picture(row, display_grey(read_radiograph(file)), b"", _WHOLE) for row, file in rows]
+        pictures = [_picture(row, display_grey(image.read()), b"", _WHOLE) for row, image in rows]
     write_parquet(path, pl.DataFrame(pictures, schema=_SCHEMA, orient="row"))
 
 

@@ -21,10 +21,10 @@ from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
 from carina.evaluation.bootstrap import bootstrap_estimates
 from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
-from carina.radiographs.lungs import LungFinder
+from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
 from carina.reports.sheet import INK, MARGIN, ORANGE, SKY, SMALL_PT, Entry, build_sheet, draw_legend, write_png
 
-LUNGS_FILE = "lungs.onnx"
+LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"
 REPORT_FILE = "lungs.json"
 EXAMPLES_FILE = "examples.png"

@@ -15,9 +15,9 @@ from typing import Any
 
 from carina.bundle import BundleDescription
 from carina.bundle_writing import WriteCard
-from carina.errors import ConfigurationError
+from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
-from carina.reports.evaluation_files import AUDIT_FILE, EVALUATION_FORMAT, METRICS_FILE
+from carina.reports.evaluation_files import METRICS_FILE, read_audit, read_metrics
 
 _KNOWN_DATASET = "covid19-radiography"
 _OF_THE_CALL = (
@@ -67,13 +67,19 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
 
     Raises
     ------
+    DataError
+        If a folder is no evaluation.
     ConfigurationError
-        If a folder cannot be read now, or turns out to be about another model when the card is written.
+        If the audit is none, or a folder turns out to be about another model when the card is written.
     """
     read = [_read_evaluation(folder) for folder in evaluations]
-    sentence = None if audit is None else _read_audit(audit)
+    audited = None if audit is None else read_audit(audit)
 
     def write_card(bundle: BundleDescription) -> str:
+        if audited is not None and audited["model_sha256"] != bundle.model_sha256:
+            msg = f"{audit} audited another model than the one that is written. Audit this one."
+            raise ConfigurationError(msg)
+        sentence = None if audited is None else " ".join(audited["sentence"].split())
         for folder, evaluation in zip(evaluations, read, strict=True):
             _require_same_model(folder, evaluation.model, bundle)
         return model_card(bundle, read, sentence)
@@ -292,16 +298,12 @@ import SRC --out DATASET --test-only` makes, and says whether there were enough 
 
 
 def _read_evaluation(folder: Path) -> EvaluatedOn:
-    path = folder / METRICS_FILE
+    content = read_metrics(folder)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != EVALUATION_FORMAT:
-            raise KeyError("format")
         return _evaluated_on(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = type(error).__name__
-        msg = f"{path} is not an evaluation ({what}). Make one: carina evaluate RUN DATASET --out {folder}"
-        raise ConfigurationError(msg) from None
+    except (ValueError, KeyError, TypeError):
+        msg = f"{folder / METRICS_FILE} is damaged. Evaluate again."
+        raise DataError(msg) from None
 
 
 def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
@@ -338,16 +340,6 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
 
 
 _KINDS = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
-
-
-def _read_audit(folder: Path) -> str:
-    path = folder / AUDIT_FILE
-    try:
-        sentence = json.loads(path.read_text(encoding="utf-8"))["sentence"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path} is not an audit ({type(error).__name__}). Make one: carina audit RUN DATASET --out {folder}"
-        raise ConfigurationError(msg) from None
-    return " ".join(str(sentence).split())
 
 
 def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleDescription) -> None:

@@ -50,4 +50,4 @@ def test_json_with_the_core_install_alone(small: Path) -> None:
 def test_what_is_no_model_is_one_line(carina: Typed, tmp_path: Path) -> None:
     code, out, err = carina("bench", tmp_path)
     assert (code, out) == (1, "")
-    assert "is not a run" in err
+    assert "not a run or a bundle" in err

@@ -38,8 +38,8 @@ def test_export_says_what_it_made_and_what_is_next(carina: Typed, tiny_run: Path
     assert carina("export", tmp_path / "b", "--out", tmp_path / "c")[0] == 1
     assert carina("export", tiny_run, "--out", tmp_path / "c", "--name", "../c")[0] == 2
     code, _, err = carina("export", tiny_run, "--out", tmp_path / "c", "--evaluation", tmp_path)
-    assert code == 2
-    assert "is not an evaluation" in err
+    assert code == 1
+    assert "not an evaluation. An evaluation is made by carina evaluate" in err
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert open_bundle(tmp_path / "b")[0].recipe["name"] == "tiny"
 
@@ -146,7 +146,7 @@ def test_recalibrate_refuses_what_it_cannot_use(
     out = tmp_path / "b"
     code, _, err = carina("recalibrate", tiny_run, elsewhere.folder, "--out", out)
     assert code == 1
-    assert "SHA256SUMS" in err
+    assert f"Make a bundle of it: carina export {tiny_run} --out" in err
     lines = (elsewhere.folder.parent / "images" / "manifest.csv").read_text().splitlines()
     one = elsewhere.folder.parent / "images" / "one.csv"
     one.write_text("\n".join([lines[0], *(line for line in lines if ",COVID-19," in line and "old" not in line)]))

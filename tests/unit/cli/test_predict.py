@@ -59,7 +59,7 @@ def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
     evil = films / "evil\x1b[31m\nname.png"
     (films / "b.png").rename(evil)
     black = films / "black.png"
-    Image.fromarray(np.tile(np.array([[0, 1]], np.uint8), (64, 32))).save(black)
+    Image.fromarray(np.tile(np.array([[0, 1]], np.uint8), (96, 48))).save(black)
     code, out, err = carina("predict", films / "a.png", evil, black, films / "gone.png", "--run", small)
     assert code == 1
     header, *rows = out[: out.index("\n\n")].splitlines()

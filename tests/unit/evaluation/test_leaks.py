@@ -9,7 +9,7 @@ import pytest
 
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
-from carina.evaluation.leaks import MIN_HASH_CORRELATION, check_leaks, find_near
+from carina.evaluation.leaks import MIN_HASH_CORRELATION, LeakCheck, check_leaks, find_near
 from carina.radiographs.fingerprint import DETAIL_LENGTH, detail_correlation, detail_hash, detail_hash_correlation
 from carina.run_folder import TRAINING_IMAGES_FILE
 from carina.training_images import TrainingImages, write_training_images
@@ -127,3 +127,14 @@ def test_details_decide_where_they_are_at_hand(tmp_path: Path) -> None:
 def test_a_model_that_does_not_say_what_it_learned_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="a leak could not be found"):
         check_leaks(tmp_path, OnlyRows(["a"], details_of(np.random.default_rng(0), 1)), rows_of(["a"], np.zeros(1)))
+
+
+def test_what_was_found_is_told_in_one_sentence() -> None:
+    kinds = ["same pixels", "near-duplicate"]
+    found = pl.DataFrame({"sha256": ["a", "b"], "kind": kinds})
+    assert LeakCheck(found, 0, 30, 100).in_words(Path("data"), "test") == (
+        "2 of the 30 images in data (test) were trained on: 1 to the pixel, 1 as a near-duplicate."
+    )
+    assert LeakCheck(found.head(1), 0, 1, 100).in_words(Path("data"), "test") == (
+        "1 of the 1 image in data (test) was trained on: 1 to the pixel, 0 as near-duplicates."
+    )

@@ -112,7 +112,8 @@ def write_small_graph(path: Path, *, contributions: bool = True, bias: np.ndarra
 
 def spotted(height: int, width: int, *spots: tuple[float, float], grey: int = 60) -> np.ndarray:
     """Return uint8 (height, width): even grey, with a bright spot around each (down, across), as shares."""
-    pixels = np.full((height, width), grey, np.uint8)
+    # A little texture: what has two grey values is no film.
+    pixels = (grey + np.indices((height, width)).sum(axis=0) % 9).astype(np.uint8)
     pixels[0, 0] = 0
     for down, across in spots:
         centre = (round(across * width), round(down * height))

@@ -1,9 +1,13 @@
 """The Python way: `carina.load_bundle` and what it gives for whatever an image comes as."""
 
+import io
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +16,9 @@ import carina
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.model import Model, Predictions
 from carina.inference.predictor import FailedPrediction, Prediction
-from make import encode_frames, make_grey, write_image
-from unit.inference.small_model import FINDINGS
+from make import encode, encode_frames, make_grey, write_image
+from make_dicom import encode_dicom, full_window
+from unit.inference.small_model import FINDINGS, write_small_run
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,108 @@ def test_deep_arrays_are_shown_as_deep_files_are(model: Model, tmp_path: Path) -
     assert as_floats.probabilities == pytest.approx(by_file.probabilities, abs=0.01)
 
 
+def test_bytes_and_open_files_are_read_as_files_are(model: Model, films: list[Path], tmp_path: Path) -> None:
+    by_path = model.predict(films[0])
+    content = films[0].read_bytes()
+    with films[0].open("rb") as file:
+        given = [content, bytearray(content), memoryview(content), io.BytesIO(content), file]
+        for each in given:
+            judged = model.predict(each)  # type: ignore[call-overload]
+            assert isinstance(judged, Prediction)
+            assert (judged.path, judged.sha256) == (None, by_path.sha256)
+            assert judged.probabilities == pytest.approx(by_path.probabilities)
+    dicom = encode_dicom(make_grey(2, (128, 128), depth=12), stored=12, **full_window(12))
+    (tmp_path / "film.dcm").write_bytes(dicom)
+    by_file = model.predict(tmp_path / "film.dcm")
+    for each in (dicom, io.BytesIO(dicom)):
+        assert model.predict(each).sha256 == by_file.sha256
+
+
+def test_open_files_that_give_nothing_say_why(model: Model, films: list[Path]) -> None:
+    closed, spent, text = films[0].open("rb"), io.BytesIO(films[0].read_bytes()), io.StringIO("film")
+    closed.close()
+    spent.read()
+    for wrong, says in (
+        (closed, "cannot be read (ValueError). Open it again"),
+        (spent, "no bytes left. Go back to its beginning: file.seek(0)"),
+        (text, 'open as text. Open it for reading bytes: open(path, "rb")'),
+        (b"", "the file is empty"),
+        (b"bytes", "not an image that Carina reads"),
+    ):
+        with pytest.raises(InputError, match=re.escape(says)):
+            model.predict(wrong)  # type: ignore[call-overload]
+
+
+def test_a_data_set_of_pydicoms_is_judged_as_its_file(model: Model, tmp_path: Path) -> None:
+    import pydicom
+
+    path = tmp_path / "film.dcm"
+    path.write_bytes(encode_dicom(make_grey(2, (128, 128), depth=12), stored=12, **full_window(12)))
+    data_set = pydicom.dcmread(path)
+    by_path = model.predict(path)
+    assert model.predict(data_set).sha256 == by_path.sha256
+    del data_set.file_meta
+    assert model.predict(data_set).sha256 == by_path.sha256
+    del data_set.PixelData
+    with pytest.raises(InputError, match="holds no image"):
+        model.predict(data_set)
+
+
+def test_colours_come_last_and_equal_ones_are_grey(model: Model, films: list[Path], tmp_path: Path) -> None:
+    grey = make_grey(4, (120, 100))
+    deep = make_grey(4, (120, 100), depth=12)
+    unit = (grey / 255).astype(np.float32)
+    for pixels, opaque in ((grey, 255), (deep, 65_535), (unit, 1.0), (grey.astype(np.int64), 255)):
+        by_grey = model.predict(pixels if pixels.dtype != np.int64 else grey).sha256
+        full = np.full_like(pixels, opaque)
+        for channels in (
+            pixels[..., np.newaxis],
+            np.stack([pixels] * 3, axis=-1),
+            np.stack([pixels] * 3 + [full], axis=-1),
+            np.stack([pixels, full], axis=-1),
+        ):
+            shown = channels if channels.shape[2] > 1 or pixels.dtype != np.int64 else channels.astype(np.uint8)
+            assert model.predict(shown).sha256 == by_grey
+    # Colours that differ come out as those of a file of the same depth, and what is transparent is black.
+    for depth, dtype in ((8, np.uint8), (16, np.uint16)):
+        colour = np.stack([make_grey(seed, (120, 100), depth=depth) for seed in range(4)], axis=-1)
+        path = tmp_path / f"{depth}.png"
+        for count in (3, 4):
+            blue_first = colour[..., [2, 1, 0, 3][:count]]
+            assert cv2.imwrite(str(path), np.ascontiguousarray(blue_first))
+            assert model.predict(np.ascontiguousarray(colour[..., :count])).sha256 == model.predict(path).sha256
+        assert colour.dtype == dtype
+
+
+def test_a_folder_an_archive_and_a_pattern_give_all_their_images(model: Model, films: list[Path]) -> None:
+    folder = films[0].parent
+    by_path = [model.predict(path).sha256 for path in films]
+    for several in (folder, str(folder), folder / "film-*.png", [folder], iter(films)):
+        found = model.predict(several)  # type: ignore[call-overload]
+        assert isinstance(found, Predictions)
+        assert [each.sha256 for each in found] == by_path  # type: ignore[union-attr]
+        assert [each.path for each in found] == films
+    assert len(model.predict([folder, films[0], films[0].read_bytes(), folder])) == 2 * len(films) + 2
+
+
+def test_a_folder_without_images_and_a_pattern_without_match_say_so(model: Model, tmp_path: Path) -> None:
+    archive = tmp_path / "films.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("a/film.png", encode(make_grey(0, (100, 100)), "PNG"))
+    ((judged),) = model.predict(archive)
+    assert judged.path == Path(f"{archive}!a/film.png")
+    (tmp_path / "empty").mkdir()
+    for nothing, says in ((tmp_path / "empty", "no image lies in this folder"), (tmp_path / "*.bmp", "no such file")):
+        (failed,) = model.predict(nothing)
+        assert isinstance(failed, FailedPrediction)
+        assert says in str(failed.error)
+
+
+def test_more_than_a_few_go_to_the_engine_for_many(model: Model, films: list[Path]) -> None:
+    many = [films[i % len(films)] for i in range(20)]
+    assert [each.sha256 for each in model.predict(iter(many))] == [model.predict(path).sha256 for path in many]
+
+
 def test_a_list_gives_a_result_each_and_goes_on_after_a_bad_one(model: Model, films: list[Path]) -> None:
     grey = make_grey(1, (100, 90))
     given = [
@@ -77,7 +184,11 @@ def test_a_list_gives_a_result_each_and_goes_on_after_a_bad_one(model: Model, fi
     ("image", "code"),
     [
         ("gone.png", "not-found"),
-        (np.zeros((64, 64, 3), np.uint8), "unsupported-format"),
+        (np.zeros((64, 64, 3), np.uint8), "constant-image"),
+        (np.zeros((3, 64, 64), np.uint8), "unsupported-format"),
+        (np.zeros((64, 64, 5), np.uint8), "unsupported-format"),
+        (np.zeros((2, 64, 64, 3), np.uint8), "unsupported-format"),
+        (np.full((64, 64, 3), -1), "no-display-range"),
         (np.zeros((64, 64), complex), "unsupported-format"),
         (np.array([["a"]]), "unsupported-format"),
         (np.zeros((8, 64), np.uint8), "too-small"),
@@ -94,6 +205,18 @@ def test_one_that_cannot_be_judged_is_an_error(model: Model, image: object, code
     assert caught.value.code == code
 
 
+def test_a_mask_is_not_assessable_without_a_gate_too(tmp_path: Path) -> None:
+    model = carina.load_bundle(write_small_run(tmp_path / "run", crop="none"))
+    assert model.description.gate is None
+    mask = np.zeros((128, 128), np.uint8)
+    mask[30:90, 20:50], mask[30:90, 80:110] = 255, 255
+    judged = model.predict(mask)
+    assert judged.triage.priority == "not-assessable"
+    assert judged.refused is not None
+    assert "as in a mask, a drawing or an empty film" in judged.triage.reason
+    assert model.predict(make_grey(0, (128, 128))).triage.priority != "not-assessable"
+
+
 def test_an_image_of_several_pages_is_refused(model: Model, tmp_path: Path) -> None:
     (tmp_path / "pages.tiff").write_bytes(encode_frames("TIFF"))
     with Image.open(tmp_path / "pages.tiff") as image, pytest.raises(InputError, match="2 frames"):
@@ -105,8 +228,8 @@ def test_an_image_of_several_pages_is_refused(model: Model, tmp_path: Path) -> N
 
 
 def test_what_is_no_image_is_said(model: Model, films: list[Path]) -> None:
-    for wrong in (7, None, {"path": "a.png"}, [films[0], 7], b"bytes"):
-        with pytest.raises(ConfigurationError, match="An image can come as a path, a Pillow image or a NumPy array"):
+    for wrong in (7, None, {"path": "a.png"}, [films[0], 7], [[films[0]]], iter([7])):
+        with pytest.raises(ConfigurationError, match=r"An image can come as a path, bytes, .* or a list of them\."):
             model.predict(wrong)  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError, match="prevalence"):
         model.predict(films[0], prevalence=2.0)
@@ -124,9 +247,9 @@ def test_the_model_says_what_it_is(model: Model, tmp_path: Path) -> None:
     assert model.findings == FINDINGS
     assert repr(model) == "<carina.Model small: COVID-19, Normal, Viral Pneumonia>"
     assert model.description.name == "small"
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         carina.load_bundle(tmp_path)
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         carina.load_bundle(str(tmp_path))
 
 

@@ -126,8 +126,15 @@ def test_a_folder_of_negatives_is_learned_from(phantom_dataset: Dataset, graph: 
 def test_a_folder_without_images_is_refused(phantom_dataset: Dataset, graph: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
     rows = phantom_dataset.rows("calibration")
-    with pytest.raises(DataError, match=re.escape(f"{tmp_path} holds no readable image (1 other files)")):
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path} holds no readable image (1 other file)")):
         train_gate(rows, rows, graph, tmp_path / "gate.npz", negatives=tmp_path)
+
+
+def test_a_file_that_is_another_image_now_is_refused(phantom_dataset: Dataset, graph: Path, tmp_path: Path) -> None:
+    rows = phantom_dataset.rows("calibration")
+    other = rows.with_columns(path=pl.col("path").shift(-1).fill_null(rows["path"][0]))
+    with pytest.raises(DataError, match="is not the image that was imported"):
+        train_gate(other, rows, graph, tmp_path / "gate.npz", settings=SMALL)
 
 
 def test_a_segmenter_without_features_is_refused(phantom_dataset: Dataset, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 
 from carina.radiographs.header import Header
-from carina.radiographs.intended_use import refusals, reservations
+from carina.radiographs.intended_use import FEW_PIXELS, pixel_refusals, refusals, reservations, reservations_of
+from carina.radiographs.radiograph import build_radiograph
+from make import make_grey
 
 GOOD = Header(modality="DX", region="chest", view="PA", age_years=45.0, rows_run_to="left", columns_run_to="feet")
 
@@ -71,3 +75,29 @@ def test_what_is_no_reason_for_a_word():
     for changed in ({"burned_in_annotation": False}, {"laterality": "unpaired"}, {"lossy": True}, {"age_years": 18.0}):
         assert reservations(replace(GOOD, **changed)) == ()
     assert reservations(replace(GOOD, rows_run_to=None, columns_run_to=None)) == ()
+
+
+def test_pixels_leave_doubts_too() -> None:
+    film = make_grey(0, (FEW_PIXELS, FEW_PIXELS), depth=12)
+    assert reservations_of(build_radiograph(film)) == ()
+    film[3, 3] = 65_535
+    (sentence,) = reservations_of(build_radiograph(film))
+    assert sentence.startswith("Some pixels are far brighter or darker than the rest")
+    (sentence,) = reservations_of(build_radiograph(film[1:, :] // 16 * 16 % 4096))
+    assert sentence.startswith("The image is small: a side has under 96 pixels")
+    both = replace(build_radiograph(film), header=replace(GOOD, age_years=None))
+    assert len(reservations_of(both)) == 2
+
+
+def test_masks_drawings_and_empty_films_are_refused_whatever_the_model() -> None:
+    film = make_grey(0, (96, 96))
+    black_border = film.copy()
+    black_border[:75] = 0
+    assert pixel_refusals(film) == pixel_refusals(black_border) == ()
+    mask = cv2.GaussianBlur((film > 120).astype(np.uint8) * np.uint8(255), (3, 3), 0)
+    mask[:80] = 0
+    empty = np.full((96, 96), 40, np.uint8)
+    empty[3:8, 3:8] = 255
+    for wrong in (mask, empty):
+        (reason,) = pixel_refusals(wrong)
+        assert reason.startswith("nearly all of its pixels have one of two grey values")

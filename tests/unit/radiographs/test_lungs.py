@@ -137,8 +137,11 @@ def test_the_graph_of_something_else_is_refused(bright_is_lung, tmp_path, backen
 
 
 def test_missing_segmenter_is_a_clear_error(tmp_path):
-    with pytest.raises(BundleError, match=r"lungs.onnx is missing"):
+    with pytest.raises(BundleError, match=r"There is no file .*\. Name the lungs\.onnx of a run or a bundle"):
         LungFinder(tmp_path / "lungs.onnx")
+    (tmp_path / "lungs.onnx").touch()
+    with pytest.raises(BundleError, match=r"is a folder\. Name the file: .*lungs\.onnx"):
+        LungFinder(tmp_path)
 
 
 def test_frame_shows_the_box_and_nothing_else():

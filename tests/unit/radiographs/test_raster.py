@@ -426,5 +426,5 @@ def test_odd_side_chunks_of_a_deep_colour_png_print_nothing(capfd):
 def test_pillow_is_asked_for_listed_formats_only():
     stream = io.BytesIO()
     as_mode(GREY, "RGB").save(stream, "PPM")
-    with pytest.raises(InputError, match="not an image that Carina reads"):
+    with pytest.raises(InputError, match=r"this is a PPM file\. Carina reads DICOM, PNG"):
         decode(stream.getvalue())

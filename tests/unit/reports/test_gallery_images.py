@@ -7,8 +7,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from carina.errors import BundleError, InputError
+from carina.datasets.images import DatasetImage
+from carina.errors import BundleError, DataError
 from carina.inference.predictor import Predictor
+from carina.radiographs.fingerprint import pixel_sha256
+from carina.radiographs.read import read_radiograph
 from carina.reports.gallery_images import LONGEST_SIDE, write_gallery
 
 
@@ -22,7 +25,8 @@ def images(tmp_path_factory):
         exif = Image.Exif()
         exif[0x010E] = "Patient Name"
         Image.fromarray(pixels).save(folder / f"{name}-doe-jane.png", exif=exif)
-        paths.append(folder / f"{name}-doe-jane.png")
+        path = folder / f"{name}-doe-jane.png"
+        paths.append(DatasetImage(path, pixel_sha256(read_radiograph(path))))
     return paths
 
 
@@ -64,6 +68,10 @@ def test_a_graph_that_does_not_explain_gives_plain_pictures(tiny_run, images, tm
     assert table["box"].to_list() == [[0.0, 0.0, 1.0, 1.0]]
 
 
-def test_a_file_that_is_gone_is_an_error(tiny_run, tmp_path):
-    with pytest.raises(InputError):
-        write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, tmp_path / "gone.png")])
+def test_a_file_that_is_gone_or_another_one_now_is_an_error(tiny_run, images, tmp_path):
+    gone = DatasetImage(tmp_path / "gone.png", "0" * 64)
+    with pytest.raises(DataError, match=r"gone\.png: there is no such file"):
+        write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, gone)])
+    other = DatasetImage(images[0].path, images[1].sha256)
+    with pytest.raises(DataError, match=r"tall-doe-jane\.png is not the image that was imported"):
+        write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, other)])

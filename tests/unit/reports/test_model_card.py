@@ -10,7 +10,8 @@ import pytest
 from carina.bundle import BundleDescription, Recalibration
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
-from carina.errors import ConfigurationError
+from carina.errors import ConfigurationError, DataError
+from carina.evaluation.audit.results import AUDIT_FORMAT
 from carina.golden import Tolerances
 from carina.reports.model_card import model_card, prepare_card
 from carina.run_folder import open_run
@@ -81,7 +82,8 @@ def test_figures_stand_with_their_intervals_for_people_and_machines(
     described: BundleDescription, tmp_path: Path
 ) -> None:
     (tmp_path / "audit").mkdir()
-    (tmp_path / "audit" / "audit.json").write_text(json.dumps({"sentence": "It looks\nat the lungs."}))
+    audit = {"format": AUDIT_FORMAT, "sentence": "It looks\nat the lungs.", "model_sha256": described.model_sha256}
+    (tmp_path / "audit" / "audit.json").write_text(json.dumps(audit))
     evaluation = write_evaluation(tmp_path / "one", described, notice="LEAK ALLOWED: 3")
     card = prepare_card([evaluation, evaluation], tmp_path / "audit")(described)
     assert "| accuracy | 0.912 (0.850 to 0.950) |" in card
@@ -141,14 +143,23 @@ def test_figures_of_another_model_are_refused(described: BundleDescription, tmp_
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "carina-evaluation-0"}', '{"format": "carina-evaluation-1"}'])
 def test_what_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"metrics\.json is not an evaluation"):
+    with pytest.raises(DataError, match="is an empty folder, not an evaluation"):
         prepare_card([tmp_path])
     (tmp_path / "metrics.json").write_text(text)
-    with pytest.raises(ConfigurationError, match=r"metrics\.json is not an evaluation"):
+    with pytest.raises(DataError, match=r"metrics\.json is damaged|another version of Carina\. Evaluate again"):
         prepare_card([tmp_path])
-    (tmp_path / "audit.json").write_text(text)
-    with pytest.raises(ConfigurationError, match=r"audit\.json is not an audit"):
+    with pytest.raises(ConfigurationError, match="is an evaluation, not an audit"):
         prepare_card([], tmp_path)
+    (tmp_path / "audit.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"audit\.json is damaged"):
+        prepare_card([], tmp_path)
+
+
+def test_an_audit_of_another_model_is_refused(described: BundleDescription, tmp_path: Path) -> None:
+    audit = {"format": AUDIT_FORMAT, "sentence": "It looks at the lungs.", "model_sha256": "00" * 32}
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
+    with pytest.raises(ConfigurationError, match="audited another model than the one that is written"):
+        prepare_card([], tmp_path)(described)
 
 
 def test_training_data_and_recalibration_are_told(described: BundleDescription) -> None:

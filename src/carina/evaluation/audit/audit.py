@@ -258,11 +258,7 @@ def _look_at_splits(
 def _without_leaks(model: AuditedModel, dataset: Dataset, rows: pl.DataFrame, *, drop: bool) -> pl.DataFrame:
     leaks = check_leaks(model.folder, dataset, rows)
     if leaks.learned.height and not drop:
-        msg = (
-            f"{leaks.learned.height} of the {rows.height} images in {dataset.folder} (test) were trained on: "
-            f"{leaks.same_pixels} to the pixel, {leaks.near_duplicates} as near-duplicates. "
-            "Leave them out with --drop-leaks."
-        )
+        msg = f"{leaks.in_words(dataset.folder, 'test')} Leave them out with --drop-leaks."
         raise LeakError(msg)
     left = rows.filter(~pl.col("sha256").is_in(leaks.learned["sha256"].implode()))
     if left.is_empty():

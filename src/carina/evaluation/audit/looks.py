@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.datasets.images import read_whole
+from carina.datasets.images import read_mask, read_whole
 from carina.engine import load_engine
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.inputs import (
@@ -109,7 +109,7 @@ class Looker:
         Parameters
         ----------
         rows
-            With the columns path, sha256 and mask.
+            With the columns path, sha256, mask and mask_sha256.
         alterations, summaries
             What is wanted; with nothing but ``shown`` no mask is read.
         progress
@@ -118,7 +118,7 @@ class Looker:
         Raises
         ------
         DataError
-            If an image is gone, unreadable, or not the one that was imported.
+            If an image or a mask is gone, unreadable, or not the one that was imported.
         ConfigurationError
             If an image without a mask needs a segmenter and there is none.
         """
@@ -153,7 +153,7 @@ class _Pass:
         self._crops = self._preprocessing.crop == "lungs"
 
     def run(self, rows: pl.DataFrame, progress: Progress) -> Looks:
-        items = [self._item(*row) for row in rows.select("path", "sha256", "mask").iter_rows()]
+        items = [self._item(*row) for row in rows.select("path", "sha256", "mask", "mask_sha256").iter_rows()]
         folders = {kind: self._folder_of(kind) for kind in (*self._always, *self._altered)}
         wanted = {item.key for item in items}
         known: dict[_Kind, dict[str, NDArray[np.float32]]] = {
@@ -183,11 +183,11 @@ class _Pass:
             return False
         return not self._altered or not known["lungs"][key][0] or all(key in known[kind] for kind in self._altered)
 
-    def _item(self, path: str, sha256: str, mask: str | None) -> _Item:
+    def _item(self, path: str, sha256: str, mask: str | None, mask_sha256: str | None) -> _Item:
         if not self._altered:
             mask = None
         # What lungs were taken away decides as much as the image what comes out.
-        by = "segmenter" if mask is None else hashlib.sha256(_mask_bytes(mask)).hexdigest()[:16]
+        by = "segmenter" if mask is None else hashlib.sha256(read_mask(mask, mask_sha256)).hexdigest()[:16]
         return _Item(path, sha256, mask, f"{sha256}-{by}" if self._altered else sha256)
 
     def _folder_of(self, kind: _Kind) -> Path:
@@ -313,16 +313,8 @@ def _batched(items: Sequence[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
         yield batch
 
 
-def _mask_bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        msg = f"{path}: the lung mask cannot be read ({error.strerror}). Put it back, or import the data set again."
-        raise DataError(msg) from None
-
-
 def _lungs_in_mask(path: str) -> Lungs | None:
-    pixels = cv2.imdecode(np.frombuffer(_mask_bytes(path), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+    pixels = cv2.imdecode(np.frombuffer(read_mask(path), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     if pixels is None:
         msg = f"{path} is no lung mask that can be read. Put it back, or import the data set again."
         raise DataError(msg)

@@ -19,6 +19,7 @@ from carina.radiographs.dicom.shutter import Visible
 from carina.radiographs.dicom.stored import Stored
 from carina.radiographs.dicom.values import Lut
 from carina.radiographs.header import ShownBy
+from carina.radiographs.radiograph import MOST_COVERED, OUTLIER_SHARE
 
 # Far beyond what any modality's units reach, and far from what floats can hold.
 _LARGEST = 1e15
@@ -32,7 +33,8 @@ def display_grey(
 ) -> tuple[NDArray[np.uint16], ShownBy]:
     """Return what is to be seen of an image, in display polarity, and what gave it its range.
 
-    Where there is neither a VOI LUT nor a window, the range is that of the image's own values, without padding.
+    Where there is neither a VOI LUT nor a window, the range is that of the image's own values, without padding and
+    without the few that lie far from all others, as burnt-in letters do.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def display_grey(
     grey
         uint16 ``(height, width)`` of the box, range [0, 65535], 0 is black.
     shown_by
-        "lookup table", "window" or "own range".
+        "lookup table", "window", "own range", or "own range without outliers".
 
     Raises
     ------
@@ -71,7 +73,8 @@ def display_grey(
         elif display.window is not None:
             unit, shown_by = apply_window(modal, display.window), "window"
         else:
-            unit, shown_by = _own_range(modal, _occurring(patterns, visible.mask, len(values)) & ~black), "own range"
+            counts = np.where(black, 0, _counts(patterns, visible.mask, len(values)))
+            unit, shown_by = _own_range(modal, counts)
         if layout.photometric == "MONOCHROME1" or display.inverse:
             unit = 1.0 - unit
     table = np.rint(WHITE * unit).astype(np.uint16)
@@ -155,14 +158,13 @@ def apply_window(values: NDArray[np.float64], window: Window) -> NDArray[np.floa
         return np.clip((values - (window.centre - 0.5)) / (window.width - 1.0) + 0.5, 0.0, 1.0)
 
 
-def _occurring(patterns: Patterns, mask: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
-    """Return which patterns occur where something is to be seen: bool ``(count,)``."""
-    seen = np.zeros(count, np.bool_)
+def _counts(patterns: Patterns, mask: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
+    """Return how often each pattern occurs where something is to be seen: int64 ``(count,)``."""
+    counts = np.zeros(count, np.int64)
     for rows in _bands(patterns):
         band = patterns[rows] if mask is None else patterns[rows][mask[rows]]
-        # Indices of this type NumPy takes as they are.
-        seen[band.astype(np.intp).ravel()] = True
-    return seen
+        counts += np.bincount(band.ravel(), minlength=count)
+    return counts
 
 
 def _looked_up_each(patterns: Patterns, table: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -183,9 +185,39 @@ def _bands(patterns: Patterns) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, height, step))
 
 
-def _own_range(modal: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    if not seen.any():
+def _own_range(modal: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], ShownBy]:
+    """Return what becomes of each value, range [0, 1], and whether outliers were left out of the range.
+
+    One value at an end of the range, as of a label, a frame or padding that the header does not name, does not count
+    where it lies further from the rest than the rest is wide. Of the rest, an end that lies over twice as far from
+    98 % of the pixels as these are wide is drawn to the last value within a quarter of their width.
+    """
+    seen = np.flatnonzero(counts)
+    if not len(seen):
         # Nothing but padding.
-        return np.zeros_like(modal)
-    low, high = float(modal[seen].min()), float(modal[seen].max())
-    return np.clip((modal - low) / (high - low or 1.0), 0.0, 1.0)
+        return np.zeros_like(modal), "own range"
+    seen = seen[np.argsort(modal[seen], kind="stable")]
+    values, of_value = modal[seen], counts[seen]
+    rest = slice(int(_stands_apart(values, of_value)), len(seen) - int(_stands_apart(-values[::-1], of_value[::-1])))
+    low, high = _ends(values[rest], of_value[rest])
+    shown_by: ShownBy = "own range" if (low, high) == (values[0], values[-1]) else "own range without outliers"
+    return np.clip((modal - low) / (high - low or 1.0), 0.0, 1.0), shown_by
+
+
+def _stands_apart(values: NDArray[np.float64], counts: NDArray[np.int64]) -> bool:
+    """Return whether the first of ascending values is far below the others, and not that of most pixels."""
+    if len(values) < 3 or counts[0] > MOST_COVERED * counts.sum():
+        return False
+    return bool(values[1] - values[0] > values[-1] - values[1])
+
+
+def _ends(values: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the ends of the range of ascending values, without the few that are far from all others."""
+    below = np.cumsum(counts)
+    first, last = (values[np.searchsorted(below, share * below[-1])] for share in (OUTLIER_SHARE, 1 - OUTLIER_SHARE))
+    low, high, width = float(values[0]), float(values[-1]), float(last - first)
+    if 0 < 2 * width < high - last:
+        high = float(values[values <= last + width / 4][-1])
+    if 0 < 2 * width < first - low:
+        low = float(values[values >= first - width / 4][0])
+    return low, high

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from carina.atomic import write_text
+from carina.reports.evaluation_files import read_audit
 from carina.reports.page.audit import audit_section
-from carina.reports.page.content import open_audit_file
 from carina.reports.page.notebook import framed
 from carina.reports.page.page import Page
 from carina.reports.page.report import write_files
@@ -66,5 +66,5 @@ def open_audit(folder: Path | str) -> AuditReport:
     ConfigurationError
         If the folder is no audit.
     """
-    audit = open_audit_file(Path(folder))
+    audit = read_audit(Path(folder))
     return AuditReport(audit, audit_section(audit))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +14,12 @@ from numpy.typing import NDArray
 from carina.bundle import open_bundle
 from carina.decisions.policy import Policy
 from carina.decisions.triage import Priority
-from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.results import AUDIT_FORMAT
+from carina.errors import ConfigurationError
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.evaluation.priorities import priorities_of
 from carina.harmless import without_directories, without_folders
-from carina.reports.evaluation_files import (
-    AUDIT_FILE,
-    EVALUATION_FORMAT,
-    GALLERY_FILE,
-    METRICS_FILE,
-    PREDICTIONS_FILE,
-)
+from carina.reports.evaluation_files import GALLERY_FILE, read_audit, read_evaluation
 from carina.reports.page.numbers import estimate_of
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE
 
@@ -167,15 +159,7 @@ def read_evaluated(
     BundleError
         If the bundle is none or damaged.
     """
-    try:
-        content = json.loads((folder / METRICS_FILE).read_bytes())
-        table = pl.read_parquet(folder / PREDICTIONS_FILE)
-    except (OSError, ValueError, pl.exceptions.PolarsError):
-        msg = f"{folder} is not an evaluation. Make one: carina evaluate RUN DATASET --out {folder}"
-        raise DataError(msg) from None
-    if not isinstance(content, dict) or content.get("format") != EVALUATION_FORMAT:
-        msg = f"{folder} was written by another version of Carina. Evaluate again."
-        raise DataError(msg)
+    content, table = read_evaluation(folder)
     content["command"] = without_directories(str(content.get("command", "")))
     content["model"] = without_folders(content["model"])
     if "command" in content["model"]:
@@ -211,32 +195,12 @@ def audited_model(folder: Path) -> str:
     ConfigurationError
         If the folder is no audit.
     """
-    return str(open_audit_file(folder)["model_sha256"])
+    return str(read_audit(folder)["model_sha256"])
 
 
 def _read_audit(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    audit = open_audit_file(folder)
+    audit = read_audit(folder)
     if audit["model_sha256"] != content["model"].get("model_sha256"):
         msg = f"{folder} audited another model than the one that was evaluated. Audit the same one."
         raise ConfigurationError(msg)
-    return audit
-
-
-def open_audit_file(folder: Path) -> dict[str, Any]:
-    """Return the content of ``audit.json``.
-
-    Raises
-    ------
-    ConfigurationError
-        If the folder is no audit.
-    """
-    path = folder / AUDIT_FILE
-    try:
-        audit: dict[str, Any] = json.loads(path.read_bytes())
-        if audit["format"] != AUDIT_FORMAT:
-            raise KeyError("format")
-        str(audit["sentence"] + audit["model_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path} is not an audit ({type(error).__name__}). Make one: carina audit RUN DATASET --out {folder}"
-        raise ConfigurationError(msg) from None
     return audit

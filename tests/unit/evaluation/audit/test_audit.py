@@ -1,7 +1,9 @@
 """The whole audit on data with a signal planted in a known place, and what it refuses."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -54,6 +56,8 @@ def dataset_of_test(dataset):
 
 
 def altered(dataset, **columns):
+    if "mask" in columns:
+        columns["mask_sha256"] = pl.lit(None, pl.String)
     changed = Dataset(dataset.folder, dataset.description, dataset.manifest.with_columns(**columns))
     changed.__dict__["details"] = dataset.details
     return changed
@@ -177,6 +181,22 @@ def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
     assert counts.train + counts.calibration + counts.test == 420 - 30
 
 
+def test_a_mask_that_is_another_one_now_or_gone_is_refused(made, tmp_path):
+    dataset, model, _ = made("lungs")
+    assert dataset.manifest["mask_sha256"].null_count() == 0
+    mask = Path(dataset.manifest.filter(pl.col("split") == "test")["mask"][0])
+    before = mask.read_bytes()
+    try:
+        mask.write_bytes(before + b" ")
+        with pytest.raises(DataError, match=re.escape(f"{mask} is not the lung mask that was imported. Put it back")):
+            run_audit(model, dataset, settings=QUICK, cache=tmp_path)
+        mask.unlink()
+        with pytest.raises(DataError, match=re.escape(f"{mask}: the lung mask cannot be read")):
+            run_audit(model, dataset, settings=QUICK, cache=tmp_path)
+    finally:
+        mask.write_bytes(before)
+
+
 def test_no_masks_and_no_segmenter_is_refused(made, tmp_path):
     dataset, model, _ = made("lungs")
     with pytest.raises(ConfigurationError, match=r"images without a lung mask.*no segmenter.*--lungs lungs\.onnx"):
@@ -236,5 +256,5 @@ def test_drawing_keeps_small_sources():
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="is not a run"):
+    with pytest.raises(BundleError, match="not a run or a bundle"):
         open_audited(tmp_path)

@@ -7,7 +7,8 @@ from carina.errors import InputError
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.display import apply_window
 from carina.radiographs.dicom.showing import Window
-from make import make_grey
+from carina.radiographs.intended_use import reservations_of
+from make import make_grey, write_letters
 from make_dicom import BIG_ENDIAN, IMPLICIT, encode_dicom, full_window
 
 # Every value of 12 bits, in a block that is large enough for a radiograph.
@@ -76,6 +77,43 @@ def test_without_a_window_the_range_is_that_of_the_values():
     unit, by = shown(pixels, stored=16)
     assert by == "own range"
     np.testing.assert_allclose(unit, (pixels - 1000.0) / 2000.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("letters", [65_535, 0])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_letters_do_not_set_the_range(letters, photometric):
+    grey = make_grey(3, (300, 240), depth=12) + np.uint16(20_000)
+    clean, by = shown(grey, stored=16, PhotometricInterpretation=photometric)
+    assert by == "own range"
+    one, written = grey.copy(), write_letters(grey, letters)
+    one[5, 6] = letters
+    for marked in (one, written):
+        unit, by = shown(marked, stored=16, PhotometricInterpretation=photometric)
+        assert by == "own range without outliers"
+        same = marked == grey
+        # Smooth edges of the letters may widen the range a little.
+        np.testing.assert_allclose(unit[same], clean[same], atol=0.2 if marked is written else 1e-5)
+        brighter = (letters > 20_000) == (photometric == "MONOCHROME2")
+        assert unit[~same].max() == 1.0 if brighter else unit[~same].min() == 0.0
+    (sentence, *_) = reservations_of(decode(encode_dicom(one, stored=16)))
+    assert "burnt-in letters" in sentence
+
+
+@pytest.mark.parametrize("frame", [65_535, 0])
+def test_a_frame_does_not_set_the_range(frame):
+    grey = make_grey(3, (300, 240), depth=12) + np.uint16(20_000)
+    framed = grey.copy()
+    framed[:40] = frame
+    unit, by = shown(framed, stored=16)
+    assert by == "own range without outliers"
+    np.testing.assert_allclose(unit[40:], (grey[40:] - grey[40:].min()) / np.ptp(grey[40:]), atol=1e-4)
+
+
+def test_a_long_tail_is_no_outlier():
+    skewed = np.rint(4095 * (make_grey(3, (300, 240), depth=12) / 4095.0) ** 3).astype(np.uint16)
+    unit, by = shown(skewed, stored=12)
+    assert by == "own range"
+    np.testing.assert_allclose(unit, (skewed - skewed.min()) / np.ptp(skewed), atol=1e-4)
 
 
 @pytest.mark.parametrize(

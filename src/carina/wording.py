@@ -1,0 +1,19 @@
+"""How messages count things."""
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: "1 image", "2 images".
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    one, many
+        The noun for one, and for more; by default with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def were(count: int) -> str:
+    """Return "was" for one and "were" for none or several."""
+    return "was" if count == 1 else "were"
