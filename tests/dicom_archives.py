@@ -85,6 +85,9 @@ class WebServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/web"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Handshakes that fail are meant."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: WebServer
