@@ -48,7 +48,7 @@ def row_of(series: Series, **others: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the web server answers: with `cut` so many bytes fewer than it promises, with `stall_s` no end after them."""
+    """What the web server answers: with `cut` so many bytes fewer than promised, with `stall_s` no end after them."""
 
     content: bytes = b""
     kind: str = "application/dicom+json"
