@@ -140,7 +140,9 @@ def _check_options(*, as_json: bool, as_csv: bool, prevalence: float | None) -> 
 def _tell_what_was_left_out(files: LeftOutFiles, named_in: Path | None) -> None:
     said = files.sentence()
     if said is not None:
-        print_note(f"{said} " + ("Name them with --left-out FILE." if named_in is None else f"They are named in {named_in}."))
+        print_note(
+            f"{said} " + ("Name them with --left-out FILE." if named_in is None else f"They are named in {named_in}.")
+        )
 
 
 def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:
