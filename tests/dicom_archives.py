@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,13 +48,14 @@ def row_of(series: Series, **others: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the web server answers. With `cut`, so many bytes fewer than it promises."""
+    """What the web server answers: with `cut` so many bytes fewer than promised, with `stall_s` no end after them."""
 
     content: bytes = b""
     kind: str = "application/dicom+json"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut: int = 0
+    stall_s: float = 0
 
 
 def rows(*found: dict[str, Any], **others: Any) -> Answer:
@@ -85,6 +87,9 @@ class WebServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/web"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Handshakes that fail are meant."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: WebServer
@@ -115,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(answer.content[: len(answer.content) - answer.cut])
+        if answer.stall_s:
+            self.wfile.flush()
+            time.sleep(answer.stall_s)
 
     def log_message(self, *arguments: Any) -> None:
         """Be silent."""

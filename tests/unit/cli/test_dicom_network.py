@@ -73,7 +73,12 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     to = ("--to", f"127.0.0.1:{pacs.port}", "--called", "PACS")
     code, out, err = carina("dicom", "send", tmp_path / "some", *to)
     assert (code, out.splitlines()) == (0, [f"taken          {path}" for path in paths])
-    assert err == "2 files: 2 taken.\n"
+    assert err == "2 files: 2 taken.\nIn the folders 1 file is no DICOM object and not sent.\n"
+    (folder / "DICOMDIR").write_bytes(paths[0].read_bytes())
+    assert carina("dicom", "send", folder, *to)[2].endswith(
+        "In the folders 2 files are no DICOM objects and not sent.\n"
+    )
+    (folder / "DICOMDIR").unlink()
     assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
     # A file that is named is sent, or said to be none.
     code, out, _ = carina("dicom", "send", paths[0], folder / "notes.txt", *to, "--json")

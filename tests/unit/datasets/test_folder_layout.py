@@ -102,6 +102,9 @@ def test_a_finding_called_test_beside_controls_is_no_split(tmp_path: Path) -> No
         ),
         (["TB/1.png", "TB/normal/2.png"], {NORMAL: 1, "TB": 1}),
         (["TB/negative/1.png", "TB/positive/2.png"], {"negative": 1, "positive": 1}),
+        (["norte/Sano/1.png", "sur/Sano/2.png", "sur/TB/3.png"], {NORMAL: 2, "TB": 1}),
+        (["TB/negativo/1.png", "TB/positivo/2.png"], {"negativo": 1, "positivo": 1}),
+        (["TB/0/1.png", "TB/1/2.png", "Gout/0/3.png"], {"TB": 2, "Gout": 1}),
         # Mixed depths.
         (["Normal/1.png", "Pneumonia/bacteria/2.png", "Pneumonia/virus/3.png"], {NORMAL: 1, "Pneumonia": 2}),
         (["siteA/Normal/1.png", "siteA/TB/2.png", "siteB/Silicosis/3.png"], {NORMAL: 1, "TB": 1, "Silicosis": 1}),

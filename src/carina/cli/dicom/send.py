@@ -48,7 +48,7 @@ def send_command(
 
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     values = destination_of(to, stow, called=called, calling=aet, tls=secured)
-    paths = _files(files)
+    paths, left_out = _files(files)
     counts: Counter[str] = Counter()
     failed = 0
     with quiet_libraries():
@@ -64,12 +64,15 @@ def send_command(
                 print_result(f"{outcome.state:<13}  {sent.path}" + (f"  {outcome.reason}" if outcome.reason else ""))
     if len(paths) > 1 and not as_json:
         print_note(f"{len(paths)} files: {', '.join(f'{count} {state}' for state, count in counts.items())}.")
+    if left_out:
+        what = "1 file is no DICOM object" if left_out == 1 else f"{left_out} files are no DICOM objects"
+        print_note(f"In the folders {what} and not sent.")
     if failed:
         raise typer.Exit(1)
 
 
-def _files(named: Sequence[Path]) -> list[Path]:
-    """Return the files that were named, and of folders those that are DICOM files.
+def _files(named: Sequence[Path]) -> tuple[list[Path], int]:
+    """Return the files that were named, and of folders those that are DICOM objects; and how many others those hold.
 
     Raises
     ------
@@ -77,17 +80,28 @@ def _files(named: Sequence[Path]) -> list[Path]:
         If there is none.
     """
     found: list[Path] = []
+    left_out = 0
     for path in named:
         if path.is_dir():
-            found += [file for file in sorted(path.rglob("*")) if file.is_file() and _is_dicom(file)]
+            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            chosen = [file for file in files if _is_object(file)]
+            left_out += len(files) - len(chosen)
+            found += chosen
         else:
             found.append(path)
     if not found:
         msg = f"There is no DICOM file in {', '.join(map(str, named))}. Name files, or folders that hold some."
         raise ConfigurationError(msg)
-    return found
+    return found, left_out
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+def _is_object(path: Path) -> bool:
+    """Tell whether a file is a DICOM object; one that cannot be read may be one, and is told when it is to be sent."""
+    if path.name.upper() == "DICOMDIR":
+        # What a disc holds is listed in it: no archive takes that.
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return True

@@ -46,7 +46,7 @@ class StowSender:
                 body = _Body(stream, path.stat().st_size)
                 headers = {
                     "Content-Type": f'multipart/related; type="application/dicom"; boundary="{body.boundary}"',
-                    "Accept": "application/dicom+json",
+                    "Accept": "application/dicom+json, application/dicom+xml;q=0.5",
                 }
                 with session.post(
                     self._url,

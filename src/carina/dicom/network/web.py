@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from carina.dicom.network.settings import Web
@@ -63,6 +64,9 @@ def in_a_word(error: Exception) -> str:
         return "tls-failed"
     if isinstance(error, exceptions.Timeout):
         return "no-answer"
+    if error.args and isinstance(error.args[0], ReadTimeoutError):
+        # It stopped in the middle of an answer; requests calls that a failed connection.
+        return "connection-lost"
     return "no-connection" if isinstance(error, exceptions.ConnectionError) else "connection-lost"
 
 

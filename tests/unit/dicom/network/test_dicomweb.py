@@ -195,6 +195,7 @@ def test_what_is_no_series(server: WebServer, answer: Answer, error: type[PeerEr
     ("answer", "message"),
     [
         (multipart(ONE, TWO, cut=2000), "connection-lost"),
+        (multipart(ONE, TWO, cut=2000, stall_s=1), "connection-lost"),
         (Answer(multipart(ONE, TWO).content[:-2000], MULTIPART), "the message ends in the middle"),
     ],
 )
@@ -203,6 +204,7 @@ def test_what_was_whole_before_the_message_ended_is_kept(
 ) -> None:
     # Of what comes in one piece nothing is had if it is cut off.
     monkeypatch.setattr(dicomweb, "_CHUNK", 1000)
+    monkeypatch.setattr(dicomweb, "TIMEOUT", (10.0, 0.3))
     server.given = lambda _: answer
     kept: list[Sequence[bytes]] = []
     with pytest.raises(PeerError, match=message) as caught:
