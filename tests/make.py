@@ -202,6 +202,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
     return path
 
 
+def touch_images(folder: Path, *names: str) -> None:
+    """Files that exist, for what only asks whether they do."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 def make_manifest(findings: Sequence[str], **columns: Sequence[object]) -> pl.DataFrame:
     """A manifest as after grouping: each row a group of its own unless `group` says otherwise."""
     count = len(findings)

@@ -40,7 +40,8 @@ def test_the_error_tree_is_the_drawn_one() -> None:
 def test_signatures_are_frozen() -> None:
     assert list(inspect.signature(import_dataset).parameters) == [
         *("source", "out", "findings", "rename", "views", "half", "normal", "flag", "seed", "test_only", "labels"),
-        *("patient_key", "patient_from", "layout", "split_from", "ignore_unknown_columns", "workers", "progress"),
+        *("columns", "labels_as", "uncertain", "patient_key", "patient_from", "layout", "split_from"),
+        *("ignore_unknown_columns", "workers", "progress"),
     ]
     assert list(inspect.signature(train).parameters) == [
         *("dataset", "recipe", "out", "added", "without_sources", "lung_graph", "cache", "command", "progress_of"),

@@ -19,6 +19,8 @@ from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
 from carina.datasets.manifest import ERRORS_FILE, LEFT_OUT_FILE, DatasetDescription, open_dataset
 from carina.datasets.phantom import write_phantoms
+from carina.datasets.published_labels import PublishedLabels, Uncertain
+from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -33,18 +35,32 @@ _Seed = Annotated[int, typer.Option("--seed", help="Of the split.")]
 @app.command(name="import")
 def import_command(
     source: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder with one folder per finding, a CSV or Parquet manifest, or with --labels a folder of DICOM."
-        ),
+        Path, typer.Argument(help="A folder with one folder per finding, a table of images, or the folder of --labels.")
     ],
     out: _Out,
     labels: Annotated[
         Path | None,
         typer.Option(
-            "--labels", metavar="CSV", help="For DICOM: its columns StudyInstanceUID or PatientID, and finding."
+            "--labels",
+            metavar="TABLE",
+            help="For the images in SOURCE: columns path (of DICOM also StudyInstanceUID or PatientID) and finding.",
         ),
     ] = None,
+    labels_as: Annotated[
+        PublishedLabels | None,
+        typer.Option("--labels-as", help="The table is that of a public collection, as it is distributed."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="FIELD=NAME",
+            help=f"The table's name for a field: finding=Diagnosis. Fields: {', '.join(FIELDS)}. Repeatable.",
+        ),
+    ] = None,
+    uncertain: Annotated[
+        Uncertain, typer.Option("--uncertain", help="What -1 means in the tables of chexpert and mimic.")
+    ] = "leave-out",
     findings: _Findings = None,
     rename: Annotated[
         list[str] | None,
@@ -83,7 +99,7 @@ def import_command(
     patient_key: Annotated[
         Path | None,
         typer.Option(
-            "--patient-key", metavar="FILE", help="For DICOM: a secret that patients' hashes in the manifest need."
+            "--patient-key", metavar="FILE", help="A secret: patients in the manifest become hashes that need it."
         ),
     ] = None,
     patient_from: Annotated[
@@ -107,7 +123,7 @@ def import_command(
         typer.Option("--split-from", help="Keep the split of the folders train, val and test, or of the column split."),
     ] = None,
     ignore_unknown_columns: Annotated[
-        bool, typer.Option("--ignore-unknown-columns", help="Of a manifest or of labels: leave them out.")
+        bool, typer.Option("--ignore-unknown-columns", help="Of a table: leave them out.")
     ] = False,
 ) -> None:
     """Import images and their labels as a data set.
@@ -127,6 +143,9 @@ def import_command(
             seed=seed,
             test_only=test_only,
             labels=labels,
+            columns=_columns(column or []),
+            labels_as=labels_as,
+            uncertain=uncertain,
             patient_key=patient_key,
             patient_from=patient_from,
             layout=layout,
@@ -213,6 +232,20 @@ def _renames(options: list[str]) -> dict[str, str]:
                 msg = f"--rename gives {old.strip()!r} two names, {renames[old.strip()]!r} and {new!r}. Choose one."
                 raise ConfigurationError(msg)
     return renames
+
+
+def _columns(options: list[str]) -> dict[str, str]:
+    """Return the names of columns that ``FIELD=NAME`` gives, by field."""
+    columns: dict[str, str] = {}
+    for option in options:
+        field, _, name = (word.strip() for word in option.partition("="))
+        if not field or not name:
+            msg = f"--column {option!r} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
+            raise ConfigurationError(msg)
+        if columns.setdefault(field, name) != name:
+            msg = f"--column gives {field!r} two names, {columns[field]!r} and {name!r}. Choose one."
+            raise ConfigurationError(msg)
+    return columns
 
 
 def _print_import(report: ImportReport) -> None:

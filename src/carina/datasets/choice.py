@@ -1,6 +1,7 @@
 """Which of a source's images are taken, and under which finding: renamed findings, views, a half of the patients."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -8,7 +9,9 @@ from typing import Literal, get_args
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from carina.datasets.label_cells import SEVERAL, parts_of, read_label, rename_label
 from carina.datasets.naming import resolve_finding
+from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
 
@@ -35,6 +38,12 @@ class Choices(BaseModel):
         Which, as named; none where all were taken.
     half
         Of the patients; none where all were taken.
+    columns
+        A table's names for fields, by field, where the user named some.
+    labels_as
+        The public collection whose tables were read; none for any other source.
+    uncertain
+        What -1 in such tables was taken for.
     normal
         Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
     flag
@@ -49,6 +58,9 @@ class Choices(BaseModel):
     rename: dict[str, str] = {}
     views: tuple[str, ...] | None = None
     half: Half | None = None
+    columns: dict[str, str] = {}
+    labels_as: PublishedLabels | None = None
+    uncertain: Uncertain = "leave-out"
     normal: tuple[str, ...] | None = None
     flag: str | None = None
     layout: str | None = None
@@ -65,7 +77,8 @@ def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:
         If a name is empty, or one finding is to get two names.
     """
     renames: dict[str, str] = {}
-    for old, new in ((canonical_finding(old), canonical_finding(new)) for old, new in (rename or {}).items()):
+    for written, new in ((old, canonical_finding(new)) for old, new in (rename or {}).items()):
+        old = SEVERAL.join(order_findings(map(canonical_finding, parts_of(read_label(written)))))
         if not old or not new:
             msg = f"A finding cannot be renamed from {old!r} to {new!r}. Name both, as in: SARS=Other opacity."
             raise ConfigurationError(msg)
@@ -90,19 +103,32 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     ConfigurationError
         If no image has one of the old names.
     """
-    count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
+    before = images["finding"]
+    # Of several findings each is counted, and the whole.
+    count: Counter[str] = Counter()
+    for finding, number in before.value_counts().iter_rows():
+        count.update(dict.fromkeys({finding, *parts_of(finding)}, number))
     # In whatever spelling they were typed.
-    renames = {resolve_finding(old, count): resolve_finding(new, count) for old, new in renames.items()}
+    renames = {_resolved(old, count): resolve_finding(new, count) for old, new in renames.items()}
+    renamed = {finding: rename_label(finding, renames) for finding in before.unique()}
     for old in renames:
         if old not in count:
             msg = f"There is no finding {old!r} to rename. There is: {_counted(count, order_findings(count))}."
             raise ConfigurationError(msg)
+    taken: Counter[str] = Counter()
+    for finding, number in before.value_counts().iter_rows():
+        if {finding, *parts_of(finding)} & renames.keys():
+            taken[renamed[finding]] += number
+    after = before.replace_strict(renamed, return_dtype=pl.String)
     notes = []
     for new in order_findings(renames.values()):
         olds = order_findings(old for old in renames if renames[old] == new)
-        total = sum(count[old] for old in olds)
-        notes.append(f"{total} image{'s' * (total > 1)} renamed {new}: {_counted(count, olds)}.")
-    return images.with_columns(pl.col("finding").replace(renames)), tuple(notes)
+        notes.append(f"{taken[new]} image{'s' * (taken[new] != 1)} renamed {new}: {_counted(count, olds)}.")
+    return images.with_columns(after), tuple(notes)
+
+
+def _resolved(name: str, present: Iterable[str]) -> str:
+    return SEVERAL.join(order_findings(resolve_finding(part, present) for part in parts_of(name)))
 
 
 def take_views(

@@ -36,7 +36,8 @@ _WORDS_BESIDE = frozenset(
 # say so by themselves, in many languages, are in `carina.findings`.
 _ABSENCE_WORDS = frozenset(_WORDS.findall("control controls healthy neg negative negatives no non none normal not"))
 _SPLIT = re.compile(
-    r"(?:(?P<train>train|training)|(?P<validation>val|valid|validation|dev|calibration)|(?P<test>test|testing))"
+    r"(?:(?P<train>train|training|train[ _-]?val)|(?P<validation>val|valid|validate|validation|dev|calibration)|"
+    r"(?P<test>test|testing))"
     r"(?:[ _-]*(?:set|data|images?|split|ing))?",
     re.IGNORECASE,
 )

@@ -33,6 +33,7 @@ from carina.datasets.manifest import (
     write_dataset,
 )
 from carina.datasets.naming import choose_flag, says_none
+from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
@@ -109,6 +110,9 @@ def import_dataset(
     seed: int = 1234,
     test_only: bool = False,
     labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels_as: PublishedLabels | None = None,
+    uncertain: Uncertain = "leave-out",
     patient_key: Path | None = None,
     patient_from: str | None = None,
     layout: str | None = None,
@@ -123,7 +127,8 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, normal, labels, patient_from, layout, ignore_unknown_columns
+    source, findings, rename, views, half, normal, labels, columns, labels_as, uncertain, patient_from, layout,
+    ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     flag
         The finding that a model is to flag: see `carina.datasets.naming.choose_flag`.
@@ -165,6 +170,9 @@ def import_dataset(
             half=half,
             normal=normal,
             labels=labels,
+            columns=columns,
+            labels_as=labels_as,
+            uncertain=uncertain,
             patient_key=None if patient_key is None else read_key(patient_key),
             patient_from=patient_from,
             layout=layout,

@@ -1,10 +1,13 @@
 """A table of labels for DICOM files: a finding for each study or patient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
+from carina.datasets.label_cells import read_label
+from carina.datasets.published_labels import advice_on
+from carina.datasets.table_columns import Field, choose_columns, column_of_images, columns_of, require_columns
+from carina.datasets.table_reading import Table, read_table
 from carina.errors import DataError
 from carina.findings import canonical_finding, finding_key
 from carina.radiographs.dicom.identity import Identifier, Identity, identifier_digest
@@ -58,52 +61,94 @@ class Labels:
         return identity.study if self.identifier == "StudyInstanceUID" else identity.patient
 
 
-def read_labels(path: Path, *, ignore_unknown_columns: bool = False) -> Labels:
-    """Return a table of labels: a CSV with the columns StudyInstanceUID or PatientID, finding and, perhaps, source.
+def names_images(path: Path, columns: Mapping[str, str]) -> bool:
+    """Return whether a table names images by their paths, and not studies or patients.
 
-    No message holds a value of the first column.
+    Raises
+    ------
+    DataError, ConfigurationError
+        As `read_labels`.
+    """
+    table = read_table(path)
+    return "path" in choose_columns(table, columns) or column_of_images(table) is not None
+
+
+def read_labels(
+    path: Path, *, columns: Mapping[str, str] | None = None, ignore_unknown_columns: bool = False
+) -> Labels:
+    """Return a table of labels with the columns StudyInstanceUID or PatientID, finding and, perhaps, source.
+
+    No message holds a value of the first column. A finding is as `carina.datasets.label_cells.read_label` gives it.
+
+    Parameters
+    ----------
+    path
+        The table.
+    columns
+        Its names for the fields finding and source, by field.
+    ignore_unknown_columns
+        Go on when it has other columns.
 
     Raises
     ------
     DataError
-        If it cannot be read, a column is missing or unknown, a row is not whole, or two rows contradict each other.
+        If it cannot be read, a column is missing or unknown, a row has no identifier, or two rows contradict each
+        other.
+    ConfigurationError
+        If a column was named that it does not have.
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        msg = f"{path} cannot be read as a table ({type(error).__name__}). Check that it is a CSV file."
-        raise DataError(msg) from None
-    identifier = next((name for name in _IDENTIFIERS if name in table.columns), None)
-    if identifier is None or "finding" not in table.columns:
-        wanted = "StudyInstanceUID or PatientID" if identifier is None else "finding"
-        msg = f"{path} has no column {wanted}. It has: {', '.join(table.columns)}."
+    table = read_table(path)
+    identifier = _identifier_column(table)
+    if identifier is None:
+        msg = (
+            f"{path} has no column path, StudyInstanceUID or PatientID. {columns_of(table)} "
+            f"{advice_on(table.cells.columns)}Name the column of the images: --column path=NAME."
+        )
         raise DataError(msg)
-    unknown = [name for name in table.columns if name not in (*_IDENTIFIERS, "finding", "source")]
-    if unknown and not ignore_unknown_columns:
+    kind, column = identifier
+    chosen = {field: name for field, name in choose_columns(table, columns or {}).items() if field in _FIELDS}
+    require_columns(table, chosen, ("finding",), advice_on(table.cells.columns))
+    used = {column, *chosen.values()}
+    left_out = [name for name in table.cells.columns if name not in used]
+    unknown = [name for name in left_out if _plain(name) not in _PLAIN_IDENTIFIERS]
+    if unknown and not (ignore_unknown_columns or columns):
         msg = (
             f"{path} has unknown columns: {', '.join(unknown)}. Known: {', '.join(_IDENTIFIERS)}, finding, source. "
             "Rename them, or pass --ignore-unknown-columns."
         )
         raise DataError(msg)
-    left_out = unknown + [name for name in _IDENTIFIERS if name in table.columns and name != identifier]
-    notes = (f"Columns left out: {', '.join(left_out)}.",) if left_out else ()
-    sources = table["source"] if "source" in table.columns else [None] * table.height
+    notes = (*table.notes, *((f"Columns left out: {', '.join(left_out)}.",) if left_out else ()))
+    values, findings = table.cells[column], table.cells[chosen["finding"]]
+    sources = table.cells[chosen["source"]] if "source" in chosen else [None] * table.cells.height
     found: dict[str, Label] = {}
-    for row, (value, finding, source) in enumerate(
-        zip(table[identifier], table["finding"], sources, strict=True), start=2
-    ):
-        digest, named = identifier_digest(identifier, value or ""), (finding or "").strip()
-        if digest is None or not named:
-            what = "finding; an unknown finding is not a normal one" if digest else identifier
-            msg = f"{path}, row {row}: it has no {what}. Correct or remove the row."
+    for row, value, finding, source in zip(table.rows, values, findings, sources, strict=True):
+        digest = identifier_digest(kind, value or "")
+        if digest is None:
+            msg = f"{path}, row {row}: it has no {kind}. Correct or remove the row."
             raise DataError(msg)
-        label = Label(named, (source or "").strip() or None, row)
+        label = Label(read_label(finding or ""), source, row)
         earlier = found.setdefault(digest, label)
         one, other = (finding_key(canonical_finding(each.finding)) for each in (earlier, label))
         if (one, earlier.source) != (other, label.source):
             msg = (
-                f"{path}, rows {earlier.row} and {row}: the same {identifier} with two findings or sources. Keep one "
-                "of them."
+                f"{path}, rows {earlier.row} and {row}: the same {kind} with two findings or sources. Keep one of them."
             )
             raise DataError(msg)
-    return Labels(path, identifier, found, notes)
+    return Labels(path, kind, found, notes)
+
+
+def _identifier_column(table: Table) -> tuple[Identifier, str] | None:
+    """Return by what a table's rows are looked up, and in which column it stands."""
+    for kind in _IDENTIFIERS:
+        for name in table.cells.columns:
+            if name == kind or _plain(name) == _plain(kind):
+                return kind, name
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace(" ", "")
+
+
+_PLAIN_IDENTIFIERS = frozenset(map(_plain, _IDENTIFIERS))
+_FIELDS: tuple[Field, ...] = ("finding", "source")

@@ -4,9 +4,9 @@ Three kinds of source: a tree with one folder per finding (the official distribu
 Database is one), a CSV or Parquet manifest, and a tree of DICOM files with a table of labels.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -26,14 +26,18 @@ from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout
 from carina.datasets.folder_source import NOT_NAMED, list_folders
 from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
 from carina.datasets.folder_words import names_a_finding
+from carina.datasets.label_cells import SEVERAL, is_unknown, leave_out_unclear, parts_of, rename_label
 from carina.datasets.labels import read_labels
 from carina.datasets.manifest import ERRORS_SCHEMA, LISTING_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
 from carina.datasets.patient_names import PatientPattern
+from carina.datasets.published_labels import PublishedLabels, Uncertain
+from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
 from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
 
-_MANIFEST_NAMES = ("manifest.parquet", "manifest.csv", "metadata.csv")
+# Of an image with a label, in left_out.csv.
+_UNCLEAR = "its label names no single finding"
 _MAX_WRAPPERS = 8
 
 
@@ -77,6 +81,9 @@ def list_source(
     half: Half | None = None,
     normal: Sequence[str] | None = None,
     labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels_as: PublishedLabels | None = None,
+    uncertain: Uncertain = "leave-out",
     patient_key: bytes | None = None,
     patient_from: str | None = None,
     layout: str | None = None,
@@ -103,8 +110,15 @@ def list_source(
     normal
         Findings that are normal, or ``none``: see `carina.datasets.naming.name_normal`.
     labels
-        A CSV with a finding for each StudyInstanceUID or PatientID; then the source is a folder of DICOM files, of
-        whatever names and depth. See `carina.datasets.labels.read_labels`.
+        A table; then the source is the folder of its images. With a column for their paths, it names images. Without,
+        it has a finding for each StudyInstanceUID or PatientID, and the images are DICOM files of whatever names and
+        depth: see `carina.datasets.labels.read_labels`.
+    columns
+        The table's names for fields, by field, as in ``{"finding": "Diagnosis"}``; other names are known or refused.
+    labels_as
+        The table is one of these published ones: see `carina.datasets.published_labels.read_published`.
+    uncertain
+        What -1 means in the published tables that have it.
     patient_key
         A secret for what stands for a patient: see `carina.datasets.dicom_headers.patient_of`.
     patient_from
@@ -133,22 +147,24 @@ def list_source(
             source.resolve(),
             with_lung_opacity=wanted is not None or LUNG_OPACITY in renames,
             need_views=views is not None,
-            labels=labels,
+            table=TableOptions(labels, dict(columns or {}), labels_as, uncertain, ignore_unknown_columns),
             patient_key=patient_key,
             layout=roles,
-            ignore_unknown_columns=ignore_unknown_columns,
         )
     except OSError as error:
         # A folder that may not be entered is said, not skipped: its images would be missing without a word.
         msg = f"{error.filename or source} cannot be listed: {error.strerror}."
         raise DataError(msg) from None
-    listed, notes = listing.images, listing.notes
+    listed, notes, left_out = listing.images, listing.notes, listing.left_out
     spellings: tuple[str, ...] = ()
     if not listed.is_empty():
-        listed, spellings = unify_spellings(listed)
-        for name in (partial(name_normal, normal=normal), partial(rename_findings, renames=renames)):
-            listed, more = name(listed)
-            notes += more
+        listed, spellings = _unified(listed)
+        before = listed["finding"]
+        listed, called = name_normal(listed, normal)
+        listed, more = rename_findings(listed, renames)
+        listed, unclear, why = leave_out_unclear(listed, before)
+        notes += called + more + why
+        left_out = pl.concat([left_out, unclear.select("path", reason=pl.lit(_UNCLEAR))])
         if pattern is not None:
             listed, more = pattern.fill_in(listed, source.resolve())
             notes += more
@@ -175,12 +191,15 @@ def list_source(
         rename=renames,
         views=named_views,
         half=half,
+        columns=dict(columns or {}),
+        labels_as=labels_as,
+        uncertain=uncertain,
         normal=None if normal is None else tuple(normal),
         layout=layout,
         patient_from=patient_from,
     )
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
-    left_out = pl.concat([listing.left_out, _left_out_by(NOT_NAMED, renamed, listed)])
+    left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed)])
     left_out = pl.concat(
         [left_out, _left_out_by("it is not of the views and the half that were asked for", listed, images)]
     )
@@ -193,37 +212,68 @@ def _list(
     *,
     with_lung_opacity: bool,
     need_views: bool,
-    labels: Path | None,
+    table: TableOptions,
     patient_key: bytes | None,
     layout: Sequence[Role] | None,
-    ignore_unknown_columns: bool,
 ) -> Listing:
-    if layout is not None and (labels is not None or not source.is_dir()):
-        msg = f"--layout is for one folder per finding. Leave it out for {source if labels is None else '--labels'}."
+    by_table = table.labels is not None or table.labels_as is not None
+    if layout is not None and (by_table or source.is_file()):
+        msg = f"--layout is for one folder per finding. Leave it out for {'--labels' if by_table else source}."
         raise ConfigurationError(msg)
-    manifest = source
-    if labels is not None:
-        if not source.is_dir():
-            msg = f"{source} is no folder. Labels are for a folder of DICOM files: name it, or leave out --labels."
-            raise DataError(msg)
-        tree = DicomTree(read_labels(labels, ignore_unknown_columns=ignore_unknown_columns), patient_key)
-        tree.add(read_tree(source))
-        notes = tree.notes()
-        images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
-        return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
-    if source.is_dir():
-        found = None if layout is not None else _find_manifest(source)
-        if found is None:
-            if need_views:
-                msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a manifest only."
-                raise DataError(msg)
-            listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
-            return Listing(listed.images, listed.notes, left_out=listed.left_out, published="folders")
-        manifest = found
-    if manifest.is_file():
-        return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
-    msg = f"There is no folder or file {source}. Check the path."
-    raise DataError(msg)
+    if not source.exists():
+        msg = f"There is no folder or file {source}. Check the path."
+        raise DataError(msg)
+    if table.labels is not None and not source.is_dir():
+        msg = f"{source} is no folder. With --labels, name the folder of the images that {table.labels} is about."
+        raise DataError(msg)
+    if table.labels is not None and table.speaks_of_studies():
+        return _list_dicom(source, table.labels, table, patient_key)
+    notes: tuple[str, ...] = ()
+    if layout is None:
+        inner = _unwrapped(source) if source.is_dir() and table.labels is None else source
+        found, notes = list_table(inner, table, need_views=need_views, patient_key=patient_key)
+        if found is not None:
+            # A published table was read only in part: what it names is not known here.
+            asked = inner.is_dir() and table.labels_as is None
+            left_out, more = _not_in_table(inner, found) if asked else ([], ())
+            return Listing(found, notes + more, left_out=pl.DataFrame(left_out, schema=LEFT_OUT_SCHEMA, orient="row"))
+    if need_views:
+        msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a table only."
+        raise DataError(msg)
+    listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
+    return Listing(listed.images, notes + listed.notes, left_out=listed.left_out, published="folders")
+
+
+def _not_in_table(folder: Path, named: pl.DataFrame) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Return the images below a folder that its table does not name, neither as images nor as masks, and a note."""
+    paths = {os.path.normpath(path) for name in ("path", "mask") for path in named[name].drop_nulls()}
+    images = [image for image in read_tree(folder).images if not any("mask" in name.lower() for name in image.folders)]
+    others = [str(image.path) for image in images if str(image.path) not in paths]
+    if not others:
+        return [], ()
+    note = f"Left out, since no row of the table names them: {len(others)} of {len(images)} images below {folder}."
+    return [(path, "no row of the table names it") for path in others], (note,)
+
+
+def _list_dicom(source: Path, labels: Path, table: TableOptions, patient_key: bytes | None) -> Listing:
+    said = read_labels(labels, columns=table.columns, ignore_unknown_columns=table.ignore_unknown_columns)
+    tree = DicomTree(said, patient_key)
+    tree.add(read_tree(source))
+    notes = tree.notes()
+    images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
+    return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
+
+
+def _unified(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the images with one name for each finding, alone or among several, and a note for each with several."""
+    findings = images["finding"]
+    parts = {part for finding in findings.unique() for part in parts_of(finding) if not is_unknown(part)}
+    each = findings.str.split(SEVERAL).explode()
+    each = each.filter(each.is_in(list(parts)))
+    unified, notes = unify_spellings(pl.DataFrame({"finding": each}))
+    names = dict(zip(each, unified["finding"], strict=True))
+    renamed = {finding: rename_label(finding, names) for finding in findings.unique()}
+    return images.with_columns(findings.replace_strict(renamed, return_dtype=pl.String)), notes
 
 
 def _only_wanted(images: pl.DataFrame, wanted: tuple[str, ...] | None, source: Path) -> pl.DataFrame:
@@ -251,93 +301,12 @@ def _left_out_by(reason: str, before: pl.DataFrame, after: pl.DataFrame) -> pl.D
     return gone.select("path", reason=pl.lit(reason, dtype=pl.String))
 
 
-def _find_manifest(source: Path) -> Path | None:
-    """Return the manifest in a folder, or in the only folder in it, as archives wrap it; none where there is none."""
+def _unwrapped(source: Path) -> Path:
+    """Return the folder in which a table may lie: the source, or the only folder in it, as archives wrap it."""
+    inner = source
     for _ in range(_MAX_WRAPPERS):
-        found = next((source / name for name in _MANIFEST_NAMES if (source / name).is_file()), None)
-        inside = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))]
-        if found is not None or len(inside) != 1 or names_a_finding(inside[0].name):
-            return found
-        source = inside[0]
-    return None
-
-
-def _list_manifest(path: Path, *, need_views: bool, ignore_unknown_columns: bool) -> Listing:
-    table = _read_table(path)
-    table = table.rename({"file": "path"}) if "file" in table.columns and "path" not in table.columns else table
-    for column in ("path", "finding", "view") if need_views else ("path", "finding"):
-        if column not in table.columns:
-            msg = f"{path} has no column {column!r}. It has: {', '.join(table.columns)}."
-            raise DataError(msg)
-    unknown = [column for column in table.columns if column not in LISTING_SCHEMA]
-    notes = []
-    if unknown:
-        if not ignore_unknown_columns:
-            msg = (
-                f"{path} has unknown columns: {', '.join(unknown)}. Known: {', '.join(LISTING_SCHEMA)}. Rename them, "
-                "or pass --ignore-unknown-columns."
-            )
-            raise DataError(msg)
-        notes.append(f"Columns left out: {', '.join(unknown)}.")
-    table = _typed(table.select(column for column in table.columns if column in LISTING_SCHEMA), path)
-    folder = path.parent
-    images = table.with_columns(
-        path=pl.col("path").map_elements(lambda name: str(folder / name), return_dtype=pl.String),
-        mask=pl.col("mask").map_elements(lambda name: str(folder / name), return_dtype=pl.String),
-    )
-    _refuse_duplicate_paths(images, path)
-    return Listing(images, tuple(notes))
-
-
-def _read_table(path: Path) -> pl.DataFrame:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix.lower() == ".csv":
-            return pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        msg = f"{path} cannot be read as a table ({type(error).__name__}). Check that it is a CSV or Parquet file."
-        raise DataError(msg) from None
-    msg = f"{path} is neither a folder nor a .csv or .parquet manifest."
-    raise DataError(msg)
-
-
-def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Return the table with every column of the listing, in its type; empty text becomes null."""
-    columns = []
-    for name, dtype in LISTING_SCHEMA.items():
-        if name not in table.columns:
-            columns.append(pl.lit(None, dtype=dtype).alias(name))
-            continue
-        try:
-            text = table[name].cast(pl.String).str.strip_chars()
-        except pl.exceptions.PolarsError:
-            msg = f"{path}: its column {name!r} holds {table.schema[name]}, not text or numbers. Write it as text."
-            raise DataError(msg) from None
-        column = text.set(text == "", None)
-        if dtype != pl.String:
-            number = column.cast(dtype, strict=False)
-            not_a_number = column.is_not_null() & ~number.is_finite().fill_null(value=False)
-            _refuse_rows(not_a_number, path, f"its {name} is not a number")
-            column = number
-        columns.append(pl.lit(column).alias(name))
-    typed = table.select(columns)
-    for name in ("path", "finding"):
-        _refuse_rows(typed[name].is_null(), path, f"it has no {name}; an unknown finding is not a normal one")
-    return typed
-
-
-def _refuse_rows(wrong: pl.Series, path: Path, what: str) -> None:
-    if wrong.any():
-        row = wrong.arg_true()[0] + 2  # as an editor counts the lines, the header being line 1
-        msg = f"{path}, row {row}: {what}. Correct or remove the row."
-        raise DataError(msg)
-
-
-def _refuse_duplicate_paths(images: pl.DataFrame, path: Path) -> None:
-    repeated = images["path"].is_duplicated().arg_true()
-    if len(repeated):
-        first = images["path"][repeated[0]]
-        rows = [str(row + 2) for row in (images["path"] == first).arg_true()]
-        msg = f"{path}, rows {' and '.join(rows)}: the same image twice. Keep one of them."
-        raise DataError(msg)
+        visible = [path for path in inner.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+        if len(visible) != 1 or not visible[0].is_dir() or names_a_finding(visible[0].name):
+            return inner
+        inner = visible[0]
+    return inner

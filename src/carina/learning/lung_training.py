@@ -16,6 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina import __version__
+from carina.datasets.table_columns import columns_of
+from carina.datasets.table_reading import read_table
 from carina.errors import DataError, InputError
 from carina.learning.backbone import build_network
 from carina.learning.export import largest_output_difference
@@ -210,25 +212,20 @@ def read_lung_table(data: Path) -> tuple[pl.DataFrame, str]:
         empty.
     """
     path = data / TABLE_FILE
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        msg = f"{path} cannot be read as a table ({type(error).__name__}). It names the images and their lung masks."
-        raise DataError(msg) from None
+    read = read_table(path)
+    table = read.cells.with_columns(read.rows)
     for column in ("image", "mask", "patient"):
         if column not in table.columns:
-            msg = f"{path} has no column {column!r}. It has: {', '.join(table.columns)}."
+            msg = f"{path} has no column {column!r}. {columns_of(read)}"
             raise DataError(msg)
-        filled = table[column].fill_null("").str.strip_chars()
         # A patient who is not known could be one who is learned from.
-        _refuse_rows(filled == "", path, f"it has no {column}. Complete or remove it.")
-        table = table.with_columns(filled.alias(column))
-    _refuse_rows(table["image"].is_duplicated(), path, "the same image is in another row too. Keep one of them.")
+        _refuse_rows(table, table[column].is_null(), path, f"it has no {column}. Complete or remove it.")
+    _refuse_rows(table, table["image"].is_duplicated(), path, "the same image is in another row too. Keep one of them.")
     table, held_out_by = _with_trainable(table, path)
     part_of_patient = table.group_by("patient").agg(mixed=pl.col("trainable").n_unique() > 1)
     mixed = table.join(part_of_patient, on="patient", how="left", maintain_order="left")["mixed"]
     both = "its patient has both trainable and held-out images. Put all of a patient's images on one side."
-    _refuse_rows(mixed, path, both)
+    _refuse_rows(table, mixed, path, both)
     for part, rows in (("trainable", table["trainable"]), ("held-out", ~table["trainable"])):
         if not rows.any():
             msg = f"{path} has no {part} images. Both are needed, of different patients."
@@ -239,8 +236,8 @@ def read_lung_table(data: Path) -> tuple[pl.DataFrame, str]:
 
 def _with_trainable(table: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, str]:
     if "trainable" in table.columns:
-        given = table["trainable"].fill_null("").str.strip_chars()
-        _refuse_rows(~given.is_in(["0", "1"]), path, "its trainable is neither 1 nor 0. Write one of them.")
+        given = table["trainable"].fill_null("")
+        _refuse_rows(table, ~given.is_in(["0", "1"]), path, "its trainable is neither 1 nor 0. Write one of them.")
         return table.with_columns(trainable=given == "1"), "the column trainable"
     patients = sorted(table["patient"].unique(), key=_order_key)
     held_out = patients[: max(1, round(HELD_OUT_SHARE * len(patients)))]
@@ -251,10 +248,9 @@ def _order_key(patient: str) -> str:
     return hashlib.sha256(f"{_HELD_OUT_SALT}{patient}".encode()).hexdigest()
 
 
-def _refuse_rows(wrong: pl.Series, path: Path, what: str) -> None:
+def _refuse_rows(table: pl.DataFrame, wrong: pl.Series, path: Path, what: str) -> None:
     if wrong.any():
-        row = wrong.arg_true()[0] + 2  # as an editor counts the lines, the header being line 1
-        msg = f"{path}, row {row}: {what}"
+        msg = f"{path}, row {table['row'].filter(wrong)[0]}: {what}"
         raise DataError(msg)
 
 

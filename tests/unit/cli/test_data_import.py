@@ -19,7 +19,7 @@ def source(tmp_path: Path) -> Path:
     folder = write_tree(tmp_path / "source", {"COVID": 8, "SARS": 4, "Lipoid": 4})
     rows = [
         [f"{finding}/{finding}-{n}.png", shown, f"P{n}", "L" if n == 4 else "PA"]
-        for finding, shown, count in (("COVID", "COVID-19, ARDS", 8), ("SARS", "SARS", 4), ("Lipoid", "Lipoid", 4))
+        for finding, shown, count in (("COVID", "COVID-19 with ARDS", 8), ("SARS", "SARS", 4), ("Lipoid", "Lipoid", 4))
         for n in range(1, count + 1)
     ]
     write_csv(folder / "manifest.csv", ["path", "finding", "patient", "view"], rows)
@@ -27,19 +27,19 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> None:
-    options = ("--rename", "COVID-19, ARDS=covid", "--rename", "SARS+Lipoid=Other opacity", "--views", "pa,unknown")
+    options = ("--rename", "COVID-19 with ARDS=covid", "--rename", "SARS+Lipoid=Other opacity", "--views", "pa,unknown")
     code, _, err = carina(
         "data", "import", source, *options, "--half", "final", "--test-only", "--out", tmp_path / "out"
     )
     assert code == 0, err
-    assert "8 images renamed COVID-19: COVID-19, ARDS (8)." in err
+    assert "8 images renamed COVID-19: COVID-19 with ARDS (8)." in err
     assert "8 images renamed Other opacity: Lipoid (4), SARS (4)." in err
     assert "Views pa, unknown: 3 of 16 images left out: L (3)." in err
     assert "The final half of the patients: " in err
     dataset = open_dataset(tmp_path / "out")
     assert dataset.description.findings == ("COVID-19", "Other opacity")
     assert dataset.description.choices == Choices(
-        rename={"COVID-19, ARDS": "COVID-19", "SARS": "Other opacity", "Lipoid": "Other opacity"},
+        rename={"COVID-19 with ARDS": "COVID-19", "SARS": "Other opacity", "Lipoid": "Other opacity"},
         views=("pa", "unknown"),
         half="final",
     )
@@ -52,7 +52,7 @@ def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> N
     [
         (("--rename", "SARS"), "--rename 'SARS' has no equals sign. Write OLD=NEW"),
         (("--rename", "SARS=a", "--rename", "SARS=b"), "--rename gives 'SARS' two names, 'a' and 'b'"),
-        (("--rename", "Asthma=b"), "There is no finding 'Asthma' to rename. There is: COVID-19, ARDS (8), "),
+        (("--rename", "Asthma=b"), "There is no finding 'Asthma' to rename. There is: COVID-19 with ARDS (8), "),
         (("--rename", "SARS="), "cannot be renamed from 'SARS' to ''"),
         (("--views", "AP"), "There is no view 'AP'. There is: L, PA."),
         (("--half", "first"), "'first'"),
@@ -247,3 +247,44 @@ def test_check_tells_what_files_give_away(carina: Typed, tmp_path: Path) -> None
     stored = json.loads(carina("data", "check", tmp_path / "out", "--json")[1])["stored_as"]
     assert list(stored) == ["file format", "pixel size", "aspect ratio", "bit depth", "colour"]
     assert stored["file format"]["disjoint"] == [["Normal", "TB"]]
+
+
+def test_a_table_of_anybody(carina: Typed, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "films", {"TB": 4, "Other": 2})
+    rows = [f"C:\\films\\TB\\TB-{n}.PNG;{cell};SECRET-{n};05{n}Y" for n, cell in enumerate(("TB", "?", "TB", "A|B"), 1)]
+    text = "\n".join(["Bild;Befund;PatientID;Alter in Jahren", *rows])
+    (tmp_path / "Müller.csv").write_text(text, encoding="utf-16")
+    words = ("--labels", tmp_path / "Müller.csv", "--test-only", "--out", tmp_path / "out")
+    code, _, err = carina("data", "import", folder, *words)
+    assert code != 0
+    assert "'Bild' names images. Say what is: --column path=Bild --column finding=NAME." in err
+    columns = ("--column", "path=bild", "--column", "finding=Befund", "--column", "age=Alter in Jahren")
+    code, out, err = carina("data", "import", folder, *words, *columns)
+    assert code == 0, err
+    assert "4 of 4 images do not lie at the path that Müller.csv gives and were found by their name" in err
+    assert "1 image was left out, since the finding is not known: ? (1)." in err
+    assert "1 image was left out, since several findings are named: A|B (1)." in err
+    assert "SECRET" not in out + err
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.manifest["age"].to_list() == [51.0, 53.0]
+    assert dataset.description.choices is not None
+    assert dataset.description.choices.columns["finding"] == "Befund"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--column", "finding"), "--column 'finding' is not FIELD=NAME. Write it as in: --column finding=Diagnosis"),
+        (("--column", "path=a", "--column", "path=b"), "--column gives 'path' two names, 'a' and 'b'. Choose one."),
+        (("--column", "size=path"), "there is no field 'size'"),
+        (("--labels-as", "padchest"), "'padchest'"),
+        (("--labels-as", "nih", "--column", "path=a"), "--labels-as nih knows its columns"),
+        (("--uncertain", "negative"), "--uncertain is for the tables of --labels-as chexpert and mimic"),
+    ],
+)
+def test_options_of_tables_that_mean_nothing(
+    carina: Typed, source: Path, tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    code, _, err = carina("data", "import", source / "manifest.csv", *options, "--out", tmp_path / "out")
+    assert code == 2
+    assert says in err

@@ -12,20 +12,21 @@ from carina.datasets.importing import import_dataset
 from carina.datasets.listing import list_source
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, COVID_19, LUNG_OPACITY, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
-from make import names_in, write_csv, write_official, write_tree
+from make import names_in, touch_images, write_csv, write_official, write_tree
 
 ROWS = [
     ["a.png", "Normal", "P1", "PA"],
-    ["b.png", "COVID-19, ARDS", "P1", "ap supine"],
+    ["b.png", "COVID-19 with ARDS", "P1", "ap supine"],
     ["c.png", "COVID-19", "P2", "AP Supine"],
     ["d.png", "SARS", "P3", "L"],
     ["e.png", "SARS", "P4", "?"],
-    ["f.png", "todo", "", ""],
+    ["f.png", "Lipoid", "", ""],
 ]
 
 
 @pytest.fixture
 def manifest(tmp_path):
+    touch_images(tmp_path, *(row[0] for row in ROWS))
     return write_csv(tmp_path / "m.csv", ["path", "finding", "patient", "view"], ROWS)
 
 
@@ -38,14 +39,14 @@ def counts(listing):
 
 
 def test_findings_are_renamed_before_they_are_chosen(manifest):
-    rename = {"COVID-19, ARDS": "covid", "SARS": "other_opacity", " no_finding ": "clear"}
+    rename = {"COVID-19 with ARDS": "covid", "SARS": "other_opacity", " no_finding ": "clear"}
     listing = list_source(manifest, rename=rename, findings=["COVID", "Other opacity", "clear"])
     assert counts(listing) == {COVID_19: 2, OTHER_OPACITY: 2, "clear": 1}
     assert listing.notes == (
-        "1 image renamed COVID-19: COVID-19, ARDS (1).",
+        "1 image renamed COVID-19: COVID-19 with ARDS (1).",
         "2 images renamed Other opacity: SARS (2).",
         "1 image renamed clear: Normal (1).",
-        "--findings leaves out 1 of 6 images: todo (1).",
+        "--findings leaves out 1 of 6 images: Lipoid (1).",
     )
     assert listing.left_out["reason"].to_list() == ["its finding was not named with --findings"]
     with pytest.raises(ConfigurationError, match=r"has no finding 'SARS'. It has: COVID-19, Normal, "):
@@ -53,12 +54,12 @@ def test_findings_are_renamed_before_they_are_chosen(manifest):
 
 
 def test_findings_are_renamed_all_at_once(manifest):
-    listing = list_source(manifest, rename={"SARS": "todo", "todo": "SARS"})
-    assert [finding for finding in listing.images["finding"] if finding in ("SARS", "todo")] == ["todo", "todo", "SARS"]
+    listing = list_source(manifest, rename={"SARS": "Lipoid", "Lipoid": "SARS"})
+    assert listing.images["finding"].to_list()[-3:] == ["Lipoid", "Lipoid", "SARS"]
 
 
 def test_a_finding_that_is_not_there_cannot_be_renamed(manifest):
-    says = r"no finding 'Asthma' to rename. There is: COVID-19 \(1\), Normal \(1\), COVID-19, ARDS \(1\), SARS \(2\), "
+    says = r"no finding 'Asthma' to rename. There is: COVID-19 \(1\), Normal \(1\), COVID-19 with ARDS \(1\), Lipoid "
     with pytest.raises(ConfigurationError, match=says):
         list_source(manifest, rename={"SARS": "Other opacity", "Asthma": "Other opacity"})
 
@@ -99,11 +100,11 @@ def test_the_import_says_what_was_chosen(tmp_path):
     )
     assert report.dataset.description.findings == (COVID_19, OTHER_OPACITY)
     assert set(report.dataset.manifest["patient"]) == {n for n in ("P1", "P2") if half_of(n) == half_of("P1")}
-    assert report.notes[:2] == (
+    assert report.notes[1:3] == (
         "3 images renamed Other opacity: SARS (3).",
         "Views pa: 2 of 6 images left out: L (2).",
     )
-    assert report.notes[2].startswith(f"The {half_of('P1')} half of the patients: ")
+    assert report.notes[3].startswith(f"The {half_of('P1')} half of the patients: ")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_views_count_among_the_chosen_findings_only(manifest):
     listing = list_source(manifest, findings=["SARS", "Normal"], views=["PA", "AP Supine"])
     assert names(listing) == "a"
     assert listing.notes == (
-        "--findings leaves out 3 of 6 images: COVID-19 (1), COVID-19, ARDS (1), todo (1).",
+        "--findings leaves out 3 of 6 images: COVID-19 (1), COVID-19 with ARDS (1), Lipoid (1).",
         "Views PA, AP Supine: 2 of 3 images left out: L (1), unknown (1).",
         "No image of SARS is left by the choice of views and half.",
     )
@@ -152,7 +153,7 @@ def test_views_that_are_not_there(manifest, tmp_path):
 def test_nothing_left_is_refused_and_leaves_nothing(manifest, tmp_path):
     with pytest.raises(DataError, match="Of 1 images none is left by the choice of views and half"):
         import_dataset(manifest, tmp_path / "out", findings=["Normal"], views=["L"])
-    assert names_in(tmp_path) == ["m.csv"]
+    assert "out" not in names_in(tmp_path)
 
 
 PATIENTS = st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
@@ -190,6 +191,7 @@ def test_the_halves_are_what_was_published():
 
 def test_the_file_name_stands_in_for_the_patient(tmp_path):
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [[f"{n}.png", "COVID"] for n in range(40)])
+    touch_images(tmp_path, *(f"{n}.png" for n in range(40)))
     listing = list_source(path, half="final")
     assert list(listing.images["path"].str.split("/").list.last()) == [
         f"{n}.png" for n in range(40) if half_of(f"{n}.png") == "final"

@@ -138,7 +138,7 @@ def test_where_no_label_fits_it_is_said_why(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No DICOM image has a label in .* it has no label") as wrong:
         imported(tree, tmp_path / "out", label(tmp_path, "PatientID", ("SECRET-99", "Normal")))
     assert "SECRET" not in str(wrong.value).replace(str(tmp_path), "")
-    with pytest.raises(DataError, match=r"is no folder\. Labels are for a folder of DICOM files"):
+    with pytest.raises(DataError, match=r"is no folder\. With --labels, name the folder of the images"):
         imported(tree / "DICOMDIR", tmp_path / "out", by_patient(tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -172,3 +172,14 @@ def test_long_headers_and_images_that_end_a_file_early(tmp_path: Path) -> None:
         tmp_path / "tree", tmp_path / "out", label(tmp_path, "PatientID", ("A", "Normal")), test_only=True
     )
     assert report.dataset.manifest.height == 1
+
+
+def test_labels_that_name_no_single_finding(tree: Path, tmp_path: Path) -> None:
+    rows = [(f"SECRET-{n}", cell) for n, cell in enumerate(["?", "A|B", *["COVID", "Normal"] * (PATIENTS // 2 - 1)])]
+    report = imported(tree, tmp_path / "out", label(tmp_path, "Patient ID", *rows))
+    assert report.dataset.manifest.height == 2 * (PATIENTS - 2)
+    assert "2 images were left out, since the finding is not known: ? (2)." in report.notes
+    several = "2 images were left out, since several findings are named: A|B (2)."
+    assert any(note.startswith(several) for note in report.notes)
+    left_out = pl.read_csv(tmp_path / "out" / "left_out.csv")
+    assert left_out.filter(pl.col("reason") == "its label names no single finding").height == 4

@@ -158,12 +158,13 @@ def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tr
         )
     )
     assert json.loads((tmp_path / "plain" / "dataset.json").read_text())["choices"] == {
-        "findings": None, "rename": {}, "views": None, "half": None, "normal": None, "flag": None,
+        "findings": None, "rename": {}, "views": None, "half": None,
+        "normal": None, "flag": None, "columns": {}, "labels_as": None, "uncertain": "leave-out",
         "layout": None, "patient_from": None, "split_from": None,
     }  # fmt: skip
     assert json.loads((tmp_path / "chosen" / "dataset.json").read_text())["choices"] == {
         "findings": [COVID_19, NORMAL], "rename": {COVID_19: COVID_19}, "views": ["pa"], "half": None,
-        "normal": None, "flag": None,
+        "normal": None, "flag": None, "columns": {}, "labels_as": None, "uncertain": "leave-out",
         "layout": None, "patient_from": None, "split_from": None,
     }  # fmt: skip
     assert chosen.description.fingerprint == plain.description.fingerprint

@@ -48,10 +48,11 @@ def test_the_same_row_twice_is_one_label(tmp_path: Path) -> None:
     [
         ("PatientID,finding\nSECRET-1,a\nSECRET-1,b\n", r"rows 2 and 3: the same PatientID with two findings"),
         ("PatientID,finding,source\nSECRET-1,a,x\nSECRET-1,a,y\n", r"rows 2 and 3: the same PatientID"),
-        ("PatientID,finding\nSECRET-1,a\nSECRET-2,\n", r"row 3: it has no finding; an unknown finding is not"),
         ("StudyInstanceUID,finding\n ,SECRET\n", r"row 2: it has no StudyInstanceUID\."),
-        ("Patient,finding\nSECRET,a\n", r"no column StudyInstanceUID or PatientID\. It has: Patient, finding"),
-        ("PatientID,label\nSECRET,a\n", r"no column finding\. It has: PatientID, label"),
+        ("Patient,finding\nSECRET,a\n", r"no column path, StudyInstanceUID or PatientID\. It has: Patient, finding"),
+        ("PatientID,sign\nSECRET,a\n", r"no column 'finding'\. It has: PatientID, sign \(with commas"),
+        ("PatientID;finding\nSECRET;a;b\n", r"row 2: it has 3 cells, and the header has 2 \(with semicolons"),
+        ("patientId,Target\nSECRET,1\n", r"no column 'finding'.* published table of rsna: pass --labels-as rsna"),
         ("PatientID,finding,sex\nSECRET,a,F\n", r"unknown columns: sex\. Known: StudyInstanceUID, PatientID"),
         ("", r"cannot be read as a table"),
     ],
@@ -62,6 +63,15 @@ def test_what_is_wrong_is_said_by_its_row(tmp_path: Path, text: str, says: str) 
         read_labels(path)
     assert str(path) in str(wrong.value)
     assert "SECRET" not in str(wrong.value)
+
+
+def test_names_of_columns_separators_and_unknown_findings(tmp_path: Path) -> None:
+    path = table(tmp_path, "Patient ID;Diagnosis;Hospital;note\n1;covid;x;\n2;;;\n3;A|B;;later\n4;-1;;\n")
+    labels = read_labels(path, columns={"finding": "diagnosis"})
+    # Whether they can be used is told where all findings are renamed and counted.
+    assert findings(labels, "1", "2", "3", "4") == ["covid", "", "A|B", "-1"]
+    assert labels.of_digest[identifier_digest("PatientID", "1") or ""].source == "x"
+    assert labels.notes == ("Columns left out: note.",)
 
 
 def test_unknown_columns_on_request(tmp_path: Path) -> None:

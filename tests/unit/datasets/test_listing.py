@@ -184,9 +184,8 @@ def test_missing_source(tmp_path):
 
 
 def test_source_of_another_kind(tmp_path):
-    path = tmp_path / "images.zip"
-    path.touch()
-    with pytest.raises(DataError, match=r"neither a folder nor a .csv or .parquet manifest"):
+    path = write_image(tmp_path / "a.png", make_grey())
+    with pytest.raises(DataError, match=r"a\.png is an image \(PNG\), neither a folder nor a table"):
         list_source(path)
 
 
@@ -226,132 +225,6 @@ def test_a_folder_that_may_not_be_entered_is_said_not_skipped(tmp_path):
             list_source(tmp_path)
     finally:
         closed.chmod(0o755)
-
-
-HEADER = ["path", "finding", "patient", "source", "view", "age", "sex", "mask"]
-
-
-def test_csv_manifest(tmp_path):
-    rows = [
-        ["a.png", "covid", " P1 ", "north", "PA", "61.5", "F", "m/a.png"],
-        [str(tmp_path / "elsewhere" / "b.png"), "Asthma", "", "", "", "", "", ""],
-    ]
-    path = write_csv(tmp_path / "any name.csv", HEADER, rows)
-    listing = list_source(path)
-    assert listing.images.schema == LISTING_SCHEMA
-    assert listing.images.rows() == [
-        (str(tmp_path / "a.png"), COVID_19, "P1", "north", "PA", 61.5, "F", str(tmp_path / "m" / "a.png"), None),
-        (str(tmp_path / "elsewhere" / "b.png"), "Asthma", None, None, None, None, None, None, None),
-    ]
-    assert listing.notes == ()
-
-
-@pytest.mark.parametrize("name", ["manifest.csv", "metadata.csv", "manifest.parquet"])
-def test_a_folder_with_a_manifest(tmp_path, name):
-    write_tree(tmp_path, {"COVID": 2})
-    table = pl.DataFrame({"path": ["COVID/COVID-1.png"], "finding": ["Asthma"]})
-    table.write_parquet(tmp_path / name) if name.endswith("parquet") else table.write_csv(tmp_path / name)
-    assert counts(list_source(tmp_path)) == {"Asthma": 1}
-
-
-def test_parquet_manifest_of_many_types(tmp_path):
-    table = pl.DataFrame(
-        {
-            "file": ["a.png", "b.png"],
-            "finding": pl.Series(["COVID", "Normal"], dtype=pl.Categorical),
-            "patient": [17, None],
-            "age": pl.Series([40, None], dtype=pl.Int16),
-        }
-    )
-    table.write_parquet(tmp_path / "t.parquet")
-    images = list_source(tmp_path / "t.parquet").images
-    assert images["patient"].to_list() == ["17", None]
-    assert images["age"].to_list() == [40.0, None]
-    assert images["finding"].to_list() == [COVID_19, NORMAL]
-
-
-def test_parquet_columns_of_lists_are_refused(tmp_path):
-    pl.DataFrame({"path": [["a.png"]], "finding": ["COVID"]}).write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"its column 'path' holds List\(String\)"):
-        list_source(tmp_path / "t.parquet")
-
-
-def test_file_is_another_name_for_path(tmp_path):
-    path = write_csv(tmp_path / "m.csv", ["file", "finding"], [["a.png", "COVID"]])
-    assert list_source(path).images["path"].to_list() == [str(tmp_path / "a.png")]
-    both = write_csv(tmp_path / "both.csv", ["file", "path", "finding"], [["a.png", "b.png", "COVID"]])
-    with pytest.raises(DataError, match="unknown columns: file"):
-        list_source(both)
-
-
-@pytest.mark.parametrize("missing", ["path", "finding"])
-def test_missing_columns(tmp_path, missing):
-    header = [name for name in ("path", "finding", "age") if name != missing]
-    path = write_csv(tmp_path / "m.csv", header, [["a", "1"]])
-    with pytest.raises(DataError, match=f"has no column '{missing}'. It has: {', '.join(header)}"):
-        list_source(path)
-
-
-def test_unknown_columns_are_refused_or_left_out(tmp_path):
-    path = write_csv(tmp_path / "m.csv", ["path", "finding", "Label", "x"], [["a.png", "COVID", "1", "2"]])
-    with pytest.raises(DataError, match=r"unknown columns: Label, x. Known: path, .*--ignore-unknown-columns"):
-        list_source(path)
-    listing = list_source(path, ignore_unknown_columns=True)
-    assert listing.images.height == 1
-    assert listing.notes == ("Columns left out: Label, x.",)
-
-
-@pytest.mark.parametrize(
-    ("rows", "says"),
-    [
-        (
-            [["a.png", "COVID", ""], ["b.png", "", ""]],
-            "row 3: it has no finding; an unknown finding is not a normal one",
-        ),
-        ([["a.png", "COVID", ""], ["b.png", "  ", ""]], "row 3: it has no finding"),
-        ([["", "COVID", ""]], "row 2: it has no path"),
-        ([["a.png", "COVID", "old"]], "row 2: its age is not a number"),
-        ([["a.png", "COVID", "1"], ["b.png", "COVID", "nan"]], "row 3: its age is not a number"),
-        ([["a.png", "COVID", "inf"]], "row 2: its age is not a number"),
-        (
-            [["a.png", "COVID", ""], ["b.png", "COVID", ""], ["a.png", "Normal", ""]],
-            "rows 2 and 4: the same image twice",
-        ),
-        ([["a.png", "COVID", ""], ["./a.png", "COVID", ""]], "rows 2 and 3: the same image twice"),
-    ],
-)
-def test_wrong_rows_are_named(tmp_path, rows, says):
-    path = write_csv(tmp_path / "m.csv", ["path", "finding", "age"], rows)
-    with pytest.raises(DataError, match=says):
-        list_source(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("m.csv", b""),
-        ("m.csv", b"path,finding\na.png,COVID,1,2,3\n"),
-        ("m.csv", b"path,finding\n\xff\xfe\xfa,COVID\n"),
-        ("m.parquet", b""),
-        ("m.parquet", b"PAR1 nonsense PAR1"),
-    ],
-)
-def test_damaged_tables(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot be read as a table \(\w+\)"):
-        list_source(tmp_path / name)
-
-
-def test_a_header_alone_holds_no_images(tmp_path):
-    path = write_csv(tmp_path / "m.csv", HEADER, [])
-    with pytest.raises(DataError, match="holds no images"):
-        list_source(path)
-
-
-def test_csv_with_a_byte_order_mark_and_windows_lines(tmp_path):
-    path = tmp_path / "m.csv"
-    path.write_bytes("\ufeffpath,finding\r\nröntgen 1.png,COVID\r\n".encode())
-    assert list_source(path).images["path"].to_list() == [str(tmp_path / "röntgen 1.png")]
 
 
 def test_the_four_official_folders_are_known():

@@ -118,6 +118,17 @@ def test_without_the_column_a_fifth_of_the_patients_is_held_out(tmp_path: Path) 
     assert table["name"][0] == "0.png"
 
 
+def test_a_table_of_another_form(tmp_path: Path) -> None:
+    text = "image;mask;patient;trainable\nä.png; ma.png;P1;1\n;;;\nb.png;mb.png;P2;0\n;;;\n"
+    (tmp_path / "metadata.csv").write_text(text, encoding="utf-16")
+    table, _ = read_lung_table(tmp_path)
+    assert table["name"].to_list() == ["ä.png", "b.png"]
+    assert table["mask"][0] == str(tmp_path / "ma.png")
+    (tmp_path / "metadata.csv").write_text(text.replace("P2", ""), encoding="utf-16")
+    with pytest.raises(DataError, match="row 4: it has no patient"):
+        read_lung_table(tmp_path)
+
+
 HEADER = ["image", "mask", "patient", "trainable"]
 GOOD = [["a.png", "ma.png", "P1", "1"], ["b.png", "mb.png", "P2", "0"]]
 
@@ -144,7 +155,7 @@ def test_tables_that_are_refused(tmp_path: Path, header: list[str], rows: list[l
 
 
 def test_a_folder_without_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"metadata.csv cannot be read as a table \(FileNotFoundError\)"):
+    with pytest.raises(DataError, match=r"metadata.csv cannot be read as a table: No such file"):
         read_lung_table(tmp_path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.datasets.label_cells import is_unknown
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
 from carina.decisions.policy import Policy
 from carina.evaluation.audit.heads import Head, fit_head
@@ -30,8 +31,6 @@ LEAST = 10
 _LEAST_TO_CHOOSE = 5
 _FOLDS = 5
 _ADULT_YEARS = 18.0
-# Labels that say that nobody labelled the image: unknown is not negative.
-_UNLABELLED = frozenset({"", "todo", "unknown", "unlabelled", "unlabeled", "no label", "n/a", "none"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -349,7 +348,7 @@ def ask_external(
     """
     labels = rows["finding"].to_numpy().astype(str)
     groups = rows["group"].to_numpy().astype(np.int64)
-    labelled = np.array([label.strip().lower() not in _UNLABELLED for label in labels], dtype=np.bool_)
+    labelled = np.array([not is_unknown(label) for label in labels], dtype=np.bool_)
     present = order_findings(labels[labelled].tolist())
     known = [name for name in present if name in findings]
     foreign = [name for name in present if name not in findings]
