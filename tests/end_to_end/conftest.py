@@ -1,0 +1,56 @@
+"""What the tests of whole commands share: a command as typed, and an evaluation that none of them may change."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from carina.cli import main
+from carina.datasets.manifest import Dataset
+
+
+class Result(NamedTuple):
+    """What a command left: its exit code, and what it printed to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["carina", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def evaluation(tiny_run: Path, phantom_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from carina.reports.evaluation_folder import write_evaluation
+
+    out = tmp_path_factory.mktemp("evaluations") / "first"
+    write_evaluation(tiny_run, phantom_dataset, "test", out, on_leak="refuse", prevalence=0.05, command="test")
+    return out
+
+
+@pytest.fixture
+def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures be empty files: to draw them takes most of an evaluation's time, and the test looks at none."""
+
+    def print_png(_: FigureCanvasAgg, target: Any, **__: Any) -> None:
+        if isinstance(target, str):
+            Path(target).touch()
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", print_png)

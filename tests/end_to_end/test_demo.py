@@ -1,0 +1,44 @@
+"""``carina demo``: the whole way in one command."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from carina.datasets.manifest import open_dataset
+from carina.learning.recipe import load_recipe
+from carina.run_folder import open_run
+
+
+@pytest.fixture
+def demo(carina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+
+    def run() -> str:
+        result = carina("demo", "--out", tmp_path / "demo", "--count", 60)
+        assert result.code == 0, result.err
+        return str(result.out)
+
+    return run
+
+
+@pytest.mark.graphs
+def test_the_demo_goes_the_whole_way_and_can_be_repeated(
+    demo: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = demo()
+    assert "Weights: " in out
+    assert "report.html" in out
+    assert open_dataset(tmp_path / "demo" / "dataset").manifest.height == 60
+    # The second time it need not learn much: what is there is replaced.
+    whole = load_recipe("demo")
+    short = whole.model_copy(update={"training": whole.training.model_copy(update={"epochs": 2})})
+    monkeypatch.setattr("carina.cli.demo.load_recipe", lambda _: short)
+    demo()
+    assert open_run(tmp_path / "demo" / "run").epochs == 2
+
+
+def test_the_demo_replaces_no_folder_but_its_own(carina, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "mine.txt").touch()
+    assert carina("demo", "--out", tmp_path).code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

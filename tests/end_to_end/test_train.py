@@ -1,0 +1,56 @@
+"""``carina train`` on phantoms, as typed: what can go wrong on the way, and going on afterwards."""
+
+import subprocess
+from pathlib import Path
+
+from carina.datasets.manifest import Dataset
+from conftest import TINY_RECIPE
+from make import small_disk
+
+
+def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
+    carina, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
+    for method in ("end-to-end", "cached-embeddings"):
+        recipe = tmp_path / f"{method}.toml"
+        recipe.write_text(TINY_RECIPE.format(method=method, split="train-calibration-test"))
+        gone = Path(phantom_dataset.rows("train")["path"][5])
+        away = gone.rename(gone.with_suffix(".away"))
+        try:
+            failed = carina(
+                *("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
+                *("--cache", tmp_path / "cache"),
+            )
+        finally:
+            away.rename(gone)
+        assert failed.code == 1
+        assert "there is no such file" in failed.err
+        assert gone.name in failed.err
+        assert "Traceback" not in failed.err
+        resumed = carina("train", "--resume", tmp_path / method, "--cache", tmp_path / "cache")
+        assert resumed.code == 0, resumed.err
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        TINY_RECIPE.format(method="end-to-end", split="train-calibration-test").replace("out_relu", "nowhere")
+    )
+    assert carina("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / "run").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["r.toml"]
+    assert carina("train", "--resume", tmp_path / "run", "--recipe", recipe).code == 2
+
+
+def test_a_full_disk_while_training_can_be_resumed(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY_RECIPE.format(method="end-to-end", split="train-calibration-test"))
+    with small_disk(tmp_path / "disk", 1024) as disk:
+        failed = carina("train", phantom_dataset.folder, "--recipe", recipe, "--out", disk / "run")
+        assert failed.code == 1
+        assert "No space left on device" in failed.err
+        assert "Traceback" not in failed.err
+        assert not (disk / "run" / "run.json").exists()
+        assert not list(disk.rglob(".partial-*"))
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        resumed = carina("train", "--resume", disk / "run")
+        assert resumed.code == 0, resumed.err
