@@ -32,6 +32,7 @@ from carina.datasets.naming import name_normal, resolve_finding, tell_alike, uni
 from carina.datasets.patient_names import PatientPattern
 from carina.errors import ConfigurationError, DataError
 from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
+from carina.places import meant_by
 
 _MANIFEST_NAMES = ("manifest.parquet", "manifest.csv", "metadata.csv")
 _MAX_WRAPPERS = 8
@@ -222,7 +223,7 @@ def _list(
         manifest = found
     if manifest.is_file():
         return _list_manifest(manifest, need_views=need_views, ignore_unknown_columns=ignore_unknown_columns)
-    msg = f"There is no folder or file {source}. Check the path."
+    msg = f"There is no folder or file {source}. {meant_by(source)}"
     raise DataError(msg)
 
 
