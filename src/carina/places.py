@@ -163,19 +163,26 @@ def _made_by(wanted: Wanted, out: Path | None = None) -> str:
     )
 
 
+def meant_by(path: Path) -> str:
+    """Return a question that names what lies closest to a path at which there is nothing, or an advice."""
+    meant = _close_to(path)[1]
+    return f"Did you mean {meant[0]}?" if meant else "Check the path."
+
+
+def _close_to(path: Path) -> tuple[Path, list[Path]]:
+    """Return the folder in which a missing path's way ends, and what in it has a similar name, the closest first."""
+    there, above = path.absolute(), path
+    while not _is_folder(there.parent) and there != there.parent:
+        there, above = there.parent, above.parent
+    folder = above.parent
+    close = difflib.get_close_matches(there.name, _names_in(folder), n=3, cutoff=0.6)
+    meant = [folder / name / path.relative_to(above) for name in close]
+    return folder, [each for each in meant if os.path.lexists(each)] or [folder / name for name in close]
+
+
 def _instead_of_missing(path: Path, wanted: Wanted) -> str:
     """Return what may have been meant by a path at which there is nothing."""
-    there, missing = path.absolute(), path.name
-    while not _is_folder(there.parent) and there != there.parent:
-        there = there.parent
-    missing = there.name
-    above = path
-    while above.absolute() != there:
-        above = above.parent
-    folder = above.parent
-    close = difflib.get_close_matches(missing, _names_in(folder), n=3, cutoff=0.6)
-    meant = [folder / name / path.relative_to(above) for name in close]
-    meant = [each for each in meant if os.path.lexists(each)] or [folder / name for name in close]
+    folder, meant = _close_to(path)
     fitting = [each for each in meant if kind_of(each) in _FITS[wanted]] or meant
     if fitting:
         kind = kind_of(fitting[0])

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from carina.bundle import BUNDLE_FILE, open_bundle, open_model
+from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import DESCRIPTION_FILE, open_dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
-from carina.places import MARKERS, kind_of, require_model_first, wrong_place
+from carina.places import MARKERS, kind_of, meant_by, require_model_first, wrong_place
 from carina.reports.evaluation_files import AUDIT_FILE, METRICS_FILE, read_audit, read_metrics
 from carina.run_folder import LUNGS_FILE, RUN_FILE, STARTED_FILE, open_run
 from carina.seal import SEAL_FILE
@@ -214,3 +215,15 @@ def test_the_model_comes_first(house: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         require_model_first(house / "data", house / "bundle", "carina evaluate")
     assert str(caught.value).endswith(f"The model comes first: carina evaluate {house / 'bundle'} {house / 'data'}")
+
+
+def test_a_source_that_is_missing_or_was_imported_already(house: Path) -> None:
+    assert meant_by(house / "filmz") == f"Did you mean {house / 'films'}?"
+    assert meant_by(house / "filmz" / "Normal") == f"Did you mean {house / 'films' / 'Normal'}?"
+    assert meant_by(house / "quite another") == "Check the path."
+    with pytest.raises(DataError, match=r"There is no folder or file .*filmz\. Did you mean .*films"):
+        import_dataset(house / "filmz", house / "out")
+    with pytest.raises(
+        DataError, match=r"is a data set already\. It needs no import; look at it with: carina data check"
+    ):
+        import_dataset(house / "data", house / "out")

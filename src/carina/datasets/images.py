@@ -7,9 +7,9 @@ import would otherwise be judged under the label, the split and the hash of the 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from carina.errors import DataError, InputError
@@ -17,6 +17,10 @@ from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
+
+if TYPE_CHECKING:
+    # A prediction does without the table library, which takes a seventh of a second to import.
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class DatasetImage:
         return radiograph
 
 
-def images_of(rows: pl.DataFrame) -> list[DatasetImage]:
+def images_of(rows: "pl.DataFrame") -> list[DatasetImage]:
     """Return the images of rows of a manifest, in their order; the rows have the columns path and sha256."""
     return [DatasetImage(Path(path), sha256) for path, sha256 in rows.select("path", "sha256").iter_rows()]
 

@@ -37,6 +37,7 @@ from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
+from carina.places import kind_of
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
 from carina.radiographs.raster import describe_raster
@@ -161,6 +162,9 @@ def import_dataset(
     if split_from is not None and test_only:
         msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
         raise ConfigurationError(msg)
+    if kind_of(source) == "data set":
+        msg = f"{source} is a data set already. It needs no import; look at it with: carina data check {source}"
+        raise DataError(msg)
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
             source,

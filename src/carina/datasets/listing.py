@@ -35,6 +35,7 @@ from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
 from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
+from carina.places import meant_by
 
 # Of an image with a label, in left_out.csv.
 _UNCLEAR = "its label names no single finding"
@@ -221,7 +222,7 @@ def _list(
         msg = f"--layout is for one folder per finding. Leave it out for {'--labels' if by_table else source}."
         raise ConfigurationError(msg)
     if not source.exists():
-        msg = f"There is no folder or file {source}. Check the path."
+        msg = f"There is no folder or file {source}. {meant_by(source)}"
         raise DataError(msg)
     if table.labels is not None and not source.is_dir():
         msg = f"{source} is no folder. With --labels, name the folder of the images that {table.labels} is about."

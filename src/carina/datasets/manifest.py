@@ -69,7 +69,7 @@ MANIFEST_SCHEMA = pl.Schema(
     }
 )
 # Data sets of earlier versions do without these, and stay readable.
-_LATER_COLUMNS = ("file_format", "bit_depth", "colour")
+_LATER_COLUMNS = (("mask_sha256",), ("file_format", "bit_depth", "colour"))
 
 Split = Literal["train", "calibration", "test", "validation"]
 _COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
@@ -193,15 +193,13 @@ def open_dataset(folder: Path) -> Dataset:
         if hashlib.sha256(content).hexdigest() != description.manifest_sha256:
             msg = f"{folder / MANIFEST_FILE} was changed after the import. Import the data set again."
             raise DataError(msg)
-        manifest = _with_mask_sha256(pl.read_parquet(content))
+        manifest = _with_later_columns(pl.read_parquet(content))
     except FileNotFoundError as error:
         msg = f"{folder} is a damaged data set: it has no {Path(error.filename).name}. Import the data set again."
         raise DataError(msg) from None
     except (ValidationError, OSError, pl.exceptions.PolarsError) as error:
         msg = f"{folder} cannot be read ({type(error).__name__}). Import the data set again."
         raise DataError(msg) from None
-    if not set(_LATER_COLUMNS) & set(manifest.columns):
-        manifest = manifest.with_columns(pl.lit(None, MANIFEST_SCHEMA[name]).alias(name) for name in _LATER_COLUMNS)
     if manifest.schema != MANIFEST_SCHEMA:
         differing = sorted(set(manifest.schema.items()) ^ set(MANIFEST_SCHEMA.items()), key=str)
         msg = (
@@ -217,11 +215,13 @@ def open_dataset(folder: Path) -> Dataset:
     return Dataset(folder, description, manifest)
 
 
-def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:
-    """Return a manifest of Carina 0.1 with the column that it lacks: nobody knows what its masks were."""
-    if {*manifest.columns, "mask_sha256"} != set(MANIFEST_SCHEMA) or "mask_sha256" in manifest.columns:
+def _with_later_columns(manifest: pl.DataFrame) -> pl.DataFrame:
+    """Return the manifest of an earlier version with the columns that it lacks: unknown."""
+    missing = [name for names in _LATER_COLUMNS if not {*names} & {*manifest.columns} for name in names]
+    if {*manifest.columns, *missing} != set(MANIFEST_SCHEMA):
         return manifest
-    return manifest.with_columns(mask_sha256=pl.lit(None, pl.String)).select(MANIFEST_SCHEMA.names())
+    filled = manifest.with_columns(pl.lit(None, MANIFEST_SCHEMA[name]).alias(name) for name in missing)
+    return filled.select(MANIFEST_SCHEMA.names()) if missing else manifest
 
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:

@@ -1,14 +1,16 @@
 """The Python way: a bundle that is loaded, and what it says of images wherever they come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
 from carina.bundle import released_bundle
 from carina.engine import Backend, Precision
+from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor, Source
 from carina.inference.sources import OneImage, is_one_image, sources_of
 from carina.run_folder import FinishedRun
@@ -18,9 +20,15 @@ _FEW = 16
 
 
 class Predictions(tuple[Prediction | FailedPrediction, ...]):
-    """What a model says of several images, in the order in which they were given; a table in a notebook."""
+    """What a model says of several images, in the order in which they were given; a table in a notebook.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    left_out
+        How many files in the named folders and archives are no images and were left out, by kind.
+    """
+
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def _repr_html_(self) -> str:
         """Return the predictions for a notebook."""
@@ -137,7 +145,10 @@ class Model:
         BundleError
             If explanations are asked for, and the model's graph gives none.
         """
-        predictions = Predictions(self._predict(sources_of(image), explain=explain, prevalence=prevalence))
+        left_out = LeftOutFiles()
+        sources = sources_of(image, left_out)
+        predictions = Predictions(self._predict(sources, explain=explain, prevalence=prevalence))
+        predictions.left_out = MappingProxyType(left_out.counts)
         if not is_one_image(image):
             return predictions
         (predicted,) = predictions

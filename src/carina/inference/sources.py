@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import image_inputs, names_several
+from carina.inference.inputs import TellLeftOut, image_inputs, names_several
 from carina.inference.predictor import Source
 from carina.radiographs.radiograph import Radiograph, build_radiograph, check_dimensions
 from carina.radiographs.raster import convert_image, luma
@@ -38,8 +38,15 @@ def is_one_image(image: object) -> bool:
     return hasattr(image, "read") or not isinstance(image, list | tuple | Iterator)
 
 
-def sources_of(images: object) -> Iterator[Source]:
+def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
     """Return what the predictor reads, for one image or several; a folder gives all its images.
+
+    Parameters
+    ----------
+    images
+        See `carina.inference.model.Model.predict`.
+    left_out
+        Told of each file in a folder or an archive that is no image.
 
     Raises
     ------
@@ -47,15 +54,16 @@ def sources_of(images: object) -> Iterator[Source]:
         If it is nothing that an image can come as.
     """
     if isinstance(images, Iterator) and not hasattr(images, "read"):
-        return chain.from_iterable(map(_sources_of_one, images))
+        return chain.from_iterable(_sources_of_one(image, left_out) for image in images)
+    listed = images if isinstance(images, list | tuple) else (images,)
     # All are looked at before the first is read: a mistake in a list must not come up after an hour.
-    return chain.from_iterable(list(map(_sources_of_one, images if isinstance(images, list | tuple) else (images,))))
+    return chain.from_iterable([_sources_of_one(image, left_out) for image in listed])
 
 
-def _sources_of_one(image: object) -> Iterable[Source]:
+def _sources_of_one(image: object, left_out: TellLeftOut) -> Iterable[Source]:
     if isinstance(image, str | os.PathLike):
         # A path, so that "-" is a file of that name, and no list on standard input.
-        return image_inputs([Path(image)])
+        return image_inputs([Path(image)], left_out=left_out)
     return (_source(image),)
 
 

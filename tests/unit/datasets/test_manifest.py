@@ -84,6 +84,8 @@ def test_a_manifest_of_an_earlier_version_says_nothing_of_its_masks(folder):
     manifest = open_dataset(folder).manifest
     write_manifest(folder, manifest.drop("mask_sha256"), seal=True)
     assert open_dataset(folder).manifest.equals(manifest.with_columns(mask_sha256=pl.lit(None, pl.String)))
+    write_manifest(folder, manifest.drop("mask_sha256", "file_format", "bit_depth", "colour"), seal=True)
+    assert open_dataset(folder).manifest.schema == MANIFEST_SCHEMA
 
 
 def test_no_data_set(tmp_path):

@@ -153,6 +153,16 @@ def test_a_folder_without_images_and_a_pattern_without_match_say_so(model: Model
         assert says in str(failed.error)
 
 
+def test_files_that_are_no_images_are_counted(model: Model, films: list[Path], tmp_path: Path) -> None:
+    assert model.predict(films).left_out == {}
+    (tmp_path / "film.png").write_bytes(films[0].read_bytes())
+    for name in ("notes.txt", "more.txt"):
+        (tmp_path / name).write_text("no image", encoding="utf-8")
+    found = model.predict(tmp_path)
+    assert len(found) == 1
+    assert sum(found.left_out.values()) == 2
+
+
 def test_more_than_a_few_go_to_the_engine_for_many(model: Model, films: list[Path]) -> None:
     many = [films[i % len(films)] for i in range(20)]
     assert [each.sha256 for each in model.predict(iter(many))] == [model.predict(path).sha256 for path in many]
