@@ -30,10 +30,11 @@ def test_the_group_is_the_patient(tmp_path: Path) -> None:
 
 
 def test_a_table_knows_better(tmp_path: Path) -> None:
+    write_films(tmp_path, "here/P1_a.png", "here/P1_b.png", "elsewhere/P2_c.png")
     table = write_csv(
-        tmp_path / "m.csv",
+        tmp_path / "here" / "m.csv",
         ["path", "finding", "patient"],
-        [["P1_a.png", "TB", "known"], ["P1_b.png", "TB", ""], ["/elsewhere/P2_c.png", "TB", ""]],
+        [["P1_a.png", "TB", "known"], ["P1_b.png", "TB", ""], [tmp_path / "elsewhere" / "P2_c.png", "TB", ""]],
     )
     listing = list_source(table, patient_from=r"(P\d)_")
     digests = [identifier_digest("PatientID", name) for name in ("P1", "P2")]
