@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from carina.errors import InputError
+from carina.radiographs import radiograph as radiograph_module
 from carina.radiographs.dicom import decode as decode_module
 from carina.radiographs.dicom import terms
 from carina.radiographs.dicom.display import values_of_patterns
@@ -116,6 +117,7 @@ def stored_values(content, monkeypatch):
 
     monkeypatch.setattr(terms, "modality_of", lambda words, sop_class: (None, None))
     monkeypatch.setattr(decode_module, "check_dimensions", lambda width, height: None)
+    monkeypatch.setattr(radiograph_module, "MAX_SIDE_RATIO", np.inf)
     monkeypatch.setattr(decode_module, "display_grey", spy)
     decode_module.decode(content, deflated=True)
     return found[0]

@@ -186,7 +186,7 @@ def test_reservations_stand_in_report_and_picture(
         "The patient is a child: outside the intended use, which is adults.",
         "The header does not name the view.",
     )
-    monkeypatch.setattr("carina.inference.predictor.reservations", lambda _: doubts)
+    monkeypatch.setattr("carina.inference.predictor.reservations_of", lambda _: doubts)
     written: list[str] = []
     wrapped = lettering.wrapped
 
