@@ -1,8 +1,8 @@
-"""What makes the trainings of tests cheap and not different: no graphs of TensorFlow, no graph exported twice.
+"""What makes the trainings of tests cheap and not different: no graphs of TensorFlow, and nothing made twice.
 
-To trace the graph of one training takes many times as long as the few steps that a test trains, and Keras' exporter
-takes seconds for a network that it has exported before. Commands that a test starts as processes of their own know
-nothing of this file, and train as users do.
+To trace the graph of one training takes many times as long as the few steps that a test trains. Keras' exporter takes
+seconds for a network that it has exported before, and so does the quantiser for a graph that it has rounded before.
+Commands that a test starts as processes of their own know nothing of this file, and train as users do.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 _exported: dict[str, bytes] = {}
+_quantised: dict[str, Any] = {}
 
 
 def train_quickly(*, graphs: bool = False) -> None:
@@ -24,10 +25,13 @@ def train_quickly(*, graphs: bool = False) -> None:
         Let TensorFlow make graphs: for a training of so many steps that they pay.
     """
     tensorflow, export = sys.modules.get("tensorflow"), sys.modules.get("carina.learning.export")
+    twin = sys.modules.get("carina.learning.twin")
     if tensorflow is not None:
         tensorflow.config.run_functions_eagerly(not graphs)
     if export is not None and export._export.__name__ != "remembered":
         _remember_exports(export)
+    if twin is not None and twin.quantise.__name__ != "remembered":
+        _remember_quantised(twin)
 
 
 def _remember_exports(export: ModuleType) -> None:
@@ -52,3 +56,15 @@ def _key(model: Any, outputs: Sequence[str]) -> str:
     for weights in model.get_weights():
         digest.update(weights.tobytes())
     return digest.hexdigest()
+
+
+def _remember_quantised(twin: ModuleType) -> None:
+    really = twin.quantise
+
+    def remembered(graph: Path, to_tensor: Any, frames: Any, **options: Any) -> Any:
+        key = hashlib.sha256(graph.read_bytes() + frames.tobytes()).hexdigest()
+        if key not in _quantised:
+            _quantised[key] = really(graph, to_tensor, frames, **options)
+        return _quantised[key]
+
+    twin.quantise = remembered

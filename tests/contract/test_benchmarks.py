@@ -80,6 +80,7 @@ def test_the_keras_pipeline_reads_sixteen_bits(tiny_run: Path, tmp_path: Path) -
     assert np.abs(read.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.long
 def test_the_keras_script_says_what_the_pipeline_does(films: list[Path], tiny_run: Path) -> None:
     command = [sys.executable, BENCHMARKS / "against_keras.py", "--one", tiny_run, films[0]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

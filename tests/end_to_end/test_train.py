@@ -3,32 +3,34 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from carina.datasets.manifest import Dataset
 from conftest import TINY_RECIPE
 from make import small_disk
 
 
+@pytest.mark.parametrize("method", ["cached-embeddings", pytest.param("end-to-end", marks=pytest.mark.long)])
 def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
-    carina, phantom_dataset: Dataset, tmp_path: Path
+    carina, phantom_dataset: Dataset, tmp_path: Path, method: str
 ) -> None:
-    for method in ("end-to-end", "cached-embeddings"):
-        recipe = tmp_path / f"{method}.toml"
-        recipe.write_text(TINY_RECIPE.format(method=method, split="train-calibration-test"))
-        gone = Path(phantom_dataset.rows("train")["path"][5])
-        away = gone.rename(gone.with_suffix(".away"))
-        try:
-            failed = carina(
-                *("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
-                *("--cache", tmp_path / "cache"),
-            )
-        finally:
-            away.rename(gone)
-        assert failed.code == 1
-        assert "there is no such file" in failed.err
-        assert gone.name in failed.err
-        assert "Traceback" not in failed.err
-        resumed = carina("train", "--resume", tmp_path / method, "--cache", tmp_path / "cache")
-        assert resumed.code == 0, resumed.err
+    recipe = tmp_path / f"{method}.toml"
+    recipe.write_text(TINY_RECIPE.format(method=method, split="train-calibration-test"))
+    gone = Path(phantom_dataset.rows("train")["path"][5])
+    away = gone.rename(gone.with_suffix(".away"))
+    try:
+        failed = carina(
+            *("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
+            *("--cache", tmp_path / "cache"),
+        )
+    finally:
+        away.rename(gone)
+    assert failed.code == 1
+    assert "there is no such file" in failed.err
+    assert gone.name in failed.err
+    assert "Traceback" not in failed.err
+    resumed = carina("train", "--resume", tmp_path / method, "--cache", tmp_path / "cache")
+    assert resumed.code == 0, resumed.err
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -118,6 +118,7 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
             assert same != learned, before.name
 
 
+@pytest.mark.long
 def test_batch_norm_statistics_keep_up_with_training(phantom_dataset: Dataset, weights: Path, tmp_path: Path) -> None:
     """With Keras' momentum of 0.999 the network that is judged is not the one that is trained."""
 
