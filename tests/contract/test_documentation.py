@@ -1,5 +1,6 @@
 """What the documentation says is what the program does."""
 
+import json
 import re
 import subprocess
 import sys
@@ -79,6 +80,21 @@ def test_the_first_page_of_the_documentation_names_every_page() -> None:
     for page in pages - {ROOT / "docs" / "faq.md"}:
         link = re.escape(page.relative_to(ROOT / "docs").as_posix())
         assert re.search(rf"^- \[[^\]]+\]\({link}\): [^\n]+\.$", text, flags=re.M), page
+
+
+def test_numbers_in_the_text_are_those_of_the_results() -> None:
+    results = ROOT / "results"
+    audit, whole = (results / name / "audit.json" for name in ("carina-mobilenetv2/audit", "whole-image-light"))
+    (kept, head), (kept_whole, _) = (
+        re.findall(r"\d+ % \(\d+–\d+\)", json.loads(file.read_text("utf-8"))["sentence"]) for file in (audit, whole)
+    )
+    left_out = json.loads((results / "leave_one_source_out.json").read_text("utf-8"))["sources"]
+    worst = f"{100 * min(row['sensitivity']['value'] for row in left_out):.0f} % of its"
+    readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/reference/results.md"))
+    for number in (kept, head, worst):
+        assert number in readme
+        assert number in page
+    assert kept_whole in page
 
 
 def test_pictures_and_pages_hold_no_radiograph_and_are_small() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from carina.datasets.phantom import draw_phantom
 from carina.decisions.triage import PRIORITIES, READING_PLACES, REASON_CODES
 from carina.errors import InputErrorCode
-from carina.inference.predictor import Predictor
+from carina.inference.predictor import NO_NUMBER, Predictor
 from carina.inference.results import AnyPrediction, Csv, JsonLines
 from carina.radiographs import gate, intended_use
 from carina.radiographs.doubts import SENTENCES
@@ -108,7 +108,7 @@ def test_the_reservations_are_those_that_are_said() -> None:
 
 def test_every_reason_to_refuse_is_there() -> None:
     told = "\n".join(table("reason"))
-    for reason in (*gate.REASONS.values(), gate.UNFAMILIAR, gate.NO_LUNGS):
+    for reason in (*gate.REASONS.values(), gate.UNFAMILIAR, gate.NO_LUNGS, NO_NUMBER):
         assert reason in told, reason
     for function in (intended_use.refusals, intended_use.pixel_refusals):
         for text in sentences_in(function):
