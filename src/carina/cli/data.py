@@ -25,7 +25,7 @@ from carina.errors import ConfigurationError
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
 
-_Out = Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")]
+_Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")]
 _Findings = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +35,7 @@ _Findings = Annotated[
         "and Viral Pneumonia.",
     ),
 ]
-_Seed = Annotated[int, typer.Option("--seed", help="Seed of the random numbers that make the split.")]
+_Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers that make the split.")]
 
 
 @app.command(name="import")
@@ -43,8 +43,9 @@ def import_command(
     source: Annotated[
         Path,
         typer.Argument(
+            metavar="SOURCE",
             help="A folder with one subfolder per finding; a table of images (CSV, Excel or Parquet); or, with "
-            "--labels, a folder of images or DICOM files."
+            "--labels, a folder of images or DICOM files.",
         ),
     ],
     out: _Out,
@@ -194,7 +195,9 @@ def import_command(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help=f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")
+    ],
     out: _Out,
     findings: _Findings = None,
     seed: _Seed = 1234,
@@ -222,7 +225,9 @@ def phantom(
             "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
         ),
     ] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the random numbers for the images.")] = 1234,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for the images.")
+    ] = 1234,
 ) -> None:
     """Draw synthetic chest radiographs with labels.
 
@@ -237,7 +242,7 @@ def phantom(
 
 @app.command()
 def check(
-    dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An imported data set.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show what is in a data set and what is wrong with it.

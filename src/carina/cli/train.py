@@ -16,12 +16,18 @@ from carina.run_folder import FinishedRun
 
 
 def train_command(
-    dataset: Annotated[Path | None, typer.Argument(help="An imported data set.")] = None,
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="An imported data set.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help=f"Recipe: a TOML file, or one of {', '.join(shipped_recipes())}. Default: head."),
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE",
+            help=f"Recipe: a TOML file, or one of {', '.join(shipped_recipes())}. Default: head.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; it must not exist.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; it must not exist.")
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -32,6 +38,7 @@ def train_command(
         str | None,
         typer.Option(
             "--weights",
+            metavar="WEIGHTS",
             help="Weights to start from: imagenet, carina (those of the released model, without network), none, or a "
             "Keras .h5 file. Default: as in the recipe.",
         ),
@@ -46,11 +53,17 @@ def train_command(
     ] = None,
     lungs: Annotated[
         Path | None,
-        typer.Option("--lungs", help="Lung segmenter (ONNX) to use. Default: the one of the released bundle."),
+        typer.Option(
+            "--lungs", metavar="FILE", help="Lung segmenter (ONNX) to use. Default: the one of the released bundle."
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", help="Folder for intermediate results that are used again. Default: the user's cache."),
+        typer.Option(
+            "--cache",
+            metavar="FOLDER",
+            help="Folder for intermediate results that are used again. Default: the user's cache.",
+        ),
     ] = None,
 ) -> None:
     """Train a model from a data set and a recipe.
