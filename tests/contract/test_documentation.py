@@ -51,6 +51,12 @@ def test_the_readme_shows_the_way_and_is_short() -> None:
         assert shown in readme
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "decisions.md"], ids=name_of)
+def test_pages_are_written_in_plain_words(page: Path) -> None:
+    old = r"\banew\b|\bst(?:and|ands|ood)\b|\bto be had\b|\bcomes to\b"
+    assert re.findall(rf".*(?:{old}).*", page.read_text("utf-8"), flags=re.I) == []
+
+
 def links_of(page: Path) -> list[tuple[Path, str]]:
     """Return the relative links of a page: the file that each leads to, and the heading in it."""
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
