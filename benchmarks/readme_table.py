@@ -6,6 +6,7 @@ python benchmarks/readme_table.py --check    exit code 1 if a page is not what w
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,45 @@ def speed_table() -> list[str]:
     return lines
 
 
-PAGES = {
-    "README.md": (main_table, external_table, one_source_table, timing_table, speed_table),
-    "docs/explanation/what-the-network-is-shown.md": (ablation_table, left_out_table),
+def short_table() -> list[str]:
+    """Return the few figures that the README has: where models were trained, elsewhere, and within one source."""
+    columns = {
+        "`baseline` here": (("baseline",), ("external-kaggle317", "baseline"), "run-baseline"),
+        "`head`": (("head",), ("external-kaggle317", "head"), "run-head"),
+        f"`{RELEASED}`": ((RELEASED, "test"), (RELEASED, "external-kaggle317"), "release"),
+    }
+    auroc = read(RELEASED, "disease_or_scanner.json")["nih"]["auroc"]
+    rows: dict[str, list[str]] = {}
+    for here, elsewhere, run in columns.values():
+        tested, outside = column(read(*here, "metrics.json")), column(read(*elsewhere, "metrics.json"))
+        (found,) = (figure for name, figure in auroc.items() if name.startswith(run))
+        for row, figure in {
+            "accuracy": tested["accuracy"],
+            "COVID-19 sensitivity": tested["COVID-19 sensitivity"],
+            "COVID-19 specificity": tested["COVID-19 specificity"],
+            "**another collection**: accuracy": outside["accuracy"],
+            "another collection: COVID-19 sensitivity": outside["COVID-19 sensitivity"],
+            "**one source** (`nih`): AUROC, normal or pneumonia": estimate(found),
+        }.items():
+            rows.setdefault(row, []).append(figure)
+    stated = [PUBLISHED[key] for key in ("accuracy", "sensitivity", "specificity")]
+    lines = [f"| | published baseline | {' | '.join(columns)} |", "|---|---|---|---|---|"]
+    for (row, figures), published in zip(rows.items(), [*stated, "–", "–", "–"], strict=True):
+        lines.append(f"| {row} | {published} | {' | '.join(figures)} |")
+    return lines
+
+
+# The tables of each page, each with its heading, if it has one.
+PAGES: dict[str, tuple[tuple[str, Callable[[], list[str]]], ...]] = {
+    "README.md": (("", short_table),),
+    "docs/reference/results.md": (
+        ("## Images from the same sources as in training", main_table),
+        ("## Images from another collection", external_table),
+        ("## Questions within one source", one_source_table),
+        ("## Time and memory of a training", timing_table),
+        ("## Speed of prediction", speed_table),
+    ),
+    "docs/explanation/what-the-network-is-shown.md": (("", ablation_table), ("", left_out_table)),
 }
 
 
@@ -201,8 +238,9 @@ def main() -> None:
         text = path.read_text("utf-8")
         before, rest = text.split(BEGIN)
         after = rest.split(END)[1]
-        block = "\n".join(["", *(line for table in tables for line in [*table(), ""])])
-        written = before + BEGIN + "\n" + block + "\n" + END + after
+        parts = [part for heading, table in tables for part in (heading, "\n".join(table())) if part]
+        block = "".join(f"\n{part}\n" for part in parts) + "\n"
+        written = before + BEGIN + "\n" + block + END + after
         if "--check" not in sys.argv:
             path.write_text(written, "utf-8")
         elif written != text:

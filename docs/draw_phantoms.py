@@ -1,4 +1,4 @@
-"""Draw the README's picture: python docs/draw_phantoms.py."""
+"""Draw the picture of the tutorial: python docs/draw_phantoms.py."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Take the README's pictures of the report: python docs/draw_report_pictures.py. Needs Chromium.
+"""Take the documentation's pictures of the report: python docs/draw_report_pictures.py. Needs Chromium.
 
 They are of the released model's report on the test split, which holds no radiograph.
 """

@@ -25,17 +25,28 @@ from carina.errors import ConfigurationError
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
 
-_Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+_Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")]
 _Findings = Annotated[
-    str | None, typer.Option("--findings", help="Comma-separated; by default all (of the COVID-19 set, three).")
+    str | None,
+    typer.Option(
+        "--findings",
+        metavar="NAMES",
+        help="Findings to take, comma-separated. Default: all. Of the COVID-19 Radiography Database: COVID-19, Normal "
+        "and Viral Pneumonia.",
+    ),
 ]
-_Seed = Annotated[int, typer.Option("--seed", help="Of the split.")]
+_Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers that make the split.")]
 
 
 @app.command(name="import")
 def import_command(
     source: Annotated[
-        Path, typer.Argument(help="A folder with one folder per finding, a table of images, or the folder of --labels.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder with one subfolder per finding; a table of images (CSV, Excel or Parquet); or, with "
+            "--labels, a folder of images or DICOM files.",
+        ),
     ],
     out: _Out,
     labels: Annotated[
@@ -43,23 +54,29 @@ def import_command(
         typer.Option(
             "--labels",
             metavar="TABLE",
-            help="For the images in SOURCE: columns path (of DICOM also StudyInstanceUID or PatientID) and finding.",
+            help="Table with the finding of each image in SOURCE. It needs the column finding, and one of path, "
+            "StudyInstanceUID or PatientID.",
         ),
     ] = None,
     labels_as: Annotated[
         PublishedLabels | None,
-        typer.Option("--labels-as", help="The table is that of a public collection, as it is distributed."),
+        typer.Option("--labels-as", help="Public collection whose tables are read as they are distributed."),
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             metavar="FIELD=NAME",
-            help=f"The table's name for a field: finding=Diagnosis. Fields: {', '.join(FIELDS)}. Repeatable.",
+            help="Name of a column in the table, such as finding=Diagnosis. Fields that Carina knows: "
+            f"{', '.join(FIELDS)}. Repeatable.",
         ),
     ] = None,
     uncertain: Annotated[
-        Uncertain, typer.Option("--uncertain", help="What -1 means in the tables of chexpert and mimic.")
+        Uncertain,
+        typer.Option(
+            "--uncertain",
+            help="How to read -1 (uncertain) in the tables of chexpert and mimic. positive: as 1. negative: as 0.",
+        ),
     ] = "leave-out",
     findings: _Findings = None,
     rename: Annotated[
@@ -67,19 +84,25 @@ def import_command(
         typer.Option(
             "--rename",
             metavar="OLD=NEW",
-            help="A finding gets another name, first of all: SARS=Other opacity. Several olds: SARS+Klebsiella=Other "
-            "opacity. Repeatable.",
+            help="New name for one or more findings, such as SARS=Other opacity or SARS+Klebsiella=Other opacity. "
+            "Findings are renamed before any other choice. Repeatable.",
         ),
     ] = None,
     views: Annotated[
         str | None,
-        typer.Option("--views", help="Comma-separated, of a manifest; unknown takes images without. By default all."),
+        typer.Option(
+            "--views",
+            metavar="VIEWS",
+            help="Views to take, comma-separated, such as PA,AP. Write unknown for images whose view is not known. "
+            "Default: all.",
+        ),
     ] = None,
     half: Annotated[
         Half | None,
         typer.Option(
             "--half",
-            help="One half of the patients, development or final; where there is no patient, the file name stands in.",
+            help="Take one half of the patients, and keep the other half for a final test. If an image has no patient, "
+            "its file name is used.",
         ),
     ] = None,
     normal: Annotated[
@@ -87,19 +110,24 @@ def import_command(
         typer.Option(
             "--normal",
             metavar="NAME",
-            help="The finding that means that a radiograph is normal, where its name does not say so; none if no image "
-            "is normal. Repeatable.",
+            help="Finding that means that a radiograph is normal. It is needed if the name does not say so. Write none "
+            "if no image is normal. Repeatable.",
         ),
     ] = None,
     flag: Annotated[
-        str | None, typer.Option("--flag", metavar="NAME", help="The finding that is flagged, which means read first.")
+        str | None,
+        typer.Option("--flag", metavar="NAME", help="Finding that the model flags, so that it is read first."),
     ] = None,
     seed: _Seed = 1234,
-    test_only: Annotated[bool, typer.Option("--test-only", help="An external test set: no split.")] = False,
+    test_only: Annotated[
+        bool, typer.Option("--test-only", help="Make a test set: all images are for testing, none for training.")
+    ] = False,
     patient_key: Annotated[
         Path | None,
         typer.Option(
-            "--patient-key", metavar="FILE", help="A secret: patients in the manifest become hashes that need it."
+            "--patient-key",
+            metavar="FILE",
+            help="File with a secret key of at least 16 bytes. The data set then holds keyed hashes of patients.",
         ),
     ] = None,
     patient_from: Annotated[
@@ -107,28 +135,37 @@ def import_command(
         typer.Option(
             "--patient-from",
             metavar="REGEX",
-            help=r"The patient in each image's path below SOURCE, as the one group: '(P\d+)_'. Kept as a hash.",
+            help=r"Regular expression that finds the patient in each image's path, such as '(P\d+)_'. Its one group is "
+            "the patient, who is kept as a hash.",
         ),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
             "--layout",
-            help="What each level of folders means, from the outermost in: finding, source, split, patient or -. For "
-            "example: source/finding/patient. By default the names tell.",
+            metavar="LEVELS",
+            help="What each level of folders means, from the outermost to the innermost: finding, source, split, "
+            "patient, or - for nothing. For example: source/finding/patient. Default: Carina tells it from "
+            "the folders' names.",
         ),
     ] = None,
     split_from: Annotated[
         SplitFrom | None,
-        typer.Option("--split-from", help="Keep the split of the folders train, val and test, or of the column split."),
+        typer.Option(
+            "--split-from",
+            help="Keep a published split. folders: of the folders train, val and test. column: of the table's column "
+            "split. Default: make a new one.",
+        ),
     ] = None,
     ignore_unknown_columns: Annotated[
-        bool, typer.Option("--ignore-unknown-columns", help="Of a table: leave them out.")
+        bool,
+        typer.Option("--ignore-unknown-columns", help="Leave out columns of the table that Carina does not know."),
     ] = False,
 ) -> None:
     """Import images and their labels as a data set.
 
-    The images stay where they are. They are read, near-duplicates are grouped, and patients are split.
+    The images stay where they are. Each is read once. Images of one patient, and near-duplicates, stay on one side of
+    the split. The command prints what it assumed and what it left out.
     """
     with progress_bars() as bar:
         report = import_dataset(
@@ -158,7 +195,9 @@ def import_command(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(PUBLIC_DATASETS)}.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")
+    ],
     out: _Out,
     findings: _Findings = None,
     seed: _Seed = 1234,
@@ -176,12 +215,24 @@ def fetch(
 @app.command()
 def phantom(
     out: _Out,
-    count: Annotated[int, typer.Option("--count", min=3, help="Radiographs in all.")] = 600,
-    size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Pixels a side.")] = 256,
-    difficulty: Annotated[float, typer.Option("--difficulty", min=0, max=1, help="0 easy, 1 very hard.")] = 0.5,
-    seed: _Seed = 1234,
+    count: Annotated[int, typer.Option("--count", min=3, help="Number of images to draw.")] = 600,
+    size: Annotated[
+        int, typer.Option("--size", min=64, max=1024, help="Width and height of each image, in pixels.")
+    ] = 256,
+    difficulty: Annotated[
+        float,
+        typer.Option(
+            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+        ),
+    ] = 0.5,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for the images.")
+    ] = 1234,
 ) -> None:
-    """Draw synthetic chest radiographs with labels."""
+    """Draw synthetic chest radiographs with labels.
+
+    They are for practice and for tests. They say nothing about real disease.
+    """
     with progress_bars() as bar:
         manifest = write_phantoms(
             out, count=count, size=size, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
@@ -191,8 +242,8 @@ def phantom(
 
 @app.command()
 def check(
-    dataset: Annotated[Path, typer.Argument(help="An imported data set.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An imported data set.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show what is in a data set and what is wrong with it.
 

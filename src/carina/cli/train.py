@@ -16,30 +16,59 @@ from carina.run_folder import FinishedRun
 
 
 def train_command(
-    dataset: Annotated[Path | None, typer.Argument(help="An imported data set.")] = None,
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="An imported data set.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}; by default head."),
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE",
+            help=f"Recipe: a TOML file, or one of {', '.join(shipped_recipes())}. Default: head.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write.")] = None,
-    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; it must not exist.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with a run that was stopped. Its data set and recipe are used again."
+        ),
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", help="imagenet, carina, none, or an .h5 file, instead of the recipe's.")
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="WEIGHTS",
+            help="Weights to start from: imagenet, carina (those of the released model, without network), none, or a "
+            "Keras .h5 file. Default: as in the recipe.",
+        ),
     ] = None,
     added: Annotated[
-        list[Path] | None, typer.Option("--with", help="One more data set to learn from; may be repeated.")
+        list[Path] | None,
+        typer.Option("--with", metavar="DATASET", help="Another data set to learn from. Repeatable."),
     ] = None,
     without_sources: Annotated[
-        list[str] | None, typer.Option("--without-source", help="A source to leave out; may be repeated.")
+        list[str] | None,
+        typer.Option("--without-source", metavar="SOURCE", help="Source (hospital, scanner) to leave out. Repeatable."),
     ] = None,
     lungs: Annotated[
-        Path | None, typer.Option("--lungs", help="A lung segmenter (ONNX) instead of the released bundle's.")
+        Path | None,
+        typer.Option(
+            "--lungs", metavar="FILE", help="Lung segmenter (ONNX) to use. Default: the one of the released bundle."
+        ),
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of caches.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="FOLDER",
+            help="Folder for intermediate results that are used again. Default: the user's cache.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model from a data set and a recipe.
 
-    A training that was stopped goes on with --resume; at most one epoch is lost.
+    If a training was stopped, go on with --resume. At most one epoch is lost.
     """
     if (resume is None) == (dataset is None) or (resume is None) == (out is None):
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
