@@ -80,7 +80,7 @@ class Listening:
     [
         (("--dicomweb", WEB), ("--stow", WEB)),
         pytest.param(BY_DICOM, TO, marks=pytest.mark.long),
-        ((*BY_DICOM, "--move", f"127.0.0.1:{LISTENER_PORT}"), TO),
+        pytest.param((*BY_DICOM, "--move", f"127.0.0.1:{LISTENER_PORT}"), TO, marks=pytest.mark.long),
     ],
     ids=["qido-wado-stow", "find-get-store", "find-move-store"],
 )
@@ -140,6 +140,7 @@ def test_the_archive_forwards_and_gets_the_answers(orthanc: Orthanc, tmp_path: P
     check_answers(orthanc, {make_image(seed).SOPInstanceUID for seed in range(3)}, kinds={"OT"})
 
 
+@pytest.mark.long
 def test_the_archive_speaks_tls(tmp_path: Path) -> None:
     """By DICOM alone: asked by HTTPS, Debian's Orthanc 1.10.1 ends with a segmentation fault."""
     certificates = make_certificates(tmp_path)
