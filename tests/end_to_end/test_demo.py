@@ -23,19 +23,24 @@ def demo(carina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
 
 
 @pytest.mark.graphs
-def test_the_demo_goes_the_whole_way_and_can_be_repeated(
-    demo: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.long
+def test_the_demo_goes_the_whole_way(demo: Callable[[], str], tmp_path: Path) -> None:
     out = demo()
     assert "Weights: " in out
     assert "report.html" in out
     assert open_dataset(tmp_path / "demo" / "dataset").manifest.height == 60
-    # The second time it need not learn much: what is there is replaced.
+
+
+@pytest.mark.usefixtures("empty_pictures")
+def test_the_demo_can_be_repeated(demo: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load_recipe("demo")
-    short = whole.model_copy(update={"training": whole.training.model_copy(update={"epochs": 2}), "gate": None})
-    monkeypatch.setattr("carina.cli.demo.load_recipe", lambda _: short)
-    demo()
-    assert open_run(tmp_path / "demo" / "run").epochs == 2
+    for epochs in (3, 2):
+        training = whole.training.model_copy(update={"epochs": epochs})
+        short = whole.model_copy(update={"training": training, "gate": whole.gate if epochs == 3 else None})
+        monkeypatch.setattr("carina.cli.demo.load_recipe", lambda _, short=short: short)
+        assert "report.html" in demo()
+        # What was there is replaced.
+        assert open_run(tmp_path / "demo" / "run").epochs == epochs
 
 
 def test_the_demo_replaces_no_folder_but_its_own(carina, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

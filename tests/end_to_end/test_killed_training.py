@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from carina.datasets.manifest import Dataset
 from commands import start, wait_for
 from conftest import TINY_RECIPE
 
 
+@pytest.mark.long
 def test_a_killed_training_resumes_and_loses_at_most_one_epoch(phantom_dataset: Dataset, tmp_path: Path) -> None:
     recipe = tmp_path / "long.toml"
     text = TINY_RECIPE.format(method="end-to-end", split="train-calibration-test")

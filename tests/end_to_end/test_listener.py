@@ -122,6 +122,7 @@ def test_its_own_answer_is_not_judged(tmp_path: Path) -> None:
     assert listener.count("received") == 1
 
 
+@pytest.mark.long
 def test_what_cannot_be_judged_is_refused_or_given_up_and_the_rest_goes_on(tmp_path: Path) -> None:
     limits = {"judging_s": 2.0}
     with (
@@ -194,6 +195,7 @@ def test_answers_that_are_never_taken_go_to_the_dead_letters(tmp_path: Path) -> 
     assert states(tmp_path / "f") == {"dead": 1, "sent": 1}
 
 
+@pytest.mark.long
 def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
     """A few kills at random; benchmarks/listener_endurance.py does fifty, with 2,000 objects."""
     chance = random.Random(20260102)
@@ -263,6 +265,7 @@ def test_below_its_reserve_and_beyond_its_quota_it_refuses_and_recovers_by_itsel
         pacs.stop()
 
 
+@pytest.mark.long
 def test_stopping_finishes_what_is_under_way_and_leaves_the_rest(tmp_path: Path) -> None:
     images = [make_image(1, comments="slow 1.5"), make_image(2, comments="slow 60")]
     with ListenerProcess(tmp_path / "f", limits={"stop_s": 5.0}).start() as listener:

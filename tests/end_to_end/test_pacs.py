@@ -122,7 +122,8 @@ def check_answers(orthanc: Orthanc, images: set[str], *, kinds: set[str], others
         assert answer["SeriesInstanceUID"] != image["SeriesInstanceUID"]
 
 
-@pytest.mark.parametrize("back", ["dicom", pytest.param("web", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("back", ["dicom", "web"])
 def test_the_archive_forwards_and_gets_the_answers(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
     listening = Listening(orthanc, tmp_path / "listener", STAND_IN, destination=DESTINATIONS[back])
     images = [write_image(tmp_path / f"{seed}.dcm", seed) for seed in range(3)]
@@ -254,6 +255,7 @@ def test_where_orthanc_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPat
         why_not()
 
 
+@pytest.mark.long
 def test_what_the_archives_own_limit_hides(tmp_path: Path) -> None:
     """As docs/dicom/network.md says."""
     orthanc = Orthanc(tmp_path / "orthanc", LimitFindResults=2)

@@ -490,8 +490,15 @@ def test_a_phone_does_not_scroll_sideways(browser, page, width):
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        (1280, False),
+        (400, True),
+        pytest.param(1280, True, marks=pytest.mark.long),
+        pytest.param(400, False, marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_no_serious_fault(browser, page, dark, width):
     axe = pytest.importorskip("axe_core_python", reason="axe-core-python is a development dependency")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")

@@ -43,6 +43,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Datas
     assert carina("train", "--resume", tmp_path / "run", "--recipe", recipe).code == 2
 
 
+@pytest.mark.long
 def test_a_full_disk_while_training_can_be_resumed(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY_RECIPE.format(method="end-to-end", split="train-calibration-test"))

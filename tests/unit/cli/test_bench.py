@@ -30,6 +30,7 @@ def test_a_table(carina: Typed, small: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "file to decision, 224² JPEG: bulk" in out
 
 
+@pytest.mark.long
 def test_json_with_the_core_install_alone(small: Path) -> None:
     program = (
         "import sys\n"

@@ -163,6 +163,7 @@ def test_ratios_by_hand() -> None:
     assert slow.times("nobody") is None
 
 
+@pytest.mark.long
 def test_a_model_that_sees_the_whole_film_has_no_search_for_lungs(tmp_path: Path) -> None:
     whole = write_small_run(tmp_path / "whole", crop="none")
     bench = run_bench(whole, plan=replace(TINY, rounds=1))

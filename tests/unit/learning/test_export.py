@@ -17,7 +17,7 @@ SIZE = 64
 
 @pytest.mark.parametrize(
     ("taps", "cells"),
-    [(("out_relu",), 2), (("block_13_expand_relu", "out_relu"), 4)],
+    [pytest.param(("out_relu",), 2, marks=pytest.mark.long), (("block_13_expand_relu", "out_relu"), 4)],
     ids=["one map", "two maps of different size"],
 )
 def test_contributions_and_bias_sum_to_the_logits(tmp_path: Path, taps: tuple[str, ...], cells: int) -> None:

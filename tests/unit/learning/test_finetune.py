@@ -97,6 +97,7 @@ def tuned(
     return backbone, [kernel, bias]
 
 
+@pytest.mark.long
 def test_a_killed_fine_tuning_goes_on_to_the_same_weights(
     phantom_dataset: Dataset, weights: Path, tmp_path: Path
 ) -> None:
