@@ -22,6 +22,7 @@ from carina.datasets.phantom import write_phantoms
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
+from carina.wording import counted
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -318,13 +319,13 @@ def _print_import(report: ImportReport) -> None:
     print_table(counts.select("finding", *order))
     description = dataset.description
     print_result(
-        f"{description.images} images in {dataset.folder}; {description.near_duplicate_pairs} pairs of near-duplicates "
-        "kept together."
+        f"{counted(description.images, 'image')} in {dataset.folder}; "
+        f"{counted(description.near_duplicate_pairs, 'pair')} of near-duplicates kept together."
     )
     if unreadable := description.unreadable:
         why = Counter(message.split(". ")[0].rstrip(".") for message in dataset.unreadable()["message"])
         print_note(
-            f"{unreadable} file{'s' * (unreadable > 1)} could not be read: see {dataset.folder / ERRORS_FILE}. "
+            f"{counted(unreadable, 'file')} could not be read: see {dataset.folder / ERRORS_FILE}. "
             f"The commonest reason ({why.most_common(1)[0][1]}): {why.most_common(1)[0][0]}."
         )
         raise typer.Exit(1)

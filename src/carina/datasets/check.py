@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.manifest import Dataset
+from carina.wording import counted
 
 # Under this many test images a sensitivity's 95 % interval is wider than ±14 points: nothing can be concluded.
 MIN_TEST_IMAGES = 50
@@ -213,7 +214,7 @@ def _unreadable(dataset: Dataset) -> list[Trouble]:
     if errors.is_empty():
         return []
     first = f"{Path(errors['path'][0]).name}: {errors['message'][0]}"
-    return [Trouble("unreadable", f"{errors.height} files could not be read at import. The first: {first}")]
+    return [Trouble("unreadable", f"{counted(errors.height, 'file')} could not be read at import. The first: {first}")]
 
 
 def _missing(manifest: pl.DataFrame) -> list[Trouble]:
@@ -221,7 +222,8 @@ def _missing(manifest: pl.DataFrame) -> list[Trouble]:
     missing = [path for path in manifest["path"] if not os.path.isfile(path)]  # noqa: PTH113
     if not missing:
         return []
-    return [Trouble("missing", f"{len(missing)} images are gone since the import, the first: {missing[0]}")]
+    gone = counted(len(missing), "image is", "images are")
+    return [Trouble("missing", f"{gone} gone since the import. The first: {missing[0]}")]
 
 
 def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) -> list[Trouble]:
@@ -233,7 +235,7 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
         return []
     values, paths, _ = straddling.row(0)[1:]
     names = " and ".join(Path(path).name for path in paths[:2])
-    what = f"{straddling['images'].sum()} images in {straddling.height} groups of near-duplicates"
+    what = f"{straddling['images'].sum()} images in {counted(straddling.height, 'group')} of near-duplicates"
     return [
         Trouble(
             kind,

@@ -14,6 +14,7 @@ from carina.datasets.naming import resolve_finding
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
+from carina.wording import counted
 
 Half = Literal["development", "final"]
 SplitFrom = Literal["folders", "column"]
@@ -196,11 +197,13 @@ def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str
     units = [patient or Path(path).name for patient, path in images.select("patient", "path").iter_rows()]
     kept = [half_of(unit) == half for unit in units]
     of_half = len({unit for unit, taken in zip(units, kept, strict=True) if taken})
+    patients = counted(len(set(units)), "patient")
     notes = [
-        f"The {half} half of the patients: {sum(kept)} of {len(units)} images, {of_half} of {len(set(units))} patients."
+        f"The {half} half of the patients: {sum(kept)} of {counted(len(units), 'image')}, {of_half} of {patients}."
     ]
     if unknown := images["patient"].null_count():
-        notes.append(f"{unknown} images have no patient: in the choice of the half their file names stood in.")
+        has = counted(unknown, "image has", "images have")
+        notes.append(f"{has} no patient. The choice of the half used the file names instead.")
     return images.filter(pl.Series(kept, dtype=pl.Boolean)), tuple(notes)
 
 

@@ -11,6 +11,7 @@ from carina.datasets.labels import Labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.errors import DataError, InputError
 from carina.radiographs.dicom.identity import Identity
+from carina.wording import counted
 
 _NO_LABEL = "it has no label"
 _NO_DICOM = "it is no DICOM object"
@@ -113,8 +114,8 @@ class DicomTree:
                 notes.append(f"{len(lost)} of {rows} labels in {labels.path.name} {what}: {row} {told}.")
         if self._without_patient:
             notes.append(
-                f"{self._without_patient} images have no PatientID: their study stands in for the patient, so that "
-                "another study of the same patient may fall into another split."
+                f"{counted(self._without_patient, 'image has', 'images have')} no PatientID. Each study counts as a "
+                "patient then, so that another study of the same patient may be in another split."
             )
         if not self._images:
             msg = f"No DICOM image has a label in {labels.path}. {' '.join(notes)}"

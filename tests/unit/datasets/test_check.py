@@ -72,7 +72,7 @@ def test_missing(tmp_path, sound):
     manifest = planted(sound, path={4: "/nowhere/four.png", 9: "/nowhere/nine.png"})
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "missing"
-    assert trouble.message.startswith("2 images are gone since the import, the first: /nowhere/four.png")
+    assert trouble.message.startswith("2 images are gone since the import. The first: /nowhere/four.png")
 
 
 def test_copies_across_findings(tmp_path, sound):

@@ -199,7 +199,7 @@ def test_the_file_name_stands_in_for_the_patient(tmp_path):
     taken = listing.images.height
     assert listing.notes == (
         f"The final half of the patients: {taken} of 40 images, {taken} of 40 patients.",
-        "40 images have no patient: in the choice of the half their file names stood in.",
+        "40 images have no patient. The choice of the half used the file names instead.",
     )
 
 
