@@ -173,7 +173,7 @@ def _whitening(standard: _Single, radiographs: _Single, weights: Floats) -> tupl
     dimensions = min(_DIMENSIONS, size, max(2, len(radiographs) // _RADIOGRAPHS_A_DIMENSION))
     covariance = (standard.T @ standard / len(standard)).astype(np.float64) - np.outer(mean, mean)
     if dimensions < size // _FEW_OF:
-        # Measured for 20 of 3,000 directions: a tenth of the time, and the same to the fourteenth digit.
+        # Tried once for 20 of 3,000 directions: 1.0 instead of 11.6 s, and the same to the fourteenth digit.
         _, directions = eigsh(covariance, k=dimensions, which="LA", v0=np.ones(size))
     else:
         _, directions = eigh(covariance, subset_by_index=[size - dimensions, size - 1])

@@ -115,7 +115,7 @@ def test_without_a_patient_the_study_stands_in(tmp_path: Path) -> None:
     report = imported(tmp_path / "tree", tmp_path / "out", labels, test_only=True)
     assert report.dataset.manifest["group"].n_unique() == 2
     assert report.dataset.manifest["patient"].null_count() == 0
-    assert any(note.startswith("3 images have no PatientID: their study stands in") for note in report.notes)
+    assert any(note.startswith("3 images have no PatientID. Each study counts as a patient") for note in report.notes)
 
 
 def test_a_key_makes_other_hashes_and_the_same_groups(tree: Path, tmp_path: Path) -> None:
