@@ -23,9 +23,9 @@ demo: $(VENV)/.train
 test: lint
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
-# The marker "hypothesis" is set by Hypothesis on its own tests: they draw more examples here.
+# Tests with the markers "sampled" and "hypothesis" (which Hypothesis sets itself) draw more cases here.
 test-long: $(VENV)/.dev
-	CARINA_TESTS=long $(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "long or hypothesis"
+	CARINA_TESTS=long $(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "long or sampled or hypothesis"
 
 check: lint
 	$(BIN)/python tests/changed.py

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FAST_ROOMS = ("datasets", "decisions", "evaluation", "radiographs")
+FAST_ROOMS = ("datasets", "decisions")
 
 
 def changed_files() -> list[Path]:

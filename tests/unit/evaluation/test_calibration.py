@@ -131,6 +131,7 @@ def test_images_of_a_patient_narrow_nothing():
     assert naive.ece_if_calibrated.value < 0.7 * once.ece_if_calibrated.value
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("sharpness", [1.0, 2.0])
 def test_intervals_cover_the_truth(sharpness):
     # The truth on a very large set of the same kind; a calibrated model's ECE is 0.

@@ -199,6 +199,7 @@ def test_the_seed_decides_the_intervals():
     assert one["macro_f1"] != other["macro_f1"]
 
 
+@pytest.mark.sampled
 def test_bootstrap_intervals_of_f1_and_auprc_cover_the_truth():
     # The truth is the value on a very large set of the same kind.
     truth, table = drawn_table(30_000, 99)
