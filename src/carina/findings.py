@@ -126,6 +126,10 @@ _PERHAPS_NORMAL = (
     *("controllo", "controlli", "контроль", "对照", "对照组", "対照", "対照群", "대조군"),
 )
 _NOT = re.compile(r"(no|non|not|without|sin|sem|sans|ohne|kein|keine|senza|geen|zonder|bez|без|нет|не)[\s_-]+\S")
+_NORMAL_SIGNS = frozenset(("normal", "normals", "healthy", "sano", "sana", "sain", "gesund", "normale", "normales"))
+_WORDS_AGAINST = frozenset(
+    ("not", "non", "no", "nicht", "pas", "ab", "near", "nearly", "almost", "than", "vs", "or", "versus")
+)
 # Abnormal, but no finding by name: never flagged by default where another one is there.
 _UNNAMED = (
     *(OTHER_OPACITY, LUNG_OPACITY, "other", "others", "opacity", "opacities", "abnormal", "abnormality"),
@@ -192,11 +196,15 @@ def may_be_normal(name: str, beside: Iterable[str] = ()) -> bool:
     beside
         The other findings: beside ``TB``, ``NonTB`` may be one.
     """
+    if canonical_finding(name) in _RANK:
+        return False
     bare = unicodedata.normalize("NFC", name).casefold().strip()
     words = set(re.split(r"[\W_]+", bare))
     return (
         _loose_key(name) in _PERHAPS_NORMAL_KEYS
         or bool(words & {"negative", "neg", "negativo", "negativ", "control", "controls"})
+        # "Normal - Copy", "healthy adults"; but not "not normal" or "near normal".
+        or (bool(words & _NORMAL_SIGNS) and not words & _WORDS_AGAINST)
         or _NOT.match(bare) is not None
         or bare.startswith(("无", "没有"))
         or bare.endswith(("-", "\N{MINUS SIGN}", "なし"))

@@ -84,7 +84,7 @@ def require_model_first(model: Path, dataset: Path, command: str) -> None:
     if kind_of(model) == "data set" and kind in _FITS["model"]:
         msg = (
             f"{model} is a data set and {dataset} is {_with_article(kind)}. The model comes first: "
-            f"{_command(command, dataset, model)}"
+            f"{_command(command, dataset, model)}, and the options that you gave."
         )
         raise ConfigurationError(msg)
 

@@ -17,3 +17,8 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def were(count: int) -> str:
     """Return "was" for one and "were" for none or several."""
     return "was" if count == 1 else "were"
+
+
+def say_left_out(count: int, noun: str, reason: str) -> str:
+    """Return how many of a thing were left out and why: "Left out: 2 files, each because it is a lung mask."."""
+    return f"Left out: {counted(count, noun)}, {'' if count == 1 else 'each '}because {reason}."

@@ -214,7 +214,9 @@ def test_the_model_comes_first(house: Path) -> None:
     require_model_first(house / "data", house / "data", "carina evaluate")
     with pytest.raises(ConfigurationError) as caught:
         require_model_first(house / "data", house / "bundle", "carina evaluate")
-    assert str(caught.value).endswith(f"The model comes first: carina evaluate {house / 'bundle'} {house / 'data'}")
+    assert str(caught.value).endswith(
+        f"The model comes first: carina evaluate {house / 'bundle'} {house / 'data'}, and the options that you gave."
+    )
 
 
 def test_a_source_that_is_missing_or_was_imported_already(house: Path) -> None:

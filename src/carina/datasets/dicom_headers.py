@@ -16,6 +16,7 @@ from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
 from carina.radiographs.read import read_bytes, read_head
+from carina.wording import say_left_out
 
 # Of an object without a radiograph: nothing is wrong with it, and it is left out.
 _NO_RADIOGRAPH = frozenset({"not-a-radiograph", "companion-object", "own-answer"})
@@ -116,7 +117,7 @@ def fill_in_headers(
         elif isinstance(said, LeftOut) and said.identity is not None:
             dropped[place] = said.reason
     counts = Counter(dropped.values()).most_common()
-    notes = tuple(f"{count} DICOM files left out: {reason}." for reason, count in counts)
+    notes = tuple(say_left_out(count, "DICOM file", reason) for reason, count in counts)
     left_out = [(str(images[place]["path"]), reason) for place, reason in dropped.items()]
     return [image for place, image in enumerate(images) if place not in dropped], left_out, notes
 

@@ -11,7 +11,7 @@ from carina.datasets.labels import Labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.errors import DataError, InputError
 from carina.radiographs.dicom.identity import Identity
-from carina.wording import counted
+from carina.wording import counted, say_left_out
 
 _NO_LABEL = "it has no label"
 _NO_DICOM = "it is no DICOM object"
@@ -100,7 +100,7 @@ class DicomTree:
         """
         labels, notes = self._labels, [*self._labels.notes, *notes_of(self._others)]
         for reason, count in Counter(reason for _, reason in self._left_out).most_common():
-            notes.append(f"{count} DICOM files left out: {reason}.")
+            notes.append(say_left_out(count, "DICOM file", reason))
         rows = len(labels.of_digest)
         for found, what in (
             (self._matched | self._taken, "matched no image"),

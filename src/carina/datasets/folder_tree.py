@@ -12,6 +12,7 @@ import polars as pl
 
 from carina.radiographs.file_kind import counted
 from carina.radiographs.read import kind_at
+from carina.wording import say_left_out
 
 LEFT_OUT_SCHEMA = pl.Schema({"path": pl.String, "reason": pl.String})
 _NOT_TEXT = "its name is not valid UTF-8"
@@ -155,7 +156,7 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
             notes.append(f"Left out, since they are {why}: {counted(kinds)}.")
     for reason, count in Counter(rest).most_common():
         noun = "folder" if reason in (_FOLDER_NOT_TEXT, _TAKEN_ALREADY) else "file"
-        notes.append(f"{count} {noun}{'s' * (count > 1)} left out: {reason}.")
+        notes.append(say_left_out(count, noun, reason))
     return notes
 
 

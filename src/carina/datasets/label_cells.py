@@ -14,8 +14,10 @@ SEVERAL = "|"
 _BETWEEN = re.compile(r"[|;,\n]")
 # Labels that say that nobody labelled the image, or was sure: unknown is not negative.
 _UNKNOWN = frozenset(
-    "-1|-1.0|nan|none|null|nil|na|n.a.|n/a|#n/a|<na>|?|-|unknown|uncertain|unclear|undetermined|undefined|todo|"
-    "unlabelled|unlabeled|not labelled|not labeled|no label|missing|not available|not known".split(SEVERAL)
+    "-1|-1.0|nan|none|null|nil|na|n.a.|n/a|#n/a|<na>|?|-|unknown|uncertain|unclear|unsure|not sure|undetermined|"
+    "undefined|todo|unlabelled|unlabeled|not labelled|not labeled|no label|missing|not available|not known".split(
+        SEVERAL
+    )
 ) | {""}
 _TOLD = 5
 

@@ -192,6 +192,13 @@ def _flag_of(findings: Sequence[str], asked: str | None, count: Mapping[str, int
         )
         raise ConfigurationError(msg)
     (flag,) = candidates
+    if flag not in _KNOWN and may_be_normal(flag, [name for name in findings if name != flag]):
+        msg = (
+            f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and it may be "
+            f"another word for {NORMAL}. If it is normal, add: {_option_for(flag)}. If it is not, add: --flag "
+            f"{shlex.quote(flag)}"
+        )
+        raise ConfigurationError(msg)
     abnormal = [name for name in findings if name != NORMAL]
     if flag == COVID_19 and len(abnormal) > 1:
         return flag, "the default where it is there; --flag names another one"

@@ -13,9 +13,9 @@ from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from carina.errors import InputError
+from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.file_kind import FileKind, is_archive, kind_by_name
+from carina.radiographs.file_kind import HEAD_BYTES, FileKind, foreign_format, is_archive, kind_by_name, kind_of
 from carina.radiographs.read import kind_at, read_bytes, read_head
 
 if TYPE_CHECKING:
@@ -101,8 +101,16 @@ def image_inputs(
         By default the process's own.
     left_out
         Told of each other file in a folder or an archive.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is empty, or standard input holds an image or an archive and no list.
     """
     for name in named:
+        if name == "":
+            msg = "An empty path was given, as by a shell variable that is not set. Name a file or a folder."
+            raise ConfigurationError(msg)
         if name == STANDARD_INPUT:
             for path in _listed(sys.stdin.buffer if standard_input is None else standard_input):
                 yield from _inputs_of(path, left_out)
@@ -234,9 +242,12 @@ def _folders_in(folder: Path) -> list[str]:
 def _listed(stream: BinaryIO) -> Iterator[Path]:
     """Yield the paths of a list as they come in: a line each, or up to a NUL byte each."""
     read = getattr(stream, "read1", stream.read)
-    separator, rest = b"", b""
+    separator, rest, begun = b"", b"", False
     while block := read(_BLOCK):
         rest += block
+        if not begun:
+            _require_list(rest)
+            begun = True
         # The first separator decides: with NUL bytes between them, names may hold line breaks.
         if not separator:
             separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
@@ -245,6 +256,13 @@ def _listed(stream: BinaryIO) -> Iterator[Path]:
             for name in whole:
                 yield from _path_of(name, separator)
     yield from _path_of(rest, separator)
+
+
+def _require_list(beginning: bytes) -> None:
+    """Refuse an image where a list belongs: parts of its header, with the patient's name, would be shown as paths."""
+    if kind_of("", beginning[:HEAD_BYTES]).is_image or foreign_format(beginning[:HEAD_BYTES]) is not None:
+        msg = "Standard input holds an image or an archive, and not a list of paths. Name the file itself instead of -."
+        raise ConfigurationError(msg)
 
 
 def _path_of(name: bytes, separator: bytes) -> Iterator[Path]:

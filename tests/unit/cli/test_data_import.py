@@ -78,7 +78,7 @@ def test_a_tree_of_dicom_by_a_table_of_labels(carina: Typed, tmp_path: Path) -> 
     words = ("--labels", labels, "--patient-key", tmp_path / "key", "--test-only", "--out", tmp_path / "out")
     code, out, err = carina("data", "import", tmp_path / "archive", *words)
     assert code == 0, err
-    assert "1 DICOM files left out: its header says that it is a lateral view." in err
+    assert "Left out: 1 DICOM file, because its header says that it is a lateral view." in err
     assert "1 of 5 labels in labels.csv matched only images that were left out: row 5." in err
     assert "1 of 5 labels in labels.csv matched no image: row 6." in err
     assert "SECRET" not in out + err
@@ -288,3 +288,16 @@ def test_options_of_tables_that_mean_nothing(
     code, _, err = carina("data", "import", source / "manifest.csv", *options, "--out", tmp_path / "out")
     assert code == 2
     assert says in err
+
+
+@pytest.mark.parametrize("name", ["Normal - Copy", "Normal (2)", "healthy adults", "Normal_augmented"])
+def test_what_may_be_normal_is_not_flagged_beside_normal(carina: Typed, tmp_path: Path, name: str) -> None:
+    source = write_tree(tmp_path / "source", {"Normal": 4, name: 4}, size=32)
+    command = ("data", "import", source, "--out", tmp_path / "out")
+    code, _, err = carina(*command)
+    assert code == 2
+    assert f"only {name} (4 images) could be flagged, which means read first, and it may be another word for N" in err
+    assert not (tmp_path / "out").exists()
+    code, _, err = carina(*command, "--normal", name)
+    assert code == 0, err
+    assert open_dataset(tmp_path / "out").manifest["finding"].unique().to_list() == ["Normal"]

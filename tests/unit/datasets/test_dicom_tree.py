@@ -69,10 +69,10 @@ def test_labels_by_patient(tree: Path, tmp_path: Path) -> None:
     said = " ".join(report.notes)
     for note in (
         "Left out, since they are no images: 1 .txt file, 1 DICOMDIR file.",
-        f"{PATIENTS} DICOM files left out: its header says that it is a lateral view.",
-        "2 DICOM files left out: it has no label.",
-        "1 DICOM files left out: its header says that its modality is CT, which makes no chest radiographs.",
-        "1 DICOM files left out: this is a structured report, which stands beside the images of a study and is none.",
+        f"Left out: {PATIENTS} DICOM files, each because its header says that it is a lateral view.",
+        "Left out: 2 DICOM files, each because it has no label.",
+        "Left out: 1 DICOM file, because its header says that its modality is CT, which makes no chest radiographs.",
+        "Left out: 1 DICOM file, because this is a structured report, which stands beside the images of a study",
         f"1 of {PATIENTS} labels in labels.csv matched no image: row {PATIENTS + 1}.",
     ):
         assert note in said
@@ -156,7 +156,7 @@ def test_folders_of_findings_are_grouped_by_patient_too(tmp_path: Path) -> None:
     assert manifest["patient"].n_unique() == 4  # three, and none for the pictures
     assert manifest.filter(pl.col("patient").is_not_null())["group"].n_unique() == 3
     assert manifest["group"].n_unique() == 3 + 12
-    assert "1 DICOM files left out: its header says that it is a lateral view." in report.notes
+    assert "Left out: 1 DICOM file, because its header says that it is a lateral view." in report.notes
     assert report.dataset.unreadable()["code"].to_list() == ["not-a-radiograph"]
     left_out = pl.read_csv(tmp_path / "out" / "left_out.csv")
     assert left_out.rows() == [(str(source / "COVID" / "side.dcm"), "its header says that it is a lateral view")]

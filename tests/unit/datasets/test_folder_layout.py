@@ -52,7 +52,10 @@ def test_a_folder_that_was_unpacked_into_itself_is_taken_once(tmp_path: Path) ->
         listing = list_source(source)
         assert findings(listing) == {NORMAL: 7, "PNEUMONIA": 7}
         assert not listing.images["path"].str.contains("chest_xray/chest_xray").any()
-        assert "14 files left out: it is a second copy: a folder in a folder of the same name" in listing.notes[0]
+        assert (
+            "Left out: 14 files, each because it is a second copy: a folder in a folder of the same name"
+            in listing.notes[0]
+        )
     # With another file in it, it is no copy.
     write_films(tmp_path / "twice" / "chest_xray" / "chest_xray" / "train" / "NORMAL", "more.png")
     assert findings(list_source(tmp_path / "twice")) == {NORMAL: 15, "PNEUMONIA": 14}
@@ -194,7 +197,7 @@ def test_a_layout_says_what_levels_mean(tmp_path: Path) -> None:
     listing = list_source(tmp_path, layout="-/split/finding/patient")
     assert said(listing, "finding", "split") == {("gout", "validation"): 1, ("gout", "train"): 1}
     assert listing.images["patient"].null_count() == 1
-    assert listing.notes == ("2 files left out: it lies in no finding's folder.",)
+    assert listing.notes == ("Left out: 2 files, each because it lies in no finding's folder.",)
     with pytest.raises(DataError, match=r"Its levels do not reach the finding of --layout\. Found there: folders x\."):
         list_source(tmp_path, layout="-/-/-/-/finding")
 

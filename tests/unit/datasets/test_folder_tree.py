@@ -24,7 +24,7 @@ def test_links_are_followed_once_and_end(tmp_path: Path) -> None:
     (films / "Normal" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     assert names(films) == ["Normal/2.png", "Normal/deep/3.png", "Normal/gone.png", "Normal/one.png", "TB/1.png"]
     listing = list_source(films)
-    assert "2 folders left out: it is a link to a folder that is taken already." in listing.notes
+    assert "Left out: 2 folders, each because it is a link to a folder that is taken already." in listing.notes
     assert {Path(path).name for path in listing.left_out["path"]} == {"a link", "round", "itself"}
     (tmp_path / "link").symlink_to(films)
     assert len(names(films)) == list_source(tmp_path / "link").images.height

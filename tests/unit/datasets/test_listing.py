@@ -170,8 +170,8 @@ def test_names_that_are_not_text_are_left_out_and_said(tmp_path):
     listing = list_source(tmp_path)
     assert listing.images.height == 1
     assert sorted(listing.notes) == [
-        "1 file left out: its name is not valid UTF-8.",
-        "1 folder left out: its name is not valid UTF-8, and its images are missing: rename it.",
+        "Left out: 1 file, because its name is not valid UTF-8.",
+        "Left out: 1 folder, because its name is not valid UTF-8, and its images are missing: rename it.",
     ]
     assert listing.left_out["path"].to_list() == [
         rf"{tmp_path}/COVID/{name}" for name in (r"\xe9t\xe9", r"caf\xe9.png")
@@ -234,7 +234,7 @@ def test_the_four_official_folders_are_known():
 def test_images_beside_the_findings_folders_are_told(tmp_path):
     write_tree(tmp_path, {"Tuberculosis": 1, "normal": 1})
     write_image(tmp_path / "stray.png", make_grey())
-    assert list_source(tmp_path).notes == ("1 file left out: it lies in no finding's folder.",)
+    assert list_source(tmp_path).notes == ("Left out: 1 file, because it lies in no finding's folder.",)
     flat = tmp_path / "flat"
     for name in ("a.png", "b.png"):
         write_image(flat / name, make_grey())

@@ -45,8 +45,8 @@ def test_folders_of_masks(tmp_path: Path) -> None:
     }
     notes = list_source(tmp_path).notes
     assert "Images with a lung mask, which is kept with them: 2 of 3." in notes
-    assert f"2 files left out: {LUNG}." in notes
-    assert f"2 files left out: {OTHER}." in notes
+    assert f"Left out: 2 files, each because {LUNG}." in notes
+    assert f"Left out: 2 files, each because {OTHER}." in notes
 
 
 def test_masks_beside_their_images(tmp_path: Path) -> None:
@@ -102,5 +102,5 @@ def test_folders_with_nothing_but_masks_are_told(tmp_path: Path) -> None:
     assert NORMAL not in listing.images["finding"].to_list()
     assert "No radiograph lies in: Normal." in listing.notes
     write_mask(tmp_path / "alone" / "Normal" / "masks" / "1.png")
-    with pytest.raises(DataError, match=f"holds no images. 1 file left out: {LUNG}. Carina understands"):
+    with pytest.raises(DataError, match=f"holds no images. Left out: 1 file, because {LUNG}. Carina understands"):
         list_source(tmp_path / "alone")

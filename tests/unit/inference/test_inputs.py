@@ -15,6 +15,7 @@ from carina.errors import ConfigurationError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
 from make import as_ordinary_user, encode, make_grey
+from make_dicom import encode_dicom
 
 
 def image_files(named: Iterable[str | Path], **options: Any) -> Iterator[Path]:
@@ -207,3 +208,16 @@ def test_folders_are_read_one_at_a_time(tmp_path: Path) -> None:
     # The second folder was not yet looked into.
     tree(tmp_path, "2/added.png")
     assert [next(files).name for _ in range(2)] == ["added.png", "b.png"]
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "DICOM"])
+def test_an_image_on_standard_input_is_refused_and_nothing_of_it_is_told(image_format: str) -> None:
+    content = encode(make_grey(), "PNG") if image_format == "PNG" else encode_dicom(make_grey(), PatientName="Doe^Jane")
+    with pytest.raises(ConfigurationError, match="holds an image or an archive, and not a list of paths") as caught:
+        list(image_files(["-"], standard_input=io.BytesIO(content)))
+    assert "Doe" not in str(caught.value)
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(ConfigurationError, match="An empty path was given"):
+        list(image_files([""]))
