@@ -1,4 +1,4 @@
-"""Run the tests of what was changed since the last commit; where nothing was, those of the fastest room. For `make check`.
+"""Run the tests of what was changed since the last commit; if nothing was, those of the fastest room (`make check`).
 
 A test file belongs to a source file by its name: `tests/unit/datasets/test_split.py` tests
 `src/carina/datasets/split.py`. Whoever changed what everything rests on runs `make test`.
