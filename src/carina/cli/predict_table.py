@@ -17,13 +17,14 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from carina.cli.predict_words import FAILED, ROW_ORDER, STYLES, figure, print_wrapped, printable, summary
+from carina.cli.predict_words import STYLES, figure, print_wrapped, printable
 from carina.decisions.policy import Policy
 from carina.decisions.triage import REASON_CODES, code_meanings, promise_basis
 from carina.errors import InputErrorCode
 from carina.findings import short_name
-from carina.inference.predictor import FailedPrediction
-from carina.inference.results import AnyPrediction, path_in_words
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.predictions import FAILED, ROW_ORDER, summary
+from carina.inference.results import path_in_words
 
 _NOTHING = "–"
 _GAP = "  "
@@ -185,10 +186,11 @@ class PredictTable:
         triage = prediction.triage
         why = [f"Not judged: {reason}." for reason in prediction.reasons]
         notes = self._notes.add([*why, *prediction.reservations])
-        if prediction.refused is not None:
+        if prediction.finding is None:
             return _Row(triage.priority, triage.code, -1, nothing, notes, path)
-        figures = tuple(sys.intern(figure(prediction.probabilities[finding])) for finding in findings)
-        return _Row(triage.priority, triage.code, findings.index(prediction.finding), figures, notes, path)
+        called, shares = prediction.judged()
+        figures = tuple(sys.intern(figure(shares[finding])) for finding in findings)
+        return _Row(triage.priority, triage.code, findings.index(called), figures, notes, path)
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)

@@ -20,7 +20,8 @@ from carina.dicom.secondary_capture import draw_answer, secondary_capture
 from carina.dicom.source import Source, read_source, require_foreign_dicom
 from carina.errors import BundleError
 from carina.inference.explain import Explanation
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 
 DEFAULT_KINDS: tuple[Kind, ...] = ("sr", "sc")
 _BROKEN = (

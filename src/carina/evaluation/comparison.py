@@ -20,7 +20,7 @@ from carina.evaluation.curves import checked_scores
 from carina.evaluation.delong import NO_VARIANCE, AurocComponents, auroc_components
 from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.evaluation.metrics import check_probabilities, check_truth
-from carina.evaluation.notebook import comparison_html
+from carina.notebook import boxed, table_html
 from carina.proportion import normal_quantile, wilson_bounds
 
 
@@ -100,7 +100,24 @@ class Comparison:
         }
 
     def _repr_html_(self) -> str:
-        return comparison_html(self)
+        """Return every paired test, for a notebook."""
+        rows = [
+            (
+                test.measure if test.finding is None else f"{test.finding}: {test.measure}",
+                *(_number(value) for value in (test.value_a, test.value_b)),
+                test.difference,
+                _number(test.p_value, 4),
+                _number(test.p_value_holm, 4),
+                test.method,
+            )
+            for test in self.tests
+        ]
+        head = ("figure", "A", "B", "A − B", "p", "p (Holm)", "test")
+        return boxed(f"<b>A against B on the same {self.n:,} images</b>", table_html(head, rows))
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
 
 
 def mcnemar(

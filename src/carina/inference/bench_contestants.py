@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from carina.engine import Backend, Precision
 from carina.errors import BundleError
-from carina.inference.predictor import BATCH, FailedPrediction, Predictor
+from carina.inference.prediction import FailedPrediction
+from carina.inference.predictor import BATCH, Predictor
 
 ONNX_RUNTIME = "ONNX Runtime"
 
@@ -99,4 +100,4 @@ def _probabilities(prediction: Any) -> list[float]:
     if isinstance(prediction, FailedPrediction):
         msg = f"{prediction.path}: a synthetic radiograph could not be judged: {prediction.error}"
         raise BundleError(msg)
-    return list(prediction.probabilities.values())
+    return list(prediction.network_probabilities.values())

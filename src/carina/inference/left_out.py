@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,7 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
         if self._stream is not None:
             self._stream.close()
 
-    def sentence(self) -> str | None:
-        """Return what was left out, by kind; none where nothing was."""
-        return f"Left out, since they are no images: {counted(self.counts)}." if self.counts else None
+
+def say_left_out(counts: Mapping[str, int]) -> str | None:
+    """Return what was left out, by kind; None where nothing was."""
+    return f"Left out, since they are no images: {counted(counts)}." if counts else None

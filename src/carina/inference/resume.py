@@ -21,7 +21,7 @@ import numpy as np
 
 from carina.atomic import whole_file
 from carina.errors import ConfigurationError
-from carina.inference.inputs import Input
+from carina.inference.image_input import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
 
 try:

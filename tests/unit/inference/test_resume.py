@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from carina.errors import ConfigurationError
-from carina.inference.inputs import Input
+from carina.inference.image_input import Input
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
 from carina.inference.resume import Results, resume_results

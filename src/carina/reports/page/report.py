@@ -9,7 +9,7 @@ from typing import Any
 
 from carina.atomic import whole_file, write_text
 from carina.reports.page.audit import build_audit
-from carina.reports.page.content import Evaluated, read_evaluated
+from carina.reports.page.content import Evaluated
 from carina.reports.page.curves import build_curves
 from carina.reports.page.explorer import build_explorer, explorer_data
 from carina.reports.page.findings import build_findings
@@ -112,22 +112,3 @@ def build_report(evaluated: Evaluated) -> Report:
         build_provenance(evaluated),
     )
     return Report(evaluated, sections)
-
-
-def open_report(
-    folder: Path | str, *, audit: Path | str | None = None, bundle: Path | str | None = None, images: bool = True
-) -> Report:
-    """Return the report of an evaluation folder; in a notebook it shows itself.
-
-    Parameters
-    ----------
-    folder, audit, bundle, images
-        See `carina.reports.page.content.read_evaluated`.
-
-    Raises
-    ------
-    DataError, ConfigurationError, BundleError
-        See `carina.reports.page.content.read_evaluated`.
-    """
-    audited, sealed = (None if named is None else Path(named) for named in (audit, bundle))
-    return build_report(read_evaluated(Path(folder), audit=audited, bundle=sealed, images=images))

@@ -1,14 +1,16 @@
-"""Writing the page of one evaluation, or of several side by side."""
+"""The report of one evaluation, or of several side by side: opened, or written as a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import overload
 
 from carina.errors import ConfigurationError
 from carina.reports.evaluation_files import REPORT_FILE
 from carina.reports.page.content import Evaluated, audited_model, read_evaluated
-from carina.reports.page.report import build_report
+from carina.reports.page.report import Report, build_report
 from carina.reports.page.side_by_side import SideBySideReport, build_side_by_side
 
 
@@ -53,39 +55,67 @@ def write_report(
             msg = "Several evaluations go to one page of their own: name it with --out FILE."
             raise ConfigurationError(msg)
         out = folders[0] / REPORT_FILE
-    if bundle is not None and len(folders) > 1:
-        msg = "A bundle is named for one evaluation. Name one folder."
-        raise ConfigurationError(msg)
-    evaluated = _read(folders, audits, bundle, images)
-    report = build_report(evaluated[0]) if len(evaluated) == 1 else build_side_by_side(evaluated, folders)
+    report = open_report(*folders, audits=audits, bundle=bundle, images=images)
     report.write_html(out)
     if figures is not None:
         report.write_figures(figures)
     return out
 
 
-def open_side_by_side(
-    folders: Sequence[Path | str], *, audits: Sequence[Path | str] = (), images: bool = True
-) -> SideBySideReport:
-    """Return several evaluations on one page; in a notebook it shows itself.
+@overload
+def open_report(
+    evaluation: str | PathLike[str],
+    /,
+    *,
+    audits: Sequence[str | PathLike[str]] = (),
+    bundle: str | PathLike[str] | None = None,
+    images: bool = True,
+) -> Report: ...
+@overload
+def open_report(
+    *evaluations: str | PathLike[str],
+    audits: Sequence[str | PathLike[str]] = (),
+    bundle: str | PathLike[str] | None = None,
+    images: bool = True,
+) -> Report | SideBySideReport: ...
+def open_report(
+    *evaluations: str | PathLike[str],
+    audits: Sequence[str | PathLike[str]] = (),
+    bundle: str | PathLike[str] | None = None,
+    images: bool = True,
+) -> Report | SideBySideReport:
+    """Return the report of one evaluation, or of several side by side; a notebook shows it.
 
     Parameters
     ----------
-    folders, audits, images
-        See `write_report`.
+    evaluations
+        Folders that `carina.evaluate` or ``carina evaluate`` wrote.
+    audits
+        Folders that `carina.audit` or ``carina audit`` wrote; each goes to the evaluations of its model.
+    bundle
+        The bundle that the evaluated run was exported to; only with one evaluation.
+    images
+        Whether the report has small images, where the folder has some.
 
     Raises
     ------
     ConfigurationError
-        If fewer than two folders are named, one is named twice, or an audit is of none of the models.
+        If no folder is named or one twice, several come with a bundle, or an audit or the bundle is of none of the
+        models.
     DataError
         If a folder is no evaluation.
+    BundleError
+        If the bundle is none or damaged.
     """
-    paths = [Path(folder) for folder in folders]
-    if len(paths) < 2:
-        msg = "Name at least two evaluations to stand side by side."
+    folders, sealed = [Path(folder) for folder in evaluations], None if bundle is None else Path(bundle)
+    if not folders:
+        msg = "Name at least one evaluation."
         raise ConfigurationError(msg)
-    return build_side_by_side(_read(paths, [Path(audit) for audit in audits], None, images), paths)
+    if sealed is not None and len(folders) > 1:
+        msg = "A bundle is named for one evaluation. Name one folder."
+        raise ConfigurationError(msg)
+    evaluated = _read(folders, [Path(audit) for audit in audits], sealed, images)
+    return build_report(evaluated[0]) if len(evaluated) == 1 else build_side_by_side(evaluated, folders)
 
 
 def _read(folders: Sequence[Path], audits: Sequence[Path], bundle: Path | None, images: bool) -> list[Evaluated]:
