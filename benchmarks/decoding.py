@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carina.inference.bench_films import LARGE, MEDIUM, SMALL, write_films
-from carina.inference.bench_rounds import Spread, Task, rate, spread, time_in_rounds
-from carina.machine import describe_machine
+from carina.benchmark.films import LARGE, MEDIUM, SMALL, write_films
+from carina.benchmark.rounds import Spread, Task, rate, spread, time_in_rounds
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import build_radiograph
 from carina.radiographs.raster import decode_raster
 from carina.radiographs.read import sniff_format
+from carina.runtime.machine import describe_machine
 
 SIZE = 224
 LARGE_JPEG = "3000² JPEG"

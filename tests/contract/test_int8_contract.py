@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carina.bundle import BUNDLE_FILE, open_bundle
-from carina.bundle_verification import Verification, verify_bundle
-from carina.bundle_writing import Twin, export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, open_bundle
+from carina.bundles.int8_twin import INT8_FILE, Limits
+from carina.bundles.run_folder import STARTED_FILE
+from carina.bundles.verification import Verification, verify_bundle
+from carina.bundles.writing import Twin, export_bundle
 from carina.datasets.manifest import Dataset
-from carina.engine import available_precisions
 from carina.errors import BundleError, ConfigurationError, DataError
 from carina.evaluation.int8_parity import measure_parity
 from carina.evaluation.recalibrate import recalibrate
 from carina.inference.model import load_bundle
 from carina.inference.predictor import Prediction, Predictor
 from carina.inference.results import JsonLines
-from carina.int8 import INT8_FILE, Limits
-from carina.learning.twin import make_twin
-from carina.run_folder import STARTED_FILE
-from carina.seal import write_seal
+from carina.learning.export.twin import make_twin
+from carina.runtime.engine import available_precisions
+from carina.storage.seal import write_seal
 
 LOOSE = Limits(auroc_cost=1, changed=1, images=1)
 

@@ -73,8 +73,6 @@ app = typer.Typer(name="carina", cls=_Group, no_args_is_help=True, **_STYLE)
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from carina import __version__  # noqa: PLC0415  # it takes longer to find than most verbs to load
-
         print_result(f"Carina {__version__}")
         raise typer.Exit
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.model_options import BundleOption, PrevalenceOption
@@ -168,7 +168,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
 def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
-    from carina.inference.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+    from carina.inference.explanation.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
 
     return write_overlays(judged, folder)
 

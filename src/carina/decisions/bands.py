@@ -50,7 +50,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL
-from carina.proportion import clopper_pearson_lower, clopper_pearson_upper
+from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper
 
 BandName = Literal["routine", "fast-track"]
 

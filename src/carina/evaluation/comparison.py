@@ -16,12 +16,12 @@ import numpy as np
 from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
-from carina.evaluation.curves import checked_scores
-from carina.evaluation.delong import NO_VARIANCE, AurocComponents, auroc_components
-from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.evaluation.metrics import check_probabilities, check_truth
 from carina.evaluation.notebook import comparison_html
-from carina.proportion import normal_quantile, wilson_bounds
+from carina.statistics.curves import checked_scores
+from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
+from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
+from carina.statistics.metrics import check_probabilities, check_truth
+from carina.statistics.proportion import normal_quantile, wilson_bounds
 
 
 @dataclass(frozen=True, slots=True)

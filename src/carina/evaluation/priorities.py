@@ -9,9 +9,9 @@ import polars as pl
 
 from carina.decisions.policy import Policy
 from carina.decisions.triage import PRIORITIES, READING_PLACES, Priority, choose_triage
-from carina.evaluation.intervals import IntArray
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
-from carina.evaluation.reading_room import Priorities, mix_at
+from carina.evaluation.reading_room.waiting_times import Priorities, mix_at
+from carina.statistics.intervals import IntArray
 
 # As a worklist is sorted. What could not be judged is counted with the second readings, whose place it has.
 READING_ORDER: tuple[Priority, ...] = tuple(name for name in PRIORITIES if name != "not-assessable")

@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from carina.atomic import whole_file
 from carina.errors import ConfigurationError
 from carina.inference.inputs import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
+from carina.storage.atomic import whole_file
 
 try:
     import fcntl

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.engine import Backend, Tensors, load_engine
 from carina.errors import BundleError
 from carina.radiographs.preprocess import to_tensor
+from carina.runtime.engine import Backend, Tensors, load_engine
 
 LUNG_NET_SIZE = 96
 """Pixels a side of the square that the segmenters of this version of Carina see."""
@@ -69,7 +69,7 @@ class LungFinder:
         ``lungs.onnx``: input float32 ``(n, size, size, 3)`` in [-1, 1], output ``lung`` ``(n, size, size, 1)`` in
         [0, 1]. Of 96 pixels a side; segmenters of earlier versions have 160.
     backend, threads, one_at_a_time, keep_compiled
-        See `carina.engine.load_engine`.
+        See `carina.runtime.engine.load_engine`.
 
     Raises
     ------

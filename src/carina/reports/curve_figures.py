@@ -12,10 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from carina.errors import DataError
-from carina.evaluation.calibration import Calibration, FindingCalibration, ReliabilityBin
-from carina.evaluation.curves import roc_curve
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray
-from carina.evaluation.metrics import Metrics, OperatingPointMetrics
 from carina.reports.sheet import (
     BLUE,
     GREEN,
@@ -38,6 +34,10 @@ from carina.reports.sheet import (
     wrap,
     write_png,
 )
+from carina.statistics.calibration_measures import Calibration, FindingCalibration, ReliabilityBin
+from carina.statistics.curves import roc_curve
+from carina.statistics.intervals import Estimate, FloatArray, IntArray
+from carina.statistics.metrics import Metrics, OperatingPointMetrics
 
 _CURVE_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
 _CURVE_STYLES: tuple[tuple[int, tuple[float, ...]], ...] = (
@@ -88,7 +88,7 @@ def build_roc(
     probabilities
         float (n, k), the table that `metrics` was measured on.
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95; gives names and AUROCs.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95; gives names and AUROCs.
     operating_point
         A finding and what its threshold reaches on this set (`at_operating_point`), marked with a star.
     title, notice
@@ -202,7 +202,7 @@ def build_reliability(metrics: Metrics, *, title: str, notice: str | None = None
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `carina.reports.figures.build_confusion_matrix`.
     """

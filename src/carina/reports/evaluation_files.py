@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.results import AUDIT_FORMAT
+from carina.evaluation.audit.audit_results import AUDIT_FORMAT
 from carina.places import MARKERS, kind_of, wrong_place
 
 EVALUATION_FORMAT = "carina-evaluation-1"

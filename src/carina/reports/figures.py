@@ -20,8 +20,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator, ScalarFormatter, StrMethodFormatter
 
 from carina.errors import DataError
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray
-from carina.evaluation.metrics import FindingMetrics, Metrics
 from carina.reports.sheet import (
     BLUE,
     GREY,
@@ -50,6 +48,8 @@ from carina.reports.sheet import (
     wrap_evenly,
     write_png,
 )
+from carina.statistics.intervals import Estimate, FloatArray, IntArray
+from carina.statistics.metrics import FindingMetrics, Metrics
 
 _RATE_COLORS = LinearSegmentedColormap.from_list("row rate", ["#ffffff", "#c6dbef", "#6baed6", "#2171b5", "#08306b"])
 
@@ -354,7 +354,7 @@ def build_recall_per_class(metrics: Metrics, *, title: str, notice: str | None =
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `build_confusion_matrix`.
     """
@@ -372,7 +372,7 @@ def build_sensitivity_specificity(metrics: Metrics, *, title: str, notice: str |
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `build_confusion_matrix`.
     """

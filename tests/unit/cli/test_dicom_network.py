@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
-from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
+from carina.dicom.listener.judging import Answers, JudgeProcess, Refusal
 from dicom_archives import LOGIN_PAGE, Answer, WebServer, paged, row_of, series_of, web_server
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from carina.datasets.phantom import draw_phantom
 from carina.inference.predictor import Predictor
+from carina.phantoms.phantom import draw_phantom
 from unit.inference.small_model import FINDINGS, write_small_run
 
 

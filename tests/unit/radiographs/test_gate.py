@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError
+from carina.radiographs.corruptions import ODDITIES
 from carina.radiographs.gate import (
     NO_LUNGS,
     REASONS,
@@ -19,7 +19,7 @@ from carina.radiographs.gate import (
     write_gate,
 )
 from carina.radiographs.lungs import Lungs
-from carina.radiographs.oddities import ODDITIES
+from carina.storage.arrays import read_arrays, write_arrays
 from make import make_grey
 
 WHOLE = make_grey(1, (224, 224))

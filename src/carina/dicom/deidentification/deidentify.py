@@ -21,16 +21,15 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from carina import __version__
-from carina.atomic import whole_file
-from carina.dicom.attributes import NEVER_MISSING
+from carina._version import __version__
+from carina.dicom.answers.answer_attributes import NEVER_MISSING
+from carina.dicom.coded_terms import item_of
+from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.dicom.deidentification.cleaning import Cleaner
 from carina.dicom.deidentification.pixels import BarePixels, bare_pixels
 from carina.dicom.deidentification.profile import EDITION, Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.dicom.quiet import quiet
-from carina.dicom.terms import item_of
-from carina.dicom.uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Attributes, read_attributes
 from carina.radiographs.dicom.behind import all_elements
@@ -47,6 +46,7 @@ from carina.radiographs.dicom.outline import (
 from carina.radiographs.dicom.syntaxes import BIG_ENDIAN, CODINGS, READ, Coding
 from carina.radiographs.dicom.tags import PIXEL_DATA
 from carina.radiographs.radiograph import check_dimensions
+from carina.storage.atomic import whole_file
 
 _CLASSES = frozenset(
     {

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
-from carina.machine import usable_cores
 from carina.radiographs.dicom.identity import Identity
 from carina.radiographs.dicom.limits import Limits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.header import Header
 from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+from carina.runtime.machine import usable_cores
 
 try:
     import fcntl
