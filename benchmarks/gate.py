@@ -45,7 +45,8 @@ from carina.radiographs.corruptions import (
     whiten_lung,
 )
 from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph

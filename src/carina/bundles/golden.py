@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.errors import BundleError
 from carina.radiographs.gate import read_gate
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
 from carina.runtime.engine import Backend, Precision, load_engine
 from carina.storage.arrays import read_arrays, write_arrays

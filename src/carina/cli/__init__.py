@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from carina._version import __version__
 from carina.cli.console import print_error, print_result
 from carina.errors import CarinaError, ConfigurationError
 

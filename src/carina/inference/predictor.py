@@ -24,7 +24,8 @@ from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE, NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import radiograph_of, read_radiograph

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 
 Grey = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import BundleError
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.runtime.blas_threads import on_one_thread
 from carina.storage.arrays import read_arrays, write_arrays
 

@@ -30,7 +30,7 @@ from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.words import LEANING, percent
 from carina.findings import short_name
 from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, resize_grey
 from carina.radiographs.radiograph import build_radiograph
 from carina.reports.sheet import (

@@ -1,8 +1,8 @@
 """An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which.
 
 Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on processors that have it, with OpenVINO;
-``int8`` where the graph itself was made for it (`carina.learning.export.quantise`), the rest of it in ``f32``. ``auto`` is
-``f32``: thresholds were chosen by it, and what the others change is for their user to know.
+``int8`` where the graph itself was made for it (`carina.learning.export.quantise`), the rest of it in ``f32``.
+``auto`` is ``f32``: thresholds were chosen by it, and what the others change is for their user to know.
 """
 
 import hashlib

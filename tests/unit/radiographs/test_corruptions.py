@@ -23,7 +23,7 @@ from carina.radiographs.corruptions import (
     whiten_lung,
 )
 from carina.radiographs.gate import plain_problem
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 
 PHANTOM = draw_phantom(NORMAL, seed=3, size=160)
 WHOLE = PHANTOM.pixels

@@ -18,7 +18,7 @@ from carina.radiographs.gate import (
     read_gate,
     write_gate,
 )
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.storage.arrays import read_arrays, write_arrays
 from make import make_grey
 

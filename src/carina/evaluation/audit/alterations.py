@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.radiographs.lungs import LUNG_NET_SIZE, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LUNG_NET_SIZE
 from carina.radiographs.preprocess import Preprocessing, frame
 
 Alteration = Literal["shown", "lungs-black", "box-black", "lungs-alone", "border-alone"]

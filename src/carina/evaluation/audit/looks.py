@@ -36,7 +36,8 @@ from carina.evaluation.audit.alterations import (
 )
 from carina.evaluation.audit.audited_model import AuditedModel
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
 from carina.runtime.engine import load_engine
 from carina.storage.shards import load_shards, write_shard

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carina.decisions.calibration import Calibration
 from carina.errors import ConfigurationError
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, crop_matrix
 from carina.radiographs.radiograph import Radiograph
 

@@ -7,7 +7,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from carina.learning.recipe import AugmentationSettings
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, crop_matrix, stretch_table
 
 # In units of grey values in [-1, 1] summed over an image: below it there is rounding alone.

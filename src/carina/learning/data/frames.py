@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from carina.datasets.images import read_whole
 from carina.errors import ConfigurationError
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import SEARCH_VERSION, LungFinder, Lungs
+from carina.radiographs.lung_mask import SEARCH_VERSION, Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame
 from carina.storage.shards import SHARD, load_shards, write_shard
 

@@ -23,7 +23,8 @@ from carina.phantoms.not_chests import draw_not_chest, draw_surroundings
 from carina.progress import Progress, no_progress
 from carina.radiographs.corruptions import ODDITIES, make_odd, mirror_sideways, vary_harmless
 from carina.radiographs.gate import OTHER, RADIOGRAPH, Gate, write_gate
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.storage.atomic import whole_file

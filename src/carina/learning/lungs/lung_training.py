@@ -31,7 +31,8 @@ from carina.learning.lungs.lung_net import (
 )
 from carina.learning.recipe import BackboneSettings
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LUNG_GRAPH, LUNG_NET_SIZE, LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LUNG_GRAPH, LUNG_NET_SIZE, LungFinder
 from carina.radiographs.preprocess import resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph

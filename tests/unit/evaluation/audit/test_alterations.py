@@ -15,7 +15,7 @@ from carina.evaluation.audit.alterations import (
     parameters_of,
     summarise,
 )
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 
 SETTINGS = AlterationSettings()

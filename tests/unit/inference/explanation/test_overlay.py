@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from carina.decisions.calibration import Calibration
-from carina.inference import lettering, overlay
+from carina.inference.explanation import lettering, overlay
 from carina.inference.explanation.explain import Explanation
 from carina.inference.explanation.overlay import NOTE, draw_overlay, encode_png, overlay_name, write_overlays
 from carina.inference.predictor import Prediction, Predictor
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from make import write_image
 from unit.inference.small_model import FINDINGS
 

@@ -5,7 +5,7 @@ import pytest
 
 from carina.learning.data.augment import mix_amplitudes, vary
 from carina.learning.recipe import AugmentationSettings
-from carina.radiographs.lungs import Lungs
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 from make import make_grey
 

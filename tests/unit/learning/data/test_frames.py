@@ -12,7 +12,8 @@ from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError, DataError
 from carina.learning.data import frames as module
 from carina.learning.data.frames import Frames
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame, resize_grey
 from carina.radiographs.read import read_radiograph
 

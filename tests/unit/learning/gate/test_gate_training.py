@@ -14,7 +14,8 @@ from carina.learning.gate.gate_training import choose_radiographs, train_gate
 from carina.learning.recipe import GateSettings
 from carina.radiographs.corruptions import invert, mirror_sideways, turn_clockwise, turn_over
 from carina.radiographs.gate import Gate, read_gate
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from make import make_grey, write_image
 from planted import planted_graph
 

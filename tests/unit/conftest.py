@@ -1,4 +1,4 @@
-"""What the tests of prediction share: a small model, and radiographs of nobody."""
+"""What tests of single files share: a small model, and radiographs of nobody."""
 
 from pathlib import Path
 
