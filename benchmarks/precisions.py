@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from carina.benchmark.arithmetic import matrix_products, multiply_adds
-from carina.bundles.int8_twin import Limits
+from carina.bundles.int8_twin import TwinLimits
 from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun, open_run
 from carina.bundles.safety import last_part
 from carina.datasets.manifest import open_dataset
@@ -52,7 +52,7 @@ from carina.storage.cache_folder import default_cache_folder
 
 BATCH = 16
 LEFT_IN_FLOAT = (9, 39)
-ALLOWED = Limits()
+ALLOWED = TwinLimits()
 Greys = NDArray[np.uint8]
 
 

@@ -113,7 +113,8 @@ def judge(stored: Path, folder: Path) -> Sequence[Path] | Refusal:
     if wish == "hang":
         time.sleep(3600)
     if wish == "fail":
-        raise ValueError(f"{image.PatientName} {image.PatientID}")
+        msg = f"{image.PatientName} {image.PatientID}"
+        raise ValueError(msg)
     if wish.startswith("slow"):
         time.sleep(float(wish.split()[1]))
     path = folder / "answer.dcm"

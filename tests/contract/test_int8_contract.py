@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from carina.bundles.bundle import BUNDLE_FILE, open_bundle
-from carina.bundles.int8_twin import INT8_FILE, Limits
+from carina.bundles.int8_twin import INT8_FILE, TwinLimits
 from carina.bundles.run_folder import STARTED_FILE
 from carina.bundles.verification import Verification, verify_bundle
 from carina.bundles.writing import Twin, export_bundle
@@ -24,7 +24,7 @@ from carina.learning.export.twin import make_twin
 from carina.runtime.engine import available_precisions
 from carina.storage.seal import write_seal
 
-LOOSE = Limits(auroc_cost=1, changed=1, images=1)
+LOOSE = TwinLimits(auroc_cost=1, changed=1, images=1)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_nor_is_one_that_no_limit_allows(tiny_run: Path, cache: Path) -> None:
         measured = measure_parity(*given)  # type: ignore[arg-type]
         return (measured[0], measured[1].model_copy(update={"auroc_cost": 0.002}))
 
-    limits = Limits(changed=1, images=1)
+    limits = TwinLimits(changed=1, images=1)
     assert make_twin(tiny_run, measure=harsh, limits=limits, cache=cache).graph is None
 
 

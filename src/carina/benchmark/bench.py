@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.benchmark.arithmetic import MATRIX_SIZES, MatrixProduct, matrix_products, multiply_adds
-from carina.benchmark.bench_report import Bench, Limit, Row
+from carina.benchmark.bench_report import Bench, BenchRow, Limit
 from carina.benchmark.contestants import ONNX_RUNTIME, Contestant, Tensors, carina_itself, on_onnx_runtime
 from carina.benchmark.films import LARGE, MEDIUM, SMALL, Films, Kind, write_films
-from carina.benchmark.rounds import Rounds, Spread, Task, percentile, rate, spread, time_in_rounds
+from carina.benchmark.rounds import Rounds, RoundSpread, Task, percentile, rate, spread, time_in_rounds
 from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE
 from carina.errors import ConfigurationError
 from carina.inference.predictor import Predictor
@@ -211,15 +211,15 @@ def _run(command: Sequence[str]) -> None:
         raise ConfigurationError(msg)
 
 
-def _memory_rows(contestants: Sequence[Contestant], films: Films, many: int) -> Iterator[Row]:
+def _memory_rows(contestants: Sequence[Contestant], films: Films, many: int) -> Iterator[BenchRow]:
     one = {c.name: _peak(c, films.take(1)) for c in contestants if c.command is not None}
     ours, *others = one
     both = ((f"{films.kind}, one", one), (f"{films.kind}, {many:,}", {ours: _peak(contestants[0], films.take(many))}))
     for given, of_name in both:
-        figures = {name: Spread(peak, peak, peak) for name, peak in of_name.items() if peak is not None}
+        figures = {name: RoundSpread(peak, peak, peak) for name, peak in of_name.items() if peak is not None}
         if ours in figures:
             rivals = {name: figures[name] for name in others if name in figures}
-            yield Row("command", given, "peak memory", "MB", figures[ours], rivals)
+            yield BenchRow("command", given, "peak memory", "MB", figures[ours], rivals)
 
 
 def _peak(contestant: Contestant, paths: Sequence[Path]) -> float | None:
@@ -267,46 +267,46 @@ class _Found:
     limit: Limit
     plan: Plan
 
-    def rows(self, tensor: str) -> Iterator[Row]:
+    def rows(self, tensor: str) -> Iterator[BenchRow]:
         """Yield every figure that was timed."""
         count, all_graphs = self.plan.tensors, tuple(self.limit.multiply_adds)
         classified, rivals = self._rates("logits", items=count)
-        yield Row("tensor to logits", tensor, "bulk", "images/s", classified, rivals, self._allowed(ONNX_FILE))
+        yield BenchRow("tensor to logits", tensor, "bulk", "images/s", classified, rivals, self._allowed(ONNX_FILE))
         nets = [classified]
         if LUNGS_FILE in all_graphs:
             sought, rivals = self._rates("lungs", items=count)
             nets.append(sought)
-            yield Row("lungs alone", SMALL, "bulk", "images/s", sought, rivals, self._allowed(LUNGS_FILE))
+            yield BenchRow("lungs alone", SMALL, "bulk", "images/s", sought, rivals, self._allowed(LUNGS_FILE))
         for kind, files in self.plan.bulk.items():
             decoded = rate(self.timed["decode", kind], files)
-            yield Row("decoding alone", kind, "bulk", "images/s", decoded, {})
+            yield BenchRow("decoding alone", kind, "bulk", "images/s", decoded, {})
         for kind, files in self.plan.bulk.items():
             figure, rivals = self._rates("bulk", kind, items=files)
             parts = 1 / sum(1 / part.value for part in (rate(self.timed["decode", kind], files), *nets))
             limit = self._allowed(*all_graphs)
-            yield Row("file to decision", kind, "bulk", "images/s", figure, rivals, limit, parts)
+            yield BenchRow("file to decision", kind, "bulk", "images/s", figure, rivals, limit, parts)
         for kind in self.plan.singles:
             yield from self._latencies(kind, self._allowed(*all_graphs))
         figure, rivals = self._medians("command")
-        yield Row("command", f"{SMALL}, one", "cold start", "s", figure, rivals)
+        yield BenchRow("command", f"{SMALL}, one", "cold start", "s", figure, rivals)
 
     def _allowed(self, *graphs: str) -> float | None:
         return self.limit.images_per_second(*graphs)
 
-    def _latencies(self, kind: Kind, allowed: float | None) -> Iterator[Row]:
+    def _latencies(self, kind: Kind, allowed: float | None) -> Iterator[BenchRow]:
         for percent in _PERCENTILES:
             of_name = {
                 name: _in_ms(percentile(timed, percent)) for name, timed in self._of_contestants("single", kind).items()
             }
             figure = of_name.pop(self.names[0])
             limit = None if allowed is None else 1000 / allowed
-            yield Row("one file to decision", kind, f"p{percent}", "ms", figure, of_name, limit)
+            yield BenchRow("one file to decision", kind, f"p{percent}", "ms", figure, of_name, limit)
 
-    def _rates(self, *key: str, items: int) -> tuple[Spread, dict[str, Spread]]:
+    def _rates(self, *key: str, items: int) -> tuple[RoundSpread, dict[str, RoundSpread]]:
         rates = {name: rate(timed, items) for name, timed in self._of_contestants(*key).items()}
         return rates.pop(self.names[0]), rates
 
-    def _medians(self, *key: str) -> tuple[Spread, dict[str, Spread]]:
+    def _medians(self, *key: str) -> tuple[RoundSpread, dict[str, RoundSpread]]:
         medians = {name: percentile(timed, 50) for name, timed in self._of_contestants(*key).items()}
         return medians.pop(self.names[0]), medians
 
@@ -314,5 +314,5 @@ class _Found:
         return {name: self.timed[*key, name] for name in self.names if (*key, name) in self.timed}
 
 
-def _in_ms(seconds: Spread) -> Spread:
-    return Spread(1000 * seconds.value, 1000 * seconds.low, 1000 * seconds.high)
+def _in_ms(seconds: RoundSpread) -> RoundSpread:
+    return RoundSpread(1000 * seconds.value, 1000 * seconds.low, 1000 * seconds.high)

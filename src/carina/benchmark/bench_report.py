@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from carina.benchmark.rounds import Spread
+from carina.benchmark.rounds import RoundSpread
 
 FORMAT = "carina-bench-1"
 
@@ -25,7 +25,7 @@ class Limit:
         Of each graph, for one image; none where nobody could count them.
     """
 
-    gflops: Spread
+    gflops: RoundSpread
     product: str
     multiply_adds: Mapping[str, int | None]
 
@@ -38,7 +38,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     """One figure.
 
     Attributes
@@ -61,8 +61,8 @@ class Row:
     given: str
     statistic: str
     unit: Unit
-    figure: Spread
-    rivals: Mapping[str, Spread]
+    figure: RoundSpread
+    rivals: Mapping[str, RoundSpread]
     limit: float | None = None
     parts: float | None = None
 
@@ -123,7 +123,7 @@ class Bench:
     threads: int
     rounds: int
     limit: Limit
-    rows: tuple[Row, ...]
+    rows: tuple[BenchRow, ...]
     agreement: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...] = ()
 
@@ -170,7 +170,7 @@ class Bench:
         return [*lines, *self.notes]
 
 
-def _cells(row: Row, rivals: list[str]) -> list[str]:
+def _cells(row: BenchRow, rivals: list[str]) -> list[str]:
     name = f"{row.measured}, {row.given}: {row.statistic}"
     cells = [name, f"{_number(row.figure.value)} {row.unit}", _range(row.figure)]
     for rival in rivals:
@@ -180,7 +180,7 @@ def _cells(row: Row, rivals: list[str]) -> list[str]:
     return [*cells, limit, _percent(row.share_of_limit), _percent(row.share_of_parts)]
 
 
-def _range(figure: Spread) -> str:
+def _range(figure: RoundSpread) -> str:
     """Return the lowest and the highest, where they differ: what was measured once has no spread."""
     return "" if figure.low == figure.high else f"{_number(figure.low)}–{_number(figure.high)}"
 

@@ -28,7 +28,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class RoundSpread:
     """A figure over the rounds: their median, and the lowest and the highest of them."""
 
     value: float
@@ -85,18 +85,18 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> RoundSpread:
     """Return the median of a figure over the rounds, with the lowest and the highest."""
-    return Spread(statistics.median(values), min(values), max(values))
+    return RoundSpread(statistics.median(values), min(values), max(values))
 
 
-def rate(timed: Rounds, items: int) -> Spread:
+def rate(timed: Rounds, items: int) -> RoundSpread:
     """Return items a second, where each call did so many."""
     return spread([items * len(calls) / sum(calls) for calls in timed])
 
 
-def percentile(timed: Rounds, percent: float) -> Spread:
+def percentile(timed: Rounds, percent: float) -> RoundSpread:
     """Return a percentile of the calls' seconds: of all of them, with the lowest and the highest of a round."""
     of_rounds = [float(np.percentile(calls, percent)) for calls in timed]
     of_all = float(np.percentile([call for calls in timed for call in calls], percent))
-    return Spread(of_all, min(of_rounds), max(of_rounds))
+    return RoundSpread(of_all, min(of_rounds), max(of_rounds))

@@ -15,7 +15,7 @@ INT8_FILE = "model.int8.onnx"
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Limits(BaseModel):
+class TwinLimits(BaseModel):
     """What a twin may cost.
 
     Attributes
@@ -68,7 +68,7 @@ class Parity(BaseModel):
     findings_changed: int = Field(ge=0)
     largest_difference: _Share
 
-    def within(self, limits: Limits) -> bool:
+    def within(self, limits: TwinLimits) -> bool:
         """Return whether it costs no more than may be."""
         return (
             self.images >= limits.images
@@ -114,7 +114,7 @@ class Int8Record(BaseModel):
     method: str
     rounded_on: int = Field(ge=1)
     measured_on: str
-    limits: Limits
+    limits: TwinLimits
     parity: tuple[Parity, ...] = Field(min_length=1)
     tolerances: Tolerances | None = None
 

@@ -141,13 +141,11 @@ def mcnemar(
     """
     right_a, right_b = np.asarray(correct_a), np.asarray(correct_b)
     if right_a.shape != right_b.shape or right_a.ndim != 1:
-        raise DataError(
-            f"The models have results of shape {right_a.shape} and {right_b.shape}. Compare them on the same images."
-        )
+        msg = f"The models have results of shape {right_a.shape} and {right_b.shape}. Compare them on the same images."
+        raise DataError(msg)
     if len(right_a) and (right_a.dtype != np.bool_ or right_b.dtype != np.bool_):
-        raise DataError(
-            f"Results have dtype {right_a.dtype} and {right_b.dtype}. Give whether each was right, as bool."
-        )
+        msg = f"Results have dtype {right_a.dtype} and {right_b.dtype}. Give whether each was right, as bool."
+        raise DataError(msg)
     codes = group_codes(groups, len(right_a))
     method = "McNemar mid-p" if codes is None else "McNemar mid-p (by patient)"
     if len(right_a) == 0:

@@ -84,7 +84,8 @@ def build_confusion_matrix(
     """
     k = len(findings)
     if np.shape(confusion) != (k, k):
-        raise DataError(f"The confusion matrix has shape {np.shape(confusion)} for {k} findings. Give {(k, k)}.")
+        msg = f"The confusion matrix has shape {np.shape(confusion)} for {k} findings. Give {(k, k)}."
+        raise DataError(msg)
     absent = [name for name, total in zip(findings, confusion.sum(1), strict=True) if total == 0]
     caption = "Cells: number of images and their share of the row. Framed: called correctly."
     if absent:
@@ -234,10 +235,12 @@ def build_history(
     missing = [name for name in wanted if name not in history.columns]
     if missing or history.height == 0:
         what = f"lacks {', '.join(missing)}" if missing else "holds no epoch"
-        raise DataError(f"The training history {what}. Draw it from the history.csv of a finished run.")
+        msg = f"The training history {what}. Draw it from the history.csv of a finished run."
+        raise DataError(msg)
     epochs = history["epoch"].to_numpy()
     if best_epoch and best_epoch not in epochs:
-        raise DataError(f"Best epoch {best_epoch} is not in the history of epochs {epochs[0]} to {epochs[-1]}.")
+        msg = f"Best epoch {best_epoch} is not in the history of epochs {epochs[0]} to {epochs[-1]}."
+        raise DataError(msg)
     lines = [_finite(history[name]) for name in wanted[1:]]
     lost = int(np.isnan(lines).any(axis=0).sum())
     entries = [

@@ -114,9 +114,11 @@ def draw_weights(
     """
     truth = np.asarray(truth)
     if len(truth) == 0 or truth.min() < 0:
-        raise DataError("The bootstrap needs images with known findings. Drop unknown (-1) rows; keep at least one.")
+        msg = "The bootstrap needs images with known findings. Drop unknown (-1) rows; keep at least one."
+        raise DataError(msg)
     if replicates < 1:
-        raise ConfigurationError(f"replicates is {replicates}. Give at least 1; 2000 is usual.")
+        msg = f"replicates is {replicates}. Give at least 1; 2000 is usual."
+        raise ConfigurationError(msg)
     n = len(truth)
     codes = group_codes(groups, n)
     unit_truth = truth if codes is None else _majority_finding(truth, codes)

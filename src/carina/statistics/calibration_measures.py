@@ -98,7 +98,7 @@ class FindingCalibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationMeasures:
     """Calibration of one prediction table.
 
     Parameters
@@ -132,7 +132,7 @@ class Calibration:
         return out
 
 
-def _fields_to_json(item: FindingCalibration | Calibration) -> dict[str, Any]:
+def _fields_to_json(item: FindingCalibration | CalibrationMeasures) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in item.__dataclass_fields__:
         value = getattr(item, name)
@@ -173,7 +173,7 @@ def measure_calibration(
     replicates: int = 2000,
     seed: int = 1234,
     confidence: float = 0.95,
-) -> Calibration:
+) -> CalibrationMeasures:
     """Return the measures of calibration of a prediction table, each with its interval.
 
     A finding that no image shows has none. It counts in the multi-class Brier score all the same: whatever
@@ -213,7 +213,8 @@ def measure_calibration(
     """
     truth, probabilities = _checked(truth, probabilities, findings)
     if bins < 1 or replicates < 1:
-        raise ConfigurationError(f"bins is {bins}, replicates {replicates}. Give at least 1 of each.")
+        msg = f"bins is {bins}, replicates {replicates}. Give at least 1 of each."
+        raise ConfigurationError(msg)
     normal_quantile(confidence)
     n, k = probabilities.shape
     called = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
@@ -246,7 +247,7 @@ def measure_calibration(
         per_finding.append(
             FindingCalibration(name, support, support / n, mean, brier, ece, reference, intercept, slope, parts)
         )
-    return Calibration(
+    return CalibrationMeasures(
         brier=_mean_estimate(squares.sum(axis=1), 2.0, codes, confidence),
         ece=eces[0],
         ece_if_calibrated=calibrated[0],
@@ -261,13 +262,15 @@ def _checked(truth: IntArray, probabilities: FloatArray, findings: Sequence[str]
     """Return truth and probabilities as arrays that fit each other."""
     truth, table = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
     if len(truth) == 0 or truth.ndim != 1 or table.shape != (len(truth), len(findings)):
-        raise DataError(
+        msg = (
             f"truth has shape {truth.shape}, probabilities {table.shape}, for {len(findings)} findings. "
             "Give one row an image, one column a finding, and at least one image."
         )
+        raise DataError(msg)
     # Written so that NaN is refused too.
     if not ((table >= 0) & (table <= 1)).all() or truth.min() < 0 or truth.max() >= len(findings):
-        raise DataError("A probability leaves [0, 1] or a true finding is no column. Drop unknown (-1) rows.")
+        msg = "A probability leaves [0, 1] or a true finding is no column. Drop unknown (-1) rows."
+        raise DataError(msg)
     return truth, table
 
 

@@ -62,12 +62,15 @@ def checked_scores(positive: BoolArray, score: FloatArray) -> tuple[BoolArray, F
     """
     flags, values = np.asarray(positive), np.asarray(score, dtype=np.float64)
     if flags.ndim != 1 or flags.shape != values.shape:
-        raise DataError(f"positive has shape {flags.shape} and score {values.shape}. Give two arrays of one length.")
+        msg = f"positive has shape {flags.shape} and score {values.shape}. Give two arrays of one length."
+        raise DataError(msg)
     if flags.dtype != np.bool_ and not np.isin(flags, (0, 1)).all():
         row = int(np.argmin(np.isin(flags, (0, 1))))
-        raise DataError(f"Row {row} (from 0): positive is {flags[row]}. Unknown is not negative: drop the row.")
+        msg = f"Row {row} (from 0): positive is {flags[row]}. Unknown is not negative: drop the row."
+        raise DataError(msg)
     if np.isnan(values).any():
-        raise DataError(f"Row {int(np.argmax(np.isnan(values)))} (from 0): the score is NaN. Predict this image again.")
+        msg = f"Row {int(np.argmax(np.isnan(values)))} (from 0): the score is NaN. Predict this image again."
+        raise DataError(msg)
     return flags.astype(np.bool_), values
 
 
@@ -75,7 +78,8 @@ def require_both_sides(positive: BoolArray, curve: str) -> None:
     """Refuse a set on which the curve does not exist."""
     if positive.all() or not positive.any():
         side = "without" if positive.any() else "with"
-        raise DataError(f"The {curve} does not exist: no image {side} the finding. Evaluate a set that has both.")
+        msg = f"The {curve} does not exist: no image {side} the finding. Evaluate a set that has both."
+        raise DataError(msg)
 
 
 def _steps(positive: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

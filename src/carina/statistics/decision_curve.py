@@ -141,7 +141,8 @@ def decision_curve(
     shares = {"prevalence": prevalence, "calibrated_at": calibrated_at}
     for name, share in (*shares.items(), *(("threshold probability", value) for value in at)):
         if share is not None and not 0 < share < 1:
-            raise ConfigurationError(f"The {name} is {share}. Give a number strictly between 0 and 1, such as 0.05.")
+            msg = f"The {name} is {share}. Give a number strictly between 0 and 1, such as 0.05."
+            raise ConfigurationError(msg)
     used = prevalence if prevalence is not None else float(positive.mean()) if len(positive) else 0.0
     if positive.all() or not positive.any():
         note = f"no image {'without' if positive.any() else 'with'} this finding"

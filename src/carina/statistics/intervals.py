@@ -53,10 +53,11 @@ class Estimate:
         for name in ("value", "low", "high"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
-                raise DataError(
+                msg = (
                     f"The {name} of an estimate is {number}. An estimate holds finite numbers; "
                     "use not_applicable() with the reason."
                 )
+                raise DataError(msg)
 
     def to_json(self) -> dict[str, float | int | str | None]:
         """Return the fields as a JSON-safe dict: always the same keys, null for what is missing."""
@@ -95,7 +96,8 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
     """
     successes, trials = int(successes), int(trials)
     if not 0 <= successes <= trials:
-        raise DataError(f"{successes} successes in {trials} trials is impossible. Give 0 <= successes <= trials.")
+        msg = f"{successes} successes in {trials} trials is impossible. Give 0 <= successes <= trials."
+        raise DataError(msg)
     if trials == 0:
         return not_applicable("no images to count", numerator=0, denominator=0)
     proportion = successes / trials
@@ -122,16 +124,19 @@ def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
         return None
     groups = np.asarray(groups)
     if groups.shape != (n,):
-        raise DataError(f"groups has shape {groups.shape} for {n} images. Give one group id an image.")
+        msg = f"groups has shape {groups.shape} for {n} images. Give one group id an image."
+        raise DataError(msg)
     if groups.dtype.kind not in "iu":
-        raise DataError(f"groups has dtype {groups.dtype}. Give integer group ids.")
+        msg = f"groups has dtype {groups.dtype}. Give integer group ids."
+        raise DataError(msg)
     if n and groups.min() < 0:
         # A -1 for "patient unknown" would silently tie all unknown patients into one huge group.
         row = int(np.argmax(groups < 0))
-        raise DataError(
+        msg = (
             f"Row {row} (from 0): group id {groups[row]} is negative. "
             "Give an image of an unknown patient an id of its own."
         )
+        raise DataError(msg)
     values, codes = np.unique(groups, return_inverse=True)
     return None if len(values) == n else codes.astype(np.int_)
 
@@ -302,9 +307,8 @@ def predictive_value_at(
         If the prevalence does not lie strictly between 0 and 1.
     """
     if not 0 < prevalence < 1:
-        raise ConfigurationError(
-            f"Prevalence {prevalence} is not a share. Give a number between 0 and 1, such as 0.05."
-        )
+        msg = f"Prevalence {prevalence} is not a share. Give a number between 0 and 1, such as 0.05."
+        raise ConfigurationError(msg)
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
     hits = counts.true_positive if positive_call else counts.false_negative

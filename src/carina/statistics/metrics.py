@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError, DataError
 from carina.statistics.bootstrap import bootstrap_estimates
-from carina.statistics.calibration_measures import Calibration, measure_calibration
+from carina.statistics.calibration_measures import CalibrationMeasures, measure_calibration
 from carina.statistics.curves import weighted_auprc
 from carina.statistics.delong import auroc_components, delong_interval, mean_auroc_interval
 from carina.statistics.intervals import (
@@ -124,7 +124,7 @@ class Metrics:
     macro_auprc: Estimate
     weighted_auprc: Estimate
     per_finding: tuple[FindingMetrics, ...]
-    calibration: Calibration
+    calibration: CalibrationMeasures
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
@@ -188,19 +188,23 @@ def check_truth(truth: IntArray, findings: int) -> IntArray:
     """
     truth = np.asarray(truth)
     if truth.ndim != 1 or (truth.size and truth.dtype.kind not in "iu"):
-        raise DataError(f"truth has dtype {truth.dtype} and shape {truth.shape}. Give integers (n,).")
+        msg = f"truth has dtype {truth.dtype} and shape {truth.shape}. Give integers (n,)."
+        raise DataError(msg)
     if len(truth) == 0:
-        raise DataError("The prediction table is empty. Give at least one image with a known finding.")
+        msg = "The prediction table is empty. Give at least one image with a known finding."
+        raise DataError(msg)
     if (truth == -1).any():
         row = int(np.argmax(truth == -1))
-        raise DataError(
+        msg = (
             f"Row {row} (from 0): the true finding is unknown (-1), as in {int((truth == -1).sum())} rows. "
             "Unknown is not negative: drop these rows before measuring."
         )
+        raise DataError(msg)
     wrong = (truth < 0) | (truth >= findings)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"Row {row} (from 0): true finding {truth[row]} is not one of 0 to {findings - 1}.")
+        msg = f"Row {row} (from 0): true finding {truth[row]} is not one of 0 to {findings - 1}."
+        raise DataError(msg)
     return truth.astype(np.int_)
 
 
@@ -214,10 +218,11 @@ def check_probabilities(probabilities: FloatArray, n: int, findings: int) -> Flo
     """
     table = np.asarray(probabilities, dtype=np.float64)
     if table.shape != (n, findings):
-        raise DataError(
+        msg = (
             f"probabilities has shape {table.shape}; this truth and these findings need {(n, findings)}. "
             "Give one row an image and one column a finding."
         )
+        raise DataError(msg)
     problems = (
         (np.isnan(table).any(axis=1), "holds NaN", "Predict this image again, or drop it and say so."),
         (((table < 0) | (table > 1)).any(axis=1), "leaves [0, 1]", "Give probabilities, not logits."),
@@ -230,14 +235,16 @@ def check_probabilities(probabilities: FloatArray, n: int, findings: int) -> Flo
     for rows, what, remedy in problems:
         if rows.any():
             row = int(np.argmax(rows))
-            raise DataError(f"Row {row} (from 0): the probabilities {table[row].tolist()}: {what}. {remedy}")
+            msg = f"Row {row} (from 0): the probabilities {table[row].tolist()}: {what}. {remedy}"
+            raise DataError(msg)
     return table
 
 
 def _check_findings(findings: Sequence[str]) -> tuple[str, ...]:
     names = tuple(findings)
     if len(names) < 2 or len(set(names)) != len(names):
-        raise DataError(f"findings is {list(names)}. Give at least two names, each once.")
+        msg = f"findings is {list(names)}. Give at least two names, each once."
+        raise DataError(msg)
     return names
 
 
@@ -247,14 +254,16 @@ def _check_predicted(predicted: IntArray | None, probabilities: FloatArray) -> I
         return np.asarray(probabilities.argmax(axis=1))
     predicted, (n, findings) = np.asarray(predicted), probabilities.shape
     if predicted.shape != (n,) or predicted.dtype.kind not in "iu":
-        raise DataError(f"predicted has dtype {predicted.dtype} and shape {predicted.shape}. Give {n} integers.")
+        msg = f"predicted has dtype {predicted.dtype} and shape {predicted.shape}. Give {n} integers."
+        raise DataError(msg)
     wrong = (predicted < 0) | (predicted >= findings)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(
+        msg = (
             f"Row {row} (from 0): predicted finding {predicted[row]} is not one of 0 to {findings - 1}. "
             "A missing prediction may not be skipped: predict this image."
         )
+        raise DataError(msg)
     return predicted.astype(np.int_)
 
 
@@ -262,9 +271,11 @@ def _check_prevalence(prevalence: Mapping[str, float] | None, findings: tuple[st
     stated = dict(prevalence or {})
     for name, share in stated.items():
         if name not in findings:
-            raise ConfigurationError(f"prevalence names {name!r}. Known findings: {', '.join(findings)}.")
+            msg = f"prevalence names {name!r}. Known findings: {', '.join(findings)}."
+            raise ConfigurationError(msg)
         if not 0 < share < 1:
-            raise ConfigurationError(f"prevalence of {name!r} is {share}. Give a share between 0 and 1.")
+            msg = f"prevalence of {name!r} is {share}. Give a share between 0 and 1."
+            raise ConfigurationError(msg)
     return stated
 
 
@@ -547,9 +558,11 @@ def at_operating_point(
     truth = check_truth(truth, findings)
     probabilities = check_probabilities(probabilities, len(truth), findings)
     if not 0 <= finding_index < findings:
-        raise ConfigurationError(f"Finding index {finding_index} is not one of 0 to {findings - 1}.")
+        msg = f"Finding index {finding_index} is not one of 0 to {findings - 1}."
+        raise ConfigurationError(msg)
     if not np.isfinite(threshold):
-        raise ConfigurationError(f"The threshold is {threshold}. Give a finite number, such as 0.5.")
+        msg = f"The threshold is {threshold}. Give a finite number, such as 0.5."
+        raise ConfigurationError(msg)
     codes = group_codes(groups, len(truth))
     called = probabilities[:, finding_index] >= threshold
     cells, estimates = _binary_estimates(truth == finding_index, called, codes, confidence)

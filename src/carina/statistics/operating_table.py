@@ -83,12 +83,14 @@ def build_operating_table(
     """
     positive, probability = checked_scores(positive, probability)
     if len(probability) == 0 or probability.min() < 0 or probability.max() > 1:
-        raise DataError("The operating-point table needs at least one image, and probabilities from 0 to 1.")
+        msg = "The operating-point table needs at least one image, and probabilities from 0 to 1."
+        raise DataError(msg)
     if not all(0 <= threshold < np.inf for threshold in shipped) or limit < len(shipped) + 2:
-        raise ConfigurationError(
+        msg = (
             f"Shipped thresholds are {list(shipped)} and the limit is {limit} rows. "
             "Give finite numbers that are not negative, and a limit of at least two rows more."
         )
+        raise ConfigurationError(msg)
     # Step j holds the thresholds above ends[j - 1] and up to ends[j].
     ends = np.unique(probability)
     if ends[-1] < 1:

@@ -16,7 +16,8 @@ def normal_quantile(confidence: float) -> float:
         If `confidence` does not lie strictly between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise ConfigurationError(f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95.")
+        msg = f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95."
+        raise ConfigurationError(msg)
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 

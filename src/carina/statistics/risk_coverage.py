@@ -99,7 +99,8 @@ def measure_risk_coverage(
     """
     right, certainty = checked_scores(right, certainty)
     if not 0 < confidence < 1:
-        raise ConfigurationError(f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95.")
+        msg = f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95."
+        raise ConfigurationError(msg)
     n = len(right)
     draws = draw_weights(np.zeros(n, dtype=np.int_), groups=groups, replicates=replicates, seed=seed, stratified=False)
     levels, run = np.unique(-certainty, return_inverse=True)

@@ -122,9 +122,11 @@ def measure_subgroups(
     """
     positive, probability = checked_scores(positive, probability)
     if table.height != len(positive):
-        raise DataError(f"The table has {table.height} rows for {len(positive)} images. Give one row an image.")
+        msg = f"The table has {table.height} rows for {len(positive)} images. Give one row an image."
+        raise DataError(msg)
     if not np.isfinite(threshold):
-        raise ConfigurationError(f"The threshold is {threshold}. Give a finite number, such as 0.5.")
+        msg = f"The threshold is {threshold}. Give a finite number, such as 0.5."
+        raise ConfigurationError(msg)
     codes = group_codes(groups, len(positive))
     codes = np.arange(len(positive)) if codes is None else codes
     divisions = []

@@ -11,10 +11,10 @@ import pytest
 
 from carina.benchmark import rounds as bench_rounds
 from carina.benchmark.bench import Plan, run_bench
-from carina.benchmark.bench_report import Bench, Limit, Row
+from carina.benchmark.bench_report import Bench, BenchRow, Limit
 from carina.benchmark.contestants import Contestant
 from carina.benchmark.films import SMALL
-from carina.benchmark.rounds import Spread
+from carina.benchmark.rounds import RoundSpread
 from carina.errors import ConfigurationError
 from unit.inference.small_model import CELLS, FINDINGS, write_small_run
 
@@ -61,7 +61,7 @@ def bench(small_run: Path) -> Bench:
         return run_bench(small_run, plan=TINY, rivals=[constant()], notes=("Even knows nothing.",))
 
 
-def row(bench: Bench, measured: str, statistic: str = "bulk") -> Row:
+def row(bench: Bench, measured: str, statistic: str = "bulk") -> BenchRow:
     (found,) = [row for row in bench.rows if (row.measured, row.statistic) == (measured, statistic)]
     return found
 
@@ -70,7 +70,7 @@ def test_figures_are_what_the_clock_says(bench: Bench) -> None:
     assert row(bench, "tensor to logits").figure.value == 20 / STEP
     assert row(bench, "lungs alone").figure.value == 20 / STEP
     assert row(bench, "decoding alone").figure.value == 18 / STEP
-    assert row(bench, "file to decision").figure == Spread(18 / STEP, 18 / STEP, 18 / STEP)
+    assert row(bench, "file to decision").figure == RoundSpread(18 / STEP, 18 / STEP, 18 / STEP)
     for statistic in ("p50", "p95", "p99"):
         assert row(bench, "one file to decision", statistic).figure.value == 1000 * STEP
     assert row(bench, "command", "cold start").figure.value == STEP
@@ -150,15 +150,15 @@ def test_table_has_a_line_a_figure(bench: Bench) -> None:
 
 
 def test_ratios_by_hand() -> None:
-    limit = Limit(Spread(100.0, 90.0, 110.0), "NumPy, 512²", {"a": 50_000_000, "b": 200_000_000, "c": None})
+    limit = Limit(RoundSpread(100.0, 90.0, 110.0), "NumPy, 512²", {"a": 50_000_000, "b": 200_000_000, "c": None})
     # 10^11 operations a second, two for each multiply-add.
     assert limit.images_per_second("a") == 1000.0
     assert limit.images_per_second("a", "b") == 200.0
     assert limit.images_per_second("a", "c") is None
-    rival = {"R": Spread(50.0, 50.0, 50.0)}
-    fast = Row("m", "g", "bulk", "images/s", Spread(200.0, 190.0, 210.0), rival, limit=400.0, parts=250.0)
+    rival = {"R": RoundSpread(50.0, 50.0, 50.0)}
+    fast = BenchRow("m", "g", "bulk", "images/s", RoundSpread(200.0, 190.0, 210.0), rival, limit=400.0, parts=250.0)
     assert (fast.times("R"), fast.share_of_limit, fast.share_of_parts) == (4.0, 0.5, 0.8)
-    slow = Row("m", "g", "p50", "ms", Spread(10.0, 9.0, 11.0), rival, limit=2.0)
+    slow = BenchRow("m", "g", "p50", "ms", RoundSpread(10.0, 9.0, 11.0), rival, limit=2.0)
     assert (slow.times("R"), slow.share_of_limit, slow.share_of_parts) == (5.0, 0.2, None)
     assert slow.times("nobody") is None
 

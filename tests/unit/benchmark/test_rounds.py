@@ -3,7 +3,7 @@
 import pytest
 
 from carina.benchmark import rounds as bench_rounds
-from carina.benchmark.rounds import Spread, Task, percentile, rate, spread, time_in_rounds
+from carina.benchmark.rounds import RoundSpread, Task, percentile, rate, spread, time_in_rounds
 from carina.errors import ConfigurationError
 
 
@@ -49,10 +49,10 @@ def test_no_round_is_no_measurement() -> None:
 
 
 def test_figures_by_hand() -> None:
-    assert spread([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+    assert spread([3.0, 1.0, 2.0]) == RoundSpread(2.0, 1.0, 3.0)
     # 10 images in 2 s, in 5 s, and in 4 s.
-    assert rate([[2.0], [5.0], [4.0]], 10) == Spread(2.5, 2.0, 5.0)
-    assert rate([[1.0, 3.0]], 10) == Spread(5.0, 5.0, 5.0)
+    assert rate([[2.0], [5.0], [4.0]], 10) == RoundSpread(2.5, 2.0, 5.0)
+    assert rate([[1.0, 3.0]], 10) == RoundSpread(5.0, 5.0, 5.0)
     # The median of all six calls; of the rounds it is 2 and 5.
-    assert percentile([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 50) == Spread(3.5, 2.0, 5.0)
+    assert percentile([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 50) == RoundSpread(3.5, 2.0, 5.0)
     assert percentile([[1.0, 2.0, 3.0]], 100).value == 3.0

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from carina.bundles.int8_twin import Int8Record, Limits, Parity
+from carina.bundles.int8_twin import Int8Record, Parity, TwinLimits
 
 GOOD = Parity(engine="E 1", images=1000, auroc_cost=0.001, changed=5, findings_changed=2, largest_difference=0.02)
 
@@ -15,7 +15,7 @@ def record(*parity: Parity, accepted: bool, sha256: str | None) -> Int8Record:
         method="m",
         rounded_on=8,
         measured_on="these",
-        limits=Limits(),
+        limits=TwinLimits(),
         parity=parity,
     )
 
@@ -32,7 +32,7 @@ def record(*parity: Parity, accepted: bool, sha256: str | None) -> Int8Record:
     ],
 )
 def test_the_limits_hold_at_their_ends(changes: dict[str, float], within: bool) -> None:
-    assert GOOD.model_copy(update=changes).within(Limits()) is within
+    assert GOOD.model_copy(update=changes).within(TwinLimits()) is within
 
 
 def test_acceptance_is_bound_to_what_was_measured() -> None:

@@ -23,8 +23,9 @@ def test_one_thread_within_and_as_many_as_before_afterwards(monkeypatch: pytest.
         assert set(blas_threads()) <= {1}
         second.__exit__(None, None, None)
         assert blas_threads() == before
-        with pytest.raises(ValueError, match="broken"), on_one_thread():
-            raise ValueError("broken")
+        msg = "broken"
+        with pytest.raises(ValueError, match=msg), on_one_thread():
+            raise ValueError(msg)
         assert blas_threads() == before
 
 

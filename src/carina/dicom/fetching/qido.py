@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class SearchResults:
     """What a search gave.
 
     Attributes
@@ -49,7 +49,7 @@ class _Page:
     warned: bool = False
 
 
-def search(session: requests.Session, web: Web, path: str, keys: dict[str, str]) -> Results:
+def search(session: requests.Session, web: Web, path: str, keys: dict[str, str]) -> SearchResults:
     """Return what fits some keys.
 
     Parameters
@@ -77,17 +77,19 @@ def search(session: requests.Session, web: Web, path: str, keys: dict[str, str])
             if not offset:
                 raise
             doubt = str(error) if isinstance(error, PeerError) else f"{web.url} does not answer any more."
-            return Results(tuple(seen.values()), f"The search ended early: {doubt}")
+            return SearchResults(tuple(seen.values()), f"The search ended early: {doubt}")
         known = len(seen)
         seen.update((json.dumps(row, sort_keys=True), row) for row in page.rows)
         if len(seen) == known:
             # A full page that comes again: `offset` is ignored. One that is longer than a page: `limit` is, too.
             repeated = bool(page.rows) and (before.warned or len(page.rows) == PAGE)
             doubt = f"{web.url} says that there are more results, or repeats a full page. Ask for fewer days at a time."
-            return Results(tuple(seen.values()), doubt if page.warned or repeated else None)
+            return SearchResults(tuple(seen.values()), doubt if page.warned or repeated else None)
         offset += len(page.rows)
         before = page
-    return Results(tuple(seen.values()), f"{web.url} named more than {_MOST:,} results. Ask for fewer days at a time.")
+    return SearchResults(
+        tuple(seen.values()), f"{web.url} named more than {_MOST:,} results. Ask for fewer days at a time."
+    )
 
 
 def values(row: Row, tag: str) -> list[Any]:

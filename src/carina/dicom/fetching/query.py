@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from carina.dicom.fetching.wanted import Wanted
-from carina.dicom.listener.judging import Answers, JudgeProcess, Refusal
+from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from carina.dicom.listener.store import ObjectStore, digest_of
 from carina.dicom.transport.file_meta import read_meta
 from carina.errors import ArchiveUnusableError, PeerError
@@ -242,7 +242,7 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
-        if isinstance(said, Answers):
+        if isinstance(said, AnswerFiles):
             store.place_answers(key, work)
             return Fetched(path, "judged", tuple(store.answer_files(key)))
         if isinstance(said, Refusal):

@@ -61,7 +61,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class AnswerFiles:
     """An object was judged.
 
     Attributes
@@ -134,14 +134,14 @@ class JudgeProcess:
             msg = f"The process that judges could not be started ({said.reason})."
             raise ConfigurationError(msg)
 
-    def judge(self, stored: Path, folder: Path) -> Answers | Refusal | Failure:
+    def judge(self, stored: Path, folder: Path) -> AnswerFiles | Refusal | Failure:
         """Return what became of an object; never raises for one that breaks the process, which is started again."""
         if self._pipe is None:
             try:
                 self.start()
             except CarinaError:
                 return Failure("no-judge", later=True)
-        said: Answers | Refusal | Failure
+        said: AnswerFiles | Refusal | Failure
         try:
             if self._pipe is None:
                 return Failure("no-judge", later=True)
@@ -209,7 +209,7 @@ def _serve(pipe: Connection, factory: Callable[[], Judge]) -> None:
             pipe.send(_judge(judge, *asked))
 
 
-def _judge(judge: Judge, stored: Path, folder: Path) -> Answers | Refusal | Failure:
+def _judge(judge: Judge, stored: Path, folder: Path) -> AnswerFiles | Refusal | Failure:
     try:
         said = judge(stored, folder)
         if isinstance(said, Refusal):
@@ -225,13 +225,13 @@ def _judge(judge: Judge, stored: Path, folder: Path) -> Answers | Refusal | Fail
         return Failure(type(error).__name__)
 
 
-def _answers(paths: Sequence[Path], folder: Path) -> Answers | Failure:
+def _answers(paths: Sequence[Path], folder: Path) -> AnswerFiles | Failure:
     from pydicom.filereader import read_file_meta_info  # noqa: PLC0415  # of the extra
 
     if not paths or any(path.parent != folder or not path.is_file() for path in paths):
         return Failure("no-answer")
     uids = tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths)
-    return Answers(tuple(path.name for path in paths), uids)
+    return AnswerFiles(tuple(path.name for path in paths), uids)
 
 
 def _end_with_parent() -> None:

@@ -12,7 +12,7 @@ from pynetdicom import AE, build_context, evt
 from carina.dicom.listener.judging import Judge, JudgeProcess
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.receiver import SUCCESS, Receiver
-from carina.dicom.listener.work import Delivery, Judging
+from carina.dicom.listener.work import DeliveryThread, Judging
 from carina.dicom.sending.sending import Sender, build_sender, now
 from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, VERIFICATION, transfer_syntaxes
 from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds
@@ -65,7 +65,7 @@ class Listener:
             Judging(JudgeProcess(factory, settings.limits.judging_s), self._keeper, log, settings.retries)
             for _ in range(settings.limits.workers)
         ]
-        self._delivery = None if sender is None else Delivery(sender, self._keeper, log, settings.retries)
+        self._delivery = None if sender is None else DeliveryThread(sender, self._keeper, log, settings.retries)
         self._receiver = Receiver(self._keeper, log, settings.limits)
         self._stopping = threading.Event()
         self._server: BoundedServer | None = None

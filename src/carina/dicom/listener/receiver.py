@@ -10,7 +10,7 @@ from pynetdicom.dsutils import encode_file_meta
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.store import digest_of
 from carina.dicom.transport.log import EventLog, shown
-from carina.dicom.transport.settings import Limits
+from carina.dicom.transport.settings import IntakeLimits
 
 # Source: PS3.4 table B.2-1 (storage) and PS3.7 C.
 SUCCESS = 0x0000
@@ -27,7 +27,7 @@ class Receiver:
         Where to, who is told, and how much of it.
     """
 
-    def __init__(self, keeper: Keeper, log: EventLog, limits: Limits) -> None:
+    def __init__(self, keeper: Keeper, log: EventLog, limits: IntakeLimits) -> None:
         self._keeper, self._log, self._limits = keeper, log, limits
         self._counting = threading.Lock()
         self._count = 0

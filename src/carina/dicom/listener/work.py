@@ -4,7 +4,7 @@ import threading
 import time
 from pathlib import Path
 
-from carina.dicom.listener.judging import Answers, JudgeProcess, Refusal
+from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.sending.sending import Outcome, Sender, now
 from carina.dicom.transport.log import EventLog, shown
@@ -70,7 +70,7 @@ class Judging(threading.Thread):
     def _judge_into(self, work: Path, digest: str, stored: Path, started: float) -> None:
         said = self.process.judge(stored, work)
         milliseconds = 1000 * (time.perf_counter() - started)
-        if isinstance(said, Answers):
+        if isinstance(said, AnswerFiles):
             self._keeper.judged(digest, work, said.uids)
             self._log.tell("judged", object=shown(digest), answers=len(said.names), ms=milliseconds)
         elif isinstance(said, Refusal):
@@ -81,7 +81,7 @@ class Judging(threading.Thread):
             self._keeper.put_off(line, digest, said.reason, most=most, counted=not said.later)
 
 
-class Delivery(threading.Thread):
+class DeliveryThread(threading.Thread):
     """Sends answers, until the line of those who wait is closed.
 
     Parameters

@@ -143,7 +143,7 @@ class Destination(Settings):
         return self
 
 
-class Limits(Settings):
+class IntakeLimits(Settings):
     """What the listener takes at most.
 
     Attributes
@@ -257,7 +257,7 @@ class ListenSettings(Settings):
     prevalence: float | None = Field(default=None, ge=0, le=1)
     tls: ServerTls | None = None
     destination: Destination | None = None
-    limits: Limits = Limits()
+    limits: IntakeLimits = IntakeLimits()
     retries: Retries = Retries()
 
 

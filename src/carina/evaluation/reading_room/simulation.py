@@ -109,7 +109,8 @@ def simulate_turnaround(
         If there is no image, or less than two rooms.
     """
     if images < 1 or rooms < 2:
-        raise ConfigurationError(f"images is {images} and rooms {rooms}. Give at least 1 image and 2 rooms.")
+        msg = f"images is {images} and rooms {rooms}. Give at least 1 image and 2 rooms."
+        raise ConfigurationError(msg)
     reason = overload_note(room)
     if reason is None and room.utilisation > _BUSIEST:
         reason = f"not simulated above a utilisation of {_BUSIEST:g}: it would take too long to settle"

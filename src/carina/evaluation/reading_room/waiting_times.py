@@ -69,12 +69,14 @@ class ReadingRoom:
     def __post_init__(self) -> None:
         numbers = (self.arrivals_per_hour, self.reading_minutes)
         if not all(math.isfinite(number) and number > 0 for number in numbers) or self.readers < 1:
-            raise ConfigurationError(
+            msg = (
                 f"{self.arrivals_per_hour} arrivals an hour, {self.reading_minutes} minutes a reading and "
                 f"{self.readers} readers are no reading room. Give numbers above 0, and at least one reader."
             )
+            raise ConfigurationError(msg)
         if self.reading_times not in ("exponential", "fixed"):
-            raise ConfigurationError(f"reading_times is {self.reading_times!r}. Give 'exponential' or 'fixed'.")
+            msg = f"reading_times is {self.reading_times!r}. Give 'exponential' or 'fixed'."
+            raise ConfigurationError(msg)
 
     @property
     def utilisation(self) -> float:
@@ -115,15 +117,17 @@ class Priorities:
         shape = (len(self.findings), len(self.names))
         fits = np.shape(self.chances) == shape and np.shape(self.mix) == shape[:1] and 0 not in shape
         if not fits or not 0 <= self.flagged <= shape[1]:
-            raise ConfigurationError(
+            msg = (
                 f"{shape[0]} findings and {shape[1]} priorities ({self.flagged} flagged) need a mix of shape "
                 f"{shape[:1]} and chances of shape {shape}. "
                 f"Received: {np.shape(self.mix)} and {np.shape(self.chances)}."
             )
+            raise ConfigurationError(msg)
         for shares in (self.mix, *self.chances):
             # Written so that NaN is refused too.
             if not ((shares >= 0) & (shares <= 1)).all() or abs(float(np.sum(shares)) - 1) > 1e-6:
-                raise ConfigurationError(f"The shares {np.asarray(shares).tolist()} do not lie in [0, 1] and sum to 1.")
+                msg = f"The shares {np.asarray(shares).tolist()} do not lie in [0, 1] and sum to 1."
+                raise ConfigurationError(msg)
 
     @property
     def shares(self) -> FloatArray:
@@ -148,7 +152,8 @@ def flag_priorities(mix: Mapping[str, float], flagged: Mapping[str, float]) -> P
         If the two name other findings, or a share is none.
     """
     if set(mix) != set(flagged):
-        raise ConfigurationError(f"The mix is of {', '.join(mix)}; shares flagged are given for {', '.join(flagged)}.")
+        msg = f"The mix is of {', '.join(mix)}; shares flagged are given for {', '.join(flagged)}."
+        raise ConfigurationError(msg)
     rates = np.array([flagged[finding] for finding in mix], dtype=np.float64)
     chances = np.column_stack([rates, 1 - rates])
     return Priorities(tuple(mix), np.array(list(mix.values()), dtype=np.float64), ("flagged", "not flagged"), chances)
@@ -325,10 +330,12 @@ def mix_at(images: IntArray, finding: int, prevalence: float | None) -> FloatArr
     elif 0 <= prevalence <= 1:
         shares = np.array([prevalence, 1 - prevalence])
     else:
-        raise ConfigurationError(f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05.")
+        msg = f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05."
+        raise ConfigurationError(msg)
     others = mix.sum() - mix[finding]
     if shares.sum() == 0 or (shares[0] > 0 and mix[finding] == 0) or (shares[1] > 0 and others == 0):
-        raise ConfigurationError("The set holds no image of a finding that is to arrive. Give another prevalence.")
+        msg = "The set holds no image of a finding that is to arrive. Give another prevalence."
+        raise ConfigurationError(msg)
     out = mix * (shares[1] / others if others else 0.0)
     out[finding] = shares[0]
     return np.asarray(out / out.sum())

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.bundles.int8_twin import Int8Record, Limits, Parity
+from carina.bundles.int8_twin import Int8Record, Parity, TwinLimits
 from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE, open_run
 from carina.bundles.writing import Twin
 from carina.decisions.policy import Policy
@@ -35,7 +35,7 @@ def make_twin(
     run: Path,
     *,
     measure: Measure,
-    limits: Limits | None = None,
+    limits: TwinLimits | None = None,
     cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> Twin:
@@ -61,7 +61,7 @@ def make_twin(
     DataError
         If its data sets are gone or have changed.
     """
-    finished, limits = open_run(run), limits or Limits()
+    finished, limits = open_run(run), limits or TwinLimits()
     data = reopen_training_data(run, finished)
     lungs = run / LUNGS_FILE if finished.preprocessing.crop == "lungs" else None
     frames = Frames(finished.preprocessing, lungs, cache or default_cache_folder())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carina.dicom.fetching import qido
-from carina.dicom.fetching.qido import Results, search
+from carina.dicom.fetching.qido import SearchResults, search
 from carina.dicom.fetching.query import Series
 from carina.dicom.transport.settings import web_at
 from carina.dicom.transport.web import open_session
@@ -25,7 +25,7 @@ def server() -> Iterator[WebServer]:
         yield made
 
 
-def searched(server: WebServer) -> Results:
+def searched(server: WebServer) -> SearchResults:
     web = web_at(server.url)
     with open_session(web) as session:
         return search(session, web, "series", KEYS)
@@ -33,7 +33,7 @@ def searched(server: WebServer) -> Results:
 
 def test_it_asks_for_what_is_wanted(server: WebServer) -> None:
     server.found = paged(FIVE)
-    assert searched(server) == Results(tuple(FIVE))
+    assert searched(server) == SearchResults(tuple(FIVE))
     # No more than 200: one archive refuses that. And once more, since nobody knows how long its pages are.
     assert [keys for _, keys in server.asked] == [
         {**KEYS, "limit": "200", "offset": "0"},
@@ -44,20 +44,20 @@ def test_it_asks_for_what_is_wanted(server: WebServer) -> None:
 @pytest.mark.parametrize("warns", [True, False])
 def test_pages_that_the_server_shortens_are_read_to_the_last(server: WebServer, *, warns: bool) -> None:
     server.found = paged(FIVE, most=2, warns=warns)
-    assert searched(server) == Results(tuple(FIVE))
+    assert searched(server) == SearchResults(tuple(FIVE))
 
 
 def test_many_pages(server: WebServer) -> None:
     many = [row_of(Series("1.2", f"1.3.{number}")) for number in range(450)]
     server.found = paged(many)
-    assert searched(server) == Results(tuple(many))
+    assert searched(server) == SearchResults(tuple(many))
     assert [keys["offset"] for _, keys in server.asked] == ["0", "200", "400", "450"]
 
 
 def test_what_is_on_two_pages_is_one(server: WebServer) -> None:
     pages = {"0": FIVE[:2], "2": FIVE[1:4], "5": FIVE[4:]}
     server.found = lambda keys: rows(*pages.get(keys["offset"], []))
-    assert searched(server) == Results(tuple(FIVE))
+    assert searched(server) == SearchResults(tuple(FIVE))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_answer_is_read_whatever_its_head_says(server: WebServer, answer: Ans
 
 def test_nothing_is_an_answer(server: WebServer) -> None:
     server.found = lambda _: Answer(status=204)
-    assert searched(server) == Results(())
+    assert searched(server) == SearchResults(())
 
 
 def test_an_answer_that_is_cut_off_is_none(server: WebServer) -> None:
@@ -182,7 +182,7 @@ def test_a_passing_failure_is_tried_again(server: WebServer) -> None:
     web = web_at(server.url)
     with open_session(web, tries=3) as session:
         # At once, not in the hour that it asks for.
-        assert search(session, web, "series", KEYS) == Results(tuple(FIVE))
+        assert search(session, web, "series", KEYS) == SearchResults(tuple(FIVE))
     server.found = lambda _: Answer(status=503)
     with open_session(web) as session, pytest.raises(PeerError, match="HTTP 503"):
         search(session, web, "series", KEYS)

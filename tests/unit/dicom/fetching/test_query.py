@@ -11,7 +11,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from carina.dicom.fetching.query import Delivery, Fetched, Found, Keep, Missing, Series, query
 from carina.dicom.fetching.wanted import Wanted
-from carina.dicom.listener.judging import Answers, JudgeProcess
+from carina.dicom.listener.judging import AnswerFiles, JudgeProcess
 from carina.dicom.listener.store import ObjectStore
 from carina.errors import ArchiveUnusableError, PeerError
 from dicom_archives import as_file, series_of
@@ -150,10 +150,10 @@ class Judging:
     def __init__(self) -> None:
         self.asked = 0
 
-    def judge(self, stored: Path, folder: Path) -> Answers:
+    def judge(self, stored: Path, folder: Path) -> AnswerFiles:
         self.asked += 1
         (folder / "answer.dcm").write_bytes(b"%d" % self.asked)
-        return Answers(("answer.dcm",), ("1.2.3",))
+        return AnswerFiles(("answer.dcm",), ("1.2.3",))
 
 
 def test_what_another_judged_is_judged_anew(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from carina.dicom.listener.judging import Answers, Failure, Judge, JudgeProcess, Refusal, _judge
+from carina.dicom.listener.judging import AnswerFiles, Failure, Judge, JudgeProcess, Refusal, _judge
 from carina.errors import BundleError, ConfigurationError, InputError
 from dicom_stand_in import factory, make_image, uid_of, write_image
 from make import names_in
@@ -23,7 +23,7 @@ def process() -> Iterator[JudgeProcess]:
     made.stop()
 
 
-def judge(process: JudgeProcess, folder: Path, comments: str = "") -> Answers | Refusal | Failure:
+def judge(process: JudgeProcess, folder: Path, comments: str = "") -> AnswerFiles | Refusal | Failure:
     image = write_image(folder / "image.dcm", 1, comments=comments)
     (folder / "work").mkdir()
     return process.judge(image, folder / "work")
@@ -31,7 +31,7 @@ def judge(process: JudgeProcess, folder: Path, comments: str = "") -> Answers | 
 
 def test_an_object_is_answered(process: JudgeProcess, tmp_path: Path) -> None:
     said = judge(process, tmp_path)
-    assert said == Answers(("answer.dcm",), (uid_of("answer", make_image(1).SOPInstanceUID, ""),))
+    assert said == AnswerFiles(("answer.dcm",), (uid_of("answer", make_image(1).SOPInstanceUID, ""),))
     assert names_in(tmp_path / "work") == ["answer.dcm"]
 
 
@@ -48,21 +48,21 @@ def test_a_failure_is_told_without_its_words_and_the_next_is_judged(
     assert judge(process, tmp_path, comments) == Failure(reason)
     # Of a process that ended, the next one is another.
     (tmp_path / "next").mkdir()
-    assert isinstance(judge(process, tmp_path / "next"), Answers)
+    assert isinstance(judge(process, tmp_path / "next"), AnswerFiles)
 
 
 def test_signals_to_the_group_are_the_listeners_own_affair(process: JudgeProcess, tmp_path: Path) -> None:
     pid = process._process.pid
     for which in (signal.SIGINT, signal.SIGTERM):
         os.kill(pid, which)
-    assert isinstance(judge(process, tmp_path), Answers)
+    assert isinstance(judge(process, tmp_path), AnswerFiles)
     assert process._process.pid == pid
 
 
 def test_it_can_be_ended_in_the_middle(tmp_path: Path) -> None:
     process = JudgeProcess(factory, 60.0)
     process.start()
-    said: list[Answers | Refusal | Failure] = []
+    said: list[AnswerFiles | Refusal | Failure] = []
     thread = threading.Thread(target=lambda: said.append(judge(process, tmp_path, "hang")))
     thread.start()
     thread.join(1.0)

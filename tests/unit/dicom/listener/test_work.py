@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from carina.dicom.listener.keeper import Keeper
-from carina.dicom.listener.work import Delivery
+from carina.dicom.listener.work import DeliveryThread
 from carina.dicom.sending.stow import StowSender
 from carina.dicom.transport.log import EventLog
 from carina.dicom.transport.settings import Retries, listen_settings, web_at
@@ -35,7 +35,7 @@ class Delivering:
         self.said = io.StringIO()
         log = EventLog(self.said, as_json=True)
         self.keeper = Keeper(settings, log, delivers=True)
-        self._delivery = Delivery(StowSender(web_at(url)), self.keeper, log, Retries(sending=2))
+        self._delivery = DeliveryThread(StowSender(web_at(url)), self.keeper, log, Retries(sending=2))
         self.keeper.store.write_object(DIGEST, [b"an object"])
         self.keeper.journal.receive(DIGEST, 9)
         work = self.keeper.store.new_work_folder()
