@@ -19,6 +19,8 @@ TensorFlow is loaded by training alone.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from carina._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from carina.api.audit import AuditResult as AuditResult
     from carina.api.audit import audit as audit
@@ -36,25 +38,23 @@ if TYPE_CHECKING:
     from carina.datasets.importing import import_dataset as import_dataset
     from carina.datasets.manifest import Dataset as Dataset
     from carina.datasets.manifest import open_dataset as open_dataset
-    from carina.datasets.phantom import draw_phantom as draw_phantom
-    from carina.datasets.phantom import write_phantoms as write_phantoms
     from carina.errors import CarinaError as CarinaError
     from carina.inference.prediction import FailedPrediction as FailedPrediction
     from carina.inference.prediction import Prediction as Prediction
     from carina.inference.predictions import Predictions as Predictions
     from carina.learning.recipe import Recipe as Recipe
     from carina.learning.recipe import load_recipe as load_recipe
+    from carina.phantoms.phantom import draw_phantom as draw_phantom
+    from carina.phantoms.phantom import write_phantoms as write_phantoms
     from carina.radiographs.read import read_radiograph as read_radiograph
     from carina.reports.page.audit_report import open_audit as open_audit
     from carina.reports.page.write import open_report as open_report
 
-    __version__: str
-
 # In the order of a journey: images, a model, what it says, how good it is.
 _FILES = {
     "read_radiograph": "carina.radiographs.read",
-    "draw_phantom": "carina.datasets.phantom",
-    "write_phantoms": "carina.datasets.phantom",
+    "draw_phantom": "carina.phantoms.phantom",
+    "write_phantoms": "carina.phantoms.phantom",
     "import_dataset": "carina.datasets.importing",
     "ImportReport": "carina.datasets.importing",
     "open_dataset": "carina.datasets.manifest",
@@ -84,18 +84,13 @@ __all__ = list(_FILES)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  # longer to import than all else here
-
-        value: Any = version("carina-cxr")
-    elif name in _FILES:
-        value = getattr(import_module(_FILES[name]), name)
-    else:
+    if name not in _FILES:
         msg = f"module 'carina' has no attribute {name!r}"
         raise AttributeError(msg)
+    value = getattr(import_module(_FILES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FILES, "__version__"})
+    return sorted({*globals(), *_FILES})

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from carina.api.pictures import picture_of
 from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
-from carina.atomic import require_absent
+from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
-from carina.evaluation.audit.inputs import AlterationSettings
-from carina.evaluation.audit.model import open_audited
-from carina.evaluation.audit.results import Audit
+from carina.evaluation.audit.audit_results import Audit
+from carina.evaluation.audit.audited_model import open_audited
 from carina.places import require_model_first
 from carina.progress import Progress
 from carina.radiographs.preprocess import Preprocessing
@@ -20,6 +19,7 @@ from carina.reports.audit_figures import draw_audit
 from carina.reports.audit_folder import audit_content, audit_text, write_audit
 from carina.reports.page.audit import audit_section
 from carina.reports.page.audit_report import AuditReport
+from carina.storage.atomic import require_absent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,8 +104,8 @@ def audit(
     external: Sequence[DatasetLike] = (),
     lungs: str | PathLike[str] | None = None,
     drop_leaks: bool = False,
-    train_images: int = AuditSettings.train_images,
-    test_images: int = AuditSettings.test_images,
+    train_images: int = 3000,
+    test_images: int = 1500,
     cache: str | PathLike[str] | None = None,
     command: str = "Python: carina.audit",
     progress_of: Callable[[str], Progress] = nobody_listens,

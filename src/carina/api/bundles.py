@@ -5,15 +5,15 @@ from os import PathLike
 from pathlib import Path
 
 from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
-from carina.atomic import require_absent
-from carina.bundle import open_bundle
-from carina.bundle_verification import Verification
-from carina.bundle_writing import Twin, export_bundle
+from carina.bundles.bundle import open_bundle
+from carina.bundles.run_folder import open_run
+from carina.bundles.verification import Verification
+from carina.bundles.writing import Twin, export_bundle
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
 from carina.progress import Progress, no_progress
 from carina.reports.model_card import prepare_card
-from carina.run_folder import open_run
+from carina.storage.atomic import require_absent
 
 RECALIBRATED = "+recalibrated"
 
@@ -69,7 +69,7 @@ def export(
 
 def _make_twin(run: Path, progress: Progress) -> Twin:
     try:
-        from carina.learning.twin import make_twin  # noqa: PLC0415  # needs the train extra
+        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # needs the train extra
     except ModuleNotFoundError as error:
         msg = f"--int8 needs the package {error.name}. Install it: pip install 'carina-cxr[train]'"
         raise ConfigurationError(msg) from None

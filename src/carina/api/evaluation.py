@@ -1,15 +1,15 @@
 """A model and a split become figures with intervals: in memory, as pictures, as a report, and as a folder."""
 
 from dataclasses import fields
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from carina.api.model import Model
-from carina.api.pictures import picture_of
 from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
-from carina.atomic import require_absent
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.evaluation.evaluate import SplitResult
@@ -20,9 +20,7 @@ from carina.reports.comparison import SideBySide, compare_evaluations
 from carina.reports.evaluation_folder import read_history, write_evaluation, write_record
 from carina.reports.page.report import Report
 from carina.reports.page.write import open_report
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from carina.storage.atomic import require_absent
 
 
 class Evaluation(SplitResult):
@@ -31,7 +29,7 @@ class Evaluation(SplitResult):
     Its attributes are those of `carina.evaluation.evaluate.SplitResult`.
     """
 
-    def plot(self, figure: str = "roc") -> "Image":
+    def plot(self, figure: str = "roc") -> Image.Image:
         """Return a figure of the report as a picture.
 
         Parameters
@@ -49,7 +47,9 @@ class Evaluation(SplitResult):
         if figure not in named:
             msg = f"The report has no figure {figure!r}. Name one of: {', '.join(named)}."
             raise ConfigurationError(msg)
-        return picture_of(lambda path: path.write_bytes(named[figure].to_png()))
+        picture = Image.open(BytesIO(named[figure].to_png()))
+        picture.load()
+        return picture
 
     def report(self, *, images: bool = True) -> Report:
         """Return the report; a notebook shows it.

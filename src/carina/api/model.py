@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
+from carina.bundles.run_folder import FinishedRun
 from carina.decisions.bands import check_prevalence
-from carina.engine import Backend, Precision
 from carina.errors import ConfigurationError, InputError
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
@@ -19,11 +19,11 @@ from carina.inference.predictor import Predictor
 from carina.inference.results import Csv
 from carina.inference.sources import OneImage, is_one_image, sources_of
 from carina.progress import Progress, no_progress
-from carina.run_folder import FinishedRun
+from carina.runtime.engine import Backend, Precision
 
 if TYPE_CHECKING:
     from carina.api.places import DatasetLike
-    from carina.bundle_verification import Verification
+    from carina.bundles.verification import Verification
     from carina.evaluation.recalibrate import Recalibrated
 
 # Up to so many, loading the graphs another time takes longer than it saves.
@@ -146,7 +146,7 @@ class Model:
               holds all but outliers; floats are shown from 0 to 1 if they stay within.
             - A data set of pydicom's.
         explain
-            Give each prediction its `carina.inference.explain.Explanation`.
+            Give each prediction its `carina.inference.explanation.explain.Explanation`.
         prevalence
             Prevalence (0 to 1) of the flagged finding among your patients; see `carina.decisions.triage.choose_triage`.
 
@@ -229,7 +229,7 @@ class Model:
         BundleError
             If the bundle is not as it was sealed, or gives other values than it must. A run is no bundle: see `export`.
         """
-        from carina.bundle_verification import verify_bundle  # noqa: PLC0415  # each for its method alone
+        from carina.bundles.verification import verify_bundle  # noqa: PLC0415  # each for its method alone
 
         return verify_bundle(self.folder, **self._computed)  # type: ignore[arg-type]  # as Predictor took them
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from carina.api.model import Model, load_bundle
 from carina.api.places import DatasetLike, dataset_of
+from carina.bundles.run_folder import FinishedRun
 from carina.errors import ConfigurationError
 from carina.learning.recipe import Recipe, load_recipe
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress
-from carina.run_folder import FinishedRun
 
 if TYPE_CHECKING:
     from PIL.Image import Image

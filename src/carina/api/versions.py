@@ -6,8 +6,8 @@ import sys
 import cv2
 
 from carina import __version__
-from carina.engine import available_precisions, installed_backends
-from carina.machine import describe_machine, library_versions
+from carina.runtime.engine import available_precisions, installed_backends
+from carina.runtime.machine import describe_machine, library_versions
 
 # Of these no figure depends, and a fault may.
 _MORE = ("polars", "pydantic", "matplotlib", "scipy", "onnx", "tf2onnx", "highdicom", "pynetdicom", "typer", "rich")

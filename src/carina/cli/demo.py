@@ -15,10 +15,10 @@ from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.cli.train import load_quietly
 from carina.datasets.importing import import_dataset
-from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
 from carina.inference.predictions import said_of
 from carina.inference.predictor import Predictor
+from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle_verification import Verification
+from carina.bundles.verification import Verification
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.progress import no_progress
 

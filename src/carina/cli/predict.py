@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.model_options import BundleOption, PrevalenceOption
@@ -18,12 +18,12 @@ from carina.cli.predict_table import PredictTable
 from carina.errors import ConfigurationError
 from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs, names_one_image
-from carina.inference.left_out import LeftOutFiles, say_left_out
+from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction
 from carina.inference.predictions import FAILED, PASSED_OVER, said_of, say_passed_over, summary
 from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines
-from carina.inference.resume import Results, resume_results
+from carina.inference.resume import ResumedResults, resume_results
 
 INTENDED_USE = (
     "For research. A triage flag orders the reading: it is no diagnosis, and a radiograph without one is still to be "
@@ -140,7 +140,7 @@ def _check_options(*, as_json: bool, as_csv: bool, prevalence: float | None) -> 
 
 
 def _tell_what_was_left_out(files: LeftOutFiles, named_in: Path | None) -> None:
-    said = say_left_out(files.counts)
+    said = files.sentence()
     if said is not None:
         print_note(
             f"{said} " + ("Name them with --left-out FILE." if named_in is None else f"They are named in {named_in}.")
@@ -170,7 +170,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
 def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
-    from carina.inference.overlay_files import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+    from carina.inference.explanation.overlay_files import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
 
     return write_overlays(judged, folder)
 
@@ -179,7 +179,7 @@ def _passed_over(prediction: AnyPrediction) -> bool:
     return isinstance(prediction, FailedPrediction) and prediction.passed_over
 
 
-def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool, table: bool) -> None:
+def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_people: bool, table: bool) -> None:
     failed, passed = counts[FAILED], counts[PASSED_OVER]
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""

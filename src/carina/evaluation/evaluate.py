@@ -8,12 +8,10 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from carina.bundles.run_folder import FinishedRun
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import ConfigurationError, LeakError
-from carina.evaluation.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
-from carina.evaluation.intervals import Estimate
 from carina.evaluation.leaks import LeakCheck, check_leaks
-from carina.evaluation.metrics import FindingMetrics, Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.evaluation.predictions import (
     findings_of,
     groups_of,
@@ -25,7 +23,9 @@ from carina.evaluation.predictions import (
 from carina.inference.predictor import Predictor
 from carina.notebook import boxed, table_html
 from carina.progress import Progress, no_progress
-from carina.run_folder import FinishedRun
+from carina.statistics.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
+from carina.statistics.intervals import Estimate
+from carina.statistics.metrics import FindingMetrics, Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.wording import counted, were
 
 OnLeak = Literal["refuse", "drop", "allow"]

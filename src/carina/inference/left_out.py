@@ -55,6 +55,10 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
         if self._stream is not None:
             self._stream.close()
 
+    def sentence(self) -> str | None:
+        """Return what was left out, by kind; None where nothing was."""
+        return say_left_out(self.counts)
+
 
 def say_left_out(counts: Mapping[str, int]) -> str | None:
     """Return what was left out, by kind; None where nothing was."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from carina.decisions.triage import Triage
 from carina.errors import ConfigurationError, InputError
-from carina.inference.explain import Explanation
+from carina.inference.explanation.explain import Explanation
 from carina.notebook import CELL, boxed
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Prediction:
         finding
             By default the most probable one.
         against
-            Draw the evidence for the finding against this one; see `carina.inference.explain.Explanation.evidence`.
+            Draw the evidence for the finding against this one; see
+            `carina.inference.explanation.explain.Explanation.evidence`.
 
         Raises
         ------
@@ -110,7 +111,7 @@ class Prediction:
         """
         from PIL.Image import fromarray  # noqa: PLC0415  # fonts and drawing, for pictures alone
 
-        from carina.inference.overlay import draw_overlay  # noqa: PLC0415
+        from carina.inference.explanation.overlay import draw_overlay  # noqa: PLC0415
 
         called, probabilities = self.judged()
         if self.explanation is None:

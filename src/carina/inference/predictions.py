@@ -7,17 +7,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from carina.atomic import whole_file
 from carina.decisions.triage import PRIORITIES, READING_PLACES
 from carina.errors import ConfigurationError
 from carina.inference.left_out import say_left_out
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction, boxed_result, shown_name
 from carina.inference.results import Csv
 from carina.notebook import lines_html, table_html
+from carina.storage.atomic import whole_file
 from carina.wording import counted
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]  # no dependency, and neither are its stubs
     import polars as pl
 
 FAILED = "failed"

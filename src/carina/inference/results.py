@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from carina import __version__
-from carina.bundle import BundleDescription
+from carina.bundles.bundle import BundleDescription
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.inference.predictor import Predictor
 

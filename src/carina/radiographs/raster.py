@@ -255,13 +255,13 @@ def _grey_pixels(image: Image.Image) -> _Seen:
     see_through = False
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        see_through = image.getextrema()[3][0] < 255
+        see_through = bool((np.asarray(image.getchannel("A")) < 255).any())
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     if image.mode in ("P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
         image = image.convert("RGB")
         red, green, blue = image.split()
         pairs = ((red, green), (green, blue), (blue, red))
-        coloured = any(ImageChops.difference(*pair).getextrema()[1] > 255 * _GREY_TOLERANCE for pair in pairs)
+        coloured = any(np.asarray(ImageChops.difference(*pair)).max() > 255 * _GREY_TOLERANCE for pair in pairs)
         return _Seen(np.asarray(image.convert("L")), coloured, see_through)
     msg = f"its pixel layout ({image.mode}) is not one of a radiograph. Export it as grey PNG."
     raise InputError(msg, "unsupported-format")
@@ -298,14 +298,14 @@ def convert_colours(pixels: NDArray[np.generic], white: float) -> Radiograph:
 
 
 def _grey_of_colours(pixels: NDArray[np.generic], white: float) -> _Seen:
-    colours = pixels[..., :3].astype(np.float64)
-    coloured = bool((np.ptp(colours, axis=2) > _GREY_TOLERANCE * white).any())
+    as_floats = pixels.astype(np.float64)
+    coloured = bool((np.ptp(as_floats[..., :3], axis=2) > _GREY_TOLERANCE * white).any())
     grey = _luma(pixels[..., 0], pixels[..., 1], pixels[..., 2])
     if pixels.shape[2] == 3:
         return _Seen(grey, coloured)
-    shown = grey.astype(np.float64) * pixels[..., 3] / white
+    shown = grey.astype(np.float64) * as_floats[..., 3] / white
     grey = np.asarray(shown if pixels.dtype.kind == "f" else np.round(shown), pixels.dtype)
-    return _Seen(grey, coloured, bool((pixels[..., 3] < white).any()))
+    return _Seen(grey, coloured, bool((as_floats[..., 3] < white).any()))
 
 
 def _luma(red: NDArray[np.generic], green: NDArray[np.generic], blue: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from carina import __version__
-from carina.atomic import whole_folder, write_text
-from carina.evaluation.audit.inputs import TITLES, AlterationSettings
-from carina.evaluation.audit.results import Audit
+from carina.evaluation.audit.alterations import TITLES, AlterationSettings
+from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.words import percent
-from carina.evaluation.intervals import Estimate
-from carina.machine import describe_machine, library_versions
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.audit_figures import draw_audit, draw_examples
 from carina.reports.evaluation_files import AUDIT_FILE
+from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.intervals import Estimate
+from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"

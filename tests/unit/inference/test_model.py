@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from carina.inference.model import Model, Predictions
 from PIL import Image
 
 import carina
 from carina.errors import BundleError, ConfigurationError, InputError
-from carina.inference.model import Model, Predictions
 from carina.inference.predictor import FailedPrediction, Prediction
 from make import encode, encode_frames, make_grey, write_image
 from make_dicom import encode_dicom, full_window

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from carina.inference.model import Predictions
 from PIL import Image
 
 from carina.decisions.triage import Triage
 from carina.errors import InputError
-from carina.inference.model import Predictions
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 
 EVIL = '<script>alert(1)</script><img src=x onerror="a()">\'&.png'
