@@ -16,7 +16,8 @@ from carina.errors import (
     PeerError,
 )
 from carina.inference.explanation.explain import Explanation
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.learning.train import resume, train
 
 

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -32,10 +32,9 @@ class Prediction:
         As it was given; none where the image was not a file.
     sha256
         Of the decoded pixels.
-    finding
-        The most probable finding. None where the image is not assessable, as in the output for programs.
-    probabilities
-        Calibrated, of every finding, summing to 1. None where the image is not assessable.
+    network_probabilities
+        What the network gives for every finding, calibrated, whether or not the image may be judged. They are for
+        figures over a whole data set. What is to be shown as the result of an image is `probabilities`.
     triage
         Priority and reason.
     reasons
@@ -49,22 +48,28 @@ class Prediction:
         none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
-    network_probabilities
-        What the network gives, whether or not the image may be judged. They are for figures over a whole data set, and
-        are never to be shown as the result of an image.
     """
 
     path: Path | None
     sha256: str
-    finding: str | None
-    probabilities: Mapping[str, float] | None
+    network_probabilities: Mapping[str, float]
     triage: Triage
     reasons: tuple[str, ...]
     elapsed_ms: float
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
     gated: bool = False
-    network_probabilities: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def probabilities(self) -> Mapping[str, float] | None:
+        """Return the calibrated probability of every finding, summing to 1; None where the image is not assessable."""
+        return None if self.triage.priority == "not-assessable" else self.network_probabilities
+
+    @property
+    def finding(self) -> str | None:
+        """Return the most probable finding; None where the image is not assessable."""
+        shares = self.probabilities
+        return None if shares is None else max(shares, key=shares.__getitem__)
 
     @property
     def accepted(self) -> bool | None:

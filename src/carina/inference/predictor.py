@@ -271,23 +271,21 @@ class Predictor:
                 doubts = (*doubts, NO_GATE)
             refused = ", and ".join(reasons) or None
             triage = choose_triage(given, self.run.policy, prevalence=prevalence, refused=refused)
-            judged, explanation = triage.priority != "not-assessable", None
-            if judged and item.grey is not None:
+            explanation = None
+            if triage.priority != "not-assessable" and item.grey is not None:
                 explanation = self._explain(
                     outputs["contributions"][row], outputs["logits"][row], item.lungs, item.grey
                 )
             yield Prediction(
                 item.path,
                 item.sha256,
-                max(given, key=given.__getitem__) if judged else None,
-                given if judged else None,
+                given,
                 triage,
                 reasons,
                 item.milliseconds + share_ms,
                 explanation,
                 doubts,
                 self.gate is not None,
-                given,
             )
 
     def _explain(

@@ -299,13 +299,14 @@ def convert_colours(pixels: NDArray[np.generic], white: float) -> Radiograph:
 
 def _grey_of_colours(pixels: NDArray[np.generic], white: float) -> _Seen:
     as_floats = pixels.astype(np.float64)
-    coloured = bool((np.ptp(as_floats[..., :3], axis=2) > _GREY_TOLERANCE * white).any())
+    opaque = as_floats[..., 3] / white if pixels.shape[2] == 4 else np.ones(pixels.shape[:2])
+    coloured = bool((np.ptp(as_floats[..., :3], axis=2) * opaque > _GREY_TOLERANCE * white).any())
     grey = _luma(pixels[..., 0], pixels[..., 1], pixels[..., 2])
     if pixels.shape[2] == 3:
         return _Seen(grey, coloured)
     shown = grey.astype(np.float64) * as_floats[..., 3] / white
     grey = np.asarray(shown if pixels.dtype.kind == "f" else np.round(shown), pixels.dtype)
-    return _Seen(grey, coloured, bool((as_floats[..., 3] < white).any()))
+    return _Seen(grey, coloured, bool((opaque < 1).any()))
 
 
 def _luma(red: NDArray[np.generic], green: NDArray[np.generic], blue: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -11,7 +11,8 @@ import pytest
 
 from carina.errors import ConfigurationError
 from carina.inference.image_input import Input
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
 from carina.inference.resume import ResumedResults, resume_results
 from make import as_ordinary_user, write_image

@@ -9,13 +9,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from carina.cli import app
-from carina.errors import ConfigurationError, DataError
+from carina.errors import ConfigurationError
 from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.audit_results import SameSourcePair
 from carina.evaluation.audit.words import percent, sentence_of
 from carina.radiographs.preprocess import Preprocessing
-from carina.reports import audit_folder
 from carina.reports.audit_figures import build_audit, build_examples, phantom_views
 from carina.reports.audit_folder import audit_text, write_audit
 from carina.statistics.intervals import Estimate, not_applicable
@@ -41,38 +40,22 @@ def words_of(figure):
     return " ".join(" ".join(text.get_text() for axes in figure.axes for text in axes.texts).split())
 
 
-def test_the_folder_holds_everything_and_the_sentence(planted, tmp_path, monkeypatch):
-    folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: model)
+def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
     out = tmp_path / "out"
-    written = write_audit(
-        model.folder,
-        dataset,
-        out,
-        command="carina audit",
-        settings=AuditSettings(replicates=200),
-        cache=folder / "cache",
-    )
+    how = {"preprocessing": LOOKS["preprocessing"], "alterations": LOOKS["settings"], "command": "carina audit"}
+    write_audit(audit, out, **how)
     assert {path.name for path in out.iterdir()} == {"audit.json", "audit.txt", "audit.png", "examples.png"}
     content = json.loads((out / "audit.json").read_text("utf-8"))
-    assert content["sentence"] == written.sentence
+    assert content["sentence"] == audit.sentence
     assert content["format"] == "carina-audit-1"
     assert content["command"] == "carina audit"
-    assert content["verdicts"] == list(written.verdicts)
-    assert written.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
+    assert content["verdicts"] == list(audit.verdicts)
+    assert audit.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
     for name in ("audit.png", "examples.png"):
         with Image.open(out / name) as picture:
             assert picture.size[0] > 1000
     with pytest.raises(ConfigurationError, match="already exists"):
-        write_audit(model.folder, dataset, out, command="again")
-
-
-def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
-    folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
-    with pytest.raises(DataError, match="does not know"):
-        write_audit(model.folder, dataset, tmp_path / "out", command="x", cache=folder / "cache")
-    assert not list(tmp_path.iterdir())
+        write_audit(audit, out, **how)
 
 
 def test_the_text_has_every_section_and_fits(audit):

@@ -17,7 +17,8 @@ from carina.dicom.answers.answers import write_answers
 from carina.dicom.answers.secondary_capture import LONGEST_SIDE_PX, draw_answer
 from carina.inference.explanation import lettering
 from carina.inference.explanation.explain import Explanation
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.gate import NO_GATE
 from unit.dicom.sources import IDENTIFIERS, write_source
 
