@@ -106,7 +106,13 @@ class DatasetCheck:
 
 
 def check_dataset(dataset: Dataset) -> DatasetCheck:
-    """Return the counts of a data set and everything that is wrong with it."""
+    """Return the counts of a data set and everything that is wrong with it.
+
+    Parameters
+    ----------
+    dataset
+        As `carina.open_dataset` gives it.
+    """
     manifest = dataset.manifest
     association = measure_association(manifest, "source")
     stored_as = measure_stored_as(manifest)
