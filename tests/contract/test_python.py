@@ -16,6 +16,7 @@ from carina.api.training import Run
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
 from carina.datasets.manifest import Dataset
+from carina.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTEBOOK = json.loads((DOCS / "tutorials" / "own-findings.ipynb").read_text("utf-8"))
@@ -118,3 +119,50 @@ def test_the_page_names_every_function_that_is_offered() -> None:
     assert functions - told == {
         *("write_phantoms", "draw_phantom", "read_radiograph", "load_recipe", "resume_training", "open_audit"),
     }
+
+
+def test_an_evaluation_in_memory_is_compared_reported_and_refused_early(
+    phantom_dataset: Dataset, tiny_run: Path, tmp_path: Path
+) -> None:
+    model = carina.load_bundle(tiny_run, backend="onnxruntime")
+    evaluation = carina.evaluate(model, phantom_dataset)
+    assert evaluation.split == "test"
+    assert repr(evaluation).startswith("Evaluation(")
+    # Judged by the model as it was loaded, and by no other.
+    assert model.for_many().engine.name.startswith("ONNX Runtime")
+    twin = carina.evaluate(tiny_run, phantom_dataset.folder)
+    (paired,) = carina.compare(evaluation, twin).paired
+    assert paired.comparison.n == evaluation.metrics.n
+    assert evaluation.report(images=False).evaluated.label == "tiny on dataset, test split"
+    with pytest.raises(ConfigurationError, match=r"no figure 'rock'\. Name one of: .*roc"):
+        evaluation.plot("rock")
+    with pytest.raises(ConfigurationError, match=r"does not know 'Measles'\. Name one of: COVID-19"):
+        evaluation.of("Measles")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "file").touch()
+    judged: list[int] = []
+    for wrong, says in (
+        ({"out": taken}, "already exists"),
+        ({"drop_leaks": True, "allow_leak": True}, "Choose one of --drop-leaks and --allow-leak"),
+        ({"split": "tset"}, "--split tset is unknown"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            carina.evaluate(model, phantom_dataset, progress=lambda done, _: judged.append(done), **wrong)
+    assert judged == []
+    with pytest.raises(ConfigurationError, match="The model comes first"):
+        carina.evaluate(phantom_dataset.folder, tiny_run)
+
+
+def test_a_model_is_recalibrated_and_verified(
+    phantom_dataset: Dataset, tiny_run: Path, tiny_bundle: tuple[Path, Verification], tmp_path: Path
+) -> None:
+    model = carina.load_bundle(tiny_bundle[0], backend="onnxruntime")
+    done = model.recalibrate(phantom_dataset, tmp_path / "new")
+    assert done.verification.version == "1.2.3+recalibrated"
+    assert done.summary().startswith(f"Recalibrated on {done.recalibration.images} images of dataset")
+    assert done.summary(prevalence=0.01) != done.summary()
+    (check,) = model.verify().checks
+    assert check.engine.startswith("ONNX Runtime")
+    with pytest.raises(ConfigurationError, match="already exists"):
+        carina.load_bundle(tiny_run).export(tiny_bundle[0])
