@@ -111,7 +111,7 @@ def test_what_is_looked_for_is_drawn_and_never_normal(
 ) -> None:
     prediction, explanation, maker = judged
     assert 0.002 < maker.policy.operating_point.threshold < 0.46
-    draw_answer(replace(prediction, probabilities=probabilities), explanation, maker)
+    draw_answer(replace(prediction, network_probabilities=probabilities), explanation, maker)
     assert any(line.startswith(f"{shown}   P = ") for line in words)
     assert any(f"the cell raises the odds of {shown} against Normal; blue: it lowers them" in line for line in words)
 
