@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from carina.inference.explanation.overlay import draw_overlay, encode_png
 from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.runtime.streams import carry, read_ahead
 from carina.storage.atomic import whole_file
 
 # Of the input's name, so that the picture's stays under the 255 bytes that file systems allow.
@@ -33,19 +33,11 @@ def write_overlays(predictions: Iterable[AnyPrediction], folder: Path) -> Iterat
         If the folder cannot be written or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    waiting: deque[tuple[AnyPrediction, Future[Path | None]]] = deque()
-    with ThreadPoolExecutor(_PAINTERS) as pool:
-        for prediction in predictions:
-            waiting.append((prediction, pool.submit(_write_overlay, prediction, folder)))
-            if len(waiting) > _AHEAD:
-                done, picture = waiting.popleft()
-                yield done, picture.result()
-        while waiting:
-            done, picture = waiting.popleft()
-            yield done, picture.result()
+    pairs = ((prediction, prediction) for prediction in predictions)
+    return carry(partial(read_ahead, partial(_write_overlay, folder), ahead=_AHEAD, threads=_PAINTERS), pairs)
 
 
-def _write_overlay(prediction: AnyPrediction, folder: Path) -> Path | None:
+def _write_overlay(folder: Path, prediction: AnyPrediction) -> Path | None:
     if isinstance(prediction, FailedPrediction) or prediction.explanation is None or prediction.path is None:
         return None
     finding, probabilities = prediction.judged()
