@@ -46,8 +46,7 @@ SIGNATURES = {
 # What each class offers; arguments in brackets.
 MEMBERS = {
     "ImportReport": "dataset left_out notes offered summary() unread()",
-    "Dataset": "counts() counts_html() description details folder manifest rows(split) says_other_flag(flag) "
-    "unreadable()",
+    "Dataset": "counts() description details folder manifest rows(split) says_other_flag(flag) unreadable()",
     "Run": "description folder load() plot(quantity) summary()",
     "Model": "description explain(image prevalence) export(out name version evaluation audit int8 progress) findings "
     "flag_finding folder for_many() predict(image explain prevalence) recalibrate(dataset out version progress) "

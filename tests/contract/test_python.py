@@ -127,7 +127,7 @@ def test_an_evaluation_in_memory_is_compared_reported_and_refused_early(
     model = carina.load_bundle(tiny_run, backend="onnxruntime")
     evaluation = carina.evaluate(model, phantom_dataset)
     assert evaluation.split == "test"
-    assert repr(evaluation).startswith("Evaluation(")
+    assert repr(evaluation).startswith("<carina.Evaluation tiny on dataset, test split (n = ")
     # Judged by the model as it was loaded, and by no other.
     assert model.for_many().engine.name.startswith("ONNX Runtime")
     twin = carina.evaluate(tiny_run, phantom_dataset.folder)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditResult:
     """What an audit found; `audit` gives it, and a notebook shows it.
 
@@ -45,6 +45,9 @@ class AuditResult:
     preprocessing: Preprocessing
     alterations: AlterationSettings
     command: str
+
+    def __repr__(self) -> str:
+        return f"<carina.AuditResult {self.found.model} on {self.found.dataset}: {self.sentence}>"
 
     @property
     def sentence(self) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ProgressOf = Callable[[str], Progress]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished training.
 
@@ -36,6 +36,9 @@ class Run:
 
     folder: Path
     description: FinishedRun
+
+    def __repr__(self) -> str:
+        return f"<carina.Run {self.folder}: {self.description.name}>"
 
     def load(self) -> Model:
         """Return the trained model, ready to predict; see `carina.load_bundle`."""

@@ -37,7 +37,7 @@ from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
-from carina.notebook import boxed, lines_html
+from carina.notebook import boxed, lines_html, table_html
 from carina.places import kind_of
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
@@ -108,7 +108,8 @@ class ImportReport:
 
     def _repr_html_(self) -> str:
         """Return the counts and the notes for a notebook."""
-        return boxed(self.dataset.counts_html(), lines_html(self.summary()))
+        counts = self.dataset.counts()
+        return boxed(table_html(counts.columns, counts.rows()), lines_html(self.summary()))
 
 
 class _Decoded(NamedTuple):

@@ -165,11 +165,6 @@ class Dataset:
         )
         return counts.select("finding", *(split for split in _SPLITS if split in counts.columns))
 
-    def counts_html(self) -> str:
-        """Return the counts as a table for a notebook."""
-        counts = self.counts()
-        return table_html(counts.columns, counts.rows())
-
     def __repr__(self) -> str:
         return f"<carina.Dataset {self.folder}: {counted(self.manifest.height, 'image')}>"
 
@@ -177,7 +172,8 @@ class Dataset:
         """Return folder, flagged finding and counts for a notebook."""
         flag = self.description.flag_finding
         said = f"{self.folder}: {counted(self.manifest.height, 'image')}. Flagged finding: {flag or 'none'}."
-        return boxed(lines_html(said), self.counts_html())
+        counts = self.counts()
+        return boxed(lines_html(said), table_html(counts.columns, counts.rows()))
 
     def says_other_flag(self, flag: str) -> str | None:
         """Return a sentence where a model flags another finding than the data set was imported to flag; else none."""

@@ -1,7 +1,7 @@
 """A model and a split become numbers: leak check, predictions, metrics."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Literal, get_args
@@ -42,7 +42,7 @@ _MEASURES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SplitResult:
     """What one model reached on one split.
 
@@ -74,9 +74,9 @@ class SplitResult:
 
     model: FinishedRun
     model_folder: Path
-    dataset: Dataset = field(repr=False)
+    dataset: Dataset
     split: Split
-    table: pl.DataFrame = field(repr=False)
+    table: pl.DataFrame
     metrics: Metrics
     at_operating_point: OperatingPointMetrics
     at_specificity: dict[float, Estimate]
@@ -98,6 +98,9 @@ class SplitResult:
         stopped = f", {part}" if leaks.stopped_on else ""
         where = f"{self.model.name} on {self.dataset.folder.name}, {self.split} split"
         return f"{where} (n = {self.metrics.n}){stopped}"
+
+    def __repr__(self) -> str:
+        return f"<carina.{type(self).__name__} {self.title}>"
 
     def of(self, finding: str) -> FindingMetrics:
         """Return the figures of one finding against the rest, each with its interval.
