@@ -54,7 +54,7 @@ MEMBERS = {
     "Prediction": "accepted elapsed_ms explanation finding gated judged() network_probabilities path "
     "plot(finding against) probabilities reasons refused reservations sha256 triage",
     "FailedPrediction": "error passed_over path",
-    "Predictions": "failed judged left_out summary() to_csv(path) to_pandas() to_polars()",
+    "Predictions": "failed judged left_out refused summary() to_csv(path) to_pandas() to_polars()",
     "Evaluation": "at_operating_point at_specificity dataset dropped flag_finding leaks metrics model model_folder "
     "notice of(finding) plot(figure) report(images) save(out images command) seconds split summary() table title",
     "AuditResult": "alterations command found plot() preprocessing report() save(out) sentence summary() verdicts",

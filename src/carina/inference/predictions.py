@@ -59,18 +59,24 @@ class Predictions(tuple[AnyPrediction, ...]):
 
     @property
     def judged(self) -> tuple[Prediction, ...]:
-        """Return the images that could be read; one that is not assessable is among them, and has no finding."""
-        return tuple(each for each in self if isinstance(each, Prediction))
+        """Return the images that were judged: each has a finding and probabilities."""
+        return tuple(each for each in self if isinstance(each, Prediction) and each.finding is not None)
+
+    @property
+    def refused(self) -> tuple[Prediction, ...]:
+        """Return the images that were read and are not assessable: nothing is said about their findings."""
+        return tuple(each for each in self if isinstance(each, Prediction) and each.finding is None)
 
     @property
     def failed(self) -> tuple[FailedPrediction, ...]:
-        """Return what could not be judged, without the objects that only belong to a study beside its images."""
+        """Return what could not be read, without the objects that only belong to a study beside its images."""
         return tuple(each for each in self if isinstance(each, FailedPrediction) and not each.passed_over)
 
     def summary(self) -> str:
         """Return how many images have each priority, were refused and failed, and which files were left out."""
-        said = (summary(Counter(map(said_of, self))), say_passed_over(len(self) - len(self.judged) - len(self.failed)))
-        return "\n".join(line for line in (*said, say_left_out(self.left_out)) if line)
+        counts = Counter(map(said_of, self))
+        said = (summary(counts), say_passed_over(counts[PASSED_OVER]), say_left_out(self.left_out))
+        return "\n".join(line for line in said if line)
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write the rows of ``carina predict --csv`` to a file, which is replaced if it exists.

@@ -226,7 +226,7 @@ def test_predictions_are_a_table_a_file_and_a_summary(
     mask = np.zeros((128, 128), np.uint8)
     mask[30:90, 20:50] = 255
     found = model.predict([*films[:2], "gone.png", mask], prevalence=0.25)
-    assert (len(found.judged), len(found.failed)) == (3, 1)
+    assert (len(found.judged), len(found.refused), len(found.failed)) == (2, 1, 1)
     assert found.summary().startswith("Judged: 2 images (")
     assert "Refused (not-assessable): 1. Failed: 1." in found.summary()
     table = found.to_polars()
