@@ -21,7 +21,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 from carina.run_folder import LUNGS_FILE, ONNX_FILE, open_run
 
-# More take longer and change little: docs/decisions.md.
+# More take longer and change little: docs/decisions/0133-int8.md.
 ROUNDED_ON = 256
 _BATCH = 16
 _SEED = 0
