@@ -22,7 +22,7 @@ _ALWAYS = (ThresholdRule(rule="youden"), ThresholdRule(rule="sensitivity-at-leas
 
 
 class PolicySettings(BaseModel):
-    """How logits are to become decisions: a recipe's table ``[decisions]``.
+    """How logits are to become decisions: a recipe's table `[decisions]`.
 
     Attributes
     ----------
