@@ -35,7 +35,8 @@ class BackboneSettings(_Settings):
     trainable
         Whether training changes the backbone.
     batch_norm_momentum
-        How slowly the moving averages of batch norm change, if the backbone is trained (0 to 1). Keras' own 0.999 lags thousands of steps behind.
+        How slowly the moving averages of batch norm change, if the backbone is trained. Keras' own 0.999 lags thousands
+        of steps behind.
     """
 
     weights: str = "imagenet"
@@ -158,7 +159,8 @@ class StageSettings(_Settings):
     epochs
         Number of epochs.
     learning_rate
-        Largest step size of the optimiser (AdamW): it rises over the first twentieth of the stage and falls along a cosine to a fiftieth.
+        Largest step size of the optimiser (AdamW): it rises over the first twentieth of the stage and falls along a
+        cosine to a fiftieth.
     """
 
     train_from: str = Field(pattern=r"^block_\d+_expand$")
