@@ -25,14 +25,15 @@ exclude_patterns = [".*", "src", "tests", "benchmarks", "site", "demo", "require
 
 html_theme = "furo"
 html_title = "Carina"
-html_static_path: list[str] = []
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 # Anchors are those that GitHub gives to headings, which tests/contract/test_documentation.py checks.
 myst_heading_anchors = 4
 # A code block that shows an output has no language that Pygments could check.
 highlight_language = "none"
 
-autodoc_typehints = "description"
 autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Source", "notes_style")]
@@ -49,7 +50,8 @@ def menu_of(page: Path) -> str:
         # An entry's path begins at the page.
         entries = [f"{title.replace('`', '')} <{path.removesuffix('.md')}>" for title, path in links]
         if entries:
-            caption = section.splitlines()[0].partition(":")[0].lstrip("# ")
+            first = section.splitlines()[0]
+            caption = "Start" if first.startswith("# ") else first.partition(":")[0]
             menus += ["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""]
     return "\n".join(menus)
 
