@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import carina
-from carina.bundle import open_model, released_bundle
-from carina.datasets.phantom import draw_phantom
+from carina.bundles.bundle import open_model, released_bundle
 from carina.findings import BASELINE_FINDINGS, NORMAL
-from carina.inference.overlay import draw_overlay
+from carina.inference.explanation.overlay import draw_overlay
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
 from carina.radiographs.preprocess import frame, resize_grey
 from carina.radiographs.read import read_radiograph

@@ -5,14 +5,14 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+import carina
 import carina.errors
-from carina.bundle import CARD_FILE, FORMAT, BundleDescription
+from carina.bundles.bundle import CARD_FILE, FORMAT, BundleDescription
 from carina.learning.recipe import shipped_recipes
 
 ROOT = Path(__file__).parents[2]
@@ -166,13 +166,27 @@ def test_the_page_of_python_names_every_error() -> None:
     assert first_column(page, "error") == {name for name, _ in errors} - {"CarinaError"}
 
 
+def test_the_map_of_the_source_names_every_folder() -> None:
+    page = (ROOT / "docs" / "explanation" / "way-of-a-radiograph.md").read_text("utf-8")
+    source = ROOT / "src" / "carina"
+    there = {f"{path.name}/" for path in source.iterdir() if path.is_dir() and any(path.glob("[!.]*.*"))}
+    assert {name for name in first_column(page, "folder") if name.endswith("/")} == there - {"models/"}
+
+
+def test_files_that_pages_name_exist() -> None:
+    for page in PAGES:
+        named = re.findall(r"`((?:[\w*-]+/)+[\w*-]+\.(?:py|js|toml|txt|json))`", page.read_text("utf-8"))
+        for name in named:
+            assert any(list(place.glob(name)) for place in (ROOT, ROOT / "src" / "carina")), (page, name)
+
+
 def test_each_explanation_has_a_picture() -> None:
     for page in (ROOT / "docs" / "explanation").glob("*.md"):
         assert re.search(r"^!\[[^\]]{40,}\]\([^)]+\.png\)$", page.read_text("utf-8"), flags=re.M), page
 
 
 def test_the_versions_are_those_that_the_changelogs_name() -> None:
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    package = carina.__version__
     model = json.loads((ROOT / "models" / "carina-mobilenetv2" / "bundle.json").read_text("utf-8"))["version"]
     page = (ROOT / "models" / "CHANGELOG.md").read_text("utf-8")
     assert re.findall(r"^## (\S+)", page, flags=re.M)[0] == model
