@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from carina.cli import main
+from make import make_grey, write_csv, write_image
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -69,3 +70,38 @@ def test_the_page_of_python_runs(
     capsys.readouterr()
     run_programs("reference/python.md")
     assert "there is no such file" in capsys.readouterr().out
+
+
+def commands_of(page: str, beginning: str) -> list[str]:
+    return re.findall(rf"^\$ ({re.escape(beginning)}.*)$", (DOCS / page).read_text("utf-8"), flags=re.M)
+
+
+def test_folders_with_names_that_tell_are_flagged_as_the_page_says(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(24):
+        write_image(here / "films" / ("Healthy", "TB")[number % 2] / f"{number}.png", make_grey(number, (96, 96)))
+    command = "carina data import films --out datasets/tb"
+    type_command(monkeypatch, command)
+    said = capsys.readouterr().err
+    page = (DOCS / "explanation" / "findings.md").read_text("utf-8")
+    for line in page.split(f"$ {command}\n")[1].split("```")[0].splitlines():
+        assert line in said
+
+
+def test_the_commands_for_nih_work_as_typed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = ("No Finding", "Pneumonia", "Effusion", "Effusion|Mass", "No Finding", "Pneumonia")
+    names = [f"{number:08d}_000.png" for number in range(48)]
+    for number, name in enumerate(names):
+        write_image(here / "nih" / "images_001" / "images" / name, make_grey(number, (96, 96)))
+    (here / "nih" / "train_val_list.txt").write_text("\n".join(names[:36]))
+    (here / "nih" / "test_list.txt").write_text("\n".join(names[36:]))
+    header = ["Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position"]
+    rows = [[name, labels[number % 6], number, "058Y", "M", "PA"] for number, name in enumerate(names)]
+    write_csv(here / "nih" / "Data_Entry_2017.csv", header, rows)
+    commands = commands_of("how-to/labels.md", "carina data import nih ")
+    assert len(commands) == 3
+    for command in commands:
+        type_command(monkeypatch, command)
+    imported = pl.read_parquet(here / "datasets" / "nih-published" / "manifest.parquet")
+    assert set(imported["finding"]) == {"Normal", "Pneumonia", "Effusion"}
