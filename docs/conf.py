@@ -46,7 +46,7 @@ def menu_of(page: Path) -> str:
     """Return hidden tables of contents: one for each section of a page, of the pages that its lists name."""
     menus = []
     for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.M):
-        links = re.findall(r"^(?:- |\*\*.*?\*\* )(?:[\d-]+: )?\[(.+?)\]\(([^)#]+\.md)\)", section, flags=re.M)
+        links = re.findall(r"^(?:- |\*\*.*?\*\* )\[(.+?)\]\(([^)#]+\.md)\)", section, flags=re.M)
         # An entry's path begins at the page.
         entries = [f"{title.replace('`', '')} <{path.removesuffix('.md')}>" for title, path in links]
         if entries:
@@ -58,7 +58,9 @@ def menu_of(page: Path) -> str:
 
 def reference_of_names() -> str:
     """Return what writes a chapter for each name that `import carina` offers."""
-    names = [name for name in dir(carina) if name in carina._FILES]
+    offered = {name: getattr(carina, name) for name in dir(carina) if not name.startswith("_")}
+    # Not what the package itself imports, and not its rooms.
+    names = [name for name, value in offered.items() if getattr(value, "__module__", "").startswith("carina.")]
     lines = ["```{eval-rst}"]
     for name in names:
         kind = "class" if isinstance(getattr(carina, name), type) else "function"
@@ -68,8 +70,11 @@ def reference_of_names() -> str:
 
 def complete(_: Sphinx, name: str, source: list[str]) -> None:
     """Add to a page what only the site needs."""
-    if name in (root_doc, "docs/decisions/README"):
+    if name == root_doc:
         source[0] += "\n" + menu_of(ROOT / f"{name}.md")
+    if re.match(r"docs/decisions/\d", name):
+        # Two hundred more lines in the menu of every page would make the site four times as large.
+        source[0] = f"---\norphan: true\n---\n{source[0]}"
     if name == "docs/reference/python":
         source[0] += "\n" + reference_of_names()
 
