@@ -1,14 +1,15 @@
 """Radiographs that an archive found are fetched, held against what it found, and judged where a judge is given."""
 
+import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from carina.dicom.network.file_meta import read_meta
 from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
-from carina.dicom.network.store import ObjectStore, digest_of
+from carina.dicom.network.store import PREDICTION_FILE, ObjectStore, digest_of
 from carina.dicom.network.wanted import Wanted
 from carina.errors import ArchiveUnusableError, PeerError
 
@@ -45,7 +46,7 @@ class Missing:
     study, series
         The UIDs, as the archive wrote them; none where it is about more than that.
     expected, received
-        Images.
+        Images; none for a number that nobody said.
     """
 
     code: Literal["search-incomplete", "not-a-uid", "incomplete", "fetch-failed", "not-fetched"]
@@ -132,6 +133,8 @@ class Fetched:
         Why there are none, in a word and, where there is one, a sentence.
     known
         Whether an earlier query had judged it.
+    prediction
+        What ``carina predict --json`` says of it; none where the judge did not keep it.
     """
 
     path: Path
@@ -140,6 +143,7 @@ class Fetched:
     code: str | None = None
     reason: str | None = None
     known: bool = False
+    prediction: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 def images(count: int) -> str:
@@ -212,14 +216,17 @@ def _difference(series: Series, said: Delivery | PeerError, received: int, where
     """Return what lacks of a series; none if everything arrived that was found."""
     if isinstance(said, PeerError):
         return Missing("fetch-failed", f"{where}: {said}", series.study, series.series, series.images, received)
-    # What is named has one image at least.
-    expected = max(series.images or 1, said.told)
+    # A series that is named has one image at least: a number of 0 is none.
+    expected = max(series.images or 0, said.told) or None
     unsure = said.partial and series.images is None
-    if received >= expected and not unsure and not said.unusable:
+    if received >= (expected or 1) and not unsure and not said.unusable:
         return None
-    message = f"{where}: {received} of {images(expected)} arrived."
+    if expected is None:
+        message = f"{where}: {images(received)} arrived; the archive does not say how many there should be."
+    else:
+        message = f"{where}: {received} of {images(expected)} arrived."
     if unsure:
-        message += " The archive says that it sent a part only."
+        message += " The archive says that it sent only a part."
     if said.unusable:
         message += f" {said.unusable} of what arrived was too large or no DICOM object."
     return Missing("incomplete", message, series.study, series.series, expected, received)
@@ -238,15 +245,25 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
     # Of the object and of who judged it: another model's answers are not taken for this one's.
     key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
     if answers := store.answer_files(key):
-        return Fetched(path, "judged", tuple(answers), known=True)
+        return Fetched(path, "judged", tuple(answers), known=True, prediction=_kept(store.answers_folder(key)))
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
+        prediction = _kept(work)
         if isinstance(said, Answers):
             store.place_answers(key, work)
-            return Fetched(path, "judged", tuple(store.answer_files(key)))
+            return Fetched(path, "judged", tuple(store.answer_files(key)), prediction=prediction)
         if isinstance(said, Refusal):
-            return Fetched(path, "refused", code=said.code, reason=said.message)
+            return Fetched(path, "refused", code=said.code, reason=said.message, prediction=prediction)
         return Fetched(path, "failed", code=said.reason)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _kept(folder: Path) -> Mapping[str, Any] | None:
+    """Return the prediction that a judge kept in a folder."""
+    try:
+        content: Mapping[str, Any] = json.loads((folder / PREDICTION_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import requests
 
 from carina.dicom.network.file_meta import read_meta
-from carina.dicom.network.sending import NOT_DICOM, Outcome
+from carina.dicom.network.outcome import NOT_DICOM, Outcome, not_read
 from carina.dicom.network.settings import Web
 from carina.dicom.network.stow_answer import outcome_of
 from carina.dicom.network.web import TIMEOUT, in_a_word, open_session, read_answer
@@ -60,8 +60,8 @@ class StowSender:
                     return outcome_of(answer.status_code, answer.headers.get("Content-Type", ""), content, meta[0])
         except requests.RequestException as error:
             return Outcome("try again", in_a_word(error))
-        except OSError:
-            return Outcome("not sent", "unreadable-file")
+        except OSError as error:
+            return not_read(error)
 
 
 class _Body:

@@ -7,7 +7,8 @@ from pathlib import Path
 from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
 from carina.dicom.network.keeper import Keeper
 from carina.dicom.network.log import EventLog, shown
-from carina.dicom.network.sending import Outcome, Sender, now
+from carina.dicom.network.outcome import Outcome
+from carina.dicom.network.sending import Sender, now
 from carina.dicom.network.settings import Retries
 
 # Objects whose answers share an association.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from carina.dicom.network.sending import TAKEN, Outcome
+from carina.dicom.network.outcome import TAKEN, Outcome
 from carina.dicom.network.stow_answer import outcome_of
 from dicom_archives import LOGIN_PAGE
 
