@@ -128,15 +128,16 @@ class _Shown:
     ----------
     table
         Of the images that were judged; none where rows are for a program or nothing is judged.
-    received, failed, answers
-        How many objects arrived, how many of them could not be judged, and how many answers there are.
+    received, failed, answers, repeated
+        How many objects arrived, how many of them could not be judged, how many answers there are, and how many objects
+        have the SOP Instance UID of another one.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self.table: PredictTable | None = None
         self._counts: Counter[str] = Counter()
-        self.received = self.failed = self.answers = 0
+        self.received = self.failed = self.answers = self.repeated = 0
 
     @property
     def comes_last(self) -> bool:
@@ -147,6 +148,7 @@ class _Shown:
         """Show an object."""
         self.received += 1
         self.answers += len(row.answers)
+        self.repeated += row.repeated
         beside = row.state == "refused" and row.code in _BESIDE
         failed = not beside and (row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE))
         self.failed += failed
@@ -192,6 +194,12 @@ def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Mi
         print_note(INTENDED_USE)
     if missing:
         print_note(f"Not everything was received (see the lines that say missing). UIDs: {out / NOT_RECEIVED}.")
+    if shown.repeated:
+        one = shown.repeated == 1
+        print_note(
+            f"{shown.repeated} of the images {'has' if one else 'have'} the SOP Instance UID of another one in the "
+            "series and other contents, such as another transfer syntax. Each is judged."
+        )
     if found.unfit:
         print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):

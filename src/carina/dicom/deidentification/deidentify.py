@@ -88,12 +88,31 @@ class Deidentified:
     notes: tuple[str, ...]
 
 
+class WrittenBeforeError(InputError):
+    """Another image with the same SOP Instance UID was written before.
+
+    Attributes
+    ----------
+    path
+        Of what was written, below the folder that was named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "another image with the same SOP Instance UID and other contents was written before. Find out which of the "
+            "two has the right UID, and leave the other one out.",
+            "written-before",
+        )
+        self.path = path
+
+
 def deidentify(
     content: bytes, out: Path, pseudonyms: Pseudonyms, options: Options, *, pixels_looked_at: bool = False
 ) -> Deidentified:
     """Write an image without identity, and return what was written.
 
-    The same image, key, options and version of Carina give the same bytes.
+    The same image, key, options and version of Carina give the same bytes. An image that was written before is not
+    written again.
 
     Parameters
     ----------
@@ -111,8 +130,10 @@ def deidentify(
     Raises
     ------
     InputError
-        If the file is no such image, cannot be read, or has writing in its picture; or another image of the same UID
-        was written before. No message holds a value of the file or its path.
+        If the file is no such image, cannot be read, or has writing in its picture. No message holds a value of the
+        file or its path.
+    WrittenBeforeError
+        If another image of the same UID was written before.
     OSError
         If `out` cannot be written or the disk is full.
     """
@@ -122,20 +143,13 @@ def deidentify(
         dcmwrite(stream, made, enforce_file_format=True)
     study, instance = str(made.StudyInstanceUID), str(made.SOPInstanceUID)
     written = Path(study, f"{instance}.dcm")
-    _write(out / written, stream.getvalue())
+    path = out / written
+    if not path.exists():
+        with whole_file(path) as temporary:
+            temporary.write_bytes(stream.getvalue())
+    elif path.read_bytes() != stream.getvalue():
+        raise WrittenBeforeError(written)
     return Deidentified(written, instance, notes)
-
-
-def _write(path: Path, content: bytes) -> None:
-    if path.exists():
-        if path.read_bytes() == content:
-            return
-        msg = (
-            "another image with the same SOP Instance UID was written before. Find out which of the two it belongs to."
-        )
-        raise InputError(msg, "written-before")
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _made(

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -135,6 +135,8 @@ class Fetched:
         Whether an earlier query had judged it.
     prediction
         What ``carina predict --json`` says of it; none where the judge did not keep it.
+    repeated
+        Whether another object of the series has the same SOP Instance UID.
     """
 
     path: Path
@@ -144,6 +146,7 @@ class Fetched:
     reason: str | None = None
     known: bool = False
     prediction: Mapping[str, Any] | None = field(default=None, compare=False)
+    repeated: bool = False
 
 
 def images(count: int) -> str:
@@ -204,10 +207,13 @@ def query(
         except PeerError as error:
             said = error
         in_vain = in_vain + 1 if isinstance(said, ArchiveUnusableError) else 0
+        names = set[str]()
         for digest in digests:
-            yield _judged(digest, store, judge, judged_by)
-        # An archive may send one object twice, in two transfer syntaxes for example.
-        received = len({_name_of(store.object_path(digest)) for digest in digests})
+            # An archive may send one object twice, in two transfer syntaxes for example.
+            name = _name_of(store.object_path(digest))
+            yield replace(_judged(digest, store, judge, judged_by), repeated=name in names)
+            names.add(name)
+        received = len(names)
         if (missing := _difference(series, said, received, where)) is not None:
             yield missing
 

@@ -102,6 +102,7 @@ def test_one_image_in_two_encodings_is_one(fetch: Fetch) -> None:
     other = make_image(0)
     other.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     told = fetch(Archive([([IMAGES[0], as_file(other)], Delivery())]), series_of(0, 2))
+    assert [one.repeated for one in told[:2] if isinstance(one, Fetched)] == [False, True]
     assert isinstance(told[-1], Missing)
     assert (told[-1].expected, told[-1].received) == (2, 1)
 
