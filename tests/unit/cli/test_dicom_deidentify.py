@@ -67,7 +67,7 @@ def test_rows_of_one_image_name_each_other(carina: Typed, tmp_path: Path) -> Non
     write_source(
         tmp_path / "in" / "4.dcm", seed=4, SOPInstanceUID=str(dcmread(tmp_path / "in" / "2.dcm").SOPInstanceUID)
     )
-    code, said, err = carina("dicom", "deidentify", tmp_path / "in", "--out", tmp_path / "out", "--json")
+    code, said, _ = carina("dicom", "deidentify", tmp_path / "in", "--out", tmp_path / "out", "--json")
     rows = [json.loads(line) for line in said.splitlines()]
     assert code == 1
     assert rows[2]["path"] == rows[1]["path"]
