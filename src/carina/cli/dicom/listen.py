@@ -108,7 +108,7 @@ def judge_factory(
 def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None, keeps_predictions: bool) -> "Judge":
     from carina.dicom.answers import write_answers  # noqa: PLC0415
     from carina.dicom.network.judging import Refusal  # noqa: PLC0415
-    from carina.dicom.network.store import PREDICTION_FILE  # noqa: PLC0415
+    from carina.dicom.network.query import PREDICTION_FILE  # noqa: PLC0415
     from carina.inference.predictor import Predictor  # noqa: PLC0415
     from carina.inference.results import JsonLines  # noqa: PLC0415
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from carina.atomic import write_text
 from carina.dicom.network.file_meta import read_meta
 from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
-from carina.dicom.network.store import PREDICTION_FILE, ObjectStore, digest_of
+from carina.dicom.network.store import ObjectStore, digest_of
 from carina.dicom.network.wanted import Wanted
 from carina.errors import ArchiveUnusableError, PeerError
 
 Keep = Callable[[Sequence[bytes]], None]
+# What ``carina predict --json`` says of an image, which a judge may leave among its answers.
+PREDICTION_FILE = "prediction.json"
 # After so many series in a row that failed for a reason that all have in common, no other one is asked for.
 _ENOUGH = 3
 
@@ -250,13 +253,19 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
         return Fetched(path, "fetched")
     # Of the object and of who judged it: another model's answers are not taken for this one's.
     key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
+    # Not among the answers, which are sent as they are.
+    kept = store.folder / "predictions" / f"{key}.json"
     if answers := store.answer_files(key):
-        return Fetched(path, "judged", tuple(answers), known=True, prediction=_kept(store.answers_folder(key)))
+        return Fetched(path, "judged", tuple(answers), known=True, prediction=_prediction_in(kept))
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
-        prediction = _kept(work)
+        prediction = _prediction_in(work / PREDICTION_FILE)
+        (work / PREDICTION_FILE).unlink(missing_ok=True)
         if isinstance(said, Answers):
+            if prediction is not None:
+                kept.parent.mkdir(mode=0o700, exist_ok=True)
+                write_text(kept, json.dumps(prediction) + "\n")
             store.place_answers(key, work)
             return Fetched(path, "judged", tuple(store.answer_files(key)), prediction=prediction)
         if isinstance(said, Refusal):
@@ -266,10 +275,10 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _kept(folder: Path) -> Mapping[str, Any] | None:
-    """Return the prediction that a judge kept in a folder."""
+def _prediction_in(file: Path) -> Mapping[str, Any] | None:
+    """Return a prediction that was kept; none where none was."""
     try:
-        content: Mapping[str, Any] = json.loads((folder / PREDICTION_FILE).read_text(encoding="utf-8"))
+        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return content

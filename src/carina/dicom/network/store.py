@@ -25,8 +25,6 @@ from carina.errors import ConfigurationError
 
 _DIGEST_LENGTH = 64
 REASON_FILE = "reason.json"
-# Beside answers, what ``carina predict --json`` says of their image, where the judge was asked to keep it.
-PREDICTION_FILE = "prediction.json"
 
 
 def digest_of(*parts: bytes) -> str:
@@ -76,7 +74,7 @@ class ObjectStore:
     def answer_files(self, digest: str) -> list[Path]:
         """Return the answers to an object, in the order of their names; none where there are none."""
         folder = self.answers_folder(digest)
-        return sorted(path for path in folder.iterdir() if path.name != PREDICTION_FILE) if folder.is_dir() else []
+        return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def empty_incoming(self) -> None:
         """Delete what an earlier process had not finished writing."""

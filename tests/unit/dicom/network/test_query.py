@@ -158,7 +158,7 @@ class Judging:
         return Answers(("answer.dcm",), ("1.2.3",))
 
 
-def test_a_prediction_beside_the_answers_is_no_answer(tmp_path: Path) -> None:
+def test_a_prediction_is_kept_and_no_answer(tmp_path: Path) -> None:
     class Keeping(Judging):
         def judge(self, stored: Path, folder: Path) -> Answers:
             (folder / "prediction.json").write_text('{"finding": "Normal"}')
@@ -170,7 +170,7 @@ def test_a_prediction_beside_the_answers_is_no_answer(tmp_path: Path) -> None:
         (fetched,) = query(archive, Found((series_of(0, 1),)), store, cast("JudgeProcess", judging), judged_by="one")
         assert isinstance(fetched, Fetched)
         assert (fetched.known, fetched.prediction) == (known, {"finding": "Normal"})
-        assert [path.name for path in fetched.answers] == ["answer.dcm"]
+        assert [path.name for path in fetched.answers[0].parent.iterdir()] == ["answer.dcm"]
 
 
 def test_what_another_judged_is_judged_anew(tmp_path: Path) -> None:
