@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carina import __version__
-from carina.atomic import whole_file
-from carina.bundle import open_named_model, released_bundle
+from carina._version import __version__
+from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
@@ -21,11 +20,12 @@ from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.cli.predict_words import FAILED, PASSED_OVER
 from carina.errors import ConfigurationError
+from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:
-    from carina.dicom.network.query import Archive, Fetched, Found, Missing
-    from carina.dicom.network.settings import ClientTls
-    from carina.dicom.network.wanted import Wanted
+    from carina.dicom.fetching.query import Archive, Fetched, Found, Missing
+    from carina.dicom.fetching.wanted import Wanted
+    from carina.dicom.transport.settings import ClientTls
 
 _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
@@ -82,11 +82,11 @@ def query_command(
     holds its UIDs. The exit code is 1 if anything is missing or could not be judged.
     """
     require_network("query")
-    from carina.dicom.network.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
-    from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415
-    from carina.dicom.network.query import Missing, query  # noqa: PLC0415
-    from carina.dicom.network.store import ObjectStore  # noqa: PLC0415
-    from carina.dicom.network.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
+    from carina.dicom.fetching.query import Missing, query  # noqa: PLC0415
+    from carina.dicom.fetching.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
+    from carina.dicom.listener.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.listener.store import ObjectStore  # noqa: PLC0415
+    from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415
 
     wanted = Wanted(dates_of(dates), modalities_of(modality))
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
@@ -231,7 +231,7 @@ def _archive(
     move: str | None,
     tls: "ClientTls | None",
 ) -> "Archive":
-    from carina.dicom.network.settings import ServerTls, peer_at, web_at  # noqa: PLC0415
+    from carina.dicom.transport.settings import ServerTls, peer_at, web_at  # noqa: PLC0415
 
     if (source is None) == (web is None):
         msg = "Say where to look: one of --from HOST:PORT and --dicomweb URL."
@@ -240,10 +240,10 @@ def _archive(
         if move is not None:
             msg = "--move goes with --from; a DICOMweb server gives what it is asked for."
             raise ConfigurationError(msg)
-        from carina.dicom.network.dicomweb import WebArchive  # noqa: PLC0415
+        from carina.dicom.fetching.dicomweb import WebArchive  # noqa: PLC0415
 
         return WebArchive(web_at(web, tls), _OBJECT_BYTES)
-    from carina.dicom.network.dimse_archive import DimseArchive  # noqa: PLC0415
+    from carina.dicom.fetching.dimse_archive import DimseArchive  # noqa: PLC0415
 
     named = {} if called is None else {"called": called}
     peer = peer_at(source or "", calling=calling, tls=tls, **named)
