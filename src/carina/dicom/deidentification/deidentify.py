@@ -155,7 +155,7 @@ def _made(
     source = read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little)
     sop_class = _text(source, "SOPClassUID") or meta.sop_class or ""
     if sop_class not in _CLASSES:
-        msg = "it is no computed or digital radiograph and no secondary capture; only these are de-identified. Leave it out."
+        msg = "it is no radiograph (CR, DX) and no secondary capture; only these are de-identified. Leave it out."
         raise InputError(msg, "not-a-radiograph")
     notes = _notes_on_pixels(attributes, sop_class, looked_at=pixels_looked_at)
     if coding not in ("native", "RLE") and _has_overlay_in_pixels(source):

@@ -200,6 +200,8 @@ class DimseArchive:
             raise ArchiveUnusableError(msg)
         if status not in _DONE and not refused:
             msg = f"{name} does not send what it found (status 0x{status:04X}). Look into its log."
+            if self._by == "move" and not self._taken:
+                msg += f" It may not reach this machine. {self._how_to_be_known()}"
             raise PeerError(msg)
         completed, failed, warning = (int(last.get(f"NumberOf{kind}Suboperations") or 0) for kind in _COUNTS)
         return completed + warning, failed

@@ -158,7 +158,10 @@ class Finder:
         """Return why there may be more than was answered; none where that is all."""
         name, fewer = name_of(self._peer), "Ask for fewer days at a time, or raise the limit there."
         if status is None or status in _PENDING:
-            return f"{name} ended the connection during the query. Try again."
+            return (
+                f"{name} ended the connection during the query. Archives do so where they do not know the AE title "
+                f"{self._peer.calling} (--aet). Have it made known there, or try again."
+            )
         if status in _ENDED_EARLY:
             return f"{name} ended the search early (status 0x{status:04X}). {fewer}"
         if status != _SUCCESS:

@@ -120,8 +120,11 @@ def test_objects_come_by_c_move(server: DimseServer, tmp_path: Any) -> None:
         found = moving.find(WANTED)
         fetched = list(query(moving, found, ObjectStore(tmp_path / "found"), None))
         assert [dcmread(one.path).PixelData for one in fetched] == [i.PixelData for i in server.images.values()]
-        server.move_to = None
         here = f"127.0.0.1:{moving._server.server_address[1]}"
+        server.refused = {FIRST: 0xC000}
+        with pytest.raises(PeerError, match=rf"\(status 0xC000\)\. .* may not reach this machine\. .*CARINA.*{here}"):
+            moving.fetch(Series("1.2.3", FIRST), lambda _: None)
+        server.move_to = None
         with pytest.raises(ArchiveUnusableError, match=rf"cannot send to CARINA \(status 0xA801\)\. .*CARINA.*{here}"):
             moving.fetch(Series("1.2.3", FIRST), lambda _: None)
     finally:
