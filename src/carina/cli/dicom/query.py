@@ -99,7 +99,10 @@ def query_command(
         if not fetch_only:
             judge = JudgeProcess(judge_factory(bundle, kinds.split(","), keeps_predictions=True), _JUDGING_S)
             model, sha256 = open_named_model(bundle or released_bundle())
-            judged_by = " ".join([__version__, sha256, *sorted(kind.strip() for kind in kinds.split(","))])
+            # Answers of a version that kept no predictions are not taken.
+            judged_by = " ".join(
+                [__version__, sha256, "predictions", *sorted(kind.strip() for kind in kinds.split(","))]
+            )
             if not as_json:
                 shown.table = PredictTable(model.policy, None)
             judge.start()
@@ -165,10 +168,9 @@ class _Shown:
             self._counts[row.prediction["triage"]["priority"]] += 1
             why = row.reason if row.code == "no-kind-fits" else None
             self.table.add_row(row.path, row.prediction, [] if why is None else [f"No answer was written: {why}."])
-        else:
+        elif error is not None:
             self._counts[FAILED] += 1
-            unknown = {"code": "unknown", "message": "The judge said nothing."}
-            self.table.add_row(row.path, {"error": error or unknown})
+            self.table.add_row(row.path, {"error": error})
 
     def add_missing(self, row: "Missing") -> None:
         """Show what did not arrive."""
