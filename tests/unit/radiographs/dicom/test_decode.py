@@ -244,7 +244,7 @@ def test_deflated_only_on_request(monkeypatch):
     error = refusal(content, deflated=True)
     assert error.code == "too-large"
     assert "grows to over 1,000 bytes" in str(error)
-    assert limits.Limits().memory_bytes / 4 > limits.MAX_INFLATED_BYTES
+    assert limits.DecodingLimits().memory_bytes / 4 > limits.MAX_INFLATED_BYTES
 
 
 @pytest.mark.parametrize("preamble", [b"MZ\x90\0", b"\x7fELF\2", b"#!/bin/sh\nrm -rf /\n", b"<?php evil(); ?>"])
