@@ -78,6 +78,7 @@ class FileKind:
 
 
 DICOM_IMAGE = FileKind("DICOM image", is_image=True)
+BROKEN_LINK = FileKind("link whose target is gone", is_image=False)
 _NAMED_LIKE_AN_IMAGE = FileKind("file named like an image", is_image=True)
 
 

@@ -74,7 +74,9 @@ def listen_command(
     listen(settings, judge, EventLog(sys.stdout, as_json=as_json))
 
 
-def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float | None = None) -> "Callable[[], Judge]":
+def judge_factory(
+    bundle: Path | None, kinds: Sequence[str], prevalence: float | None = None, *, keeps_predictions: bool = False
+) -> "Callable[[], Judge]":
     """Return what makes, in another process, a judge that answers with Carina's own objects.
 
     Parameters
@@ -85,6 +87,8 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
         Of answers; see `carina.dicom.answers.answers`.
     prevalence
         See `carina.decisions.triage.choose_triage`.
+    keeps_predictions
+        Whether the judge writes what ``carina predict --json`` says of the image beside its answers.
 
     Raises
     ------
@@ -98,18 +102,23 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
     require_highdicom()
-    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence)
+    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence, keeps_predictions)
 
 
-def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None) -> "Judge":
+def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None, keeps_predictions: bool) -> "Judge":
     from carina.dicom.answers.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.fetching.query import PREDICTION_FILE  # noqa: PLC0415
     from carina.dicom.listener.judging import Refusal  # noqa: PLC0415
     from carina.inference.predictor import Predictor  # noqa: PLC0415
+    from carina.inference.results import JsonLines  # noqa: PLC0415
 
     predictor = Predictor(bundle)
+    rows = JsonLines(predictor, prevalence=prevalence)
 
     def judge(stored: Path, folder: Path) -> "Sequence[Path] | Refusal":
         answers = write_answers(stored, predictor, folder, kinds, prevalence=prevalence)
+        if keeps_predictions:
+            (folder / PREDICTION_FILE).write_text(rows.row(answers.prediction, None), encoding="utf-8")
         if not answers.written:
             assessable = answers.prediction.triage.priority != "not-assessable"
             code = "no-kind-fits" if assessable else "not-assessable"

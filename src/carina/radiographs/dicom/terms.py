@@ -71,6 +71,21 @@ _COMPANIONS = MappingProxyType(
 OWN_MANUFACTURER = "Carina"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DIRECTORY = "1.2.840.10008.1.3.10"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+# Words of ImageType, and attributes of the module SC Equipment (PS3.3 C.8.6.1), that detectors' images have not.
+_CAPTURED = ("SECONDARY", "SCREEN", "CAPTURE", "DIGITI", "SCAN", "PHOTO")
+OF_CAPTURES = (
+    *("ConversionType", "SecondaryCaptureDeviceID", "SecondaryCaptureDeviceManufacturer"),
+    *("SecondaryCaptureDeviceManufacturerModelName", "SecondaryCaptureDeviceSoftwareVersions"),
+    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture", "VideoImageFormatAcquired", "DigitalImageFormatAcquired"),
+    *("HardcopyCreationDeviceID", "HardcopyDeviceManufacturer", "HardcopyDeviceManufacturerModelName"),
+)
+
+
+def is_type_of_capture(words: tuple[str, ...]) -> bool:
+    """Return whether ImageType says that an image was captured from a screen or digitised from a film."""
+    kinds = re.split(r"[\\\s_/-]+", "\\".join(words).upper())
+    return any(word.startswith(hint) for word in kinds for hint in _CAPTURED)
 
 
 def modality_of(words: tuple[str, ...], sop_class: str | None) -> tuple[Modality | None, str | None]:

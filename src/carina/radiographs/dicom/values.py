@@ -94,10 +94,17 @@ def missing(keyword: str) -> InputError:
 class Values:
     """Values of a data set, whatever it holds in their place; what cannot be one is none."""
 
-    def __init__(self, data_set: Any, encoding: Encoding) -> None:
+    def __init__(self, data_set: Any, encoding: Encoding, commas: set[str] | None = None) -> None:
         self._data_set = data_set
         self._order = "<" if encoding.little else ">"
         self._several: list[SingleValued] = []
+        # Whose numbers were read with a decimal comma: those of items, too.
+        self._commas = set[str]() if commas is None else commas
+
+    @property
+    def has_decimal_comma(self) -> bool:
+        """Return whether a number that was asked for was written with a decimal comma."""
+        return bool(self._commas)
 
     @property
     def several(self) -> tuple[SingleValued, ...]:
@@ -158,7 +165,11 @@ class Values:
 
     def numbers(self, keyword: str) -> tuple[float | None, ...]:
         """Return its values: numbers, and none for each that is no number."""
-        return tuple(number_in(value) for value in self._values(keyword))
+        values = self._values(keyword)
+        numbers = tuple(number_in(value) for value in values)
+        if any(n is not None and isinstance(v, str) and "," in v for n, v in zip(numbers, values, strict=True)):
+            self._commas.add(keyword)
+        return numbers
 
     def number(self, keyword: str, place: int = 0) -> float | None:
         """Return one of its values that is a number."""
@@ -209,7 +220,8 @@ class Values:
 
     def items(self, keyword: str) -> list["Values"]:
         """Return the items of a sequence."""
-        return [Values(item, Encoding(implicit=False, little=self._order == "<")) for item in self._values(keyword)]
+        encoding = Encoding(implicit=False, little=self._order == "<")
+        return [Values(item, encoding, self._commas) for item in self._values(keyword)]
 
     def text(self, keyword: str) -> str | None:
         """Return all its values as the one text that they are written as."""
