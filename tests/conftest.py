@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import ThreadpoolController
 
 from amount import sampled
 from carina.bundle_verification import Verification
@@ -45,7 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what was imported: Keras, SciPy and others have a million objects."""
+    """Leave the cores to the other processes of the tests, and what was imported to itself.
+
+    OpenBLAS' threads spin for a while after each product. The garbage collector would look again and again at the
+    million objects of Keras, SciPy and others.
+    """
+    ThreadpoolController().limit(limits=1, user_api="blas")
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
