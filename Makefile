@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
-	@echo "make test       Run lint and the test suite (about ten minutes on two cores)."
+	@echo "make test       Run lint and the test suite (about five minutes on two cores)."
 	@echo "make test-long  Run the long tests: more random examples, and the pins installed with old and new pip."
 	@echo "make check      Run lint and the tests of the files that you changed."
 	@echo "make test-pacs  Run the tests with a real archive, Orthanc. make test runs them too, if Orthanc is installed."
