@@ -11,12 +11,12 @@ from hypothesis import settings
 from threadpoolctl import ThreadpoolController
 
 from amount import sampled
-from carina.bundle_verification import Verification
-from carina.bundle_writing import export_bundle
+from carina.bundles.verification import Verification
+from carina.bundles.writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.datasets.phantom import write_phantoms
 from carina.learning.recipe import Recipe, load_recipe
+from carina.phantoms.phantom import write_phantoms
 from quick_training import remember_in, train_quickly
 from shared import made_once, shared_folder
 

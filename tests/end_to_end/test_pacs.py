@@ -17,7 +17,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 from carina.cli import main
-from carina.datasets.phantom import draw_phantom
+from carina.phantoms.phantom import draw_phantom
 from carina_with_stand_in import main_with_stand_in
 from dicom_certificates import make_certificates
 from dicom_network import PATIENCE_S, eventually

@@ -7,7 +7,7 @@ import pytest
 
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
-from carina.datasets.phantom import write_phantoms
+from carina.phantoms.phantom import write_phantoms
 from conftest import TINY_RECIPE
 from make import small_disk
 
