@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-long check test-pacs services lint docs lock clean
+.PHONY: help demo test pytest test-long check test-pacs services lint docs lock clean
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
-	@echo "make test       Run lint and the test suite (about ten minutes on two cores)."
+	@echo "make test       Run lint and the test suite (about five minutes on two cores)."
 	@echo "make test-long  Run the long tests: more random examples, and the pins installed with old and new pip."
 	@echo "make check      Run lint and the tests of the files that you changed."
 	@echo "make test-pacs  Run the tests with a real archive, Orthanc. make test runs them too, if Orthanc is installed."
@@ -21,12 +21,19 @@ help:
 demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
 
-test: lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+# Lint takes one core for half a minute, and tests that wait for other programs leave it.
+test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+# The tests start many processes, which would compile Carina each time where Python may keep nothing.
+pytest test-long: export PYTHONDONTWRITEBYTECODE :=
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
+pytest: $(VENV)/.dev
+	$(PYTEST)
 
 # Tests with the markers "sampled" and "hypothesis" (which Hypothesis sets itself) draw more cases here.
 test-long: $(VENV)/.dev
-	CARINA_TESTS=long $(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "long or sampled or hypothesis"
+	CARINA_TESTS=long $(PYTEST) -m "long or sampled or hypothesis"
 
 check: lint
 	$(BIN)/python tests/changed.py
