@@ -97,6 +97,17 @@ def wrong_place(path: Path, wanted: Wanted) -> str:
     return f"{path} is {_what_it_is(path, kind)}, not {_WORDS[wanted]}. {_what_to_do(path, kind, wanted)}"
 
 
+def without_images(path: Path) -> str | None:
+    """Return what is to be said of a folder of Carina's own where a folder of images was wanted; none for any other."""
+    kind = kind_of(path)
+    if kind is None:
+        return None
+    what = f"this folder is {_with_article(kind)} and holds no images."
+    if kind == "data set":
+        return f"{what} Its images lie elsewhere. Judge them by: {measuring_on(path)}"
+    return f"{what} Name a folder of images."
+
+
 def _what_it_is(path: Path, kind: Kind | None) -> str:
     if kind is not None:
         return _with_article(kind)
@@ -155,6 +166,11 @@ _MADE_OF: dict[tuple[Kind, Wanted], tuple[str, str, str]] = {
     ("data set", "evaluation"): ("Measure the released model on it", "carina evaluate", "evaluation"),
     ("finished run", "bundle"): ("Make a bundle of it", "carina export", "bundle"),
 }
+
+
+def measuring_on(dataset: Path) -> str:
+    """Return the command that measures the released model on a data set."""
+    return _command("carina evaluate", dataset, "--out", _beside(dataset, "evaluation"))
 
 
 def _made_by(wanted: Wanted, out: Path | None = None) -> str:

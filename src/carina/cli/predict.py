@@ -57,7 +57,7 @@ def predict_command(
             "--resume",
             metavar="FILE",
             help="Append results to FILE: CSV if its name ends in .csv, otherwise JSON lines. Images that are in FILE "
-            "are not judged again; those that failed are tried again.",
+            "are not judged again, unless they failed or their pixels have changed.",
         ),
     ] = None,
     prevalence: PrevalenceOption = None,
@@ -106,7 +106,7 @@ def predict_command(
         results = None
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows))
-            files = results.pending(files)
+            files = results.pending(files, predictor.pixel_sha256)
         elif shown is None:
             _print_row(rows.header)
         if shown is not None:
@@ -181,6 +181,8 @@ def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: 
     failed, passed = counts[FAILED], counts[PASSED_OVER]
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
+        if results.changed:
+            again += f" Judged again, because the file has other pixels now: {results.changed}."
         print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total() - failed - passed}.")
     if counts.total() == 0 and (results is None or results.held == 0):
         print_note("No image was named: nothing was judged.")

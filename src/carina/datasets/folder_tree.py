@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from carina.radiographs.file_kind import counted
+from carina.radiographs.file_kind import counted, is_hidden
 from carina.radiographs.read import kind_at
 from carina.wording import say_left_out
 
@@ -118,13 +118,13 @@ def _look_into(
         if not _is_text(entry.name):
             tree.leave_out(path, _FOLDER_NOT_TEXT if _is_folder(entry) else _NOT_TEXT)
         elif _is_folder(entry):
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if is_hidden(entry.name):
                 tree.leave_out(path, _HIDDEN + "folder")
             else:
                 (links if entry.is_symlink() else todo).append((path, (*folders, entry.name)))
         else:
             kind = kind_at(folder, entry.name)
-            if kind.is_image and not entry.name.startswith("."):
+            if kind.is_image and not is_hidden(entry.name):
                 tree.images.append(TreeImage(path, folders))
             else:
                 tree.leave_out(path, _HIDDEN + "image" if kind.is_image else _NO_IMAGE + kind.name)

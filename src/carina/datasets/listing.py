@@ -36,6 +36,7 @@ from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
 from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
 from carina.places import meant_by
+from carina.radiographs.file_kind import is_hidden
 
 # Of an image with a label, in left_out.csv.
 _UNCLEAR = "its label names no single finding"
@@ -306,7 +307,7 @@ def _unwrapped(source: Path) -> Path:
     """Return the folder in which a table may lie: the source, or the only folder in it, as archives wrap it."""
     inner = source
     for _ in range(_MAX_WRAPPERS):
-        visible = [path for path in inner.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+        visible = [path for path in inner.iterdir() if not is_hidden(path.name)]
         if len(visible) != 1 or not visible[0].is_dir() or names_a_finding(visible[0].name):
             return inner
         inner = visible[0]

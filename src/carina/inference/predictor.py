@@ -256,6 +256,16 @@ class Predictor:
                     raise BundleError(msg)
                 yield from self._decide(pending.popleft(), outputs, prevalence)
 
+    def pixel_sha256(self, source: Source) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        return pixel_sha256(self._radiograph(source))
+
     def _tensors(
         self, paths: Iterator[Source], pool: ThreadPoolExecutor, pending: deque[_Group], *, explain: bool
     ) -> Iterator[NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from carina.decisions.triage import REASON_CODES
 from carina.errors import InputError
 from carina.inference.overlay import overlay_name
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.inference.results import Csv, JsonLines, RowError, RowFormat, StoredRow, path_in_words
+from carina.inference.results import Csv, JsonLines, RowError, RowFormat, path_in_words
 from carina.radiographs.gate import NO_GATE
 from unit.inference.small_model import FINDINGS
 
@@ -205,7 +205,3 @@ def test_rows_of_other_options_are_refused(
             (tmp_path / "rows").write_text(wrote.header + wrote.row(judged[0], None))
             with (tmp_path / "rows").open("rb") as stream, pytest.raises(RowError):
                 list(reads.read(stream))
-
-
-def test_a_stored_row_is_where_it_says() -> None:
-    assert StoredRow(0, 5, "a", failed=False, judged_by=None).end == 5
