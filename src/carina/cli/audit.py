@@ -1,5 +1,6 @@
 """``carina audit``: how much of what a model knows is lungs."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def audit_command(
     from carina.evaluation.audit.audit import AuditSettings  # noqa: PLC0415  # what is slow to import waits until here
     from carina.reports.audit_folder import write_audit  # noqa: PLC0415
 
-    require_model_first(model, dataset, "carina audit")
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:
         audit = write_audit(
             model,

@@ -277,7 +277,7 @@ def _renames(options: list[str]) -> dict[str, str]:
     for option in options:
         olds, equals, new = option.rpartition("=")
         if not equals:
-            msg = f"--rename {option!r} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
+            msg = f"--rename {shlex.quote(option)} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
             raise ConfigurationError(msg)
         for old in olds.split("+"):
             if renames.setdefault(old.strip(), new) != new:
@@ -292,7 +292,7 @@ def _columns(options: list[str]) -> dict[str, str]:
     for option in options:
         field, _, name = (word.strip() for word in option.partition("="))
         if not field or not name:
-            msg = f"--column {option!r} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
+            msg = f"--column {shlex.quote(option)} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
             raise ConfigurationError(msg)
         if columns.setdefault(field, name) != name:
             msg = f"--column gives {field!r} two names, {columns[field]!r} and {name!r}. Choose one."

@@ -1,5 +1,6 @@
 """``carina evaluate``: a run and a split become numbers and pictures."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def evaluate_command(
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
-    require_model_first(model, dataset, "carina evaluate")
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     if drop_leaks and allow_leak:
         msg = "Choose one of --drop-leaks and --allow-leak."
         raise ConfigurationError(msg)

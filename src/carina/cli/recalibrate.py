@@ -1,5 +1,6 @@
 """``carina recalibrate``: the same weights with thresholds for another hospital."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def recalibrate_command(
     from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 
-    require_model_first(bundle, dataset, "carina recalibrate")
+    require_model_first(bundle, dataset, ["carina", *sys.argv[1:]])
     old_version = open_bundle(bundle)[0].version
     opened = open_dataset(dataset)
     with progress_bars() as bar:

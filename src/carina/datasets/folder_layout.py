@@ -4,6 +4,7 @@ Known layouts are told by the folders' names. Where names do not tell, the user 
 hospitals or parts of a split into findings.
 """
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from carina.datasets.folder_words import (
     published_split,
 )
 from carina.errors import ConfigurationError, DataError
+from carina.wording import counted
 
 Role = Literal["finding", "source", "split", "patient", "-"]
 
@@ -36,6 +38,7 @@ _MANY = 10
 # A hospital gives more images than this, a patient fewer.
 _IMAGES_OF_A_HOSPITAL = 20
 _TOLD = 5
+_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet", ".gz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def parse_layout(text: str) -> tuple[Role, ...]:
         what = f"{repeated} comes twice" if repeated else "no level is the finding"
         what = f"{wrong!r} is no level" if wrong is not None else what
         msg = (
-            f"--layout {text!r}: {what}. Write a word for each level of folders, from the outermost in, with slashes "
-            f"between them: {', '.join(known)} (- is for a level that means nothing)."
+            f"--layout {shlex.quote(text)}: {what}. Write a word for each level of folders, from the outermost in, "
+            f"with slashes between them: {', '.join(known)} (- is for a level that means nothing)."
         )
         raise ConfigurationError(msg)
     return cast("tuple[Role, ...]", roles)
@@ -124,10 +127,7 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     loose = {image.path: NO_FINDING for image in tree.images if image.path not in taken}
     if loose and not placed:
         said = " Its levels do not reach the finding of --layout." if layout is not None else ""
-        msg = (
-            f"{tree.top} holds {len(loose)} image{'s' * (len(loose) > 1)}, but in no finding's folder.{said} "
-            f"{_found(tree)} {UNDERSTOOD}"
-        )
+        msg = f"{tree.top} holds {counted(len(loose), 'image')}, but in no finding's folder.{said} {_instead(tree)}"
         raise DataError(msg)
     tree.drop(loose)
     return placed, notes + _empty_folders(tree, placed)
@@ -368,9 +368,25 @@ def _empty_folders(tree: FolderTree, placed: list[Placed]) -> list[str]:
     return [f"No radiograph lies in: {_listed(folder.relative_to(tree.top).as_posix() for folder in empty)}."]
 
 
-def _found(tree: FolderTree) -> str:
-    top = sorted({image.folders[0] for image in tree.images if image.folders} | {f[0] for f in tree.folders})
-    return f"Found there: {'folders ' + _listed(top) if top else 'no folders'}."
+def _instead(tree: FolderTree) -> str:
+    """Return what to do with a tree that has no folder of a finding."""
+    tables = [path for path, _ in tree.left_out if Path(path).suffix.lower() in _TABLES]
+    if tables:
+        beside = _listed(Path(path).relative_to(tree.top).as_posix() for path in tables)
+        return (
+            f"Beside them: {beside}. If that table names the images and their findings, import with: --labels "
+            f"{shlex.quote(tables[0])}"
+        )
+    if tree.folders:
+        return (
+            f"Found there: folders {_listed(folders[0] for folders in tree.folders if len(folders) == 1)}. {UNDERSTOOD}"
+        )
+    if names_a_finding(tree.top.name):
+        return f"The folder itself is named like a finding: import the folder above it, {tree.top.parent}."
+    return (
+        "Make one folder per finding (Normal/, Tuberculosis/) and move the images there, or write a table with the "
+        "columns path and finding, and name it with --labels."
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -71,18 +71,23 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     DataError
-        If it cannot be read, holds no table, or a row has more cells than the header. No message holds a cell of a
-        row, which may name a patient.
+        If it cannot be read, holds no table or no rows, or a row has more cells than the header. No message holds a
+        cell of a row, which may name a patient.
     """
     content = _content(path)
     if content.startswith(_GZIP):
         content = _unpacked(path, content)
     if content.startswith(_PARQUET):
-        return _read_parquet(path, content)
-    if is_archive(content[:HEAD_BYTES]):
-        return _read_workbook(path, content)
-    _refuse_other_kinds(path, content)
-    return _read_text(path, content)
+        table = _read_parquet(path, content)
+    elif is_archive(content[:HEAD_BYTES]):
+        table = _read_workbook(path, content)
+    else:
+        _refuse_other_kinds(path, content)
+        table = _read_text(path, content)
+    if table.cells.is_empty():
+        msg = f"{path} has no rows below its header ({', '.join(table.cells.columns)}): it names no image."
+        raise DataError(msg)
+    return table
 
 
 def _content(path: Path) -> bytes:

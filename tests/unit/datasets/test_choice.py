@@ -87,7 +87,7 @@ def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path):
     # Another finding's new name does not bring it in.
     listing = list_source(source, rename={"Viral Pneumonia": "Other opacity"})
     assert counts(listing) == {COVID_19: 2, NORMAL: 2, OTHER_OPACITY: 2}
-    assert any(f"{LUNG_OPACITY} was left out" in note for note in listing.notes)
+    assert any(f"of {LUNG_OPACITY}, because" in note for note in listing.notes)
     assert VIRAL_PNEUMONIA not in counts(listing)
 
 

@@ -243,3 +243,26 @@ def test_an_unknown_layout_shows_what_was_found(tmp_path: Path) -> None:
     assert (
         "holds 3 images, but in no finding's folder. Found there: folders test, train. Carina understands: " in message
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "says"),
+    [
+        ("films", ["a.png"], r"Make one folder per finding .*name it with --labels\."),
+        (
+            "films",
+            ["a.png", "labels.csv"],
+            r"Beside them: labels\.csv\. If that table .* --labels \S+/films/labels\.csv$",
+        ),
+        ("Normal", ["a.png"], r"named like a finding: import the folder above it, \S+\.$"),
+    ],
+)
+def test_images_without_folders_get_an_advice_that_fits(
+    tmp_path: Path, folder: str, names: list[str], says: str
+) -> None:
+    write_films(tmp_path / folder, names[0])
+    for name in names[1:]:
+        write_csv(tmp_path / folder / name, ["Bild", "Befund"], [["a.png", "TB"]])
+    with pytest.raises(DataError, match=says) as refused:
+        list_source(tmp_path / folder)
+    assert "--layout" not in str(refused.value)

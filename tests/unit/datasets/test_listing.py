@@ -39,7 +39,7 @@ def test_official_layout(official):
     row = listing.images.row(by_predicate=pl.col("path").str.ends_with("/COVID-2.png"), named=True)
     assert row["path"] == str(official / "COVID" / "images" / "COVID-2.png")
     assert row["mask"] == str(official / "COVID" / "masks" / "COVID-2.png")
-    assert any("Lung Opacity was left out; name it with --findings" in note for note in listing.notes)
+    assert any("Left out: 4 images of Lung Opacity, because the released" in note for note in listing.notes)
 
 
 def test_official_sources_come_from_the_workbook(official):
@@ -56,7 +56,7 @@ def test_official_sources_come_from_the_workbook(official):
 def test_lung_opacity_when_it_is_named(official):
     listing = list_source(official, findings=["Lung_Opacity", "COVID"])
     assert counts(listing) == {COVID_19: 4, LUNG_OPACITY: 4}
-    assert not any("left out; name it" in note for note in listing.notes)
+    assert not any("images of Lung Opacity" in note for note in listing.notes)
 
 
 def test_official_layout_without_workbooks(tmp_path):
