@@ -27,12 +27,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from carina.bundle import open_model, released_bundle
+from carina.bundles.bundle import open_model, released_bundle
+from carina.bundles.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE
 from carina.decisions.triage import Triage, choose_triage
 from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE
 
 _BATCH = 32
 NOTE = "Keras: Pillow and tf.data read, ONNX Runtime seeks lungs (a bundle has no Keras model for it), predict judges."
@@ -118,8 +118,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write all figures as JSON to this file")
     arguments = parser.parse_args()
     # What draws phantoms and times; the script for one image does without.
-    from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415
-    from carina.inference.bench_contestants import Contestant  # noqa: PLC0415
+    from carina.benchmark.bench import FULL, QUICK, run_bench  # noqa: PLC0415
+    from carina.benchmark.contestants import Contestant  # noqa: PLC0415
 
     folder = arguments.bundle or released_bundle()
     pipeline = KerasPipeline(folder)

@@ -32,14 +32,10 @@ from numpy.typing import NDArray
 from carina.datasets.choice import half_of
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.datasets.not_chests import draw_not_chest, draw_surroundings
 from carina.errors import InputError
-from carina.learning.gate_training import train_gate
-from carina.machine import describe_machine
-from carina.proportion import wilson_bounds
-from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
-from carina.radiographs.lungs import LungFinder, Lungs
-from carina.radiographs.oddities import (
+from carina.learning.gate.gate_training import train_gate
+from carina.phantoms.not_chests import draw_not_chest, draw_surroundings
+from carina.radiographs.corruptions import (
     ODDITIES,
     make_odd,
     mirror_sideways,
@@ -48,9 +44,14 @@ from carina.radiographs.oddities import (
     vary_harmless,
     whiten_lung,
 )
+from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
+from carina.runtime.machine import describe_machine
+from carina.statistics.proportion import wilson_bounds
 
 Grey = NDArray[np.uint8]
 SIZE = 224

@@ -15,21 +15,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from carina.arrays import read_arrays, write_arrays
-from carina.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
-from carina.bundle_verification import Verification, verify_bundle
-from carina.bundle_writing import export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
+from carina.bundles.golden import Judge
+from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
+from carina.bundles.verification import Verification, verify_bundle
+from carina.bundles.writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.recalibrate import recalibrate
-from carina.golden import Judge
 from carina.inference.predictor import Prediction, Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
-from carina.seal import SEAL_FILE, write_seal
+from carina.storage.arrays import read_arrays, write_arrays
+from carina.storage.seal import SEAL_FILE, write_seal
 
 FILES = (
     *("README.md", "SHA256SUMS", "bundle.json", "golden.npz", "history.csv", "model.keras", "model.onnx"),

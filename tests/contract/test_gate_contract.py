@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.bundle import BUNDLE_FILE, open_bundle
-from carina.bundle_verification import verify_bundle
-from carina.bundle_writing import export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, open_bundle
+from carina.bundles.golden import Judge
+from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
+from carina.bundles.verification import verify_bundle
+from carina.bundles.writing import export_bundle
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
-from carina.golden import Judge
 from carina.inference.predictor import NO_NUMBER, Prediction, Predictor
 from carina.inference.results import JsonLines
+from carina.learning.gate.regate import refit_gate
 from carina.learning.recipe import GateSettings, Recipe, load_recipe
-from carina.learning.regate import refit_gate
 from carina.learning.train import train
 from carina.radiographs.gate import read_gate, write_gate
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.reports.model_card import prepare_card
-from carina.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
-from carina.seal import write_seal
+from carina.storage.seal import write_seal
 from conftest import TINY_RECIPE
 from make import make_grey, write_image
 from planted import planted_graph

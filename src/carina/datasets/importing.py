@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 import polars as pl
 
-from carina import __version__
-from carina.atomic import whole_folder
+from carina._version import __version__
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
@@ -42,6 +41,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
 from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
+from carina.storage.atomic import whole_folder
 from carina.wording import counted
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.

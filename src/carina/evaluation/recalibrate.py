@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina import __version__
-from carina.atomic import require_absent
-from carina.bundle import Recalibration, open_bundle
-from carina.bundle_verification import Verification
-from carina.bundle_writing import WriteCard, describe_bundle, write_bundle
+from carina._version import __version__
+from carina.bundles.bundle import Recalibration, open_bundle
+from carina.bundles.golden import Judge
+from carina.bundles.training_images import TrainingImages
+from carina.bundles.verification import Verification
+from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
@@ -24,9 +25,8 @@ from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
-from carina.golden import Judge
 from carina.progress import Progress, no_progress
-from carina.training_images import TrainingImages
+from carina.storage.atomic import require_absent
 
 _BATCH = 32
 _Rule = TypeVar("_Rule", bound=ThresholdRule)

@@ -13,22 +13,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import classifier_graph, open_named_model
+from carina.bundles.bundle import classifier_graph, open_named_model
+from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
 from carina.decisions.triage import Triage, choose_triage
-from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
-from carina.inference.explain import Explanation, build_explanation, display_grey
+from carina.inference.explanation.explain import Explanation, build_explanation, display_grey
 from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE, NO_LUNGS, Gate, read_gate
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import radiograph_of, read_radiograph
-from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.runtime.engine import Backend, Precision, Tensors, load_engine
 
 Source = Path | Input | DatasetImage | Callable[[], Radiograph]
 """An image file, an image of a data set, or what gives a radiograph and raises `InputError` where there is none."""
@@ -161,10 +162,10 @@ class Predictor:
     folder
         A bundle or a finished run.
     backend, threads, one_at_a_time
-        See `carina.engine.load_engine`.
+        See `carina.runtime.engine.load_engine`.
     precision
         Of the classifier; the lungs are sought in 32-bit floating point, so that their box does not move. See
-        `carina.engine.load_engine`.
+        `carina.runtime.engine.load_engine`.
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
@@ -173,7 +174,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundle.open_named_model`.
+        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 

@@ -23,10 +23,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.atomic import whole_file
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
+from carina.storage.atomic import whole_file
 
 try:
     import fcntl
@@ -66,7 +66,7 @@ class _Stored:
         return order[np.append(paths[1:] != paths[:-1], [True] * bool(len(order))).astype(bool)]
 
 
-class Results:
+class ResumedResults:
     """A file of results that goes on.
 
     Attributes
@@ -145,7 +145,7 @@ class Results:
 
 
 @contextmanager
-def resume_results(path: Path, rows: RowFormat) -> Iterator[Results]:
+def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     """Yield a file of results, ready for more rows; it is made where there is none.
 
     Parameters
@@ -178,7 +178,7 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[Results]:
         elif not stored.end:
             stream.write(rows.header.encode("utf-8"))
             stream.flush()
-        results = Results(stream, stored)
+        results = ResumedResults(stream, stored)
         try:
             yield results
         finally:

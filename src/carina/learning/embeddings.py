@@ -19,13 +19,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.images import read_whole
-from carina.engine import Engine, load_engine
-from carina.learning.augment import vary
-from carina.learning.frames import Frames
+from carina.learning.data.augment import vary
+from carina.learning.data.frames import Frames
 from carina.learning.recipe import Recipe
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
-from carina.shards import SHARD, load_shards, write_shard
+from carina.runtime.engine import Engine, load_engine
+from carina.storage.shards import SHARD, load_shards, write_shard
 
 # Two batches are under way at a time; larger ones take more memory and no less time.
 _BATCH = 8

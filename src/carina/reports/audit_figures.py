@@ -14,9 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
-from carina.evaluation.audit.inputs import (
+from carina.evaluation.audit.alterations import (
     ALTERATIONS,
     SUMMARIES,
     THUMBNAIL_SIZE,
@@ -27,11 +26,11 @@ from carina.evaluation.audit.inputs import (
     lungs_of_mask,
     summarise,
 )
-from carina.evaluation.audit.results import Audit
+from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.words import LEANING, percent
-from carina.evaluation.intervals import Estimate
 from carina.findings import short_name
-from carina.radiographs.lungs import Lungs
+from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, resize_grey
 from carina.radiographs.radiograph import build_radiograph
 from carina.reports.sheet import (
@@ -54,6 +53,7 @@ from carina.reports.sheet import (
     wrap,
     write_png,
 )
+from carina.statistics.intervals import Estimate
 
 _INPUTS: tuple[Input, ...] = (*ALTERATIONS, *SUMMARIES)
 _PAGE = 11.0

@@ -12,10 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from carina.errors import DataError
-from carina.evaluation.calibration import Calibration, FindingCalibration, ReliabilityBin
-from carina.evaluation.curves import roc_curve
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray
-from carina.evaluation.metrics import Metrics, OperatingPointMetrics
 from carina.reports.sheet import (
     BLUE,
     GREEN,
@@ -38,6 +34,10 @@ from carina.reports.sheet import (
     wrap,
     write_png,
 )
+from carina.statistics.calibration_measures import CalibrationMeasures, FindingCalibration, ReliabilityBin
+from carina.statistics.curves import roc_curve
+from carina.statistics.intervals import Estimate, FloatArray, IntArray
+from carina.statistics.metrics import Metrics, OperatingPointMetrics
 
 _CURVE_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
 _CURVE_STYLES: tuple[tuple[int, tuple[float, ...]], ...] = (
@@ -88,7 +88,7 @@ def build_roc(
     probabilities
         float (n, k), the table that `metrics` was measured on.
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95; gives names and AUROCs.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95; gives names and AUROCs.
     operating_point
         A finding and what its threshold reaches on this set (`at_operating_point`), marked with a star.
     title, notice
@@ -101,12 +101,14 @@ def build_roc(
     """
     k = len(metrics.findings)
     if np.shape(probabilities) != (metrics.n, k) or np.shape(truth) != (metrics.n,):
-        raise DataError(
+        msg = (
             f"The table has {np.shape(truth)} truths and {np.shape(probabilities)} probabilities; the metrics are of "
             f"{metrics.n} images and {k} findings. Draw the table that was measured."
         )
+        raise DataError(msg)
     if operating_point is not None and operating_point[0] not in metrics.findings:
-        raise DataError(f"The operating point is for {operating_point[0]!r}. Known: {', '.join(metrics.findings)}.")
+        msg = f"The operating point is for {operating_point[0]!r}. Known: {', '.join(metrics.findings)}."
+        raise DataError(msg)
     left, below, key_width = 1.0, 0.85, 3.3
     blocks = _roc_key(metrics, operating_point, key_width)
     key_height = sum(lines_height(len(lines), TEXT_PT) + 0.14 for _, lines in blocks)
@@ -202,7 +204,7 @@ def build_reliability(metrics: Metrics, *, title: str, notice: str | None = None
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `carina.reports.figures.build_confusion_matrix`.
     """
@@ -247,7 +249,7 @@ def build_reliability(metrics: Metrics, *, title: str, notice: str | None = None
     return sheet.figure
 
 
-def _called_lines(whole: Calibration) -> list[str]:
+def _called_lines(whole: CalibrationMeasures) -> list[str]:
     return [f"Share of right calls. ECE {_with_chance(whole.ece, whole.ece_if_calibrated)}"]
 
 

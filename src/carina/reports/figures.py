@@ -20,8 +20,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator, ScalarFormatter, StrMethodFormatter
 
 from carina.errors import DataError
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray
-from carina.evaluation.metrics import FindingMetrics, Metrics
 from carina.reports.sheet import (
     BLUE,
     GREY,
@@ -50,6 +48,8 @@ from carina.reports.sheet import (
     wrap_evenly,
     write_png,
 )
+from carina.statistics.intervals import Estimate, FloatArray, IntArray
+from carina.statistics.metrics import FindingMetrics, Metrics
 
 _RATE_COLORS = LinearSegmentedColormap.from_list("row rate", ["#ffffff", "#c6dbef", "#6baed6", "#2171b5", "#08306b"])
 
@@ -84,7 +84,8 @@ def build_confusion_matrix(
     """
     k = len(findings)
     if np.shape(confusion) != (k, k):
-        raise DataError(f"The confusion matrix has shape {np.shape(confusion)} for {k} findings. Give {(k, k)}.")
+        msg = f"The confusion matrix has shape {np.shape(confusion)} for {k} findings. Give {(k, k)}."
+        raise DataError(msg)
     absent = [name for name, total in zip(findings, confusion.sum(1), strict=True) if total == 0]
     caption = "Cells: number of images and their share of the row. Framed: called correctly."
     if absent:
@@ -234,10 +235,12 @@ def build_history(
     missing = [name for name in wanted if name not in history.columns]
     if missing or history.height == 0:
         what = f"lacks {', '.join(missing)}" if missing else "holds no epoch"
-        raise DataError(f"The training history {what}. Draw it from the history.csv of a finished run.")
+        msg = f"The training history {what}. Draw it from the history.csv of a finished run."
+        raise DataError(msg)
     epochs = history["epoch"].to_numpy()
     if best_epoch and best_epoch not in epochs:
-        raise DataError(f"Best epoch {best_epoch} is not in the history of epochs {epochs[0]} to {epochs[-1]}.")
+        msg = f"Best epoch {best_epoch} is not in the history of epochs {epochs[0]} to {epochs[-1]}."
+        raise DataError(msg)
     lines = [_finite(history[name]) for name in wanted[1:]]
     lost = int(np.isnan(lines).any(axis=0).sum())
     entries = [
@@ -354,7 +357,7 @@ def build_recall_per_class(metrics: Metrics, *, title: str, notice: str | None =
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `build_confusion_matrix`.
     """
@@ -372,7 +375,7 @@ def build_sensitivity_specificity(metrics: Metrics, *, title: str, notice: str |
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `build_confusion_matrix`.
     """

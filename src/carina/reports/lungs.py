@@ -16,13 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from carina.atomic import write_text
-from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
-from carina.evaluation.bootstrap import bootstrap_estimates
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
 from carina.reports.sheet import INK, MARGIN, ORANGE, SKY, SMALL_PT, Entry, build_sheet, draw_legend, write_png
+from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.storage.atomic import write_text
 
 LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"

@@ -25,8 +25,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 
-from carina.atomic import whole_file
-from carina.evaluation.intervals import Estimate, FloatArray
+from carina.statistics.intervals import Estimate, FloatArray
+from carina.storage.atomic import whole_file
 
 _DPI = 150
 _FONT = "DejaVu Sans"  # comes with Matplotlib, so it is the same on every machine

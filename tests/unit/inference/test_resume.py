@@ -15,7 +15,7 @@ from carina.inference import resume
 from carina.inference.inputs import Input
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
-from carina.inference.resume import Results, _Stored, resume_results
+from carina.inference.resume import ResumedResults, _Stored, resume_results
 from make import as_ordinary_user, write_image
 from unit.inference.small_model import write_small_run
 
@@ -187,7 +187,7 @@ def test_millions_of_paths_take_little_memory() -> None:
     count = 200_000
     hashes = np.frombuffer(b"".join(number.to_bytes(4, "big") * 4 for number in range(count)), "S16")
     tracemalloc.start()
-    results = Results(None, _Stored(hashes, hashes, np.zeros(count, bool), 0))  # type: ignore[arg-type]
+    results = ResumedResults(None, _Stored(hashes, hashes, np.zeros(count, bool), 0))  # type: ignore[arg-type]
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert results.held == count
@@ -198,7 +198,7 @@ def test_millions_of_paths_take_little_memory() -> None:
 def test_zero_bytes_at_the_end_of_a_hash_are_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "_hash", bytes.fromhex)
     hashes = np.frombuffer(b"".join(number.to_bytes(4, "big") * 4 for number in range(300)), "S16")
-    results = Results(None, _Stored(hashes, hashes, np.zeros(300, bool), 0))  # type: ignore[arg-type]
+    results = ResumedResults(None, _Stored(hashes, hashes, np.zeros(300, bool), 0))  # type: ignore[arg-type]
     for number in (0, 1, 256, 299):
         text = (number.to_bytes(4, "big") * 4).hex()
         assert results._judged(text) == bytes.fromhex(text).rstrip(b"\0")

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from carina.errors import BundleError
-from carina.radiographs.lungs import LungFinder, Lungs, lungs_from_probability
+from carina.radiographs.lung_mask import Lungs, lungs_from_probability
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, crop_matrix, frame, stretch_table
 from make import make_grey
 

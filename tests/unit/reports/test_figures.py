@@ -18,10 +18,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from carina.errors import DataError
-from carina.evaluation.intervals import Estimate
-from carina.evaluation.metrics import at_operating_point, measure
 from carina.reports import curve_figures, figures
 from carina.reports.sheet import label_of
+from carina.statistics.intervals import Estimate
+from carina.statistics.metrics import at_operating_point, measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])

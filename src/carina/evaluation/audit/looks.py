@@ -21,9 +21,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.images import read_mask, read_whole
-from carina.engine import load_engine
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.inputs import (
+from carina.evaluation.audit.alterations import (
     ALTERATIONS,
     SUMMARIES,
     Alteration,
@@ -35,11 +34,13 @@ from carina.evaluation.audit.inputs import (
     parameters_of,
     summarise,
 )
-from carina.evaluation.audit.model import AuditedModel
+from carina.evaluation.audit.audited_model import AuditedModel
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.shards import load_shards, write_shard
+from carina.runtime.engine import load_engine
+from carina.storage.shards import load_shards, write_shard
 
 # With five looks at each: twenty tensors, a few of such batches under way at a time.
 _BATCH = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from carina.evaluation.audit.inputs import SUMMARIES, TITLES, Input
+from carina.evaluation.audit.alterations import SUMMARIES, TITLES, Input
 from carina.evaluation.audit.words import LEANING
 from carina.reports.page.audit_questions import draw_questions, questions_table
 from carina.reports.page.content import Evaluated

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.page.forest import Row, draw_forest
 from carina.reports.page.numbers import estimate_of
 from carina.reports.page.scene import Scene
 from carina.reports.page.tables import Cell, Figure, Table
+from carina.statistics.intervals import Estimate
 
 
 def draw_questions(audit: Mapping[str, Any]) -> list[Scene]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.atomic import write_text
 from carina.reports.evaluation_files import read_audit
 from carina.reports.page.audit import audit_section
 from carina.reports.page.notebook import framed
 from carina.reports.page.page import Page
 from carina.reports.page.report import write_files
 from carina.reports.page.section import Section
+from carina.storage.atomic import write_text
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from carina.evaluation.curve_bands import Band, FindingCurves, curves_with_bands
-from carina.evaluation.intervals import FloatArray
-from carina.evaluation.risk_coverage import measure_risk_coverage
 from carina.reports.page.content import Evaluated
 from carina.reports.page.net_benefit import decision_curves_of, decision_table, draw_decision_curve
 from carina.reports.page.numbers import estimate_of, full_text
@@ -20,6 +17,9 @@ from carina.reports.page.scene import Ink, Scene
 from carina.reports.page.section import Section
 from carina.reports.page.tables import Table
 from carina.reports.page.training import draw_training, training_table
+from carina.statistics.curve_bands import Band, FindingCurves, curves_with_bands
+from carina.statistics.intervals import FloatArray
+from carina.statistics.risk_coverage import measure_risk_coverage
 
 _BAND_WORDS = (
     "Bands are pointwise 95 % intervals over patients: each holds at its own place, not the whole curve at once."

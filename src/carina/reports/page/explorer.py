@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
-from carina.evaluation.intervals import BinaryCounts, Estimate, group_codes, predictive_value_at
-from carina.evaluation.operating_table import LIMIT
 from carina.findings import NORMAL, short_name
 from carina.reports.page.content import Evaluated
 from carina.reports.page.explorer_figures import (
@@ -36,6 +34,8 @@ from carina.reports.page.operating_points import (
     thresholds_table,
 )
 from carina.reports.page.section import Section
+from carina.statistics.intervals import BinaryCounts, Estimate, group_codes, predictive_value_at
+from carina.statistics.operating_table import LIMIT
 
 
 def build_explorer(evaluated: Evaluated) -> Section:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from carina.decisions.triage import PRIORITIES
-from carina.evaluation.intervals import FloatArray, IntArray
 from carina.reports.page.content import Evaluated
 from carina.reports.page.numbers import percent_text
 from carina.reports.page.panel import WIDTH
 from carina.reports.page.scene import SMALL, TEXT, Ink, Scene, fit_lines
 from carina.reports.page.tables import Cell, Table
+from carina.statistics.intervals import FloatArray, IntArray
 
 # The same as in assets/explorer.js.
 _BAND_INKS: dict[str, Ink] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.page.numbers import Kind, full_text
 from carina.reports.page.panel import WIDTH
 from carina.reports.page.scene import SMALL, TEXT, Ink, Scene, fit_lines, text_width
+from carina.statistics.intervals import Estimate
 
 _ROW = 40.0
 _LINE = 15.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from carina.evaluation.intervals import Estimate
-from carina.evaluation.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 from carina.reports.page.content import Evaluated
 from carina.reports.page.forest import Row, draw_forest
 from carina.reports.page.html import element
 from carina.reports.page.scene import Ink, Scene
 from carina.reports.page.section import Section
 from carina.reports.page.tables import Figure, Table
+from carina.statistics.intervals import Estimate
+from carina.statistics.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 
 _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
     ("sensitivity", "Sensitivity", "s1", "square"),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from carina.evaluation.decision_curve import DecisionCurve, decision_curve
-from carina.evaluation.intervals import FloatArray
 from carina.reports.page.content import Evaluated
 from carina.reports.page.panel import PERCENT_TICKS, Axis, Key, build_panel, look, number_ticks, pairs
 from carina.reports.page.scene import Scene
 from carina.reports.page.tables import Table
+from carina.statistics.decision_curve import DecisionCurve, decision_curve
+from carina.statistics.intervals import FloatArray
 
 
 def decision_curves_of(evaluated: Evaluated) -> list[DecisionCurve]:

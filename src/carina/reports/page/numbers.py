@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.page.html import Html, element, join
+from carina.statistics.intervals import Estimate
 
 Kind = Literal["share", "area", "ratio", "signed"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carina.evaluation.intervals import FloatArray
 from carina.reports.page.scene import DASHES, MARKERS, SERIES, SMALL, TEXT, Ink, Scene, fit_lines
+from carina.statistics.intervals import FloatArray
 
 WIDTH = 440.0
 _LEFT, _RIGHT, _BELOW = 60.0, 20.0, 46.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from carina.harmless import without_folders
+from carina.bundles.safety import without_folders
 from carina.reports.page.answers import checklist_facts, versions_text
 from carina.reports.page.checklists import TITLES, Checklist, Who, read_checklist
 from carina.reports.page.content import Evaluated

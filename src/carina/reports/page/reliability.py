@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from carina.evaluation.intervals import FloatArray
-from carina.evaluation.risk_coverage import RiskCoverage
 from carina.reports.page.content import Evaluated
 from carina.reports.page.numbers import estimate_of, full_text
 from carina.reports.page.panel import PERCENT_TICKS, UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
 from carina.reports.page.scene import Ink, Scene, text_width
 from carina.reports.page.tables import Table
+from carina.statistics.intervals import FloatArray
+from carina.statistics.risk_coverage import RiskCoverage
 
 
 def draw_reliability(evaluated: Evaluated) -> list[Scene]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.atomic import whole_file, write_text
 from carina.reports.page.audit import build_audit
 from carina.reports.page.content import Evaluated, read_evaluated
 from carina.reports.page.curves import build_curves
@@ -23,6 +22,7 @@ from carina.reports.page.scene import Scene
 from carina.reports.page.section import Section
 from carina.reports.page.summary import build_summary, summary_sentence
 from carina.reports.page.tables import Table
+from carina.storage.atomic import whole_file, write_text
 
 
 @dataclass(frozen=True)

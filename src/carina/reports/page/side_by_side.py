@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carina import __version__
-from carina.atomic import write_text
+from carina._version import __version__
 from carina.errors import DataError
-from carina.evaluation.curve_bands import curves_with_bands
-from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.comparison import PairedTable, compare_evaluations
 from carina.reports.page.content import Evaluated
 from carina.reports.page.curves import draw_bands_over
@@ -28,6 +25,9 @@ from carina.reports.page.scene import Scene
 from carina.reports.page.section import Section
 from carina.reports.page.summary import INTENDED_USE, LIMITS, NO_AUDIT
 from carina.reports.page.tables import Figure, Table
+from carina.statistics.curve_bands import curves_with_bands
+from carina.statistics.intervals import Estimate, not_applicable
+from carina.storage.atomic import write_text
 
 _HEADLINE: tuple[tuple[str, tuple[str, ...], Kind], ...] = (
     ("Sensitivity at the shipped threshold", ("operating_point", "reached", "sensitivity"), "share"),

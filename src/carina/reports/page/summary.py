@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.page.content import Evaluated
 from carina.reports.page.html import Html, element, join
 from carina.reports.page.numbers import Kind, full_text, interval_text, percent_text, unbroken, value_text
 from carina.reports.page.section import Section
 from carina.reports.page.tables import Figure, Table
+from carina.statistics.intervals import Estimate
 
 NO_AUDIT = (
     "No audit was attached, so nothing here says how much of these figures is lungs. Make one with carina audit, and "

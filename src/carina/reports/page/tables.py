@@ -8,10 +8,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carina.evaluation.intervals import Estimate
 from carina.evaluation.notebook import boxed, table_html
 from carina.reports.page.html import Html, element, join
 from carina.reports.page.numbers import Kind, count_text, full_html, full_text
+from carina.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True, slots=True)

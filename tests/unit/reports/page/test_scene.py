@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.page.forest import Row, draw_forest
 from carina.reports.page.html import Html, element
 from carina.reports.page.numbers import full_text, value_text
 from carina.reports.page.page import embed_json, read_asset
 from carina.reports.page.scene import LIGHT, SERIES, Scene, fit_lines
 from carina.reports.page.tables import Figure, Table
+from carina.statistics.intervals import Estimate, not_applicable
 
 
 def a_scene():
