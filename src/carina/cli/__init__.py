@@ -1,4 +1,4 @@
-"""The command line: a verb a file. A verb parses, calls the library, prints; it decides nothing.
+"""The command line: one verb per file. A verb parses, calls the library, prints; it decides nothing.
 
 Results go to stdout, progress to stderr. Exit code 0 is success, 1 that some inputs failed or something is wrong with
 the data, 2 that the command or the recipe is.
@@ -115,7 +115,7 @@ def _what_is_left(typed: list[str]) -> str:
     if verb == "predict" and any(word.split("=")[0] == "--resume" for word in typed):
         return "What was judged is in the file; the same command goes on with the rest."
     if verb == "predict":
-        return "What was printed stands; with --resume FILE the same command would go on where it stopped."
+        return "What was printed is valid. With --resume FILE the same command would go on where it stopped."
     if verb == "train":
         run = _value_of(typed, "--resume") or _value_of(typed, "--out") or "with the folder of --out"
         return f"Nothing that looks whole was left; the training goes on with: carina train --resume {run}"

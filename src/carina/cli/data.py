@@ -321,7 +321,7 @@ def _names(findings: str | None) -> list[str] | None:
 
 
 def _renames(options: list[str]) -> dict[str, str]:
-    """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; in an old name a plus sign cannot stand."""
+    """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; an old name cannot have a plus sign."""
     renames: dict[str, str] = {}
     for option in options:
         olds, equals, new = option.rpartition("=")

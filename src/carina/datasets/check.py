@@ -83,7 +83,7 @@ class DatasetCheck:
     Attributes
     ----------
     counts
-        A row a finding and source, a column a split.
+        One row per finding and source, one column per split.
     association
         How the finding follows the source; none where no source is known or there is one finding.
     stored_as

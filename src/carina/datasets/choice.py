@@ -176,8 +176,8 @@ def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str
 
     A set may so be looked at in development by one half, while the other is kept for a final report. A patient is in
     the development half where the SHA-256 of ``carina half`` + space + patient is even: neither the order, nor the
-    paths, nor the other patients matter. Where an image has no patient, its file name stands in; images of one patient
-    who is not known can then fall into both halves, as can copies of one image under two patients.
+    paths, nor the other patients matter. If an image has no patient, its file name is used instead: images of one
+    unknown patient can then fall into both halves, and so can copies of one image under two patients.
 
     Parameters
     ----------

@@ -267,7 +267,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
 
 
 def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str]]) -> None:
-    """Refuse to guess where no name is known and equal names stand in several folders.
+    """Refuse to guess if no name is known and several folders hold folders of equal names.
 
     Raises
     ------
@@ -314,7 +314,7 @@ def _role_of_outer(outer: set[str], prefixes: list[tuple[str, ...]]) -> Role:
     """Return what the folders around the findings' folders are, by their names, how many they are and what they hold.
 
     Many folders with few images each are taken for patients: if they are not, too much stays together. Taken for
-    sources, patients' names would stand in reports.
+    sources, patients' names would get into reports.
     """
     distinct = len(set(prefixes))
     if distinct < 2 or all(map(names_a_fold, outer)):

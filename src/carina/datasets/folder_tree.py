@@ -161,7 +161,7 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
 
 
 def text_of(path: Path) -> str:
-    r"""Return a path as text; bytes of it that are no UTF-8 stand as ``\xe9``."""
+    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

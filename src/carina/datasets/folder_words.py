@@ -25,7 +25,7 @@ _IMAGE_WORDS = frozenset(
         "radiographs ray rays x xray xrays"
     )
 )
-# Words that name a finding wherever they stand, for telling folders of findings from folders of hospitals.
+# Words that name a finding anywhere in a name, for telling folders of findings from folders of hospitals.
 _FINDING_WORDS = frozenset(
     _words_of(
         "abnormal abscess ards asbestosis atelectasis bacteria bacterial bronchiectasis bronchiolitis bronchitis "

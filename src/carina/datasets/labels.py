@@ -34,7 +34,7 @@ class Label:
     source
         The hospital or collection; none where the table does not say.
     row
-        Where it stands, as an editor counts the lines, the header being line 1.
+        Its line, as an editor counts them; the header is line 1.
     """
 
     finding: str
@@ -147,7 +147,7 @@ def read_labels(
 
 
 def _identifier_column(table: Table) -> tuple[Identifier, str] | None:
-    """Return by what a table's rows are looked up, and in which column it stands."""
+    """Return by what a table's rows are looked up, and the name of that column."""
     for kind in _IDENTIFIERS:
         for name in table.cells.columns:
             if name == kind or _plain(name) == _plain(kind):

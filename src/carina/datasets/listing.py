@@ -104,11 +104,11 @@ def list_source(
     rename
         Findings that get another name, old to new, before anything else is done with them.
     views
-        Take only the images whose view the manifest gives as one of these, in whatever case; ``unknown`` stands for
+        Take only the images whose view the manifest gives as one of these, in whatever case; ``unknown`` takes
         those without. By default all.
     half
         Take only the patients of one half, ``development`` or ``final``: see `carina.datasets.choice.take_half`. Where
-        an image has no patient, its file name stands in.
+        an image has no patient, its file name is used instead.
     normal
         Findings that are normal, or ``none``: see `carina.datasets.naming.name_normal`.
     labels
@@ -122,7 +122,7 @@ def list_source(
     uncertain
         What -1 means in the published tables that have it.
     patient_key
-        A secret for what stands for a patient: see `carina.datasets.dicom_headers.patient_of`.
+        A secret for the hashes of patients: see `carina.datasets.dicom_headers.patient_of`.
     patient_from
         A regular expression that finds the patient in an image's path, from the source folder on: see
         `carina.datasets.patient_names.PatientPattern`.

@@ -325,7 +325,7 @@ def _other_than_letters(key: str) -> str:
 
 
 def _abbreviates(short: str, long: str) -> bool:
-    """Return whether a name of two to five letters may stand for a longer one.
+    """Return whether a name of two to five letters may be short for a longer one.
 
     It may be the first letters of its words (PE), its beginning (pneu), or consonants of it in their order (TB).
     """

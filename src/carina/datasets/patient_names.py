@@ -20,7 +20,7 @@ class PatientPattern:
         A regular expression with one group, which is the patient: ``(P\d+)_``. It is looked for anywhere in the path
         from the source folder on, with slashes between folders and with the file's name; the first match counts.
     key
-        See `carina.datasets.dicom_headers.patient_of`: a patient stands in the manifest as one of DICOM does, hashed.
+        See `carina.datasets.dicom_headers.patient_of`: the manifest has a hash of the patient, as for DICOM files.
 
     Raises
     ------

@@ -117,7 +117,7 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
 
 
 def _groups_of(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return a row a group, in the order in which they fill the splits."""
+    """Return one row per group, in the order in which they fill the splits."""
     return (
         manifest.group_by("group")
         .agg(

@@ -50,7 +50,7 @@ class Table:
     rows
         Int64, the line on which each row begins, as an editor counts them.
     repeated
-        Names that stand over several columns with different contents; the second has " (2)" behind its name.
+        Names of several columns with different contents; the second has " (2)" after its name.
     how
         As what it was read, for messages: "with commas between the cells, as UTF-8".
     notes
@@ -327,7 +327,7 @@ def _refuse_no_header(path: Path, header: Iterable[str]) -> None:
 
 
 def _names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], frozenset[str]]:
-    """Return a name for each column, no two alike, and the names that stand over several different columns."""
+    """Return a name for each column, no two alike, and the names that several different columns have."""
     seen: Counter[str] = Counter()
     first: dict[str, int] = {}
     names, repeated = [], set()

@@ -56,7 +56,7 @@ class Triage:
     Attributes
     ----------
     priority
-        Where the study stands in the reading order.
+        The study's place in the reading order.
     code
         The rule that gave the priority, as a stable word for programs and tables:
 

@@ -1,4 +1,4 @@
-"""The prediction table: truth and probabilities, a row an image; all that evaluation knows of a model."""
+"""The prediction table: truth and probabilities, one row per image; all that evaluation knows of a model."""
 
 import os
 import shlex
@@ -29,7 +29,7 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     Its columns: image (the path below the folder that holds all; where
     patients are known the first digits of the hash), sha256, finding (the truth), source, view,
     age, sex, group, called (the most probable finding), assessable (whether ``carina predict`` would say so much),
-    refused (why not, in words),
+    refused (why not),
     ``probability:<finding>`` for each, elapsed_ms.
 
     Raises

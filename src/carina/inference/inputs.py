@@ -52,8 +52,8 @@ class Input:
     path
         By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
     named
-        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
-        stand beside the images.
+        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects
+        belong to the images and are none.
     member
         The file in an archive that it is, if it is one.
     error
@@ -111,7 +111,7 @@ def image_inputs(
           shell has expanded it; what matches counts as named, and names that begin with a dot match only what begins
           with one.
     standard_input
-        Where the list is read from: a path a line, or if there are NUL bytes a path up to each (``find -print0``).
+        Where the list is read from: one path per line, or if there are NUL bytes a path up to each (``find -print0``).
         By default the process's own.
     left_out
         Told of each other file in a folder or an archive, and of what is named again.
@@ -289,7 +289,7 @@ def _expand(folder: Path, parts: list[str]) -> Iterator[Path]:
         return
     part, rest = parts[0], parts[1:]
     if part == _ANY_DEPTH:
-        # At the end it stands for the folder itself, whose files are looked for at any depth anyway.
+        # At the end it means the folder itself, whose files are looked for at any depth anyway.
         yield from _expand(folder, rest)
         if rest:
             for name in _folders_in(folder):

@@ -63,7 +63,7 @@ class Prediction:
     triage
         Priority and reason.
     reasons
-        Why the radiograph must not be judged, in words, or none. Where there is a reason, the finding and the
+        Why the radiograph must not be judged: clauses, or none. If there is a reason, the finding and the
         probabilities are what the network gives all the same, and are not to be shown as a result.
     elapsed_ms
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
@@ -71,7 +71,7 @@ class Prediction:
         Why, where it was asked for and the radiograph may be judged.
     reservations
         What the file's header or its pixels leave in doubt, and that no gate looked at the image, where the model has
-        none: sentences without patient data, to stand beside the result.
+        none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
     """
@@ -174,7 +174,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
+        A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 
@@ -183,7 +183,7 @@ class Predictor:
     BundleError
         If the folder holds no finished run, or its model is not the one that was trained.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class JudgedBy:
     model_sha256
         Of the classifier's graph.
     bundle_sha256
-        What stands for the whole of the bundle or run, its thresholds with it; see `Predictor.sha256`.
+        A hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`.
     precision
         That the graph was computed in.
     prevalence
@@ -46,7 +46,7 @@ class JudgedBy:
         return cls(predictor.graph_sha256, predictor.sha256, predictor.engine.precision, stated)
 
     def difference(self, other: "JudgedBy") -> str | None:
-        """Return in words what differs first; none where nothing does."""
+        """Return a phrase for what differs first; none if nothing does."""
         for mine, theirs, what in (
             (self.model_sha256, other.model_sha256, "another model"),
             (self.bundle_sha256, other.bundle_sha256, "the same network with other thresholds (another bundle)"),
@@ -64,7 +64,7 @@ def _stated(prevalence: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row as it stands in a file.
+    """A row of a file.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class RowError(ValueError):
 
 
 class RowFormat(Protocol):
-    """How predictions stand in a file.
+    """How predictions are written to a file.
 
     Attributes
     ----------
@@ -118,12 +118,12 @@ class RowFormat(Protocol):
         Raises
         ------
         RowError
-            If something else stands before.
+            If there is something else before it.
         """
 
 
 def path_in_words(path: Path | None) -> str:
-    r"""Return a path as text; bytes of it that are no UTF-8 stand as ``\xe9``. Nothing where there was no file."""
+    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``. Empty if there was no file."""
     return "" if path is None else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -153,7 +153,7 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     path
         The file.
     rows
-        What stands in it.
+        The format of its rows.
 
     Raises
     ------

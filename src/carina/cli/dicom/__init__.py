@@ -1,4 +1,4 @@
-"""``carina dicom``: answers as DICOM objects, and the network. A verb a file beside this one."""
+"""``carina dicom``: answers as DICOM objects, and the network. One verb per file beside this one."""
 
 import typer
 
