@@ -218,7 +218,8 @@ def _instead_of_missing(path: Path, wanted: Wanted) -> str:
         return f"Did you mean {fitting[0]}{'' if kind is None else f' ({_with_article(kind)})'}?"
     inside = _places_in(folder, wanted)
     if inside:
-        return f"In {folder} there {_listed(inside, wanted)}."
+        where = "In this folder" if folder == Path() else f"In {folder}"
+        return f"{where} there {_listed(inside, wanted)}."
     return _made_by(wanted, path)
 
 

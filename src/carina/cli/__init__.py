@@ -70,6 +70,14 @@ class _Group(TyperGroup):
         super().__init__(**settings)
         self.commands = _Verbs()
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that was typed; a command of a group is named with its group (``carina data import``)."""
+        if args and args[0] not in self.commands:
+            groups = [name for name in ("data", "dicom") if args[0] in self.commands[name].commands]
+            if groups:
+                ctx.fail(f"No such command '{args[0]}'. Did you mean: carina {groups[0]} {args[0]}")
+        return super().resolve_command(ctx, args)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options, shown without types."""
         return [plain_parameter(parameter) for parameter in super().get_params(ctx)]

@@ -405,9 +405,9 @@ def _typed_again(split_from: SplitFrom, out: Path) -> str:
 def _print_check(result: DatasetCheck) -> None:
     print_table(result.counts)
     print_result("")
-    _print_association("source", result.association)
-    for name, measured in result.stored_as.items():
-        _print_association(name, measured)
+    one_finding = result.counts["finding"].n_unique() == 1
+    for name, measured in {"source": result.association, **result.stored_as}.items():
+        _print_association(name, measured, one_finding=one_finding)
     if not result.troubles:
         print_result("Nothing wrong was found.")
         return
@@ -415,9 +415,10 @@ def _print_check(result: DatasetCheck) -> None:
     print_table(pl.DataFrame([asdict(trouble) for trouble in result.troubles]))
 
 
-def _print_association(name: str, found: Association | None) -> None:
+def _print_association(name: str, found: Association | None, *, one_finding: bool) -> None:
     if found is None:
-        print_result(f"How far the {name} gives the finding away: not applicable (no {name} known, or one finding).")
+        why = "there is one finding" if one_finding else f"no {name} is known"
+        print_result(f"How far the {name} gives the finding away: not applicable, because {why}.")
         return
     print_result(
         f"Finding and {name}: Cramér's V {found.cramers_v:.3f} ({found.low:.3f} to {found.high:.3f}). "

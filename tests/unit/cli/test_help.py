@@ -88,3 +88,9 @@ def test_every_option_makes_sense_alone(name: tuple[str, ...]) -> None:
         # "Of the flagged finding, where you are." needs its neighbours to be understood.
         assert not re.match(r"(Of|By|For|In|At|With) (?!test)", text), text
         assert len(text.split()) >= 3, text
+
+
+def test_a_command_of_a_group_is_named_with_its_group(carina: Typed) -> None:
+    code, _, err = carina("import", "films")
+    assert code == 2
+    assert "No such command 'import'. Did you mean: carina data import" in err
