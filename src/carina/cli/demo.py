@@ -99,7 +99,7 @@ def _make_room(out: Path) -> None:
     """Empty the folder of an earlier demo; refuse one that holds anything else."""
     if out.exists():
         if not (out / _MARKER).is_file():
-            msg = f"{out} exists and is no earlier demo. Choose another folder with --out."
+            msg = f"{out} exists and is not an earlier demo. Choose another folder with --out."
             raise ConfigurationError(msg)
         shutil.rmtree(out)
     out.mkdir(parents=True)

@@ -91,7 +91,7 @@ def parse_layout(text: str) -> tuple[Role, ...]:
     repeated = next((role for role in roles if role != "-" and roles.count(role) > 1), None)
     if wrong is not None or repeated is not None or "finding" not in roles:
         what = f"{repeated} comes twice" if repeated else "no level is the finding"
-        what = f"{wrong!r} is no level" if wrong is not None else what
+        what = f"{wrong!r} is not a level" if wrong is not None else what
         msg = (
             f"--layout {shlex.quote(text)}: {what}. Write a word for each level of folders, from the outermost in, "
             f"with slashes between them: {', '.join(known)} (- is for a level that means nothing)."

@@ -149,7 +149,7 @@ def drop_second_copies(tree: FolderTree) -> None:
 def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
     """Return what was left out, a sentence for each reason."""
     notes, rest = [], [reason for _, reason in left_out]
-    for beginning, why in ((_NO_IMAGE, "no images"), (_HIDDEN, "hidden")):
+    for beginning, why in ((_NO_IMAGE, "not images"), (_HIDDEN, "hidden")):
         kinds = Counter(reason.removeprefix(beginning) for reason in rest if reason.startswith(beginning))
         rest = [reason for reason in rest if not reason.startswith(beginning)]
         if kinds:

@@ -226,7 +226,7 @@ def _list(
         msg = f"There is no folder or file {source}. {meant_by(source)}"
         raise DataError(msg)
     if table.labels is not None and not source.is_dir():
-        msg = f"{source} is no folder. With --labels, name the folder of the images that {table.labels} is about."
+        msg = f"{source} is not a folder. With --labels, name the folder of the images that {table.labels} is about."
         raise DataError(msg)
     if table.labels is not None and table.speaks_of_studies():
         return _list_dicom(source, table.labels, table, patient_key)

@@ -195,7 +195,7 @@ def tell_flag(
     others = [name for name in findings if name not in (NORMAL, flag)]
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
     if strange := [name for name in others if not names_a_finding(name)]:
-        also += f" Carina does not know: {', '.join(strange)}. What is no finding is left out with --findings."
+        also += f" Carina does not know: {', '.join(strange)}. What is not a finding can be left out with --findings."
     normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
     return (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
 
@@ -233,7 +233,7 @@ def _flag_of(
     doubtful = flag not in _KNOWN and _may_be_normal(flag, others)
     if doubtful or not (names_a_finding(flag) or said_normal):
         may_be = f"it may be another word for {NORMAL}" if doubtful else "Carina does not know this name"
-        leave = f" If it is no finding, leave it out: --findings {shlex.quote(','.join(others))}."
+        leave = f" If it is not a finding, leave it out: --findings {shlex.quote(','.join(others))}."
         msg = (
             f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and {may_be}. "
             f"If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."

@@ -25,7 +25,7 @@ class PatientPattern:
     Raises
     ------
     ConfigurationError
-        If it is no regular expression, or has another number of groups.
+        If it is not a regular expression, or has another number of groups.
     """
 
     def __init__(self, expression: str, key: bytes | None) -> None:
@@ -34,7 +34,7 @@ class PatientPattern:
         try:
             self._expression = re.compile(expression)
         except re.error as error:
-            msg = f"--patient-from {self._written} is no regular expression: {error}."
+            msg = f"--patient-from {self._written} is not a regular expression: {error}."
             raise ConfigurationError(msg) from None
         if self._expression.groups != 1:
             msg = (

@@ -132,7 +132,7 @@ def _archive(path: Path, kind: str) -> str:
 
 
 def _refuse_other_kinds(path: Path, content: bytes) -> None:
-    """Refuse what is no table but is often named where one is expected."""
+    """Refuse what is not a table but is often named where one is expected."""
     # Without the name: what ends like an image may be a table.
     kind = kind_of("", content[:HEAD_BYTES])
     if kind.is_image:
@@ -240,7 +240,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str, tuple[str, ...]]:
         odd = sample[1::2].count(0) > sample[::2].count(0)
         encoding = "utf-16-le" if odd else "utf-16-be"
         if sample.count(0) * 3 < len(sample):
-            msg = f"{path} cannot be read as a table: it is no text. Save the table as CSV in UTF-8."
+            msg = f"{path} cannot be read as a table: it is not text. Save the table as CSV in UTF-8."
             raise DataError(msg)
     for candidate in (encoding,) if encoding else ("utf-8", "cp1252"):
         try:

@@ -28,7 +28,7 @@ def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
     path
         The archive or DICOMDIR.
     left_out
-        Told of each file in an archive that is no image.
+        Told of each file in an archive that is not an image.
     """
     found = False
     try:

@@ -25,7 +25,7 @@ class Predictions(tuple[Prediction | FailedPrediction, ...]):
     Attributes
     ----------
     left_out
-        How many files in the named folders and archives are no images and were left out, by kind.
+        How many files in the named folders and archives are not images and were left out, by kind.
     """
 
     left_out: Mapping[str, int] = MappingProxyType({})

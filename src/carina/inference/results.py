@@ -212,7 +212,7 @@ class JsonLines:
             # Surrogates in a path could not be hashed.
             path.encode()
         except (ValueError, KeyError, TypeError, AttributeError):
-            msg = f"line {number} is no result in JSON"
+            msg = f"line {number} is not a result in JSON"
             raise RowError(msg) from None
         if not failed and ("explanation" in content) != self._explained:
             msg = f"line {number} was written with{'out' if self._explained else ''} --explain"
@@ -286,7 +286,7 @@ class Csv:
                     yield self._stored(cells, start, lines.end)
                 start = lines.end
         except (csv.Error, UnicodeDecodeError):
-            msg = f"what follows row {seen} is no result in CSV"
+            msg = f"what follows row {seen} is not a result in CSV"
             raise RowError(msg) from None
 
     def _require_header(self, cells: list[str]) -> None:

@@ -224,7 +224,7 @@ def test_files_that_are_left_out_or_cannot_be_read_are_said(carina: Typed, tmp_p
     assert code == 1
     assert "--findings leaves out 1 of 5 images: Normal (1)." in err
     assert "Paths in which --patient-from found a patient: 1 of 5. Patients: 1." in err
-    assert "Left out, since they are no images: 1 .txt file." in err
+    assert "Left out, since they are not images: 1 .txt file." in err
     assert f"What was left out is named in {tmp_path / 'out' / 'left_out.csv'}." in err
     assert f"2 files could not be read: see {tmp_path / 'out' / 'errors.csv'}." in err
     assert "The commonest reason (2): this is an AVIF file." in err

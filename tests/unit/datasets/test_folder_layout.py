@@ -205,10 +205,10 @@ def test_a_layout_says_what_levels_mean(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "what"),
     [
-        ("site/finding", "'site' is no level"),
+        ("site/finding", "'site' is not a level"),
         ("source", "no level is the finding"),
         ("finding/finding", "finding comes twice"),
-        ("", "'' is no level"),
+        ("", "'' is not a level"),
     ],
 )
 def test_a_layout_that_says_nothing_is_refused(tmp_path: Path, layout: str, what: str) -> None:

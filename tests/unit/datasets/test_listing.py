@@ -112,7 +112,7 @@ def test_any_tree(tmp_path):
     listing = list_source(tmp_path)
     assert counts(listing) == {"Tuberculosis": 3, NORMAL: 1}
     assert listing.notes == (
-        "Left out, since they are no images: 1 empty file.",
+        "Left out, since they are not images: 1 empty file.",
         "Left out, since they are hidden: 3 folders, 1 image.",
     )
     assert sorted(listing.left_out.rows()) == sorted(
@@ -195,7 +195,7 @@ def test_source_without_images(tmp_path):
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "notes.txt").write_text("text")
     with pytest.raises(
-        DataError, match=r"holds no images. Left out, since they are no images: 1 .txt file. Carina und"
+        DataError, match=r"holds no images. Left out, since they are not images: 1 .txt file. Carina und"
     ):
         list_source(tmp_path)
 
@@ -203,7 +203,7 @@ def test_source_without_images(tmp_path):
 def test_archives_alone_are_to_be_unpacked(tmp_path):
     (tmp_path / "Normal.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(
-        DataError, match=r"they are no images: 1 ZIP archive. Unpack the archives first. Carina underst"
+        DataError, match=r"they are not images: 1 ZIP archive. Unpack the archives first. Carina underst"
     ):
         list_source(tmp_path)
 

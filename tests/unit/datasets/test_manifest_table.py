@@ -262,5 +262,5 @@ def test_options_that_contradict_each_other(tmp_path):
     write_tree(tmp_path / "tree", {"COVID": 1})
     with pytest.raises(ConfigurationError, match="holds no table that --column could be about"):
         list_source(tmp_path / "tree", columns={"path": "x"})
-    with pytest.raises(DataError, match=r"m\.csv is no folder\. With --labels, name the folder of the images"):
+    with pytest.raises(DataError, match=r"m\.csv is not a folder\. With --labels, name the folder of the images"):
         list_source(path, labels=path)

@@ -163,13 +163,13 @@ def test_bytes_that_are_no_utf_8_stay_apart() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"not json\n", "line 1 is no result in JSON"),
-        (b'["path"]\n', "line 1 is no result in JSON"),
-        (b'{"path": 3, "error": {}}\n', "line 1 is no result in JSON"),
-        (b'{"path": "a.png"}\n', "line 1 is no result in JSON"),
-        (b'{"path": "a.png", "error": {}}\n\n', "line 2 is no result in JSON"),
-        (b'{"path": "a.png", "error": {}}\n{"path": "\\udce9", "error": {}}\n', "line 2 is no result in JSON"),
-        (b"\xff\n", "line 1 is no result in JSON"),
+        (b"not json\n", "line 1 is not a result in JSON"),
+        (b'["path"]\n', "line 1 is not a result in JSON"),
+        (b'{"path": 3, "error": {}}\n', "line 1 is not a result in JSON"),
+        (b'{"path": "a.png"}\n', "line 1 is not a result in JSON"),
+        (b'{"path": "a.png", "error": {}}\n\n', "line 2 is not a result in JSON"),
+        (b'{"path": "a.png", "error": {}}\n{"path": "\\udce9", "error": {}}\n', "line 2 is not a result in JSON"),
+        (b"\xff\n", "line 1 is not a result in JSON"),
     ],
 )
 def test_other_lines_are_refused(predictor: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
@@ -185,8 +185,8 @@ def test_other_lines_are_refused(predictor: Predictor, tmp_path: Path, content: 
         (b'{"path": "a.png", "error": {}}\n', "its header is not the one"),
         (b"HEADERa,b,c\na,b,c\n", "row 2 has 3 fields and not"),
         (b"HEADER\nmore\n", "row 2 has 0 fields and not"),
-        (b"HEADER\xff\xff\xff\xff,b\n", "what follows row 1 is no result in CSV"),
-        (b"HEADERa\rb,c\nd\n", "what follows row 1 is no result in CSV"),
+        (b"HEADER\xff\xff\xff\xff,b\n", "what follows row 1 is not a result in CSV"),
+        (b"HEADERa\rb,c\nd\n", "what follows row 1 is not a result in CSV"),
     ],
 )
 def test_other_tables_are_refused(predictor: Predictor, tmp_path: Path, content: bytes, message: str) -> None:

@@ -151,7 +151,9 @@ def test_other_thresholds_or_another_prevalence_are_refused(
 def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "out"
     file.write_text("dear diary\nno end")
-    with pytest.raises(ConfigurationError, match=r"out: line 1 is no result in JSON. Name a file that carina predict"):
+    with pytest.raises(
+        ConfigurationError, match=r"out: line 1 is not a result in JSON. Name a file that carina predict"
+    ):
         run(predictor, JsonLines(predictor), file, films)
     with pytest.raises(ConfigurationError, match=r"its header is not the one that this model, these options"):
         run(predictor, Csv(predictor), file, films)

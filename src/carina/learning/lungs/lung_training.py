@@ -122,9 +122,9 @@ def train_lungs(
 ) -> LungsTrained:
     """Train the segmenter, judge it on the held-out images, and return what the training says of itself.
 
-    Writes ``lungs.onnx`` (input ``tensor``, output ``lung``) and ``dice.csv``: one row per held-out image with its name,
-    a number for its patient, the Dice coefficient at the mask's own resolution, and whether two lungs were found. Where
-    they were not, the answer is no lungs, and its Dice 0.
+    Writes ``lungs.onnx`` (input ``tensor``, output ``lung``) and ``dice.csv``: one row per held-out image with its
+    name, a number for its patient, the Dice coefficient at the mask's own resolution, and whether
+    two lungs were found. If they were not, the answer is no lungs, and its Dice is 0.
 
     Parameters
     ----------
