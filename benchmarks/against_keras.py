@@ -93,12 +93,12 @@ class KerasPipeline:
     def _tensors(self, wholes: NDArray[np.uint8]) -> NDArray[np.float32]:
         preprocessing = self.run.preprocessing
         greys, found = list(wholes), [None] * len(wholes)
-        if self.lung_finder is not None and self.gate is not None:
-            found, features = next(self.lung_finder.stream_with_features([greys]))
-            # What it says is left aside: of phantoms it refuses all, and the network is asked all the same.
-            self.gate.judge(features, greys, found)
-        elif self.lung_finder is not None:
-            found = next(self.lung_finder.stream([greys]))
+        if self.lung_finder is not None:
+            seen = self.lung_finder.find(greys)
+            found = list(seen.lungs)
+            if self.gate is not None:
+                # What it says is left aside: of phantoms it refuses all, and the network is asked all the same.
+                self.gate.judge(seen.features, greys, found)
         framed = [frame(whole, lungs, preprocessing) for whole, lungs in zip(wholes, found, strict=True)]
         return to_tensor(np.stack(framed), preprocessing.pixel_range)
 

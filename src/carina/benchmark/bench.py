@@ -25,12 +25,13 @@ from carina.benchmark.films import LARGE, MEDIUM, SMALL, Films, Kind, write_film
 from carina.benchmark.rounds import Rounds, RoundSpread, Task, percentile, rate, spread, time_in_rounds
 from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE
 from carina.errors import ConfigurationError
-from carina.inference.predictor import Predictor
+from carina.inference.predictor import BATCH, Predictor
 from carina.progress import Progress, no_progress
-from carina.radiographs.preprocess import frame, resize_grey, to_tensor
+from carina.radiographs.preprocess import resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.runtime.engine import Backend, Precision
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_of_command_mb
+from carina.runtime.streams import batched
 
 _PERCENTILES = (50, 95, 99)
 
@@ -191,10 +192,9 @@ def _decoded(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[NDArray[
     preprocessing = predictor.run.preprocessing
     of_path = {path: resize_grey(read_radiograph(path), preprocessing.read_size) for path in set(paths)}
     wholes = [of_path[path] for path in paths]
-    finder = predictor.lung_finder
-    lungs = [None] * len(wholes) if finder is None else next(finder.stream([wholes]))
-    framed = [frame(whole, found, preprocessing) for whole, found in zip(wholes, lungs, strict=True)]
-    return wholes, to_tensor(np.stack(framed), preprocessing.pixel_range)
+    judged = predictor.pipeline.stream((None, batch) for batch in batched(wholes, BATCH))
+    frames = np.concatenate([each.frames for _, each in judged])
+    return wholes, to_tensor(frames, preprocessing.pixel_range)
 
 
 def _decode(paths: Sequence[Path], threads: int) -> None:

@@ -86,9 +86,7 @@ def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command
     if finder is None:
         return Contestant(name, logits, decide, None, command)
     seek = finder.stream
-    return Contestant(
-        name, logits, decide, lambda wholes: [found for batch in seek(_batches(wholes)) for found in batch], command
-    )
+    return Contestant(name, logits, decide, lambda wholes: [found.lungs for found in seek(_batches(wholes))], command)
 
 
 def _batches(items: Any) -> Iterator[Any]:

@@ -15,13 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.bundles.pipeline import Pipeline, load_pipeline
+from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.errors import BundleError
-from carina.radiographs.gate import read_gate
-from carina.radiographs.lung_mask import Lungs
-from carina.radiographs.lungs import LungFinder
-from carina.radiographs.preprocess import frame, to_tensor
-from carina.runtime.engine import Backend, Precision, load_engine
 from carina.storage.arrays import read_arrays, write_arrays
 
 _EXAMPLES = 6
@@ -64,79 +60,6 @@ class Differences:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a model makes of some radiographs.
-
-    Attributes
-    ----------
-    boxes
-        float64 ``(n, 4)``: top, left, bottom, right of the lungs as shares; NaN where none were sought or found.
-    frames
-        uint8 ``(n, size, size)``: what the network is shown.
-    logits
-        float32 ``(n, findings)``.
-    accepted
-        bool ``(n,)``: whether each would be judged at all.
-    """
-
-    boxes: NDArray[np.float64]
-    frames: NDArray[np.uint8]
-    logits: NDArray[np.float32]
-    accepted: NDArray[np.bool_]
-
-
-class Judge:
-    """A model from whole radiographs to logits, step by step as `carina.inference.predictor` takes them.
-
-    Parameters
-    ----------
-    folder, model
-        A run or bundle, and what it says of itself.
-    graph
-        The classifier's file.
-    backend, precision, threads
-        See `carina.runtime.engine.load_engine`. The lungs are sought in 32-bit floating point: their box must not move.
-
-    Raises
-    ------
-    BundleError
-        If a graph is missing or cannot be run.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        model: FinishedRun,
-        *,
-        graph: str = ONNX_FILE,
-        backend: Backend = "auto",
-        precision: Precision = "auto",
-        threads: int | None = None,
-    ) -> None:
-        self.preprocessing = model.preprocessing
-        self.engine = load_engine(folder / graph, backend=backend, precision=precision, threads=threads)
-        self.lung_finder = None
-        if model.has_segmenter:
-            self.lung_finder = LungFinder(folder / LUNGS_FILE, backend=backend, threads=threads)
-        self.gate = None if model.gate is None else read_gate(folder / GATE_FILE)
-
-    def judge(self, wholes: NDArray[np.uint8]) -> Judged:
-        """Return what the model makes of whole radiographs: uint8 ``(n, read_size, read_size)``, n >= 1."""
-        found: list[Lungs | None] = [None] * len(wholes)
-        accepted = [True] * len(wholes)
-        if self.gate is not None and self.lung_finder is not None:
-            found, features = next(self.lung_finder.stream_with_features([list(wholes)]))
-            accepted = [verdict.accepted for verdict in self.gate.judge(features, list(wholes), found)]
-        elif self.lung_finder is not None:
-            found = next(self.lung_finder.stream([list(wholes)]))
-            accepted = [lungs is not None for lungs in found]
-        frames = np.stack([frame(whole, lungs, self.preprocessing) for whole, lungs in zip(wholes, found, strict=True)])
-        boxes = np.array([(np.nan,) * 4 if lungs is None else lungs.box for lungs in found], np.float64)
-        logits = self.engine.run(to_tensor(frames, self.preprocessing.pixel_range))["logits"]
-        return Judged(boxes, frames, np.asarray(logits, np.float32), np.array(accepted, np.bool_))
-
-
 def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
     """Write golden examples of a model that lies in a folder.
 
@@ -145,17 +68,20 @@ def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
     BundleError
         If the model gives no numbers, or the two engines do not agree on where the lungs are.
     """
-    judge = Judge(folder, model)
+    pipeline = load_pipeline(folder, model)
     wholes = _draw(_DRAWN, model.preprocessing.read_size)
     # The borders of a mask lie where a probability crosses a half: an example on the brink would fail elsewhere.
-    boxes = judge.judge(wholes).boxes, Judge(folder, model, backend="onnxruntime").judge(wholes).boxes
+    boxes = (
+        pipeline.judge(list(wholes)).boxes,
+        load_pipeline(folder, model, backend="onnxruntime").judge(list(wholes)).boxes,
+    )
     stable = np.flatnonzero([np.array_equal(*pair, equal_nan=True) for pair in zip(*boxes, strict=True)])[:_EXAMPLES]
     if len(stable) < _EXAMPLES:
         msg = (
             f"{folder / LUNGS_FILE} gives other boxes on another engine: {len(stable)} of {_DRAWN} agree. Train again."
         )
         raise BundleError(msg)
-    judged = judge.judge(wholes[stable])
+    judged = pipeline.judge(list(wholes[stable]))
     if not np.isfinite(judged.logits).all():
         msg = f"{folder / ONNX_FILE} gives logits that are no finite numbers. Train again."
         raise BundleError(msg)
@@ -164,7 +90,7 @@ def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
     write_arrays(path, {"wholes": wholes[stable], **values})
 
 
-def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:
+def compare_golden(path: Path, pipeline: Pipeline, model: FinishedRun) -> Differences:
     """Return how far what a model gives now lies from its golden examples.
 
     Raises
@@ -174,7 +100,7 @@ def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:
     """
     golden = read_arrays(path)
     _check(path, golden, model)
-    judged = judge.judge(golden["wholes"])
+    judged = pipeline.judge(list(golden["wholes"]))
     probabilities = model.policy.probabilities(judged.logits)
     return Differences(
         box=_largest(judged.boxes, golden["boxes"]),
@@ -184,7 +110,7 @@ def compare_golden(path: Path, judge: Judge, model: FinishedRun) -> Differences:
     )
 
 
-def require_golden(path: Path, judge: Judge, model: FinishedRun, tolerances: Tolerances) -> Differences:
+def require_golden(path: Path, pipeline: Pipeline, model: FinishedRun, tolerances: Tolerances) -> Differences:
     """Return how far what a model gives now lies from its golden examples, where that is near enough.
 
     Raises
@@ -192,7 +118,7 @@ def require_golden(path: Path, judge: Judge, model: FinishedRun, tolerances: Tol
     BundleError
         If it lies further than the tolerances allow, or see `compare_golden`.
     """
-    differences, engine = compare_golden(path, judge, model), judge.engine
+    differences, engine = compare_golden(path, pipeline, model), pipeline.engine
     for quantity, difference in asdict(differences).items():
         allowed = getattr(tolerances, quantity)
         if not difference <= allowed:
@@ -205,8 +131,8 @@ def require_golden(path: Path, judge: Judge, model: FinishedRun, tolerances: Tol
     return differences
 
 
-def widened_tolerances(path: Path, judges: Sequence[Judge], model: FinishedRun, least: Tolerances) -> Tolerances:
-    """Return tolerances for judges that compute less finely: twice what any of them misses the golden examples by.
+def widened_tolerances(path: Path, pipelines: Sequence[Pipeline], model: FinishedRun, least: Tolerances) -> Tolerances:
+    """Return tolerances for pipelines that compute less finely: twice what any of them misses the golden examples by.
 
     Raises
     ------
@@ -214,8 +140,8 @@ def widened_tolerances(path: Path, judges: Sequence[Judge], model: FinishedRun, 
         See `compare_golden`.
     """
     allowed = least.model_dump()
-    for judge in judges:
-        found = asdict(compare_golden(path, judge, model))
+    for pipeline in pipelines:
+        found = asdict(compare_golden(path, pipeline, model))
         allowed |= {name: max(allowed[name], 2 * found[name]) for name in ("logit", "probability")}
     return Tolerances.model_validate(allowed)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from carina.bundles.bundle import GOLDEN_FILE, BundleDescription, classifier_graph, open_bundle
-from carina.bundles.golden import BF16_TOLERANCES, Differences, Judge, Tolerances, require_golden
+from carina.bundles.golden import BF16_TOLERANCES, Differences, Tolerances, require_golden
 from carina.bundles.int8_twin import Int8Record
+from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.run_folder import KERAS_FILE, TRAINING_IMAGES_FILE
 from carina.bundles.safety import require_without_code
 from carina.bundles.training_images import read_training_images
@@ -114,10 +115,12 @@ def verify_bundle(
     read_training_images(folder / TRAINING_IMAGES_FILE)
     checks = []
     for engine, computed_in in _ways(description, backend, precision):
-        judge = judge_of(folder, description, computed_in, engine, threads)
-        tolerances = _tolerances(description, judge.engine.precision)
-        differences = require_golden(folder / GOLDEN_FILE, judge, description, tolerances)
-        checks.append(Check(judge.engine.name, judge.engine.precision, judge.engine.threads, differences, tolerances))
+        pipeline = pipeline_of(folder, description, computed_in, engine, threads)
+        tolerances = _tolerances(description, pipeline.engine.precision)
+        differences = require_golden(folder / GOLDEN_FILE, pipeline, description, tolerances)
+        checks.append(
+            Check(pipeline.engine.name, pipeline.engine.precision, pipeline.engine.threads, differences, tolerances)
+        )
     return Verification(
         name=description.name,
         version=description.version,
@@ -144,12 +147,12 @@ def _ways(described: BundleDescription, backend: Backend, precision: Precision) 
             yield engine, "int8"
 
 
-def judge_of(
+def pipeline_of(
     folder: Path, described: BundleDescription, precision: Precision, backend: Backend, threads: int | None
-) -> Judge:
-    """Return what judges by a bundle's classifier in a precision, by an engine."""
+) -> Pipeline:
+    """Return a bundle's pipeline with its classifier in a precision, on an engine."""
     graph, _ = classifier_graph(described, precision)
-    return Judge(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
+    return load_pipeline(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
 
 
 def _tolerances(described: BundleDescription, precision: str) -> Tolerances:

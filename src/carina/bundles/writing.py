@@ -34,7 +34,7 @@ from carina.bundles.safety import (
     without_folders,
 )
 from carina.bundles.training_images import TrainingImages, read_training_images, write_training_images
-from carina.bundles.verification import Verification, judge_of, verify_bundle
+from carina.bundles.verification import Verification, pipeline_of, verify_bundle
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.engine import installed_backends
 from carina.storage.atomic import require_absent, whole_folder, write_text
@@ -167,8 +167,8 @@ def write_bundle(
         if int8_graph is not None and description.int8 is not None and description.int8.accepted:
             (folder / INT8_FILE).write_bytes(int8_graph)
             require_self_contained(folder / INT8_FILE)
-            judges = [judge_of(folder, description, "int8", backend, None) for backend in installed_backends()]
-            tolerances = widened_tolerances(folder / GOLDEN_FILE, judges, description, description.tolerances)
+            pipelines = [pipeline_of(folder, description, "int8", backend, None) for backend in installed_backends()]
+            tolerances = widened_tolerances(folder / GOLDEN_FILE, pipelines, description, description.tolerances)
             record = description.int8.model_copy(update={"tolerances": tolerances})
             description = description.model_copy(update={"int8": record})
         write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")

@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -41,6 +39,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
 from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
+from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_folder
 from carina.wording import counted
 
@@ -353,12 +352,7 @@ def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | Inp
     """Yield what each path holds, in order, with a bounded number of images in memory."""
     # The threads here are the parallelism; OpenCV's own would fight them for the same cores.
     cv2.setNumThreads(1)
-    todo = iter(paths)
-    with ThreadPoolExecutor(workers) as pool:
-        window: list[Future[_Decoded | InputError]] = [pool.submit(_decode, p) for p in islice(todo, _IN_FLIGHT)]
-        while window:
-            yield window.pop(0).result()
-            window.extend(pool.submit(_decode, path) for path in islice(todo, 1))
+    return read_ahead(_decode, paths, ahead=_IN_FLIGHT, threads=workers)
 
 
 def _decode(path: str) -> _Decoded | InputError:

@@ -12,9 +12,7 @@ input is known by its path as it was named: ``films/a.png`` and ``/data/films/a.
 import hashlib
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
+from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_file
 
 try:
@@ -36,7 +35,7 @@ except ImportError:  # Windows
 _HASH_BYTES = 16
 # Every row is handed to the system at once, which outlives a killed process. To the disk, which outlives a power cut:
 _SECONDS_BETWEEN_SYNCS = 1.0
-# So many images that were judged before are read ahead.
+# So many inputs are looked at ahead, whether they were judged before.
 _AHEAD = 16
 
 
@@ -99,23 +98,15 @@ class ResumedResults:
         pixel_sha256
             Reads an input and returns the SHA-256 of its pixels, or raises `InputError`.
         """
-        ahead: deque[tuple[Input, bytes, Future[bytes]]] = deque()
-        with ThreadPoolExecutor(2) as pool:
-            for each in inputs:
-                judged = self._judged(path_in_words(each.path))
-                if judged is not None:
-                    ahead.append((each, judged, pool.submit(_pixels_of, each, pixel_sha256)))
-                while ahead and (judged is None or len(ahead) == _AHEAD):
-                    yield from self._if_changed(*ahead.popleft())
-                if judged is None:
-                    yield each
-            while ahead:
-                yield from self._if_changed(*ahead.popleft())
 
-    def _if_changed(self, each: Input, judged: bytes, found: Future[bytes]) -> Iterator[Input]:
-        if found.result() != judged:
-            self.changed += 1
-            yield each
+        def compare(each: Input) -> tuple[Input, bytes | None, bool]:
+            judged = self._judged(path_in_words(each.path))
+            return each, judged, judged is not None and judged != _pixels_of(each, pixel_sha256)
+
+        for each, judged, changed in read_ahead(compare, inputs, ahead=_AHEAD):
+            self.changed += changed
+            if judged is None or changed:
+                yield each
 
     def _judged(self, path: str) -> bytes | None:
         """Return the hash of the pixels that were judged at a path; none if no row has the path."""

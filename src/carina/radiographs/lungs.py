@@ -20,6 +20,38 @@ LUNG_GRAPH = "lungs.onnx"
 _WHERE = f"Name the {LUNG_GRAPH} of a run or a bundle, or train one: carina lungs train."
 
 
+class Found:
+    """What the segmenter saw in n radiographs.
+
+    Attributes
+    ----------
+    lungs
+        Where the lungs of each are; none where there are no two.
+    """
+
+    def __init__(self, outputs: Tensors) -> None:
+        self._outputs = outputs
+        self.lungs: tuple[Lungs | None, ...] = ()
+        if outputs:
+            self.lungs = tuple(lungs_from_probability(probability) for probability in outputs["lung"][..., 0])
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """Return what else the segmenter saw, for the gate: float32 ``(n, features)``; ``(0, 0)`` where n is 0.
+
+        Raises
+        ------
+        BundleError
+            If the segmenter gives no features: it was trained by an earlier version of Carina.
+        """
+        if not self._outputs:
+            return np.zeros((0, 0), np.float32)
+        if "features" not in self._outputs:
+            msg = "This lung segmenter gives no features to judge an image by. Train it again: carina lungs train."
+            raise BundleError(msg)
+        return np.asarray(self._outputs["features"], np.float32)
+
+
 class LungFinder:
     """The segmenter, loaded and ready; `size` is that of its square, in pixels a side.
 
@@ -62,39 +94,13 @@ class LungFinder:
             raise BundleError(msg)
         self.size = rows
 
-    def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[list[Lungs | None]]:
-        """Yield for each batch, in order, where the lungs are in each of its radiographs.
+    def find(self, wholes: Sequence[NDArray[np.uint8]]) -> Found:
+        """Return where the lungs are in radiographs: uint8 ``(height, width)`` each, of any size, range [0, 255]."""
+        return next(self.stream([wholes]))
 
-        Parameters
-        ----------
-        batches
-            Whole radiographs: uint8 ``(height, width)`` each, of any size, range [0, 255].
-        """
-        for outputs in self.engine.stream(_tensor(batch, self.size) for batch in batches):
-            yield _lungs_in(outputs)
-
-    def stream_with_features(
-        self, batches: Iterable[Sequence[NDArray[np.uint8]]]
-    ) -> Iterator[tuple[list[Lungs | None], NDArray[np.float32]]]:
-        """Yield for each batch, in order, where the lungs are, and what else the segmenter saw.
-
-        The features are float32 ``(n, features)``; a batch without images has none, ``(0, 0)``.
-
-        Parameters
-        ----------
-        batches
-            As for `stream`.
-
-        Raises
-        ------
-        BundleError
-            If the segmenter gives no features: it was trained by an earlier version of Carina.
-        """
-        for outputs in self.engine.stream(_tensor(batch, self.size) for batch in batches):
-            if outputs and "features" not in outputs:
-                msg = "This lung segmenter gives no features to judge an image by. Train it again: carina lungs train."
-                raise BundleError(msg)
-            yield _lungs_in(outputs), outputs["features"] if outputs else np.zeros((0, 0), np.float32)
+    def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[Found]:
+        """Yield what `find` gives for each batch, in order; the segmenter computes several at a time."""
+        return (Found(outputs) for outputs in self.engine.stream(_tensor(batch, self.size) for batch in batches))
 
 
 def _tensor(batch: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
@@ -105,7 +111,3 @@ def _tensor(batch: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32
 
 def _interpolation(grey: NDArray[np.uint8], size: int) -> int:
     return int(cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR)
-
-
-def _lungs_in(outputs: Tensors) -> list[Lungs | None]:
-    return [lungs_from_probability(probability) for probability in outputs["lung"][..., 0]] if outputs else []

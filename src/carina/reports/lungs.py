@@ -133,7 +133,7 @@ def build_examples(finder: LungFinder) -> Figure:
          for column, finding in enumerate(PHANTOM_FINDINGS)]
         for row, difficulty in enumerate(_DIFFICULTIES)
     ]  # fmt: skip
-    found = list(finder.stream([phantom.pixels for phantom in row] for row in phantoms))
+    found = [each.lungs for each in finder.stream([phantom.pixels for phantom in row] for row in phantoms)]
     rows, columns = len(phantoms), len(PHANTOM_FINDINGS)
     label, legend = 0.3, 0.4
     sheet = build_sheet(

@@ -7,9 +7,8 @@ much colour is how much evidence. No picture has a file name in it, since that m
 import hashlib
 import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from carina.decisions.probabilities import probability_in_words
 from carina.inference.explanation.explain import Explanation
 from carina.inference.explanation.lettering import BLACK, FAINT, Strip
 from carina.inference.predictor import FailedPrediction, Prediction
+from carina.runtime.streams import carry, read_ahead
 from carina.storage.atomic import whole_file
 
 Rgb = NDArray[np.uint8]
@@ -60,19 +60,11 @@ def write_overlays(
         If the folder cannot be written or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    waiting: deque[tuple[Prediction | FailedPrediction, Future[Path | None]]] = deque()
-    with ThreadPoolExecutor(_PAINTERS) as pool:
-        for prediction in predictions:
-            waiting.append((prediction, pool.submit(_write_overlay, prediction, folder)))
-            if len(waiting) > _AHEAD:
-                done, picture = waiting.popleft()
-                yield done, picture.result()
-        while waiting:
-            done, picture = waiting.popleft()
-            yield done, picture.result()
+    pairs = ((prediction, prediction) for prediction in predictions)
+    return carry(partial(read_ahead, partial(_write_overlay, folder), ahead=_AHEAD, threads=_PAINTERS), pairs)
 
 
-def _write_overlay(prediction: Prediction | FailedPrediction, folder: Path) -> Path | None:
+def _write_overlay(folder: Path, prediction: Prediction | FailedPrediction) -> Path | None:
     if isinstance(prediction, FailedPrediction) or prediction.explanation is None or prediction.path is None:
         return None
     finding = prediction.finding

@@ -1,9 +1,7 @@
 """What the network is shown of each image of a data set: read, lungs found once and cached, framed."""
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from math import isqrt
 from pathlib import Path
@@ -19,6 +17,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.lung_mask import SEARCH_VERSION, Lungs
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame
+from carina.runtime.streams import batched, read_ahead
 from carina.storage.shards import SHARD, load_shards, write_shard
 
 _BATCH = 16
@@ -114,19 +113,9 @@ class Frames:
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
         size = self.preprocessing.whole_size
-
-        def batches(pool: ThreadPoolExecutor) -> Iterator[list[NDArray[np.uint8]]]:
-            waiting = deque(pool.submit(read_whole, path, sha256, size) for path, sha256 in images[: 2 * _BATCH])
-            following = iter(images[2 * _BATCH :])
-            while waiting:
-                yield [waiting.popleft().result() for _ in range(min(_BATCH, len(waiting)))]
-                waiting.extend(
-                    pool.submit(read_whole, path, sha256, size) for path, sha256 in islice(following, _BATCH)
-                )
-
-        with ThreadPoolExecutor(2) as pool:
-            for found in finder.stream(batches(pool)):
-                yield from found
+        wholes = read_ahead(lambda image: read_whole(*image, size), images, ahead=2 * _BATCH)
+        for found in finder.stream(batched(wholes, _BATCH)):
+            yield from found.lungs
 
 
 def _pack(lungs: Lungs | None, size: int) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +18,7 @@ from carina.learning.data.training_data import reopen_training_data
 from carina.learning.export.quantise import METHOD, quantise
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
+from carina.runtime.streams import read_ahead
 from carina.storage.cache_folder import default_cache_folder
 
 # More take longer and change little: docs/decisions.md.
@@ -98,5 +98,5 @@ def shown(frames: Frames, rows: pl.DataFrame) -> tuple[NDArray[np.uint8], pl.Dat
     """Return what the network is shown of the rows that prediction would judge, and these rows."""
     frames.find_lungs(rows)
     kept = rows.filter(pl.Series(frames.assessable(rows)))
-    with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(frames.grey, kept["path"], kept["sha256"]))), kept
+    greys = read_ahead(lambda image: frames.grey(*image), kept.select("path", "sha256").iter_rows(), ahead=8)
+    return np.stack(list(greys)), kept

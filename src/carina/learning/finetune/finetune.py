@@ -4,9 +4,7 @@ The layers below the deepest stage never change, so they run in the engine, whic
 TensorFlow, and what comes out of them is what TensorFlow trains on. Every image is varied again in every epoch.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,6 +30,7 @@ from carina.learning.recipe import FineTuningSettings, Recipe, StageSettings
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 from carina.runtime.engine import Engine, load_engine
+from carina.runtime.streams import batched, read_ahead
 
 _ENGINE_BATCH = 16
 _WARM_UP = 20
@@ -131,22 +130,13 @@ class FeatureMaps:
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
 
-        def tensors(pool: ThreadPoolExecutor) -> Iterator[NDArray[np.float32]]:
-            ahead: deque[tuple[list[Future[NDArray[np.uint8]]], tuple[int, ...] | None]] = deque()
-            for i in range(0, len(images), batch_size):
-                greys = [pool.submit(self._grey, image, seed) for image, seed in images[i : i + batch_size]]
-                ahead.append((greys, images[i][1]))
-                if len(ahead) > 1:
-                    yield self._tensor(*ahead.popleft())
-            while ahead:
-                yield self._tensor(*ahead.popleft())
+        greys = read_ahead(lambda pair: self._grey(*pair), images, ahead=2 * batch_size)
+        seeds = (batch[0][1] for batch in batched(images, batch_size))
+        batches = zip(batched(greys, batch_size), seeds, strict=True)
+        for outputs in self._engine.stream(self._tensor(np.stack(batch), seed) for batch, seed in batches):
+            yield outputs["embedding"]
 
-        with ThreadPoolExecutor(2) as pool:
-            for outputs in self._engine.stream(tensors(pool)):
-                yield outputs["embedding"]
-
-    def _tensor(self, futures: list[Future[NDArray[np.uint8]]], seed: tuple[int, ...] | None) -> NDArray[np.float32]:
-        greys = np.stack([future.result() for future in futures])
+    def _tensor(self, greys: NDArray[np.uint8], seed: tuple[int, ...] | None) -> NDArray[np.float32]:
         share = self._recipe.augmentation.amplitudes_mixed
         if seed is not None and share:
             greys = mix_amplitudes(greys, share, np.random.default_rng((*seed, _OF_THE_BATCH)))

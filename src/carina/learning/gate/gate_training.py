@@ -2,11 +2,9 @@
 
 import hashlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -27,6 +25,7 @@ from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
+from carina.runtime.streams import carry, read_ahead
 from carina.storage.atomic import whole_file
 from carina.wording import counted
 
@@ -144,19 +143,11 @@ def accepted_rows(
     """
     finder, done = LungFinder(lung_graph), 0
     accepted: list[bool] = []
-    waiting: deque[list[Grey]] = deque()
-
-    def batches(pool: ThreadPoolExecutor) -> Iterator[list[Grey]]:
-        for wholes in _ahead(_reading(rows, whole_size), pool):
-            waiting.append(wholes)
-            yield wholes
-
-    with ThreadPoolExecutor(2) as pool:
-        for lungs, features in finder.stream_with_features(batches(pool)):
-            wholes = waiting.popleft()
-            accepted += [verdict.accepted for verdict in gate.judge(features, wholes, lungs)]
-            done += len(wholes)
-            progress(done, rows.height)
+    batches = read_ahead(_run, _reading(rows, whole_size), ahead=4)
+    for wholes, found in carry(finder.stream, ((wholes, wholes) for wholes in batches)):
+        accepted += [verdict.accepted for verdict in gate.judge(found.features, wholes, found.lungs)]
+        done += len(wholes)
+        progress(done, rows.height)
     return np.array(accepted, np.bool_)
 
 
@@ -188,24 +179,19 @@ class _Shown:
 
     def features_of(self, jobs: Iterable[Callable[[], list[Grey]]]) -> tuple[NDArray[np.float32], list[Lungs | None]]:
         """Return features and lungs of all images of all jobs, in order; a job makes a batch of images."""
-        features, lungs = [], []
-        with ThreadPoolExecutor(2) as pool:
-            for found, seen in self._finder.stream_with_features(_ahead(jobs, pool)):
-                if len(seen):
-                    features.append(seen)
-                lungs += found
-                self._done += len(found)
-                self._progress(self._done, self._total)
+        features: list[NDArray[np.float32]] = []
+        lungs: list[Lungs | None] = []
+        for found in self._finder.stream(read_ahead(_run, jobs, ahead=4)):
+            if found.lungs:
+                features.append(found.features)
+            lungs += found.lungs
+            self._done += len(found.lungs)
+            self._progress(self._done, self._total)
         return np.concatenate(features) if features else np.zeros((0, 0), np.float32), lungs
 
 
-def _ahead(jobs: Iterable[Callable[[], list[Grey]]], pool: ThreadPoolExecutor) -> Iterator[list[Grey]]:
-    """Yield what the jobs make, in order, the next ones being worked on meanwhile."""
-    remaining = iter(jobs)
-    waiting: deque[Future[list[Grey]]] = deque(pool.submit(job) for job in islice(remaining, 4))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(pool.submit(job) for job in islice(remaining, 1))
+def _run(job: Callable[[], list[Grey]]) -> list[Grey]:
+    return job()
 
 
 def _reading(rows: pl.DataFrame, size: int) -> Iterator[Callable[[], list[Grey]]]:

@@ -305,7 +305,7 @@ def _judge(held_out: pl.DataFrame, graph: Path, progress: Progress) -> pl.DataFr
     numbers: dict[str, int] = {}
     starts = range(0, held_out.height, _BATCH)
     found = LungFinder(graph).stream(list(_small(held_out[start : start + _BATCH])) for start in starts)
-    answers = (lungs for batch in found for lungs in batch)
+    answers = (lungs for batch in found for lungs in batch.lungs)
     rows = []
     for row, lungs in zip(held_out.iter_rows(named=True), answers, strict=True):
         truth = _lung(_read(row["mask"]))

@@ -47,7 +47,7 @@ def test_training_is_shown_what_prediction_is_shown(
     finder = LungFinder(dark_is_lung)
     for path, sha256 in rows.select("path", "sha256").head(5).iter_rows():
         whole = resize_grey(read_radiograph(Path(path)), 96)
-        ((lungs,),) = finder.stream([[whole]])
+        (lungs,) = finder.find([whole]).lungs
         assert lungs is not None
         np.testing.assert_array_equal(frames.grey(path, sha256), frame(whole, lungs, LUNG_CROP))
         assert frames.grey(path, sha256).shape == (64, 64)

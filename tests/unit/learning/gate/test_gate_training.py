@@ -44,7 +44,7 @@ def trained(phantom_dataset: Dataset, graph: Path, tmp_path_factory: pytest.Temp
 
 
 def verdicts(gate: Gate, graph: Path, wholes: list[np.ndarray]):
-    ((_, features),) = LungFinder(graph).stream_with_features([wholes])
+    features = LungFinder(graph).find(wholes).features
     return gate.judge(features, wholes, [ANYWHERE] * len(wholes))
 
 
@@ -148,12 +148,11 @@ def test_a_segmenter_without_features_is_refused(phantom_dataset: Dataset, tmp_p
 def test_features_come_with_the_lungs_in_order_and_batches_may_be_empty(graph: Path) -> None:
     finder = LungFinder(graph)
     images = [make_grey(seed, (160, 160)) for seed in range(3)]
-    batches = list(finder.stream_with_features([images[:1], [], images[1:]]))
-    assert [(len(lungs), features.shape) for lungs, features in batches] == [(1, (1, 100)), (0, (0, 0)), (2, (2, 100))]
+    batches = list(finder.stream([images[:1], [], images[1:]]))
+    shapes = [(len(found.lungs), found.features.shape) for found in batches]
+    assert shapes == [(1, (1, 100)), (0, (0, 0)), (2, (2, 100))]
     tiles = images[2].reshape(10, 16, 10, 16).mean(axis=(1, 3)).ravel()
-    np.testing.assert_allclose(batches[2][1][1], -0.5 * (tiles / 127.5 - 1), atol=1e-4)
-    for (lungs, _), alone in zip(batches, finder.stream([images[:1], [], images[1:]]), strict=True):
-        assert [found is None for found in lungs] == [found is None for found in alone]
+    np.testing.assert_allclose(batches[2].features[1], -0.5 * (tiles / 127.5 - 1), atol=1e-4)
 
 
 def rows_of(counts: dict[tuple[str, str | None], int]) -> pl.DataFrame:
