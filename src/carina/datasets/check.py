@@ -239,7 +239,7 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     return [
         Trouble(
             kind,
-            f"{what} carry more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
+            f"{what} have more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
         )
     ]
 
@@ -262,8 +262,8 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
     return [
         Trouble(
             "tiny finding",
-            f"{finding} has {of_finding.get(finding, 0)} test images; under {MIN_TEST_IMAGES} its sensitivity is known "
-            "to no better than ±14 points.",
+            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its sensitivity "
+            "is known to no better than ±14 points.",
         )
         for finding in manifest["finding"].unique().sort()
         if of_finding.get(finding, 0) < MIN_TEST_IMAGES

@@ -126,7 +126,7 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     taken = {each.path for each in placed}
     loose = {image.path: NO_FINDING for image in tree.images if image.path not in taken}
     if loose and not placed:
-        said = " Its levels do not reach the finding of --layout." if layout is not None else ""
+        said = " They lie in fewer folders than --layout has levels." if layout is not None else ""
         msg = f"{tree.top} holds {counted(len(loose), 'image')}, but in no finding's folder.{said} {_instead(tree)}"
         raise DataError(msg)
     tree.drop(loose)
@@ -334,7 +334,8 @@ def _assumed(levels: list[tuple[_Names, int]], placed: list[Placed], role: Role,
         notes.append(f"The folders {_listed(outer)} are parts of a cross-validation and are not used.")
     if patients := {each.patient for each in placed if each.patient}:
         notes.append(
-            f"{len(patients)} folders are taken as patients, whose images stay together. Other meanings: --layout."
+            f"Taken as patients, whose images stay together: {counted(len(patients), 'folder')}. Other meanings: "
+            "--layout."
         )
     inner = {each.names[level + 1] for each, level in levels if len(each.names) > level + 1}
     findings = sorted(name for name in inner if names_a_finding(name))

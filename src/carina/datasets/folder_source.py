@@ -86,8 +86,8 @@ def list_folders(
         tree.drop(dropped)
         placed = [each for each in placed if each.path not in dropped]
         notes.append(
-            f"Left out: {counted(len(dropped), 'image')} of {LUNG_OPACITY}, because the released model does not know "
-            "it. To take it, name it with --findings."
+            f"Left out: {counted(len(dropped), 'image')} of {LUNG_OPACITY}, as in the published baseline. To take "
+            "them, name all findings with --findings."
         )
     workbooks = {folder: folder.with_name(f"{folder.name}.metadata.xlsx") for folder in finding_of}
     sources = {folder: _sources_from_workbook(path) for folder, path in workbooks.items()}

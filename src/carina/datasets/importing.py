@@ -280,7 +280,7 @@ def _unknown_patients(manifest: pl.DataFrame, *, test_only: bool) -> tuple[str, 
     if not unknown:
         return ()
     risk = (
-        "Intervals take each of them for a patient of its own, and are too narrow if it is not"
+        "Intervals treat each of these images as a patient of its own, and are too narrow if it is not"
         if test_only
         else "Two images of one patient may be in two splits, and results would be too good"
     )

@@ -203,7 +203,7 @@ def list_source(
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
     left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed)])
     left_out = pl.concat(
-        [left_out, _left_out_by("it is not of the views and the half that were asked for", listed, images)]
+        [left_out, _left_out_by("it is not in the views or the half that were asked for", listed, images)]
     )
     published: SplitFrom | None = listing.published or "column" if images["split"].is_not_null().any() else None
     return Listing(images, notes, choices, has_normal, listing.errors, left_out, published)
@@ -240,7 +240,7 @@ def _list(
             left_out, more = _not_in_table(inner, found) if asked else ([], ())
             return Listing(found, notes + more, left_out=pl.DataFrame(left_out, schema=LEFT_OUT_SCHEMA, orient="row"))
     if need_views:
-        msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a table only."
+        msg = f"{source} says nothing of views: it has one folder per finding. Only a table can have views."
         raise DataError(msg)
     listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
     return Listing(listed.images, notes + listed.notes, left_out=listed.left_out, published="folders")

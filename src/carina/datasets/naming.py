@@ -109,7 +109,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
     for name in normal:
         found = resolve_finding(name, count)
         if found not in count:
-            msg = f"There is no finding {name!r} to be taken as {NORMAL}. There is: {_counted(count)}."
+            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {_counted(count)}."
             raise ConfigurationError(msg)
         if found != NORMAL:
             renames[found] = NORMAL

@@ -52,9 +52,12 @@ def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> N
     [
         (("--rename", "SARS"), "--rename SARS has no equals sign. Write OLD=NEW"),
         (("--rename", "SARS=a", "--rename", "SARS=b"), "--rename gives 'SARS' two names, 'a' and 'b'"),
-        (("--rename", "Asthma=b"), "There is no finding 'Asthma' to rename. There is: COVID-19 with ARDS (8), "),
+        (
+            ("--rename", "Asthma=b"),
+            "There is no finding 'Asthma' to rename. The findings are: COVID-19 with ARDS (8), ",
+        ),
         (("--rename", "SARS="), "cannot be renamed from 'SARS' to ''"),
-        (("--views", "AP"), "There is no view 'AP'. There is: L, PA."),
+        (("--views", "AP"), "There is no view 'AP'. The views are: L, PA."),
         (("--half", "first"), "'first'"),
     ],
 )

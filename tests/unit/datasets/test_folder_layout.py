@@ -154,7 +154,7 @@ def test_patients_folders(tmp_path: Path) -> None:
         (identifier_digest("PatientID", "patient 1"),): 2,
         (identifier_digest("PatientID", "Patient_2"),): 1,
     }
-    assert "2 folders are taken as patients, whose images stay together." in listing.notes[0]
+    assert "Taken as patients, whose images stay together: 2 folders." in listing.notes[0]
     write_films(tmp_path / "b", *(f"sub-{n:03}/{f}/{n}.png" for n in range(3) for f in ("Normal", "TB")))
     assert list_source(tmp_path / "b").images["patient"].n_unique() == 3
     # Folders of many patients with a few films each are no hospitals, whatever their names.
@@ -198,7 +198,9 @@ def test_a_layout_says_what_levels_mean(tmp_path: Path) -> None:
     assert said(listing, "finding", "split") == {("gout", "validation"): 1, ("gout", "train"): 1}
     assert listing.images["patient"].null_count() == 1
     assert listing.notes == ("Left out: 2 files, each because it lies in no finding's folder.",)
-    with pytest.raises(DataError, match=r"Its levels do not reach the finding of --layout\. Found there: folders x\."):
+    with pytest.raises(
+        DataError, match=r"They lie in fewer folders than --layout has levels\. Found there: folders x\."
+    ):
         list_source(tmp_path, layout="-/-/-/-/finding")
 
 

@@ -344,7 +344,7 @@ def test_unknown_patients_are_said_with_the_way_to_name_them(tmp_path):
         for note in import_dataset(source, tmp_path / "a").notes
     )
     notes = import_dataset(source, tmp_path / "b", test_only=True).notes
-    assert any(note.startswith(says) and "Intervals take each" in note for note in notes)
+    assert any(note.startswith(says) and "Intervals treat each" in note for note in notes)
     notes = import_dataset(source, tmp_path / "c", patient_from=r"(\w+-\d+)\.png").notes
     assert not any("is not known" in note for note in notes)
 
@@ -355,7 +355,7 @@ def test_a_split_that_cannot_be_kept_is_not_offered(tmp_path):
     write_image(source / "Normal" / "beside.png", make_sheet(77, 64))
     report = import_dataset(source, tmp_path / "b")
     assert report.offered is None
-    assert any("It cannot be kept, and a new one is made: 1 of 13 images have no" in note for note in report.notes)
+    assert any("It cannot be kept, and a new one is made: 1 of 13 images has no" in note for note in report.notes)
 
 
 def test_the_data_set_does_not_go_into_the_folder_of_its_images(tree, tmp_path):

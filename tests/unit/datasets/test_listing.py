@@ -39,7 +39,7 @@ def test_official_layout(official):
     row = listing.images.row(by_predicate=pl.col("path").str.ends_with("/COVID-2.png"), named=True)
     assert row["path"] == str(official / "COVID" / "images" / "COVID-2.png")
     assert row["mask"] == str(official / "COVID" / "masks" / "COVID-2.png")
-    assert any("Left out: 4 images of Lung Opacity, because the released" in note for note in listing.notes)
+    assert any("Left out: 4 images of Lung Opacity, as in the published baseline" in note for note in listing.notes)
 
 
 def test_official_sources_come_from_the_workbook(official):

@@ -86,7 +86,11 @@ def test_a_person_says_what_is_normal() -> None:
 @pytest.mark.parametrize(
     ("count", "normal", "says"),
     [
-        ({"TB": 2, "ok": 1}, ["healthy"], r"no finding 'healthy' to be taken as Normal. There is: TB \(2\), ok \(1\)."),
+        (
+            {"TB": 2, "ok": 1},
+            ["healthy"],
+            r"no finding 'healthy' to be taken as Normal. The findings are: TB \(2\), ok \(1\).",
+        ),
         (
             {"TB": 2, "Normal": 1},
             ["none"],
