@@ -262,8 +262,8 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
     return [
         Trouble(
             "tiny finding",
-            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its sensitivity "
-            "is known to no better than ±14 points.",
+            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its "
+            "sensitivity is known to no better than ±14 points.",
         )
         for finding in manifest["finding"].unique().sort()
         if of_finding.get(finding, 0) < MIN_TEST_IMAGES
