@@ -120,6 +120,7 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     notes: list[str] = []
     if layout is not None:
         placed = _by_layout(tree, layout)
+        _require_no_splits(tree, placed, layout)
     else:
         drop_second_copies(tree)
         placed, notes = _by_names(tree)
@@ -150,6 +151,25 @@ def _by_layout(tree: FolderTree, layout: Sequence[Role]) -> list[Placed]:
         for image in tree.images
         if len(image.folders) > at["finding"]
     ]
+
+
+def _require_no_splits(tree: FolderTree, placed: list[Placed], layout: Sequence[Role]) -> None:
+    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten.
+
+    Raises
+    ------
+    DataError
+        Saying which folders, and what is around them.
+    """
+    splits = sorted({name for each in placed if published_split(name := each.finding_folder.name)})
+    if len(splits) > 1:
+        outer = sorted({image.folders[0] for image in tree.images if image.folders})
+        msg = (
+            f"--layout {'/'.join(layout)}: the level of the findings has the folders {_listed(splits)}, which name "
+            f"parts of a split. The outermost folders in {tree.top} are: {_listed(outer)}. Write - for a level that means "
+            "nothing."
+        )
+        raise DataError(msg)
 
 
 def _by_names(tree: FolderTree) -> tuple[list[Placed], list[str]]:

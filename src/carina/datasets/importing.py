@@ -217,7 +217,9 @@ def import_dataset(
             test_only=test_only,
             knows_normal=listing.has_normal or says_none(normal),
         )
-        notes, offered = listing.notes + _unknown_patients(manifest, test_only=test_only), None
+        notes, offered = listing.notes, None
+        if patient_from is None:  # which says by itself what it did not find
+            notes += _unknown_patients(manifest, test_only=test_only)
         masks = manifest.filter("two_valued")["path"]
         if len(masks):
             notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)

@@ -5,6 +5,7 @@ Database is one), a CSV or Parquet manifest, and a tree of DICOM files with a ta
 """
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +225,10 @@ def _list(
         raise ConfigurationError(msg)
     if not source.exists():
         msg = f"There is no folder or file {source}. {meant_by(source)}"
+        raise DataError(msg)
+    if table.labels is not None and table.labels.is_dir() and source.is_file():
+        right = shlex.join(["carina", "data", "import", str(table.labels), "--labels", str(source)])
+        msg = f"{table.labels} is a folder and {source} is a file. The folder of the images comes first: {right}"
         raise DataError(msg)
     if table.labels is not None and not source.is_dir():
         msg = f"{source} is not a folder. With --labels, name the folder of the images that {table.labels} is about."

@@ -217,16 +217,17 @@ def _flag_of(
     if len(candidates) > 1:
         alike = tell_alike({name: count[name] for name in candidates})
         options = " or ".join(f"--flag {shlex.quote(name)}" for name in candidates)
-        msg = " ".join(
-            (
-                (
-                    f"{where} has several findings that could be flagged, which means read first: "
-                    f"{_counted(count, candidates)}."
-                ),
-                *(f"{said}." for said in alike),
-                f"Say which one is flagged: {options}.",
-            )
-        )
+        strange = [name for name in candidates if not names_a_finding(name)]
+        known = shlex.quote(",".join(name for name in findings if name not in strange))
+        leave = f"Carina does not know: {', '.join(strange)}. To leave that out: --findings {known}."
+        words = [
+            f"{where} has several findings that could be flagged, which means read first:",
+            f"{_counted(count, candidates)}.",
+            *(f"{said}." for said in alike),
+            *((leave,) if 0 < len(strange) < len(candidates) else ()),
+            f"Say which one is flagged: {options}.",
+        ]
+        msg = " ".join(words)
         raise ConfigurationError(msg)
     (flag,) = candidates
     others = [name for name in findings if name != flag]

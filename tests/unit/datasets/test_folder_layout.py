@@ -268,3 +268,10 @@ def test_images_without_folders_get_an_advice_that_fits(
     with pytest.raises(DataError, match=says) as refused:
         list_source(tmp_path / folder)
     assert "--layout" not in str(refused.value)
+
+
+def test_a_layout_that_forgets_the_outermost_folder_is_told(tmp_path: Path) -> None:
+    write_films(tmp_path, *(f"chest_xray/{name}" for name in KERMANY))
+    with pytest.raises(DataError, match=r"has the folders test, train, val, .* are: chest_xray\. Write - for"):
+        list_source(tmp_path, layout="split/finding")
+    assert findings(list_source(tmp_path, layout="-/split/finding")) == {NORMAL: 7, "PNEUMONIA": 7}

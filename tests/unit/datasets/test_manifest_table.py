@@ -262,5 +262,7 @@ def test_options_that_contradict_each_other(tmp_path):
     write_tree(tmp_path / "tree", {"COVID": 1})
     with pytest.raises(ConfigurationError, match=r"--column needs a table, and .* holds none that names images"):
         list_source(tmp_path / "tree", columns={"path": "x"})
+    with pytest.raises(DataError, match=r"comes first: carina data import \S+ --labels \S+m\.csv$"):
+        list_source(tmp_path / "m.csv", labels=tmp_path)
     with pytest.raises(DataError, match=r"m\.csv is not a folder\. With --labels, name the folder of the images"):
         list_source(path, labels=path)

@@ -166,7 +166,7 @@ def test_no_image_need_be_normal() -> None:
 
 def test_several_findings_of_ones_own_are_a_question_and_never_the_alphabet() -> None:
     count = {NORMAL: 5, "TB": 3, "Old Asthma": 2}
-    says = r"read first: Old Asthma \(2\), TB \(3\). Say which one is flagged: --flag 'Old Asthma' or --flag TB."
+    says = r"read first: Old Asthma \(2\), TB \(3\)\. .* Say which one is flagged: --flag 'Old Asthma' or --flag TB\."
     with pytest.raises(ConfigurationError, match=says):
         flag(count)
     found, said = flag(count, asked="old_asthma")
@@ -175,6 +175,10 @@ def test_several_findings_of_ones_own_are_a_question_and_never_the_alphabet() ->
     says = r"Tuberculosis \(2\) and TB \(3\) may be one .*: --rename Tuberculosis=TB\. Say which one is flagged: --flag"
     with pytest.raises(ConfigurationError, match=says):
         flag({NORMAL: 5, "TB": 3, "Tuberculosis": 2})
+    with pytest.raises(
+        ConfigurationError, match=r"does not know: old films\. To leave that out: --findings Normal,TB\."
+    ):
+        flag({NORMAL: 5, "TB": 3, "old films": 2})
 
 
 @pytest.mark.parametrize(
