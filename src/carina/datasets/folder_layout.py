@@ -166,8 +166,8 @@ def _require_no_splits(tree: FolderTree, placed: list[Placed], layout: Sequence[
         outer = sorted({image.folders[0] for image in tree.images if image.folders})
         msg = (
             f"--layout {'/'.join(layout)}: the level of the findings has the folders {_listed(splits)}, which name "
-            f"parts of a split. The outermost folders in {tree.top} are: {_listed(outer)}. Write - for a level that means "
-            "nothing."
+            f"parts of a split. The outermost folders in {tree.top} are: {_listed(outer)}. Write - for a level that "
+            "means nothing."
         )
         raise DataError(msg)
 
