@@ -63,7 +63,7 @@ class _Row:
 
 
 class _Notes:
-    """Sentences that stand once below the table: their numbers from 1 on, and how many images each is about."""
+    """Sentences below the table, each once: their numbers from 1 on, and how many images each is about."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -134,7 +134,7 @@ class PredictTable:
         self._layout: _Layout | None = None
 
     def add(self, prediction: AnyPrediction, picture: Path | None) -> None:
-        """Take in an image; objects that only stand beside the images of a study have no row."""
+        """Take in an image; objects beside the images of a study have no row."""
         if isinstance(prediction, FailedPrediction) and prediction.passed_over:
             return
         self._take(self._row(prediction), picture)
@@ -287,7 +287,7 @@ class _Layout:
         return cls(shown, names, said, code, notes, max(free, _LEAST_PATH), folder)
 
     def before_path(self) -> int:
-        """Return how many columns of characters stand before the path."""
+        """Return how many columns of characters come before the path."""
         return len(self._words("", "", [""] * (len(self.findings) or 2), "", ""))
 
     def header(self) -> Text:

@@ -46,7 +46,7 @@ def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
     images
         See `carina.inference.model.Model.predict`.
     left_out
-        Told of each file in a folder or an archive that is no image.
+        Told of each file in a folder or an archive that is not an image.
 
     Raises
     ------

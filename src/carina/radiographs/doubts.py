@@ -1,6 +1,6 @@
 """What a header says and cannot be used, or contradicts something else: a closed list, each with its sentence.
 
-Such a radiograph is judged as well as it can be, and the sentence stands beside its result.
+Such a radiograph is judged as well as it can be, and the sentence is shown with its result.
 """
 
 from collections.abc import Iterable, Mapping

@@ -30,7 +30,8 @@ def deidentify_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input."
+            metavar="PATH",
+            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],

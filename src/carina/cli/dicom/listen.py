@@ -25,16 +25,25 @@ def listen_command(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Folder for objects, answers and the journal. It must be on a local disk."),
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Folder for objects, answers and the journal. It must be on a local disk.",
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option("--allow", metavar="AET", help="AE title that is allowed to connect. Repeatable."),
     ] = None,
-    aet: Annotated[str | None, typer.Option("--aet", help="Carina's own AE title. Default: CARINA.")] = None,
-    bind: Annotated[str | None, typer.Option("--bind", help="Address to listen on. Default: 127.0.0.1.")] = None,
+    aet: Annotated[
+        str | None, typer.Option("--aet", metavar="AET", help="Carina's own AE title. Default: CARINA.")
+    ] = None,
+    bind: Annotated[
+        str | None, typer.Option("--bind", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Port to listen on. Default: 11112.")
+        int | None,
+        typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="Port to listen on. Default: 11112."),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers to this archive by C-STORE.")

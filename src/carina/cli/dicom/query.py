@@ -42,15 +42,21 @@ def query_command(
     called: Annotated[
         str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
     ] = None,
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
     web: Annotated[
         str | None, typer.Option("--dicomweb", metavar="URL", help="DICOMweb server to ask by QIDO-RS.")
     ] = None,
     dates: Annotated[
         str,
-        typer.Option("--date", help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday."),
+        typer.Option(
+            "--date",
+            metavar="DATES",
+            help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.",
+        ),
     ] = "today",
-    modality: Annotated[str, typer.Option("--modality", help="Modalities of the series, comma-separated.")] = "CR,DX",
+    modality: Annotated[
+        str, typer.Option("--modality", metavar="MODALITIES", help="Modalities of the series, comma-separated.")
+    ] = "CR,DX",
     move: Annotated[
         str | None,
         typer.Option(
@@ -69,6 +75,7 @@ def query_command(
         str,
         typer.Option(
             "--kinds",
+            metavar="KINDS",
             help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
         ),
     ] = "sr,sc",

@@ -30,8 +30,9 @@ def report_command(
     files: Annotated[
         list[str],
         typer.Argument(
+            metavar="PATH",
             help="DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
-            "standard input."
+            "standard input.",
         ),
     ],
     bundle: BundleOption = None,
@@ -42,6 +43,7 @@ def report_command(
         str,
         typer.Option(
             "--kinds",
+            metavar="KINDS",
             help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
         ),
     ] = "sr,sc",

@@ -17,12 +17,12 @@ from carina.radiographs.file_kind import FileKind
 
 
 def send_command(
-    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders that hold DICOM files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="PATH", help="DICOM files, or folders that hold DICOM files.")],
     to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Archive to send to by C-STORE.")] = None,
     called: Annotated[
         str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
     ] = None,
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
     stow: Annotated[
         str | None, typer.Option("--stow", metavar="URL", help="DICOMweb server to send to by STOW-RS.")
     ] = None,
@@ -33,7 +33,10 @@ def send_command(
     attempts: Annotated[
         int,
         typer.Option(
-            "--attempts", min=1, help="How often to try each file if the failure may pass. Pauses grow from 1 s."
+            "--attempts",
+            metavar="NUMBER",
+            min=1,
+            help="How often to try each file if the failure may pass. Pauses grow from 1 s.",
         ),
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,

@@ -68,7 +68,7 @@ class Attributes:
     layout, display, shapes
         See there.
     header
-        What bears on whether it may be judged, as far as it stands in the data set.
+        What bears on whether it may be judged, as far as the data set says it.
     """
 
     layout: Layout

@@ -98,7 +98,7 @@ def read_jpeg(content: bytes) -> Codestream:
         msg = "JPEG"
         raise _damaged(msg)
     process, segment = frame
-    # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may stand behind a head of theirs.
+    # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may follow a head of theirs.
     said = {word for marker, word in words.items() if marker == _APP8 or process != "JPEG-LS"}
     return _jpeg_frame(process, segment, said)
 

@@ -97,8 +97,8 @@ def read_native(
 ) -> tuple[Patterns, frozenset[Doubt]]:
     """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
-    Beside them stands whether padding follows them, beyond the one byte that makes their number even, and whether their
-    colours are stored otherwise than the header says.
+    Also: whether padding follows them, beyond the one byte that makes their number even, and whether their colours
+    are stored otherwise than the header says.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def _beginning(fragment: memoryview) -> bytes:
 def read_run_lengths(frame: memoryview, layout: Layout) -> tuple[Patterns, frozenset[Doubt]]:
     """Return RLE pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
-    Beside them stands whether more follows them than padding.
+    Also: whether more follows them than padding.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def _unpacked(segment: memoryview, size: int) -> tuple[bytes, bool]:
             unpacked += packed[position + 1 : position + head + 2]
             position += head + 2
         else:
-            # 128 stands for nothing.
+            # 128 means nothing.
             if head > 128:
                 unpacked += packed[position + 1 : position + 2] * (257 - head)
             position += 1 if head == 128 else 2

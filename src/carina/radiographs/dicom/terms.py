@@ -52,7 +52,7 @@ _OF_CLASS = MappingProxyType(
         "1.2.840.10008.5.1.4.1.1.128": "PT",
     }
 )
-# Objects without pixels that stand beside images in a study. Source: PS3.4 B.5.
+# Objects without pixels that belong to the images of a study. Source: PS3.4 B.5.
 _COMPANIONS_OF_CLASS = (
     ("1.2.840.10008.5.1.4.1.1.88.59", "a key object selection"),
     ("1.2.840.10008.5.1.4.1.1.88.", "a structured report"),
@@ -106,7 +106,7 @@ def contradicts_class(modality: Modality | None, sop_class: str | None) -> bool:
 
 
 def companion_of(word: str | None, sop_class: str | None) -> str | None:
-    """Return what an object is, with its article, if it stands beside the images of a study and is none."""
+    """Return what an object is, with its article, if it belongs to the images of a study and is none."""
     for beginning, name in _COMPANIONS_OF_CLASS:
         if (sop_class or "").startswith(beginning):
             return name

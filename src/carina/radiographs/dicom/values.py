@@ -33,7 +33,7 @@ class Lut:
     Attributes
     ----------
     first
-        The stored value that is given the first entry, 16 bits as they stand: signed if the values are.
+        The stored value that is given the first entry, 16 bits as stored: signed if the values are.
     bits
         Of an entry.
     entries
@@ -81,7 +81,7 @@ def read_values(data_set: bytes | memoryview, encoding: Encoding, tags: Iterable
 
 
 def _is_behind(tag: int, _vr: str | None, _length: int) -> bool:
-    """Return whether an element stands where nothing was walked any more."""
+    """Return whether an element is where nothing was walked any more."""
     return tag > PIXEL_DATA
 
 
@@ -122,7 +122,7 @@ class Values:
         return list(value) if several else [value]
 
     def _raw(self, keyword: str) -> Any:
-        """Return an element's value as it stands, whatever type it was given; none where there is no element."""
+        """Return an element's value as it is written, whatever type it was given; none where there is no element."""
         try:
             element = self._data_set.get_item(ALL_TAGS[keyword])
             return None if element is None else element.value
@@ -130,7 +130,7 @@ class Values:
             return None
 
     def _texts_of_numbers(self, keyword: str) -> list[str]:
-        """Return numbers that are written as text as they stand: one that is none would take all others with it."""
+        """Return numbers that are written as text, as they are: one that is none would take all others with it."""
         raw = self._raw(keyword)
         is_text = isinstance(raw, bytes) and _type_of(keyword) in _NUMBERS_AS_TEXT
         return raw.decode("latin-1").split("\\") if is_text else []
@@ -188,7 +188,7 @@ class Values:
         Raises
         ------
         InputError
-            If something else stands there, or several numbers.
+            If something else is written there, or several numbers.
         """
         values = [value for value in self._values(keyword) if not isinstance(value, str) or value.strip(" \0")]
         if not values:
@@ -229,7 +229,7 @@ class Values:
         return "\\".join(values).strip(" \0") or None
 
     def words(self, keyword: str) -> tuple[str, ...]:
-        """Return its values that are text, as they stand."""
+        """Return its values that are text, as they are written."""
         return tuple(value for value in self._values(keyword) if isinstance(value, str))
 
     def _sixteen_bits(self, keyword: str) -> NDArray[np.uint16] | None:
