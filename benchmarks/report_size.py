@@ -30,8 +30,8 @@ from carina.findings import BASELINE_FINDINGS
 from carina.machine import describe_machine, library_versions, peak_memory_of_command_mb
 from carina.reports.evaluation_files import GALLERY_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE
 from carina.reports.gallery_images import gallery_table
-from carina.reports.page.content import read_evaluated
-from carina.reports.page.gallery import choose_rows
+from carina.reports.evaluated import read_evaluated
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE
 
 ROOT = Path(__file__).parents[1]

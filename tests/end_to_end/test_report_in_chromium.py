@@ -18,12 +18,12 @@ from carina.evaluation.intervals import BinaryCounts, design_effect, predictive_
 from carina.evaluation.metrics import at_operating_point
 from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room import ReadingRoom, expected_turnaround
-from carina.reports.page.content import Evaluated, read_evaluated
-from carina.reports.page.reading_room import turnaround_at
-from carina.reports.page.report import build_report
-from carina.reports.page.write import write_report
+from carina.reports.evaluated import Evaluated, read_evaluated
+from carina.reports.html.sections.room_section import turnaround_at
+from carina.reports.html.evaluation_report import build_report
+from carina.reports.html.write_report import write_report
 from queueing import share_read_within
-from unit.reports.page.evaluations import audit_of, write_evaluated, write_pictures
+from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 

@@ -16,7 +16,7 @@ from carina.evaluation.audit.words import percent
 from carina.evaluation.intervals import Estimate
 from carina.machine import describe_machine, library_versions
 from carina.progress import Progress
-from carina.reports.audit_figures import draw_audit, draw_examples
+from carina.reports.drawing.audit_examples import draw_audit, draw_examples
 from carina.reports.evaluation_files import AUDIT_FILE
 
 AUDIT_TEXT_FILE = "audit.txt"

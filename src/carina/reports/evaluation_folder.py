@@ -18,7 +18,7 @@ from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
 from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress, no_progress
-from carina.reports.curve_figures import draw_reliability, draw_roc
+from carina.reports.drawing.curve_figures import draw_reliability, draw_roc
 from carina.reports.evaluation_files import (
     EVALUATION_FORMAT,
     FIGURES_FOLDER,
@@ -28,16 +28,16 @@ from carina.reports.evaluation_files import (
     PREDICTIONS_FILE,
     REPORT_FILE,
 )
-from carina.reports.figures import (
+from carina.reports.drawing.figures import (
     draw_confusion_matrix,
     draw_history,
     draw_recall_per_class,
     draw_sensitivity_specificity,
 )
 from carina.reports.gallery_images import write_gallery
-from carina.reports.page.content import read_evaluated
-from carina.reports.page.gallery import choose_rows
-from carina.reports.page.report import open_report
+from carina.reports.evaluated import read_evaluated
+from carina.reports.html.sections.gallery_section import choose_rows
+from carina.reports.html.evaluation_report import open_report
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.seal import SEAL_FILE

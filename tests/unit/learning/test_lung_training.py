@@ -17,7 +17,7 @@ from carina.errors import DataError
 from carina.learning.lung_net import LungTraining
 from carina.learning.lung_training import LungsTrained, read_lung_table, train_lungs
 from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder
-from carina.reports.lungs import write_lung_report
+from carina.reports.lung_report import write_lung_report
 from make import make_grey, names_in, write_csv, write_image
 
 

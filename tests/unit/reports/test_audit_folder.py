@@ -17,7 +17,7 @@ from carina.evaluation.audit.words import percent, sentence_of
 from carina.evaluation.intervals import Estimate, not_applicable
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports import audit_folder
-from carina.reports.audit_figures import build_audit, build_examples, phantom_views
+from carina.reports.drawing.audit_examples import build_audit, build_examples, phantom_views
 from carina.reports.audit_folder import audit_text, write_audit
 from unit.evaluation.audit.planted import SIZE, write_lung_graph, write_model, write_planted
 

@@ -1,0 +1,174 @@
+"""What a training of the segmenter reached: Dice on the held-out images with its interval, and lungs found in phantoms.
+
+No patient's image is drawn: the examples are synthetic radiographs, whose lungs are known exactly.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from carina.atomic import write_text
+from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
+from carina.errors import DataError
+from carina.evaluation.bootstrap import bootstrap_estimates
+from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
+from carina.reports.drawing.sheet import INK, MARGIN, ORANGE, SKY, SMALL_PT, Entry, build_sheet, draw_legend, write_png
+
+LUNGS_FILE = LUNG_GRAPH
+DICE_FILE = "dice.csv"
+REPORT_FILE = "lungs.json"
+EXAMPLES_FILE = "examples.png"
+
+_PHANTOM_SIZE = 256
+_DIFFICULTIES = (0.3, 1.0)
+_PANEL = 2.3  # inches
+_GAP = 0.15
+_DICE_SCHEMA = {"image": pl.String, "patient": pl.Int64, "dice": pl.Float64, "two_lungs": pl.Boolean}
+
+
+@dataclass(frozen=True, slots=True)
+class LungReport:
+    """How well the lungs of the held-out images were found.
+
+    Attributes
+    ----------
+    images, patients
+        How many.
+    mean, median, smallest
+        Of the Dice coefficient over images, 0 to 1; an image without two lungs counts as 0.
+    without_two_lungs
+        Share of the images in which no two lungs were found.
+    """
+
+    images: int
+    patients: int
+    mean: Estimate
+    median: float
+    smallest: float
+    without_two_lungs: Estimate
+
+
+def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
+    """Write ``lungs.json`` and ``examples.png`` beside the segmenter, and return what was measured.
+
+    Parameters
+    ----------
+    folder
+        With ``lungs.onnx`` and ``dice.csv`` as the training left them.
+    facts
+        What the training says of itself; it goes into ``lungs.json`` as it is.
+
+    Raises
+    ------
+    DataError
+        If ``dice.csv`` is missing or damaged, or has no row.
+    BundleError
+        If ``lungs.onnx`` is missing or no valid graph.
+    """
+    report = summarise_dice(_read_dice(folder / DICE_FILE))
+    measured = {
+        "dice": {"mean": report.mean.to_json(), "median": report.median, "min": report.smallest},
+        "without_two_lungs": report.without_two_lungs.to_json(),
+    }
+    content = {"format": "carina-lungs-1", **measured, **facts}
+    write_text(folder / REPORT_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_png(build_examples(LungFinder(folder / LUNGS_FILE)), folder / EXAMPLES_FILE)
+    return report
+
+
+def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1234) -> LungReport:
+    """Return mean, median and smallest Dice coefficient with intervals that respect images of one patient.
+
+    Parameters
+    ----------
+    table
+        A row a held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
+    replicates, seed
+        Of the bootstrap of the mean.
+    """
+    values, patients = table["dice"].to_numpy(), table["patient"].to_numpy()
+
+    def mean(drawn: IntArray) -> FloatArray:
+        weights = drawn.astype(np.float64)
+        return np.asarray((weights @ values / weights.sum(axis=1))[:, np.newaxis], dtype=np.float64)
+
+    (estimate,) = bootstrap_estimates(
+        mean, truth=np.zeros(len(values), dtype=np.int_), groups=patients, replicates=replicates, seed=seed
+    )
+    return LungReport(
+        images=table.height,
+        patients=table["patient"].n_unique(),
+        mean=estimate,
+        median=float(np.median(values)),
+        smallest=float(values.min()),
+        without_two_lungs=proportion_interval(~table["two_lungs"].to_numpy(), patients),
+    )
+
+
+def _read_dice(path: Path) -> pl.DataFrame:
+    try:
+        table = pl.read_csv(path, schema=_DICE_SCHEMA)
+    except (OSError, pl.exceptions.PolarsError):
+        table = pl.DataFrame(schema=_DICE_SCHEMA)
+    if table.is_empty() or table.null_count().sum_horizontal().item():
+        msg = f"{path} is missing or damaged, or has no row. Train the segmenter again."
+        raise DataError(msg)
+    return table
+
+
+def build_examples(finder: LungFinder) -> Figure:
+    """Return synthetic radiographs with the outline of their lungs and of those that were found: nobody's image."""
+    phantoms = [
+        [draw_phantom(finding, seed=(7, row, column), size=_PHANTOM_SIZE, difficulty=difficulty)
+         for column, finding in enumerate(PHANTOM_FINDINGS)]
+        for row, difficulty in enumerate(_DIFFICULTIES)
+    ]  # fmt: skip
+    found = list(finder.stream([phantom.pixels for phantom in row] for row in phantoms))
+    rows, columns = len(phantoms), len(PHANTOM_FINDINGS)
+    label, legend = 0.3, 0.4
+    sheet = build_sheet(
+        2 * MARGIN + columns * _PANEL + (columns - 1) * _GAP,
+        MARGIN + legend + rows * (_PANEL + label),
+        title="Lungs found in synthetic radiographs",
+        caption="Phantoms, not patients. What is drawn ends at the heart; what is found goes on behind it where the "
+        "masks that were learned from do.",
+        notice=None,
+    )
+    for row in range(rows):
+        for column, (finding, phantom) in enumerate(zip(PHANTOM_FINDINGS, phantoms[row], strict=True)):
+            x = MARGIN + column * (_PANEL + _GAP)
+            y = MARGIN + legend + (rows - 1 - row) * (_PANEL + label)
+            axes = sheet.figure.add_axes(
+                (x / sheet.width, y / sheet.height, _PANEL / sheet.width, _PANEL / sheet.height)
+            )
+            axes.set_axis_off()
+            axes.imshow(phantom.pixels, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+            lungs = found[row][column]
+            _outline(axes, phantom.lung_mask, ORANGE, "--")
+            if lungs is not None:
+                _outline(axes, lungs.mask, SKY, "-")
+            said = finding if lungs is not None else f"{finding}: no two lungs"
+            sheet.text(x + _PANEL / 2, y + _PANEL + 0.12, said, size=SMALL_PT, color=INK)
+    entries = [Entry("found", SKY), Entry("drawn", ORANGE, style=(0, (4, 2)))]
+    draw_legend(sheet, MARGIN, MARGIN + legend - 0.1, [entries])
+    return sheet.figure
+
+
+def _outline(axes: Axes, mask: NDArray[np.bool_], color: str, style: str) -> None:
+    """Draw the outline of a mask of any size over a phantom."""
+    scale = _PHANTOM_SIZE / mask.shape[0]
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for contour in contours:
+        # Pixel centres lie at halves.
+        points = (np.concatenate([contour[:, 0], contour[:1, 0]]) + 0.5) * scale - 0.5
+        axes.plot(points[:, 0], points[:, 1], color=color, linestyle=style, linewidth=1.8)

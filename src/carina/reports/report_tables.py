@@ -1,0 +1,112 @@
+"""A table once: as HTML in the page, and as CSV beside it."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from carina.evaluation.intervals import Estimate
+from carina.evaluation.notebook import boxed, table_html
+from carina.reports.html.markup import Html, element, join
+from carina.reports.numbers import Kind, count_text, full_html, full_text
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An estimate in a cell.
+
+    Attributes
+    ----------
+    estimate, kind
+        The number, and how it is written.
+    counts
+        Whether the counts behind it stand below it.
+    """
+
+    estimate: Estimate
+    kind: Kind = "share"
+    counts: bool = False
+
+
+Cell = str | int | float | Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells under a caption; the first cell of a row is its heading.
+
+    Attributes
+    ----------
+    name
+        Of its CSV file, without suffix.
+    caption
+        What it shows.
+    head
+        Headings of the columns.
+    rows
+        As many cells a row as there are headings.
+    notes
+        What a reader must know to read it rightly.
+    """
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def to_html(self) -> Html:
+        """Return the table; a wide one scrolls within its frame, never the page."""
+        head = element("tr", *(element("th", name, scope="col") for name in self.head))
+        rows = (
+            element("tr", element("th", _cell(row[0]), scope="row"), *(element("td", _cell(cell)) for cell in row[1:]))
+            for row in self.rows
+        )
+        table = element(
+            "table", element("caption", self.caption), element("thead", head), element("tbody", *rows), class_="figures"
+        )
+        frame = element("div", table, class_="scroll", tabindex=0, role="region", aria_label=self.caption)
+        return join(frame, *(element("p", note, class_="note") for note in self.notes))
+
+    def _repr_html_(self) -> str:
+        rows = (tuple(_as_text(cell) for cell in row) for row in self.rows)
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+        return boxed(f"<b>{html.escape(self.caption)}</b>", table_html(self.head, rows), notes)
+
+    def to_csv(self) -> str:
+        """Return the table with a header; an estimate takes three columns, full digits, empty where there is none."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        wide = [any(isinstance(row[place], Figure) for row in self.rows) for place in range(len(self.head))]
+        names = zip(self.head, wide, strict=True)
+        writer.writerow(
+            [part for name, three in names for part in ((name, f"{name} low", f"{name} high") if three else (name,))]
+        )
+        for row in self.rows:
+            writer.writerow([part for cell, three in zip(row, wide, strict=True) for part in _plain(cell, three)])
+        return stream.getvalue()
+
+
+def _cell(cell: Cell) -> Html | str:
+    if isinstance(cell, Figure):
+        shown = full_html(cell.estimate, cell.kind)
+        counts = count_text(cell.estimate) if cell.counts else ""
+        return join(shown, element("span", counts, class_="counts")) if counts else shown
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _as_text(cell: Cell) -> str:
+    if isinstance(cell, Figure):
+        counts = count_text(cell.estimate) if cell.counts else ""
+        return full_text(cell.estimate, cell.kind) + (f", {counts}" if counts else "")
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _plain(cell: Cell, three: bool) -> Sequence[object]:
+    if isinstance(cell, Figure):
+        numbers = (cell.estimate.value, cell.estimate.low, cell.estimate.high)
+        return ["" if number is None else repr(number) for number in numbers]
+    return [cell, "", ""] if three else [cell]
