@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from carina.inference.predictor import FailedPrediction as FailedPrediction
     from carina.inference.predictor import Prediction as Prediction
     from carina.reports.evaluation_comparison import compare_evaluations as compare_evaluations
-    from carina.reports.html.audit_report import open_audit as open_audit
-    from carina.reports.html.evaluation_report import open_report as open_report
-    from carina.reports.html.write_report import open_side_by_side as open_side_by_side
+    from carina.reports.html.open_reports import open_audit as open_audit
+    from carina.reports.html.open_reports import open_report as open_report
+    from carina.reports.html.open_reports import open_side_by_side as open_side_by_side
 
     __version__: str
 
@@ -33,9 +33,9 @@ _FILES = {
     "Predictions": "carina.inference.model",
     "compare_evaluations": "carina.reports.evaluation_comparison",
     "load_bundle": "carina.inference.model",
-    "open_audit": "carina.reports.html.audit_report",
-    "open_report": "carina.reports.html.evaluation_report",
-    "open_side_by_side": "carina.reports.html.write_report",
+    "open_audit": "carina.reports.html.open_reports",
+    "open_report": "carina.reports.html.open_reports",
+    "open_side_by_side": "carina.reports.html.open_reports",
 }
 
 

@@ -20,8 +20,8 @@ from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room import ReadingRoom, expected_turnaround
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.html.sections.room_section import turnaround_at
-from carina.reports.html.evaluation_report import build_report
-from carina.reports.html.write_report import write_report
+from carina.reports.html.open_reports import build_report
+from carina.reports.html.open_reports import write_report
 from queueing import share_read_within
 from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 
@@ -147,7 +147,7 @@ def test_without_a_script_the_same_stands_there(browser, page):
         assert html.unescape(text) == browser.text(f"#x-{key}"), key
     (words,) = re.findall(r'id="x-thousand-words"[^>]*>([^<]*)<', written)
     assert html.unescape(words) == browser.text("#x-thousand-words")
-    assert written.count('class="scene"') > 20
+    assert written.count('class="drawing"') > 20
 
 
 @pytest.mark.parametrize("prevalence", [0.1, 3, 17.3, 50])

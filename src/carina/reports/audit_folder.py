@@ -17,6 +17,7 @@ from carina.evaluation.intervals import Estimate
 from carina.machine import describe_machine, library_versions
 from carina.progress import Progress
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
+from carina.reports.drawing.png import write_png
 from carina.reports.evaluation_files import AUDIT_FILE
 
 AUDIT_TEXT_FILE = "audit.txt"
@@ -84,8 +85,8 @@ def write_audit(
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
         shown, altered = audited.preprocessing, settings.alterations
-        draw_audit(audit, folder / AUDIT_PAGE_FILE, preprocessing=shown, settings=altered)
-        draw_examples(folder / EXAMPLES_FILE, preprocessing=shown, settings=altered)
+        write_png(draw_audit(content, shown, altered), folder / AUDIT_PAGE_FILE)
+        write_png(draw_examples(shown, altered), folder / EXAMPLES_FILE)
     return audit
 
 

@@ -20,7 +20,7 @@ from carina.evaluation.predictions import findings_of, groups_of, probabilities_
 from carina.evaluation.priorities import priorities_of
 from carina.harmless import without_directories, without_folders
 from carina.reports.evaluation_files import GALLERY_FILE, read_audit, read_evaluation
-from carina.reports.numbers import estimate_of
+from carina.reports.written_numbers import estimate_of
 from carina.run_folder import HISTORY_FILE, RECIPE_FILE
 
 

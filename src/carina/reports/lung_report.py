@@ -12,8 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from carina.atomic import write_text
@@ -22,7 +20,9 @@ from carina.errors import DataError
 from carina.evaluation.bootstrap import bootstrap_estimates
 from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
 from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
-from carina.reports.drawing.sheet import INK, MARGIN, ORANGE, SKY, SMALL_PT, Entry, build_sheet, draw_legend, write_png
+from carina.reports.drawing.composition import compose
+from carina.reports.drawing.drawing import Drawing, Ink
+from carina.reports.drawing.png import write_png
 
 LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"
@@ -31,8 +31,7 @@ EXAMPLES_FILE = "examples.png"
 
 _PHANTOM_SIZE = 256
 _DIFFICULTIES = (0.3, 1.0)
-_PANEL = 2.3  # inches
-_GAP = 0.15
+_PANEL = 210.0
 _DICE_SCHEMA = {"image": pl.String, "patient": pl.Int64, "dice": pl.Float64, "two_lungs": pl.Boolean}
 
 
@@ -82,7 +81,7 @@ def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     }
     content = {"format": "carina-lungs-1", **measured, **facts}
     write_text(folder / REPORT_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_png(build_examples(LungFinder(folder / LUNGS_FILE)), folder / EXAMPLES_FILE)
+    write_png(draw_lung_examples(LungFinder(folder / LUNGS_FILE)), folder / EXAMPLES_FILE)
     return report
 
 
@@ -126,7 +125,7 @@ def _read_dice(path: Path) -> pl.DataFrame:
     return table
 
 
-def build_examples(finder: LungFinder) -> Figure:
+def draw_lung_examples(finder: LungFinder) -> Drawing:
     """Return synthetic radiographs with the outline of their lungs and of those that were found: nobody's image."""
     phantoms = [
         [draw_phantom(finding, seed=(7, row, column), size=_PHANTOM_SIZE, difficulty=difficulty)
@@ -134,41 +133,34 @@ def build_examples(finder: LungFinder) -> Figure:
         for row, difficulty in enumerate(_DIFFICULTIES)
     ]  # fmt: skip
     found = list(finder.stream([phantom.pixels for phantom in row] for row in phantoms))
-    rows, columns = len(phantoms), len(PHANTOM_FINDINGS)
-    label, legend = 0.3, 0.4
-    sheet = build_sheet(
-        2 * MARGIN + columns * _PANEL + (columns - 1) * _GAP,
-        MARGIN + legend + rows * (_PANEL + label),
-        title="Lungs found in synthetic radiographs",
-        caption="Phantoms, not patients. What is drawn ends at the heart; what is found goes on behind it where the "
-        "masks that were learned from do.",
-        notice=None,
+    panels = []
+    for row, column in np.ndindex(len(phantoms), len(PHANTOM_FINDINGS)):
+        phantom, lungs, name = phantoms[row][column], found[row][column], PHANTOM_FINDINGS[column]
+        said = name if lungs is not None else f"{name}: no two lungs"
+        panel = Drawing("lungs", said, "A phantom with its lungs outlined", _PANEL, _PANEL + 18)
+        panel.words(_PANEL / 2, 12, said, anchor="middle")
+        panel.image(0, 18, _PANEL, _PANEL, phantom.pixels)
+        _outline(panel, phantom.lung_mask, "s2", (4, 3))
+        if lungs is not None:
+            _outline(panel, lungs.mask, "s1", ())
+        panels.append(panel)
+    return compose(
+        "examples",
+        "Lungs found in synthetic radiographs",
+        panels,
+        columns=len(PHANTOM_FINDINGS),
+        caption="Phantoms, not patients. Blue, whole line: found. Orange, dashed: drawn. What is drawn ends at the "
+        "heart; what is found goes on behind it where the masks that were learned from do.",
     )
-    for row in range(rows):
-        for column, (finding, phantom) in enumerate(zip(PHANTOM_FINDINGS, phantoms[row], strict=True)):
-            x = MARGIN + column * (_PANEL + _GAP)
-            y = MARGIN + legend + (rows - 1 - row) * (_PANEL + label)
-            axes = sheet.figure.add_axes(
-                (x / sheet.width, y / sheet.height, _PANEL / sheet.width, _PANEL / sheet.height)
-            )
-            axes.set_axis_off()
-            axes.imshow(phantom.pixels, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
-            lungs = found[row][column]
-            _outline(axes, phantom.lung_mask, ORANGE, "--")
-            if lungs is not None:
-                _outline(axes, lungs.mask, SKY, "-")
-            said = finding if lungs is not None else f"{finding}: no two lungs"
-            sheet.text(x + _PANEL / 2, y + _PANEL + 0.12, said, size=SMALL_PT, color=INK)
-    entries = [Entry("found", SKY), Entry("drawn", ORANGE, style=(0, (4, 2)))]
-    draw_legend(sheet, MARGIN, MARGIN + legend - 0.1, [entries])
-    return sheet.figure
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_], color: str, style: str) -> None:
+def _outline(panel: Drawing, mask: NDArray[np.bool_], ink: Ink, dash: tuple[float, ...]) -> None:
     """Draw the outline of a mask of any size over a phantom."""
-    scale = _PHANTOM_SIZE / mask.shape[0]
+    scale = _PANEL / mask.shape[0]
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for contour in contours:
-        # Pixel centres lie at halves.
-        points = (np.concatenate([contour[:, 0], contour[:1, 0]]) + 0.5) * scale - 0.5
-        axes.plot(points[:, 0], points[:, 1], color=color, linestyle=style, linewidth=1.8)
+        # Pixel centres are at halves.
+        points = (np.concatenate([contour[:, 0], contour[:1, 0]]) + 0.5) * scale
+        line = [(float(x), float(y) + 18) for x, y in points]
+        panel.line(line, "paper", width=3)  # so that it can be told from dark and from bright pixels
+        panel.line(line, ink, width=1.8, dash=dash)

@@ -1,4 +1,4 @@
-"""A table once: as HTML in the page, and as CSV beside it."""
+"""A table of a report: the page shows it, a CSV file holds it, and in a notebook it shows itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.notebook import boxed, table_html
-from carina.reports.html.markup import Html, element, join
-from carina.reports.numbers import Kind, count_text, full_html, full_text
+from carina.reports.written_numbers import Kind, count_text, full_text
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Measured:
     """An estimate in a cell.
 
     Attributes
@@ -31,7 +30,7 @@ class Figure:
     counts: bool = False
 
 
-Cell = str | int | float | Figure
+Cell = str | int | float | Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
 
-    def to_html(self) -> Html:
-        """Return the table; a wide one scrolls within its frame, never the page."""
-        head = element("tr", *(element("th", name, scope="col") for name in self.head))
-        rows = (
-            element("tr", element("th", _cell(row[0]), scope="row"), *(element("td", _cell(cell)) for cell in row[1:]))
-            for row in self.rows
-        )
-        table = element(
-            "table", element("caption", self.caption), element("thead", head), element("tbody", *rows), class_="figures"
-        )
-        frame = element("div", table, class_="scroll", tabindex=0, role="region", aria_label=self.caption)
-        return join(frame, *(element("p", note, class_="note") for note in self.notes))
-
     def _repr_html_(self) -> str:
         rows = (tuple(_as_text(cell) for cell in row) for row in self.rows)
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
@@ -80,7 +66,7 @@ class Table:
         """Return the table with a header; an estimate takes three columns, full digits, empty where there is none."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        wide = [any(isinstance(row[place], Figure) for row in self.rows) for place in range(len(self.head))]
+        wide = [any(isinstance(row[place], Measured) for row in self.rows) for place in range(len(self.head))]
         names = zip(self.head, wide, strict=True)
         writer.writerow(
             [part for name, three in names for part in ((name, f"{name} low", f"{name} high") if three else (name,))]
@@ -90,23 +76,15 @@ class Table:
         return stream.getvalue()
 
 
-def _cell(cell: Cell) -> Html | str:
-    if isinstance(cell, Figure):
-        shown = full_html(cell.estimate, cell.kind)
-        counts = count_text(cell.estimate) if cell.counts else ""
-        return join(shown, element("span", counts, class_="counts")) if counts else shown
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
-
-
 def _as_text(cell: Cell) -> str:
-    if isinstance(cell, Figure):
+    if isinstance(cell, Measured):
         counts = count_text(cell.estimate) if cell.counts else ""
         return full_text(cell.estimate, cell.kind) + (f", {counts}" if counts else "")
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def _plain(cell: Cell, three: bool) -> Sequence[object]:
-    if isinstance(cell, Figure):
+    if isinstance(cell, Measured):
         numbers = (cell.estimate.value, cell.estimate.low, cell.estimate.high)
         return ["" if number is None else repr(number) for number in numbers]
     return [cell, "", ""] if three else [cell]

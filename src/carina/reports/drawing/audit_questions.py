@@ -1,153 +1,112 @@
-"""The audit's further questions: sources in the embedding, sources left out, one source alone, ages, other sets."""
+"""The audit's further questions: same calls, sources told or left out, one source alone, ages, other sets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from carina.evaluation.intervals import Estimate
+from carina.evaluation.audit.inputs import TITLES
+from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.numbers import estimate_of
-from carina.reports.drawing.drawing import Scene
-from carina.reports.report_tables import Cell, Figure, Table
+from carina.reports.report_tables import Measured, Table
+from carina.reports.written_numbers import estimate_of
+
+_PAIR = {
+    "model": "the model",
+    "head": "a new head",
+    "without_lungs": "a new head, lungs blacked out",
+    "thumbnail": "a new head, thumbnails",
+}
+# Name, title, and looks of each drawing. On a scale with chance on it, chance is marked.
+_CHANCE: dict[str, Any] = {"kind": "area", "low": 0.3, "line": 0.5, "line_says": "chance"}
+_DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "audit_kept": ("The model makes the same call with P ≥ 0.5 where it sees", {"low": 0.0}),
+    "audit_sources": ("Does the embedding tell where an image comes from?", {"low": 0.0}),
+    "audit_left_out": ("A source that a new head has not seen (an optimistic bound)", {"low": 0.0}),
+    "audit_same_source": ("Two findings of one source: AUROC where the source cannot tell", _CHANCE),
+    "audit_ages": ("The model by age: mean AUROC", {"kind": "area"}),
+    "audit_external": ("Sets from elsewhere: AUROC (0.5 is chance)", _CHANCE),
+}
 
 
-def draw_questions(audit: Mapping[str, Any]) -> list[Scene]:
-    """Return the further questions as forests, those alone that could be asked."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question with its answer: as a row of a drawing, and as one of the table."""
+
+    drawing: str
+    asked: str
+    of: str
+    chance: str
+    row: Row
+
+
+def draw_questions(audit: Mapping[str, Any]) -> list[Drawing]:
+    """Return the further questions as forests, only those that could be asked."""
+    rows: dict[str, list[Row]] = {name: [] for name in _DRAWN}
+    for question in _questions(audit):
+        # A probe that was impossible is in the table alone, with its reason.
+        if question.drawing != "audit_sources" or question.chance:
+            rows[question.drawing].append(question.row)
+    return [draw_forest(name, _DRAWN[name][0], rows[name], **_DRAWN[name][1]) for name in _DRAWN if rows[name]]
+
+
+def draw_areas(audit: Mapping[str, Any]) -> Drawing:
+    """Return the mean AUROC on each input, of the model as it is and of heads trained on such images."""
+    of = (("by_model", "The model as it is", "s2"), ("heads", "A head trained on such images", "s6"))
     rows = [
-        Row(
-            item["finding"],
-            ", ".join(f"{name} {count}" for name, count in item["sources"].items()),
-            estimate_of(item["balanced_accuracy"]),
-            f"Source told within one finding: balanced accuracy, by guessing {100 * item['chance']:.0f}\u00a0%",
-            "s4",
-        )
-        for item in audit["source_probes"]
-        if item["chance"] is not None
+        Row(TITLES[item["input"]], "", estimate_of(item["macro_auroc"]), heading, ink)  # type: ignore[arg-type]
+        for key, heading, ink in of
+        for item in audit[key]
     ]
-    scenes = (
-        [draw_forest("audit_sources", "Does the embedding tell where an image comes from?", rows, low=0.0)]
-        if rows
-        else []
-    )
-    rows = [
-        Row(
-            item["source"],
-            f"{item['measure']}, {item['estimate']['denominator'] or 0} images",
-            estimate_of(item["estimate"]),
-            ink="s3",
-        )
-        for item in audit["left_out_sources"]
-    ]
-    if rows:
-        scenes.append(
-            draw_forest("audit_left_out", "A source that a new head has not seen (an optimistic bound)", rows, low=0.0)
-        )
-    rows = [
-        Row(
-            name,
-            "",
-            estimate_of(item[key]),
-            f"{item['source']}: {item['positive']} ({item['positives']}) against {item['negative']} "
-            f"({item['negatives']})",
-            "s5",
-        )
-        for item in audit.get("same_source_pairs", ())
-        for key, name in _PAIR
-    ]
-    if rows:
-        title = "Two findings of one source: AUROC where the source cannot tell"
-        scenes.append(draw_forest("audit_same_source", title, rows, kind="area", low=0.3, line=0.5, line_says="chance"))
-    rows = [
-        Row(item["name"], f"{item['images']} images", estimate_of(item["macro_auroc"]), ink="s1")
-        for item in audit.get("age_groups", ())
-    ]
-    if rows:
-        scenes.append(draw_forest("audit_ages", "The model by age: mean AUROC", rows, kind="area"))
-    rows = [
-        Row(
-            f"{_some(item['positive'])} against {_some(item['negative'])}",
-            f"{item['positives']} + {item['negatives']} images",
-            estimate_of(item["auroc"]),
-            str(other["name"]),
-        )
-        for other in audit["external_sets"]
-        for item in other["questions"]
-    ]
-    if rows:
-        scenes.append(
-            draw_forest(
-                "audit_external",
-                "Sets from elsewhere: AUROC (0.5 is chance)",
-                rows,
-                kind="area",
-                low=0.3,
-                line=0.5,
-                line_says="chance",
-            )
-        )
-    return scenes
-
-
-_PAIR = (
-    ("model", "the model"),
-    ("head", "a new head"),
-    ("without_lungs", "a new head, lungs blacked out"),
-    ("thumbnail", "a new head, thumbnails"),
-)
-
-
-def _some(names: Sequence[str]) -> str:
-    return " or ".join(names) if len(names) < 3 else f"{len(names)} findings"
+    return draw_forest("audit_areas", "Mean one-vs-rest AUROC", rows, **_CHANCE)
 
 
 def questions_table(audit: Mapping[str, Any]) -> Table:
     """Return every further question with its answer, also those that could not be asked."""
-    rows: list[tuple[Cell, ...]] = [
-        (
-            "source told from the embedding (balanced accuracy)",
-            f"{item['finding']}: " + (", ".join(f"{name} {count}" for name, count in item["sources"].items()) or "–"),
-            "" if item["chance"] is None else f"{item['chance']:.3f}",
-            Figure(estimate_of(item["balanced_accuracy"]), "area"),
-        )
-        for item in audit["source_probes"]
-    ]
-    rows += [
-        (f"{item['measure']} of a head without the source", str(item["source"]), "", Figure(_of(item), "area"))
-        for item in audit["left_out_sources"]
-    ]
-    rows += [
-        (
-            f"AUROC within one source, {name}",
-            f"{item['source']}: {item['positive']} {item['positives']}, {item['negative']} {item['negatives']}",
-            "0.5",
-            Figure(estimate_of(item[key]), "area"),
-        )
-        for item in audit.get("same_source_pairs", ())
-        for key, name in _PAIR
-    ]
-    rows += [
-        (
-            "mean AUROC by age",
-            f"{item['name']}, {item['images']} images",
-            "0.5",
-            Figure(_of(item, "macro_auroc"), "area"),
-        )
-        for item in audit.get("age_groups", ())
-    ]
-    rows += [
-        (
-            f"AUROC elsewhere: {other['name']}",
-            f"{_some(item['positive'])} {item['positives']} against {_some(item['negative'])} {item['negatives']}",
-            "0.5",
-            Figure(_of(item, "auroc"), "area"),
-        )
-        for other in audit["external_sets"]
-        for item in other["questions"]
-    ]
-    head = ("Question", "Of", "By chance", "Answer")
-    return Table("audit_questions", "The audit's further questions", head, tuple(rows))
+    rows = tuple((one.asked, one.of, one.chance, Measured(one.row.estimate, "area")) for one in _questions(audit))
+    return Table("audit_questions", "The audit's further questions", ("Question", "Of", "By chance", "Answer"), rows)
 
 
-def _of(item: Mapping[str, Any], key: str = "estimate") -> Estimate:
-    return estimate_of(item[key])
+def _questions(audit: Mapping[str, Any]) -> list[_Question]:
+    questions = []
+    for item in audit["by_model"]:
+        if item["input"] != "shown":
+            name = TITLES[item["input"]]
+            row = Row(name, "", estimate_of(item["kept"]), ink="s2")
+            questions.append(_Question("audit_kept", "same call with P ≥ 0.5 (share of images)", name, "", row))
+    for item in audit["source_probes"]:
+        sources = ", ".join(f"{name} {count}" for name, count in item["sources"].items())
+        chance = "" if item["chance"] is None else f"{item['chance']:.3f}"
+        guessing = f"{100 * (item['chance'] or 0):.0f}\u00a0%"
+        heading = f"Source told within one finding: balanced accuracy, by guessing {guessing}"
+        row = Row(item["finding"], sources, estimate_of(item["balanced_accuracy"]), heading, "s4")
+        asked = "source told from the embedding (balanced accuracy)"
+        questions.append(_Question("audit_sources", asked, f"{item['finding']}: {sources or '–'}", chance, row))
+    for item in audit["left_out_sources"]:
+        counts = f"{item['measure']}, {item['estimate']['denominator'] or 0} images"
+        row = Row(item["source"], counts, estimate_of(item["estimate"]), ink="s3")
+        asked = f"{item['measure']} of a head without the source"
+        questions.append(_Question("audit_left_out", asked, str(item["source"]), "", row))
+    for item in audit.get("same_source_pairs", ()):
+        sides = (f"{item[side]} ({item[f'{side}s']})" for side in ("positive", "negative"))
+        of = f"{item['source']}: {' against '.join(sides)}"
+        for key, name in _PAIR.items():
+            row = Row(name, "", estimate_of(item[key]), of, "s5")
+            questions.append(_Question("audit_same_source", f"AUROC within one source, {name}", of, "0.5", row))
+    for item in audit.get("age_groups", ()):
+        images = f"{item['images']} images"
+        row = Row(item["name"], images, estimate_of(item["macro_auroc"]))
+        questions.append(_Question("audit_ages", "mean AUROC by age", f"{item['name']}, {images}", "0.5", row))
+    for other in audit["external_sets"]:
+        for item in other["questions"]:
+            of = f"{_some(item['positive'])} against {_some(item['negative'])}"
+            images = f"{item['positives']} + {item['negatives']} images"
+            row = Row(of, images, estimate_of(item["auroc"]), str(other["name"]))
+            asked = f"AUROC elsewhere: {other['name']}"
+            questions.append(_Question("audit_external", asked, f"{of}, {images}", "0.5", row))
+    return questions
+
+
+def _some(names: Sequence[str]) -> str:
+    return " or ".join(names) if len(names) < 3 else f"{len(names)} findings"

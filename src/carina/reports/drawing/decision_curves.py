@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from carina.evaluation.decision_curve import DecisionCurve, decision_curve
-from carina.evaluation.intervals import FloatArray
-from carina.reports.evaluated import Evaluated
+from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.panel import PERCENT_TICKS, Axis, Key, build_panel, look, number_ticks, pairs
-from carina.reports.drawing.drawing import Scene
+from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Table
 
 
@@ -36,7 +35,7 @@ def decision_curves_of(evaluated: Evaluated) -> list[DecisionCurve]:
     return [curve for curve in curves if curve.note is None]
 
 
-def draw_decision_curve(curve: DecisionCurve) -> Scene:
+def draw_decision_curve(curve: DecisionCurve) -> Drawing:
     """Return the net benefit of acting on the probability, on the flag, on all and on nobody."""
     low = -0.25 * curve.prevalence
     high = 1.08 * curve.prevalence
@@ -60,32 +59,16 @@ def draw_decision_curve(curve: DecisionCurve) -> Scene:
         name, f"Decision curve of {curve.finding}, {at}", said, x, y, keys=keys, subtitle=said, height=260
     )
     model = curve.model
-    panel.band(pairs(curve.thresholds, model.low), pairs(curve.thresholds, model.high), "s1")
+    panel.band(curve.thresholds, model.low, model.high, "s1")
     panel.curve([(0, 0), (1, 0)], "ink", width=1.3)
-    for values, ink, dash in (
-        (curve.treat_all, "muted", (2.0, 3.0)),
-        (None if curve.flag is None else curve.flag.value, "s2", (6.0, 3.0)),
-        (model.value, "s1", ()),
-    ):
-        if values is not None:
-            panel.curve(_above(curve.thresholds, values, low), ink, dash=dash)  # type: ignore[arg-type]
-    return panel.scene
+    panel.curve(pairs(curve.thresholds, curve.treat_all), "muted", dash=(2, 3))
+    if curve.flag is not None:
+        panel.curve(pairs(curve.thresholds, curve.flag.value), "s2", dash=(6, 3))
+    panel.curve(pairs(curve.thresholds, model.value), "s1")
+    return panel.drawing
 
 
-def _above(x: FloatArray, y: FloatArray, low: float) -> list[tuple[float, float]]:
-    """Return a curve up to where it leaves the panel below."""
-    points: list[tuple[float, float]] = []
-    for across, up in pairs(x, y):
-        if up < low:
-            if points:
-                before, above = points[-1]
-                points.append((before + (across - before) * (above - low) / (above - up), low))
-            break
-        points.append((across, up))
-    return points
-
-
-def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated]]) -> Scene:
+def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated]]) -> Drawing:
     """Return one finding's net benefit in several evaluations, each at its own set's prevalence."""
     curves = []
     for name, one in asked:
@@ -108,10 +91,10 @@ def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated
     panel.curve([(0, 0), (1, 0)], "ink", width=1.3)
     for place, (_, curve) in enumerate(curves):
         ink, dash, _ = look(place)
-        panel.band(pairs(curve.thresholds, curve.model.low), pairs(curve.thresholds, curve.model.high), ink)
-        panel.curve(_above(curve.thresholds, curve.treat_all, low), "muted", dash=(2, 3), width=1.3)
-        panel.curve(_above(curve.thresholds, curve.model.value, low), ink, dash=dash)
-    return panel.scene
+        panel.band(curve.thresholds, curve.model.low, curve.model.high, ink)
+        panel.curve(pairs(curve.thresholds, curve.treat_all), "muted", dash=(2, 3), width=1.3)
+        panel.curve(pairs(curve.thresholds, curve.model.value), ink, dash=dash)
+    return panel.drawing
 
 
 def decision_table(curve: DecisionCurve) -> Table:

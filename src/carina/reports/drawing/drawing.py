@@ -1,4 +1,4 @@
-"""A drawing of lines, shapes and words that becomes SVG in the page, and SVG and PNG for papers.
+"""A drawing of lines, shapes, words and small images: SVG in the page, SVG and PNG in folders and papers.
 
 Colours are named by what they mean, so that one drawing serves a light page, a dark one and paper. Lengths are units
 of the drawing: pixels in the page where it has its natural width, points on paper. y runs downwards.
@@ -6,30 +6,31 @@ of the drawing: pixels in the page where it has its natural width, points on pap
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse, Polygon
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+from PIL import Image
 
-from carina.reports.html.markup import Html, element, join
-from carina.reports.html.notebook_frame import pictured
-from carina.reports.drawing.sheet import width_of
+from carina.reports.drawing.lettering import FONT, SMALL
 
-Ink = Literal["ink", "muted", "grid", "paper", "shade", "s1", "s2", "s3", "s4", "s5", "s6"]
+Ink = Literal["ink", "muted", "grid", "paper", "shade", "alarm", "s1", "s2", "s3", "s4", "s5", "s6"]
 Anchor = Literal["start", "middle", "end"]
+Point = tuple[float, float]
 
-# The colours of the light theme; those of the page stand in assets/page.css, and a test holds them equal.
+# The colours of the light theme. The page has the same in html/assets/page.css, and a test holds them equal.
 LIGHT: dict[Ink, str] = {
     "ink": "#1b1f24",
     "muted": "#57606a",
     "grid": "#d4d9df",
     "paper": "#ffffff",
     "shade": "#eef1f4",
+    "alarm": "#a50f15",
     "s1": "#0067a3",
     "s2": "#c24a00",
     "s3": "#00755a",
@@ -42,33 +43,59 @@ SERIES: tuple[Ink, ...] = ("s1", "s2", "s3", "s4", "s5", "s6")
 DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 2.5), (9, 3, 2, 3), (5, 2), (1.5, 3))
 MARKERS: tuple[str, ...] = ("circle", "square", "triangle", "diamond", "cross", "bar")
 
-TEXT, SMALL = 13.0, 11.5
-_PIXELS_A_UNIT = 3
-_FONT = "DejaVu Sans"
-_STYLE = f"text{{font-family:'{_FONT}',Verdana,sans-serif}}" + "".join(
+_STYLE = f"text{{font-family:'{FONT}',Verdana,sans-serif}}" + "".join(
     f".f-{name}{{fill:{color}}}.l-{name}{{stroke:{color}}}" for name, color in LIGHT.items()
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    points: tuple[tuple[float, float], ...]
+class Line:
+    """A line through points."""
+
+    points: tuple[Point, ...]
     ink: Ink
     width: float
     dash: tuple[float, ...]
 
+    def moved(self, x: float, y: float) -> Line:
+        """Return the line at another place."""
+        return replace(self, points=_moved(self.points, x, y))
+
+    def svg(self) -> str:
+        """Return the line as an element of SVG."""
+        dash = f' stroke-dasharray="{" ".join(map(_n, self.dash))}"' if self.dash else ""
+        return (
+            f'<polyline points="{_listed(self.points)}" fill="none" class="l-{self.ink}" '
+            f'stroke-width="{_n(self.width)}"{dash} stroke-linejoin="round"/>'
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class _Area:
-    points: tuple[tuple[float, float], ...]
+class Area:
+    """What lies within points; `says` is shown where the pointer rests on it."""
+
+    points: tuple[Point, ...]
     fill: Ink
     opacity: float
     edge: Ink | None
     says: str | None
 
+    def moved(self, x: float, y: float) -> Area:
+        """Return the area at another place."""
+        return replace(self, points=_moved(self.points, x, y))
+
+    def svg(self) -> str:
+        """Return the area as an element of SVG."""
+        edge = f" l-{self.edge}" if self.edge else ""
+        opacity = "" if self.opacity == 1 else f' fill-opacity="{_n(self.opacity)}"'
+        start = f'<polygon points="{_listed(self.points)}" class="f-{self.fill}{edge}"{opacity}'
+        return f"{start}>{_title(self.says)}</polygon>" if self.says else f"{start}/>"
+
 
 @dataclass(frozen=True, slots=True)
-class _Dot:
+class Dot:
+    """A circle."""
+
     x: float
     y: float
     radius: float
@@ -76,9 +103,22 @@ class _Dot:
     edge: Ink
     says: str | None
 
+    def moved(self, x: float, y: float) -> Dot:
+        """Return the circle at another place."""
+        return replace(self, x=self.x + x, y=self.y + y)
+
+    def svg(self) -> str:
+        """Return the circle as an element of SVG."""
+        return (
+            f'<circle cx="{_n(self.x)}" cy="{_n(self.y)}" r="{_n(self.radius)}" class="f-{self.fill} l-{self.edge}" '
+            f'stroke-width="1.5">{_title(self.says) if self.says else ""}</circle>'
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class Words:
+    """A line of text on its base line; turned by 90 degrees it runs upwards."""
+
     x: float
     y: float
     text: str
@@ -88,9 +128,50 @@ class _Words:
     bold: bool
     turned: bool
 
+    def moved(self, x: float, y: float) -> Words:
+        """Return the text at another place."""
+        return replace(self, x=self.x + x, y=self.y + y)
+
+    def svg(self) -> str:
+        """Return the text as an element of SVG."""
+        x, y = _n(self.x), _n(self.y)
+        anchor = "" if self.anchor == "start" else f' text-anchor="{self.anchor}"'
+        bold = ' font-weight="bold"' if self.bold else ""
+        turned = f' transform="rotate(-90 {x} {y})"' if self.turned else ""
+        start = f'<text x="{x}" y="{y}" class="f-{self.ink}" font-size="{_n(self.size)}"'
+        return f"{start}{anchor}{bold}{turned}>{escape(self.text)}</text>"
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A grey image, uint8 (rows, columns), in a box given by its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    grey: NDArray[np.uint8]
+
+    def moved(self, x: float, y: float) -> Pixels:
+        """Return the image at another place."""
+        return replace(self, x=self.x + x, y=self.y + y)
+
+    def svg(self) -> str:
+        """Return the image as an element of SVG, with its pixels in it."""
+        stream = io.BytesIO()
+        Image.fromarray(self.grey).save(stream, "PNG")
+        source = base64.b64encode(stream.getvalue()).decode()
+        return (
+            f'<image x="{_n(self.x)}" y="{_n(self.y)}" width="{_n(self.width)}" height="{_n(self.height)}" '
+            f'preserveAspectRatio="none" href="data:image/png;base64,{source}"/>'
+        )
+
+
+Part = Line | Area | Dot | Words | Pixels
+
 
 @dataclass(slots=True)
-class Scene:
+class Drawing:
     """A drawing.
 
     Attributes
@@ -103,6 +184,8 @@ class Scene:
         What a reader sees in it, for one who cannot: the figures themselves.
     width, height
         In units.
+    parts
+        What is drawn, the lowest first.
     """
 
     name: str
@@ -110,22 +193,17 @@ class Scene:
     description: str
     width: float
     height: float
-    _parts: list[_Line | _Area | _Dot | _Words] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
     def line(
-        self,
-        points: Sequence[tuple[float, float]],
-        ink: Ink = "ink",
-        *,
-        width: float = 1.5,
-        dash: tuple[float, ...] = (),
+        self, points: Sequence[Point], ink: Ink = "ink", *, width: float = 1.5, dash: Sequence[float] = ()
     ) -> None:
         """Draw a line through points."""
-        self._parts.append(_Line(tuple(points), ink, width, dash))
+        self.parts.append(Line(tuple(points), ink, width, tuple(dash)))
 
     def area(
         self,
-        points: Sequence[tuple[float, float]],
+        points: Sequence[Point],
         fill: Ink,
         *,
         opacity: float = 1.0,
@@ -133,7 +211,7 @@ class Scene:
         says: str | None = None,
     ) -> None:
         """Fill the area within points; `says` is shown where the pointer rests on it."""
-        self._parts.append(_Area(tuple(points), fill, opacity, edge, says))
+        self.parts.append(Area(tuple(points), fill, opacity, edge, says))
 
     def box(
         self,
@@ -165,7 +243,7 @@ class Scene:
         """Draw a marker: circle, square, triangle, diamond, star, cross or bar."""
         fill: Ink = "paper" if hollow else ink
         if shape == "circle":
-            self._parts.append(_Dot(x, y, size, fill, ink, says))
+            self.parts.append(Dot(x, y, size, fill, ink, says))
         elif shape in ("cross", "bar"):
             self.line([(x, y - size), (x, y + size)], ink, width=2)
             if shape == "cross":
@@ -187,67 +265,43 @@ class Scene:
         turned: bool = False,
     ) -> None:
         """Write a line of text on the base line `y`; turned by 90 degrees it runs upwards."""
-        self._parts.append(_Words(x, y, text, ink, size, anchor, bold, turned))
+        self.parts.append(Words(x, y, text, ink, size, anchor, bold, turned))
 
-    def to_svg(self, *, alone: bool = False) -> Html:
+    def lines(self, x: float, y: float, texts: Sequence[str], *, step: float = 15.0, **looks: object) -> None:
+        """Write lines of text below each other, the first on the base line `y`."""
+        for row, text in enumerate(texts):
+            self.words(x, y + step * row, text, **looks)  # type: ignore[arg-type]
+
+    def image(self, x: float, y: float, width: float, height: float, grey: NDArray[np.uint8]) -> None:
+        """Show a grey image, uint8 (rows, columns), in a box given by its upper left corner."""
+        self.parts.append(Pixels(x, y, width, height, grey))
+
+    def place(self, other: Drawing, x: float, y: float) -> None:
+        """Draw another drawing in this one, its upper left corner at a point."""
+        self.parts += [part.moved(x, y) for part in other.parts]
+
+    def to_svg(self, *, alone: bool = False) -> Markup:
         """Return the drawing as SVG: for the page, whose style sheet knows the colours, or to stand alone."""
-        parts = (_svg_of(part) for part in self._parts)
-        inner = join(element("title", self.title), element("desc", self.description))
-        if alone:
-            inner = join(inner, Html(f"<style>{_STYLE}</style>"))
-            inner = join(inner, element("rect", width=_n(self.width), height=_n(self.height), class_="f-paper"))
-        return element(
-            "svg",
-            inner,
-            *parts,
-            viewBox=f"0 0 {_n(self.width)} {_n(self.height)}",
-            width=_n(self.width) if alone else None,
-            height=_n(self.height) if alone else None,
-            role="img",
-            aria_label=f"{self.title}. {self.description}",
-            class_="scene",
-            xmlns="http://www.w3.org/2000/svg" if alone else None,
-        )
+        size = f'width="{_n(self.width)}" height="{_n(self.height)}"'
+        label = escape(f"{self.title}. {self.description}")
+        outside = f' {size} xmlns="http://www.w3.org/2000/svg"' if alone else ""
+        box = f'viewBox="0 0 {_n(self.width)} {_n(self.height)}"'
+        start = f'<svg {box}{outside} role="img" aria-label="{label}" class="drawing">'
+        about = f"{_title(self.title)}<desc>{escape(self.description)}</desc>"
+        ground = f'<style>{_STYLE}</style><rect {size} class="f-paper"/>' if alone else ""
+        return Markup("".join((start, about, ground, *(part.svg() for part in self.parts), "</svg>")))  # noqa: S704  # all text in it is escaped
 
     def _repr_html_(self) -> str:
-        return pictured(self.to_svg(alone=True), f"{self.title}. {self.description}", self.width)
-
-    def to_png(self) -> bytes:
-        """Return the drawing in the light theme's colours, three pixels a unit; the same input gives the same bytes."""
-        figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=72 * _PIXELS_A_UNIT, facecolor="#ffffff")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set(xlim=(0, self.width), ylim=(self.height, 0))
-        for order, part in enumerate(self._parts):
-            artist = _artist_of(part)
-            if artist is None and isinstance(part, _Words):
-                axes.text(
-                    part.x,
-                    part.y,
-                    part.text,
-                    color=LIGHT[part.ink],
-                    fontsize=part.size,
-                    fontfamily=_FONT,
-                    fontweight="bold" if part.bold else "normal",
-                    ha={"start": "left", "middle": "center", "end": "right"}[part.anchor],
-                    va="baseline",
-                    rotation=90 if part.turned else 0,
-                    rotation_mode="anchor",
-                    parse_math=False,
-                    zorder=order,
-                )
-            elif artist is not None:
-                artist.set_zorder(order)
-                axes.add_artist(artist)
-        stream = io.BytesIO()
-        canvas.print_png(  # type: ignore[no-untyped-call]
-            stream, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
+        # As an image: inline, the style sheet of the drawing would be the notebook's.
+        source = base64.b64encode(self.to_svg(alone=True).encode()).decode()
+        name = escape(f"{self.title}. {self.description}")
+        return (
+            f'<img alt="{name}" style="max-width:100%" width="{self.width:.0f}" '
+            f'src="data:image/svg+xml;base64,{source}">'
         )
-        return stream.getvalue()
 
 
-_SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
+_SHAPES: dict[str, tuple[Point, ...]] = {
     "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
     "triangle": ((0, -1.15), (1.1, 0.85), (-1.1, 0.85)),
     "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
@@ -258,78 +312,17 @@ _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
 }
 
 
-def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
-    """Return the width of a line in units, as the widest of the fonts sets it."""
-    return 72 * width_of(text, size, bold=bold)
-
-
-def fit_lines(text: str, width: float, size: float = SMALL, *, bold: bool = False) -> list[str]:
-    """Return the text in lines of at most `width` units, broken at spaces; those that must not break stay."""
-    lines = [""]
-    for word in filter(None, text.split(" ")):
-        joined = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(joined, size, bold=bold) > width:
-            lines.append(word)
-        else:
-            lines[-1] = joined
-    return lines
+def _moved(points: Sequence[Point], x: float, y: float) -> tuple[Point, ...]:
+    return tuple((across + x, down + y) for across, down in points)
 
 
 def _n(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-def _svg_of(part: _Line | _Area | _Dot | _Words) -> Html:
-    if isinstance(part, _Line):
-        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in part.points)
-        dash = " ".join(_n(length) for length in part.dash) or None
-        return element(
-            "polyline",
-            points=points,
-            fill="none",
-            class_=f"l-{part.ink}",
-            stroke_width=_n(part.width),
-            stroke_dasharray=dash,
-            stroke_linejoin="round",
-        )
-    if isinstance(part, _Area):
-        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in part.points)
-        classes = f"f-{part.fill}" + (f" l-{part.edge}" if part.edge else "")
-        opacity = None if part.opacity == 1 else _n(part.opacity)
-        said = element("title", part.says) if part.says else None
-        return element("polygon", said, points=points, class_=classes, fill_opacity=opacity)
-    if isinstance(part, _Dot):
-        classes, said = f"f-{part.fill} l-{part.edge}", element("title", part.says) if part.says else None
-        return element(
-            "circle", said, cx=_n(part.x), cy=_n(part.y), r=_n(part.radius), class_=classes, stroke_width="1.5"
-        )
-    return element(
-        "text",
-        part.text,
-        x=_n(part.x),
-        y=_n(part.y),
-        class_=f"f-{part.ink}",
-        font_size=_n(part.size),
-        text_anchor=None if part.anchor == "start" else part.anchor,
-        font_weight="bold" if part.bold else None,
-        transform=f"rotate(-90 {_n(part.x)} {_n(part.y)})" if part.turned else None,
-    )
+def _listed(points: Sequence[Point]) -> str:
+    return " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
 
 
-def _artist_of(part: _Line | _Area | _Dot | _Words) -> Line2D | Polygon | Ellipse | None:
-    if isinstance(part, _Line):
-        across, down = zip(*part.points, strict=True)
-        line = Line2D(across, down, color=LIGHT[part.ink], linewidth=part.width)
-        if part.dash:
-            line.set_linestyle((0, tuple(length / part.width for length in part.dash)))
-        return line
-    if isinstance(part, _Area):
-        edge = "none" if part.edge is None else LIGHT[part.edge]
-        artist = Polygon(part.points, closed=True, facecolor=LIGHT[part.fill], edgecolor=edge, linewidth=1.2)
-        # An area without an edge lets what is below it shine through; one with an edge is a mark.
-        artist.set_alpha(part.opacity if part.opacity != 1 else None)
-        return artist
-    if isinstance(part, _Dot):
-        face, edge, diameter = LIGHT[part.fill], LIGHT[part.edge], 2 * part.radius
-        return Ellipse((part.x, part.y), diameter, diameter, facecolor=face, edgecolor=edge, linewidth=1.5)
-    return None
+def _title(text: str) -> str:
+    return f"<title>{escape(text)}</title>"

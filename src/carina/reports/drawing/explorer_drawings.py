@@ -9,41 +9,50 @@ import numpy as np
 
 from carina.decisions.triage import PRIORITIES
 from carina.evaluation.intervals import FloatArray, IntArray
-from carina.reports.evaluated import Evaluated
-from carina.reports.numbers import percent_text
+from carina.reports.drawing.drawing import Drawing, Ink
+from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines
 from carina.reports.drawing.panel import WIDTH
-from carina.reports.drawing.drawing import SMALL, TEXT, Ink, Scene, fit_lines
+from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Table
+from carina.reports.written_numbers import percent_text
 
-# The same as in assets/explorer.js.
-_BAND_INKS: dict[str, Ink] = {
+# The page's script takes priorities and their colours from here.
+BAND_INKS: dict[str, Ink] = {
     "fast-track": "s2",
     "expedite": "s5",
     "secondary-review": "s6",
     "routine": "s3",
     "not-assessable": "muted",
 }
-_LOW, _HIGH, _BINS = -9.0, 9.0, 45
-_TICKS = (0.0005, 0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 0.9995)
+# On the scale of log odds, where what is close to 0 and 1 can be told apart.
+LOW, HIGH, _BINS = -9.0, 9.0, 45
+TICKS = (0.0005, 0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 0.9995)
 _WIDE = 640.0
 
 
-def draw_probabilities(evaluated: Evaluated) -> Scene:
-    """Return how the flagged finding's probabilities lie, with it above and without it below, and the threshold."""
-    flag = evaluated.findings.index(evaluated.flag)
-    positive = evaluated.truth == flag
-    # On the scale of log odds, where what lies close to 0 and 1 can be told apart.
-    places = np.floor((_log_odds(evaluated.probabilities[:, flag]) - _LOW) / (_HIGH - _LOW) * _BINS)
+def probability_counts(evaluated: Evaluated, index: int) -> IntArray:
+    """Return how many images with a finding (row 0) and without it (row 1) are in each bin of its probability.
+
+    The bins are 45 equal parts of the log odds from -9 to 9: int (2, 45).
+    """
+    places = np.floor((_log_odds(evaluated.probabilities[:, index]) - LOW) / (HIGH - LOW) * _BINS)
     bins = np.clip(places, 0, _BINS - 1).astype(int)
-    shares = [_shares(bins[side]) for side in (positive, ~positive)]
-    most = max(float(side.max()) for side in shares) or 1.0
+    positive = evaluated.truth == index
+    return np.stack([np.bincount(bins[side], minlength=_BINS) for side in (positive, ~positive)])
+
+
+def draw_probabilities(evaluated: Evaluated) -> Drawing:
+    """Return how the flagged finding's probabilities lie, with it above and without it below, and the threshold."""
+    counts = probability_counts(evaluated, evaluated.findings.index(evaluated.flag))
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    most = float(shares.max()) or 1.0
     left, middle, tall = 8.0, 112.0, 84.0
     room = _WIDE - 2 * left
     step = room / _BINS
 
     def across(probability: float) -> float:
-        x = min(max(float(_log_odds(np.array([probability]))[0]), _LOW), _HIGH)
-        return left + (x - _LOW) / (_HIGH - _LOW) * room
+        x = min(max(float(_log_odds(np.array([probability]))[0]), LOW), HIGH)
+        return left + (x - LOW) / (HIGH - LOW) * room
 
     at = across(evaluated.threshold)
     reached = [evaluated.estimate("operating_point", "reached", name).value for name in ("sensitivity", "specificity")]
@@ -52,7 +61,7 @@ def draw_probabilities(evaluated: Evaluated) -> Scene:
         for name, value in zip(("sensitivity", "specificity"), reached, strict=True)
         if value
     )
-    scene = Scene(
+    drawing = Drawing(
         "probabilities",
         f"Probabilities of {evaluated.flag} and the shipped threshold {evaluated.threshold:.3f}",
         f"Images with {evaluated.flag} above, without it below; {said}",
@@ -65,28 +74,24 @@ def draw_probabilities(evaluated: Evaluated) -> Scene:
                 continue
             height, x = max(1.0, tall * math.sqrt(share / most)), left + place * step
             ink: Ink = inks[0] if x + step / 2 >= at else inks[1]  # type: ignore[assignment]
-            scene.box(x + 0.5, middle - height if side == 0 else middle + 1, step - 1, height, ink)
-    for tick in _TICKS:
+            drawing.box(x + 0.5, middle - height if side == 0 else middle + 1, step - 1, height, ink)
+    for tick in TICKS:
         x = across(tick)
         if abs(x - at) >= 42:
-            scene.line([(x, middle + tall + 2), (x, middle + tall + 7)], "muted")
-            scene.words(x, middle + tall + 20, f"{tick:g}", ink="muted", anchor="middle")
-    scene.words(left, 14, f"with {evaluated.flag}: found right of the line, missed left of it", size=12)
-    scene.words(left, 238, f"without {evaluated.flag}: false alarms right of the line", size=12)
-    scene.words(_WIDE - left, 238, f"probability of {evaluated.flag}", ink="muted", size=12, anchor="end")
-    scene.line([(at, 20), (at, middle + tall + 2)], "ink", width=2.5)
-    scene.mark(at, middle + tall + 7, "triangle", ink="ink", size=4)
-    scene.words(at, middle + tall + 23, "shipped", bold=True, anchor="middle")
-    return scene
+            drawing.line([(x, middle + tall + 2), (x, middle + tall + 7)], "muted")
+            drawing.words(x, middle + tall + 20, f"{tick:g}", ink="muted", anchor="middle")
+    drawing.words(left, 14, f"with {evaluated.flag}: found right of the line, missed left of it", size=12)
+    drawing.words(left, 238, f"without {evaluated.flag}: false alarms right of the line", size=12)
+    drawing.words(_WIDE - left, 238, f"probability of {evaluated.flag}", ink="muted", size=12, anchor="end")
+    drawing.line([(at, 20), (at, middle + tall + 2)], "ink", width=2.5)
+    drawing.mark(at, middle + tall + 7, "triangle", ink="ink", size=4)
+    drawing.words(at, middle + tall + 23, "shipped", bold=True, anchor="middle")
+    return drawing
 
 
 def _log_odds(probability: FloatArray) -> FloatArray:
     inside = np.clip(probability, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(inside / (1 - inside)))
-
-
-def _shares(bins: IntArray) -> FloatArray:
-    return np.asarray(np.bincount(bins, minlength=_BINS) / max(1, len(bins)))
 
 
 _OUTCOMES = ("found", "missed", "false alarm", "left in peace")
@@ -110,40 +115,41 @@ def of_thousand(shares: Mapping[str, float]) -> dict[str, int]:
     return dict(zip(shares, whole, strict=True))
 
 
-def draw_thousand(evaluated: Evaluated) -> Scene:
+def draw_thousand(evaluated: Evaluated) -> Drawing:
     """Return a sign for each of 1,000 patients like those of this set."""
     counts = of_thousand(shares_of_outcomes(evaluated))
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    scene = Scene("thousand", f"Of 1,000 patients, at the shipped threshold for {evaluated.flag}", said, WIDTH, 238.0)
-    lines = fit_lines(scene.title, WIDTH - 8, TEXT, bold=True)
-    for row, line in enumerate(lines):
-        scene.words(4, 18 + 17 * row, line, size=TEXT, bold=True)
+    drawing = Drawing(
+        "thousand", f"Of 1,000 patients, at the shipped threshold for {evaluated.flag}", said, WIDTH, 238.0
+    )
+    lines = fit_lines(drawing.title, WIDTH - 8, TEXT, bold=True)
+    drawing.lines(4, 18, lines, step=17, size=TEXT, bold=True)
     top = 16.0 + 17 * len(lines)
-    scene.height = top + 194
+    drawing.height = top + 194
     place = 0
     for name, count in counts.items():
         for _ in range(count):
-            _draw_sign(scene, name, 24 + place % 50 * 8, top + place // 50 * 8)
+            _draw_sign(drawing, name, 24 + place % 50 * 8, top + place // 50 * 8)
             place += 1
     x = 24.0
     for name, count in counts.items():
         words = f"{name} {count:,}"
-        _draw_sign(scene, name, x, top + 170)
-        scene.words(x + 14, top + 178, words)
+        _draw_sign(drawing, name, x, top + 170)
+        drawing.words(x + 14, top + 178, words)
         x += 30 + 6.4 * len(words)
-    return scene
+    return drawing
 
 
-def _draw_sign(scene: Scene, name: str, x: float, y: float) -> None:
+def _draw_sign(drawing: Drawing, name: str, x: float, y: float) -> None:
     if name == "found":
-        scene.box(x + 1, y + 1, 6, 6, "s1")
+        drawing.box(x + 1, y + 1, 6, 6, "s1")
     elif name == "missed":
-        scene.line([(x + 1, y + 1), (x + 7, y + 7)], "s2", width=2.2)
-        scene.line([(x + 7, y + 1), (x + 1, y + 7)], "s2", width=2.2)
+        drawing.line([(x + 1, y + 1), (x + 7, y + 7)], "s2", width=2.2)
+        drawing.line([(x + 7, y + 1), (x + 1, y + 7)], "s2", width=2.2)
     elif name == "false alarm":
-        scene.mark(x + 4, y + 4, "circle", ink="s5", size=2.8, hollow=True)
+        drawing.mark(x + 4, y + 4, "circle", ink="s5", size=2.8, hollow=True)
     else:
-        scene.box(x + 3, y + 3, 2, 2, "muted")
+        drawing.box(x + 3, y + 3, 2, 2, "muted")
 
 
 def band_counts(evaluated: Evaluated) -> dict[str, list[int]] | None:
@@ -155,23 +161,23 @@ def band_counts(evaluated: Evaluated) -> dict[str, list[int]] | None:
     return {name: np.bincount(evaluated.truth[of == name], minlength=k).tolist() for name in PRIORITIES}
 
 
-def draw_bands(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Scene:
+def draw_bands(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Drawing:
     """Return how triage sorts 1,000 patients like those of this set, as one bar; counts are those of `band_counts`."""
     totals = {name: 1000 * sum(row) / len(evaluated.truth) for name, row in counts.items()}
     said = ", ".join(f"{name} {total:.1f}" for name, total in totals.items())
-    scene = Scene("triage_bands", "Triage of 1,000 patients like those of this set", said, WIDTH, 116.0)
-    scene.words(4, 18, scene.title, size=TEXT, bold=True)
+    drawing = Drawing("triage_bands", "Triage of 1,000 patients like those of this set", said, WIDTH, 116.0)
+    drawing.words(4, 18, drawing.title, size=TEXT, bold=True)
     x, wide = 4.0, WIDTH - 8
     for name, total in totals.items():
         width = wide * total / 1000
         if width > 0:
-            scene.box(x, 30, max(0.5, width - 1), 26, _BAND_INKS[name], says=f"{name}: {total:.1f} of 1,000")
+            drawing.box(x, 30, max(0.5, width - 1), 26, BAND_INKS[name], says=f"{name}: {total:.1f} of 1,000")
         x += width
     for place, (name, total) in enumerate((name, total) for name, total in totals.items() if total):
         x, y = 6 + 144.0 * (place % 3), 74 + 20.0 * (place // 3)
-        scene.box(x, y - 9, 10, 10, _BAND_INKS[name])
-        scene.words(x + 15, y, f"{name} {total:.0f}" if total >= 9.95 else f"{name} {total:.1f}", size=SMALL)
-    return scene
+        drawing.box(x, y - 9, 10, 10, BAND_INKS[name])
+        drawing.words(x + 15, y, f"{name} {total:.0f}" if total >= 9.95 else f"{name} {total:.1f}", size=SMALL)
+    return drawing
 
 
 def bands_table(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Table:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from carina.evaluation.intervals import Estimate
-from carina.reports.numbers import Kind, full_text
+from carina.reports.drawing.drawing import Drawing, Ink
+from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
-from carina.reports.drawing.drawing import SMALL, TEXT, Ink, Scene, fit_lines, text_width
+from carina.reports.written_numbers import Kind, full_text
 
 _ROW = 40.0
 _LINE = 15.0
@@ -51,13 +52,13 @@ def draw_forest(
     high: float = 1.0,
     line: float | None = None,
     line_says: str = "all images",
-) -> Scene:
+) -> Drawing:
     """Return a forest plot; names stand above their line, so that it can be read on a phone.
 
     Parameters
     ----------
     name, title
-        Of the scene.
+        Of the drawing.
     rows
         From above; a heading is written where it changes.
     kind
@@ -83,9 +84,8 @@ def draw_forest(
     said = "; ".join(
         f"{row.heading} {row.name} ({row.counts}): {full_text(row.estimate, kind)}".strip() for row in rows
     )
-    scene = Scene(name, title, said, WIDTH, height)
-    for place, text in enumerate(titles):
-        scene.words(4, 18 + 17 * place, text, size=TEXT, bold=True)
+    drawing = Drawing(name, title, said, WIDTH, height)
+    drawing.lines(4, 18, titles, step=17, size=TEXT, bold=True)
     start = _scale_start(rows, low, line)
     wide = WIDTH - _LEFT - _RIGHT
 
@@ -94,24 +94,24 @@ def draw_forest(
 
     bottom = height - 24
     for tick in _ticks(start, high):
-        scene.line([(across(tick), top), (across(tick), bottom)], "grid", width=1)
+        drawing.line([(across(tick), top), (across(tick), bottom)], "grid", width=1)
         anchor = "end" if tick > 0.995 * high else "start" if tick <= start else "middle"
         text = f"{100 * tick:.0f}\u00a0%" if kind == "share" else f"{tick:g}"
-        scene.words(across(tick), bottom + 15, text, ink="muted", anchor=anchor)  # type: ignore[arg-type]
+        drawing.words(across(tick), bottom + 15, text, ink="muted", anchor=anchor)  # type: ignore[arg-type]
     if line is not None:
-        scene.line([(across(line), top - 4), (across(line), bottom)], "ink", width=1.3, dash=(4, 3))
+        drawing.line([(across(line), top - 4), (across(line), bottom)], "ink", width=1.3, dash=(4, 3))
         at_right = across(line) > WIDTH - text_width(line_says) - 8
-        scene.words(across(line), top - 8, line_says, ink="muted", anchor="end" if at_right else "start")
+        drawing.words(across(line), top - 8, line_says, ink="muted", anchor="end" if at_right else "start")
     y = top
     for place, row in enumerate(rows):
         for words in headings[place]:
-            scene.box(2, y + 6, min(text_width(words, SMALL, bold=True) + 6, WIDTH - 4), 16, "paper", opacity=0.9)
-            scene.words(4, y + 18, words, bold=True)
+            drawing.box(2, y + 6, min(text_width(words, SMALL, bold=True) + 6, WIDTH - 4), 16, "paper", opacity=0.9)
+            drawing.words(4, y + 18, words, bold=True)
             y += _LINE
         y += 9 if headings[place] else 0
-        _draw_row(scene, row, names[place], y, across, kind)
+        _draw_row(drawing, row, names[place], y, across, kind)
         y += _ROW + _LINE * (len(names[place]) - 1)
-    return scene
+    return drawing
 
 
 def _name_lines(row: Row, kind: Kind) -> list[str]:
@@ -119,28 +119,30 @@ def _name_lines(row: Row, kind: Kind) -> list[str]:
     return fit_lines(f"{row.name}, {row.counts}" if row.counts else row.name, WIDTH - text_width(value) - 24)
 
 
-def _draw_row(scene: Scene, row: Row, names: Sequence[str], y: float, at: Callable[[float], float], kind: Kind) -> None:
+def _draw_row(
+    drawing: Drawing, row: Row, names: Sequence[str], y: float, at: Callable[[float], float], kind: Kind
+) -> None:
     estimate = row.estimate
     value = full_text(estimate, kind) if estimate.value is not None else "n/a"
     for line in names:
         # A paper-coloured strip keeps the grid from running through the words.
-        scene.box(2, y + 4, min(text_width(line) + 6, WIDTH - 4), 16, "paper", opacity=0.9)
-        scene.words(4, y + 16, line)
+        drawing.box(2, y + 4, min(text_width(line) + 6, WIDTH - 4), 16, "paper", opacity=0.9)
+        drawing.words(4, y + 16, line)
         y += _LINE
     y -= _LINE
-    scene.box(WIDTH - text_width(value) - 10, y + 4, text_width(value) + 8, 16, "paper", opacity=0.9)
-    scene.words(WIDTH - 6, y + 16, value, anchor="end", ink="ink" if estimate.value is not None else "muted")
+    drawing.box(WIDTH - text_width(value) - 10, y + 4, text_width(value) + 8, 16, "paper", opacity=0.9)
+    drawing.words(WIDTH - 6, y + 16, value, anchor="end", ink="ink" if estimate.value is not None else "muted")
     middle = y + 28
     if estimate.value is None:
         note = fit_lines(estimate.note or "not applicable", WIDTH - 12)[0]
-        scene.box(2, middle - 8, text_width(note) + 6, 16, "paper", opacity=0.9)
-        scene.words(4, middle + 4, note, ink="muted")
+        drawing.box(2, middle - 8, text_width(note) + 6, 16, "paper", opacity=0.9)
+        drawing.words(4, middle + 4, note, ink="muted")
         return
     if estimate.low is not None and estimate.high is not None:
-        scene.line([(at(estimate.low), middle), (at(estimate.high), middle)], row.ink, width=2)
+        drawing.line([(at(estimate.low), middle), (at(estimate.high), middle)], row.ink, width=2)
         for end in (estimate.low, estimate.high):
-            scene.line([(at(end), middle - 4), (at(end), middle + 4)], row.ink, width=2)
-    scene.mark(at(estimate.value), middle, row.mark, ink=row.ink, size=5, says=f"{' '.join(names)}: {value}")
+            drawing.line([(at(end), middle - 4), (at(end), middle + 4)], row.ink, width=2)
+    drawing.mark(at(estimate.value), middle, row.mark, ink=row.ink, size=5, says=f"{' '.join(names)}: {value}")
 
 
 def _scale_start(rows: Sequence[Row], low: float | None, line: float | None) -> float:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from carina.evaluation.reading_room import FindingTurnaround, Priorities, ReadingRoom, Turnaround, expected_turnaround
 from carina.evaluation.reading_room_simulation import SimulatedGroup, SimulatedTurnaround, simulate_turnaround
 from carina.findings import NORMAL
+from carina.reports.drawing.drawing import Drawing, Ink
+from carina.reports.drawing.lettering import TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
-from carina.reports.drawing.drawing import TEXT, Ink, Scene, fit_lines, text_width
 from carina.reports.report_tables import Cell, Table
 
 _GROUPS = ("with_flag", "flagged", "not_flagged")
@@ -39,13 +40,13 @@ def draw_room(
     flag: str | None,
     *,
     bands: bool = False,
-) -> Scene:
+) -> Drawing:
     """Return bars of mean turnaround, with a line to the time within which nine of ten are read.
 
     Parameters
     ----------
     name, title
-        Of the scene.
+        Of the drawing.
     turnaround, simulated
         Of the same room, by formula and simulated.
     flag
@@ -57,9 +58,8 @@ def draw_room(
     groups = {item.finding: _groups(item, flag, bands) for item in turnaround.findings}
     bars = sum(len(rows) for rows in groups.values())
     top = 16.0 + 17 * len(titles) + 20
-    scene = Scene(name, title, _said(turnaround), WIDTH, top + 24 * len(groups) + 27 * bars + 22)
-    for row, line in enumerate(titles):
-        scene.words(4, 18 + 17 * row, line, size=TEXT, bold=True)
+    drawing = Drawing(name, title, _said(turnaround), WIDTH, top + 24 * len(groups) + 27 * bars + 22)
+    drawing.lines(4, 18, titles, step=17, size=TEXT, bold=True)
     ends = [turnaround.without_flag or 0.0]
     for item in turnaround.findings:
         ends += [getattr(item, key) or 0.0 for key in _GROUPS]
@@ -73,21 +73,21 @@ def draw_room(
     alone = turnaround.without_flag
     if alone is not None:
         at = across(alone)
-        scene.line([(at, top - 8), (at, scene.height - 26)], "muted", width=1.3, dash=(4, 3))
+        drawing.line([(at, top - 8), (at, drawing.height - 26)], "muted", width=1.3, dash=(4, 3))
         anchor = "end" if at > WIDTH / 2 else "start"
-        scene.words(at, top - 12, f"mean without flag {minutes_text(alone)}", ink="muted", anchor=anchor)  # type: ignore[arg-type]
+        drawing.words(at, top - 12, f"mean without flag {minutes_text(alone)}", ink="muted", anchor=anchor)  # type: ignore[arg-type]
     y = top
     for finding, rows in groups.items():
-        scene.box(2, y + 2, text_width(finding, bold=True) + 6, 14, "paper")
-        scene.words(4, y + 13, finding, bold=True)
+        drawing.box(2, y + 2, text_width(finding, bold=True) + 6, 14, "paper")
+        drawing.words(4, y + 13, finding, bold=True)
         y += 20
         for words, key, ink, share in rows:
             item = next(item for item in turnaround.findings if item.finding == finding)
-            _draw_bar(scene, y, words, share, getattr(item, key), simulated.findings[finding][key], ink, across)
+            _draw_bar(drawing, y, words, share, getattr(item, key), simulated.findings[finding][key], ink, across)
             y += 27
         y += 4
-    scene.words(4, scene.height - 8, "bar: mean; line: nine of ten are read within", ink="muted")
-    return scene
+    drawing.words(4, drawing.height - 8, "bar: mean; line: nine of ten are read within", ink="muted")
+    return drawing
 
 
 def _groups(item: FindingTurnaround, flag: str | None, bands: bool) -> list[tuple[str, str, Ink, float]]:
@@ -107,7 +107,7 @@ def _groups(item: FindingTurnaround, flag: str | None, bands: bool) -> list[tupl
 
 
 def _draw_bar(
-    scene: Scene,
+    drawing: Drawing,
     y: float,
     words: str,
     share: float,
@@ -119,14 +119,14 @@ def _draw_bar(
     part = "" if share == 1 else f", {100 * share:.3g}\u00a0%"
     said = f"{words}{part}: {minutes_text(mean)}"
     # A paper-coloured strip keeps the dashed line from running through the words.
-    scene.box(4, y + 1, text_width(said) + 4, 13, "paper")
-    scene.words(6, y + 11, said)
+    drawing.box(4, y + 1, text_width(said) + 4, 13, "paper")
+    drawing.words(6, y + 11, said)
     long = (WIDTH - 12) if mean is None else max(1.0, across(mean) - 6)
-    scene.box(6, y + 14, long, 8, ink)
+    drawing.box(6, y + 14, long, 8, ink)
     if simulated.nine_of_ten is not None:
         end = across(simulated.nine_of_ten)
-        scene.line([(6 + long, y + 18), (end, y + 18)], ink, width=1.5)
-        scene.line([(end, y + 14), (end, y + 22)], ink, width=1.5)
+        drawing.line([(6 + long, y + 18), (end, y + 18)], ink, width=1.5)
+        drawing.line([(end, y + 14), (end, y + 22)], ink, width=1.5)
 
 
 def _said(turnaround: Turnaround) -> str:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from carina.reports.html.markup import Html, element, join
-from carina.reports.html.section import Section
+from markupsafe import Markup
+
+from carina.atomic import write_text
+from carina.reports.drawing.composition import compose
+from carina.reports.drawing.drawing import Drawing
+from carina.reports.drawing.png import write_png
+from carina.reports.html.rendering import render
+from carina.reports.report_tables import Table
 
 STYLE_FILES = ("page.css",)
 # One module in this order: the script is inlined as one, because inlined modules cannot import each other.
@@ -22,8 +30,34 @@ SCRIPT_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A whole report.
+class Section:
+    """One section.
+
+    Attributes
+    ----------
+    key
+        Its name in links.
+    title
+        Its heading.
+    short
+        Its name in the list of contents.
+    body
+        What is below the heading.
+    drawings, tables
+        All that it shows, to be written as files too.
+    """
+
+    key: str
+    title: str
+    short: str
+    body: Markup
+    drawings: tuple[Drawing, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report; in a notebook it shows itself.
 
     Attributes
     ----------
@@ -35,56 +69,80 @@ class Page:
         In the order of reading.
     data
         What the script needs, JSON-safe.
+    notice
+        A warning that no reader may miss, on every figure that is written as a file; None where there is none.
     """
 
     title: str
     subtitle: str
     description: str
-    sections: Sequence[Section]
+    sections: tuple[Section, ...]
     data: Mapping[str, Any]
+    notice: str | None = None
 
     def to_html(self) -> str:
-        """Return the page as one file."""
+        """Return the page as one file without network."""
         style, script = (_assets(names) for names in (STYLE_FILES, SCRIPT_FILES))
         # Nothing may be loaded, sent or run but what is in this file, by its hash.
         policy = (
             f"default-src 'none'; script-src '{_hash_of(script)}'; style-src '{_hash_of(style)}'; img-src data:; "
             "base-uri 'none'; form-action 'none'"
         )
-        head = element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=policy),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="color-scheme", content="light dark"),
-            element("meta", name="description", content=self.description),
-            element("meta", name="generator", content="Carina"),
-            element("title", self.title),
-            element("style", Html(style)),
-        )
-        body = element(
-            "body",
-            element("a", "Skip to the report", href="#main", class_="skip"),
-            _banner(self),
-            element(
-                "main",
-                *(section.to_html(number) for number, section in enumerate(self.sections, start=1)),
-                id="main",
-                tabindex=-1,
-            ),
-            _footer(),
-            element("script", embed_json(self.data), type="application/json", id="data"),
-            element("script", Html(script), type="module"),
-        )
-        return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+        return render("page.html", page=self, policy=policy, style=style, script=script, data=embed_json(self.data))
+
+    def write_html(self, path: Path) -> None:
+        """Write the page."""
+        write_text(path, self.to_html())
+
+    def write_figures(self, folder: Path, *, pictured: Collection[str] = ()) -> None:
+        """Write every figure as SVG and PNG, and every table as CSV; no PNG of those that are pictured elsewhere."""
+        for drawing in self.drawings().values():
+            noticed = compose(drawing.name, "", [drawing], notice=self.notice) if self.notice else drawing
+            write_text(folder / f"{drawing.name}.svg", noticed.to_svg(alone=True) + "\n")
+            if drawing.name not in pictured:
+                write_png(noticed, folder / f"{drawing.name}.png")
+        for section in self.sections:
+            for table in section.tables:
+                write_text(folder / f"{table.name}.csv", table.to_csv())
+
+    def drawings(self) -> dict[str, Drawing]:
+        """Return every figure by its name, in the order of reading."""
+        return {drawing.name: drawing for section in self.sections for drawing in section.drawings}
+
+    def figure(self, name: str) -> Drawing:
+        """Return a figure by the name of its files; in a notebook it shows itself.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        return self.drawings()[name]
+
+    def table(self, name: str) -> Table:
+        """Return a table by the name of its file; in a notebook it shows itself.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        return {table.name: table for section in self.sections for table in section.tables}[name]
+
+    def _repr_html_(self) -> str:
+        # In a frame of its own, so that style and script touch nothing around it. The frame may run the page's script
+        # and nothing else: without ``allow-same-origin`` it cannot reach the notebook, nor its cookies or storage.
+        style = "width:100%;height:900px;border:1px solid #999"
+        content, name = html.escape(self.to_html(), quote=True), html.escape(self.title, quote=True)
+        return f'<iframe title="{name}" srcdoc="{content}" sandbox="allow-scripts" style="{style}"></iframe>'
 
 
-def embed_json(data: Mapping[str, Any]) -> Html:
-    """Return JSON that can stand in a script element: no character of it can end the element."""
+def embed_json(data: Mapping[str, Any]) -> Markup:
+    """Return JSON that can be in a script element: no character of it can end the element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in ("<", ">", "&", "\u2028", "\u2029"):
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Html(text)
+    return Markup(text)  # noqa: S704
 
 
 def read_asset(name: str) -> str:
@@ -92,42 +150,9 @@ def read_asset(name: str) -> str:
     return files("carina.reports.html").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _assets(names: Sequence[str]) -> str:
-    return "\n" + "\n".join(read_asset(name).strip() for name in names) + "\n"
+def _assets(names: Sequence[str]) -> Markup:
+    return Markup("\n" + "\n".join(read_asset(name).strip() for name in names) + "\n")  # noqa: S704  # our own files
 
 
 def _hash_of(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _banner(page: Page) -> Html:
-    links = (
-        element(
-            "li",
-            element("a", element("span", str(number), class_="number"), f" {section.short}", href=f"#{section.key}"),
-        )
-        for number, section in enumerate(page.sections, start=1)
-    )
-    theme = element("button", "Light or dark", type="button", id="theme", aria_pressed="false")
-    return join(
-        element(
-            "header",
-            element(
-                "div",
-                element("p", "Carina · evaluation report", class_="brand"),
-                element("h1", page.title),
-                element("p", page.subtitle, class_="subtitle"),
-            ),
-            theme,
-            class_="top",
-        ),
-        element("nav", element("ol", *links), aria_label="Sections", class_="contents"),
-    )
-
-
-def _footer() -> Html:
-    words = (
-        "Written by Carina. For research: it supports a reader's judgement and never replaces it. This file loads "
-        "nothing and sends nothing."
-    )
-    return element("footer", element("p", words))

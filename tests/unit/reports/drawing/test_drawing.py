@@ -11,21 +11,21 @@ from PIL import Image
 from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.html.markup import Html, element
-from carina.reports.numbers import full_text, value_text
+from carina.reports.written_numbers import full_text, value_text
 from carina.reports.html.page import embed_json, read_asset
-from carina.reports.drawing.drawing import LIGHT, SERIES, Scene, fit_lines
+from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing, fit_lines
 from carina.reports.report_tables import Figure, Table
 
 
 def a_scene():
-    scene = Scene("one", "A <title>", "what it shows & says", 200, 100)
-    scene.line([(10, 10), (190, 90)], "s1", dash=(4, 2))
-    scene.box(20, 20, 40, 30, "s2", opacity=0.5, says="a box")
-    scene.mark(100, 50, "star", ink="s3")
-    scene.mark(120, 50, hollow=True)
-    scene.words(10, 95, "words < more", bold=True)
-    scene.words(10, 60, "up", turned=True)
-    return scene
+    drawing = Drawing("one", "A <title>", "what it shows & says", 200, 100)
+    drawing.line([(10, 10), (190, 90)], "s1", dash=(4, 2))
+    drawing.box(20, 20, 40, 30, "s2", opacity=0.5, says="a box")
+    drawing.mark(100, 50, "star", ink="s3")
+    drawing.mark(120, 50, hollow=True)
+    drawing.words(10, 95, "words < more", bold=True)
+    drawing.words(10, 60, "up", turned=True)
+    return drawing
 
 
 def test_it_stands_alone_as_valid_svg_with_title_and_description():
@@ -78,11 +78,11 @@ def test_files_have_the_colours_of_the_light_theme():
 
 def test_a_forest_says_why_there_is_no_figure():
     rows = [Row("north", "120 images", Estimate(0.9, 0.8, 0.95, "Wilson")), Row("tiny", "", not_applicable("too few"))]
-    scene = draw_forest("forest", "By source", rows, line=0.85)
-    svg = scene.to_svg()
+    drawing = draw_forest("forest", "By source", rows, line=0.85)
+    svg = drawing.to_svg()
     assert "90.0\u00a0% (80.0–95.0)" in svg
     assert "too few" in svg
-    assert "north" in scene.description
+    assert "north" in drawing.description
 
 
 def test_no_words_of_a_forest_leave_it():

@@ -15,9 +15,9 @@ from carina.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
 from carina.errors import ConfigurationError, DataError
 from carina.reports.evaluated import read_evaluated
-from carina.reports.numbers import full_text
-from carina.reports.html.evaluation_report import build_report, open_report
-from carina.reports.html.write_report import write_report
+from carina.reports.written_numbers import full_text
+from carina.reports.html.open_reports import build_report, open_report
+from carina.reports.html.open_reports import write_report
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
 
 KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery", "room", "made"]
@@ -116,14 +116,14 @@ def test_how_it_was_made_names_bundle_time_and_memory(page):
 
 def test_the_stated_prevalence_is_answered(page, report):
     assert "PPV, at the stated prevalence" in page
-    assert "decision_curve_stated" in {scene.name for section in report.sections for scene in section.scenes}
+    assert "decision_curve_stated" in {drawing.name for section in report.sections for drawing in section.drawings}
 
 
 def test_the_same_folder_gives_the_same_bytes(folder, page, tmp_path):
     again = open_report(folder)
     assert again.to_html() == page
-    scene = again.sections[1].scenes[0]
-    assert scene.to_png() == scene.to_png()
+    drawing = again.sections[1].drawings[0]
+    assert drawing.to_png() == drawing.to_png()
 
 
 @pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])

@@ -2,9 +2,6 @@
 
 const logit = (p) => Math.log(p / (1 - p));
 const expit = (x) => 1 / (1 + Math.exp(-x));
-const ends = { low: -9, high: 9 };
-const PRIORITIES = ["fast-track", "expedite", "secondary-review", "routine", "not-assessable"];
-const BAND_INKS = { "fast-track": "s2", expedite: "s5", "secondary-review": "s6", routine: "s3", "not-assessable": "muted" };
 
 const EXPLORER = DATA.explorer && {
   ...DATA.explorer,
@@ -16,6 +13,7 @@ const EXPLORER = DATA.explorer && {
 };
 if (EXPLORER) {
   EXPLORER.rows = EXPLORER.truth.length;
+  EXPLORER.inks = Object.fromEntries(EXPLORER.priorities.map(({ name, ink }) => [name, ink]));
   EXPLORER.counts = EXPLORER.findings.map((_, f) => EXPLORER.truth.reduce((sum, t) => sum + (t === f), 0));
 }
 
@@ -66,10 +64,10 @@ function exploreTriage(state) {
     routine: bandThreshold(set.bands, "routine", set.normal, mix, 1 - point),
     "fast-track": bandThreshold(set.bands, "fast-track", set.flag, mix, 0),
   };
-  const counts = Object.fromEntries(PRIORITIES.map((name) => [name, new Array(set.k).fill(0)]));
+  const counts = Object.fromEntries(set.priorities.map(({ name }) => [name, new Array(set.k).fill(0)]));
   for (let i = 0; i < set.rows; i++) counts[triageOf(i, set, thresholds, point, set.flag, set.normal)][set.truth[i]] += 1;
   const here = mixAt(set.counts, set.flag, prevalence);
-  const ofThousand = Object.fromEntries(PRIORITIES.map((name) => [
+  const ofThousand = Object.fromEntries(set.priorities.map(({ name }) => [
     name, counts[name].map((count, f) => (set.counts[f] ? 1000 * here[f] * count / set.counts[f] : 0)),
   ]));
   return { thresholds, counts, ofThousand, prevalence, own };
@@ -219,36 +217,28 @@ function few(number) {
   return number < 9.95 ? number.toFixed(1) : whole(number);
 }
 
-const HISTOGRAM = { height: 246, left: 8, right: 8, middle: 112, tall: 84, bins: 45 };
-const HISTOGRAM_TICKS = [0.0005, 0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 0.9995];
+const HISTOGRAM = { height: 246, left: 8, right: 8, middle: 112, tall: 84 };
 
 function histogramWidth() {
   return Math.max(280, Math.min(760, byId("x-histogram").clientWidth || 640));
 }
 
 function acrossOf(threshold, width) {
-  const x = Math.min(Math.max(logit(Math.min(Math.max(threshold, 1e-12), 1 - 1e-12)), ends.low), ends.high);
-  return HISTOGRAM.left + (x - ends.low) / (ends.high - ends.low) * (width - HISTOGRAM.left - HISTOGRAM.right);
+  const x = Math.min(Math.max(logit(Math.min(Math.max(threshold, 1e-12), 1 - 1e-12)), EXPLORER.histogram.low), EXPLORER.histogram.high);
+  return HISTOGRAM.left + (x - EXPLORER.histogram.low) / (EXPLORER.histogram.high - EXPLORER.histogram.low) * (width - HISTOGRAM.left - HISTOGRAM.right);
 }
 
 function drawHistogram(state) {
-  const { k, rows, truth, probabilities, findings } = EXPLORER, h = HISTOGRAM, width = histogramWidth();
-  const shares = [new Array(h.bins).fill(0), new Array(h.bins).fill(0)];
-  const totals = [0, 0];
-  for (let i = 0; i < rows; i++) {
-    const side = truth[i] === state.finding ? 0 : 1;
-    const x = logit(Math.min(Math.max(probabilities[i * k + state.finding], 1e-12), 1 - 1e-12));
-    const bin = Math.min(h.bins - 1, Math.max(0, Math.floor((x - ends.low) / (ends.high - ends.low) * h.bins)));
-    shares[side][bin] += 1;
-    totals[side] += 1;
-  }
-  const most = Math.max(...shares.flatMap((side, s) => side.map((count) => count / Math.max(1, totals[s]))));
-  const room = width - h.left - h.right, step = room / h.bins, at = acrossOf(state.threshold, width);
+  const { findings } = EXPLORER, { ticks } = EXPLORER.histogram, h = HISTOGRAM, width = histogramWidth();
+  const counts = EXPLORER.histogram.counts[state.finding], bins = counts[0].length;
+  const totals = counts.map((side) => Math.max(1, side.reduce((sum, count) => sum + count, 0)));
+  const most = Math.max(...counts.flatMap((side, s) => side.map((count) => count / totals[s])));
+  const room = width - h.left - h.right, step = room / bins, at = acrossOf(state.threshold, width);
   const parts = [];
   for (let s = 0; s < 2; s++) {
-    for (let bin = 0; bin < h.bins; bin++) {
-      if (!shares[s][bin]) continue;
-      const tall = Math.max(1, h.tall * Math.sqrt(shares[s][bin] / Math.max(1, totals[s]) / most));
+    for (let bin = 0; bin < bins; bin++) {
+      if (!counts[s][bin]) continue;
+      const tall = Math.max(1, h.tall * Math.sqrt(counts[s][bin] / totals[s] / most));
       const x = h.left + bin * step, called = x + step / 2 >= at;
       const ink = s === 0 ? (called ? "s1" : "s2") : called ? "s5" : "muted";
       parts.push(svg("rect", {
@@ -257,7 +247,7 @@ function drawHistogram(state) {
     }
   }
   const marked = state.finding === EXPLORER.flag ? acrossOf(EXPLORER.threshold, width) : -99;
-  for (const tick of HISTOGRAM_TICKS) {
+  for (const tick of ticks) {
     const x = acrossOf(tick, width);
     if ((width < 420 && [0.25, 0.75].includes(tick)) || Math.abs(x - marked) < 42) continue;
     parts.push(svg("line", { x1: x, x2: x, y1: h.middle + h.tall + 2, y2: h.middle + h.tall + 7, class: "l-muted" }));
@@ -277,7 +267,7 @@ function drawHistogram(state) {
   parts.push(svg("path", { d: `M${at - 2},${h.middle - 3} l-3,3 l3,3 M${at + 2},${h.middle - 3} l3,3 l-3,3`, fill: "none", class: "l-ink", "stroke-width": 1.5 }));
   const label = `Probabilities of ${name}, of images with it above and without it below; the threshold at ${state.threshold.toPrecision(3)}. The slider and the field beside it move the threshold.`;
   byId("x-histogram").replaceChildren(svg("svg", {
-    viewBox: `0 0 ${width} ${h.height}`, width, height: h.height, class: "scene draggable", role: "img", "aria-label": label,
+    viewBox: `0 0 ${width} ${h.height}`, width, height: h.height, class: "drawing draggable", role: "img", "aria-label": label,
   }, ...parts));
 }
 
@@ -287,7 +277,8 @@ function dragThreshold(move) {
   const to = (event) => {
     const box = holder.getBoundingClientRect(), width = histogramWidth();
     const share = ((event.clientX - box.left) - HISTOGRAM.left) / (width - HISTOGRAM.left - HISTOGRAM.right);
-    move(expit(ends.low + Math.min(Math.max(share, 0), 1) * (ends.high - ends.low)));
+    const { low, high } = EXPLORER.histogram;
+    move(expit(low + Math.min(Math.max(share, 0), 1) * (high - low)));
   };
   holder.addEventListener("pointerdown", (event) => {
     dragging = true;
@@ -328,7 +319,7 @@ function drawThousand(results) {
     fn: { class: "l-s2", fill: "none", "stroke-width": 2.2 }, fp: { class: "l-s5", fill: "none", "stroke-width": 1.8 },
   };
   const names = { tp: "found", fn: "missed", fp: "false alarm", tn: "left in peace" };
-  const drawn = svg("svg", { viewBox: "0 0 400 162", class: "scene", role: "img", "aria-label": Object.entries(names).map(([key, name]) => `${counts[key]} ${name}`).join(", ") },
+  const drawn = svg("svg", { viewBox: "0 0 400 162", class: "drawing", role: "img", "aria-label": Object.entries(names).map(([key, name]) => `${counts[key]} ${name}`).join(", ") },
     ...Object.keys(paths).map((key) => svg("path", { d: paths[key] || "M0,0", ...looks[key] })));
   const keys = Object.keys(names).map((key) => html("li", {},
     svg("svg", { viewBox: "0 0 8 8", width: 12, height: 12, "aria-hidden": "true" }, svg("path", { d: signs[key](0, 0), ...looks[key] })),
@@ -342,19 +333,20 @@ function drawBands(results) {
     byId("x-bands-words").textContent = "No bands: the model has none, or knows no Normal.";
     return;
   }
+  const PRIORITIES = EXPLORER.priorities.map(({ name }) => name);
   const totals = PRIORITIES.map((name) => triage.ofThousand[name].reduce((sum, count) => sum + count, 0));
   let x = 0;
   const parts = PRIORITIES.map((name, place) => {
-    const width = 400 * totals[place] / 1000, part = svg("rect", { x, y: 2, width: Math.max(0, width - 1), height: 26, class: `f-${BAND_INKS[name]}` }, svg("title", {}, `${name}: ${few(totals[place])} of 1,000`));
+    const width = 400 * totals[place] / 1000, part = svg("rect", { x, y: 2, width: Math.max(0, width - 1), height: 26, class: `f-${EXPLORER.inks[name]}` }, svg("title", {}, `${name}: ${few(totals[place])} of 1,000`));
     x += width;
     return width > 0 ? part : null;
   });
-  byId("x-bands").replaceChildren(svg("svg", { viewBox: "0 0 400 30", class: "scene", role: "img", "aria-label": PRIORITIES.map((name, place) => `${name} ${few(totals[place])} of 1,000`).join(", ") }, ...parts));
+  byId("x-bands").replaceChildren(svg("svg", { viewBox: "0 0 400 30", class: "drawing", role: "img", "aria-label": PRIORITIES.map((name, place) => `${name} ${few(totals[place])} of 1,000`).join(", ") }, ...parts));
   const head = html("tr", {}, html("th", { scope: "col" }, "Priority"), html("th", { scope: "col" }, "of 1,000"), ...EXPLORER.findings.map((name) => html("th", { scope: "col" }, `${name} in it`)));
   const rows = PRIORITIES.filter((name, place) => totals[place] > 0 || name !== "not-assessable").map((name) => {
     const parts = triage.ofThousand[name], total = parts.reduce((sum, count) => sum + count, 0);
     return html("tr", {},
-      html("th", { scope: "row", class: "nowrap" }, svg("svg", { viewBox: "0 0 10 10", width: 11, height: 11, "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, class: `f-${BAND_INKS[name]}` })), ` ${name}`),
+      html("th", { scope: "row", class: "nowrap" }, svg("svg", { viewBox: "0 0 10 10", width: 11, height: 11, "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, class: `f-${EXPLORER.inks[name]}` })), ` ${name}`),
       html("td", {}, few(total)),
       ...parts.map((count) => html("td", {}, few(count), html("span", { class: "counts" }, total > 0 ? percent(count / total) : ""))));
   });

@@ -45,14 +45,12 @@ function turnaround(room, mix, chances, flagged) {
   };
 }
 
-const READING_ORDER = { "fast-track": 0, expedite: 1, "secondary-review": 2, "not-assessable": 2, routine: 3 };
-
 // The share of each finding's images at each priority of triage, at a threshold and a prevalence of the flagged one.
 function bandChances(findings, threshold, prevalence) {
   const { counts } = exploreTriage({ finding: EXPLORER.flag, threshold, prevalence });
   return findings.map((f) => {
     const places = [0, 0, 0, 0];
-    for (const [name, place] of Object.entries(READING_ORDER)) places[place] += counts[name][f];
+    for (const { name, place } of EXPLORER.priorities) places[place] += counts[name][f];
     return places.map((count) => count / EXPLORER.counts[f]);
   });
 }
@@ -200,7 +198,7 @@ function drawRoom(set, result, flag, bands, ranges) {
   }
   parts.push(svg("text", { x: 4, y: y + 12, "font-size": 12, class: "f-muted" }, "bar: mean; line: nine of ten are read within"));
   byId("r-drawn").replaceChildren(svg("svg", {
-    viewBox: `0 0 ${width} ${y + 18}`, width, height: y + 18, class: "scene fixed", role: "img",
+    viewBox: `0 0 ${width} ${y + 18}`, width, height: y + 18, class: "drawing fixed", role: "img",
     "aria-label": "Turnaround of each finding, of those sorted early and of the others; the figures are in the table below",
   }, ...parts));
   const own = flag >= 0 ? result.findings[flag] : null, normal = set.findIndex((item) => item.name === "Normal");

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from carina.evaluation.intervals import Estimate
 from carina.evaluation.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
-from carina.reports.evaluated import Evaluated
+from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.html.markup import element
-from carina.reports.drawing.drawing import Ink, Scene
-from carina.reports.html.section import Section
-from carina.reports.report_tables import Figure, Table
+from carina.reports.evaluated import Evaluated
+from carina.reports.html.page import Section
+from carina.reports.html.rendering import render
+from carina.reports.report_tables import Measured, Table
 
 _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
     ("sensitivity", "Sensitivity", "s1", "square"),
@@ -22,7 +22,6 @@ _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
 
 def build_groups(evaluated: Evaluated) -> Section:
     """Return the fifth section."""
-    section = Section("groups", "Does it hold for everybody?", "Groups")
     index = evaluated.findings.index(evaluated.flag)
     divisions = measure_subgroups(
         evaluated.table,
@@ -32,42 +31,31 @@ def build_groups(evaluated: Evaluated) -> Section:
         evaluated.groups,
     )
     known = [division for division in divisions if division.known]
-    unknown = [division.by for division in divisions if not division.known]
-    section.paragraph(
-        f"The flag for {evaluated.flag} at its shipped threshold, in parts of the set. A part with fewer than "
-        f"{FEWEST_PATIENTS} patients on a side says so instead of giving a figure. Parts are looked at one by one: "
-        "among 20, one 95 % interval does not hold its own true value."
+    drawings = tuple(
+        _forest(evaluated, known, *measure)
+        for measure in _MEASURES
+        if any(_estimate(part, measure[0]).value is not None for division in known for part in division.parts)
     )
-    if unknown:
-        section.paragraph(
-            f"The manifest does not tell: {', '.join(unknown)}. Nothing can be said about these.", class_="note"
-        )
-    if known:
-        if alone := _source_is_the_finding(known, evaluated.flag):
-            section.add(element("p", alone, class_="audit-words"))
-        shown = [
-            measure
-            for measure in _MEASURES
-            if any(_estimate(part, measure[0]).value is not None for division in known for part in division.parts)
-        ]
-        section.figures([_forest(evaluated, known, *measure) for measure in shown])
-        section.table(_table(evaluated, known))
-    return section
+    tables = (_table(evaluated, known),) if known else ()
+    body = render(
+        "groups.html",
+        flag=evaluated.flag,
+        fewest=FEWEST_PATIENTS,
+        unknown=[division.by for division in divisions if not division.known],
+        alone=_source_is_the_finding(known),
+        drawings=drawings,
+        tables=tables,
+    )
+    return Section("groups", "Does it hold for everybody?", "Groups", body, drawings, tables)
 
 
-def _source_is_the_finding(divisions: Sequence[Division], flag: str) -> str | None:
-    """Return a warning where no source has images with and without the finding."""
-    for division in divisions:
-        parts = division.parts
-        if division.by == "source" and len(parts) > 1 and not any(p.with_finding and p.without_finding for p in parts):
-            return (
-                f"No source has images with and without {flag}: on this set, seeing the finding cannot be told from "
-                "recognising where an image comes from. The audit says how much of it is that."
-            )
-    return None
+def _source_is_the_finding(divisions: Sequence[Division]) -> bool:
+    """Return whether no source has images with and without the finding."""
+    sources = [division.parts for division in divisions if division.by == "source" and len(division.parts) > 1]
+    return any(not any(part.with_finding and part.without_finding for part in parts) for parts in sources)
 
 
-def _forest(evaluated: Evaluated, divisions: Sequence[Division], key: str, name: str, ink: Ink, mark: str) -> Scene:
+def _forest(evaluated: Evaluated, divisions: Sequence[Division], key: str, name: str, ink: Ink, mark: str) -> Drawing:
     rows = [
         Row(part.name, _counts(part, key), _estimate(part, key), f"By {division.by}", ink, mark)
         for division in divisions
@@ -101,9 +89,9 @@ def _table(evaluated: Evaluated, divisions: Sequence[Division]) -> Table:
             f"{division.by}: {part.name}",
             part.images,
             part.patients,
-            Figure(part.sensitivity, counts=True),
-            Figure(part.specificity, counts=True),
-            Figure(part.auroc, "area"),
+            Measured(part.sensitivity, counts=True),
+            Measured(part.specificity, counts=True),
+            Measured(part.auroc, "area"),
         )
         for division in divisions
         for part in division.parts

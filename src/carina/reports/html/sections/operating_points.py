@@ -6,7 +6,7 @@ from carina.evaluation.intervals import BinaryCounts, Estimate, design_effect, n
 from carina.evaluation.operating_table import build_operating_table
 from carina.proportion import wilson_bounds
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Cell, Figure, Table
+from carina.reports.report_tables import Cell, Measured, Table
 
 # As many rows as are read on a page; the file has all that tell something apart.
 FEW_THRESHOLDS = 24
@@ -23,7 +23,7 @@ def operating_points_table(evaluated: Evaluated) -> Table:
         (
             f"shipped: {rule}",
             f"{evaluated.threshold:.4f}",
-            *(Figure(evaluated.estimate(*reached, name), counts=True) for name in names),
+            *(Measured(evaluated.estimate(*reached, name), counts=True) for name in names),
         )
     ]
     read_off = evaluated.content.get("sensitivity_at_specificity", {})
@@ -31,7 +31,7 @@ def operating_points_table(evaluated: Evaluated) -> Table:
         (
             "read off this set's own curve",
             "–",
-            Figure(evaluated.estimate("sensitivity_at_specificity", specificity)),
+            Measured(evaluated.estimate("sensitivity_at_specificity", specificity)),
             f"{100 * float(specificity):g}\u00a0%",
             "–",
             "–",
@@ -62,7 +62,7 @@ def thresholds_table(evaluated: Evaluated, limit: int) -> Table:
             for name, hits, others in (("sensitivity", cells[0], cells[1]), ("specificity", cells[3], cells[2]))
         ]
         sign = f"{threshold!r} (shipped)" if row in found.shipped else repr(threshold)
-        rows.append((sign, *cells, *(Figure(side) for side in sides)))
+        rows.append((sign, *cells, *(Measured(side) for side in sides)))
     head = ("Threshold", "Found", "Missed", "False alarms", "Left in peace", "Sensitivity", "Specificity")
     return Table("thresholds", f"Thresholds of P({evaluated.flag}) on this set", head, tuple(rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 import tomli_w
 
 from carina.harmless import without_folders
+from carina.reports.evaluated import Evaluated
 from carina.reports.html.checklist_answers import checklist_facts, versions_text
 from carina.reports.html.checklists import TITLES, Checklist, Who, read_checklist
-from carina.reports.evaluated import Evaluated
-from carina.reports.html.markup import element
-from carina.reports.html.section import Section
+from carina.reports.html.page import Section
+from carina.reports.html.rendering import render
 from carina.reports.report_tables import Table
 
 _WHO: dict[Who, str] = {"software": "answered here", "partly": "partly; authors add", "authors": "authors must"}
@@ -22,35 +23,16 @@ _WHO: dict[Who, str] = {"software": "answered here", "partly": "partly; authors 
 
 def build_provenance(evaluated: Evaluated) -> Section:
     """Return the ninth section."""
-    section = Section("made", "How it was made", "How it was made")
-    caption = f"How it was made: {evaluated.label}"
-    section.table(Table("provenance", caption, ("What", "Value"), tuple(facts_rows(evaluated))))
-    if evaluated.recipe:
-        section.add(
-            element(
-                "details",
-                element("summary", "The recipe, every default written out"),
-                element("pre", element("code", _harmless_recipe(evaluated.recipe)), tabindex=0),
-            )
-        )
-    section.add(element("h3", "Reporting checklists"))
+    made = Table("provenance", f"How it was made: {evaluated.label}", ("What", "Value"), tuple(facts_rows(evaluated)))
     facts = checklist_facts(evaluated)
+    checklists = []
     for name, title in TITLES.items():
-        items = read_checklist(name)
-        table = checklist_table(name, facts)
-        section.tables.append(table)
-        counts = {who: sum(item.who == who for item in items) for who in _WHO}
-        words = (
-            f"{title}: {counts['software']} items answered, {counts['partly']} in part, {counts['authors']} for the "
-            "authors"
-        )
-        section.add(element("details", element("summary", words), table.to_html()))
-    section.paragraph(
-        "Items in our own short words; the checklists are at doi:10.1136/bmj-2023-078378 (TRIPOD+AI) and "
-        "doi:10.1148/ryai.240300 (CLAIM 2024).",
-        class_="note",
-    )
-    return section
+        answers = Counter(item.who for item in read_checklist(name))
+        checklists.append((title, answers, checklist_table(name, facts)))
+    recipe = _harmless_recipe(evaluated.recipe) if evaluated.recipe else None
+    body = render("provenance.html", made=made, recipe=recipe, checklists=checklists)
+    tables = (made, *(table for _, _, table in checklists))
+    return Section("made", "How it was made", "How it was made", body, tables=tables)
 
 
 def checklist_table(name: Checklist, facts: Mapping[str, str]) -> Table:

@@ -7,10 +7,10 @@ from typing import Any
 from carina.evaluation.intervals import proportion_interval
 from carina.evaluation.priorities import spread_of_bands, spread_of_flag
 from carina.evaluation.reading_room import Priorities, ReadingRoom, Turnaround, expected_turnaround
-from carina.reports.evaluated import Evaluated
-from carina.reports.html.markup import Child, Html, element
 from carina.reports.drawing.room_drawing import draw_room, room_table, room_words, simulate_room
-from carina.reports.html.section import Section
+from carina.reports.evaluated import Evaluated
+from carina.reports.html.page import Section
+from carina.reports.html.rendering import render
 
 # What the page begins with: a room that is busy and not overloaded.
 ROOM = ReadingRoom(arrivals_per_hour=10, reading_minutes=5, readers=1)
@@ -19,37 +19,20 @@ FLAG, BANDS = "the flag alone", "the triage bands"
 
 def build_reading_room(evaluated: Evaluated) -> Section:
     """Return the eighth section."""
-    section = Section("room", "Reading-room simulation", "Reading room")
-    section.paragraph(
-        f"Radiographs arrive at random and wait for a free reader; those flagged for {evaluated.flag} are read first, "
-        "the oldest first otherwise. A flag makes nobody read faster: what it gives to flagged radiographs it takes "
-        "from the others, and a missed finding waits with those that are put last. With the triage bands fast-track is "
-        "read first, then what is expedited, then second readings (with what cannot be assessed), then routine."
-    )
     arriving = _arriving(evaluated)
     flag = evaluated.flag if evaluated.flag in next(iter(arriving.values())).findings else None
-    scenes, tables = [], []
+    drawings, tables = [], []
     for sorting, spread in arriving.items():
         by_formula, simulated = simulate_room(ROOM, spread)
         bands = sorting == BANDS
         key = "reading_room_bands" if bands else "reading_room"
         words = f"{room_words(ROOM)}, at this set's own mix, sorted by {sorting}"
-        scenes.append(draw_room(key, f"Turnaround: {words}", by_formula, simulated, flag, bands=bands))
+        drawings.append(draw_room(key, f"Turnaround: {words}", by_formula, simulated, flag, bands=bands))
         tables.append(room_table(key, f"Turnaround in minutes: {words}", by_formula, simulated, bands=bands))
-    section.scenes += scenes
-    section.tables += tables
-    section.add(element("div", _controls(), _results(scenes[0].to_svg(), tables[0].to_html()), class_="explorer"))
-    section.add(element("noscript", element("p", "The settings need JavaScript.", class_="note")))
-    section.paragraph(
-        "Mean turnaround (wait and reading) by the formulas for a queue with priorities (Cobham 1954, "
-        "doi:10.1287/opre.2.1.70; Kella and Yechiali 1985): exact for one reader and for exponential reading times; "
-        "for several readers of fixed reading times an approximation, within 6 % where it was simulated. Within what "
-        "time half and nine of ten are read is simulated, radiograph by radiograph, and uncertain by some per cent. "
-        "Arrivals without rush hours; what shifts, interruptions and urgent requests do is not in it. Ranges in "
-        "brackets: over the 95 % intervals of how often the flag is raised for each finding.",
-        class_="note",
+    body = render(
+        "room.html", flag=evaluated.flag, sortings=(("flag", FLAG), ("bands", BANDS)), drawings=drawings, tables=tables
     )
-    return section
+    return Section("room", "Reading-room simulation", "Reading room", body, tuple(drawings), tuple(tables))
 
 
 def _arriving(evaluated: Evaluated) -> dict[str, Priorities]:
@@ -85,51 +68,3 @@ def _room_data() -> dict[str, Any]:
         "readers": ROOM.readers,
         "times": ROOM.reading_times,
     }
-
-
-def _controls() -> Html:
-    def field(key: str, name: str, low: str, high: str, step: str) -> Html:
-        control = element("input", id=key, type="number", min=low, max=high, step=step, inputmode="decimal")
-        return _field(key, name, control)
-
-    times = element(
-        "select",
-        element("option", "vary: often short, at times long", value="exponential"),
-        element("option", "are all alike", value="fixed"),
-        id="r-times",
-    )
-    sorting = element(
-        "select",
-        element("option", FLAG, value="flag"),
-        element("option", BANDS, value="bands"),
-        id="r-sorting",
-    )
-    return element(
-        "form",
-        _field("r-sorting", "What sorts the list", sorting),
-        field("r-arrivals", "Radiographs an hour", "0.1", "10000", "any"),
-        field("r-minutes", "Minutes a reading, on average", "0.1", "600", "any"),
-        field("r-readers", "Readers", "1", "500", "1"),
-        _field("r-times", "Reading times", times),
-        field("r-prevalence", "Prevalence of the flagged finding, %", "0.01", "99.9", "any"),
-        element("button", "Threshold of the explorer", type="button", id="r-linked", aria_pressed="false"),
-        element("p", "", id="r-note", class_="note"),
-        id="r-form",
-        class_="controls",
-    )
-
-
-def _field(key: str, name: str, *controls: Child) -> Html:
-    return element("div", element("label", name, for_=key), element("div", *controls, class_="inputs"), class_="field")
-
-
-def _results(drawn: Html, tabled: Html) -> Html:
-    return element(
-        "div",
-        element("output", "", id="r-said", aria_live="polite", class_="said"),
-        element("div", drawn, id="r-drawn", class_="drawn"),
-        element(
-            "div", tabled, id="r-table", class_="scroll", tabindex=0, role="region", aria_label="Turnaround by finding"
-        ),
-        class_="explorer-results",
-    )

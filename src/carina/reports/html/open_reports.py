@@ -1,4 +1,4 @@
-"""Writing the page of one evaluation, or of several side by side."""
+"""Opening a report: of an evaluation, of an audit, or of several evaluations side by side; and writing it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,85 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carina.errors import ConfigurationError
-from carina.reports.evaluation_files import REPORT_FILE
 from carina.reports.evaluated import Evaluated, audited_model, read_evaluated
-from carina.reports.html.evaluation_report import build_report
-from carina.reports.html.side_by_side import SideBySideReport, build_side_by_side
+from carina.reports.evaluation_files import REPORT_FILE, read_audit
+from carina.reports.html.page import Report
+from carina.reports.html.sections.audit_section import build_audit
+from carina.reports.html.sections.curves_section import build_curves
+from carina.reports.html.sections.explorer_section import build_explorer, explorer_data
+from carina.reports.html.sections.findings_section import build_findings
+from carina.reports.html.sections.gallery_section import build_gallery
+from carina.reports.html.sections.groups_section import build_groups
+from carina.reports.html.sections.provenance_section import build_provenance
+from carina.reports.html.sections.room_section import build_reading_room, flag_rates
+from carina.reports.html.sections.summary_section import build_summary, summary_sentence
+from carina.reports.html.side_by_side import build_side_by_side
+
+
+def build_report(evaluated: Evaluated) -> Report:
+    """Return the report of an evaluation."""
+    content = evaluated.content
+    sections = (
+        build_summary(evaluated),
+        build_findings(evaluated),
+        build_explorer(evaluated),
+        build_curves(evaluated),
+        build_groups(evaluated),
+        build_audit(evaluated.audit),
+        build_gallery(evaluated),
+        build_reading_room(evaluated),
+        build_provenance(evaluated),
+    )
+    return Report(
+        title=evaluated.label,
+        subtitle=f"{content['metrics']['n']:,} images · Carina {content['carina']}",
+        description=summary_sentence(evaluated),
+        sections=sections,
+        data={"explorer": explorer_data(evaluated), "room": flag_rates(evaluated)},
+        notice=content["notice"],
+    )
+
+
+def open_report(
+    folder: Path | str, *, audit: Path | str | None = None, bundle: Path | str | None = None, images: bool = True
+) -> Report:
+    """Return the report of an evaluation folder; in a notebook it shows itself.
+
+    Parameters
+    ----------
+    folder, audit, bundle, images
+        See `carina.reports.evaluated.read_evaluated`.
+
+    Raises
+    ------
+    DataError, ConfigurationError, BundleError
+        See `carina.reports.evaluated.read_evaluated`.
+    """
+    audited, sealed = (None if named is None else Path(named) for named in (audit, bundle))
+    return build_report(read_evaluated(Path(folder), audit=audited, bundle=sealed, images=images))
+
+
+def open_audit(folder: Path | str) -> Report:
+    """Return what an audit folder holds; in a notebook it shows itself.
+
+    Parameters
+    ----------
+    folder
+        Of ``carina audit``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder is no audit.
+    """
+    audit = read_audit(Path(folder))
+    return Report(
+        title=f"Audit of {audit['model']} on {audit['dataset']}",
+        subtitle=f"Carina {audit['carina']}",
+        description=str(audit["sentence"]),
+        sections=(build_audit(audit),),
+        data={"explorer": None, "room": None},
+    )
 
 
 def write_report(
@@ -66,7 +141,7 @@ def write_report(
 
 def open_side_by_side(
     folders: Sequence[Path | str], *, audits: Sequence[Path | str] = (), images: bool = True
-) -> SideBySideReport:
+) -> Report:
     """Return several evaluations on one page; in a notebook it shows itself.
 
     Parameters

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from carina.evaluation.intervals import Estimate
-from carina.reports.html.markup import Html, element, join
 
 Kind = Literal["share", "area", "ratio", "signed"]
 
@@ -42,13 +41,6 @@ def full_text(estimate: Estimate, kind: Kind = "share") -> str:
     return f"{value_text(estimate, kind)} ({interval_text(estimate, kind)})"
 
 
-def full_html(estimate: Estimate, kind: Kind = "share") -> Html:
-    """Return value and interval; in narrow columns the interval goes below the value, and a reason may be broken."""
-    value = element("span", value_text(estimate, kind), class_="value")
-    look = "why" if estimate.value is None else "interval"
-    return join(value, " ", element("span", f"({interval_text(estimate, kind)})", class_=look))
-
-
 def count_text(estimate: Estimate) -> str:
     """Return the counts behind a share: "608 of 649"; nothing where there are none."""
     if estimate.numerator is None or not estimate.denominator:
@@ -77,7 +69,7 @@ def _written(values: Sequence[float | None], kind: Kind) -> list[str]:
     whole = factor
     for more in range(digits, digits + 4):
         texts = [f"{factor * value:.{more}f}" for value in present]
-        if all(value in (0.0, 1.0) or 0 < float(text) < whole for value, text in zip(present[:1], texts, strict=False)):
+        if present[0] in (0.0, 1.0) or float(texts[0]) not in (0.0, whole):
             break
     return [text.replace("-", "−") for text in texts]
 
