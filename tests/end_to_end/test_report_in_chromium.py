@@ -19,9 +19,8 @@ from carina.evaluation.metrics import at_operating_point
 from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room import ReadingRoom, expected_turnaround
 from carina.reports.evaluated import Evaluated, read_evaluated
+from carina.reports.html.open_reports import build_report, write_report
 from carina.reports.html.sections.room_section import turnaround_at
-from carina.reports.html.open_reports import build_report
-from carina.reports.html.open_reports import write_report
 from queueing import share_read_within
 from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 

@@ -111,7 +111,7 @@ def write_evaluation(
         evaluated = read_evaluated(folder)
         report = build_report(evaluated)
         report.write_html(folder / REPORT_FILE)
-        _write_pictures(folder, report, evaluated, title)
+        write_pictures(folder, report, evaluated, title)
         report.write_figures(folder / FIGURES_FOLDER, pictured=PICTURES)
     return evaluation
 
@@ -205,7 +205,7 @@ def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
         write_text(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
 
 
-def _write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: str) -> None:
+def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: str) -> None:
     """Write the published baseline's pictures: those of the report, each under a heading that names the data."""
     drawn = report.drawings() | {"recall_per_class": draw_rates(evaluated, ("sensitivity",))}
     for name, (start, caption) in PICTURES.items():

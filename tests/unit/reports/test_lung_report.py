@@ -11,7 +11,8 @@ from PIL import Image
 
 from carina.errors import DataError
 from carina.radiographs.lungs import LungFinder
-from carina.reports.lung_report import build_examples, summarise_dice, write_lung_report
+from carina.reports.drawing.drawing import Line, Pixels, Words
+from carina.reports.lung_report import draw_lung_examples, summarise_dice, write_lung_report
 
 
 def table_of(values: list[float], patients: list[int] | None = None) -> pl.DataFrame:
@@ -75,17 +76,20 @@ def dark_is_lung(path: Path) -> Path:
 
 
 def test_examples_are_phantoms_with_two_outlines(tmp_path: Path) -> None:
-    figure = build_examples(LungFinder(dark_is_lung(tmp_path / "lungs.onnx")))
-    panels = figure.axes[1:]
+    drawing = draw_lung_examples(LungFinder(dark_is_lung(tmp_path / "lungs.onnx")))
+    panels = [part for part in drawing.parts if isinstance(part, Pixels)]
     assert len(panels) == 6
-    # What is drawn first is known: the outline of the phantom's own lungs, within the picture.
-    for panel in panels:
-        assert len(panel.lines) >= 2
-        points = np.concatenate([np.asarray(line.get_xydata()) for line in panel.lines])
-        assert points.min() >= -0.5
-        assert points.max() <= 255.5
-    said = " ".join(text.get_text() for text in figure.axes[0].texts)
-    assert "Phantoms, not patients" in said
+    # The outline of the phantom's own lungs is known, and every outline is within a picture.
+    drawn = [part for part in drawing.parts if isinstance(part, Line) and part.ink == "s2"]
+    assert len(drawn) >= 2 * len(panels)
+    for line in (part for part in drawing.parts if isinstance(part, Line)):
+        points = np.array(line.points)
+        inside = [
+            (points >= (panel.x, panel.y)).all() and (points <= (panel.x + panel.width, panel.y + panel.height)).all()
+            for panel in panels
+        ]
+        assert inside.count(True) == 1
+    assert "Phantoms, not patients" in " ".join(part.text for part in drawing.parts if isinstance(part, Words))
 
 
 def test_the_report_is_written_beside_the_segmenter(tmp_path: Path) -> None:

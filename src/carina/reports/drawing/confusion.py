@@ -23,10 +23,10 @@ def draw_confusion(evaluated: Evaluated) -> Drawing:
     """Return the confusion matrix as a drawing; the darker a cell, the larger its share of the row."""
     findings, confusion = evaluated.metrics["findings"], evaluated.metrics["confusion"]
     k, most = len(findings), max(max(row) for row in confusion)
-    names = [fit_lines(name, 96, SMALL) for name in findings]
+    names = [[*fit_lines(name, 96, SMALL), f"n = {sum(row):,}"] for name, row in zip(findings, confusion, strict=True)]
     left = 30 + max(text_width(line, SMALL) for lines in names for line in lines)
     side = max((WIDTH - left - 8) / k, 66.0, text_width(f"{most:,}", 16, bold=True) + 14)
-    tall = max(min(max(side * 0.62, 52.0), 78.0), 15.0 * (1 + max(len(lines) for lines in names)) + 8)
+    tall = max(min(max(side * 0.62, 52.0), 78.0), 15.0 * max(len(lines) for lines in names) + 8)
     columns = [fit_lines(name, side - 8, SMALL) for name in findings]
     top = 56.0 + 15 * max(len(lines) for lines in columns)
     said = "; ".join(
@@ -42,8 +42,7 @@ def draw_confusion(evaluated: Evaluated) -> Drawing:
         drawing.lines(left + (j + 0.5) * side, 65, lines, anchor="middle")
     for i, row in enumerate(confusion):
         y, total = top + i * tall, sum(row)
-        lines = [*names[i], f"n = {total:,}"]
-        drawing.lines(left - 8, y + tall / 2 + 4 - 7.5 * (len(lines) - 1), lines, anchor="end")
+        drawing.lines(left - 8, y + tall / 2 + 4 - 7.5 * (len(names[i]) - 1), names[i], anchor="end")
         if not total:
             # Cells of zeros would look like a result.
             drawing.box(left + 1.5, y + 1.5, k * side - 3, tall - 3, "shade")

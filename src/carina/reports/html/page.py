@@ -88,7 +88,8 @@ class Report:
             f"default-src 'none'; script-src '{_hash_of(script)}'; style-src '{_hash_of(style)}'; img-src data:; "
             "base-uri 'none'; form-action 'none'"
         )
-        return render("page.html", page=self, policy=policy, style=style, script=script, data=embed_json(self.data))
+        page = render("page.html", page=self, policy=policy, style=style, script=script, data=embed_json(self.data))
+        return str(page)
 
     def write_html(self, path: Path) -> None:
         """Write the page."""

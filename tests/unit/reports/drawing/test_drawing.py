@@ -4,20 +4,24 @@ import io
 import re
 from xml.etree import ElementTree as ET
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
 
 from carina.evaluation.intervals import Estimate, not_applicable
+from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.html.markup import Html, element
-from carina.reports.written_numbers import full_text, value_text
+from carina.reports.drawing.lettering import fit_lines
+from carina.reports.drawing.png import to_png
 from carina.reports.html.page import embed_json, read_asset
-from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing, fit_lines
-from carina.reports.report_tables import Figure, Table
+from carina.reports.html.rendering import render
+from carina.reports.report_tables import Measured, Table
+from carina.reports.written_numbers import full_text, value_text
+from unit.reports.drawing.pictures import contrast
 
 
-def a_scene():
+def a_drawing():
     drawing = Drawing("one", "A <title>", "what it shows & says", 200, 100)
     drawing.line([(10, 10), (190, 90)], "s1", dash=(4, 2))
     drawing.box(20, 20, 40, 30, "s2", opacity=0.5, says="a box")
@@ -29,7 +33,7 @@ def a_scene():
 
 
 def test_it_stands_alone_as_valid_svg_with_title_and_description():
-    root = ET.fromstring(a_scene().to_svg(alone=True))  # noqa: S314  # our own
+    root = ET.fromstring(a_drawing().to_svg(alone=True))  # noqa: S314  # our own
     assert root.attrib["role"] == "img"
     name = "{http://www.w3.org/2000/svg}"
     assert root.find(f"{name}title").text == "A <title>"
@@ -37,24 +41,13 @@ def test_it_stands_alone_as_valid_svg_with_title_and_description():
 
 
 def test_it_becomes_a_picture_of_three_pixels_a_unit():
-    with Image.open(io.BytesIO(a_scene().to_png())) as picture:
+    with Image.open(io.BytesIO(to_png(a_drawing()))) as picture:
         assert picture.size == (600, 300)
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     # The box's middle is half vermillion, half paper.
     middle = pixels[3 * 30, 3 * 30].astype(int)
     assert abs(middle - (np.array([0xC2, 0x4A, 0x00]) + 255) / 2).max() < 40
-
-
-def luminance(colour):
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def themes():
@@ -89,7 +82,7 @@ def test_no_words_of_a_forest_leave_it():
     rows = [
         Row("a name that is very long indeed " * 3, "1,234 images", Estimate(0.5, 0.1, 0.9, "x"), "A heading " * 12)
     ]
-    for part in draw_forest("forest", "A title of some length " * 5, rows)._parts:
+    for part in draw_forest("forest", "A title of some length " * 5, rows).parts:
         if hasattr(part, "text") and part.anchor == "start":
             assert part.x + 7.5 * len(part.text) < 560, part.text
 
@@ -101,6 +94,8 @@ def test_no_words_of_a_forest_leave_it():
         (Estimate(0.99996, 0.9998, 0.99999, "x"), "share", "99.996\u00a0% (99.980–99.999)"),
         (Estimate(1.0, 0.97, 1.0, "x"), "share", "100.0\u00a0% (97.0–100.0)"),
         (Estimate(0.997, 0.995, 0.998, "x"), "area", "0.997 (0.995–0.998)"),
+        (Estimate(-0.0454, -0.155, 0.057, "x"), "share", "−4.5\u00a0% (−15.5 to 5.7)"),
+        (Estimate(1.0094, 0.995, 1.03, "x"), "share", "100.9\u00a0% (99.5–103.0)"),
         (Estimate(153.2, 93.7, 249.1, "x"), "ratio", "153 (93.7–249)"),
         (Estimate(-0.17, -0.45, 0.1, "x"), "signed", "−0.17 (−0.45 to 0.10)"),
         (Estimate(0.5, None, None, "none", note="n"), "share", "50.0\u00a0% (no interval)"),
@@ -115,15 +110,25 @@ def test_a_number_that_does_not_exist_says_why():
     assert full_text(not_applicable("no image")) == "n/a (no image)"
 
 
-def test_text_is_escaped_and_markup_is_not():
-    assert element("p", "<b>", Html("<i></i>"), class_='a"b') == '<p class="a&quot;b">&lt;b&gt;<i></i></p>'
+def test_no_text_of_the_data_can_end_its_script():
     assert "<" not in embed_json({"a": "</script>"})
 
 
-def test_a_table_is_the_same_in_page_and_file():
-    table = Table("t", "Caption", ("Name", "Value"), (("one", Figure(Estimate(0.5, 0.25, 0.75, "x"))), ("two", "text")))
+def test_a_template_escapes_text_and_misses_no_name():
+    table = Table("t", "<b>", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("&", "text")))
+    page = render("table_alone.html", table=table)
+    assert '<th scope="row">&amp;</th>' in page
+    assert "<b>" not in page
+    assert '<span class="value">50.0\u00a0%</span> <span class="interval">(25.0–75.0)</span>' in page
+    with pytest.raises(jinja2.UndefinedError, match="'table' is undefined"):
+        render("table_alone.html")
+
+
+def test_a_table_in_its_file_has_three_columns_for_an_estimate():
+    table = Table(
+        "t", "Caption", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("two", "text"))
+    )
     assert table.to_csv() == "Name,Value,Value low,Value high\none,0.5,0.25,0.75\ntwo,text,,\n"
-    assert '<th scope="row">one</th>' in table.to_html()
 
 
 def test_lines_are_broken_at_spaces():

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from carina.reports.evaluated import read_evaluated
 from carina.reports.html.checklist_answers import checklist_facts
 from carina.reports.html.checklists import TITLES, read_checklist
-from carina.reports.evaluated import read_evaluated
 from carina.reports.html.sections.provenance_section import checklist_table
 from unit.reports.evaluations import audit_of, write_evaluated
 

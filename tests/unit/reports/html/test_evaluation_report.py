@@ -15,9 +15,8 @@ from carina.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
 from carina.errors import ConfigurationError, DataError
 from carina.reports.evaluated import read_evaluated
+from carina.reports.html.open_reports import build_report, open_report, write_report
 from carina.reports.written_numbers import full_text
-from carina.reports.html.open_reports import build_report, open_report
-from carina.reports.html.open_reports import write_report
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
 
 KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery", "room", "made"]
@@ -65,7 +64,7 @@ def test_nothing_is_loaded_and_nothing_runs_but_what_is_hashed(page):
     assert all(address.startswith(("#", "data:image/")) for address in outline.addresses)
     assert outline.handlers == []
     assert outline.styles == 0
-    assert re.search(r"default-src &#x27;none&#x27;", page)
+    assert re.search(r"default-src &#39;none&#39;", page)
     assert "unsafe-inline" not in page
     # Names of standards stand in it, but no address that anything could be fetched from.
     assert set(re.findall(r"https?://[^\s\"'<)]+", page)) == {"http://www.w3.org/2000/svg"}
@@ -99,7 +98,7 @@ def test_hostile_names_stay_text(tmp_path):
 
 def test_every_headline_figure_stands_with_its_interval(report, page, folder):
     evaluated = read_evaluated(folder)
-    text = " ".join(re.sub(r"<[^>]+>", " ", page).replace("&#x27;", "'").split())
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).replace("&#39;", "'").split())
     for path, kind in (
         (("operating_point", "reached", "sensitivity"), "share"),
         (("metrics", "macro_auroc"), "area"),
@@ -122,8 +121,6 @@ def test_the_stated_prevalence_is_answered(page, report):
 def test_the_same_folder_gives_the_same_bytes(folder, page, tmp_path):
     again = open_report(folder)
     assert again.to_html() == page
-    drawing = again.sections[1].drawings[0]
-    assert drawing.to_png() == drawing.to_png()
 
 
 @pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])
@@ -202,7 +199,7 @@ def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder, tm
     content["model"] |= {key: described[key] for key in ("model_sha256", "policy")}
     (released / "metrics.json").write_text(json.dumps(content), "utf-8")
     report = open_report(released, bundle=released_bundle())
-    assert report.evaluated.label == "carina-mobilenetv2 on a-set, test split"
+    assert report.title == "carina-mobilenetv2 on a-set, test split"
     assert hashlib.sha256((released_bundle() / "SHA256SUMS").read_bytes()).hexdigest() in report.to_html()
     content["model"]["policy"]["bands"]["alpha"] = 0.5
     (released / "metrics.json").write_text(json.dumps(content), "utf-8")
