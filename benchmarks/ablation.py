@@ -23,12 +23,12 @@ import polars as pl
 import tomli_w
 
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.evaluation.delong import delong_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
 from carina.inference.predictor import Predictor
 from carina.learning.recipe import load_recipe
-from carina.machine import describe_machine, library_versions
+from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.delong import delong_interval
 
 CARINA = str(Path(sys.executable).parent / "carina")
 LIGHT = {"gamma": 0.35, "contrast": 0.2, "brightness": 0.0, "blur": 0.0, "noise": 0.0, "aspect": 0.0, "zoom": 0.1}

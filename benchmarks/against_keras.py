@@ -27,12 +27,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from carina.bundle import open_model, released_bundle
+from carina.bundles.bundle import open_model, released_bundle
+from carina.bundles.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE
 from carina.decisions.triage import Triage, choose_triage
 from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE
 
 _BATCH = 32
 NOTE = "Keras: Pillow and tf.data read, ONNX Runtime seeks lungs (a bundle has no Keras model for it), predict judges."
@@ -93,12 +93,12 @@ class KerasPipeline:
     def _tensors(self, wholes: NDArray[np.uint8]) -> NDArray[np.float32]:
         preprocessing = self.run.preprocessing
         greys, found = list(wholes), [None] * len(wholes)
-        if self.lung_finder is not None and self.gate is not None:
-            found, features = next(self.lung_finder.stream_with_features([greys]))
-            # What it says is left aside: of phantoms it refuses all, and the network is asked all the same.
-            self.gate.judge(features, greys, found)
-        elif self.lung_finder is not None:
-            found = next(self.lung_finder.stream([greys]))
+        if self.lung_finder is not None:
+            seen = self.lung_finder.find(greys)
+            found = list(seen.lungs)
+            if self.gate is not None:
+                # What it says is left aside: of phantoms it refuses all, and the network is asked all the same.
+                self.gate.judge(seen.features, greys, found)
         framed = [frame(whole, lungs, preprocessing) for whole, lungs in zip(wholes, found, strict=True)]
         return to_tensor(np.stack(framed), preprocessing.pixel_range)
 
@@ -118,8 +118,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write all figures as JSON to this file")
     arguments = parser.parse_args()
     # What draws phantoms and times; the script for one image does without.
-    from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415
-    from carina.inference.bench_contestants import Contestant  # noqa: PLC0415
+    from carina.benchmark.bench import FULL, QUICK, run_bench  # noqa: PLC0415
+    from carina.benchmark.contestants import Contestant  # noqa: PLC0415
 
     folder = arguments.bundle or released_bundle()
     pipeline = KerasPipeline(folder)

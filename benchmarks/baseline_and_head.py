@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from carina.machine import describe_machine, library_versions
+from carina.runtime.machine import describe_machine, library_versions
 
 CARINA = str(Path(sys.executable).parent / "carina")
 

@@ -42,7 +42,7 @@ def _shown(predictor: Predictor, image: Input) -> NDArray[np.uint8] | None:
     preprocessing, lungs = predictor.run.preprocessing, None
     whole = resize_grey(radiograph_of(image.read()), preprocessing.read_size)
     if predictor.lung_finder is not None:
-        lungs = next(predictor.lung_finder.stream([[whole]]))[0]
+        lungs = predictor.lung_finder.find([whole]).lungs[0]
         if lungs is None:
             return None
     return frame(whole, lungs, preprocessing)

@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from carina.inference.bench_films import LARGE, MEDIUM, SMALL, write_films
-from carina.inference.bench_rounds import Spread, Task, rate, spread, time_in_rounds
-from carina.machine import describe_machine
+from carina.benchmark.films import LARGE, MEDIUM, SMALL, write_films
+from carina.benchmark.rounds import RoundSpread, Task, rate, spread, time_in_rounds
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import build_radiograph
 from carina.radiographs.raster import decode_raster
 from carina.radiographs.read import sniff_format
+from carina.runtime.machine import describe_machine
 
 SIZE = 224
 LARGE_JPEG = "3000² JPEG"
@@ -122,7 +122,7 @@ def compared(contents: list[bytes], readers: dict[str, Reader], rounds: int) -> 
     for name, reader in readers.items():
         differences = [np.abs(reader(content) - grey) for content, grey in zip(contents, ours, strict=True)]
         pairs = zip(timed["Carina"], timed[name], strict=True)
-        ratio: Spread = spread([sum(carina) / sum(other) for carina, other in pairs])
+        ratio: RoundSpread = spread([sum(carina) / sum(other) for carina, other in pairs])
         table[name] = {
             "images_per_second": asdict(rate(timed[name], len(contents))),
             "times_as_fast_as_carina": asdict(ratio),

@@ -32,17 +32,17 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from carina.bundle import released_bundle
-from carina.datasets.phantom import MAX_SIZE, PHANTOM_FINDINGS, draw_phantom
-from carina.inference.bench_rounds import Task, rate, time_in_rounds
+from carina.benchmark.rounds import Task, rate, time_in_rounds
+from carina.bundles.bundle import released_bundle
 from carina.inference.predictor import Predictor
-from carina.machine import describe_machine, library_versions
+from carina.phantoms.phantom import MAX_SIZE, PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.dicom.codecs import decode_codestream
 from carina.radiographs.dicom.codestream import read_jpeg, read_jpeg_2000
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.workers import Workers, decode_dicom
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
+from carina.runtime.machine import describe_machine, library_versions
 from make_dicom import EXPLICIT, JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1, encode_dicom, encode_frame
 
 ROWS, COLUMNS, BITS, NOISE = 2500, 2000, 12, 12.0

@@ -20,11 +20,11 @@ import polars as pl
 
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.evaluation.comparison import paired_delong
-from carina.evaluation.delong import delong_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
 from carina.inference.predictor import Predictor
-from carina.machine import describe_machine, library_versions
+from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.delong import delong_interval
 
 QUESTIONS = {
     "nih": ("Other opacity", "Normal", "1 - P(Normal)"),

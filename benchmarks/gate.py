@@ -32,14 +32,10 @@ from numpy.typing import NDArray
 from carina.datasets.choice import half_of
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.datasets.not_chests import draw_not_chest, draw_surroundings
 from carina.errors import InputError
-from carina.learning.gate_training import train_gate
-from carina.machine import describe_machine
-from carina.proportion import wilson_bounds
-from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
-from carina.radiographs.lungs import LungFinder, Lungs
-from carina.radiographs.oddities import (
+from carina.learning.gate.gate_training import train_gate
+from carina.phantoms.not_chests import draw_not_chest, draw_surroundings
+from carina.radiographs.corruptions import (
     ODDITIES,
     make_odd,
     mirror_sideways,
@@ -48,9 +44,15 @@ from carina.radiographs.oddities import (
     vary_harmless,
     whiten_lung,
 )
+from carina.radiographs.gate import OTHER, REASONS, Gate, Verdict, read_gate
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
+from carina.runtime.machine import describe_machine
+from carina.runtime.streams import batched, carry
+from carina.statistics.proportion import wilson_bounds
 
 Grey = NDArray[np.uint8]
 SIZE = 224
@@ -86,13 +88,8 @@ class Judge:
 
     def verdicts(self, wholes: Sequence[Grey]) -> list[Verdict]:
         """Return the gate's verdicts."""
-        batches = [list(wholes[start : start + 16]) for start in range(0, len(wholes), 16)]
-        seen = self.finder.stream_with_features(batches)
-        return [
-            verdict
-            for batch, (lungs, features) in zip(batches, seen, strict=True)
-            for verdict in self.gate.judge(features, batch, lungs)
-        ]
+        pairs = carry(self.finder.stream, ((batch, batch) for batch in batched(wholes, 16)))
+        return [verdict for batch, found in pairs for verdict in self.gate.judge(found.features, batch, found.lungs)]
 
     def accepted(self, name: str, wholes: Sequence[Grey]) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         """Return how many of these were let through, and which."""
@@ -337,10 +334,10 @@ def timed(judge: Judge, wholes: Sequence[Grey]) -> dict[str, float]:
     content = {}
     for size in (1, 16):
         batches = [list(wholes[start : start + size]) for start in range(0, 320, size)]
-        seen = list(judge.finder.stream_with_features(batches))
+        seen = list(judge.finder.stream(batches))
         started = time.thread_time()
-        for batch, (lungs, features) in zip(batches, seen, strict=True):
-            judge.gate.judge(features, batch, lungs)
+        for batch, found in zip(batches, seen, strict=True):
+            judge.gate.judge(found.features, batch, found.lungs)
         content[f"batch {size}"] = round(1000 * (time.thread_time() - started) / 320, 3)
     return content
 
@@ -383,7 +380,7 @@ def main() -> None:
     for folder in chosen.external:
         told(content, "accepted", {folder.name: true_radiographs(judge, open_dataset(folder), folder.name, every=True)})
     wholes = wholes_of(dataset.rows("test"))
-    lungs = [found for batch in judge.finder.stream([[whole] for whole in wholes]) for found in batch]
+    lungs = [found for batch in judge.finder.stream([[whole] for whole in wholes]) for found in batch.lungs]
     rng = np.random.default_rng(SEED)
     some = rng.choice(len(wholes), min(chosen.per_kind, len(wholes)), replace=False)
     known = [(wholes[place], found) for place in some if (found := lungs[place]) is not None]

@@ -17,13 +17,13 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from carina.machine import describe_machine
+from carina.runtime.machine import describe_machine
 
 NAME = "carina-cxr"
 IMPORTED = """
 import sys
 from pathlib import Path
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.inference.inputs import image_inputs
 from carina.inference.predictor import Predictor
 import carina.cli, carina.cli.predict, carina.inference.results

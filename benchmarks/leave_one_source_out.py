@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from carina.bundles.run_folder import open_run
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.evaluation.delong import delong_interval
-from carina.evaluation.intervals import proportion_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
 from carina.inference.predictor import Predictor
-from carina.machine import describe_machine, library_versions
-from carina.run_folder import open_run
+from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.delong import delong_interval
+from carina.statistics.intervals import proportion_interval
 
 CARINA = str(Path(sys.executable).parent / "carina")
 FLAGGED = "COVID-19"

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from carina.machine import describe_machine, library_versions
+from carina.runtime.machine import describe_machine, library_versions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

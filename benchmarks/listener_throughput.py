@@ -28,7 +28,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from carina.machine import describe_machine, library_versions
+from carina.runtime.machine import describe_machine, library_versions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from carina.bundle import released_bundle
-from carina.inference.bench_films import SMALL, write_films
-from carina.machine import describe_machine, library_versions, peak_memory_of_command_mb
+from carina.benchmark.films import SMALL, write_films
+from carina.bundles.bundle import released_bundle
+from carina.runtime.machine import describe_machine, library_versions, peak_memory_of_command_mb
 
 _FILMS = 6
 _FILES_IN_A_FOLDER = 1000

@@ -22,9 +22,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from carina.errors import InputError
-from carina.machine import describe_machine, library_versions
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.workers import Workers
+from carina.runtime.machine import describe_machine, library_versions
 from mutate_dicom import corpus, mutated
 
 _MOST_BYTES = 1_000_000_000

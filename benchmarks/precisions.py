@@ -35,24 +35,24 @@ import polars as pl
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from carina.arithmetic import matrix_products, multiply_adds
-from carina.cache import default_cache_folder
+from carina.benchmark.arithmetic import matrix_products, multiply_adds
+from carina.bundles.int8_twin import TwinLimits
+from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun, open_run
+from carina.bundles.safety import last_part
 from carina.datasets.manifest import open_dataset
-from carina.engine import Backend, available_precisions, installed_backends, load_engine
 from carina.evaluation.int8_parity import compare
-from carina.harmless import last_part
-from carina.int8 import Limits
-from carina.learning.frames import Frames
-from carina.learning.quantise import quantise
-from carina.learning.training_data import reopen_training_data
-from carina.learning.twin import ROUNDED_ON, shown
-from carina.machine import describe_machine, library_versions
+from carina.learning.data.frames import Frames
+from carina.learning.data.training_data import reopen_training_data
+from carina.learning.export.quantise import quantise
+from carina.learning.export.twin import ROUNDED_ON, shown
 from carina.radiographs.preprocess import to_tensor
-from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun, open_run
+from carina.runtime.engine import Backend, available_precisions, installed_backends, load_engine
+from carina.runtime.machine import describe_machine, library_versions
+from carina.storage.cache_folder import default_cache_folder
 
 BATCH = 16
 LEFT_IN_FLOAT = (9, 39)
-ALLOWED = Limits()
+ALLOWED = TwinLimits()
 Greys = NDArray[np.uint8]
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from carina.datasets.phantom import draw_phantom
 from carina.findings import BASELINE_FINDINGS, NORMAL
+from carina.phantoms.phantom import draw_phantom
 
 
 def main() -> None:

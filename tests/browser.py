@@ -142,7 +142,8 @@ class Browser:
             answer = self._next(60.0)
             if answer.get("id") == self._last:
                 if "error" in answer:
-                    raise AssertionError(f"{method}: {answer['error']}")
+                    msg = f"{method}: {answer['error']}"
+                    raise AssertionError(msg)
                 return dict(answer["result"])
             self._note(answer)
 
@@ -171,10 +172,12 @@ class Browser:
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._read], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise AssertionError("Chromium does not answer.")
+                msg = "Chromium does not answer."
+                raise AssertionError(msg)
             data = os.read(self._read, 1 << 20)
             if not data:
-                raise AssertionError("Chromium has ended.")
+                msg = "Chromium has ended."
+                raise AssertionError(msg)
             self._buffer += data
         message, self._buffer = self._buffer.split(b"\0", 1)
         return dict(json.loads(message))

@@ -6,7 +6,7 @@ from typing import Any
 import carina.cli.dicom.listen
 import carina.cli.dicom.query
 from carina.cli import main
-from carina.dicom.network.judging import Judge
+from carina.dicom.listener.judging import Judge
 from dicom_stand_in import factory
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from carina.bundle_verification import Verification
-from carina.bundle_writing import export_bundle
+from carina.bundles.verification import Verification
+from carina.bundles.writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
-from carina.datasets.phantom import write_phantoms
 from carina.learning.recipe import Recipe, load_recipe
+from carina.phantoms.phantom import write_phantoms
 from quick_training import train_quickly
 
 # A test on a busy machine takes as long as it takes.

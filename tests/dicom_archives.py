@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmwrite
 from pynetdicom import AE, build_context, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from carina.dicom.network.query import Series
+from carina.dicom.fetching.query import Series
 from dicom_network import CR
 from dicom_stand_in import make_image
 

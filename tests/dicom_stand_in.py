@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from carina.dicom.network.judging import Judge, Refusal
+from carina.dicom.listener.judging import Judge, Refusal
 
 ROOT = "2.25."
 # In the environment: answer with other UIDs every time; judge nothing.
@@ -113,7 +113,8 @@ def judge(stored: Path, folder: Path) -> Sequence[Path] | Refusal:
     if wish == "hang":
         time.sleep(3600)
     if wish == "fail":
-        raise ValueError(f"{image.PatientName} {image.PatientID}")
+        msg = f"{image.PatientName} {image.PatientID}"
+        raise ValueError(msg)
     if wish.startswith("slow"):
         time.sleep(float(wish.split()[1]))
     path = folder / "answer.dcm"
@@ -126,9 +127,9 @@ def factory() -> Judge:
 
 
 def main() -> None:
-    from carina.dicom.network.listener import listen
-    from carina.dicom.network.log import EventLog
-    from carina.dicom.network.settings import listen_settings, read_toml
+    from carina.dicom.listener.listener import listen
+    from carina.dicom.transport.log import EventLog
+    from carina.dicom.transport.settings import listen_settings, read_toml
 
     settings = listen_settings(read_toml(Path(sys.argv[1])))
     listen(settings, factory, EventLog(sys.stdout, as_json="--json" in sys.argv))

@@ -14,7 +14,7 @@ import cmath
 from collections.abc import Callable, Sequence
 from math import comb, exp, pi
 
-from carina.evaluation.reading_room import ReadingRoom
+from carina.evaluation.reading_room.waiting_times import ReadingRoom
 
 
 def chance_of_a_wait(load: float, readers: int) -> float:

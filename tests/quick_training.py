@@ -24,8 +24,8 @@ def train_quickly(*, graphs: bool = False) -> None:
     graphs
         Let TensorFlow make graphs: for a training of so many steps that they pay.
     """
-    tensorflow, export = sys.modules.get("tensorflow"), sys.modules.get("carina.learning.export")
-    twin = sys.modules.get("carina.learning.twin")
+    tensorflow, export = sys.modules.get("tensorflow"), sys.modules.get("carina.learning.export.onnx_export")
+    twin = sys.modules.get("carina.learning.export.twin")
     if tensorflow is not None:
         tensorflow.config.run_functions_eagerly(not graphs)
     if export is not None and export._export.__name__ != "remembered":

@@ -13,6 +13,8 @@ The names here are read from their files when they are first used, so that impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from carina._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from carina.inference.model import Model as Model
     from carina.inference.model import Predictions as Predictions
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from carina.reports.html.open_reports import open_audit as open_audit
     from carina.reports.html.open_reports import open_report as open_report
     from carina.reports.html.open_reports import open_side_by_side as open_side_by_side
-
-    __version__: str
 
 _FILES = {
     "FailedPrediction": "carina.inference.predictor",
@@ -40,18 +40,13 @@ _FILES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  # longer to import than all else here
-
-        value: Any = version("carina-cxr")
-    elif name in _FILES:
-        value = getattr(import_module(_FILES[name]), name)
-    else:
+    if name not in _FILES:
         msg = f"module 'carina' has no attribute {name!r}"
         raise AttributeError(msg)
+    value = getattr(import_module(_FILES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FILES, "__version__"})
+    return sorted({*globals(), *_FILES})

@@ -18,7 +18,7 @@ from carina.errors import ConfigurationError
 from carina.radiographs.file_kind import is_archive
 from carina.radiographs.lungs import LUNG_GRAPH
 from carina.radiographs.read import kind_at, read_head
-from carina.seal import SEAL_FILE
+from carina.storage.seal import SEAL_FILE
 
 Kind = Literal["data set", "finished run", "unfinished run", "bundle", "lung segmenter", "evaluation", "audit"]
 Wanted = Literal["data set", "run", "bundle", "model", "evaluation", "audit"]

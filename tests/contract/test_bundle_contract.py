@@ -15,21 +15,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from carina.arrays import read_arrays, write_arrays
-from carina.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
-from carina.bundle_verification import Verification, verify_bundle
-from carina.bundle_writing import export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
+from carina.bundles.pipeline import load_pipeline
+from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
+from carina.bundles.verification import Verification, verify_bundle
+from carina.bundles.writing import export_bundle
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.recalibrate import recalibrate
-from carina.golden import Judge
 from carina.inference.predictor import Prediction, Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
-from carina.seal import SEAL_FILE, write_seal
+from carina.storage.arrays import read_arrays, write_arrays
+from carina.storage.seal import SEAL_FILE, write_seal
 
 FILES = (
     *("README.md", "SHA256SUMS", "bundle.json", "golden.npz", "history.csv", "model.keras", "model.onnx"),
@@ -75,7 +75,7 @@ def test_predictions_of_a_bundle_are_those_of_its_run(
     assert described.operating_point == open_model(tiny_run).operating_point
     # The judge of a bundle takes the very steps of the predictor of the run.
     wholes = np.stack([resize_grey(read_radiograph(path), described.preprocessing.read_size) for path in paths])
-    ours = described.policy.probabilities(Judge(folder, described).judge(wholes).logits)
+    ours = described.policy.probabilities(load_pipeline(folder, described).judge(wholes).logits)
     predictions = [
         prediction for prediction in Predictor(tiny_run).predict(paths) if isinstance(prediction, Prediction)
     ]
@@ -354,11 +354,11 @@ def test_a_bundle_that_crops_to_the_lungs_takes_its_segmenter_along(
     np.testing.assert_allclose(golden["boxes"][0], [40 / 160, 30 / 160, 120 / 160, 130 / 160])
     paths = [Path(path) for path in phantom_dataset.rows("test").head(8)["path"]]
     wholes = np.stack([resize_grey(read_radiograph(path), 96) for path in paths])
-    ours = described.policy.probabilities(Judge(out, described).judge(wholes).logits)
+    ours = described.policy.probabilities(load_pipeline(out, described).judge(wholes).logits)
     theirs = [list(found.probabilities.values()) for found in Predictor(lung_run).predict(paths)]  # type: ignore[union-attr]
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     # Where no lungs are found the whole is shown, and nothing is compared with nothing.
-    dark = Judge(out, described).judge(np.zeros((1, 96, 96), np.uint8))
+    dark = load_pipeline(out, described).judge(np.zeros((1, 96, 96), np.uint8))
     assert np.isnan(dark.boxes).all()
     (out / LUNGS_FILE).write_bytes((out / LUNGS_FILE).read_bytes() + b"\x00")
     with pytest.raises(BundleError, match=r"lungs\.onnx was changed"):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from carina.dicom.network import syntaxes
-from carina.dicom.network.bounded import OFFERED_PDU
-from carina.dicom.network.settings import ListenSettings, listen_settings
+from carina.dicom.transport import accepted_syntaxes as syntaxes
+from carina.dicom.transport.bounded import OFFERED_PDU
+from carina.dicom.transport.settings import ListenSettings, listen_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "dicom").glob("*.md"))

@@ -9,23 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.bundle import BUNDLE_FILE, open_bundle
-from carina.bundle_verification import verify_bundle
-from carina.bundle_writing import export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, open_bundle
+from carina.bundles.pipeline import load_pipeline
+from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
+from carina.bundles.verification import verify_bundle
+from carina.bundles.writing import export_bundle
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
-from carina.golden import Judge
 from carina.inference.predictor import NO_NUMBER, Prediction, Predictor
 from carina.inference.results import JsonLines
+from carina.learning.gate.regate import refit_gate
 from carina.learning.recipe import GateSettings, Recipe, load_recipe
-from carina.learning.regate import refit_gate
 from carina.learning.train import train
 from carina.radiographs.gate import read_gate, write_gate
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.reports.model_card import prepare_card
-from carina.run_folder import GATE_FILE, LUNGS_FILE, RUN_FILE, open_run
-from carina.seal import write_seal
+from carina.runtime.streams import batched
+from carina.storage.seal import write_seal
 from conftest import TINY_RECIPE
 from make import make_grey, write_image
 from planted import planted_graph
@@ -88,6 +89,16 @@ def test_prediction_refuses_what_the_gate_refuses_with_its_reason(
     said = json.loads(JsonLines(Predictor(gated_run)).row(let_through, None))
     assert said["gate"] == {"accepted": True, "reasons": []}
     assert said["reservations"] == []
+
+
+def test_the_gate_says_the_same_of_one_list_and_of_many(gated_run: Path, turned: list[Path]) -> None:
+    pipeline = load_pipeline(gated_run, open_run(gated_run))
+    wholes = [resize_grey(read_radiograph(path), pipeline.preprocessing.read_size) for path in turned[:7]]
+    refusals = [
+        each for _, part in pipeline.stream((None, two) for two in batched(wholes, 2)) for each in part.refusals
+    ]
+    assert refusals == list(pipeline.judge(wholes).refusals)
+    assert any(refusals)
 
 
 def test_the_policy_is_fitted_on_what_is_let_through(gated_run: Path, phantom_dataset: Dataset) -> None:
@@ -195,7 +206,7 @@ def test_a_model_that_is_shown_whole_images_gets_a_gate(
     upright = [Path(path) for path in phantom_dataset.rows("test")["path"]]
     size = before.preprocessing.read_size
     wholes = np.stack([resize_grey(read_radiograph(path), size) for path in upright[:8]])
-    logits = [Judge(run, open_run(run)).judge(wholes).logits for run in (tiny_run, tmp_path / "run")]
+    logits = [load_pipeline(run, open_run(run)).judge(wholes).logits for run in (tiny_run, tmp_path / "run")]
     np.testing.assert_array_equal(*logits)
     accepted = [each.accepted for each in judged(tmp_path / "run", upright)]
     assert set(accepted) == {True, False}

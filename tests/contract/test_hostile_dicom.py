@@ -16,7 +16,7 @@ from pydicom.datadict import DicomDictionary, tag_for_keyword
 
 from amount import sampled
 from carina.errors import InputError
-from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES, Limits
+from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES, DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.workers import Workers
 from make import make_grey
@@ -161,7 +161,7 @@ def test_a_deflated_bomb_stops_at_its_limit(workers):
         content = with_meta(b"", DEFLATED).removesuffix(nothing) + packed
         assert outcome(workers, content, deflated=True) == code
     assert most_memory(workers) < MAX_INFLATED_BYTES + 400 * MB
-    assert Limits().memory_bytes <= 1000 * MB
+    assert DecodingLimits().memory_bytes <= 1000 * MB
 
 
 @pytest.mark.parametrize("depth", [17, 5000])

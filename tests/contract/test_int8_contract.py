@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carina.bundle import BUNDLE_FILE, open_bundle
-from carina.bundle_verification import Verification, verify_bundle
-from carina.bundle_writing import Twin, export_bundle
+from carina.bundles.bundle import BUNDLE_FILE, open_bundle
+from carina.bundles.int8_twin import INT8_FILE, TwinLimits
+from carina.bundles.run_folder import STARTED_FILE
+from carina.bundles.verification import Verification, verify_bundle
+from carina.bundles.writing import Twin, export_bundle
 from carina.datasets.manifest import Dataset
-from carina.engine import available_precisions
 from carina.errors import BundleError, ConfigurationError, DataError
 from carina.evaluation.int8_parity import measure_parity
 from carina.evaluation.recalibrate import recalibrate
 from carina.inference.model import load_bundle
 from carina.inference.predictor import Prediction, Predictor
 from carina.inference.results import JsonLines
-from carina.int8 import INT8_FILE, Limits
-from carina.learning.twin import make_twin
-from carina.run_folder import STARTED_FILE
-from carina.seal import write_seal
+from carina.learning.export.twin import make_twin
+from carina.runtime.engine import available_precisions
+from carina.storage.seal import write_seal
 
-LOOSE = Limits(auroc_cost=1, changed=1, images=1)
+LOOSE = TwinLimits(auroc_cost=1, changed=1, images=1)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_nor_is_one_that_no_limit_allows(tiny_run: Path, cache: Path) -> None:
         measured = measure_parity(*given)  # type: ignore[arg-type]
         return (measured[0], measured[1].model_copy(update={"auroc_cost": 0.002}))
 
-    limits = Limits(changed=1, images=1)
+    limits = TwinLimits(changed=1, images=1)
     assert make_twin(tiny_run, measure=harsh, limits=limits, cache=cache).graph is None
 
 

@@ -9,19 +9,19 @@ import polars as pl
 import pytest
 
 import carina
-from carina.bundle_verification import Verification
+from carina.bundles.run_folder import STARTED_FILE
+from carina.bundles.verification import Verification
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset, open_dataset
-from carina.datasets.phantom import write_phantoms
 from carina.errors import DataError
 from carina.evaluation.audit.audit import AuditSettings, run_audit
-from carina.evaluation.audit.model import open_audited
+from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.evaluate import evaluate
 from carina.evaluation.int8_parity import measure_parity
 from carina.evaluation.recalibrate import recalibrate
+from carina.learning.export.twin import make_twin
 from carina.learning.train import train
-from carina.learning.twin import make_twin
-from carina.run_folder import STARTED_FILE
+from carina.phantoms.phantom import write_phantoms
 from conftest import tiny_recipe
 from planted import planted_graph
 
@@ -112,8 +112,8 @@ def test_unchanged_files_are_judged(own: Dataset, tiny_run: Path) -> None:
 def test_no_judge_reads_an_image_of_its_own() -> None:
     """Only what takes files without a manifest may read them itself; each is named here with its reason."""
     without_manifest = {
-        "learning/gate_training.py",  # a folder of images that must be refused
-        "learning/lung_training.py",  # a table of images with masks
+        "learning/gate/gate_training.py",  # a folder of images that must be refused
+        "learning/lungs/lung_training.py",  # a table of images with masks
     }
     source = Path(carina.__file__).parent
     readers = {"carina.radiographs.read", "carina.radiographs.raster", "carina.inference.inputs"}

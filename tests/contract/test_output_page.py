@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.datasets.phantom import draw_phantom
 from carina.decisions.triage import PRIORITIES, READING_PLACES, REASON_CODES
 from carina.errors import InputErrorCode
 from carina.inference.predictor import NO_NUMBER, Predictor
 from carina.inference.results import AnyPrediction, Csv, JsonLines
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs import gate, intended_use
 from carina.radiographs.doubts import SENTENCES
 from unit.inference.small_model import FINDINGS, write_small_run

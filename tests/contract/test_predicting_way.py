@@ -9,18 +9,18 @@ import keras
 import numpy as np
 import pytest
 
-from carina.bundle_verification import Verification
+from carina.bundles.run_folder import KERAS_FILE, ONNX_FILE, RECIPE_FILE
+from carina.bundles.verification import Verification
 from carina.datasets.manifest import Dataset
 from carina.decisions.probabilities import softmax
-from carina.engine import load_engine
 from carina.errors import BundleError
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.learning.frames import Frames
-from carina.learning.pipeline import build_batches
+from carina.learning.data.batches import build_batches
+from carina.learning.data.frames import Frames
 from carina.learning.recipe import load_recipe
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import KERAS_FILE, ONNX_FILE, RECIPE_FILE
+from carina.runtime.engine import load_engine
 
 
 @pytest.fixture(scope="module")

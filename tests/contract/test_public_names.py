@@ -15,7 +15,7 @@ from carina.errors import (
     LeakError,
     PeerError,
 )
-from carina.inference.explain import Explanation
+from carina.inference.explanation.explain import Explanation
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.learning.train import resume, train
 

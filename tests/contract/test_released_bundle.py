@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.arrays import read_arrays
-from carina.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle
-from carina.bundle_verification import verify_bundle
-from carina.datasets.phantom import draw_phantom
-from carina.engine import Backend, load_engine
+from carina.bundles.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle
+from carina.bundles.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
+from carina.bundles.training_images import read_training_images
+from carina.bundles.verification import verify_bundle
 from carina.learning.backbone import build_network
 from carina.learning.recipe import BackboneSettings
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import to_tensor
-from carina.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
-from carina.training_images import read_training_images
+from carina.runtime.engine import Backend, load_engine
+from carina.storage.arrays import read_arrays
 
 LARGEST_MEGABYTES = 25
 ROOT = Path(__file__).parents[2]

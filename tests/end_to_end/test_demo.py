@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from carina.bundles.run_folder import open_run
 from carina.datasets.manifest import open_dataset
 from carina.learning.recipe import load_recipe
-from carina.run_folder import open_run
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from carina.datasets.phantom import draw_phantom
+from carina.phantoms.phantom import draw_phantom
 from unit.inference.small_model import FINDINGS, write_small_run
 
 COUNT = 500

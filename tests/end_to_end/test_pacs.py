@@ -17,7 +17,7 @@ import tomli_w
 from PIL import Image
 from pydicom import Dataset, dcmread
 
-from carina.datasets.phantom import draw_phantom
+from carina.phantoms.phantom import draw_phantom
 from dicom_certificates import make_certificates
 from dicom_network import PATIENCE_S, eventually
 from dicom_stand_in import make_image, uid_of, write_image

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from carina.bundle import BUNDLE_FILE, open_bundle, open_model
+from carina.bundles.bundle import BUNDLE_FILE, open_bundle, open_model
+from carina.bundles.run_folder import LUNGS_FILE, RUN_FILE, STARTED_FILE, open_run
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import DESCRIPTION_FILE, open_dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
 from carina.places import MARKERS, kind_of, meant_by, require_model_first, wrong_place
 from carina.reports.evaluation_files import AUDIT_FILE, METRICS_FILE, read_audit, read_metrics
-from carina.run_folder import LUNGS_FILE, RUN_FILE, STARTED_FILE, open_run
-from carina.seal import SEAL_FILE
+from carina.storage.seal import SEAL_FILE
 from make import as_ordinary_user, let_others_enter, make_grey, write_image
 
 

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from carina._version import __version__
 from carina.cli.console import print_error, print_result
 from carina.errors import CarinaError, ConfigurationError
 
@@ -73,8 +74,6 @@ app = typer.Typer(name="carina", cls=_Group, no_args_is_help=True, **_STYLE)
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from carina import __version__  # noqa: PLC0415  # it takes longer to find than most verbs to load
-
         print_result(f"Carina {__version__}")
         raise typer.Exit
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_result, progress_bars
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 
@@ -25,7 +25,7 @@ def bench_command(
 
     Speed, latency and memory on synthetic radiographs, each compared with ONNX Runtime and with the machine's limits.
     """
-    from carina.inference.bench import FULL, QUICK, run_bench  # noqa: PLC0415  # what draws phantoms, for this alone
+    from carina.benchmark.bench import FULL, QUICK, run_bench  # noqa: PLC0415  # what draws phantoms, for this alone
 
     with progress_bars() as bar:
         bench = run_bench(

@@ -18,10 +18,10 @@ from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
 from carina.datasets.manifest import ERRORS_FILE, LEFT_OUT_FILE, DatasetDescription, open_dataset
-from carina.datasets.phantom import write_phantoms
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
+from carina.phantoms.phantom import write_phantoms
 from carina.wording import counted
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)

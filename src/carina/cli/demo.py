@@ -15,10 +15,10 @@ from carina.cli.predict_table import PredictTable
 from carina.cli.predict_words import said_of
 from carina.cli.train import import_training
 from carina.datasets.importing import import_dataset
-from carina.datasets.phantom import write_phantoms
 from carina.errors import ConfigurationError
 from carina.inference.predictor import Predictor
 from carina.learning.recipe import load_recipe
+from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
 

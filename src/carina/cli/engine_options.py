@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from carina.engine import Backend, Precision
+from carina.runtime.engine import Backend, Precision
 
 BackendOption = Annotated[
     Backend,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.datasets.manifest import Split, open_dataset
 from carina.errors import ConfigurationError

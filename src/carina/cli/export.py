@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from carina.atomic import require_absent
-from carina.bundle_verification import Check, Verification
-from carina.bundle_writing import Twin, export_bundle
+from carina.bundles.run_folder import open_run
+from carina.bundles.verification import Check, Verification
+from carina.bundles.writing import Twin, export_bundle
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.errors import ConfigurationError
 from carina.progress import Progress
-from carina.run_folder import open_run
+from carina.storage.atomic import require_absent
 
 _LARGE_MB = 25.0
 
@@ -79,7 +79,7 @@ def _in_words(check: Check) -> str:
 
 def _make_twin(run: Path, progress: Progress) -> Twin:
     try:
-        from carina.learning.twin import make_twin  # noqa: PLC0415  # needs the train extra
+        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # needs the train extra
     except ModuleNotFoundError as error:
         msg = f"--int8 needs the package {error.name}. Install it: pip install 'carina[train]'"
         raise ConfigurationError(msg) from None

@@ -34,7 +34,7 @@ def gate_command(
     A finished run gets a new gate and new thresholds. Its network stays as it is.
     """
     import_training()
-    from carina.learning.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
+    from carina.learning.gate.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
 
     with progress_bars() as bar:
         made = refit_gate(run, out, lungs=lungs, negatives=negatives, cache=cache, progress_of=bar)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from carina.atomic import whole_folder
 from carina.cli.console import print_result, progress_bars, typed_command
 from carina.cli.train import import_training
+from carina.storage.atomic import whole_folder
 
 app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,8 +32,8 @@ def train(
     It is measured on the radiographs that are held out.
     """
     import_training()
-    from carina.learning.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
-    from carina.learning.lung_training import train_lungs  # noqa: PLC0415
+    from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
+    from carina.learning.lungs.lung_training import train_lungs  # noqa: PLC0415
     from carina.reports.lung_report import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     with whole_folder(out, what="lung segmenter") as folder:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, running_count
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.model_options import BundleOption, PrevalenceOption
@@ -21,7 +21,7 @@ from carina.inference.inputs import Input, image_inputs, names_one_image
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Predictor
 from carina.inference.results import AnyPrediction, Csv, JsonLines
-from carina.inference.resume import Results, resume_results
+from carina.inference.resume import ResumedResults, resume_results
 
 INTENDED_USE = (
     "For research. A triage flag orders the reading: it is no diagnosis, and a radiograph without one is still to be "
@@ -168,7 +168,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
 def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
-    from carina.inference.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+    from carina.inference.explanation.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
 
     return write_overlays(judged, folder)
 
@@ -177,7 +177,7 @@ def _passed_over(prediction: AnyPrediction) -> bool:
     return isinstance(prediction, FailedPrediction) and prediction.passed_over
 
 
-def _tell_the_end(counts: Counter[str], results: Results | None, *, for_people: bool, table: bool) -> None:
+def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_people: bool, table: bool) -> None:
     failed, passed = counts[FAILED], counts[PASSED_OVER]
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""

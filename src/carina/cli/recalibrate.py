@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle import open_bundle
+from carina.bundles.bundle import open_bundle
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.export import print_bundle
 from carina.datasets.manifest import open_dataset

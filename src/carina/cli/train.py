@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from carina.bundles.run_folder import FinishedRun
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.places import learned_from, measuring
-from carina.run_folder import FinishedRun
 
 
 def train_command(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from carina.bundle_verification import verify_bundle
+from carina.bundles.verification import verify_bundle
 from carina.cli.console import print_result
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.export import print_bundle

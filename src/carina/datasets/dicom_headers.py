@@ -3,9 +3,7 @@
 import hmac
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from carina.errors import ConfigurationError, InputError
@@ -16,6 +14,7 @@ from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
 from carina.radiographs.read import read_bytes, read_head
+from carina.runtime.streams import read_ahead
 from carina.wording import say_left_out
 
 # Of an object without a radiograph: nothing is wrong with it, and it is left out.
@@ -54,14 +53,7 @@ def is_dicom(path: Path) -> bool:
 
 def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:
     """Yield what each file's header says, in order: whose image it is, why it is left out, or what is wrong with it."""
-    todo = iter(paths)
-    with ThreadPoolExecutor(workers) as pool:
-        window: list[Future[Identity | LeftOut | InputError]] = [
-            pool.submit(_read_identity, path) for path in islice(todo, _IN_FLIGHT)
-        ]
-        while window:
-            yield window.pop(0).result()
-            window.extend(pool.submit(_read_identity, path) for path in islice(todo, 1))
+    return read_ahead(_read_identity, paths, ahead=_IN_FLIGHT, threads=workers)
 
 
 def _read_identity(path: Path) -> Identity | LeftOut | InputError:

@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -13,8 +11,7 @@ import cv2
 import numpy as np
 import polars as pl
 
-from carina import __version__
-from carina.atomic import whole_folder
+from carina._version import __version__
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
@@ -42,6 +39,8 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
 from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
+from carina.runtime.streams import read_ahead
+from carina.storage.atomic import whole_folder
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
 _IN_FLIGHT = 16
@@ -316,12 +315,7 @@ def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | Inp
     """Yield what each path holds, in order, with a bounded number of images in memory."""
     # The threads here are the parallelism; OpenCV's own would fight them for the same cores.
     cv2.setNumThreads(1)
-    todo = iter(paths)
-    with ThreadPoolExecutor(workers) as pool:
-        window: list[Future[_Decoded | InputError]] = [pool.submit(_decode, p) for p in islice(todo, _IN_FLIGHT)]
-        while window:
-            yield window.pop(0).result()
-            window.extend(pool.submit(_decode, path) for path in islice(todo, 1))
+    return read_ahead(_decode, paths, ahead=_IN_FLIGHT, threads=workers)
 
 
 def _decode(path: str) -> _Decoded | InputError:

@@ -50,7 +50,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL
-from carina.proportion import clopper_pearson_lower, clopper_pearson_upper
+from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper
 
 BandName = Literal["routine", "fast-track"]
 
@@ -250,7 +250,8 @@ def check_prevalence(prevalence: float | None) -> None:
         If it lies outside 0 to 1.
     """
     if prevalence is not None and (prevalence < 0 or prevalence > 1):
-        raise ConfigurationError(f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05.")
+        msg = f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05."
+        raise ConfigurationError(msg)
 
 
 def choose_fitting_part(labels: NDArray[np.integer], groups: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:

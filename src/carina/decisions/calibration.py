@@ -186,52 +186,45 @@ def _nll(logits: NDArray[np.float64], truth: NDArray[np.integer]) -> NDArray[np.
 
 def _fit_scale(logits: NDArray[np.float64], truth: NDArray[np.integer], weights: NDArray[np.float64]) -> float:
     """Return the scale at which the slope of the convex loss changes sign, or the border that it lies beyond."""
+    from scipy.optimize import brentq  # noqa: PLC0415  # predicting needs no optimiser, and starts faster without
+
     true_logits = logits[np.arange(len(truth)), truth]
 
-    def slope(scale: float) -> float:
+    def slope(log_scale: float) -> float:
+        scale = float(np.exp(log_scale))
         expected = (softmax(scale * logits) * logits).sum(axis=1)
         return float(weights @ (expected - true_logits)) + _SCALE_RIDGE * (scale - 1)
 
-    low, high = _SMALLEST_SCALE, _LARGEST_SCALE
-    for _ in range(60):
-        # Halved on the logarithmic scale, since logits come in any size. Newton's steps would overshoot where the
-        # softmax is saturated and the loss has no curvature.
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return float(np.sqrt(low * high))
+    # Sought on the logarithmic scale, since logits come in any size.
+    low, high = float(np.log(_SMALLEST_SCALE)), float(np.log(_LARGEST_SCALE))
+    if slope(low) >= 0 or slope(high) <= 0:
+        return _SMALLEST_SCALE if slope(low) >= 0 else _LARGEST_SCALE
+    log_scale = float(brentq(slope, low, high, xtol=1e-12))
+    return float(np.exp(log_scale))
 
 
 def _fit_vector(
     logits: NDArray[np.float64], truth: NDArray[np.integer], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a ratio and an offset for each finding, by damped Newton from ratio 1 and offset 0."""
+    """Return a ratio and an offset for each finding, sought from ratio 1 and offset 0."""
+    from scipy.optimize import minimize  # noqa: PLC0415  # as above
+
     images, findings = logits.shape
     start = np.concatenate([np.ones(findings), np.zeros(findings)])
     ridge = np.repeat([_RATIO_RIDGE, _OFFSET_RIDGE], findings)
     observed = np.zeros((images, findings))
     observed[np.arange(images), truth] = 1
 
-    def loss(at: NDArray[np.float64]) -> float:
+    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         moved = logits * at[:findings] + at[findings:]
-        return float(weights @ _nll(moved, truth) + ridge @ (at - start) ** 2 / 2)
-
-    at, now = start, loss(start)
-    for _ in range(100):
-        probabilities = softmax(logits * at[:findings] + at[findings:])
-        error = weights[:, None] * (probabilities - observed)
+        error = weights[:, None] * (softmax(moved) - observed)
         gradient = np.concatenate([(error * logits).sum(axis=0), error.sum(axis=0)]) + ridge * (at - start)
-        step = np.linalg.solve(_curvature(logits, probabilities, weights) + np.diag(ridge), gradient)
-        gain = float(gradient @ step)
-        if gain < 1e-12:
-            break
-        # Halve until the loss falls by a share of what its slope promises.
-        length = 1.0
-        while length > 1e-10 and not loss(at - length * step) <= now - 1e-4 * length * gain:
-            length /= 2
-        if length <= 1e-10:
-            break
-        at = at - length * step
-        now = loss(at)
+        return float(weights @ _nll(moved, truth) + ridge @ (at - start) ** 2 / 2), gradient
+
+    def curvature(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _curvature(logits, softmax(logits * at[:findings] + at[findings:]), weights) + np.diag(ridge)
+
+    at = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9}).x
     # On the straight line back to the start a convex loss never exceeds the start's.
     lowest = float(at[:findings].min())
     if lowest < _SMALLEST_RATIO:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.errors import ConfigurationError
-from carina.proportion import wilson_bounds
+from carina.statistics.proportion import wilson_bounds
 
 # A target of 0.55 is met by 55 of 100, though 0.55 has no exact float.
 _ROUNDING = 1e-12

@@ -16,12 +16,12 @@ import numpy as np
 from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
-from carina.evaluation.curves import checked_scores
-from carina.evaluation.delong import NO_VARIANCE, AurocComponents, auroc_components
-from carina.evaluation.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.evaluation.metrics import check_probabilities, check_truth
 from carina.evaluation.notebook import comparison_html
-from carina.proportion import normal_quantile, wilson_bounds
+from carina.statistics.curves import checked_scores
+from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
+from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
+from carina.statistics.metrics import check_probabilities, check_truth
+from carina.statistics.proportion import normal_quantile, wilson_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,11 @@ def mcnemar(
     """
     right_a, right_b = np.asarray(correct_a), np.asarray(correct_b)
     if right_a.shape != right_b.shape or right_a.ndim != 1:
-        raise DataError(
-            f"The models have results of shape {right_a.shape} and {right_b.shape}. Compare them on the same images."
-        )
+        msg = f"The models have results of shape {right_a.shape} and {right_b.shape}. Compare them on the same images."
+        raise DataError(msg)
     if len(right_a) and (right_a.dtype != np.bool_ or right_b.dtype != np.bool_):
-        raise DataError(
-            f"Results have dtype {right_a.dtype} and {right_b.dtype}. Give whether each was right, as bool."
-        )
+        msg = f"Results have dtype {right_a.dtype} and {right_b.dtype}. Give whether each was right, as bool."
+        raise DataError(msg)
     codes = group_codes(groups, len(right_a))
     method = "McNemar mid-p" if codes is None else "McNemar mid-p (by patient)"
     if len(right_a) == 0:

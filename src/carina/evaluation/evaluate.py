@@ -8,10 +8,7 @@ import polars as pl
 
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import LeakError
-from carina.evaluation.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
-from carina.evaluation.intervals import Estimate
 from carina.evaluation.leaks import LeakCheck, check_leaks
-from carina.evaluation.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.evaluation.notebook import evaluation_html
 from carina.evaluation.predictions import (
     findings_of,
@@ -23,6 +20,9 @@ from carina.evaluation.predictions import (
 )
 from carina.inference.predictor import Predictor
 from carina.progress import Progress, no_progress
+from carina.statistics.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
+from carina.statistics.intervals import Estimate
+from carina.statistics.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.wording import counted, were
 
 OnLeak = Literal["refuse", "drop", "allow"]

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from carina.bundles.int8_twin import Parity
 from carina.decisions.policy import Policy
 from carina.decisions.triage import decide
-from carina.engine import Engine, installed_backends, load_engine
 from carina.errors import DataError
-from carina.evaluation.curves import auroc
-from carina.int8 import Parity
+from carina.runtime.engine import Engine, installed_backends, load_engine
+from carina.statistics.curves import auroc
 
 Batches = Callable[[], Iterator[NDArray[np.float32]]]
 

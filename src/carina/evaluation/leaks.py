@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.bundles.run_folder import TRAINING_IMAGES_FILE
+from carina.bundles.training_images import TrainingImages, read_training_images
 from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION
 from carina.datasets.manifest import Dataset
 from carina.radiographs.fingerprint import detail_correlation, detail_hash_correlation
-from carina.run_folder import TRAINING_IMAGES_FILE
-from carina.training_images import TrainingImages, read_training_images
 from carina.wording import counted, were
 
 # Details themselves tell copies from 0.70 on. Their hashes say it within 0.04, and a copy missed is a result too good:

@@ -10,10 +10,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from carina.evaluation.audit.results import Audit
+    from carina.evaluation.audit.audit_results import Audit
     from carina.evaluation.comparison import Comparison
     from carina.evaluation.evaluate import Evaluation
-    from carina.evaluation.intervals import Estimate
+    from carina.statistics.intervals import Estimate
 
 _CELL = 'style="text-align:left;vertical-align:top;padding:.2em .8em .2em 0;background:none"'
 _MEASURES = {

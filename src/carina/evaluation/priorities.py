@@ -9,9 +9,9 @@ import polars as pl
 
 from carina.decisions.policy import Policy
 from carina.decisions.triage import PRIORITIES, READING_PLACES, Priority, choose_triage
-from carina.evaluation.intervals import IntArray
 from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
-from carina.evaluation.reading_room import Priorities, mix_at
+from carina.evaluation.reading_room.waiting_times import Priorities, mix_at
+from carina.statistics.intervals import IntArray
 
 # As a worklist is sorted. What could not be judged is counted with the second readings, whose place it has.
 READING_ORDER: tuple[Priority, ...] = tuple(name for name in PRIORITIES if name != "not-assessable")
@@ -19,7 +19,7 @@ FLAGGED_BANDS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class PrioritySpread:
     """Images of each finding at each priority.
 
     Parameters
@@ -68,7 +68,7 @@ class Spread:
         )
 
 
-def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> Spread:
+def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> PrioritySpread:
     """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table.
 
     Parameters
@@ -98,7 +98,7 @@ def priorities_of(table: pl.DataFrame, policy: Policy, prevalence: float | None 
     ]
 
 
-def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | None = None) -> Spread:
+def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | None = None) -> PrioritySpread:
     """Return how triage spreads the images of a prediction table over `READING_ORDER`.
 
     Parameters
@@ -119,8 +119,8 @@ def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | Non
     return _spread(table, np.array(places, dtype=np.int_), READING_ORDER, FLAGGED_BANDS)
 
 
-def _spread(table: pl.DataFrame, places: IntArray, priorities: tuple[str, ...], flagged: int) -> Spread:
+def _spread(table: pl.DataFrame, places: IntArray, priorities: tuple[str, ...], flagged: int) -> PrioritySpread:
     findings = findings_of(table)
     shape = (len(findings), len(priorities))
     images = np.bincount(truth_of(table) * shape[1] + places, minlength=shape[0] * shape[1]).reshape(shape)
-    return Spread(findings, priorities, flagged, images)
+    return PrioritySpread(findings, priorities, flagged, images)

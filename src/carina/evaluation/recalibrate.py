@@ -1,10 +1,8 @@
 """A bundle learns where it stands: the same weights, with probabilities and thresholds for another hospital."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,11 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina import __version__
-from carina.atomic import require_absent
-from carina.bundle import Recalibration, open_bundle
-from carina.bundle_verification import Verification
-from carina.bundle_writing import WriteCard, describe_bundle, write_bundle
+from carina._version import __version__
+from carina.bundles.bundle import Recalibration, open_bundle
+from carina.bundles.pipeline import Pipeline, load_pipeline
+from carina.bundles.training_images import TrainingImages
+from carina.bundles.verification import Verification
+from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
@@ -24,9 +23,9 @@ from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
-from carina.golden import Judge
 from carina.progress import Progress, no_progress
-from carina.training_images import TrainingImages
+from carina.runtime.streams import batched, read_ahead
+from carina.storage.atomic import require_absent
 
 _BATCH = 32
 _Rule = TypeVar("_Rule", bound=ThresholdRule)
@@ -102,7 +101,7 @@ def recalibrate(
     if rows.is_empty():
         msg = f"Every image of {dataset.folder} ({split}) was trained on: nothing is left to recalibrate on."
         raise LeakError(msg)
-    logits, accepted = _logits(Judge(bundle, described), rows, progress)
+    logits, accepted = _logits(load_pipeline(bundle, described), rows, progress)
     rows, logits = rows.filter(pl.Series(accepted)), logits[accepted]
     if rows.is_empty():
         msg = f"No image of {dataset.folder} ({split}) would be judged. Are they frontal chest radiographs?"
@@ -150,24 +149,24 @@ def _require_flagged(rows: pl.DataFrame, flag: str, folder: Path, split: Split) 
     raise DataError(msg)
 
 
-def _logits(judge: Judge, rows: pl.DataFrame, progress: Progress) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _logits(
+    pipeline: Pipeline, rows: pl.DataFrame, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the logits of each row, float32 ``(n, findings)``, and whether its radiograph would be judged at all."""
     logits, accepted = [], []
     done = 0
-    for wholes in _wholes(rows, judge.preprocessing.read_size):
-        judged = judge.judge(wholes)
+    for _, judged in pipeline.stream((None, wholes) for wholes in _wholes(rows, pipeline.preprocessing.read_size)):
         logits.append(judged.logits)
         # What prediction refuses, its logits decide nothing.
         accepted.append(judged.accepted)
-        done += len(wholes)
+        done += len(judged.lungs)
         progress(done, rows.height)
     return np.concatenate(logits), np.concatenate(accepted)
 
 
-def _wholes(rows: pl.DataFrame, size: int) -> Iterator[NDArray[np.uint8]]:
-    with ThreadPoolExecutor(2) as pool:
-        for batch in rows.select("path", "sha256").iter_slices(_BATCH):
-            yield np.stack(list(pool.map(read_whole, batch["path"], batch["sha256"], repeat(size))))
+def _wholes(rows: pl.DataFrame, size: int) -> Iterator[list[NDArray[np.uint8]]]:
+    images = rows.select("path", "sha256").iter_rows()
+    return batched(read_ahead(lambda image: read_whole(image[0], image[1], size), images, ahead=2 * _BATCH), _BATCH)
 
 
 def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:

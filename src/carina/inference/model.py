@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
 
-from carina.bundle import released_bundle
-from carina.engine import Backend, Precision
+from carina.bundles.bundle import released_bundle
+from carina.bundles.run_folder import FinishedRun
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor, Source
 from carina.inference.sources import OneImage, is_one_image, sources_of
-from carina.run_folder import FinishedRun
+from carina.runtime.engine import Backend, Precision
 
 # Up to so many, loading the graphs another time takes longer than it saves.
 _FEW = 16
@@ -131,7 +131,7 @@ class Model:
               outliers; floats are shown from 0 to 1 if they stay within.
             - A data set of pydicom's.
         explain
-            Give each prediction its `carina.inference.explain.Explanation`.
+            Give each prediction its `carina.inference.explanation.explain.Explanation`.
         prevalence
             See `carina.decisions.triage.choose_triage`.
 

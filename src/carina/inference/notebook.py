@@ -7,8 +7,8 @@ from html import escape
 import cv2
 import numpy as np
 
-from carina.inference.explain import Explanation
-from carina.inference.overlay import draw_overlay, encode_png
+from carina.inference.explanation.explain import Explanation
+from carina.inference.explanation.overlay import draw_overlay, encode_png
 from carina.inference.predictor import FailedPrediction, Prediction
 
 # An overlay is stored in the notebook: wider than this it would fill it.

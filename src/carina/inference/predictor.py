@@ -2,10 +2,9 @@
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -13,22 +12,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundle import classifier_graph, open_named_model
+from carina.bundles.bundle import classifier_graph, open_named_model
+from carina.bundles.pipeline import Judged, load_pipeline
+from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
 from carina.decisions.triage import Triage, choose_triage
-from carina.engine import Backend, Precision, Tensors, load_engine
 from carina.errors import BundleError, InputError
-from carina.inference.explain import Explanation, build_explanation, display_grey
+from carina.inference.explanation.explain import Explanation, build_explanation, display_grey
 from carina.inference.inputs import Input
 from carina.radiographs.fingerprint import pixel_sha256
-from carina.radiographs.gate import NO_GATE, NO_LUNGS, Gate, read_gate
+from carina.radiographs.gate import NO_GATE
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
-from carina.radiographs.lungs import LungFinder, Lungs
-from carina.radiographs.preprocess import frame, resize_grey, to_tensor
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
+from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import radiograph_of, read_radiograph
-from carina.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.runtime.engine import Backend, Engine, Precision
+from carina.runtime.streams import batched, read_ahead
 
 Source = Path | Input | DatasetImage | Callable[[], Radiograph]
 """An image file, an image of a data set, or what gives a radiograph and raises `InputError` where there is none."""
@@ -139,18 +141,9 @@ class _Read:
     doubts: tuple[str, ...]
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
-    lungs: Lungs | None = None
-    reasons: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Group:
-    items: list[_Read | FailedPrediction] = field(default_factory=list)
-    submitted: float = 0.0
-
-    @property
-    def readable(self) -> list[_Read]:
-        return [item for item in self.items if isinstance(item, _Read)]
+_Item = _Read | FailedPrediction
 
 
 class Predictor:
@@ -161,10 +154,10 @@ class Predictor:
     folder
         A bundle or a finished run.
     backend, threads, one_at_a_time
-        See `carina.engine.load_engine`.
+        See `carina.runtime.engine.load_engine`.
     precision
         Of the classifier; the lungs are sought in 32-bit floating point, so that their box does not move. See
-        `carina.engine.load_engine`.
+        `carina.runtime.engine.load_engine`.
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
@@ -173,7 +166,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundle.open_named_model`.
+        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 
@@ -199,26 +192,31 @@ class Predictor:
         self.run: FinishedRun
         self.run, self.sha256 = open_named_model(folder)
         name, self.graph_sha256 = classifier_graph(self.run, precision)
-        self.engine = load_engine(
-            _unchanged(folder / name, self.graph_sha256),
+        _require_unchanged(folder / name, self.graph_sha256)
+        if self.run.has_segmenter:
+            _require_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
+        if self.run.gate is not None:
+            _require_unchanged(folder / GATE_FILE, self.run.gate.sha256)
+        self.pipeline = load_pipeline(
+            folder,
+            self.run,
+            graph=name,
             backend=backend,
             precision=precision,
             threads=threads,
             one_at_a_time=one_at_a_time,
             keep_compiled=True,
         )
-        self.lung_finder: LungFinder | None = None
-        self.gate: Gate | None = None
-        if self.run.has_segmenter:
-            graph = _unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
-            self.lung_finder = LungFinder(
-                graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=True
-            )
-        if self.run.gate is not None:
-            self.gate = read_gate(_unchanged(folder / GATE_FILE, self.run.gate.sha256))
-            if self.gate.lungs_sha256 != self.run.lungs_sha256:
-                msg = f"{folder / GATE_FILE} is for another lung segmenter than {LUNGS_FILE}. Train or export again."
-                raise BundleError(msg)
+
+    @property
+    def engine(self) -> Engine:
+        """Return the classifier's engine."""
+        return self.pipeline.engine
+
+    @property
+    def lung_finder(self) -> LungFinder | None:
+        """Return the segmenter, where the model has one."""
+        return self.pipeline.lung_finder
 
     def predict(
         self, paths: Iterable[Source], *, prevalence: float | None = None, explain: bool = False
@@ -245,70 +243,27 @@ class Predictor:
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
-        pending: deque[_Group] = deque()
-        with ThreadPoolExecutor(2) as pool:
-            for outputs in self.engine.stream(self._tensors(iter(paths), pool, pending, explain=explain)):
-                if explain and outputs and "contributions" not in outputs:
-                    msg = (
-                        f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
-                        "earlier Carina. Predict without explanations, or train again."
-                    )
-                    raise BundleError(msg)
-                yield from self._decide(pending.popleft(), outputs, prevalence)
+        groups = ((group, _wholes(group[1])) for group in self._groups(iter(paths), explain=explain))
+        for (submitted, items), judged in self.pipeline.stream(groups):
+            if explain and judged.outputs and "contributions" not in judged.outputs:
+                msg = (
+                    f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
+                    "earlier Carina. Predict without explanations, or train again."
+                )
+                raise BundleError(msg)
+            share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
+            yield from self._decide(items, judged, share_ms, prevalence)
 
-    def _tensors(
-        self, paths: Iterator[Source], pool: ThreadPoolExecutor, pending: deque[_Group], *, explain: bool
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield a tensor for each group, without rows where no image of it can be read, and note it on `pending`."""
-        preprocessing = self.run.preprocessing
-        nothing = np.zeros((0, preprocessing.size, preprocessing.size), np.uint8)
-        for group in self._with_lungs(self._groups(paths, pool, explain=explain)):
-            pending.append(group)
-            framed = [frame(item.whole, item.lungs, preprocessing) for item in group.readable]
-            yield to_tensor(np.stack(framed) if framed else nothing, preprocessing.pixel_range)
-
-    def _groups(self, paths: Iterator[Source], pool: ThreadPoolExecutor, *, explain: bool) -> Iterator[_Group]:
-        """Yield groups of images, the next ones being read meanwhile."""
+    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
+        """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
+        read = partial(self._read, keep=explain)
         first = list(islice(paths, 2))
         if len(first) == 1:  # a thread would take longer to start than the image to be read
-            yield _Group([self._read(first[0], keep=explain)], time.perf_counter())
+            yield time.perf_counter(), [read(first[0])]
             return
-
-        def start(count: int) -> Iterator[Future[_Read | FailedPrediction]]:
-            return (pool.submit(self._read, path, keep=explain) for path in islice(paths, count))
-
-        paths = chain(first, paths)
-        ahead = deque(start(_EXPLAINED_AHEAD if explain else _AHEAD))
-        while ahead:
-            items = [ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))]
-            ahead.extend(start(len(items)))
-            yield _Group(items, time.perf_counter())
-
-    def _with_lungs(self, groups: Iterator[_Group]) -> Iterator[_Group]:
-        """Yield the groups again, once their lungs were looked for and the gate was asked."""
-        if self.lung_finder is None:
-            yield from groups
-            return
-        waiting: deque[_Group] = deque()
-
-        def wholes() -> Iterator[list[NDArray[np.uint8]]]:
-            for group in groups:
-                waiting.append(group)
-                yield [item.whole for item in group.readable]
-
-        if self.gate is None:
-            for found in self.lung_finder.stream(wholes()):
-                group = waiting.popleft()
-                for item, lungs in zip(group.readable, found, strict=True):
-                    item.lungs, item.reasons = lungs, () if lungs is not None else (NO_LUNGS,)
-                yield group
-            return
-        for found, features in self.lung_finder.stream_with_features(wholes()):
-            group = waiting.popleft()
-            verdicts = self.gate.judge(features, [item.whole for item in group.readable], found)
-            for item, lungs, verdict in zip(group.readable, found, verdicts, strict=True):
-                item.lungs, item.reasons = lungs, verdict.reasons
-            yield group
+        items = read_ahead(read, chain(first, paths), ahead=_EXPLAINED_AHEAD if explain else _AHEAD)
+        for group in batched(items, BATCH):
+            yield time.perf_counter(), group
 
     def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
         started = time.perf_counter()
@@ -335,12 +290,11 @@ class Predictor:
         return source()
 
     def _decide(
-        self, group: _Group, outputs: Tensors, prevalence: float | None
+        self, items: list[_Item], judged: Judged, share_ms: float, prevalence: float | None
     ) -> Iterator[Prediction | FailedPrediction]:
-        share_ms = 1000 * (time.perf_counter() - group.submitted) / max(1, len(group.readable))
-        probabilities = self.run.policy.probabilities(outputs["logits"]) if outputs else np.empty((0, 0))
+        probabilities = self.run.policy.probabilities(judged.logits) if judged.outputs else np.empty((0, 0))
         rows = iter(range(len(probabilities)))
-        for item in group.items:
+        for item in items:
             if isinstance(item, FailedPrediction):
                 yield item
                 continue
@@ -349,18 +303,18 @@ class Predictor:
             finding = max(of_finding, key=of_finding.__getitem__)
             header = () if item.header is None else refusals(item.header)
             # What a gate says of such pixels says more.
-            reasons = (*header, *(item.reasons or pixel_refusals(item.whole)))
+            reasons = (*header, *(judged.refusals[row] or pixel_refusals(item.whole)))
             if not np.isfinite(probabilities[row]).all():
                 reasons = (*reasons, NO_NUMBER)
             refused = ", and ".join(reasons) or None
             doubts = item.doubts
-            if self.gate is None and not reasons:
+            if self.pipeline.gate is None and not reasons:
                 doubts = (*doubts, NO_GATE)
             triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
                 explanation = self._explain(
-                    outputs["contributions"][row], outputs["logits"][row], item.lungs, item.grey
+                    judged.outputs["contributions"][row], judged.logits[row], judged.lungs[row], item.grey
                 )
             elapsed_ms = item.milliseconds + share_ms
             yield Prediction(
@@ -373,7 +327,7 @@ class Predictor:
                 elapsed_ms,
                 explanation,
                 doubts,
-                self.gate is not None,
+                self.pipeline.gate is not None,
             )
 
     def _explain(
@@ -395,10 +349,13 @@ class Predictor:
         )
 
 
-def _unchanged(graph: Path, sha256: str | None) -> Path:
+def _wholes(items: list[_Item]) -> list[NDArray[np.uint8]]:
+    return [item.whole for item in items if isinstance(item, _Read)]
+
+
+def _require_unchanged(graph: Path, sha256: str | None) -> None:
     if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != sha256:
         msg = (
             f"{graph} is not the graph that this model came with: it is missing or was changed. Train or export again."
         )
         raise BundleError(msg)
-    return graph

@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from carina import __version__
-from carina.bundle import BundleDescription
+from carina._version import __version__
+from carina.bundles.bundle import BundleDescription
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 
 AnyPrediction = Prediction | FailedPrediction

@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from carina.atomic import whole_file
 from carina.errors import ConfigurationError
 from carina.inference.inputs import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
+from carina.storage.atomic import whole_file
 
 try:
     import fcntl
@@ -34,7 +34,7 @@ _HASH_BYTES = 16
 _SECONDS_BETWEEN_SYNCS = 1.0
 
 
-class Results:
+class ResumedResults:
     """A file of results that goes on.
 
     Attributes
@@ -88,7 +88,7 @@ class Results:
 
 
 @contextmanager
-def resume_results(path: Path, rows: RowFormat) -> Iterator[Results]:
+def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     """Yield a file of results, ready for more rows; it is made where there is none.
 
     Parameters
@@ -119,7 +119,7 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[Results]:
         elif not end:
             stream.write(rows.header.encode("utf-8"))
             stream.flush()
-        results = Results(stream, hashes, retried)
+        results = ResumedResults(stream, hashes, retried)
         try:
             yield results
         finally:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import keras
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
+from carina.bundles.run_folder import KERAS_FILE
 from carina.errors import ConfigurationError
 from carina.learning.recipe import BackboneSettings, HeadSettings
-from carina.run_folder import KERAS_FILE
 
 _IMAGENET_SIZE = 224
 _IMAGENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)

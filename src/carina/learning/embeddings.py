@@ -8,8 +8,6 @@ as they come, so that a killed run loses at most one shard of work.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,13 +17,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.images import read_whole
-from carina.engine import Engine, load_engine
-from carina.learning.augment import vary
-from carina.learning.frames import Frames
+from carina.learning.data.augment import vary
+from carina.learning.data.frames import Frames
 from carina.learning.recipe import Recipe
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
-from carina.shards import SHARD, load_shards, write_shard
+from carina.runtime.engine import Engine, load_engine
+from carina.runtime.streams import batched, read_ahead
+from carina.storage.shards import SHARD, load_shards, write_shard
 
 # Two batches are under way at a time; larger ones take more memory and no less time.
 _BATCH = 8
@@ -91,7 +90,7 @@ def embed_rows(
         missing = list({item.key: item for item in wanted if item.key not in known}.values())
         done += len(images) - len(missing)
         progress(done, total)
-        for shard in _batched(missing, SHARD):
+        for shard in batched(missing, SHARD):
             engine = engine or load_engine(backbone)
             batches = []
             for batch in _embed(shard, recipe, frames, engine):
@@ -118,9 +117,7 @@ def _cache_key(recipe: Recipe, backbone: Path, frames: Frames, *, augmented: boo
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _embed(
-    wanted: tuple[_Wanted, ...], recipe: Recipe, frames: Frames, engine: Engine
-) -> Iterator[NDArray[np.float32]]:
+def _embed(wanted: Sequence[_Wanted], recipe: Recipe, frames: Frames, engine: Engine) -> Iterator[NDArray[np.float32]]:
     """Yield embeddings in order, decoding the next images while the engine computes."""
     # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
     cv2.setNumThreads(1)
@@ -133,19 +130,7 @@ def _embed(
         rng = np.random.default_rng([recipe.training.seed, item.view, int(item.sha256[:16], 16)])
         return vary(whole, frames.lungs_of(item.sha256), recipe.preprocessing, recipe.augmentation, rng)
 
-    def tensors(pool: ThreadPoolExecutor) -> Iterator[NDArray[np.float32]]:
-        groups = _batched(wanted, _BATCH)
-        ahead = [pool.submit(grey, item) for item in next(groups)]
-        for group in chain(groups, [()]):
-            current, ahead = ahead, [pool.submit(grey, item) for item in group]
-            yield to_tensor(np.stack([future.result() for future in current]), recipe.preprocessing.pixel_range)
-
-    with ThreadPoolExecutor(2) as pool:
-        for outputs in engine.stream(tensors(pool)):
-            yield outputs["embedding"]
-
-
-def _batched(items: Sequence[_Wanted], size: int) -> Iterator[tuple[_Wanted, ...]]:
-    remaining = iter(items)
-    while batch := tuple(islice(remaining, size)):
-        yield batch
+    groups = batched(read_ahead(grey, wanted, ahead=2 * _BATCH), _BATCH)
+    tensors = (to_tensor(np.stack(group), recipe.preprocessing.pixel_range) for group in groups)
+    for outputs in engine.stream(tensors):
+        yield outputs["embedding"]

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import polars as pl
 
-from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError, ConfigurationError
 from carina.learning.recipe import TrainingSettings
+from carina.storage.arrays import read_arrays, write_arrays
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 EpochReport = Callable[[int, int, "History"], None]

@@ -2,8 +2,8 @@
 
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL, flag_candidates
+from carina.learning.data.training_data import TrainingData
 from carina.learning.recipe import Recipe
-from carina.learning.training_data import TrainingData
 
 
 def settle_flag(recipe: Recipe, data: TrainingData) -> tuple[Recipe, tuple[str, ...]]:

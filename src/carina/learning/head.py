@@ -9,9 +9,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from carina.learning.backbone import regularizer_of
+from carina.learning.data.batches import sample_weights
 from carina.learning.fitting import EpochReport, History, fit_until_no_better
 from carina.learning.loss import build_loss
-from carina.learning.pipeline import sample_weights
 from carina.learning.recipe import Recipe
 
 

@@ -12,22 +12,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from carina.atomic import whole_file
-from carina.engine import load_engine
+from carina.bundles.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, ONNX_FILE
 from carina.errors import CarinaError
 from carina.learning.backbone import Backbone, build_classifier
+from carina.learning.data.batches import build_batches, labels_of
 from carina.learning.embeddings import embed_rows
-from carina.learning.export import GRAPH_FORM, attach_head, export_backbone, largest_logit_difference
-from carina.learning.finetune import fine_tune
+from carina.learning.export.onnx_export import GRAPH_FORM, attach_head, export_backbone, largest_logit_difference
+from carina.learning.finetune.finetune import fine_tune
 from carina.learning.fitting import History, fit_until_no_better
 from carina.learning.head import fit_head
 from carina.learning.loss import build_loss
-from carina.learning.pipeline import build_batches, labels_of
 from carina.learning.training import Training
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
-from carina.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, ONNX_FILE
-from carina.tables import write_csv
+from carina.runtime.engine import load_engine
+from carina.storage.atomic import whole_file
+from carina.storage.tables import write_csv
 
 _ENGINE_BATCH = 16
 _log = logging.getLogger(__name__)

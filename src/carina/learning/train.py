@@ -12,25 +12,8 @@ import keras
 import polars as pl
 from pydantic import ValidationError
 
-from carina.atomic import require_absent, whole_file, whole_folder, write_text
-from carina.bundle import released_bundle
-from carina.cache import default_cache_folder
-from carina.datasets.manifest import open_dataset
-from carina.decisions.policy import Policy
-from carina.errors import BundleError, DataError
-from carina.learning.backbone import Backbone, build_backbone
-from carina.learning.fitting import History
-from carina.learning.flagging import settle_flag
-from carina.learning.frames import Frames
-from carina.learning.judging import fit_gate_of, fit_policy_of
-from carina.learning.loss import build_cost_matrix
-from carina.learning.methods import learn
-from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
-from carina.learning.training import ProgressOf, Training
-from carina.learning.training_data import TrainingData, gather_training_data, joint_fingerprint
-from carina.machine import describe_machine, library_versions, peak_memory_mb
-from carina.radiographs.lungs import LungFinder
-from carina.run_folder import (
+from carina.bundles.bundle import released_bundle
+from carina.bundles.run_folder import (
     CHECKPOINT_FOLDER,
     KERAS_FILE,
     LOG_FILE,
@@ -45,7 +28,24 @@ from carina.run_folder import (
     StartedRun,
     open_run,
 )
-from carina.training_images import TrainingImages, write_training_images
+from carina.bundles.training_images import TrainingImages, write_training_images
+from carina.datasets.manifest import open_dataset
+from carina.decisions.policy import Policy
+from carina.errors import BundleError, DataError
+from carina.learning.backbone import Backbone, build_backbone
+from carina.learning.data.frames import Frames
+from carina.learning.data.training_data import TrainingData, gather_training_data, joint_fingerprint
+from carina.learning.fit_decisions import fit_gate_of, fit_policy_of
+from carina.learning.fitting import History
+from carina.learning.flagging import settle_flag
+from carina.learning.loss import build_cost_matrix
+from carina.learning.methods import learn
+from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
+from carina.learning.training import ProgressOf, Training
+from carina.radiographs.lungs import LungFinder
+from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
+from carina.storage.atomic import require_absent, whole_file, whole_folder, write_text
+from carina.storage.cache_folder import default_cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def train(
     lung_graph
         The lung segmenter, where the recipe crops lungs or has a gate; by default that of the released bundle.
     cache
-        Folder of caches; by default `carina.cache.default_cache_folder`.
+        Folder of caches; by default `carina.storage.cache_folder.default_cache_folder`.
     command
         What was typed, for the record.
     progress_of

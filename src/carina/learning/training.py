@@ -11,13 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
-from carina.atomic import write_text
-from carina.learning.frames import Frames
+from carina.bundles.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE
+from carina.learning.data.frames import Frames
+from carina.learning.data.training_data import TrainingData
 from carina.learning.recipe import Recipe
-from carina.learning.training_data import TrainingData
-from carina.machine import peak_memory_mb
 from carina.progress import Progress
-from carina.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE
+from carina.runtime.machine import peak_memory_mb
+from carina.storage.atomic import write_text
 
 ProgressOf = Callable[[str], Progress]
 _log = logging.getLogger(__name__)

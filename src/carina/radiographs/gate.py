@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError
-from carina.radiographs.lungs import Lungs
-from carina.threads import on_one_thread
+from carina.radiographs.lung_mask import Lungs
+from carina.runtime.blas_threads import on_one_thread
+from carina.storage.arrays import read_arrays, write_arrays
 
 RADIOGRAPH = "radiograph"
 BLANK = "blank"

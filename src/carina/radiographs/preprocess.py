@@ -5,18 +5,15 @@
 gives the floats in the range that the backbone was trained on.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.radiograph import Radiograph
-
-if TYPE_CHECKING:
-    # The search for lungs makes its own tensors here.
-    from carina.radiographs.lungs import Lungs
 
 # A crop without contrast is left as dark as it is, instead of having its noise blown up to black and white.
 _SMALLEST_STRETCH = 8
@@ -115,7 +112,7 @@ def scale_and_offset(pixel_range: str) -> tuple[float, float]:
     return (1.0 / 255.0, 0.0) if pixel_range == "zero-one" else (1.0 / 127.5, -1.0)
 
 
-def frame(whole: NDArray[np.uint8], lungs: "Lungs | None", preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def frame(whole: NDArray[np.uint8], lungs: Lungs | None, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return what the network is shown of one radiograph: uint8 ``(size, size)``, range [0, 255].
 
     Parameters
@@ -137,7 +134,7 @@ def frame(whole: NDArray[np.uint8], lungs: "Lungs | None", preprocessing: Prepro
     return np.asarray(cv2.LUT(whole, np.rint(255 * table).astype(np.uint8)), dtype=np.uint8)
 
 
-def crop_matrix(lungs: "Lungs | None", preprocessing: Preprocessing) -> NDArray[np.float64]:
+def crop_matrix(lungs: Lungs | None, preprocessing: Preprocessing) -> NDArray[np.float64]:
     """Return float64 ``(2, 3)``: what carries pixels of the whole image to pixels of the crop, both (x, y).
 
     The box with its margin, where it lies within the image; without lungs the whole image.

@@ -5,20 +5,20 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from carina import __version__
-from carina.atomic import whole_folder, write_text
+from carina._version import __version__
 from carina.datasets.manifest import Dataset
+from carina.evaluation.audit.alterations import TITLES
 from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
-from carina.evaluation.audit.inputs import TITLES
-from carina.evaluation.audit.model import open_audited
-from carina.evaluation.audit.results import Audit
+from carina.evaluation.audit.audit_results import Audit
+from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.words import percent
-from carina.evaluation.intervals import Estimate
-from carina.machine import describe_machine, library_versions
 from carina.progress import Progress
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
 from carina.reports.drawing.png import write_png
 from carina.reports.evaluation_files import AUDIT_FILE
+from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.intervals import Estimate
+from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"

@@ -11,17 +11,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.bundle import open_bundle
+from carina.bundles.bundle import open_bundle
+from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE
+from carina.bundles.safety import without_directories, without_folders
 from carina.decisions.policy import Policy
 from carina.decisions.triage import Priority
 from carina.errors import ConfigurationError
-from carina.evaluation.intervals import Estimate
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.evaluation.priorities import priorities_of
-from carina.harmless import without_directories, without_folders
 from carina.reports.evaluation_files import GALLERY_FILE, read_audit, read_evaluation
 from carina.reports.written_numbers import estimate_of
-from carina.run_folder import HISTORY_FILE, RECIPE_FILE
+from carina.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from carina.atomic import write_text
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.comparison import Comparison, compare, holm
-from carina.evaluation.intervals import FloatArray
 from carina.evaluation.notebook import boxed, table_html
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluation_files import read_evaluation
+from carina.statistics.intervals import FloatArray
+from carina.storage.atomic import write_text
 
 _COLUMNS = ("figure", "difference", "p", "p (Holm)", "test")
 

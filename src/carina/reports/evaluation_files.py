@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.results import AUDIT_FORMAT
+from carina.evaluation.audit.audit_results import AUDIT_FORMAT
 from carina.places import MARKERS, kind_of, wrong_place
 
 EVALUATION_FORMAT = "carina-evaluation-1"
@@ -70,7 +70,8 @@ def read_audit(folder: Path) -> dict[str, Any]:
     try:
         audit: dict[str, Any] = json.loads((folder / AUDIT_FILE).read_bytes())
         if audit["format"] != AUDIT_FORMAT:
-            raise KeyError("format")
+            msg = "format"
+            raise KeyError(msg)
         str(audit["sentence"] + audit["model_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         msg = f"{folder / AUDIT_FILE} is damaged, or was written by another version of Carina. Audit again."

@@ -9,14 +9,13 @@ from typing import Any
 import polars as pl
 
 from carina import __version__
-from carina.atomic import whole_folder, write_text
-from carina.bundle import open_model
+from carina.bundles.bundle import open_model
+from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
 from carina.evaluation.predictions import findings_of
-from carina.machine import describe_machine, library_versions, peak_memory_mb
 from carina.progress import Progress, no_progress
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_rates
@@ -36,9 +35,10 @@ from carina.reports.html.open_reports import build_report
 from carina.reports.html.page import Report
 from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
-from carina.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
-from carina.seal import SEAL_FILE
-from carina.tables import write_csv, write_parquet
+from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
+from carina.storage.atomic import whole_folder, write_text
+from carina.storage.seal import SEAL_FILE
+from carina.storage.tables import write_csv, write_parquet
 from carina.wording import counted, were
 
 _CELLS = "Cells: number of images and their share of the row. Framed: called correctly."

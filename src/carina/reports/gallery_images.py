@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from carina.datasets.images import DatasetImage
 from carina.errors import BundleError
-from carina.inference.explain import Explanation, display_grey
+from carina.inference.explanation.explain import Explanation, display_grey
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.tables import write_parquet
+from carina.storage.tables import write_parquet
 
 LONGEST_SIDE = 256
 _QUALITY = 62

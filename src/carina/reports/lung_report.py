@@ -14,15 +14,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.atomic import write_text
-from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
-from carina.evaluation.bootstrap import bootstrap_estimates
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.png import write_png
+from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.storage.atomic import write_text
 
 LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"
@@ -132,7 +132,7 @@ def draw_lung_examples(finder: LungFinder) -> Drawing:
          for column, finding in enumerate(PHANTOM_FINDINGS)]
         for row, difficulty in enumerate(_DIFFICULTIES)
     ]  # fmt: skip
-    found = list(finder.stream([phantom.pixels for phantom in row] for row in phantoms))
+    found = [each.lungs for each in finder.stream([phantom.pixels for phantom in row] for row in phantoms)]
     panels = []
     for row, column in np.ndindex(len(phantoms), len(PHANTOM_FINDINGS)):
         phantom, lungs, name = phantoms[row][column], found[row][column], PHANTOM_FINDINGS[column]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.bundle import BundleDescription
-from carina.bundle_writing import WriteCard
+from carina.bundles.bundle import BundleDescription
+from carina.bundles.writing import WriteCard
 from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
 from carina.reports.evaluation_files import METRICS_FILE, read_audit, read_metrics

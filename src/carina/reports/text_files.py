@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carina.evaluation.intervals import Estimate, IntArray
-from carina.evaluation.metrics import FindingMetrics, Metrics
+from carina.statistics.intervals import Estimate, IntArray
+from carina.statistics.metrics import FindingMetrics, Metrics
 
 _WIDTH = 110
 _NAME_WIDTH = 38  # what three estimates and a support of seven digits leave
@@ -34,7 +34,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title
         The data, in words.
     notice
@@ -71,7 +71,7 @@ def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> 
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `classification_report`.
     """
@@ -99,7 +99,7 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `classification_report`.
     """
@@ -124,7 +124,7 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
     Parameters
     ----------
     metrics
-        Of `carina.evaluation.metrics.measure` at a confidence of 0.95.
+        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title, notice
         As for `classification_report`.
     """

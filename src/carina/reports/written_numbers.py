@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from carina.evaluation.intervals import Estimate
+from carina.statistics.intervals import Estimate
 
 Kind = Literal["share", "area", "ratio", "signed"]
 

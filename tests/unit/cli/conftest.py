@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carina.bundle_verification import Verification
+from carina.bundles.verification import Verification
 from carina.cli import main
 
 Typed = Callable[..., tuple[int, str, str]]

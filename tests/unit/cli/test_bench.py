@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from carina.inference import bench
-from carina.inference.bench import Plan
-from carina.inference.bench_films import SMALL
+from carina.benchmark import bench
+from carina.benchmark.bench import Plan
+from carina.benchmark.films import SMALL
 from unit.cli.conftest import Typed
 from unit.inference.small_model import write_small_run
 
@@ -37,7 +37,7 @@ def test_json_with_the_core_install_alone(small: Path) -> None:
         "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx', 'psutil', 'sklearn'):\n"
         "    sys.modules[name] = None\n"
         "from carina.inference import bench\n"
-        "from carina.inference.bench import Plan\n"
+        "from carina.benchmark.bench import Plan\n"
         f"bench.FULL = {TINY!r}\n"
         f"sys.argv = ['carina', 'bench', {str(small)!r}, '--json']\n"
         "from carina.cli import main\n"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from carina.bundle import open_bundle
+from carina.bundles.bundle import open_bundle
+from carina.bundles.training_images import read_training_images
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
-from carina.datasets.phantom import write_phantoms
 from carina.evaluation.leaks import check_leaks
-from carina.training_images import read_training_images
+from carina.phantoms.phantom import write_phantoms
 from unit.cli.conftest import Typed
 
 

@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
-from carina.dicom.network.judging import Answers, JudgeProcess, Refusal
+from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from dicom_archives import LOGIN_PAGE, Answer, WebServer, paged, row_of, series_of, web_server
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image
@@ -227,7 +227,7 @@ def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: P
     process.stop()
     assert [one.code for one in own if isinstance(one, Refusal)] == ["own-answer", "own-answer"]
     assert list((tmp_path / "round").iterdir()) == []
-    assert isinstance(told[0], Answers)
+    assert isinstance(told[0], AnswerFiles)
     # The same UIDs and, by the files' names, the same kinds: nothing is doubled by a repetition.
     assert told[0] == told[1]
     answers = [dcmread(tmp_path / "first" / name) for name in told[0].names]

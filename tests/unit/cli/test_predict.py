@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.datasets.phantom import draw_phantom
 from carina.inference.predictor import Predictor
 from carina.inference.results import AnyPrediction
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.gate import NO_GATE
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
 from unit.cli.conftest import Typed

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from carina.bundles.run_folder import open_run
 from carina.cli.predict_table import PredictTable, cut_in_the_middle
 from carina.cli.predict_words import ROW_ORDER, STYLES, said_of, summary
 from carina.decisions.policy import Policy
 from carina.decisions.triage import PRIORITIES, choose_triage
 from carina.errors import InputError
 from carina.inference.predictor import FailedPrediction, Prediction
-from carina.run_folder import open_run
 from unit.inference.small_model import FINDINGS, write_small_run
 
 CHILD = "The patient is a child: outside the intended use, which is adults."

@@ -7,8 +7,8 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from carina.dicom.answers import write_answers
-from carina.dicom.objects import KINDS
+from carina.dicom.answers.answers import write_answers
+from carina.dicom.answers.objects import KINDS
 from carina.inference.predictor import Predictor
 
 NAMES = {

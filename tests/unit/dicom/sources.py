@@ -16,7 +16,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from carina.datasets.phantom import draw_phantom
+from carina.phantoms.phantom import draw_phantom
 
 SOP_CLASSES = {
     "CR": ComputedRadiographyImageStorage,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from carina.dicom.answers import write_answers
-from carina.dicom.objects import KINDS
+from carina.dicom.answers.answers import write_answers
+from carina.dicom.answers.objects import KINDS
 from carina.inference.predictor import Predictor
 from unit.dicom.reading_back import NAMES
 from unit.dicom.sources import write_source

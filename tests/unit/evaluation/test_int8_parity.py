@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from carina.bundles.run_folder import open_run
 from carina.decisions.triage import decide
 from carina.errors import DataError
 from carina.evaluation.int8_parity import compare
-from carina.run_folder import open_run
 
 TRUTH = np.array([0, 0, 1, 1])
 

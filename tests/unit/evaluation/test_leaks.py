@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from carina.bundles.run_folder import TRAINING_IMAGES_FILE
+from carina.bundles.training_images import TrainingImages, write_training_images
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
 from carina.evaluation.leaks import MIN_HASH_CORRELATION, LeakCheck, check_leaks, find_near
 from carina.radiographs.fingerprint import DETAIL_LENGTH, detail_correlation, detail_hash, detail_hash_correlation
-from carina.run_folder import TRAINING_IMAGES_FILE
-from carina.training_images import TrainingImages, write_training_images
 
 
 def details_of(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE, RUN_FILE, FinishedRun
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
 from carina.radiographs.preprocess import Preprocessing
-from carina.run_folder import LUNGS_FILE, ONNX_FILE, RUN_FILE, FinishedRun
 from unit.evaluation.audit.planted import write_lung_graph
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")

@@ -12,12 +12,12 @@ import pytest
 from onnx import numpy_helper
 from scipy.stats import spearmanr
 
+from carina.bundles.run_folder import ONNX_FILE
 from carina.datasets.manifest import Dataset
-from carina.engine import load_engine
 from carina.inference.predictor import Prediction, Predictor
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import ONNX_FILE
+from carina.runtime.engine import load_engine
 
 HEADS = 40
 

@@ -11,7 +11,7 @@ import pytest
 
 from carina.decisions.triage import REASON_CODES
 from carina.errors import InputError
-from carina.inference.overlay import overlay_name
+from carina.inference.explanation.overlay import overlay_name
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowError, RowFormat, StoredRow, path_in_words
 from carina.radiographs.gate import NO_GATE

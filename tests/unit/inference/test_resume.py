@@ -13,7 +13,7 @@ from carina.errors import ConfigurationError
 from carina.inference.inputs import Input
 from carina.inference.predictor import FailedPrediction, Prediction, Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
-from carina.inference.resume import Results, resume_results
+from carina.inference.resume import ResumedResults, resume_results
 from make import as_ordinary_user, write_image
 from unit.inference.small_model import write_small_run
 
@@ -166,7 +166,7 @@ def test_millions_of_paths_take_little_memory() -> None:
     count = 200_000
     hashes = b"".join(number.to_bytes(4, "big") * 4 for number in range(count))
     tracemalloc.start()
-    results = Results(None, hashes, 0)  # type: ignore[arg-type]
+    results = ResumedResults(None, hashes, 0)  # type: ignore[arg-type]
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert results.held == count

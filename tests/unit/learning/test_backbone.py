@@ -68,7 +68,8 @@ def test_a_failed_download_names_the_file_and_its_place(tmp_path: Path, monkeypa
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def no_network(*_: object, **__: object) -> None:
-        raise OSError("no route to host")
+        msg = "no route to host"
+        raise OSError(msg)
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", no_network)
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"

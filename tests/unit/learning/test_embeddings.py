@@ -11,10 +11,10 @@ from carina.datasets.manifest import Dataset
 from carina.errors import DataError
 from carina.learning import embeddings as module
 from carina.learning.backbone import build_backbone
+from carina.learning.data.batches import build_batches
+from carina.learning.data.frames import Frames
 from carina.learning.embeddings import embed_rows
-from carina.learning.export import export_backbone
-from carina.learning.frames import Frames
-from carina.learning.pipeline import build_batches
+from carina.learning.export.onnx_export import export_backbone
 from carina.learning.recipe import Recipe
 from conftest import tiny_recipe
 

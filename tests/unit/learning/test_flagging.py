@@ -8,9 +8,9 @@ import pytest
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import open_dataset
 from carina.errors import ConfigurationError
+from carina.learning.data.training_data import gather_training_data
 from carina.learning.flagging import settle_flag
 from carina.learning.recipe import Recipe, load_recipe
-from carina.learning.training_data import gather_training_data
 from make import write_tree
 
 

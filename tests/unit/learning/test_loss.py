@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from carina.errors import ConfigurationError
+from carina.learning.data.batches import sample_weights
 from carina.learning.loss import build_cost_matrix, build_loss
-from carina.learning.pipeline import sample_weights
 from carina.learning.recipe import TrainingSettings
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")

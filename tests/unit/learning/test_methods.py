@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from carina.bundles.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, KERAS_FILE, ONNX_FILE
 from carina.datasets.manifest import Dataset
-from carina.engine import load_engine
-from carina.learning import finetune
+from carina.learning.finetune import finetune
 from carina.learning.recipe import load_recipe
 from carina.learning.train import train
-from carina.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, KERAS_FILE, ONNX_FILE
+from carina.runtime.engine import load_engine
 
 RECIPE = """
 name = "tiny"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION, find_duplicates
-from carina.datasets.phantom import draw_phantom
 from carina.findings import COVID_19, NORMAL, VIRAL_PNEUMONIA
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, detail_correlation, fingerprint, pixel_sha256
 from carina.radiographs.radiograph import Radiograph, build_radiograph
 from carina.radiographs.raster import decode_raster

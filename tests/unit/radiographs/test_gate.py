@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from carina.arrays import read_arrays, write_arrays
 from carina.errors import BundleError
+from carina.radiographs.corruptions import ODDITIES
 from carina.radiographs.gate import (
     NO_LUNGS,
     REASONS,
@@ -18,8 +18,8 @@ from carina.radiographs.gate import (
     read_gate,
     write_gate,
 )
-from carina.radiographs.lungs import Lungs
-from carina.radiographs.oddities import ODDITIES
+from carina.radiographs.lung_mask import Lungs
+from carina.storage.arrays import read_arrays, write_arrays
 from make import make_grey
 
 WHOLE = make_grey(1, (224, 224))

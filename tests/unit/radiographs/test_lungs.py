@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from carina.errors import BundleError
-from carina.radiographs.lungs import LungFinder, Lungs, lungs_from_probability
+from carina.radiographs.lung_mask import Lungs, lungs_from_probability
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, crop_matrix, frame, stretch_table
 from make import make_grey
 
@@ -105,8 +106,8 @@ def test_finder_answers_in_order_one_by_one_as_in_batches(bright_is_lung):
     finder = LungFinder(bright_is_lung)
     bright = np.rint(255 * painted(*TWO_LUNGS)).astype(np.uint8)
     images = [bright, np.zeros((90, 40), np.uint8), cv2.resize(bright, (300, 410))]
-    batched = [lungs for batch in finder.stream([images[:2], [], images[2:]]) for lungs in batch]
-    single = [lungs for batch in finder.stream([[image] for image in images]) for lungs in batch]
+    batched = [lungs for batch in finder.stream([images[:2], [], images[2:]]) for lungs in batch.lungs]
+    single = [lungs for batch in finder.stream([[image] for image in images]) for lungs in batch.lungs]
     assert [lungs is None for lungs in batched] == [False, True, False]
     for one, other in zip(batched, single, strict=True):
         assert (one is None) == (other is None)

@@ -8,11 +8,11 @@ import polars as pl
 
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
-from carina.evaluation.metrics import at_operating_point, measure
 from carina.reports.evaluated import read_evaluated
 from carina.reports.evaluation_files import GALLERY_FILE
 from carina.reports.gallery_images import gallery_table
 from carina.reports.html.sections.gallery_section import choose_rows
+from carina.statistics.metrics import at_operating_point, measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"

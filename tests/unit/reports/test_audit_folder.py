@@ -10,16 +10,16 @@ from typer.testing import CliRunner
 
 from carina.cli import app
 from carina.errors import ConfigurationError, DataError
+from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, run_audit
-from carina.evaluation.audit.inputs import AlterationSettings
-from carina.evaluation.audit.results import SameSourcePair
+from carina.evaluation.audit.audit_results import SameSourcePair
 from carina.evaluation.audit.words import percent, sentence_of
-from carina.evaluation.intervals import Estimate, not_applicable
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports import audit_folder
 from carina.reports.audit_folder import audit_text, write_audit
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples, phantom_views
 from carina.reports.written_numbers import full_text
+from carina.statistics.intervals import Estimate, not_applicable
 from unit.evaluation.audit.planted import SIZE, write_lung_graph, write_model, write_planted
 from unit.reports.drawing.pictures import texts_covered, texts_outside, words_of
 

@@ -59,7 +59,8 @@ def test_cells_are_the_evidence_for_the_call(tiny_run, images, tmp_path):
 
 def test_a_graph_that_does_not_explain_gives_plain_pictures(tiny_run, images, tmp_path, monkeypatch):
     def nothing(self, *args, **options):
-        raise BundleError("an earlier graph")
+        msg = "an earlier graph"
+        raise BundleError(msg)
 
     monkeypatch.setattr(Predictor, "predict", nothing)
     write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, images[0])])

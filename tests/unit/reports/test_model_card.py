@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carina.bundle import BundleDescription, Recalibration
+from carina.bundles.bundle import BundleDescription, Recalibration
+from carina.bundles.golden import Tolerances
+from carina.bundles.run_folder import open_run
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.results import AUDIT_FORMAT
-from carina.golden import Tolerances
+from carina.evaluation.audit.audit_results import AUDIT_FORMAT
 from carina.reports.model_card import model_card, prepare_card
-from carina.run_folder import open_run
 
 
 @pytest.fixture(scope="module")

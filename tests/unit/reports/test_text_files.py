@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report as sk_report
 
-from carina.evaluation.metrics import measure
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
+from carina.statistics.metrics import measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from carina.atomic import whole_folder
 from carina.cli.console import print_note, print_result, running_count
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
+from carina.storage.atomic import whole_folder
 
 if TYPE_CHECKING:
     from carina.dicom.deidentification.deidentify import Deidentified

@@ -14,8 +14,8 @@ from carina.cli.model_options import BundleOption
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from carina.dicom.network.judging import Judge, Refusal
-    from carina.dicom.objects import Kind
+    from carina.dicom.answers.objects import Kind
+    from carina.dicom.listener.judging import Judge, Refusal
 
 
 def listen_command(
@@ -53,9 +53,9 @@ def listen_command(
     They come by C-STORE, until SIGTERM or Ctrl-C. Nothing that was accepted is lost.
     """
     require_network("listen")
-    from carina.dicom.network.listener import listen  # noqa: PLC0415  # the network's libraries
-    from carina.dicom.network.log import EventLog  # noqa: PLC0415
-    from carina.dicom.network.settings import listen_settings, read_toml  # noqa: PLC0415
+    from carina.dicom.listener.listener import listen  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.transport.log import EventLog  # noqa: PLC0415
+    from carina.dicom.transport.settings import listen_settings, read_toml  # noqa: PLC0415
 
     values: dict[str, Any] = {} if config is None else read_toml(config)
     typed = {"folder": folder, "allow": allow, "aet": aet, "bind": bind, "port": port, "bundle": bundle}
@@ -82,7 +82,7 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
     bundle
         By default the released one.
     kinds
-        Of answers; see `carina.dicom.answers`.
+        Of answers; see `carina.dicom.answers.answers`.
     prevalence
         See `carina.decisions.triage.choose_triage`.
 
@@ -93,17 +93,17 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
     ConfigurationError
         If a kind is none, or highdicom, which writes answers, is not installed.
     """
-    from carina.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
+    from carina.bundles.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
+    from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
-    from carina.dicom.objects import kinds_named  # noqa: PLC0415
 
     require_highdicom()
     return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence)
 
 
 def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None) -> "Judge":
-    from carina.dicom.answers import write_answers  # noqa: PLC0415
-    from carina.dicom.network.judging import Refusal  # noqa: PLC0415
+    from carina.dicom.answers.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.listener.judging import Refusal  # noqa: PLC0415
     from carina.inference.predictor import Predictor  # noqa: PLC0415
 
     predictor = Predictor(bundle)

@@ -9,7 +9,7 @@ import typer
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from carina.dicom.network.settings import ClientTls
+    from carina.dicom.transport.settings import ClientTls
 
 CA = Annotated[
     Path | None, typer.Option("--ca", metavar="FILE", help="CA certificates (PEM) used to verify the server, for TLS.")
@@ -42,7 +42,7 @@ def tls_of(*, tls: bool, ca: Path | None, certificate: Path | None, key: Path | 
     ConfigurationError
         If there is a certificate without a key, or the other way round.
     """
-    from carina.dicom.network.settings import client_tls  # noqa: PLC0415  # pydantic, which a --help does without
+    from carina.dicom.transport.settings import client_tls  # noqa: PLC0415  # pydantic, which a --help does without
 
     if not (tls or ca or certificate or key):
         return None
@@ -59,7 +59,7 @@ def destination_of(
     ConfigurationError
         If it is neither or both of the two, or an address is none.
     """
-    from carina.dicom.network.settings import peer_at, web_at  # noqa: PLC0415
+    from carina.dicom.transport.settings import peer_at, web_at  # noqa: PLC0415
 
     if (to is None) == (stow is None):
         msg = "Say where to: one of --to HOST:PORT and --stow URL."

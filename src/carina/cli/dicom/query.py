@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carina import __version__
-from carina.atomic import whole_file
-from carina.bundle import open_named_model, released_bundle
+from carina._version import __version__
+from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
 from carina.cli.model_options import BundleOption
 from carina.errors import ConfigurationError
+from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:
-    from carina.dicom.network.query import Archive, Fetched, Found, Missing
-    from carina.dicom.network.settings import ClientTls
-    from carina.dicom.network.wanted import Wanted
+    from carina.dicom.fetching.query import Archive, Fetched, Found, Missing
+    from carina.dicom.fetching.wanted import Wanted
+    from carina.dicom.transport.settings import ClientTls
 
 _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
@@ -75,11 +75,11 @@ def query_command(
     is missing or could not be judged.
     """
     require_network("query")
-    from carina.dicom.network.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
-    from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415
-    from carina.dicom.network.query import Missing, query  # noqa: PLC0415
-    from carina.dicom.network.store import ObjectStore  # noqa: PLC0415
-    from carina.dicom.network.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
+    from carina.dicom.fetching.query import Missing, query  # noqa: PLC0415
+    from carina.dicom.fetching.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
+    from carina.dicom.listener.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.listener.store import ObjectStore  # noqa: PLC0415
+    from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415
 
     wanted = Wanted(dates_of(dates), modalities_of(modality))
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
@@ -158,7 +158,7 @@ def _archive(
     move: str | None,
     tls: "ClientTls | None",
 ) -> "Archive":
-    from carina.dicom.network.settings import ServerTls, peer_at, web_at  # noqa: PLC0415
+    from carina.dicom.transport.settings import ServerTls, peer_at, web_at  # noqa: PLC0415
 
     if (source is None) == (web is None):
         msg = "Say where to look: one of --from HOST:PORT and --dicomweb URL."
@@ -167,10 +167,10 @@ def _archive(
         if move is not None:
             msg = "--move goes with --from; a DICOMweb server gives what it is asked for."
             raise ConfigurationError(msg)
-        from carina.dicom.network.dicomweb import WebArchive  # noqa: PLC0415
+        from carina.dicom.fetching.dicomweb import WebArchive  # noqa: PLC0415
 
         return WebArchive(web_at(web, tls), _OBJECT_BYTES)
-    from carina.dicom.network.dimse_archive import DimseArchive  # noqa: PLC0415
+    from carina.dicom.fetching.dimse_archive import DimseArchive  # noqa: PLC0415
 
     peer = peer_at(source or "", called=called, calling=calling, tls=tls)
     if move is None:
@@ -187,7 +187,7 @@ def _archive(
 
 
 def _print(row: "Fetched | Missing", *, as_json: bool) -> None:
-    from carina.dicom.network.query import Missing  # noqa: PLC0415
+    from carina.dicom.fetching.query import Missing  # noqa: PLC0415
 
     if isinstance(row, Missing):
         if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carina.bundle import released_bundle
+from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict import INTENDED_USE
@@ -20,7 +20,7 @@ from carina.inference.predictor import FailedPrediction, Predictor
 from carina.inference.results import JsonLines, path_in_words
 
 if TYPE_CHECKING:
-    from carina.dicom.answers import Answers
+    from carina.dicom.answers.answers import Answers
 
 _PRIORITY_WIDTH = len("secondary-review")
 _NOT_ANSWERED = ("not answered", "passed over")
@@ -54,9 +54,9 @@ def report_command(
     code is 1.
     """
     # What writes DICOM takes longer to import than all else here.
-    from carina.dicom.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.answers.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
-    from carina.dicom.objects import kinds_named  # noqa: PLC0415
 
     require_highdicom()
     wanted = kinds_named(kinds.split(","))

@@ -42,9 +42,9 @@ def send_command(
     that it answered. The exit code is 1 unless every file was taken or is already there.
     """
     require_network("send")
-    from carina.dicom.network.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
-    from carina.dicom.network.sending import build_sender, send_files  # noqa: PLC0415
-    from carina.dicom.network.settings import Destination, Retries  # noqa: PLC0415
+    from carina.dicom.sending.sending import build_sender, send_files  # noqa: PLC0415
+    from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
+    from carina.dicom.transport.settings import Destination, Retries  # noqa: PLC0415
 
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     values = destination_of(to, stow, called=called, calling=aet, tls=secured)

@@ -10,10 +10,10 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID_dictionary
 
+from carina.dicom.coded_terms import item_of
+from carina.dicom.deidentification.cleaned_values import FORMED, NUMERIC, earlier, formed, numbers_of, uids_of, words_of
 from carina.dicom.deidentification.profile import Options, action_for, table
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
-from carina.dicom.deidentification.values import FORMED, NUMERIC, earlier, formed, numbers_of, uids_of, words_of
-from carina.dicom.terms import item_of
 from carina.findings import Code
 from carina.radiographs.dicom.limits import MAX_LUT_BYTES, MAX_VALUE_BYTES
 

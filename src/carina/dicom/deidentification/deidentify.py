@@ -21,16 +21,15 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from carina import __version__
-from carina.atomic import whole_file
-from carina.dicom.attributes import NEVER_MISSING
+from carina._version import __version__
+from carina.dicom.answers.answer_attributes import NEVER_MISSING
+from carina.dicom.coded_terms import item_of
+from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.dicom.deidentification.cleaning import Cleaner
 from carina.dicom.deidentification.pixels import BarePixels, bare_pixels
 from carina.dicom.deidentification.profile import EDITION, Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.dicom.quiet import quiet
-from carina.dicom.terms import item_of
-from carina.dicom.uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Attributes, read_attributes
 from carina.radiographs.dicom.behind import all_elements
@@ -47,6 +46,7 @@ from carina.radiographs.dicom.outline import (
 from carina.radiographs.dicom.syntaxes import BIG_ENDIAN, CODINGS, READ, Coding
 from carina.radiographs.dicom.tags import PIXEL_DATA
 from carina.radiographs.radiograph import check_dimensions
+from carina.storage.atomic import whole_file
 
 _CLASSES = frozenset(
     {
@@ -151,7 +151,8 @@ def _made(
     sop_class = _text(source, "SOPClassUID") or meta.sop_class or ""
     if sop_class not in _CLASSES:
         msg = "it is no computed or digital radiograph and no secondary capture; only these are de-identified."
-        raise InputError(f"{msg} Leave it out.", "not-a-radiograph")
+        msg_0 = f"{msg} Leave it out."
+        raise InputError(msg_0, "not-a-radiograph")
     notes = _notes_on_pixels(attributes, source, sop_class, looked_at=pixels_looked_at)
     if coding not in ("native", "RLE") and _has_overlay_in_pixels(source):
         msg = "it keeps an overlay in unused bits of its compressed pixels. Export it uncompressed."
@@ -178,7 +179,8 @@ def _made(
 def _outline(content: bytes) -> tuple[Meta, Coding, Encoding, Pixels]:
     """Return where what lies, after every element and sequence up to the pixels was held against its limits."""
     if begins_as(content) is None:
-        raise InputError("this is not a DICOM file. Leave it out.", "unsupported-format")
+        msg = "this is not a DICOM file. Leave it out."
+        raise InputError(msg, "unsupported-format")
     meta = read_meta(content)
     coding = "native" if meta.transfer_syntax is None else CODINGS.get(meta.transfer_syntax)
     if coding is None or coding == "deflated":

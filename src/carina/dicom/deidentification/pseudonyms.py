@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
-from carina.dicom.uids import derived_uid
+from carina.dicom.computed_uids import derived_uid
 from carina.errors import ConfigurationError
 
 _KEY_BYTES = 32

@@ -8,13 +8,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from carina.cache import default_cache_folder
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPointRule
 from carina.errors import ConfigurationError, DataError, LeakError
-from carina.evaluation.audit.inputs import ALTERATIONS, SUMMARIES, AlterationSettings
+from carina.evaluation.audit.alterations import ALTERATIONS, SUMMARIES, AlterationSettings
+from carina.evaluation.audit.audit_results import (
+    Audit,
+    Counts,
+    ExternalSet,
+    HeadResult,
+    LeftOutSource,
+    ModelResult,
+    SourceProbe,
+)
+from carina.evaluation.audit.audited_model import AuditedModel
 from carina.evaluation.audit.looks import Looker
-from carina.evaluation.audit.model import AuditedModel
 from carina.evaluation.audit.probes import (
     FindingHead,
     Part,
@@ -26,22 +34,14 @@ from carina.evaluation.audit.probes import (
     same_source_pairs,
     sources_of,
 )
-from carina.evaluation.audit.results import (
-    Audit,
-    Counts,
-    ExternalSet,
-    HeadResult,
-    LeftOutSource,
-    ModelResult,
-    SourceProbe,
-)
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
 from carina.evaluation.audit.words import sentence_of, verdicts_of
-from carina.evaluation.bootstrap import bootstrap_estimates
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, proportion_interval
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
 from carina.progress import Progress, no_progress
+from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.storage.cache_folder import default_cache_folder
 
 # A source of ten images that is thinned in proportion to the others would be gone.
 _KEPT_OF_EACH = 50
@@ -92,7 +92,7 @@ def run_audit(
     Parameters
     ----------
     model
-        From `carina.evaluation.audit.model.open_audited`.
+        From `carina.evaluation.audit.audited_model.open_audited`.
     dataset
         With train, calibration and test split: heads are trained, chosen and judged on them.
     external

@@ -7,9 +7,7 @@ written in shards as they come, so that a killed audit loses at most one shard o
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,9 +19,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.images import read_mask, read_whole
-from carina.engine import load_engine
 from carina.errors import ConfigurationError, DataError
-from carina.evaluation.audit.inputs import (
+from carina.evaluation.audit.alterations import (
     ALTERATIONS,
     SUMMARIES,
     Alteration,
@@ -35,11 +32,14 @@ from carina.evaluation.audit.inputs import (
     parameters_of,
     summarise,
 )
-from carina.evaluation.audit.model import AuditedModel
+from carina.evaluation.audit.audited_model import AuditedModel
 from carina.progress import Progress, no_progress
-from carina.radiographs.lungs import LungFinder, Lungs
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import frame, to_tensor
-from carina.shards import load_shards, write_shard
+from carina.runtime.engine import load_engine
+from carina.runtime.streams import batched, carry, read_ahead
+from carina.storage.shards import load_shards, write_shard
 
 # With five looks at each: twenty tensors, a few of such batches under way at a time.
 _BATCH = 4
@@ -164,7 +164,7 @@ class _Pass:
         progress(done, len(items))
         if missing:
             values = self._compute(missing)
-            for shard in _batched(missing, _SHARD):
+            for shard in batched(missing, _SHARD):
                 made: dict[_Kind, dict[str, NDArray[np.float32]]] = {kind: {} for kind in folders}
                 for item, found in islice(values, len(shard)):
                     for kind, value in found.items():
@@ -209,32 +209,25 @@ class _Pass:
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
         engine = load_engine(self._model.graph)
-        pending: deque[list[tuple[_Item, _Values, tuple[Alteration, ...]]]] = deque()
+        groups = batched(read_ahead(self._read, items, ahead=2 * _BATCH), _BATCH)
+        views = (self._views_of(group, lungs) for group, lungs in self._with_lungs(groups))
+        for noted, outputs in carry(engine.stream, views):
+            rows = iter(np.concatenate([outputs["embedding"], outputs["logits"]], axis=1))
+            for item, values, shown in noted:
+                values.update((name, next(rows)) for name in shown)
+                yield item, values
 
-        def tensors(groups: Iterable[list[_Read]]) -> Iterator[NDArray[np.float32]]:
-            for group, lungs in self._with_lungs(groups):
-                frames: list[NDArray[np.uint8]] = []
-                noted = []
-                for read, found in zip(group, lungs, strict=True):
-                    values, shown = self._views(read, found)
-                    noted.append((read.item, values, tuple(shown)))
-                    frames += shown.values()
-                pending.append(noted)
-                yield to_tensor(np.stack(frames), self._preprocessing.pixel_range)
-
-        with ThreadPoolExecutor(2) as pool:
-            for outputs in engine.stream(tensors(self._read_ahead(items, pool))):
-                rows = iter(np.concatenate([outputs["embedding"], outputs["logits"]], axis=1))
-                for item, values, shown in pending.popleft():
-                    values.update((name, next(rows)) for name in shown)
-                    yield item, values
-
-    def _read_ahead(self, items: Sequence[_Item], pool: ThreadPoolExecutor) -> Iterator[list[_Read]]:
-        groups = _batched(items, _BATCH)
-        ahead = [pool.submit(self._read, item) for item in next(groups, ())]
-        while ahead:
-            current, ahead = ahead, [pool.submit(self._read, item) for item in next(groups, ())]
-            yield [future.result() for future in current]
+    def _views_of(
+        self, group: list[_Read], lungs: list[tuple[Lungs | None, Lungs | None]]
+    ) -> tuple[list[tuple[_Item, _Values, tuple[Alteration, ...]]], NDArray[np.float32]]:
+        """Return what is known of each image and which views of it the network is shown, and these as one tensor."""
+        frames: list[NDArray[np.uint8]] = []
+        noted = []
+        for read, found in zip(group, lungs, strict=True):
+            values, shown = self._views(read, found)
+            noted.append((read.item, values, tuple(shown)))
+            frames += shown.values()
+        return noted, to_tensor(np.stack(frames), self._preprocessing.pixel_range)
 
     def _read(self, item: _Item) -> _Read:
         whole = read_whole(item.path, item.sha256, self._preprocessing.read_size)
@@ -254,22 +247,10 @@ class _Pass:
                     raise ConfigurationError(msg)
                 yield group, [(read.masked, None) for read in group]
             return
-        waiting: deque[list[_Read]] = deque()
-
-        def wholes() -> Iterator[list[NDArray[np.uint8]]]:
-            for group in groups:
-                waiting.append(group)
-                yield [read.whole for read in group]
-
-        for found in LungFinder(segmenter).stream(wholes()):
-            group = waiting.popleft()
-            yield (
-                group,
-                [
-                    (lungs if read.item.mask is None else read.masked, lungs)
-                    for read, lungs in zip(group, found, strict=True)
-                ],
-            )
+        batches = ((group, [read.whole for read in group]) for group in groups)
+        for group, found in carry(LungFinder(segmenter).stream, batches):
+            pairs = zip(group, found.lungs, strict=True)
+            yield group, [(lungs if read.item.mask is None else read.masked, lungs) for read, lungs in pairs]
 
     def _views(
         self, read: _Read, lungs: tuple[Lungs | None, Lungs | None]
@@ -305,12 +286,6 @@ class _Pass:
             features=features | {name: table[:, :-k] for name, table in tables.items()},
             logits={name: table[:, -k:] for name, table in tables.items()},
         )
-
-
-def _batched(items: Sequence[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
-    remaining = iter(items)
-    while batch := tuple(islice(remaining, size)):
-        yield batch
 
 
 def _lungs_in_mask(path: str) -> Lungs | None:

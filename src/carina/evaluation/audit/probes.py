@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from carina.datasets.label_cells import is_unknown
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
 from carina.decisions.policy import Policy
-from carina.evaluation.audit.heads import Head, fit_head
-from carina.evaluation.audit.inputs import Input
-from carina.evaluation.audit.looks import Looks
-from carina.evaluation.audit.results import (
+from carina.evaluation.audit.alterations import Input
+from carina.evaluation.audit.audit_results import (
     AgeGroup,
     ExternalQuestion,
     LeftOutSource,
     SameSourcePair,
     SourceProbe,
 )
+from carina.evaluation.audit.heads import Head, fit_head
+from carina.evaluation.audit.looks import Looks
 from carina.evaluation.audit.share import macro_auroc
-from carina.evaluation.delong import delong_interval
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
 from carina.findings import NORMAL, order_findings
+from carina.statistics.delong import delong_interval
+from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
 
 # With fewer of a kind neither a head nor a figure means anything.
 LEAST = 10

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from carina.evaluation.bootstrap import bootstrap_estimates
-from carina.evaluation.curves import weighted_auroc
-from carina.evaluation.delong import auroc_components, delong_interval, mean_auroc_interval
-from carina.evaluation.intervals import Estimate, FloatArray, IntArray, not_applicable
+from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.curves import weighted_auroc
+from carina.statistics.delong import auroc_components, delong_interval, mean_auroc_interval
+from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable
 
 # With less above chance the share of it is a ratio of two noises.
 _LEAST_ABOVE_CHANCE = 0.01

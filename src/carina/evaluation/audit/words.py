@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from carina.evaluation.audit.results import HeadResult, LeftOutSource, ModelResult, SourceProbe
-from carina.evaluation.intervals import Estimate
+from carina.evaluation.audit.audit_results import HeadResult, LeftOutSource, ModelResult, SourceProbe
+from carina.statistics.intervals import Estimate
 
 # Above this share of the AUROC above chance, more is told by the rest of the film than by what lungs add to it.
 LEANING = 0.5

@@ -186,7 +186,8 @@ def _layout(reader: Values) -> Layout:
     allocated = reader.needed("BitsAllocated", 1, 64)
     words = {word.upper() for word in reader.distinct("PhotometricInterpretation")}
     if not words:
-        raise missing("PhotometricInterpretation")
+        msg = "PhotometricInterpretation"
+        raise missing(msg)
     if len(words) > 1:
         msg = "it has several values of PhotometricInterpretation, which contradict each other. Export it again."
         raise InputError(msg, "unreadable-file")

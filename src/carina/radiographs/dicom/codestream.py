@@ -83,8 +83,9 @@ def read_jpeg(content: bytes) -> Codestream:
             if marker in _FRAMES and frame is None:
                 frame = _FRAMES[marker], segment
             elif marker in _OTHER_FRAMES:
+                msg = "its pixels are JPEG of an arithmetic or hierarchical process. Export them uncompressed."
                 raise InputError(
-                    "its pixels are JPEG of an arithmetic or hierarchical process. Export them uncompressed.",
+                    msg,
                     "unsupported-format",
                 )
             elif word := _colour_in(marker, segment):
@@ -94,7 +95,8 @@ def read_jpeg(content: bytes) -> Codestream:
         if frame is None:
             raise
     if frame is None:
-        raise _damaged("JPEG")
+        msg = "JPEG"
+        raise _damaged(msg)
     process, segment = frame
     # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may stand behind a head of theirs.
     said = {word for marker, word in words.items() if marker == _APP8 or process != "JPEG-LS"}
@@ -104,11 +106,13 @@ def read_jpeg(content: bytes) -> Codestream:
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the content of each segment before the first scan."""
     if content[:2] != b"\xff\xd8":
-        raise _damaged("JPEG")
+        msg = "JPEG"
+        raise _damaged(msg)
     position = 2
     while position + 4 <= len(content):
         if content[position] != 0xFF:
-            raise _damaged("JPEG")
+            msg = "JPEG"
+            raise _damaged(msg)
         marker = content[position + 1]
         if marker == 0xFF or marker in _STANDALONE_MARKERS:
             position += 1 if marker == 0xFF else 2
@@ -118,7 +122,8 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(content[position + 2 : position + 4], "big")
         segment = content[position + 4 : position + 2 + length]
         if length < 2 or len(segment) != length - 2:
-            raise _truncated("JPEG")
+            msg = "JPEG"
+            raise _truncated(msg)
         yield marker, segment
         position += 2 + length
 
@@ -142,11 +147,13 @@ def _colour_in(marker: int, segment: bytes) -> Colour | None:
 
 def _jpeg_frame(process: Process, segment: bytes, words: set[Colour]) -> Codestream:
     if len(segment) < 6:
-        raise _truncated("JPEG")
+        msg = "JPEG"
+        raise _truncated(msg)
     bits, height, width, components = struct.unpack_from(">BHHB", segment)
     # A height of zero would be told after the first scan, when it is too late to refuse it.
     if not height or not width or not components or len(segment) < 6 + 3 * components or bits not in _BITS[process]:
-        raise _damaged("JPEG")
+        msg = "JPEG"
+        raise _damaged(msg)
     parts = [(segment[place], segment[place + 1]) for place in range(6, 6 + 3 * components, 3)]
     if len({sampling for _, sampling in parts}) > 1:
         # Only chroma is stored with fewer values: nobody does that to a channel of RGB.
@@ -168,7 +175,8 @@ def require_no_oversize(content: bytes) -> None:
     position = content.find(b"\xff\xf8")
     while position != -1:
         if content[position + 4 : position + 5] == bytes([_OVERSIZE]):
-            raise _damaged("JPEG-LS")
+            msg = "JPEG-LS"
+            raise _damaged(msg)
         position = content.find(b"\xff\xf8", position + 1)
 
 
@@ -182,14 +190,16 @@ def read_jpeg_2000(content: bytes) -> Codestream:
     """
     start = read_jpeg_2000_start(content)
     if content[start : start + 4] != b"\xff\x4f\xff\x51":
-        raise _damaged("JPEG 2000")
+        msg = "JPEG 2000"
+        raise _damaged(msg)
     try:
         size, _, right, lower, left, upper, tile_width, tile_height, tile_left, tile_upper, components = (
             struct.unpack_from(">HHIIIIIIIIH", content, start + 4)
         )
         parts = [struct.unpack_from("BBB", content, start + 42 + 3 * place) for place in range(min(components, 4))]
     except struct.error:
-        raise _truncated("JPEG 2000") from None
+        msg = "JPEG 2000"
+        raise _truncated(msg) from None
     width, height = right - left, lower - upper
     if (
         size != 38 + 3 * components
@@ -203,7 +213,8 @@ def read_jpeg_2000(content: bytes) -> Codestream:
         # Components of different depths or signs, which no radiograph has.
         or len({depth for depth, _, _ in parts}) > 1
     ):
-        raise _damaged("JPEG 2000")
+        msg = "JPEG 2000"
+        raise _damaged(msg)
     tiles = -(-(right - tile_left) // tile_width) * -(-(lower - tile_upper) // tile_height)
     if tiles > MAX_TILES:
         msg = f"its JPEG 2000 pixels claim {tiles:,} tiles; at most {MAX_TILES:,} are read. Export them uncompressed."
@@ -274,7 +285,8 @@ def _codestream_in_boxes(content: bytes) -> int:
         if length < header:
             break
         position += length
-    raise _damaged("JPEG 2000")
+    msg = "JPEG 2000"
+    raise _damaged(msg)
 
 
 def read_rle_segments(content: memoryview, count: int) -> list[memoryview]:
@@ -286,13 +298,16 @@ def read_rle_segments(content: memoryview, count: int) -> list[memoryview]:
         If the table of segments does not say `count`, or its offsets lie outside or run backwards.
     """
     if len(content) < _RLE_HEADER:
-        raise _truncated("RLE")
+        msg = "RLE"
+        raise _truncated(msg)
     said, *offsets = struct.unpack_from("<16I", content)
     if said != count or count > 15:
-        raise _damaged("RLE")
+        msg = "RLE"
+        raise _damaged(msg)
     edges = [*offsets[:count], len(content)]
     if edges[0] < _RLE_HEADER or any(start > end for start, end in pairwise(edges)):
-        raise _damaged("RLE")
+        msg = "RLE"
+        raise _damaged(msg)
     return [content[start:end] for start, end in pairwise(edges)]
 
 

@@ -21,7 +21,7 @@ MAX_DIRECTORY_ELEMENTS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecodingLimits:
     """What a process that decodes may use for one file.
 
     Attributes

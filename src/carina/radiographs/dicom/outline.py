@@ -247,7 +247,8 @@ class _Walk:
                 if len(self._levels) == 1:
                     # What is left is too short for anything but padding.
                     return None
-                raise _truncated("it ends within a sequence")
+                msg = "it ends within a sequence"
+                raise _truncated(msg)
             element = _element(self._content, self._position, level.end, level.encoding)
             if len(self._levels) == 1:
                 if element.tag in _PIXELS:
@@ -265,7 +266,8 @@ class _Walk:
             level = self._levels[-1]
             if level.end - self._position < 8:
                 if len(self._levels) > 1:
-                    raise _truncated("it ends within a sequence")
+                    msg = "it ends within a sequence"
+                    raise _truncated(msg)
                 ends = [*(start for _, start in begun[1:]), self._position]
                 return [(tag, start, end) for (tag, start), end in zip(begun, ends, strict=True)]
             element = _element(self._content, self._position, level.end, level.encoding)
@@ -337,13 +339,15 @@ class _Walk:
         # A sequence and its item are two levels.
         if len(self._levels) > 2 * MAX_DEPTH + 1:
             msg = f"its sequences are nested over {MAX_DEPTH} deep; those of radiographs are two or three."
-            raise InputError(f"{msg} Check the file.", "too-large")
+            msg_0 = f"{msg} Check the file."
+            raise InputError(msg_0, "too-large")
 
 
 def _element(content: bytes | memoryview, position: int, end: int, encoding: Encoding) -> _Element:
     """Return the element whose header begins at a position."""
     if end - position < 8:
-        raise _truncated("it ends within an element")
+        msg = "it ends within an element"
+        raise _truncated(msg)
     order = "<" if encoding.little else ">"
     group, number, length = struct.unpack_from(f"{order}HHI", content, position)
     tag = group << 16 | number
@@ -355,7 +359,8 @@ def _element(content: bytes | memoryview, position: int, end: int, encoding: Enc
             vr = written
             if vr in _LONG_VRS:
                 if end - start < 4:
-                    raise _truncated("it ends within an element")
+                    msg = "it ends within an element"
+                    raise _truncated(msg)
                 (length,) = struct.unpack_from(f"{order}I", content, start)
                 start += 4
             else:
@@ -366,7 +371,8 @@ def _element(content: bytes | memoryview, position: int, end: int, encoding: Enc
 
 def _require_room(element: _Element, end: int) -> None:
     if (element.length or 0) > end - element.start:
-        raise _truncated(f"the element at byte {element.header:,} claims more bytes than follow")
+        msg = f"the element at byte {element.header:,} claims more bytes than follow"
+        raise _truncated(msg)
 
 
 def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryview]:

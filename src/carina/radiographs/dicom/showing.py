@@ -80,7 +80,8 @@ def read_display(reader: Values, *, is_grey: bool) -> tuple[Display, set[Doubt]]
     voi_lut, voi_lut_item = _voi_lut(shown_by, window, doubts)
     modality_luts = reader.luts("ModalityLUTSequence")
     if modality_luts and modality_luts[0] is None:
-        raise no_table("ModalityLUTSequence")
+        msg = "ModalityLUTSequence"
+        raise no_table(msg)
     rescaled = [reader, *(item for group in groups for item in group.items("PixelValueTransformationSequence")[:1])]
     slope, intercept = _line(rescaled, doubts)
     shape = reader.single("PresentationLUTShape")
@@ -134,7 +135,8 @@ def _voi_lut(candidates: Sequence[Values], window: Window | None, doubts: set[Do
     luts = [*own, *(lut for reader in candidates[1:] for lut in reader.luts("VOILUTSequence"))]
     place = next((place for place, lut in enumerate(luts) if lut is not None), None)
     if luts and place is None and window is None:
-        raise no_table("VOILUTSequence")
+        msg = "VOILUTSequence"
+        raise no_table(msg)
     if luts and luts[0] is None:
         doubts.add("lookup table")
     if place is None:

@@ -15,14 +15,14 @@ from carina.errors import InputError
 from carina.radiographs.dicom.decode import decode
 from carina.radiographs.dicom.directory import read_directory
 from carina.radiographs.dicom.identity import read_identity
-from carina.radiographs.dicom.limits import Limits
+from carina.radiographs.dicom.limits import DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, NOT_DICOM, READY
 
 
 def main() -> None:
     """Answer requests on standard input until it is closed."""
-    limits = Limits(**json.loads(sys.argv[-1]))
+    limits = DecodingLimits(**json.loads(sys.argv[-1]))
     requests, answers = _take_streams()
     _confine(limits)
     # The one library that every file needs, before the first one is waited for.
@@ -91,7 +91,7 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: DecodingLimits) -> None:
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415  # not on Windows

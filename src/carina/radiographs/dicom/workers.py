@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
-from carina.machine import usable_cores
 from carina.radiographs.dicom.identity import Identity
-from carina.radiographs.dicom.limits import Limits
+from carina.radiographs.dicom.limits import DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.header import Header
 from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+from carina.runtime.machine import usable_cores
 
 try:
     import fcntl
@@ -73,8 +73,8 @@ class Workers:
         How many there may be; by default one a core.
     """
 
-    def __init__(self, limits: Limits | None = None, most: int | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: DecodingLimits | None = None, most: int | None = None) -> None:
+        self.limits = limits or DecodingLimits()
         self._room = threading.BoundedSemaphore(most or usable_cores())
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -189,7 +189,7 @@ class _GoneError(Exception):
 class _Worker:
     """One process that decodes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
         self._expired = False
         try:
@@ -215,7 +215,8 @@ class _Worker:
             said = bytearray()
         if said != READY:
             self.end()
-            raise _not_started("it ended at once; is pydicom installed?")
+            msg = "it ended at once; is pydicom installed?"
+            raise _not_started(msg)
 
     @property
     def process_id(self) -> int:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.datasets.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.errors import DataError
-from carina.evaluation.audit.inputs import (
+from carina.evaluation.audit.alterations import (
     ALTERATIONS,
     SUMMARIES,
     THUMBNAIL_SIZE,
@@ -22,6 +21,7 @@ from carina.evaluation.audit.inputs import (
     summarise,
 )
 from carina.evaluation.audit.words import LEANING
+from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.preprocess import Preprocessing, resize_grey
 from carina.radiographs.radiograph import build_radiograph
 from carina.reports.drawing.audit_questions import draw_areas, draw_questions

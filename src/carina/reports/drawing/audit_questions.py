@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carina.evaluation.audit.inputs import TITLES
+from carina.evaluation.audit.alterations import TITLES
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.report_tables import Measured, Table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.evaluation.audit.inputs import SUMMARIES, TITLES, Input
+from carina.evaluation.audit.alterations import SUMMARIES, TITLES, Input
 from carina.evaluation.audit.words import LEANING
 from carina.reports.drawing.drawing import Anchor, Drawing, Ink
 from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width

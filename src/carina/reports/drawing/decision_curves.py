@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from carina.evaluation.decision_curve import DecisionCurve, decision_curve
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.panel import PERCENT_TICKS, Axis, Key, build_panel, look, number_ticks, pairs
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Table
+from carina.statistics.decision_curve import DecisionCurve, decision_curve
 
 
 def decision_curves_of(evaluated: Evaluated) -> list[DecisionCurve]:

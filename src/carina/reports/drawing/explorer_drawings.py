@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from carina.decisions.triage import PRIORITIES
-from carina.evaluation.intervals import FloatArray, IntArray
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines
 from carina.reports.drawing.panel import WIDTH
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Table
 from carina.reports.written_numbers import percent_text
+from carina.statistics.intervals import FloatArray, IntArray
 
 # The page's script takes priorities and their colours from here.
 BAND_INKS: dict[str, Ink] = {

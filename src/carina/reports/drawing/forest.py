@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
 from carina.reports.written_numbers import Kind, full_text
+from carina.statistics.intervals import Estimate
 
 _ROW = 40.0
 _LINE = 15.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from carina.errors import DataError
-from carina.evaluation.intervals import FloatArray
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.panel import Axis, Key, build_panel, number_ticks, pairs
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Table
+from carina.statistics.intervals import FloatArray
 
 
 def draw_learning(evaluated: Evaluated) -> list[Drawing]:

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from carina.evaluation.intervals import Estimate, FloatArray
 from carina.reports.drawing.drawing import DASHES, MARKERS, SERIES, Drawing, Ink, Point
 from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines
+from carina.statistics.intervals import Estimate, FloatArray
 
 WIDTH = 440.0
 _LEFT, _RIGHT, _BELOW = 60.0, 20.0, 46.0

@@ -12,9 +12,9 @@ from matplotlib.path import Path as Outline
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from carina.atomic import whole_file
 from carina.reports.drawing.drawing import LIGHT, Area, Dot, Drawing, Ink, Line, Part, Words
 from carina.reports.drawing.lettering import font_of, text_width
+from carina.storage.atomic import whole_file
 
 PIXELS_A_UNIT = 3
 _DPI = 72 * PIXELS_A_UNIT  # a unit is a point on paper
@@ -23,15 +23,14 @@ _DPI = 72 * PIXELS_A_UNIT  # a unit is a point on paper
 def to_png(drawing: Drawing) -> bytes:
     """Return the drawing in the light theme's colours, three pixels a unit; the same input gives the same bytes."""
     width, height = (round(PIXELS_A_UNIT * side) for side in (drawing.width, drawing.height))
-    renderer = RendererAgg(width, height, _DPI)
+    renderer = RendererAgg(width, height, _DPI)  # type: ignore[no-untyped-call]
     upwards = Affine2D().scale(PIXELS_A_UNIT, -PIXELS_A_UNIT).translate(0, height)
     _outline(renderer, Outline.unit_rectangle(), Affine2D().scale(width, height), fill="paper")
     for part in drawing.parts:
         _draw(renderer, part, upwards)
+    pixels = np.asarray(renderer.buffer_rgba())  # type: ignore[no-untyped-call]
     stream = io.BytesIO()
-    Image.fromarray(np.asarray(renderer.buffer_rgba())).convert("RGB").save(
-        stream, "PNG", compress_level=4, dpi=(_DPI, _DPI)
-    )
+    Image.fromarray(pixels).convert("RGB").save(stream, "PNG", compress_level=4, dpi=(_DPI, _DPI))
     return stream.getvalue()
 
 
@@ -78,7 +77,8 @@ def _outline(
         pen.set_foreground(LIGHT[edge])
     if dash:
         pen.set_dashes(0, dash)
-    renderer.draw_path(pen, outline, upwards, (*to_rgb(LIGHT[fill]), opacity) if fill else None)
+    face = (*to_rgb(LIGHT[fill]), opacity) if fill else None
+    renderer.draw_path(pen, outline, upwards, face)  # type: ignore[no-untyped-call]
 
 
 def _write(renderer: RendererAgg, words: Words) -> None:
@@ -87,7 +87,6 @@ def _write(renderer: RendererAgg, words: Words) -> None:
     wide = text_width(words.text, words.size, bold=words.bold)
     back = {"start": 0.0, "middle": wide / 2, "end": wide}[words.anchor]
     x, y = (words.x, words.y + back) if words.turned else (words.x - back, words.y)
-    font = font_of(words.size, bold=words.bold)
-    renderer.draw_text(
-        pen, PIXELS_A_UNIT * x, PIXELS_A_UNIT * y, words.text, font, 90 if words.turned else 0, ismath=False
-    )
+    font, angle = font_of(words.size, bold=words.bold), 90 if words.turned else 0
+    x, y = PIXELS_A_UNIT * x, PIXELS_A_UNIT * y
+    renderer.draw_text(pen, x, y, words.text, font, angle)  # type: ignore[no-untyped-call]

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from carina.evaluation.intervals import FloatArray
-from carina.evaluation.risk_coverage import RiskCoverage
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.lettering import text_width
 from carina.reports.drawing.panel import PERCENT_TICKS, UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Table
 from carina.reports.written_numbers import estimate_of, full_text, value_text
+from carina.statistics.intervals import FloatArray
+from carina.statistics.risk_coverage import RiskCoverage
 
 
 def draw_reliability(evaluated: Evaluated) -> list[Drawing]:
     """Return a panel for the calls and one for each finding that occurs: how often each probability came true."""
     whole, probabilities = evaluated.metrics["calibration"], evaluated.probabilities
-    calls = ("Reliability of the calls", "Share of right calls", probabilities.max(axis=1), "ink", "circle")
-    drawings = [_draw_reliability("calls", whole, "", *calls)]
+    calls = ("Reliability of the calls", "Share of right calls", probabilities.max(axis=1))
+    drawings = [_draw_reliability("calls", whole, "", *calls, "ink", "circle")]
     for place, (name, item) in enumerate(whole["per_finding"].items()):
         if item["bins"]:
             ink, _, mark = look(place)

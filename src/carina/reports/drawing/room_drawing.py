@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from carina.evaluation.reading_room import FindingTurnaround, Priorities, ReadingRoom, Turnaround, expected_turnaround
-from carina.evaluation.reading_room_simulation import SimulatedGroup, SimulatedTurnaround, simulate_turnaround
+from carina.evaluation.reading_room.simulation import SimulatedGroup, SimulatedTurnaround, simulate_turnaround
+from carina.evaluation.reading_room.waiting_times import (
+    FindingTurnaround,
+    Priorities,
+    ReadingRoom,
+    Turnaround,
+    expected_turnaround,
+)
 from carina.findings import NORMAL
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.lettering import TEXT, fit_lines, text_width

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from carina.evaluation.curve_bands import FindingCurves
-from carina.evaluation.intervals import Estimate
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.panel import UNIT_TICKS, Axis, Key, build_panel, look, pairs
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Table
 from carina.reports.written_numbers import full_text
+from carina.statistics.curve_bands import FindingCurves
+from carina.statistics.intervals import Estimate
 
 _CORNER = 0.2
 _CORNER_TICKS = tuple((0.8 + place / 20, f"{0.8 + place / 20:.2f}".rstrip("0").rstrip(".")) for place in range(5))

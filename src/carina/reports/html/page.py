@@ -14,12 +14,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from carina.atomic import write_text
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.png import write_png
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import Table
+from carina.storage.atomic import write_text
 
 STYLE_FILES = ("page.css",)
 # One module in this order: the script is inlined as one, because inlined modules cannot import each other.

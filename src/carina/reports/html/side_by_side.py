@@ -8,8 +8,6 @@ from typing import Any
 
 from carina import __version__
 from carina.errors import DataError
-from carina.evaluation.curve_bands import curves_with_bands
-from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.drawing.decision_curves import draw_decision_curves_over
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.forest import Row, draw_forest
@@ -22,6 +20,8 @@ from carina.reports.html.rendering import render
 from carina.reports.html.sections.provenance_section import facts_rows
 from carina.reports.report_tables import Measured, Table
 from carina.reports.written_numbers import Kind
+from carina.statistics.curve_bands import curves_with_bands
+from carina.statistics.intervals import Estimate, not_applicable
 
 _HEADLINE: tuple[tuple[str, tuple[str, ...], Kind], ...] = (
     ("Sensitivity at the shipped threshold", ("operating_point", "reached", "sensitivity"), "share"),
@@ -96,8 +96,8 @@ def _forest(
     for place, (name, one) in enumerate(zip(names, evaluated, strict=True)):
         ink, _, mark = look(place)
         rows.append(Row(name, f"{one.content['data']['images']:,} images", one.estimate(*path), "", ink, mark))
-    ends = {"low": 0.0, "high": 0.25} if path[-1] == "ece" else {}
-    return draw_forest(f"side_by_side_{path[-1]}", words, rows, kind=kind, **ends)
+    low, high = (0.0, 0.25) if path[-1] == "ece" else (None, 1.0)
+    return draw_forest(f"side_by_side_{path[-1]}", words, rows, kind=kind, low=low, high=high)
 
 
 def _of_finding(one: Evaluated, finding: str, key: str) -> Estimate:

@@ -8,10 +8,10 @@ import openjpeg
 import pytest
 from pydicom import dcmread
 
+from carina.dicom.answers.source import read_source
 from carina.dicom.deidentification.deidentify import Deidentified, deidentify
 from carina.dicom.deidentification.profile import Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
-from carina.dicom.source import read_source
 from carina.errors import InputError
 from make_dicom import (
     BIG_ENDIAN,

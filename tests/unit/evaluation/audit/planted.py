@@ -9,18 +9,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from carina.bundles.run_folder import TRAINING_IMAGES_FILE
+from carina.bundles.training_images import TrainingImages, write_training_images
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
-from carina.datasets.phantom import draw_phantom
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
-from carina.engine import load_engine
+from carina.evaluation.audit.audited_model import AuditedModel
 from carina.evaluation.audit.heads import fit_head
-from carina.evaluation.audit.model import AuditedModel
+from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.preprocess import Preprocessing, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
-from carina.run_folder import TRAINING_IMAGES_FILE
-from carina.training_images import TrainingImages, write_training_images
+from carina.runtime.engine import load_engine
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 SIZE = 64

@@ -12,7 +12,7 @@ import pytest
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, ConfigurationError, DataError, LeakError
 from carina.evaluation.audit.audit import AuditSettings, draw_rows, run_audit
-from carina.evaluation.audit.model import open_audited
+from carina.evaluation.audit.audited_model import open_audited
 from carina.radiographs.preprocess import Preprocessing
 from unit.evaluation.audit.planted import (
     FINDINGS,

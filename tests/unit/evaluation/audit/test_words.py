@@ -2,9 +2,9 @@
 
 import pytest
 
-from carina.evaluation.audit.results import HeadResult, LeftOutSource, ModelResult, SourceProbe
+from carina.evaluation.audit.audit_results import HeadResult, LeftOutSource, ModelResult, SourceProbe
 from carina.evaluation.audit.words import percent, sentence_of, verdicts_of
-from carina.evaluation.intervals import Estimate, not_applicable
+from carina.statistics.intervals import Estimate, not_applicable
 
 AREA = Estimate(0.9, 0.85, 0.94, "DeLong")
 

@@ -40,7 +40,7 @@ def test_an_image_with_one_that_is_none_is_judged_and_it_is_said(keyword):
 
 
 def test_reports_and_deidentification_refuse_the_same_ones():
-    from carina.dicom.uids import required_uid
+    from carina.dicom.computed_uids import required_uid
 
     for uid in VALID:
         assert required_uid("SOPInstanceUID", uid, "nothing can be done") == bare_uid(uid)

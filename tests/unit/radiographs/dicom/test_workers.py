@@ -17,7 +17,7 @@ import pytest
 from carina.errors import InputError
 from carina.radiographs.dicom import workers as workers_module
 from carina.radiographs.dicom.decode import decode
-from carina.radiographs.dicom.limits import Limits
+from carina.radiographs.dicom.limits import DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.workers import Workers
 from carina.radiographs.header import Header
@@ -111,7 +111,7 @@ def test_one_process_serves_one_thread_and_several_serve_several():
 
 
 def test_a_process_that_hangs_is_killed_and_the_next_file_is_read(endless):
-    pool = Workers(Limits(seconds=0.5))
+    pool = Workers(DecodingLimits(seconds=0.5))
     try:
         pool.decode(FILM)
         (before,) = pids(pool)
@@ -128,7 +128,7 @@ def test_a_process_that_hangs_is_killed_and_the_next_file_is_read(endless):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
 def test_the_system_ends_what_takes_too_much_processor_time(endless):
-    pool = Workers(Limits(cpu_seconds=0))
+    pool = Workers(DecodingLimits(cpu_seconds=0))
     try:
         error = refusal(pool, endless)
         assert error.code == "too-slow"
@@ -141,7 +141,7 @@ def test_the_system_ends_what_takes_too_much_processor_time(endless):
 def test_memory_is_limited(workers):
     workers.decode(FILM)
     needed = max(psutil.Process(pid).memory_info().vms for pid in pids(workers))
-    pool = Workers(Limits(memory_bytes=needed + 40_000_000))
+    pool = Workers(DecodingLimits(memory_bytes=needed + 40_000_000))
     large = make_grey(1, (500, 400), 16).repeat(10, axis=0).repeat(8, axis=1)
     try:
         pool.decode(FILM)
@@ -190,7 +190,7 @@ def test_a_process_may_write_no_file_and_leave_no_core(workers):
     (pid, *_) = pids(workers)
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == (0, 0)
-    assert resource.prlimit(pid, resource.RLIMIT_AS) == (Limits().memory_bytes,) * 2
+    assert resource.prlimit(pid, resource.RLIMIT_AS) == (DecodingLimits().memory_bytes,) * 2
     streams = [str(Path(f"/proc/{pid}/fd/{stream}").readlink()) for stream in (0, 1, 2)]
     assert streams == ["/dev/null"] * 3
 
@@ -252,7 +252,7 @@ def test_a_process_that_was_taken_over_is_not_believed(lie, monkeypatch):
     monkeypatch.setattr(
         workers_module, "_PROGRAM", f"import json, sys\nsys.path[:] = json.loads(sys.argv[1])\n{program}"
     )
-    pool = Workers(Limits(seconds=20))
+    pool = Workers(DecodingLimits(seconds=20))
     try:
         error = refusal(pool, FILM)
         assert error.code == "unreadable-file"

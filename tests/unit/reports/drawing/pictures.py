@@ -6,10 +6,10 @@ import itertools
 import numpy as np
 import polars as pl
 
-from carina.evaluation.metrics import at_operating_point, measure
 from carina.reports.drawing.drawing import Words
 from carina.reports.drawing.lettering import text_width
 from carina.reports.evaluated import Evaluated
+from carina.statistics.metrics import at_operating_point, measure
 
 
 def words_of(drawing):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.evaluation.intervals import Estimate, not_applicable
 from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.drawing.lettering import fit_lines
@@ -18,6 +17,7 @@ from carina.reports.html.page import embed_json, read_asset
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import Measured, Table
 from carina.reports.written_numbers import full_text, value_text
+from carina.statistics.intervals import Estimate, not_applicable
 from unit.reports.drawing.pictures import contrast
 
 

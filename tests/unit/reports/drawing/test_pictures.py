@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from carina.errors import DataError
-from carina.evaluation.curve_bands import curves_with_bands
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_confusion, draw_rates
 from carina.reports.drawing.drawing import LIGHT, Area, Dot, Line, Words
@@ -23,6 +22,7 @@ from carina.reports.drawing.reliability import draw_reliability
 from carina.reports.drawing.threshold_curves import draw_threshold_curves
 from carina.reports.evaluation_folder import PICTURES, write_pictures
 from carina.reports.html.page import Report, Section
+from carina.statistics.curve_bands import curves_with_bands
 from unit.reports.drawing.pictures import (
     contrast,
     evaluated_of,

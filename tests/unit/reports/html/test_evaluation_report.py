@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from carina.bundle import open_bundle, released_bundle
+from carina.bundles.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
 from carina.errors import ConfigurationError, DataError
 from carina.reports.evaluated import read_evaluated

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 import carina
-from carina.evaluation.audit.results import Audit, Counts, HeadResult, ModelResult
+from carina.evaluation.audit.audit_results import Audit, Counts, HeadResult, ModelResult
 from carina.evaluation.comparison import compare
 from carina.evaluation.evaluate import Evaluation
-from carina.evaluation.intervals import Estimate
 from carina.evaluation.leaks import LeakCheck
-from carina.evaluation.metrics import at_operating_point, measure
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluated import read_evaluated
+from carina.statistics.intervals import Estimate
+from carina.statistics.metrics import at_operating_point, measure
 from unit.reports.evaluations import FINDINGS, HOSTILE, audit_of, write_evaluated
 
 PLAIN = {"div", "b", "table", "tr", "td", "th", "ul", "li"}

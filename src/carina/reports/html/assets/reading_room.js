@@ -1,4 +1,4 @@
-// The reading room: the formulas of carina.evaluation.reading_room once more; a test holds them equal.
+// The reading room: the formulas of carina.evaluation.reading_room.waiting_times once more; a test holds them equal.
 
 function meanWaits(room, shares) {
   const utilisation = room.arrivals * room.minutes / (60 * room.readers), load = utilisation * room.readers;

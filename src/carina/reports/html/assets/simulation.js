@@ -1,4 +1,4 @@
-// The reading room radiograph by radiograph, as carina.evaluation.reading_room_simulation runs it; a test holds both to
+// The reading room radiograph by radiograph, as carina.evaluation.reading_room.simulation runs it; a test holds both to
 // the exact distribution. One long run instead of many rooms: no error is given for it.
 
 const SIMULATED = 120000;

@@ -1,4 +1,4 @@
-// The formulas of carina.evaluation.intervals and carina.decisions.bands once more; a test holds them equal.
+// The formulas of carina.statistics.intervals and carina.decisions.bands once more; a test holds them equal.
 
 const Z = 1.959963984540054;  // 95 %
 

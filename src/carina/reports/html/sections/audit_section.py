@@ -7,13 +7,16 @@ from typing import Any
 
 from carina.reports.drawing.audit_questions import draw_questions, questions_table
 from carina.reports.drawing.audit_shares import draw_shares, shares_table
+from carina.reports.drawing.drawing import Drawing
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
+from carina.reports.report_tables import Table
 
 
 def build_audit(audit: Mapping[str, Any] | None) -> Section:
     """Return the sixth section from ``audit.json``; None where no audit was attached."""
-    drawings, tables = (), ()
+    drawings: tuple[Drawing, ...] = ()
+    tables: tuple[Table, ...] = ()
     if audit is not None:
         drawings = (draw_shares(audit), *draw_questions(audit))
         tables = (shares_table(audit), *([questions] if (questions := questions_table(audit)).rows else []))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from carina.evaluation.curve_bands import curves_with_bands
-from carina.evaluation.risk_coverage import measure_risk_coverage
 from carina.reports.drawing.decision_curves import decision_curves_of, decision_table, draw_decision_curve
 from carina.reports.drawing.learning_curves import draw_learning, learning_table
 from carina.reports.drawing.reliability import draw_reliability, draw_risk_coverage, reliability_table, risk_table
@@ -12,6 +10,8 @@ from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
 from carina.reports.written_numbers import full_text
+from carina.statistics.curve_bands import curves_with_bands
+from carina.statistics.risk_coverage import measure_risk_coverage
 
 
 def build_curves(evaluated: Evaluated) -> Section:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
 from carina.decisions.triage import PRIORITIES, READING_PLACES
-from carina.evaluation.intervals import BinaryCounts, Estimate, group_codes, predictive_value_at
-from carina.evaluation.operating_table import LIMIT
 from carina.findings import NORMAL, short_name
 from carina.reports.drawing.explorer_drawings import (
     BAND_INKS,
@@ -42,6 +40,8 @@ from carina.reports.html.sections.operating_points import (
     thresholds_table,
 )
 from carina.reports.written_numbers import percent_text
+from carina.statistics.intervals import BinaryCounts, Estimate, group_codes, predictive_value_at
+from carina.statistics.operating_table import LIMIT
 
 _MEASURES = (
     ("sensitivity", "Sensitivity"),

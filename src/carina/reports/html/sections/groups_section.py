@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from carina.evaluation.intervals import Estimate
-from carina.evaluation.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import Measured, Table
+from carina.statistics.intervals import Estimate
+from carina.statistics.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 
 _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
     ("sensitivity", "Sensitivity", "s1", "square"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from carina.evaluation.intervals import BinaryCounts, Estimate, design_effect, not_applicable
-from carina.evaluation.operating_table import build_operating_table
-from carina.proportion import wilson_bounds
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Measured, Table
+from carina.statistics.intervals import BinaryCounts, Estimate, design_effect, not_applicable
+from carina.statistics.operating_table import build_operating_table
+from carina.statistics.proportion import wilson_bounds
 
 # As many rows as are read on a page; the file has all that tell something apart.
 FEW_THRESHOLDS = 24

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from carina.harmless import without_folders
+from carina.bundles.safety import without_folders
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.checklist_answers import checklist_facts, versions_text
 from carina.reports.html.checklists import TITLES, Checklist, Who, read_checklist

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from carina.evaluation.intervals import proportion_interval
 from carina.evaluation.priorities import spread_of_bands, spread_of_flag
-from carina.evaluation.reading_room import Priorities, ReadingRoom, Turnaround, expected_turnaround
+from carina.evaluation.reading_room.waiting_times import Priorities, ReadingRoom, Turnaround, expected_turnaround
 from carina.reports.drawing.room_drawing import draw_room, room_table, room_words, simulate_room
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
+from carina.statistics.intervals import proportion_interval
 
 # What the page begins with: a room that is busy and not overloaded.
 ROOM = ReadingRoom(arrivals_per_hour=10, reading_minutes=5, readers=1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from carina.evaluation.intervals import Estimate
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import Measured, Table
 from carina.reports.written_numbers import Kind, full_text, value_text
+from carina.statistics.intervals import Estimate
 
 
 def build_summary(evaluated: Evaluated) -> Section:

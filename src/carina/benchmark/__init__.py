@@ -1,0 +1,1 @@
+"""How fast the whole way from file to decision is on this machine."""

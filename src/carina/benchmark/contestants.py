@@ -1,0 +1,100 @@
+"""Ways from files and tensors to answers that are timed against each other: Carina's, and what it is compared with."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import BundleError
+from carina.inference.predictor import BATCH, FailedPrediction, Predictor
+from carina.runtime.engine import Backend, Precision
+
+ONNX_RUNTIME = "ONNX Runtime"
+
+Tensors = NDArray[np.float32]
+Probabilities = NDArray[np.float64]
+
+# What the console script does.
+_COMMAND = (sys.executable, "-c", "from carina.cli import main; main()", "predict", "--json", "--bundle")
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A way from files and tensors to answers.
+
+    Attributes
+    ----------
+    name
+        As it stands in the table.
+    logits
+        Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
+    decide
+        Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
+    find_lungs
+        Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of its
+        own.
+    command
+        What judges files in a process of its own: program and arguments, to which the files are added.
+    """
+
+    name: str
+    logits: Callable[[Tensors], Tensors]
+    decide: Callable[[Sequence[Path]], Probabilities]
+    find_lungs: Callable[[Sequence[NDArray[np.uint8]]], object] | None = None
+    command: tuple[str, ...] | None = None
+
+
+def carina_itself(
+    predictor: Predictor,
+    folder: Path,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> Contestant:
+    """Return Carina's own way: what the predictor, loaded with these options, chose, and the command."""
+    for_one = Predictor(folder, backend=backend, precision=precision, threads=threads, one_at_a_time=True)
+    options = [
+        "--backend",
+        backend,
+        "--precision",
+        precision,
+        *([] if threads is None else ["--threads", str(threads)]),
+    ]
+    return _with_predictor("Carina", predictor, for_one, (*_COMMAND, str(folder), *options))
+
+
+def on_onnx_runtime(folder: Path, threads: int | None = None) -> Contestant:
+    """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
+    predictor = Predictor(folder, backend="onnxruntime", threads=threads)
+    return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)
+
+
+def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command: tuple[str, ...] | None) -> Contestant:
+    def logits(tensors: Tensors) -> Tensors:
+        return np.concatenate([outputs["logits"] for outputs in predictor.engine.stream(_batches(tensors))])
+
+    def decide(paths: Sequence[Path]) -> Probabilities:
+        # As `carina.load_bundle` does.
+        judge = for_one if len(paths) == 1 else predictor
+        return np.array([_probabilities(prediction) for prediction in judge.predict(paths)])
+
+    finder = predictor.lung_finder
+    if finder is None:
+        return Contestant(name, logits, decide, None, command)
+    seek = finder.stream
+    return Contestant(name, logits, decide, lambda wholes: [found.lungs for found in seek(_batches(wholes))], command)
+
+
+def _batches(items: Any) -> Iterator[Any]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+
+
+def _probabilities(prediction: Any) -> list[float]:
+    if isinstance(prediction, FailedPrediction):
+        msg = f"{prediction.path}: a synthetic radiograph could not be judged: {prediction.error}"
+        raise BundleError(msg)
+    return list(prediction.probabilities.values())

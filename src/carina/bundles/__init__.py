@@ -1,0 +1,1 @@
+"""Folders that hold a model: what training leaves (a run), and what is handed on (a bundle), written and verified."""

@@ -1,0 +1,239 @@
+"""The bundle: the sealed model folder, the one thing that goes from training to anywhere else.
+
+::
+
+    model.onnx              from tensor to logits
+    model.int8.onnx         the same in 8-bit integers, where it was proved to decide alike
+    lungs.onnx              the lung segmenter, where the model is shown lungs alone or has a gate
+    gate.npz                what may be judged at all, where the run has a gate
+    model.keras             the Keras model, to go on training from; never read where one predicts
+    bundle.json             everything that predicting needs to know, and where the model comes from
+    recipe.toml             the recipe with every default written out
+    history.csv             a row an epoch
+    training_images.txt     hashes of what it learned from: evaluation refuses a leak
+    golden.npz              a few synthetic radiographs and what the model must give for them
+    README.md               the model card
+    SHA256SUMS              all of the above; written last, and checked in full whenever the bundle is opened
+
+No path of the machine that it was made on stands in it, no pickle, no code and no reference to a file outside.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from carina._version import __version__
+from carina.bundles.golden import (
+    Tolerances,
+)
+from carina.bundles.int8_twin import INT8_FILE, Int8Record
+from carina.bundles.run_folder import (
+    GATE_FILE,
+    HISTORY_FILE,
+    KERAS_FILE,
+    LUNGS_FILE,
+    ONNX_FILE,
+    RECIPE_FILE,
+    RUN_FILE,
+    TRAINING_IMAGES_FILE,
+    FinishedRun,
+    open_run,
+)
+from carina.bundles.safety import (
+    require_self_contained,
+)
+from carina.errors import BundleError, ConfigurationError
+from carina.places import MARKERS, kind_of, wrong_place
+from carina.runtime.engine import Precision
+from carina.storage.seal import Seal, check_seal
+
+BUNDLE_FILE = MARKERS["bundle"]
+GOLDEN_FILE = "golden.npz"
+CARD_FILE = "README.md"
+RELEASED_NAME = "carina-mobilenetv2"
+
+_REQUIRED = (
+    *(ONNX_FILE, KERAS_FILE, BUNDLE_FILE, RECIPE_FILE, HISTORY_FILE, TRAINING_IMAGES_FILE, GOLDEN_FILE, CARD_FILE),
+)
+FORMAT = "carina-bundle-1"
+_PREPROCESSING_VERSION = 1
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}$"
+
+
+class Recalibration(BaseModel):
+    """Where a bundle's policy comes from, if not from training.
+
+    Attributes
+    ----------
+    bundle_sha256
+        Of the bundle that was recalibrated: what stands for the whole of it.
+    dataset, data_fingerprint, images
+        What it was recalibrated on.
+    left_out_leaks, left_out_refused
+        How many more there were that the model had been trained on, and that it does not judge.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle_sha256: str
+    dataset: str
+    data_fingerprint: str
+    images: int
+    left_out_leaks: int
+    left_out_refused: int
+
+
+class BundleDescription(FinishedRun):
+    """What ``bundle.json`` holds; the other attributes are those of the run that the bundle was made from.
+
+    Attributes
+    ----------
+    name, version
+        Of the bundle. The recipe's own name stands in `recipe`.
+    created
+        When.
+    carina
+        The version of Carina that wrote it.
+    recipe
+        With every default written out.
+    tolerances
+        How far the golden examples may be missed elsewhere.
+    recalibration
+        Where the policy comes from, if not from training.
+    int8
+        The twin in 8-bit integers: what it costs, also where that was too much. None where none was tried.
+    """
+
+    # Narrower than a run's on purpose: neither file is taken for the other.
+    format: Literal["carina-bundle-1"] = "carina-bundle-1"  # type: ignore[assignment]
+    name: str = Field(pattern=_NAME)
+    version: str = Field(pattern=_VERSION)
+    created: datetime
+    carina: str
+    recipe: dict[str, Any]
+    tolerances: Tolerances
+    recalibration: Recalibration | None = None
+    int8: Int8Record | None = None
+
+
+def open_model(folder: Path) -> FinishedRun:
+    """Return what a run or a bundle says of itself; a bundle was checked in full.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds neither, or anything in a bundle is not as it was sealed.
+    """
+    return open_named_model(folder)[0]
+
+
+def open_named_model(folder: Path) -> tuple[FinishedRun, str]:
+    """Return what a run or a bundle says of itself, and what stands for the whole of it: hexadecimal SHA-256.
+
+    That of a bundle is its seal's, to be compared with a published one; that of a run is the hash of ``run.json``,
+    which names the graphs by theirs.
+
+    Raises
+    ------
+    BundleError
+        See `open_model`.
+    """
+    kind = kind_of(folder)
+    if kind == "bundle":
+        described, seal = open_bundle(folder)
+        return described, seal.sha256
+    if kind != "finished run":
+        raise BundleError(wrong_place(folder, "model"))
+    return open_run(folder), hashlib.sha256((folder / RUN_FILE).read_bytes()).hexdigest()
+
+
+def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
+    """Return what a bundle says of itself, and its seal, after every byte of it was checked.
+
+    Raises
+    ------
+    BundleError
+        If the folder is no bundle, a file is missing, changed, added or a link, a graph refers to another file, or the
+        bundle was made by another version.
+    """
+    if kind_of(folder) != "bundle":
+        raise BundleError(wrong_place(folder, "bundle"))
+    seal = check_seal(folder, required=_REQUIRED, allowed=(LUNGS_FILE, GATE_FILE, INT8_FILE))
+    described = _read_description(folder / BUNDLE_FILE, seal.read(BUNDLE_FILE))
+    graphs = {ONNX_FILE: described.model_sha256}
+    if described.has_segmenter:
+        graphs[LUNGS_FILE] = described.lungs_sha256 or ""
+    if described.int8 is not None and described.int8.accepted:
+        graphs[INT8_FILE] = described.int8.sha256 or ""
+    described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
+    optional = {name for name in (LUNGS_FILE, GATE_FILE, INT8_FILE) if name in seal.sums}
+    if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
+        msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
+        raise BundleError(msg)
+    for name in graphs:
+        require_self_contained(folder / name)
+    return described, seal
+
+
+def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str]:
+    """Return the file of the classifier's graph for a precision, and its hash.
+
+    Raises
+    ------
+    ConfigurationError
+        If int8 is asked for and the model has no twin that may be used; the message says why.
+    """
+    if precision != "int8":
+        return ONNX_FILE, model.model_sha256
+    record = model.int8 if isinstance(model, BundleDescription) else None
+    if record is None:
+        msg = f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: export its run again with --int8."
+        raise ConfigurationError(msg)
+    if not record.accepted:
+        msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."
+        raise ConfigurationError(msg)
+    return INT8_FILE, record.sha256 or ""
+
+
+def released_bundle() -> Path:
+    """Return where the bundle that comes with Carina lies: inside an installed package, or in the repository.
+
+    Raises
+    ------
+    BundleError
+        If this copy of Carina came without.
+    """
+    package = Path(__file__).parents[1]
+    places = [package / "models" / RELEASED_NAME, package.parents[1] / "models" / RELEASED_NAME]
+    for place in places:
+        if (place / BUNDLE_FILE).is_file():
+            return place
+    msg = (
+        f"This copy of Carina came without its model {RELEASED_NAME} (looked for at {places[0]} and {places[1]}). "
+        "Name a run or a bundle, or install Carina from a release."
+    )
+    raise BundleError(msg)
+
+
+def _read_description(path: Path, content: bytes) -> BundleDescription:
+    try:
+        told = json.loads(content)
+        version = told["preprocessing"]["version"]
+        if told["format"] != FORMAT or version != _PREPROCESSING_VERSION:
+            msg = (
+                f"{path}: format {told['format']!r} with preprocessing version {version!r} is not known to Carina "
+                f"{__version__}, which reads {FORMAT!r} with {_PREPROCESSING_VERSION}. Install a Carina that knows it."
+            )
+            raise BundleError(msg)
+        return BundleDescription.model_validate(told)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        msg = f"{path} cannot be read ({where}: {error.errors()[0]['msg']}). Fetch or export the bundle again."
+    except (ValueError, KeyError, TypeError):
+        msg = f"{path} is no description of a bundle. Fetch or export the bundle again."
+    raise BundleError(msg)

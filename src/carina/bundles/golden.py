@@ -1,0 +1,181 @@
+"""Golden examples: a few inputs with what a model must give for them, recomputed wherever a bundle is verified.
+
+The inputs are phantoms, drawn by a program: no patient stands in a bundle. They are stored as drawn, so that they stay
+the same when the program that draws them changes.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from carina.bundles.pipeline import Pipeline, load_pipeline
+from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.errors import BundleError
+from carina.storage.arrays import read_arrays, write_arrays
+
+_EXAMPLES = 6
+# Of so many phantoms those are taken for which both engines find the same box.
+_DRAWN = 18
+
+
+class Tolerances(BaseModel):
+    """How far a recomputed value may lie from the golden one.
+
+    Attributes
+    ----------
+    box
+        Of the lungs' box, as a share of the image.
+    grey
+        Of what the network is shown, in grey levels of 255: libraries round differently.
+    logit, probability
+        Of the outputs. Reordered float32 sums differ in the sixth digit, a grey level here and there in the third.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box: float = Field(default=0.001, ge=0, allow_inf_nan=False)
+    grey: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    logit: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    probability: float = Field(default=0.001, ge=0, allow_inf_nan=False)
+
+
+# At least twice what rounding every step of the released classifier to bf16 changed: docs/explanation/precisions.md.
+BF16_TOLERANCES = Tolerances(logit=2.0, probability=0.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The largest differences found; attributes as of `Tolerances`."""
+
+    box: float
+    grey: float
+    logit: float
+    probability: float
+
+
+def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
+    """Write golden examples of a model that lies in a folder.
+
+    Raises
+    ------
+    BundleError
+        If the model gives no numbers, or the two engines do not agree on where the lungs are.
+    """
+    pipeline = load_pipeline(folder, model)
+    wholes = _draw(_DRAWN, model.preprocessing.read_size)
+    # The borders of a mask lie where a probability crosses a half: an example on the brink would fail elsewhere.
+    boxes = (
+        pipeline.judge(list(wholes)).boxes,
+        load_pipeline(folder, model, backend="onnxruntime").judge(list(wholes)).boxes,
+    )
+    stable = np.flatnonzero([np.array_equal(*pair, equal_nan=True) for pair in zip(*boxes, strict=True)])[:_EXAMPLES]
+    if len(stable) < _EXAMPLES:
+        msg = (
+            f"{folder / LUNGS_FILE} gives other boxes on another engine: {len(stable)} of {_DRAWN} agree. Train again."
+        )
+        raise BundleError(msg)
+    judged = pipeline.judge(list(wholes[stable]))
+    if not np.isfinite(judged.logits).all():
+        msg = f"{folder / ONNX_FILE} gives logits that are no finite numbers. Train again."
+        raise BundleError(msg)
+    probabilities = model.policy.probabilities(judged.logits)
+    values = {"boxes": judged.boxes, "frames": judged.frames, "logits": judged.logits, "probabilities": probabilities}
+    write_arrays(path, {"wholes": wholes[stable], **values})
+
+
+def compare_golden(path: Path, pipeline: Pipeline, model: FinishedRun) -> Differences:
+    """Return how far what a model gives now lies from its golden examples.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged, or holds no examples of this model.
+    """
+    golden = read_arrays(path)
+    _check(path, golden, model)
+    judged = pipeline.judge(list(golden["wholes"]))
+    probabilities = model.policy.probabilities(judged.logits)
+    return Differences(
+        box=_largest(judged.boxes, golden["boxes"]),
+        grey=_largest(judged.frames.astype(np.float64), golden["frames"].astype(np.float64)),
+        logit=_largest(judged.logits, golden["logits"]),
+        probability=_largest(probabilities, golden["probabilities"]),
+    )
+
+
+def require_golden(path: Path, pipeline: Pipeline, model: FinishedRun, tolerances: Tolerances) -> Differences:
+    """Return how far what a model gives now lies from its golden examples, where that is near enough.
+
+    Raises
+    ------
+    BundleError
+        If it lies further than the tolerances allow, or see `compare_golden`.
+    """
+    differences, engine = compare_golden(path, pipeline, model), pipeline.engine
+    for quantity, difference in asdict(differences).items():
+        allowed = getattr(tolerances, quantity)
+        if not difference <= allowed:
+            msg = (
+                f"{path.parent}: on this machine ({engine.name}, {engine.precision}) the golden examples are missed by "
+                f"{difference:.3g} ({quantity}); {allowed:.3g} is allowed. Do not use it here: try the other engine, "
+                "another precision, or the library versions that bundle.json names."
+            )
+            raise BundleError(msg)
+    return differences
+
+
+def widened_tolerances(path: Path, pipelines: Sequence[Pipeline], model: FinishedRun, least: Tolerances) -> Tolerances:
+    """Return tolerances for pipelines that compute less finely: twice what any of them misses the golden examples by.
+
+    Raises
+    ------
+    BundleError
+        See `compare_golden`.
+    """
+    allowed = least.model_dump()
+    for pipeline in pipelines:
+        found = asdict(compare_golden(path, pipeline, model))
+        allowed |= {name: max(allowed[name], 2 * found[name]) for name in ("logit", "probability")}
+    return Tolerances.model_validate(allowed)
+
+
+def _draw(count: int, size: int) -> NDArray[np.uint8]:
+    # Whoever only predicts opens bundles and draws nothing.
+    from carina.phantoms.phantom import MIN_SIZE, PHANTOM_FINDINGS, draw_phantom  # noqa: PLC0415
+
+    phantoms = (
+        draw_phantom(finding, seed=seed, size=max(size, MIN_SIZE)).pixels
+        for seed, finding in zip(range(count), itertools.cycle(PHANTOM_FINDINGS), strict=False)
+    )
+    resized = (cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA) for pixels in phantoms)
+    return np.asarray(np.stack(list(resized)), np.uint8)
+
+
+def _check(path: Path, golden: Mapping[str, NDArray[Any]], model: FinishedRun) -> None:
+    count = len(golden["wholes"]) if golden.get("wholes", np.zeros(())).ndim else 0
+    whole, size, findings = model.preprocessing.read_size, model.preprocessing.size, len(model.findings)
+    expected = {
+        "wholes": ((count, whole, whole), np.uint8),
+        "boxes": ((count, 4), np.float64),
+        "frames": ((count, size, size), np.uint8),
+        "logits": ((count, findings), np.float32),
+        "probabilities": ((count, findings), np.float64),
+    }
+    found = {name: (array.shape, array.dtype.type) for name, array in golden.items()}
+    if not count or found != expected:
+        msg = f"{path} holds no golden examples of this model. Fetch or export the bundle again."
+        raise BundleError(msg)
+
+
+def _largest(now: NDArray[np.floating], golden: NDArray[np.floating]) -> float:
+    """Return the largest difference; infinite where only one of the two is a number."""
+    both_missing = np.isnan(now) & np.isnan(golden)
+    differences = np.where(both_missing, 0.0, np.abs(now - golden))
+    return float(np.where(np.isnan(differences), np.inf, differences).max())

@@ -1,0 +1,176 @@
+"""The one way from whole radiographs to logits: the lungs are found, the gate is asked, the network is shown the frame.
+
+`Pipeline.judge` does it for a list of radiographs. `Pipeline.stream` gives the same for many lists, faster: while the
+network computes one, the lungs of the next are found.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
+from carina.errors import BundleError
+from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
+from carina.radiographs.lung_mask import Lungs
+from carina.radiographs.lungs import Found, LungFinder
+from carina.radiographs.preprocess import Preprocessing, frame, to_tensor
+from carina.runtime.engine import Backend, Engine, Precision, Tensors, load_engine
+from carina.runtime.streams import carry
+
+Wholes = Sequence[NDArray[np.uint8]]
+"""Whole radiographs as `carina.radiographs.preprocess.resize_grey` gives them: uint8 ``(read_size, read_size)``."""
+_Carried = TypeVar("_Carried")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model makes of n radiographs.
+
+    Attributes
+    ----------
+    lungs
+        Where the lungs of each are; none where no two were found, or none were sought.
+    refusals
+        Why each must not be judged, in the gate's sentences; empty where it may be.
+    frames
+        uint8 ``(n, size, size)``: what the network is shown.
+    outputs
+        What the network gives, by name, with n rows each; empty where n is 0.
+    """
+
+    lungs: tuple[Lungs | None, ...]
+    refusals: tuple[tuple[str, ...], ...]
+    frames: NDArray[np.uint8]
+    outputs: Tensors
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """Return float32 ``(n, findings)``; n is not 0."""
+        return np.asarray(self.outputs["logits"], np.float32)
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """Return bool ``(n,)``: whether each may be judged."""
+        return np.array([not reasons for reasons in self.refusals], np.bool_)
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """Return float64 ``(n, 4)``: top, left, bottom, right of the lungs as shares; NaN where there are none."""
+        return np.array([(np.nan,) * 4 if lungs is None else lungs.box for lungs in self.lungs], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A model that is loaded, step by step.
+
+    Attributes
+    ----------
+    preprocessing
+        What the network is shown.
+    engine
+        The classifier.
+    lung_finder
+        The segmenter; none where the model has none.
+    gate
+        None where the model has none. A gate needs the segmenter's features.
+    """
+
+    preprocessing: Preprocessing
+    engine: Engine
+    lung_finder: LungFinder | None = None
+    gate: Gate | None = None
+
+    def judge(self, wholes: Wholes) -> Judged:
+        """Return what the model makes of a list of whole radiographs."""
+        found = None if self.lung_finder is None else self.lung_finder.find(wholes)
+        lungs, refusals, frames = self._shown(wholes, found)
+        return Judged(lungs, refusals, frames, self.engine.run(self._tensor(frames)) if len(frames) else {})
+
+    def stream(self, batches: Iterable[tuple[_Carried, Wholes]]) -> Iterator[tuple[_Carried, Judged]]:
+        """Yield for each list of whole radiographs, in order, what `judge` gives for it, beside what came with it."""
+        shown = ((carried, self._shown(wholes, found)) for (carried, wholes), found in self._found(batches))
+        tensors = (((carried, steps), self._tensor(steps[2])) for carried, steps in shown)
+        for (carried, (lungs, refusals, frames)), outputs in carry(self.engine.stream, tensors):
+            yield carried, Judged(lungs, refusals, frames, outputs)
+
+    def _found(
+        self, batches: Iterable[tuple[_Carried, Wholes]]
+    ) -> Iterator[tuple[tuple[_Carried, Wholes], Found | None]]:
+        if self.lung_finder is None:
+            return ((batch, None) for batch in batches)
+        return carry(self.lung_finder.stream, ((batch, batch[1]) for batch in batches))
+
+    def _shown(
+        self, wholes: Wholes, found: Found | None
+    ) -> tuple[tuple[Lungs | None, ...], tuple[tuple[str, ...], ...], NDArray[np.uint8]]:
+        """Return where the lungs are, why a radiograph is refused, and what the network is shown."""
+        lungs: tuple[Lungs | None, ...] = (None,) * len(wholes) if found is None else found.lungs
+        refusals: tuple[tuple[str, ...], ...] = ((),) * len(wholes)
+        if found is not None and self.gate is not None:
+            refusals = tuple(verdict.reasons for verdict in self.gate.judge(found.features, list(wholes), lungs))
+        elif found is not None:
+            refusals = tuple(() if each is not None else (NO_LUNGS,) for each in lungs)
+        framed = [frame(whole, each, self.preprocessing) for whole, each in zip(wholes, lungs, strict=True)]
+        size = self.preprocessing.size
+        return lungs, refusals, np.stack(framed) if framed else np.zeros((0, size, size), np.uint8)
+
+    def _tensor(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return to_tensor(frames, self.preprocessing.pixel_range)
+
+
+def load_pipeline(
+    folder: Path,
+    model: FinishedRun,
+    *,
+    graph: str = ONNX_FILE,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+    one_at_a_time: bool = False,
+    keep_compiled: bool = False,
+) -> Pipeline:
+    """Return a run's or bundle's pipeline, ready to judge.
+
+    Parameters
+    ----------
+    folder, model
+        A run or bundle, and what it says of itself.
+    graph
+        The classifier's file.
+    backend, precision, threads, one_at_a_time, keep_compiled
+        See `carina.runtime.engine.load_engine`. The lungs are sought in 32-bit floating point: their box must not move.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or damaged, or the gate is for another segmenter.
+    ConfigurationError
+        If this machine does not have the backend or the precision.
+    """
+    engine = load_engine(
+        folder / graph,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        one_at_a_time=one_at_a_time,
+        keep_compiled=keep_compiled,
+    )
+    finder = gate = None
+    if model.has_segmenter:
+        finder = LungFinder(
+            folder / LUNGS_FILE,
+            backend=backend,
+            threads=threads,
+            one_at_a_time=one_at_a_time,
+            keep_compiled=keep_compiled,
+        )
+    if model.gate is not None:
+        gate = read_gate(folder / GATE_FILE)
+        if gate.lungs_sha256 != model.lungs_sha256:
+            msg = f"{folder / GATE_FILE} is for another lung segmenter than {LUNGS_FILE}. Train or export again."
+            raise BundleError(msg)
+    return Pipeline(model.preprocessing, engine, finder, gate)

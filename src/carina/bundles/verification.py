@@ -1,0 +1,161 @@
+"""A bundle is verified: every byte, and its golden examples in each way of computing that this machine has."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from carina.bundles.bundle import GOLDEN_FILE, BundleDescription, classifier_graph, open_bundle
+from carina.bundles.golden import BF16_TOLERANCES, Differences, Tolerances, require_golden
+from carina.bundles.int8_twin import Int8Record
+from carina.bundles.pipeline import Pipeline, load_pipeline
+from carina.bundles.run_folder import KERAS_FILE, TRAINING_IMAGES_FILE
+from carina.bundles.safety import require_without_code
+from carina.bundles.training_images import read_training_images
+from carina.runtime.engine import Backend, Precision, available_precisions, installed_backends
+from carina.storage.seal import SEAL_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the golden examples came out in one way of computing.
+
+    Attributes
+    ----------
+    engine, precision, threads
+        What computed them.
+    differences, tolerances
+        How far they were missed at most, and how far they may be.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    differences: Differences
+    tolerances: Tolerances
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self) | {"tolerances": self.tolerances.model_dump()}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verified bundle was found to be.
+
+    Attributes
+    ----------
+    name, version
+        Of the bundle.
+    flag_finding
+        The finding that it flags.
+    sha256
+        What stands for the whole of it, to be compared with a published one.
+    checks
+        One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
+    int8
+        What is known of the twin in 8-bit integers, also where it was refused.
+    bytes_of
+        The size of each file.
+    """
+
+    name: str
+    version: str
+    flag_finding: str
+    sha256: str
+    checks: tuple[Check, ...]
+    int8: Int8Record | None
+    bytes_of: dict[str, int]
+
+    @property
+    def megabytes(self) -> float:
+        """Return the size of the whole in MB (10^6 bytes)."""
+        return sum(self.bytes_of.values()) / 1e6
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "flag_finding": self.flag_finding,
+            "sha256": self.sha256,
+            **self.checks[0].to_json(),
+            "checks": [check.to_json() for check in self.checks],
+            "int8": None if self.int8 is None else self.int8.model_dump(),
+            "bytes_of": self.bytes_of,
+            "megabytes": round(self.megabytes, 3),
+        }
+
+
+def verify_bundle(
+    folder: Path, *, backend: Backend = "auto", precision: Precision = "auto", threads: int | None = None
+) -> Verification:
+    """Return what a bundle is, after every byte was checked and its golden examples were recomputed here.
+
+    Parameters
+    ----------
+    folder
+        A bundle.
+    backend
+        What the examples are recomputed by; ``auto`` is every engine that is installed.
+    precision
+        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have.
+    threads
+        See `carina.runtime.engine.load_engine`.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
+    ConfigurationError
+        If the precision is not to be had.
+    """
+    description, seal = open_bundle(folder)
+    require_without_code(folder / KERAS_FILE)
+    read_training_images(folder / TRAINING_IMAGES_FILE)
+    checks = []
+    for engine, computed_in in _ways(description, backend, precision):
+        pipeline = pipeline_of(folder, description, computed_in, engine, threads)
+        tolerances = _tolerances(description, pipeline.engine.precision)
+        differences = require_golden(folder / GOLDEN_FILE, pipeline, description, tolerances)
+        checks.append(
+            Check(pipeline.engine.name, pipeline.engine.precision, pipeline.engine.threads, differences, tolerances)
+        )
+    return Verification(
+        name=description.name,
+        version=description.version,
+        flag_finding=description.policy.flag_finding,
+        sha256=seal.sha256,
+        checks=tuple(checks),
+        int8=description.int8,
+        bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
+    )
+
+
+def _ways(described: BundleDescription, backend: Backend, precision: Precision) -> Iterator[tuple[Backend, Precision]]:
+    """Yield the engines and precisions that were asked for; all that this machine and this bundle have, if none was."""
+    for engine in installed_backends() if backend == "auto" else (backend,):
+        if precision != "auto":
+            # That ONNX Runtime has no bf16 is no fault of the bundle; who names both is told.
+            if backend == "auto" and precision == "bf16" and engine == "onnxruntime":
+                continue
+            yield engine, precision
+            continue
+        for computed_in in available_precisions(engine):
+            yield engine, computed_in
+        if described.int8 is not None and described.int8.accepted:
+            yield engine, "int8"
+
+
+def pipeline_of(
+    folder: Path, described: BundleDescription, precision: Precision, backend: Backend, threads: int | None
+) -> Pipeline:
+    """Return a bundle's pipeline with its classifier in a precision, on an engine."""
+    graph, _ = classifier_graph(described, precision)
+    return load_pipeline(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
+
+
+def _tolerances(described: BundleDescription, precision: str) -> Tolerances:
+    if precision == "int8" and described.int8 is not None and described.int8.tolerances is not None:
+        return described.int8.tolerances
+    return BF16_TOLERANCES if precision == "bf16" else described.tolerances

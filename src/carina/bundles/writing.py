@@ -1,0 +1,198 @@
+"""A bundle is written: from a finished run or another bundle, whole or not at all, and verified before it counts."""
+
+import shutil
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
+
+import tomli_w
+from pydantic import ValidationError
+
+from carina._version import __version__
+from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, FORMAT, GOLDEN_FILE, BundleDescription
+from carina.bundles.golden import Tolerances, widened_tolerances, write_golden
+from carina.bundles.int8_twin import INT8_FILE, Int8Record
+from carina.bundles.run_folder import (
+    GATE_FILE,
+    HISTORY_FILE,
+    KERAS_FILE,
+    LUNGS_FILE,
+    ONNX_FILE,
+    RECIPE_FILE,
+    TRAINING_IMAGES_FILE,
+    open_run,
+)
+from carina.bundles.safety import (
+    last_part,
+    require_self_contained,
+    require_without_code,
+    without_directories,
+    without_folders,
+)
+from carina.bundles.training_images import TrainingImages, read_training_images, write_training_images
+from carina.bundles.verification import Verification, pipeline_of, verify_bundle
+from carina.errors import BundleError, ConfigurationError
+from carina.runtime.engine import installed_backends
+from carina.storage.atomic import require_absent, whole_folder, write_text
+from carina.storage.seal import write_seal
+
+WriteCard = Callable[[BundleDescription], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A classifier's twin in 8-bit integers.
+
+    Attributes
+    ----------
+    record
+        What is known of it.
+    graph
+        The ONNX file; none where it was refused.
+    """
+
+    record: Int8Record
+    graph: bytes | None
+
+
+def export_bundle(
+    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twin: Twin | None = None
+) -> Verification:
+    """Write a finished run as a sealed bundle, whole or not at all, and return what it was verified to be.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    out
+        The folder to write; it must not exist.
+    name, version
+        Of the bundle: letters, digits, dots, hyphens, underscores.
+    write_card
+        Gives the model card for what the bundle says of itself.
+    twin
+        The classifier in 8-bit integers, and what is known of it.
+
+    Raises
+    ------
+    ConfigurationError
+        If `out` exists, or `name` or `version` cannot be one.
+    BundleError
+        If the run is not finished or was changed, holds what must not travel, or the two engines do not agree.
+    """
+    require_absent(out, what="bundle")
+    finished = open_run(run)
+    try:
+        recipe = without_folders(tomllib.loads((run / RECIPE_FILE).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        msg = f"{run / RECIPE_FILE} is missing or damaged. Train again."
+        raise BundleError(msg) from None
+    described = {
+        **without_folders(finished.model_dump(mode="json")),
+        "format": FORMAT,
+        "command": without_directories(finished.command),
+        "dataset": last_part(finished.dataset),
+        "name": name,
+        "version": version,
+        "created": datetime.now(UTC),
+        "carina": __version__,
+        "recipe": recipe,
+        "tolerances": Tolerances(),
+        "int8": None if twin is None else twin.record,
+    }
+    graph = None if twin is None else twin.graph
+    return write_bundle(run, out, describe_bundle(described), write_card=write_card, int8_graph=graph)
+
+
+def describe_bundle(fields: Mapping[str, Any]) -> BundleDescription:
+    """Return the description with these fields.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them cannot be what it is to be, such as a name with a slash.
+    """
+    try:
+        return BundleDescription.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        msg = f"The bundle's {where}: {problem['msg']}. Received: {problem['input']!r}."
+        raise ConfigurationError(msg) from None
+
+
+def write_bundle(
+    source: Path,
+    out: Path,
+    description: BundleDescription,
+    *,
+    write_card: WriteCard,
+    calibration_images: TrainingImages | None = None,
+    int8_graph: bytes | None = None,
+) -> Verification:
+    """Write a bundle with the graphs of a run or another bundle; see `export_bundle`.
+
+    Parameters
+    ----------
+    source
+        Where the graphs lie.
+    out, write_card
+        See `export_bundle`.
+    description
+        What the bundle is to say of itself.
+    calibration_images
+        What its policy was chosen on, added to the images that it must not be judged by unawares.
+    int8_graph
+        The classifier in 8-bit integers, where the description has accepted it.
+    """
+    with whole_folder(out, what="bundle") as folder:
+        graphs = (ONNX_FILE, LUNGS_FILE) if description.has_segmenter else (ONNX_FILE,)
+        gate = () if description.gate is None else (GATE_FILE,)
+        for name in (*graphs, *gate, HISTORY_FILE):
+            _copy(source / name, folder / name)
+        require_without_code(source / KERAS_FILE)
+        _pack(source / KERAS_FILE, folder / KERAS_FILE)
+        for name in graphs:
+            require_self_contained(folder / name)
+        images = read_training_images(source / TRAINING_IMAGES_FILE)
+        write_training_images(
+            folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
+        )
+        write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
+        write_golden(folder / GOLDEN_FILE, folder, description)
+        if int8_graph is not None and description.int8 is not None and description.int8.accepted:
+            (folder / INT8_FILE).write_bytes(int8_graph)
+            require_self_contained(folder / INT8_FILE)
+            pipelines = [pipeline_of(folder, description, "int8", backend, None) for backend in installed_backends()]
+            tolerances = widened_tolerances(folder / GOLDEN_FILE, pipelines, description, description.tolerances)
+            record = description.int8.model_copy(update={"tolerances": tolerances})
+            description = description.model_copy(update={"int8": record})
+        write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
+        write_text(folder / CARD_FILE, write_card(description))
+        write_seal(folder)
+        # The golden examples were made by the fastest engine; the other must give the same before anything is released.
+        return verify_bundle(folder, backend="onnxruntime")
+
+
+def _pack(source: Path, target: Path) -> None:
+    """Write a ZIP archive again, deflated: Keras stores its weights as they are, an eighth larger."""
+    try:
+        with ZipFile(source) as archive, ZipFile(target, "w", ZIP_DEFLATED, compresslevel=9) as packed:
+            for name in archive.namelist():
+                # Of no day, so that the same weights give the same file.
+                packed.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED, 9)
+    except (FileNotFoundError, BadZipFile):
+        msg = f"{source} is missing or damaged. Train or export the model again."
+        raise BundleError(msg) from None
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        msg = f"{source} is missing. Train or export the model again."
+        raise BundleError(msg) from None

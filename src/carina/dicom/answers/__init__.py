@@ -1,0 +1,1 @@
+"""A judged image becomes DICOM objects: report, picture, presentation state."""

@@ -1,0 +1,169 @@
+"""An image becomes answers: it is judged, and what the model says is written as DICOM objects of the same study.
+
+The one function that the command line and the listener call is `write_answers`.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from carina.dicom.answers.answer_attributes import maker_of
+from carina.dicom.answers.measurement_report import measurement_report
+from carina.dicom.answers.objects import Kind, kinds_named, series_uid, whole_object
+from carina.dicom.answers.presentation_state import presentation_state, why_no_presentation_state
+from carina.dicom.answers.secondary_capture import draw_answer, secondary_capture
+from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
+from carina.dicom.extra import require_highdicom
+from carina.dicom.quiet import quiet
+from carina.errors import BundleError
+from carina.inference.explanation.explain import Explanation
+from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.storage.atomic import whole_file
+
+DEFAULT_KINDS: tuple[Kind, ...] = ("sr", "sc")
+_BROKEN = (
+    "its attributes hold values that no answer can be written with. Check the object, or fetch it again from where it "
+    "came from."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAnswer:
+    """A DICOM object that was written.
+
+    Attributes
+    ----------
+    kind
+        ``sr`` for the structured report, ``sc`` for the picture, ``pr`` for the presentation state.
+    path
+        Where it lies: ``carina-<kind>-<SOP Instance UID>.dcm``.
+    sop_class_uid, sop_instance_uid, series_uid
+        What it is. None of them tells who the patient is.
+    """
+
+    kind: Kind
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came of one image.
+
+    Attributes
+    ----------
+    prediction
+        What the model says, with the image's path, without patient data.
+    written
+        The objects, in the order of `carina.dicom.answers.objects.KINDS`; none where the image may not be judged.
+    reason
+        Why nothing was written, in words, or none where something was.
+    left_out
+        Kinds that were asked for and do not fit the image, each with why.
+    """
+
+    prediction: Prediction
+    written: tuple[WrittenAnswer, ...]
+    reason: str | None
+    left_out: dict[Kind, str]
+
+
+def write_answers(
+    path: Path,
+    predictor: Predictor,
+    out: Path,
+    kinds: Collection[Kind] = DEFAULT_KINDS,
+    *,
+    prevalence: float | None = None,
+) -> Answers:
+    """Judge a DICOM image, write the answers as DICOM objects of its study, and return what was written.
+
+    The same image, model, version of Carina and prevalence give the same UIDs, file names and bytes, so that writing
+    again after a crash replaces a file by its like and sending again doubles nothing. An image that comes again under
+    its UID with other pixels or another header gets answers of other UIDs wherever they say anything else. All objects
+    are made before the first is written, and each file appears whole or not at all. May be called from several threads.
+
+    Parameters
+    ----------
+    path
+        The image: a DICOM file.
+    predictor
+        The model.
+    out
+        The folder to write into; it is made where it does not exist.
+    kinds
+        Which objects: ``sr``, ``sc``, ``pr``.
+    prevalence
+        See `carina.decisions.triage.choose_triage`.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read or referred to. Its code is ``own-answer`` where Carina itself wrote the file:
+        nothing is wrong then, and nothing to be done. No message holds a value of the file.
+    ConfigurationError
+        If highdicom is not installed, a kind is none, or the prevalence lies outside 0 to 1.
+    BundleError
+        If the picture is asked for, and the model gives no explanations.
+    OSError
+        If `out` cannot be written or the disk is full. What lies there already is whole.
+    """
+    require_highdicom()
+    kinds = kinds_named(kinds)
+    require_foreign_dicom(path)
+    (prediction,) = predictor.predict([path], prevalence=prevalence, explain="sc" in kinds)
+    if isinstance(prediction, FailedPrediction):
+        raise prediction.error
+    source = read_source(path)
+    if prediction.triage.priority == "not-assessable":
+        return Answers(prediction, (), prediction.triage.reason, {})
+    left_out: dict[Kind, str] = {}
+    if "pr" in kinds and (why := why_no_presentation_state(source)):
+        left_out["pr"] = why
+    fitting = [kind for kind in kinds if kind not in left_out]
+    objects = _objects(prediction, source, predictor, fitting, prevalence)
+    written = tuple(_write(out, answer, content) for answer, content in objects)
+    return Answers(prediction, written, None if written else "; ".join(left_out.values()) or None, left_out)
+
+
+def _objects(
+    prediction: Prediction, source: Source, predictor: Predictor, kinds: list[Kind], prevalence: float | None
+) -> list[tuple[WrittenAnswer, bytes]]:
+    """Return each answer with its bytes; its path is the file's name alone as yet."""
+    maker = maker_of(predictor, prevalence)
+    makers: dict[Kind, Callable[[], Dataset]] = {
+        "sr": lambda: measurement_report(prediction, source, maker),
+        "pr": lambda: presentation_state(prediction, source, maker),
+    }
+    if "sc" in kinds:
+        picture = draw_answer(prediction, _explanation_of(prediction), maker)
+        makers["sc"] = lambda: secondary_capture(picture, source, maker)
+    made = []
+    with quiet(_BROKEN):
+        for kind in kinds:
+            dataset = makers[kind]()
+            content = whole_object(dataset, source, maker, kind, prediction.sha256)
+            uid = str(dataset.SOPInstanceUID)
+            name = Path(f"carina-{kind}-{uid}.dcm")
+            made.append(
+                (WrittenAnswer(kind, name, str(dataset.SOPClassUID), uid, series_uid(source, maker, kind)), content)
+            )
+    return made
+
+
+def _explanation_of(prediction: Prediction) -> Explanation:
+    if prediction.explanation is None:
+        msg = "The model gives no explanation of an image that it judges. Export it again with this version of Carina."
+        raise BundleError(msg)
+    return prediction.explanation
+
+
+def _write(out: Path, answer: WrittenAnswer, content: bytes) -> WrittenAnswer:
+    path = out / answer.path
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+    return replace(answer, path=path)

@@ -1,0 +1,178 @@
+"""What all answers have in common: where they belong, who made them, and how they become bytes."""
+
+import hashlib
+from collections.abc import Iterable
+from copy import deepcopy
+from io import BytesIO
+from typing import Literal
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import PersonName
+
+from carina._version import __version__
+from carina.dicom.answers.answer_attributes import CARRIED, MANUFACTURER, NEVER_MISSING, Maker
+from carina.dicom.answers.source import Source
+from carina.dicom.coded_terms import coding_schemes
+from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, derived_uid
+from carina.errors import ConfigurationError
+
+Kind = Literal["sr", "sc", "pr"]
+KINDS: tuple[Kind, ...] = ("sr", "sc", "pr")
+# High enough to stand behind the images of a study.
+SERIES_NUMBERS: dict[Kind, int] = {"sr": 9001, "sc": 9002, "pr": 9003}
+SERIES_DESCRIPTIONS: dict[Kind, str] = {
+    "sr": "Carina AI result: report (research use)",
+    "sc": "Carina AI result: picture (research use)",
+    "pr": "Carina AI result: marks (research use)",
+}
+# The UID of an answer before it is computed from all that the answer says.
+UNNAMED = derived_uid("answer without a name yet")
+_UNICODE = "ISO_IR 192"
+# What libraries set to the time at which they run.
+_CLOCKED = (
+    *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime", "ContributingEquipmentSequence"),
+    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+)
+
+
+def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
+    """Return the kinds of answers that are named, in their own order.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of a name, or nothing is named.
+    """
+    asked = {name.strip() for name in names if name.strip()}
+    if unknown := sorted(asked - set(KINDS)):
+        msg = f"There is no kind of answer {unknown[0]!r}. Name some of: {', '.join(KINDS)}."
+        raise ConfigurationError(msg)
+    if not asked:
+        msg = f"No kind of answer is named. Name some of: {', '.join(KINDS)}."
+        raise ConfigurationError(msg)
+    return tuple(kind for kind in KINDS if kind in asked)
+
+
+def _instance_uid(content: bytes, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> str:
+    """Return the SOP Instance UID of an answer: another one wherever anything in it is different.
+
+    An image may come again under its UID after it was corrected: its pixels, its patient's name, its window. What is
+    then said of it is another object, and the same said again is the same.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    return derived_uid("instance", *maker.identity, source.sop_instance_uid, kind, pixels_sha256, digest)
+
+
+def series_uid(source: Source, maker: Maker, kind: Kind) -> str:
+    """Return the Series Instance UID of an answer: one for all answers of a kind in a study."""
+    return derived_uid("series", *maker.identity, source.study_uid, kind)
+
+
+def stand_in(source: Source) -> Dataset:
+    """Return what highdicom needs of an image to refer to it, and nothing of its patient.
+
+    Values of the patient are carried over afterwards as they are: highdicom would judge them, and say them.
+    """
+    dataset = Dataset()
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = source.study_uid, source.series_uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
+    for keyword in NEVER_MISSING:
+        setattr(dataset, keyword, None)
+    for keyword in ("Rows", "Columns", "SamplesPerPixel"):
+        setattr(dataset, keyword, source.attributes.get(keyword))
+    return dataset
+
+
+def equipment(maker: Maker) -> dict[str, object]:
+    """Return who made an answer, as highdicom takes it."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": maker.name,
+        "software_versions": tuple(maker.software_versions),
+        "device_serial_number": maker.sha256,
+    }
+
+
+def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> bytes:
+    """Return an answer as the bytes of a DICOM file, after all that answers have in common and its UID were set.
+
+    The same answer has the same bytes at any time: dates and times of the content are those of the image.
+
+    Parameters
+    ----------
+    dataset
+        What is said, under the UID `UNNAMED`.
+    source, maker, kind
+        Of which image, by whom, and how.
+    pixels_sha256
+        Of the image's decoded pixels.
+    """
+    for keyword in _CLOCKED:
+        dataset.pop(keyword, None)
+    date, time = source.moment or maker.created
+    dataset.ContentDate, dataset.ContentTime = date, time
+    if kind == "pr":
+        dataset.pop("ContentDate", None)
+        dataset.pop("ContentTime", None)
+        dataset.PresentationCreationDate, dataset.PresentationCreationTime = date, time
+    if kind != "sr":
+        # Whatever the image calls it. Of a chest nobody asks for the side (Laterality, Type 2C).
+        dataset.BodyPartExamined = "CHEST"
+    dataset.SeriesDescription = SERIES_DESCRIPTIONS[kind]
+    dataset.ContentQualification = "RESEARCH"
+    if schemes := coding_schemes(_designators(dataset)):
+        dataset.CodingSchemeIdentificationSequence = schemes
+    in_unicode = not all(text.isascii() for text in _texts(dataset))
+    _carry(source.attributes, dataset, in_unicode=in_unicode)
+    dataset.file_meta = _file_meta(dataset)
+    dataset.SOPInstanceUID = _instance_uid(_written(dataset), source, maker, kind, pixels_sha256)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return _written(dataset)
+
+
+def _written(dataset: Dataset) -> bytes:
+    stream = BytesIO()
+    dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def _designators(dataset: Dataset) -> set[str]:
+    return {str(element.value) for element in dataset.iterall() if element.keyword == "CodingSchemeDesignator"}
+
+
+def _texts(dataset: Dataset) -> list[str]:
+    several = (element.value if element.VM > 1 else [element.value] for element in dataset.iterall())
+    return [value for values in several for value in values if isinstance(value, str)]
+
+
+def _carry(attributes: Dataset, dataset: Dataset, *, in_unicode: bool) -> None:
+    """Set patient and study as the image has them, in its character set; in Unicode where that cannot hold our words.
+
+    So a name keeps its bytes, but where a finding of the user's own has letters beyond ASCII.
+    """
+    for keyword in NEVER_MISSING:
+        setattr(dataset, keyword, None)
+    for keyword in CARRIED:
+        if keyword in attributes:
+            dataset.add(deepcopy(attributes[keyword]))
+    dataset.pop("SpecificCharacterSet", None)
+    if in_unicode:
+        dataset.SpecificCharacterSet = _UNICODE
+        for element in dataset.iterall():
+            if element.VR == "PN" and element.value:
+                names = [element.value] if element.VM == 1 else element.value
+                element.value = [PersonName(str(name)) for name in names]
+    elif "SpecificCharacterSet" in attributes:
+        dataset.add(attributes["SpecificCharacterSet"])
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = f"CARINA_{__version__.replace('.', '_')}"[:16]
+    return meta

@@ -1,0 +1,1 @@
+"""Radiographs are found in an archive and fetched."""

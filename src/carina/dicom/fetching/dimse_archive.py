@@ -1,0 +1,207 @@
+"""An archive that is asked by C-FIND and sends by C-GET or C-MOVE (PS3.4 C)."""
+
+import threading
+from typing import Any, Literal
+
+from pydicom import Dataset
+from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom.dsutils import encode_file_meta
+
+from carina.dicom.fetching.find_scu import Finder, identifier, named, open_association
+from carina.dicom.fetching.query import Delivery, Found, Keep, Series, images
+from carina.dicom.fetching.wanted import Wanted
+from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
+from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
+from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds, bound_association
+from carina.dicom.transport.settings import Peer, ServerTls
+from carina.dicom.transport.tls import client_context, server_context
+from carina.errors import ArchiveUnusableError, ConfigurationError, PeerError
+
+_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+_PENDING = frozenset({0xFF00, 0xFF01})
+# All went well, or some objects did not.
+_DONE = frozenset({0x0000, 0xB000})
+_NONE_SENT = 0xA702
+_DESTINATION_UNKNOWN = 0xA801
+_IDLE_S = 60.0
+_COUNTS = ("Completed", "Failed", "Warning")
+
+
+class DimseArchive:
+    """An archive in the Study Root information model.
+
+    Parameters
+    ----------
+    peer
+        Its address.
+    by
+        How it sends. For C-MOVE it must know Carina's title and address.
+    object_bytes
+        The largest object that is taken.
+    bind, port
+        For C-MOVE, where to wait for objects.
+    tls
+        For C-MOVE, of those who bring them.
+
+    Raises
+    ------
+    ConfigurationError
+        If a certificate cannot be used, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        object_bytes: int,
+        *,
+        by: Literal["get", "move"] = "get",
+        bind: str = "127.0.0.1",
+        port: int = 0,
+        tls: ServerTls | None = None,
+    ) -> None:
+        self._peer, self._by = peer, by
+        self._tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
+        self._bounds = Bounds(object_bytes, _IDLE_S)
+        self._keep: Keep | None = None
+        self._taken = self._unusable = 0
+        self._failed: OSError | None = None
+        self._lock = threading.Lock()
+        self._server: Any = None
+        if by == "move":
+            self._server = self._wait_at(bind, port, tls)
+
+    def close(self) -> None:
+        """Wait for objects no longer."""
+        if self._server is not None:
+            self._server.drain(0.0)
+
+    def find(self, wanted: Wanted) -> Found:
+        """Return the series that fit; see `carina.dicom.fetching.query.Archive`."""
+        finder = Finder(self._peer, self._tls)
+        try:
+            return finder.find(wanted)
+        finally:
+            finder.close()
+
+    def fetch(self, series: Series, keep: Keep) -> Delivery:
+        """Fetch a series; see `carina.dicom.fetching.query.Archive`."""
+        with self._lock:
+            self._keep, self._taken, self._unusable, self._failed = keep, 0, 0, None
+        wanted = identifier("SERIES", StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
+        try:
+            told = self._get(wanted) if self._by == "get" else self._move(wanted)
+        except PeerError:
+            # It was refused here, because the disk is full for example.
+            if self._failed is not None:
+                raise self._failed from None
+            raise
+        finally:
+            with self._lock:
+                # What is brought later belongs to no series that is asked for.
+                self._keep = None
+        if self._failed is not None:
+            raise self._failed
+        return Delivery(told, self._unusable)
+
+    def _get(self, wanted: Dataset) -> int:
+        syntaxes = transfer_syntaxes()
+        contexts, roles = [build_context(_GET)], []
+        for storage_class in STORAGE_CLASSES:
+            # One context for each, so that every object comes as it is stored.
+            contexts += [build_context(storage_class, syntax) for syntax in syntaxes]
+            roles.append(build_role(storage_class, scp_role=True))
+        handlers = [(evt.EVT_C_STORE, self._take)]
+        association = open_association(
+            self._peer, contexts, self._tls, "C-GET", _GET, ext_neg=roles, evt_handlers=handlers
+        )
+        bound_association(association, self._bounds)
+        try:
+            sent, failed = self._await(association.send_c_get(wanted, _GET))
+        finally:
+            if association.is_established:
+                association.release()
+        return sent + failed
+
+    def _move(self, wanted: Dataset) -> int:
+        association = open_association(self._peer, [build_context(_MOVE)], self._tls, "C-MOVE", _MOVE)
+        try:
+            sent, failed = self._await(association.send_c_move(wanted, self._peer.calling, _MOVE))
+        finally:
+            if association.is_established:
+                association.release()
+        if sent and not self._taken and not self._unusable and self._failed is None:
+            # More series would go to the same wrong place.
+            msg = (
+                f"{named(self._peer)} says that it sent {images(sent)}, and none arrived here. Make sure that it "
+                f"knows {self._peer.calling} by this machine's address and port."
+            )
+            raise ArchiveUnusableError(msg)
+        return sent + failed
+
+    def _await(self, answers: Any) -> tuple[int, int]:
+        """Return how many objects an archive sent and could not send, as it says, once it is done."""
+        name, last = named(self._peer), Dataset()
+        try:
+            for answer, _ in answers:
+                last = answer
+        except (RuntimeError, ValueError):
+            last = Dataset()
+        status = last.get("Status")
+        if status is None or status in _PENDING:
+            msg = f"{name} ended the connection while it sent. Try again."
+            raise PeerError(msg)
+        # Not one could be sent: that may be ours, if we refused them.
+        refused = status == _NONE_SENT and (self._unusable or self._failed is not None)
+        if status == _DESTINATION_UNKNOWN:
+            msg = (
+                f"{name} does not know where to send (status 0x{status:04X}). Make {self._peer.calling}, with this "
+                "machine's address and port, known there."
+            )
+            raise ArchiveUnusableError(msg)
+        if status not in _DONE and not refused:
+            msg = f"{name} does not send what it found (status 0x{status:04X}). Look into its log."
+            raise PeerError(msg)
+        completed, failed, warning = (int(last.get(f"NumberOf{kind}Suboperations") or 0) for kind in _COUNTS)
+        return completed + warning, failed
+
+    def _take(self, event: Any) -> int:
+        """Return the status for an object that is brought."""
+        content = event.request.DataSet.getvalue() if event.request.DataSet is not None else b""
+        with self._lock:
+            if self._keep is None:
+                return OUT_OF_RESOURCES
+            if not content or len(content) > self._bounds.object_bytes:
+                self._unusable += 1
+                return CANNOT_UNDERSTAND
+            try:
+                self._keep([bytes(128) + b"DICM" + encode_file_meta(event.file_meta), content])
+            except OSError as error:
+                self._failed = error
+                return OUT_OF_RESOURCES
+            self._taken += 1
+        return SUCCESS
+
+    def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> Any:
+        entity = AE(ae_title=self._peer.calling)
+        entity.require_calling_aet = [self._peer.called]
+        entity.require_called_aet = True
+        entity.maximum_pdu_size = OFFERED_PDU
+        entity.network_timeout = _IDLE_S
+        syntaxes = list(transfer_syntaxes())
+        try:
+            server = entity.make_server(
+                (bind, port),
+                contexts=[build_context(storage_class, syntaxes) for storage_class in STORAGE_CLASSES],
+                ssl_context=None if tls is None else server_context(tls),
+                evt_handlers=[(evt.EVT_C_STORE, self._take)],
+                server_class=BoundedServer,
+                bounds=self._bounds,
+                on_refused=lambda _: None,
+            )
+        except OSError as error:
+            msg = f"{bind}:{port} cannot be listened on: {error.strerror}. Choose another address or port."
+            raise ConfigurationError(msg) from None
+        entity._servers.append(server)
+        threading.Thread(target=server.serve_forever, name="brought", daemon=True).start()
+        return server

@@ -1,0 +1,252 @@
+"""Radiographs that an archive found are fetched, held against what it found, and judged where a judge is given."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from carina.dicom.fetching.wanted import Wanted
+from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
+from carina.dicom.listener.store import ObjectStore, digest_of
+from carina.dicom.transport.file_meta import read_meta
+from carina.errors import ArchiveUnusableError, PeerError
+
+Keep = Callable[[Sequence[bytes]], None]
+# After so many series in a row that failed for a reason that all have in common, no other one is asked for.
+_ENOUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series in an archive, by its UIDs. They go back to where they came from, and nowhere else.
+
+    Attributes
+    ----------
+    study, series
+        Its UIDs.
+    images
+        How many images it has, as the archive says; none where it does not say.
+    """
+
+    study: str
+    series: str
+    images: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What was found and did not arrive, or may not have been found.
+
+    Attributes
+    ----------
+    code, message
+        Why, in a word and in a sentence without a UID.
+    study, series
+        The UIDs, as the archive wrote them; none where it is about more than that.
+    expected, received
+        Images.
+    """
+
+    code: Literal["search-incomplete", "not-a-uid", "incomplete", "fetch-failed", "not-fetched"]
+    message: str
+    study: str | None = None
+    series: str | None = None
+    expected: int | None = None
+    received: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an archive found.
+
+    Attributes
+    ----------
+    series
+        Each of them once.
+    missing
+        What cannot be asked for, and why there may be more.
+    unfit
+        How many series it named that have another date or modality than was asked for.
+    """
+
+    series: tuple[Series, ...]
+    missing: tuple[Missing, ...] = ()
+    unfit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an archive said while it sent a series.
+
+    Attributes
+    ----------
+    told
+        How many images it says that it sent or could not send; 0 where it does not say.
+    unusable
+        How many arrived that were too large or no DICOM objects.
+    partial
+        Whether it says that this is not all.
+    """
+
+    told: int = 0
+    unusable: int = 0
+    partial: bool = False
+
+
+class Archive(Protocol):
+    """Where radiographs lie."""
+
+    def find(self, wanted: Wanted) -> Found:
+        """Return the series that fit.
+
+        Raises
+        ------
+        PeerError
+            If the archive does not answer, or says no, before it named anything.
+        """
+
+    def fetch(self, series: Series, keep: Keep) -> Delivery:
+        """Hand each object of a series to `keep`, as a file in parts.
+
+        Raises
+        ------
+        PeerError
+            If the archive does not answer, or says no. What was handed over before is whole.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of an object.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    state
+        ``fetched`` where no judge was asked, else ``judged``, ``refused`` or ``failed``.
+    answers
+        Where the answers lie.
+    code, reason
+        Why there are none, in a word and, where there is one, a sentence.
+    known
+        Whether an earlier query had judged it.
+    """
+
+    path: Path
+    state: Literal["fetched", "judged", "refused", "failed"]
+    answers: tuple[Path, ...] = ()
+    code: str | None = None
+    reason: str | None = None
+    known: bool = False
+
+
+def images(count: int) -> str:
+    """Return a number of images in words."""
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
+def not_a_uid(where: str, name: str) -> str:
+    """Return what is said of something that is not asked for, because its UID would harm an address or a request."""
+    return (
+        f"{where} was not asked for: what {name} gives as its UID is none (a UID has digits and dots, and 64 "
+        "characters at most)."
+    )
+
+
+def query(
+    archive: Archive, found: Found, store: ObjectStore, judge: JudgeProcess | None, *, judged_by: str = ""
+) -> Iterator[Fetched | Missing]:
+    """Yield what became of each object that was found, one series after the other, and what did not arrive.
+
+    Parameters
+    ----------
+    archive
+        Where they were found.
+    found
+        What.
+    store
+        Where they are kept, under hashes; what was judged there by the same before is not judged again.
+    judge
+        None to fetch only. It was started.
+    judged_by
+        What makes other answers to the same object: the model, its version, the kinds.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, for example.
+    """
+    yield from found.missing
+    in_vain = 0
+    for number, series in enumerate(found.series, 1):
+        where = f"Series {number} of {len(found.series)}"
+        if in_vain >= _ENOUGH:
+            message = f"{where} was not asked for: the {in_vain} before it failed for a reason that all have in common."
+            yield Missing("not-fetched", message, series.study, series.series, series.images, 0)
+            continue
+        digests: dict[str, None] = {}
+
+        def keep(parts: Sequence[bytes], digests: dict[str, None] = digests) -> None:
+            digest = digest_of(*parts)
+            if not store.object_path(digest).is_file():
+                store.write_object(digest, parts)
+            digests[digest] = None
+
+        said: Delivery | PeerError
+        try:
+            said = archive.fetch(series, keep)
+        except PeerError as error:
+            said = error
+        in_vain = in_vain + 1 if isinstance(said, ArchiveUnusableError) else 0
+        for digest in digests:
+            yield _judged(digest, store, judge, judged_by)
+        # An archive may send one object twice, in two transfer syntaxes for example.
+        received = len({_name_of(store.object_path(digest)) for digest in digests})
+        if (missing := _difference(series, said, received, where)) is not None:
+            yield missing
+
+
+def _difference(series: Series, said: Delivery | PeerError, received: int, where: str) -> Missing | None:
+    """Return what lacks of a series; none if everything arrived that was found."""
+    if isinstance(said, PeerError):
+        return Missing("fetch-failed", f"{where}: {said}", series.study, series.series, series.images, received)
+    # What is named has one image at least.
+    expected = max(series.images or 1, said.told)
+    unsure = said.partial and series.images is None
+    if received >= expected and not unsure and not said.unusable:
+        return None
+    message = f"{where}: {received} of {images(expected)} arrived."
+    if unsure:
+        message += " The archive says that it sent a part only."
+    if said.unusable:
+        message += f" {said.unusable} of what arrived was too large or no DICOM object."
+    return Missing("incomplete", message, series.study, series.series, expected, received)
+
+
+def _name_of(path: Path) -> str:
+    """Return what an image is known by: its SOP Instance UID, or its file's name where that cannot be read."""
+    meta = read_meta(path, "MediaStorageSOPInstanceUID")
+    return (meta[0] if meta is not None else "") or path.name
+
+
+def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_by: str) -> Fetched:
+    path = store.object_path(digest)
+    if judge is None:
+        return Fetched(path, "fetched")
+    # Of the object and of who judged it: another model's answers are not taken for this one's.
+    key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
+    if answers := store.answer_files(key):
+        return Fetched(path, "judged", tuple(answers), known=True)
+    work = store.new_work_folder()
+    try:
+        said = judge.judge(path, work)
+        if isinstance(said, AnswerFiles):
+            store.place_answers(key, work)
+            return Fetched(path, "judged", tuple(store.answer_files(key)))
+        if isinstance(said, Refusal):
+            return Fetched(path, "refused", code=said.code, reason=said.message)
+        return Fetched(path, "failed", code=said.reason)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,212 @@
+"""The listener: objects come in, are judged, and their answers go out; nothing that was acknowledged is lost."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from pynetdicom import AE, build_context, evt
+
+from carina.dicom.listener.judging import Judge, JudgeProcess
+from carina.dicom.listener.keeper import Keeper
+from carina.dicom.listener.receiver import SUCCESS, Receiver
+from carina.dicom.listener.work import DeliveryThread, Judging
+from carina.dicom.sending.sending import Sender, build_sender, now
+from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, VERIFICATION, transfer_syntaxes
+from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds
+from carina.dicom.transport.log import EventLog, quiet_libraries
+from carina.dicom.transport.settings import ListenSettings
+from carina.dicom.transport.tls import server_context
+from carina.errors import ConfigurationError
+
+_HOUSEKEEPING_S = 60.0
+_SIGNAL_S = 0.5
+_DAY_S = 86_400.0
+# Of an A-ASSOCIATE-RJ, source and diagnostic: PS3.8 table 9-21.
+_REJECTED = {(1, 3): "calling-title-not-allowed", (1, 7): "called-title-is-another", (3, 2): "too-many-associations"}
+
+
+class Listener:
+    """All of it, in a process.
+
+    Parameters
+    ----------
+    settings
+        What to do.
+    factory
+        Makes the judge; see `carina.dicom.listener.judging.JudgeProcess`.
+    log
+        Is told what happens.
+    sender
+        Instead of what sends to the settings' destination.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder cannot be used, or another process uses it.
+    """
+
+    def __init__(
+        self,
+        settings: ListenSettings,
+        factory: Callable[[], Judge],
+        log: EventLog,
+        *,
+        sender: Sender | None = None,
+    ) -> None:
+        self._settings, self._log = settings, log
+        self._tls = None if settings.tls is None else server_context(settings.tls)
+        if sender is None and settings.destination is not None:
+            sender = build_sender(settings.destination)
+        self._keeper = Keeper(settings, log, delivers=sender is not None)
+        self._judging = [
+            Judging(JudgeProcess(factory, settings.limits.judging_s), self._keeper, log, settings.retries)
+            for _ in range(settings.limits.workers)
+        ]
+        self._delivery = None if sender is None else DeliveryThread(sender, self._keeper, log, settings.retries)
+        self._receiver = Receiver(self._keeper, log, settings.limits)
+        self._stopping = threading.Event()
+        self._server: BoundedServer | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return 0 if self._server is None else int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Go on with what an earlier process left, and listen.
+
+        Raises
+        ------
+        CarinaError
+            If the judge cannot be made.
+        ConfigurationError
+            If the address cannot be used.
+        """
+        try:
+            self._keeper.recover()
+            for judging in self._judging:
+                judging.process.start()
+            self._server = self._serve()
+        except BaseException:
+            for judging in self._judging:
+                judging.process.end()
+            self._keeper.journal.close()
+            raise
+        for judging in self._judging:
+            judging.start()
+        if self._delivery is not None:
+            self._delivery.start()
+        threading.Thread(target=self._server.serve_forever, name="server", daemon=True).start()
+        threading.Thread(target=self._keep_house, name="housekeeping", daemon=True).start()
+        self._log.tell("listening", address=f"{self._settings.bind}:{self.port}", tls=int(self._tls is not None))
+
+    def stop(self) -> None:
+        """Take nothing new, finish what is under way, and close the journal. The rest waits for the next start."""
+        self._log.tell("stopping")
+        self._stopping.set()
+        until = time.monotonic() + self._settings.limits.stop_s
+        if self._server is not None:
+            self._server.drain(until - time.monotonic())
+        self._keeper.to_judge.close()
+        self._keeper.to_send.close()
+        for judging in self._judging:
+            judging.end(until - time.monotonic())
+        if self._delivery is not None:
+            self._delivery.join(max(0.1, until - time.monotonic()))
+        states = self._keeper.journal.states()
+        self._keeper.journal.close()
+        self._log.tell("stopped", waiting=states.get("received", 0) + states.get("judged", 0))
+
+    def _serve(self) -> BoundedServer:
+        settings, limits = self._settings, self._settings.limits
+        entity = AE(ae_title=settings.aet)
+        entity.require_calling_aet = list(settings.allow)
+        entity.require_called_aet = True
+        entity.maximum_associations = limits.associations
+        entity.maximum_pdu_size = OFFERED_PDU
+        entity.network_timeout = limits.idle_s
+        entity.acse_timeout = entity.dimse_timeout = min(30.0, limits.idle_s)
+        syntaxes = list(transfer_syntaxes())
+        contexts = [build_context(VERIFICATION), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)]
+        try:
+            server: BoundedServer = entity.make_server(
+                (settings.bind, settings.port),
+                contexts=contexts,
+                ssl_context=self._tls,
+                evt_handlers=[
+                    (evt.EVT_C_ECHO, lambda _: SUCCESS),
+                    (evt.EVT_C_STORE, self._receiver.take),
+                    (evt.EVT_REJECTED, self._tell_rejected),
+                ],
+                server_class=BoundedServer,
+                # Rejections want their turn, too.
+                bounds=Bounds(settings.limits.object_bytes, limits.idle_s, 2 * limits.associations + 8),
+                on_refused=lambda reason: self._log.tell("connection refused", reason=reason),
+            )
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            msg = f"{settings.bind}:{settings.port} cannot be listened on: {reason}. Choose another address or port."
+            raise ConfigurationError(msg) from None
+        # What it is taken off again when it is shut down.
+        entity._servers.append(server)
+        return server
+
+    def _tell_rejected(self, event: Any) -> None:
+        answer = event.assoc.acceptor.primitive
+        reason = _REJECTED.get((answer.result_source, answer.diagnostic), "other")
+        self._log.tell("association rejected", reason=reason)
+
+    def _keep_house(self) -> None:
+        """Tell once a minute what waits, and forget once a day what is long done."""
+        forgotten = 0.0
+        while not self._stopping.wait(_HOUSEKEEPING_S):
+            try:
+                if now() > forgotten + _DAY_S:
+                    forgotten = now()
+                    self._keeper.journal.forget(forgotten - self._settings.remember_days * _DAY_S)
+                if len(self._keeper.to_judge) or len(self._keeper.to_send):
+                    self._log.tell(
+                        "waiting",
+                        to_judge=len(self._keeper.to_judge),
+                        to_send=len(self._keeper.to_send),
+                        bytes=self._keeper.room.taken,
+                    )
+            except OSError as error:
+                self._log.tell("not noted", kind=type(error).__name__)
+
+
+def listen(
+    settings: ListenSettings, factory: Callable[[], Judge], log: EventLog, *, sender: Sender | None = None
+) -> None:
+    """Listen until SIGTERM or SIGINT; called in the main thread.
+
+    Parameters
+    ----------
+    settings, factory, log, sender
+        See `Listener`.
+
+    Raises
+    ------
+    CarinaError
+        See `Listener` and `Listener.start`.
+    """
+    wanted = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        wanted.set()
+
+    with quiet_libraries(log):
+        listener = Listener(settings, factory, log, sender=sender)
+        before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            listener.start()
+            # The system may hand the signal to any thread; this one then learns of it when it next runs.
+            while not wanted.wait(_SIGNAL_S):
+                pass
+            listener.stop()
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)

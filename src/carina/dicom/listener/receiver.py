@@ -1,0 +1,95 @@
+"""Objects that are sent to Carina: on the disk and in the journal before they are acknowledged."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pynetdicom.dsutils import encode_file_meta
+
+from carina.dicom.listener.keeper import Keeper
+from carina.dicom.listener.store import digest_of
+from carina.dicom.transport.log import EventLog, shown
+from carina.dicom.transport.settings import IntakeLimits
+
+# Source: PS3.4 table B.2-1 (storage) and PS3.7 C.
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+CANNOT_UNDERSTAND = 0xC000
+
+
+class Receiver:
+    """Takes objects in.
+
+    Parameters
+    ----------
+    keeper, log, limits
+        Where to, who is told, and how much of it.
+    """
+
+    def __init__(self, keeper: Keeper, log: EventLog, limits: IntakeLimits) -> None:
+        self._keeper, self._log, self._limits = keeper, log, limits
+        self._counting = threading.Lock()
+        self._count = 0
+
+    def take(self, event: Any) -> int:
+        """Return the status for a C-STORE request, after everything that it promises was done."""
+        started = time.perf_counter()
+        request, syntax = event.request, event.context.transfer_syntax
+        if request.DataSet is None:
+            return self._refuse(CANNOT_UNDERSTAND, "empty")
+        # Without a copy: as long as nobody writes to it, BytesIO shares its bytes.
+        content = request.DataSet.getvalue()
+        if len(content) > self._limits.object_bytes:
+            return self._refuse(CANNOT_UNDERSTAND, "too-large")
+        uids = [str(uid) for uid in (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)]
+        digest = digest_of(*(uid.encode("utf-8") for uid in uids), content)
+        try:
+            head = bytes(128) + b"DICM" + encode_file_meta(event.file_meta)
+            with self._keeper.turns.of(digest):
+                return self._keep(digest, uids[1], (head, content), started)
+        except OSError as error:
+            return self._refuse(OUT_OF_RESOURCES, "disk", digest, kind=type(error).__name__)
+
+    def _keep(self, digest: str, uid: str, parts: Sequence[bytes], started: float) -> int:
+        """Return the status for an object, once it is kept if it is new."""
+        known, own = self._keeper.journal.look_up(digest, uid)
+        size = sum(map(len, parts))
+        if own:
+            # A PACS that forwards whatever it gets sends Carina its own answers, too.
+            self._tell("own answer", digest, size, started)
+            return SUCCESS
+        if known is not None and known.state != "dead":
+            self._tell("duplicate", digest, size, started, state=known.state)
+            return SUCCESS
+        if self._keeper.store.free_bytes() < size + self._limits.keep_free_bytes:
+            return self._refuse(OUT_OF_RESOURCES, "disk-nearly-full", digest)
+        if not self._keeper.room.take(size):
+            return self._refuse(OUT_OF_RESOURCES, "quota", digest)
+        try:
+            self._keeper.store.write_object(digest, parts)
+            try:
+                self._keeper.journal.receive(digest, size)
+            except BaseException:
+                self._keeper.store.discard(digest)
+                raise
+        except BaseException:
+            self._keeper.room.give_back(size)
+            raise
+        if known is not None:
+            self._keeper.store.unbury(digest)
+        self._keeper.to_judge.put(digest)
+        self._tell("received", digest, size, started)
+        return SUCCESS
+
+    def _tell(self, event: str, digest: str, size: int, started: float, **facts: str) -> None:
+        with self._counting:
+            self._count += 1
+            count = self._count
+        milliseconds = 1000 * (time.perf_counter() - started)
+        self._log.tell(event, object=shown(digest), count=count, bytes=size, ms=milliseconds, **facts)
+
+    def _refuse(self, status: int, reason: str, digest: str | None = None, **facts: str) -> int:
+        name = None if digest is None else shown(digest)
+        self._log.tell("refused to store", object=name, status=f"0x{status:04X}", reason=reason, **facts)
+        return status

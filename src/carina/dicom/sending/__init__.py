@@ -1,0 +1,1 @@
+"""Files go to another application entity or a DICOMweb server."""

@@ -1,0 +1,347 @@
+"""What ``carina dicom listen`` needs to know: typed, from a TOML file and options, refused where it is unknown."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from carina.errors import ConfigurationError
+
+_MEGABYTE = 1_000_000
+
+
+def _ae_title(title: str) -> str:
+    # Source: PS3.5 6.2, VR AE, without characters that would have to be escaped somewhere.
+    if not re.fullmatch(r"[A-Za-z0-9_.\- ]{1,16}", title) or title != title.strip():
+        msg = "an AE title has 1 to 16 letters, digits, spaces, dots, hyphens or underscores"
+        raise ValueError(msg)
+    return title
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        msg = "a DICOMweb address looks like https://pacs.example/dicom-web"
+        raise ValueError(msg)
+    if parts.username is not None or parts.password is not None:
+        msg = "a password does not belong in an address; put it into ~/.netrc, or a token into CARINA_DICOMWEB_TOKEN"
+        raise ValueError(msg)
+    return url.rstrip("/")
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseModel):
+    """A table of settings; what is unknown is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerTls(Settings):
+    """TLS for those who connect to Carina.
+
+    Attributes
+    ----------
+    certificate, key
+        PEM files; the certificate with its chain.
+    client_ca
+        Only clients with a certificate signed by one of these (PEM) may connect.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class ClientTls(Settings):
+    """TLS for connections that Carina makes.
+
+    Attributes
+    ----------
+    ca
+        Who may have signed the server's certificate (PEM); by default whom the system trusts.
+    certificate, key
+        To show to a server that asks for one (PEM).
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            msg = "certificate and key go together"
+            raise ValueError(msg)
+        return self
+
+
+class Peer(Settings):
+    """Another application entity.
+
+    Attributes
+    ----------
+    host, port
+        Its address.
+    called
+        Its AE title.
+    calling
+        Carina's own, as it is told to the peer.
+    tls
+        None for a plain connection.
+    """
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65_535)
+    called: AeTitle = "ANY-SCP"
+    calling: AeTitle = "CARINA"
+    tls: ClientTls | None = None
+
+
+class Web(Settings):
+    """A DICOMweb server.
+
+    Attributes
+    ----------
+    url
+        Up to where ``/studies`` follows. Its user and password are looked for in ``~/.netrc``; a token in the
+        environment (``CARINA_DICOMWEB_TOKEN``) goes before.
+    tls
+        For https.
+    """
+
+    url: WebAddress
+    tls: ClientTls = ClientTls()
+
+
+class Destination(Settings):
+    """Where answers go: one of the two.
+
+    Attributes
+    ----------
+    dicom
+        By C-STORE.
+    web
+        By STOW-RS.
+    """
+
+    dicom: Peer | None = None
+    web: Web | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.dicom is None) == (self.web is None):
+            msg = "a destination is either dicom or web"
+            raise ValueError(msg)
+        return self
+
+
+class IntakeLimits(Settings):
+    """What the listener takes at most.
+
+    Attributes
+    ----------
+    object_mb
+        Of one object. A longer one is refused for good (0xC000).
+    quota_mb
+        Of all objects that wait, in all; beyond it everything is refused for now (0xA700).
+    keep_free_mb
+        On the disk; below it everything is refused for now (0xA700), so that what waits can still be answered.
+    associations
+        At a time. Memory is needed for as many objects.
+    workers
+        Processes that judge.
+    judging_s
+        For one object; then the worker is ended.
+    idle_s
+        Without a byte from the other side; also for one PDU.
+    stop_s
+        For what is under way, when the listener is stopped.
+    """
+
+    object_mb: float = Field(default=128, gt=0, le=4000)
+    quota_mb: float = Field(default=20_000, gt=0)
+    keep_free_mb: float = Field(default=512, ge=0)
+    associations: int = Field(default=10, ge=1, le=200)
+    workers: int = Field(default=1, ge=1, le=64)
+    judging_s: float = Field(default=120, gt=0)
+    idle_s: float = Field(default=60, gt=0)
+    stop_s: float = Field(default=20, ge=0)
+
+    @property
+    def object_bytes(self) -> int:
+        """The largest object."""
+        return int(self.object_mb * _MEGABYTE)
+
+    @property
+    def quota_bytes(self) -> int:
+        """All that wait."""
+        return int(self.quota_mb * _MEGABYTE)
+
+    @property
+    def keep_free_bytes(self) -> int:
+        """Left on the disk."""
+        return int(self.keep_free_mb * _MEGABYTE)
+
+
+class Retries(Settings):
+    """How often and when something is tried again.
+
+    The n-th pause is ``first_s`` × 2^(n - 1), at most ``longest_s``, of which a random half to the whole is waited,
+    so that many who wait do not come at once.
+
+    Attributes
+    ----------
+    first_s, longest_s
+        Pauses. With the values that stand here the last attempt comes after some two days.
+    sending
+        Attempts to send the answers to an object; then they go to the dead-letter folder.
+    judging
+        Attempts to judge an object, each of which ended or broke a worker.
+    """
+
+    first_s: float = Field(default=5, gt=0)
+    longest_s: float = Field(default=1800, gt=0)
+    sending: int = Field(default=120, ge=1)
+    judging: int = Field(default=3, ge=1)
+
+    def pause_s(self, failed: int, share: float) -> float:
+        """Return how long to wait after so many failed attempts; `share` is random, from 0 to 1."""
+        longest = min(self.longest_s, self.first_s * 2.0 ** min(failed - 1, 60))
+        return longest * (0.5 + 0.5 * share)
+
+
+class ListenSettings(Settings):
+    """All that the listener needs to know.
+
+    Attributes
+    ----------
+    folder
+        For objects, answers and the journal; on a disk of this machine.
+    aet
+        Carina's own AE title; associations that call another are rejected.
+    allow
+        AE titles that may call; all others are rejected.
+    bind, port
+        Where to listen. Port 0 takes any free one, and the first line tells which.
+    keep
+        Whether objects and answers are kept after they were sent.
+    remember_days
+        How long a duplicate of an object is known as one.
+    bundle
+        That judges; by default the released one.
+    answers
+        Kinds of answers, as `carina.dicom.answers.answers` names them.
+    prevalence
+        Of the flagged finding, where the images come from.
+    tls, destination, limits, retries
+        Tables of their own. Without a destination, answers stay in the folder.
+    """
+
+    folder: Path
+    aet: AeTitle = "CARINA"
+    allow: tuple[AeTitle, ...] = Field(min_length=1)
+    bind: str = "127.0.0.1"
+    port: Port = 11112
+    keep: bool = False
+    remember_days: float = Field(default=90, gt=0)
+    bundle: Path | None = None
+    answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)
+    prevalence: float | None = Field(default=None, ge=0, le=1)
+    tls: ServerTls | None = None
+    destination: Destination | None = None
+    limits: IntakeLimits = IntakeLimits()
+    retries: Retries = Retries()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the settings in a file.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"The settings {path} cannot be read: {error.strerror}. Name a TOML file."
+        raise ConfigurationError(msg) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"The settings {path} are not valid TOML: {error}."
+        raise ConfigurationError(msg) from None
+
+
+def listen_settings(values: Mapping[str, Any]) -> ListenSettings:
+    """Return settings from plain values, as a TOML file or options give them.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is missing, unknown or impossible; the message names it.
+    """
+    try:
+        return ListenSettings.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigurationError(_in_words(error)) from None
+
+
+def peer_at(address: str, **values: Any) -> Peer:
+    """Return a peer from ``HOST:PORT`` (an IPv6 address in square brackets) and its other settings.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none.
+    """
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@]+):(\d{1,5})", address)
+    if found is None:
+        msg = f"{address!r} is no address. Write HOST:PORT, as in pacs.example:104."
+        raise ConfigurationError(msg)
+    try:
+        return Peer(host=found[1].strip("[]"), port=int(found[2]), **values)
+    except ValidationError as error:
+        raise ConfigurationError(_in_words(error)) from None
+
+
+def web_at(url: str, tls: ClientTls | None = None) -> Web:
+    """Return a DICOMweb server from its address.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none.
+    """
+    try:
+        return Web(url=url, tls=tls or ClientTls())
+    except ValidationError as error:
+        raise ConfigurationError(_in_words(error)) from None
+
+
+def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls:
+    """Return TLS settings from options.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is a certificate without a key, or a key without a certificate.
+    """
+    try:
+        return ClientTls(ca=ca, certificate=certificate, key=key)
+    except ValidationError as error:
+        raise ConfigurationError(_in_words(error)) from None
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "as a whole"
+    if first["type"] == "missing":
+        return f"Setting {where} is missing. Give it in the settings' file or as an option."
+    return f"Setting {where}: {first['msg']}. Received: {first['input']!r}."

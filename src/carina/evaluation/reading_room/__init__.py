@@ -1,0 +1,1 @@
+"""What a flag does to the time until a radiograph is read."""

@@ -1,0 +1,1 @@
+"""The images that a training learns from, as batches of tensors."""

@@ -1,0 +1,1 @@
+"""Deeper layers of the network are trained in stages."""

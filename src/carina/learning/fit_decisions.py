@@ -1,0 +1,80 @@
+"""What of a training's images may be judged, and how logits become decisions: the gate and the policy."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.bundles.run_folder import GATE_FILE, GateRecord
+from carina.decisions.policy import Policy, fit_policy
+from carina.learning.data.batches import labels_of
+from carina.learning.gate.gate_training import accepted_rows, train_gate
+from carina.learning.training import Training
+from carina.radiographs.gate import read_gate
+
+_log = logging.getLogger(__name__)
+
+
+def fit_gate_of(training: Training, *, negatives: Path | None = None) -> GateRecord | None:
+    """Write the gate of a training where its recipe has one, and return how it was made.
+
+    Raises
+    ------
+    DataError
+        If there are too few radiographs, an image is gone or was changed since the import, or the folder of negatives
+        holds no readable image.
+    BundleError
+        If the segmenter gives no features to judge an image by.
+    """
+    settings, graph = training.recipe.gate, training.lung_graph
+    if settings is None or graph is None:
+        return None
+    with training.stage("gate"):
+        _, record = train_gate(
+            training.train_rows,
+            training.stopping_rows,
+            graph,
+            training.out / GATE_FILE,
+            whole_size=training.recipe.preprocessing.read_size,
+            settings=settings,
+            negatives=negatives,
+            progress=training.progress_of("Gate"),
+        )
+    _log.info("the gate lets %.2f %% of the stopping split through", 100 * record.reached)
+    return record
+
+
+def fit_policy_of(training: Training, logits: NDArray[np.float32]) -> Policy:
+    """Return calibration, operating points and bands, fitted on the stopping split's images that would be judged.
+
+    Parameters
+    ----------
+    training
+        Its lungs found and its gate written.
+    logits
+        float32 ``(n, findings)``: of the stopping split's rows.
+    """
+    recipe, findings, rows = training.recipe, training.findings, training.stopping_rows
+    # What prediction does not judge promises nothing.
+    assessable = training.frames.assessable(rows)
+    if recipe.gate is not None and training.lung_graph is not None:
+        gate, whole_size = read_gate(training.out / GATE_FILE), recipe.preprocessing.read_size
+        assessable &= accepted_rows(
+            gate,
+            rows,
+            training.lung_graph,
+            whole_size=whole_size,
+            progress=training.progress_of("Asking the gate"),
+        )
+    judged = rows.filter(pl.Series(assessable))
+    return fit_policy(
+        logits[assessable],
+        labels_of(judged, findings),
+        findings,
+        recipe.operating_point.rule_for(findings),
+        recipe.decisions,
+        chosen_on=f"the {recipe.stopping_split} split",
+        groups=judged["group"].to_numpy(),
+    )

@@ -1,0 +1,250 @@
+"""An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which.
+
+Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on processors that have it, with OpenVINO;
+``int8`` where the graph itself was made for it (`carina.learning.export.quantise`), the rest of it in ``f32``.
+``auto`` is ``f32``: thresholds were chosen by it, and what the others change is for their user to know.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import BundleError, ConfigurationError
+from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
+from carina.runtime.machine import describe_machine, usable_cores
+
+Backend = Literal["auto", "openvino", "onnxruntime"]
+Precision = Literal["auto", "f32", "bf16", "int8"]
+Tensors = Mapping[str, NDArray[np.float32]]
+# As OpenVINO calls it among what a processor is capable of.
+_BF16 = "BF16"
+
+
+class Engine(Protocol):
+    """A compiled graph with one input.
+
+    Attributes
+    ----------
+    name
+        Library and version, for people and for ``run.json``.
+    precision
+        What it computes in: ``f32``, ``bf16`` or ``int8``.
+    threads
+        How many processor cores it uses.
+    input_sizes
+        Rows, columns and channels of one image; 0 where the graph leaves one open.
+    outputs
+        Their names.
+    """
+
+    name: str
+    precision: str
+    threads: int
+    input_sizes: tuple[int, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        """Return every output by name for one batch: float32, first axis as the batch's."""
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        """Yield the outputs of each batch, in order, computing several at once where that is faster.
+
+        A batch without rows is not computed and gives no outputs.
+        """
+
+
+def load_engine(
+    path: Path,
+    *,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+    one_at_a_time: bool = False,
+    keep_compiled: bool = False,
+) -> Engine:
+    """Return the graph in an ONNX file, compiled for this processor.
+
+    Parameters
+    ----------
+    path
+        The ``.onnx`` file; it must have one input.
+    backend
+        ``auto`` takes OpenVINO if it can be imported.
+    precision
+        ``auto`` is ``f32``. ``int8`` says that the graph has integers in it.
+    threads
+        Processor cores to use; by default all that this process may use.
+    one_at_a_time
+        Whether all cores work on one batch, for the shortest wait, instead of one each, for the most in all.
+    keep_compiled
+        Whether OpenVINO's compiled form is kept in the user's cache, so that the next process need not compile; see
+        `carina.runtime.compiled_graphs`.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or no valid graph.
+    ConfigurationError
+        If the backend was named and is not installed, or ``bf16`` is asked for and is not to be had.
+    """
+    if not path.is_file():
+        msg = f"{path} is missing. Train or export the model again."
+        raise BundleError(msg)
+    cores, precision = threads or usable_cores(), "f32" if precision == "auto" else precision
+    if backend in ("auto", "openvino"):
+        try:
+            import openvino  # noqa: PLC0415  # optional: the other backend must work without it
+        except ImportError:
+            if backend == "openvino":
+                msg = "The openvino backend is not installed. Install the package openvino, or choose onnxruntime."
+                raise ConfigurationError(msg) from None
+        else:
+            settings = {
+                "INFERENCE_NUM_THREADS": cores,
+                "PERFORMANCE_HINT": "LATENCY" if one_at_a_time else "THROUGHPUT",
+                # Processors with bf16 would otherwise use it unasked, and training and prediction would disagree.
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            }
+            return _OpenVinoEngine(openvino, path, precision, settings, keep_compiled=keep_compiled)
+    if precision == "bf16":
+        msg = "ONNX Runtime computes in f32 and int8 here. For bf16 install openvino and choose it, or choose f32."
+        raise ConfigurationError(msg)
+    return _OnnxRuntimeEngine(path, precision, cores)
+
+
+def installed_backends() -> tuple[Backend, ...]:
+    """Return the backends that can be loaded here, the fastest first."""
+    return ("openvino", "onnxruntime") if find_spec("openvino") is not None else ("onnxruntime",)
+
+
+def available_precisions(backend: Backend) -> tuple[Precision, ...]:
+    """Return what this processor can compute any graph in by an engine, ``f32`` first."""
+    if backend == "onnxruntime" or "openvino" not in installed_backends():
+        return ("f32",)
+    import openvino  # noqa: PLC0415  # see `load_engine`
+
+    return ("f32", "bf16") if _BF16 in _capabilities(openvino.Core()) else ("f32",)
+
+
+def _damaged(path: Path) -> BundleError:
+    return BundleError(f"{path} is not a graph that can be run. Train or export the model again.")
+
+
+class _OpenVinoEngine:
+    def __init__(
+        self, openvino: Any, path: Path, precision: str, settings: dict[str, Any], *, keep_compiled: bool
+    ) -> None:
+        core = openvino.Core()
+        if precision == "bf16" and _BF16 not in _capabilities(core):
+            msg = f"This processor ({describe_machine()}) does not compute in bf16. Choose f32 or int8."
+            raise ConfigurationError(msg)
+        try:
+            compile_graph = _compiled_or_kept if keep_compiled else _compiled
+            self._compiled = compile_graph(openvino, core, path, settings)
+        except RuntimeError:
+            raise _damaged(path) from None
+        self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
+        shape = self._compiled.inputs[0].get_partial_shape()
+        self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
+        self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        # A request's buffers are made when it first computes: for one image that takes as long as the lungs.
+        self._spare: list[Any] = []
+        self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self.precision = precision
+        self.threads = int(settings["INFERENCE_NUM_THREADS"])
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        return next(self.stream([batch]))
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        busy: deque[Any] = deque()
+        under_way = 0
+        try:
+            for batch in batches:
+                # What is ready at the head goes out before more is started; empty batches never wait behind a full
+                # queue.
+                while busy and (busy[0] is None or under_way == self._requests):
+                    under_way -= busy[0] is not None
+                    yield self._collect(busy.popleft())
+                if len(batch) == 0:
+                    busy.append(None)
+                    continue
+                request = self._request()
+                request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
+                busy.append(request)
+                under_way += 1
+            while busy:
+                yield self._collect(busy.popleft())
+        finally:  # of one that is not read to its end, too
+            for request in filter(None, busy):
+                self._collect(request)
+
+    def _request(self) -> Any:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
+
+    def _collect(self, request: Any | None) -> Tensors:
+        if request is None:
+            return {}
+        request.wait()
+        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
+        self._spare.append(request)
+        return outputs
+
+
+def _capabilities(core: Any) -> list[str]:
+    """Return the number formats that this processor computes in, and more."""
+    return list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _compiled(_: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
+    return core.compile_model(str(path), "CPU", settings)
+
+
+def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    key = graph_key(sha256, openvino.__version__, describe_machine(), repr(sorted(settings.items())))
+    kept = recall_graph(key)
+    if kept is not None:
+        try:
+            return core.import_model(kept, "CPU", settings)
+        except RuntimeError:  # of a build that calls itself by the same version
+            pass
+    compiled = _compiled(openvino, core, path, settings)
+    keep_graph(key, compiled.export_model().getvalue())
+    return compiled
+
+
+class _OnnxRuntimeEngine:
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
+        import onnxruntime  # noqa: PLC0415  # half a second to import, needed only without OpenVINO
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception:  # noqa: BLE001  # its errors share no base class but Exception
+            raise _damaged(path) from None
+        taken = self._session.get_inputs()[0]
+        self._input = taken.name
+        self.input_sizes = tuple(size if isinstance(size, int) else 0 for size in taken.shape[1:])
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        self.precision = precision
+        self.threads = threads
+
+    def run(self, batch: NDArray[np.float32]) -> Tensors:
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})
+        return dict(zip(self.outputs, outputs, strict=True))
+
+    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+        return (self.run(batch) if len(batch) else {} for batch in batches)

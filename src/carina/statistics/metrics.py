@@ -1,0 +1,576 @@
+"""How well one set of predictions agrees with the truth: every measure with its interval.
+
+Rows of a confusion matrix are the true finding, columns the predicted one. Each finding is measured against
+the rest. A finding that never occurs in the truth has no sensitivity and no AUROC: these are n/a, with the
+reason, and averages are taken over the findings that occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carina.errors import ConfigurationError, DataError
+from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.calibration_measures import CalibrationMeasures, measure_calibration
+from carina.statistics.curves import weighted_auprc
+from carina.statistics.delong import auroc_components, delong_interval, mean_auroc_interval
+from carina.statistics.intervals import (
+    BinaryCounts,
+    BoolArray,
+    Estimate,
+    FloatArray,
+    IntArray,
+    design_effect,
+    group_codes,
+    likelihood_ratio,
+    not_applicable,
+    predictive_value_at,
+    proportion_interval,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingMetrics:
+    """One finding against the rest.
+
+    Parameters
+    ----------
+    finding
+        Its name.
+    n
+        Number of images that show it.
+    prevalence
+        Its share of this set, range [0, 1].
+    sensitivity, specificity
+        At the prediction (the most probable finding, unless others were given).
+    ppv, npv
+        As counted, so at the prevalence of this set.
+    stated_prevalence
+        The prevalence that `ppv_at` and `npv_at` are for; None where none was given.
+    ppv_at, npv_at
+        Carried to the stated prevalence by Bayes' theorem.
+    f1
+        Harmonic mean of sensitivity and PPV.
+    likelihood_ratio_positive, likelihood_ratio_negative
+        LR+ and LR-.
+    auroc, auprc
+        Areas over all thresholds of this finding's probability.
+    """
+
+    finding: str
+    n: int
+    prevalence: float
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    stated_prevalence: float | None
+    ppv_at: Estimate
+    npv_at: Estimate
+    f1: Estimate
+    likelihood_ratio_positive: Estimate
+    likelihood_ratio_negative: Estimate
+    auroc: Estimate
+    auprc: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON-safe dict, always with the same keys."""
+        return _fields_to_json(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metrics:
+    """All measures of one prediction table.
+
+    Parameters
+    ----------
+    findings
+        Names, in the order of the confusion matrix.
+    n
+        Number of images.
+    groups
+        Number of patients (or duplicate groups); None where every image stands alone.
+    confusion
+        int (k, k), rows = truth, columns = predicted; read-only.
+    accuracy
+        Share of images whose finding was predicted.
+    balanced_accuracy
+        Mean sensitivity over the findings that occur.
+    macro_f1, macro_auroc, macro_auprc
+        Plain means over the findings that occur.
+    weighted_f1, weighted_auroc, weighted_auprc
+        Means weighted by each finding's number of images.
+    per_finding
+        One a finding, in the order of `findings`.
+    calibration
+        Whether the probabilities mean what they say.
+    """
+
+    findings: tuple[str, ...]
+    n: int
+    groups: int | None
+    confusion: IntArray
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    weighted_f1: Estimate
+    macro_auroc: Estimate
+    weighted_auroc: Estimate
+    macro_auprc: Estimate
+    weighted_auprc: Estimate
+    per_finding: tuple[FindingMetrics, ...]
+    calibration: CalibrationMeasures
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
+        out = _fields_to_json(self)
+        out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
+        out["calibration"] = self.calibration.to_json()
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPointMetrics:
+    """What a finding's binary decision `probability >= threshold` reaches against the rest.
+
+    Parameters
+    ----------
+    threshold
+        The threshold, range [0, 1].
+    true_positive, false_negative, false_positive, true_negative
+        Counts of images.
+    sensitivity, specificity, ppv, npv
+        With Wilson intervals, at the design effect where patients have several images.
+    """
+
+    threshold: float
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON-safe dict, always with the same keys."""
+        return _fields_to_json(self)
+
+
+def _fields_to_json(item: Any) -> dict[str, Any]:
+    """Return a dataclass as a dict in the order of its fields, estimates and arrays made plain."""
+    out: dict[str, Any] = {}
+    for name in item.__dataclass_fields__:
+        value = getattr(item, name)
+        if isinstance(value, Estimate):
+            value = value.to_json()
+        elif isinstance(value, np.ndarray):
+            value = value.tolist()
+        elif isinstance(value, tuple):
+            value = list(value)
+        out[name] = value
+    return out
+
+
+def check_truth(truth: IntArray, findings: int) -> IntArray:
+    """Return the true findings as an int array (n,), each in 0 .. findings - 1.
+
+    Raises
+    ------
+    DataError
+        If the table is empty, a finding is unknown (-1) or out of range, or the array is not int (n,).
+    """
+    truth = np.asarray(truth)
+    if truth.ndim != 1 or (truth.size and truth.dtype.kind not in "iu"):
+        msg = f"truth has dtype {truth.dtype} and shape {truth.shape}. Give integers (n,)."
+        raise DataError(msg)
+    if len(truth) == 0:
+        msg = "The prediction table is empty. Give at least one image with a known finding."
+        raise DataError(msg)
+    if (truth == -1).any():
+        row = int(np.argmax(truth == -1))
+        msg = (
+            f"Row {row} (from 0): the true finding is unknown (-1), as in {int((truth == -1).sum())} rows. "
+            "Unknown is not negative: drop these rows before measuring."
+        )
+        raise DataError(msg)
+    wrong = (truth < 0) | (truth >= findings)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        msg = f"Row {row} (from 0): true finding {truth[row]} is not one of 0 to {findings - 1}."
+        raise DataError(msg)
+    return truth.astype(np.int_)
+
+
+def check_probabilities(probabilities: FloatArray, n: int, findings: int) -> FloatArray:
+    """Return the probabilities as a float64 array (n, k) whose rows sum to 1 within 0.001.
+
+    Raises
+    ------
+    DataError
+        If the shape is wrong, or a row holds NaN, a number outside [0, 1], or does not sum to 1.
+    """
+    table = np.asarray(probabilities, dtype=np.float64)
+    if table.shape != (n, findings):
+        msg = (
+            f"probabilities has shape {table.shape}; this truth and these findings need {(n, findings)}. "
+            "Give one row an image and one column a finding."
+        )
+        raise DataError(msg)
+    problems = (
+        (np.isnan(table).any(axis=1), "holds NaN", "Predict this image again, or drop it and say so."),
+        (((table < 0) | (table > 1)).any(axis=1), "leaves [0, 1]", "Give probabilities, not logits."),
+        (
+            np.abs(table.sum(axis=1) - 1) > 1e-3,
+            "does not sum to 1",
+            "Give calibrated probabilities of all findings.",
+        ),
+    )
+    for rows, what, remedy in problems:
+        if rows.any():
+            row = int(np.argmax(rows))
+            msg = f"Row {row} (from 0): the probabilities {table[row].tolist()}: {what}. {remedy}"
+            raise DataError(msg)
+    return table
+
+
+def _check_findings(findings: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(findings)
+    if len(names) < 2 or len(set(names)) != len(names):
+        msg = f"findings is {list(names)}. Give at least two names, each once."
+        raise DataError(msg)
+    return names
+
+
+def _check_predicted(predicted: IntArray | None, probabilities: FloatArray) -> IntArray:
+    """Return the predicted finding of each image: the most probable one unless given."""
+    if predicted is None:
+        return np.asarray(probabilities.argmax(axis=1))
+    predicted, (n, findings) = np.asarray(predicted), probabilities.shape
+    if predicted.shape != (n,) or predicted.dtype.kind not in "iu":
+        msg = f"predicted has dtype {predicted.dtype} and shape {predicted.shape}. Give {n} integers."
+        raise DataError(msg)
+    wrong = (predicted < 0) | (predicted >= findings)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        msg = (
+            f"Row {row} (from 0): predicted finding {predicted[row]} is not one of 0 to {findings - 1}. "
+            "A missing prediction may not be skipped: predict this image."
+        )
+        raise DataError(msg)
+    return predicted.astype(np.int_)
+
+
+def _check_prevalence(prevalence: Mapping[str, float] | None, findings: tuple[str, ...]) -> dict[str, float]:
+    stated = dict(prevalence or {})
+    for name, share in stated.items():
+        if name not in findings:
+            msg = f"prevalence names {name!r}. Known findings: {', '.join(findings)}."
+            raise ConfigurationError(msg)
+        if not 0 < share < 1:
+            msg = f"prevalence of {name!r} is {share}. Give a share between 0 and 1."
+            raise ConfigurationError(msg)
+    return stated
+
+
+def count_confusion(truth: IntArray, predicted: IntArray, findings: int) -> IntArray:
+    """Return int (k, k), how many images of each true finding (row) were predicted as each (column)."""
+    return np.bincount(truth * findings + predicted, minlength=findings**2).reshape(findings, findings)
+
+
+def measure(
+    truth: IntArray,
+    probabilities: FloatArray,
+    findings: Sequence[str],
+    *,
+    predicted: IntArray | None = None,
+    groups: IntArray | None = None,
+    prevalence: Mapping[str, float] | None = None,
+    replicates: int = 2000,
+    seed: int = 1234,
+    confidence: float = 0.95,
+) -> Metrics:
+    """Return all measures of a prediction table, each with its interval.
+
+    Proportions have Wilson intervals, AUROCs DeLong's, F1 and AUPRC a stratified bootstrap; for calibration see
+    `carina.statistics.calibration_measures.measure_calibration`. Where `groups` holds several images of a patient, all
+    respect it (design effect, Obuchowski, whole patients drawn).
+
+    Parameters
+    ----------
+    truth
+        int (n,), index of the true finding. Unknown (-1) is refused: drop such rows first.
+    probabilities
+        float (n, k), calibrated probabilities, rows sum to 1.
+    findings
+        k names in column order.
+    predicted
+        int (n,), the predicted finding; by default the most probable one, the first where two tie.
+    groups
+        int (n,) patient or duplicate group ids, or None.
+    prevalence
+        Share of each finding (of some or all) where the model is to be used; gives `ppv_at` and `npv_at`.
+    replicates
+        Bootstrap draws.
+    seed
+        The same seed gives the same intervals.
+    confidence
+        Two-sided confidence level.
+
+    Raises
+    ------
+    DataError
+        If the table is empty, lengths differ, a finding is unknown or out of range, or a row's probabilities
+        are NaN, outside [0, 1] or do not sum to 1 within 0.001.
+    ConfigurationError
+        If a stated prevalence is not a share of a known finding, or replicates or confidence is out of range.
+    """
+    names = _check_findings(findings)
+    truth = check_truth(truth, len(names))
+    probabilities = check_probabilities(probabilities, len(truth), len(names))
+    predicted = _check_predicted(predicted, probabilities)
+    table = _Table(truth, probabilities, predicted, group_codes(groups, len(truth)), confidence)
+    stated = _check_prevalence(prevalence, names)
+    confusion = count_confusion(truth, predicted, len(names))
+    confusion.setflags(write=False)
+    drawn = _bootstrap_all(table, replicates, seed)
+    macro_auroc, weighted_auroc = _mean_aurocs(table)
+    calibration = measure_calibration(
+        truth,
+        probabilities,
+        names,
+        predicted=predicted,
+        groups=table.codes,
+        replicates=replicates,
+        seed=seed,
+        confidence=confidence,
+    )
+    note = _absence_note(confusion, names)
+    calibration = replace(
+        calibration,
+        mean_ece=_with_note(calibration.mean_ece, note),
+        mean_ece_if_calibrated=_with_note(calibration.mean_ece_if_calibrated, note),
+    )
+    averages = {name: _with_note(drawn[name], note) for name in _AVERAGES}
+    return Metrics(
+        findings=names,
+        n=len(truth),
+        groups=None if table.codes is None else int(table.codes.max()) + 1,
+        confusion=confusion,
+        accuracy=proportion_interval(predicted == truth, table.codes, confidence),
+        macro_auroc=_with_note(macro_auroc, note),
+        weighted_auroc=_with_note(weighted_auroc, note),
+        per_finding=tuple(
+            _measure_finding(table, index, name, stated.get(name), drawn) for index, name in enumerate(names)
+        ),
+        calibration=calibration,
+        **averages,
+    )
+
+
+_AVERAGES = ("balanced_accuracy", "macro_f1", "weighted_f1", "macro_auprc", "weighted_auprc")
+_ONE_FINDING = "the set shows a single finding"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """A checked prediction table; `codes` numbers the patients, None where every image stands alone."""
+
+    truth: IntArray
+    probabilities: FloatArray
+    predicted: IntArray
+    codes: IntArray | None
+    confidence: float
+
+
+def _measure_finding(
+    table: _Table, index: int, name: str, stated: float | None, drawn: Mapping[str, Estimate]
+) -> FindingMetrics:
+    """Return the measures of one finding against the rest."""
+    positive, confidence = table.truth == index, table.confidence
+    cells, proportions = _binary_estimates(positive, table.predicted == index, table.codes, confidence)
+    if stated is None:
+        ppv_at = npv_at = not_applicable("no prevalence stated")
+    else:
+        ppv_at = predictive_value_at(cells, stated, positive_call=True, confidence=confidence)
+        npv_at = predictive_value_at(cells, stated, positive_call=False, confidence=confidence)
+    no_positive, no_negative = (not_applicable(f"no image {side} this finding") for side in ("with", "without"))
+    return FindingMetrics(
+        finding=name,
+        n=cells.positives,
+        prevalence=cells.positives / len(positive),
+        **proportions,
+        stated_prevalence=stated,
+        ppv_at=ppv_at,
+        npv_at=npv_at,
+        f1=drawn.get(f"f1 {index}", no_positive),
+        likelihood_ratio_positive=likelihood_ratio(cells, positive_call=True, confidence=confidence),
+        likelihood_ratio_negative=likelihood_ratio(cells, positive_call=False, confidence=confidence),
+        auroc=delong_interval(positive, table.probabilities[:, index], table.codes, confidence),
+        auprc=drawn.get(f"auprc {index}", no_negative if positive.all() else no_positive),
+    )
+
+
+def _binary_estimates(
+    positive: BoolArray, called: BoolArray, codes: IntArray | None, confidence: float
+) -> tuple[BinaryCounts, dict[str, Estimate]]:
+    """Return the four cells and sensitivity, specificity, PPV and NPV of a binary decision."""
+    parts = {
+        "sensitivity": (called, positive, "no image with this finding"),
+        "specificity": (~called, ~positive, "no image without this finding"),
+        "ppv": (positive, called, "no image is called positive"),
+        "npv": (~positive, ~called, "no image is called negative"),
+    }
+    estimates, effects = {}, {}
+    for name, (success, among, reason) in parts.items():
+        if not among.any():
+            estimates[name] = not_applicable(reason, numerator=0, denominator=0)
+            effects[name] = 1.0
+            continue
+        if name in ("ppv", "npv") and not positive.any():
+            # All alarms false and no miss possible, by the making of the set: nothing about the model.
+            estimates[name] = not_applicable(
+                "no image with this finding", numerator=int((success & among).sum()), denominator=int(among.sum())
+            )
+            continue
+        members = None if codes is None else codes[among]
+        estimates[name] = proportion_interval(success[among], members, confidence)
+        effects[name] = design_effect(success[among], members)
+    cells = BinaryCounts(
+        int((positive & called).sum()),
+        int((positive & ~called).sum()),
+        int((~positive & called).sum()),
+        int((~positive & ~called).sum()),
+        effects["sensitivity"],
+        effects["specificity"],
+    )
+    return cells, estimates
+
+
+def _bootstrap_all(table: _Table, replicates: int, seed: int) -> dict[str, Estimate]:
+    """Return all that needs the bootstrap from one set of draws: averages, and F1 and AUPRC by finding."""
+    truth, probabilities = table.truth, table.probabilities
+    n, k = probabilities.shape
+    support = np.bincount(truth, minlength=k)
+    present = np.flatnonzero(support > 0)
+    ranked = present if len(present) > 1 else present[:0]
+    cells: NDArray[np.float64] = np.zeros((n, k * k))
+    cells[np.arange(n), truth * k + table.predicted] = 1
+
+    def statistic(weights: IntArray) -> FloatArray:
+        # As float64: integer matrix products do not go through BLAS and are an order of magnitude slower.
+        confusion = (weights.astype(np.float64) @ cells).reshape(-1, k, k)
+        right = np.diagonal(confusion, axis1=1, axis2=2)[:, present]
+        shown = confusion.sum(axis=2)[:, present]
+        called = confusion.sum(axis=1)[:, present]
+        # Only whole patients drawn by groups can leave a finding out of a replicate: undefined there, so NaN.
+        recall = np.divide(right, shown, out=np.full_like(shown, np.nan), where=shown > 0)
+        f1 = np.divide(2 * right, shown + called, out=np.full_like(shown, np.nan), where=shown > 0)
+        share = shown / shown.sum(axis=1, keepdims=True)
+        columns = [recall.mean(axis=1), f1.mean(axis=1), (f1 * share).sum(axis=1), *f1.T]
+        if len(ranked):
+            areas = np.stack([weighted_auprc(truth == i, probabilities[:, i], weights) for i in ranked], axis=1)
+            columns += [areas.mean(axis=1), (areas * share).sum(axis=1), *areas.T]
+        # A weighted mean of ones may pass 1 by a rounding.
+        return np.asarray(np.minimum(np.stack(columns, axis=1), 1.0))
+
+    names = ["balanced_accuracy", "macro_f1", "weighted_f1", *(f"f1 {i}" for i in present)]
+    if len(ranked):
+        names += ["macro_auprc", "weighted_auprc", *(f"auprc {i}" for i in ranked)]
+    estimates = bootstrap_estimates(
+        statistic,
+        truth=truth,
+        groups=table.codes,
+        replicates=replicates,
+        seed=seed,
+        confidence=table.confidence,
+    )
+    missing = not_applicable(_ONE_FINDING)
+    return {"macro_auprc": missing, "weighted_auprc": missing, **dict(zip(names, estimates, strict=True))}
+
+
+def _mean_aurocs(table: _Table) -> tuple[Estimate, Estimate]:
+    """Return macro and weighted AUROC over the findings that occur."""
+    support = np.bincount(table.truth, minlength=table.probabilities.shape[1])
+    present = np.flatnonzero(support > 0)
+    if len(present) < 2:
+        return not_applicable(_ONE_FINDING), not_applicable(_ONE_FINDING)
+    parts = [auroc_components(table.truth == i, table.probabilities[:, i], table.codes) for i in present]
+    return (
+        mean_auroc_interval(parts, np.ones(len(present)), table.confidence),
+        mean_auroc_interval(parts, support[present].astype(np.float64), table.confidence),
+    )
+
+
+def _absence_note(confusion: IntArray, names: tuple[str, ...]) -> str | None:
+    """Return which findings an average leaves out because no image shows them."""
+    absent = [name for name, count in zip(names, confusion.sum(axis=1), strict=True) if count == 0]
+    return f"averaged without {', '.join(absent)}: no image with this finding" if absent else None
+
+
+def _with_note(estimate: Estimate, note: str | None) -> Estimate:
+    """Return the estimate with one more remark."""
+    if note is None:
+        return estimate
+    return replace(estimate, note=note if estimate.note is None else f"{estimate.note}; {note}")
+
+
+def at_operating_point(
+    truth: IntArray,
+    probabilities: FloatArray,
+    finding_index: int,
+    threshold: float,
+    groups: IntArray | None = None,
+    *,
+    confidence: float = 0.95,
+) -> OperatingPointMetrics:
+    """Return what the binary decision `probability >= threshold` reaches for one finding against the rest.
+
+    Parameters
+    ----------
+    truth
+        int (n,), index of the true finding; unknown (-1) is refused.
+    probabilities
+        float (n, k), calibrated probabilities, rows sum to 1.
+    finding_index
+        Column of the finding.
+    threshold
+        The threshold.
+    groups
+        int (n,) patient or duplicate group ids, or None.
+    confidence
+        Two-sided confidence level.
+
+    Raises
+    ------
+    DataError
+        As `measure` does.
+    ConfigurationError
+        If the finding index is not a column or the threshold is not a finite number.
+    """
+    findings = np.shape(probabilities)[1] if np.ndim(probabilities) == 2 else 0
+    truth = check_truth(truth, findings)
+    probabilities = check_probabilities(probabilities, len(truth), findings)
+    if not 0 <= finding_index < findings:
+        msg = f"Finding index {finding_index} is not one of 0 to {findings - 1}."
+        raise ConfigurationError(msg)
+    if not np.isfinite(threshold):
+        msg = f"The threshold is {threshold}. Give a finite number, such as 0.5."
+        raise ConfigurationError(msg)
+    codes = group_codes(groups, len(truth))
+    called = probabilities[:, finding_index] >= threshold
+    cells, estimates = _binary_estimates(truth == finding_index, called, codes, confidence)
+    return OperatingPointMetrics(
+        threshold=float(threshold),
+        true_positive=cells.true_positive,
+        false_negative=cells.false_negative,
+        false_positive=cells.false_positive,
+        true_negative=cells.true_negative,
+        **estimates,
+    )
