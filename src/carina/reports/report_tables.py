@@ -34,7 +34,7 @@ Cell = str | int | float | Measured
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows of cells under a caption; the first cell of a row is its heading.
 
     Attributes

@@ -11,7 +11,7 @@ from PIL import Image
 
 from carina.errors import DataError
 from carina.radiographs.lungs import LungFinder
-from carina.reports.drawing.drawing import Line, Pixels, Words
+from carina.reports.drawing.drawing import GreyImage, Stroke, Words
 from carina.reports.lung_report import draw_lung_examples, summarise_dice, write_lung_report
 
 
@@ -77,12 +77,12 @@ def dark_is_lung(path: Path) -> Path:
 
 def test_examples_are_phantoms_with_two_outlines(tmp_path: Path) -> None:
     drawing = draw_lung_examples(LungFinder(dark_is_lung(tmp_path / "lungs.onnx")))
-    panels = [part for part in drawing.parts if isinstance(part, Pixels)]
+    panels = [part for part in drawing.parts if isinstance(part, GreyImage)]
     assert len(panels) == 6
     # The outline of the phantom's own lungs is known, and every outline is within a picture.
-    drawn = [part for part in drawing.parts if isinstance(part, Line) and part.ink == "s2"]
+    drawn = [part for part in drawing.parts if isinstance(part, Stroke) and part.ink == "s2"]
     assert len(drawn) >= 2 * len(panels)
-    for line in (part for part in drawing.parts if isinstance(part, Line)):
+    for line in (part for part in drawing.parts if isinstance(part, Stroke)):
         points = np.array(line.points)
         inside = [
             (points >= (panel.x, panel.y)).all() and (points <= (panel.x + panel.width, panel.y + panel.height)).all()

@@ -28,7 +28,7 @@ from carina.reports.drawing.audit_questions import draw_areas, draw_questions
 from carina.reports.drawing.audit_shares import draw_shares
 from carina.reports.drawing.composition import compose, write_paragraphs
 from carina.reports.drawing.drawing import Drawing
-from carina.reports.drawing.lettering import SMALL, TEXT, TITLE, fit_lines
+from carina.reports.drawing.text_measure import SMALL, TEXT, TITLE, fit_lines
 from carina.wording import counted
 
 _INPUTS: tuple[Input, ...] = (*ALTERATIONS, *SUMMARIES)

@@ -9,7 +9,7 @@ from typing import Any
 from carina.evaluation.audit.alterations import TITLES
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.report_tables import Measured, Table
+from carina.reports.report_tables import Measured, ReportTable
 from carina.reports.written_numbers import estimate_of
 
 _PAIR = {
@@ -62,10 +62,12 @@ def draw_areas(audit: Mapping[str, Any]) -> Drawing:
     return draw_forest("audit_areas", "Mean one-vs-rest AUROC", rows, **_CHANCE)
 
 
-def questions_table(audit: Mapping[str, Any]) -> Table:
+def questions_table(audit: Mapping[str, Any]) -> ReportTable:
     """Return every further question with its answer, also those that could not be asked."""
     rows = tuple((one.asked, one.of, one.chance, Measured(one.row.estimate, "area")) for one in _questions(audit))
-    return Table("audit_questions", "The audit's further questions", ("Question", "Of", "By chance", "Answer"), rows)
+    return ReportTable(
+        "audit_questions", "The audit's further questions", ("Question", "Of", "By chance", "Answer"), rows
+    )
 
 
 def _questions(audit: Mapping[str, Any]) -> list[_Question]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from carina.evaluation.audit.alterations import SUMMARIES, TITLES, Input
 from carina.evaluation.audit.words import LEANING
 from carina.reports.drawing.drawing import Anchor, Drawing, Ink
-from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
-from carina.reports.report_tables import Measured, Table
+from carina.reports.drawing.text_measure import SMALL, TEXT, fit_lines, text_width
+from carina.reports.report_tables import Measured, ReportTable
 from carina.reports.written_numbers import estimate_of, full_text
 
 # What is shown, under which heading; whether more than half of it would mean leaning on what is not lung.
@@ -116,7 +116,7 @@ def _both(name: Input, heads: Mapping[str, Any], own: Mapping[str, Any]) -> list
     return words
 
 
-def shares_table(audit: Mapping[str, Any]) -> Table:
+def shares_table(audit: Mapping[str, Any]) -> ReportTable:
     """Return AUROC and share for each input, of the model as it is and of a head trained on such images."""
     own = {item["input"]: item for item in audit["by_model"]}
     nothing = estimate_of({"note": "the model takes no such input", "method": "none", "value": None})
@@ -135,6 +135,6 @@ def shares_table(audit: Mapping[str, Any]) -> Table:
             )
         )
     head = ("What it is shown", "Model: AUROC", "Model: share left", "New head: AUROC", "New head: share")
-    return Table(
+    return ReportTable(
         "audit_shares", "What is left without lungs: mean AUROC, and the share of it above chance", head, tuple(rows)
     )

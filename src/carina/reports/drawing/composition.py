@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from carina.reports.drawing.drawing import Drawing
-from carina.reports.drawing.lettering import SMALL, TEXT, TITLE, fit_lines
 from carina.reports.drawing.panel import WIDTH
+from carina.reports.drawing.text_measure import SMALL, TEXT, TITLE, fit_lines
 
 _MARGIN, _GAP = 12.0, 20.0
 

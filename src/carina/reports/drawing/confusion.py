@@ -7,10 +7,10 @@ from typing import Any
 
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
+from carina.reports.drawing.text_measure import SMALL, TEXT, fit_lines, text_width
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.reports.written_numbers import count_text, estimate_of
 
 _RATES: dict[str, tuple[str, Ink, str]] = {
@@ -74,7 +74,7 @@ def draw_rates(
     return draw_forest(name, "Each finding, called where it is likeliest", rows)
 
 
-def confusion_table(evaluated: Evaluated) -> Table:
+def confusion_table(evaluated: Evaluated) -> ReportTable:
     """Return the confusion matrix with counts and shares of each row."""
     findings, confusion = evaluated.metrics["findings"], evaluated.metrics["confusion"]
     rows = tuple(
@@ -82,7 +82,7 @@ def confusion_table(evaluated: Evaluated) -> Table:
         for name, row in zip(findings, confusion, strict=True)
     )
     head = ("Truth", *(f"called {name}" for name in findings), "all")
-    return Table("confusion_matrix", f"Confusion matrix: {evaluated.label}", head, rows)
+    return ReportTable("confusion_matrix", f"Confusion matrix: {evaluated.label}", head, rows)
 
 
 def _cell(count: int, total: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.panel import PERCENT_TICKS, Axis, Key, build_panel, look, number_ticks, pairs
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.statistics.decision_curve import DecisionCurve, decision_curve
 
 
@@ -97,7 +97,7 @@ def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated
     return panel.drawing
 
 
-def decision_table(curve: DecisionCurve) -> Table:
+def decision_table(curve: DecisionCurve) -> ReportTable:
     """Return the net benefit at each threshold probability."""
     flag = curve.flag.value if curve.flag is not None else np.full(len(curve.thresholds), np.nan)
     columns = (curve.thresholds, curve.model.value, curve.model.low, curve.model.high, flag, curve.treat_all)
@@ -107,4 +107,4 @@ def decision_table(curve: DecisionCurve) -> Table:
     )
     head = ("Threshold probability", "Model", "Model low", "Model high", "Shipped flag", "All")
     name = "decision_curve_stated" if curve.stated else "decision_curve"
-    return Table(name, f"Net benefit of {curve.finding} at prevalence {curve.prevalence:.4f}", head, rows)
+    return ReportTable(name, f"Net benefit of {curve.finding} at prevalence {curve.prevalence:.4f}", head, rows)

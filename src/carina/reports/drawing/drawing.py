@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
-from carina.reports.drawing.lettering import FONT, SMALL
+from carina.reports.drawing.text_measure import FONT, SMALL
 
 Ink = Literal["ink", "muted", "grid", "paper", "shade", "alarm", "s1", "s2", "s3", "s4", "s5", "s6"]
 Anchor = Literal["start", "middle", "end"]
@@ -49,7 +49,7 @@ _STYLE = f"text{{font-family:'{FONT}',Verdana,sans-serif}}" + "".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Stroke:
     """A line through points."""
 
     points: tuple[Point, ...]
@@ -57,7 +57,7 @@ class Line:
     width: float
     dash: tuple[float, ...]
 
-    def moved(self, x: float, y: float) -> Line:
+    def moved(self, x: float, y: float) -> Stroke:
         """Return the line at another place."""
         return replace(self, points=_moved(self.points, x, y))
 
@@ -143,7 +143,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class GreyImage:
     """A grey image, uint8 (rows, columns), in a box given by its upper left corner."""
 
     x: float
@@ -152,7 +152,7 @@ class Pixels:
     height: float
     grey: NDArray[np.uint8]
 
-    def moved(self, x: float, y: float) -> Pixels:
+    def moved(self, x: float, y: float) -> GreyImage:
         """Return the image at another place."""
         return replace(self, x=self.x + x, y=self.y + y)
 
@@ -167,7 +167,7 @@ class Pixels:
         )
 
 
-Part = Line | Area | Dot | Words | Pixels
+Part = Stroke | Area | Dot | Words | GreyImage
 
 
 @dataclass(slots=True)
@@ -199,7 +199,7 @@ class Drawing:
         self, points: Sequence[Point], ink: Ink = "ink", *, width: float = 1.5, dash: Sequence[float] = ()
     ) -> None:
         """Draw a line through points."""
-        self.parts.append(Line(tuple(points), ink, width, tuple(dash)))
+        self.parts.append(Stroke(tuple(points), ink, width, tuple(dash)))
 
     def area(
         self,
@@ -274,7 +274,7 @@ class Drawing:
 
     def image(self, x: float, y: float, width: float, height: float, grey: NDArray[np.uint8]) -> None:
         """Show a grey image, uint8 (rows, columns), in a box given by its upper left corner."""
-        self.parts.append(Pixels(x, y, width, height, grey))
+        self.parts.append(GreyImage(x, y, width, height, grey))
 
     def place(self, other: Drawing, x: float, y: float) -> None:
         """Draw another drawing in this one, its upper left corner at a point."""

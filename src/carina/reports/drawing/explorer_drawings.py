@@ -9,10 +9,10 @@ import numpy as np
 
 from carina.decisions.triage import PRIORITIES
 from carina.reports.drawing.drawing import Drawing, Ink
-from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines
 from carina.reports.drawing.panel import WIDTH
+from carina.reports.drawing.text_measure import SMALL, TEXT, fit_lines
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Cell, Table
+from carina.reports.report_tables import Cell, ReportTable
 from carina.reports.written_numbers import percent_text
 from carina.statistics.intervals import FloatArray, IntArray
 
@@ -180,7 +180,7 @@ def draw_bands(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Dra
     return drawing
 
 
-def bands_table(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Table:
+def bands_table(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> ReportTable:
     """Return the counts of `band_counts`, of 1,000."""
     n = len(evaluated.truth)
     rows: tuple[tuple[Cell, ...], ...] = tuple(
@@ -189,4 +189,6 @@ def bands_table(evaluated: Evaluated, counts: Mapping[str, Sequence[int]]) -> Ta
         if sum(row) or name != "not-assessable"
     )
     head = ("Priority", "of 1,000", *(f"{name} in it" for name in evaluated.findings))
-    return Table("triage_bands", f"Triage of 1,000 patients like those of this set: {evaluated.label}", head, rows)
+    return ReportTable(
+        "triage_bands", f"Triage of 1,000 patients like those of this set: {evaluated.label}", head, rows
+    )

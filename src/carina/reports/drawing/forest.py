@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from carina.reports.drawing.drawing import Drawing, Ink
-from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
+from carina.reports.drawing.text_measure import SMALL, TEXT, fit_lines, text_width
 from carina.reports.written_numbers import Kind, full_text
 from carina.statistics.intervals import Estimate
 

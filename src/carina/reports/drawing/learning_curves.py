@@ -8,7 +8,7 @@ from carina.errors import DataError
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.panel import Axis, Key, build_panel, number_ticks, pairs
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.statistics.intervals import FloatArray
 
 
@@ -85,10 +85,10 @@ def _ends(values: FloatArray, quantity: str) -> tuple[float, float]:
     return max(0.0, float(values.min()) - 0.05), 1.0
 
 
-def learning_table(evaluated: Evaluated) -> Table:
+def learning_table(evaluated: Evaluated) -> ReportTable:
     """Return the history, a row an epoch; empty where the folder has none."""
     history = evaluated.history
     if history is None:
-        return Table("history", "Training", (), ())
+        return ReportTable("history", "Training", (), ())
     rows = tuple(tuple("" if value is None else str(value) for value in row) for row in history.iter_rows())
-    return Table("history", f"Training of {evaluated.model['name']}", tuple(history.columns), rows)
+    return ReportTable("history", f"Training of {evaluated.model['name']}", tuple(history.columns), rows)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from carina.reports.drawing.drawing import DASHES, MARKERS, SERIES, Drawing, Ink, Point
-from carina.reports.drawing.lettering import SMALL, TEXT, fit_lines
+from carina.reports.drawing.text_measure import SMALL, TEXT, fit_lines
 from carina.statistics.intervals import Estimate, FloatArray
 
 WIDTH = 440.0

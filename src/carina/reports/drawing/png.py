@@ -12,8 +12,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from carina.reports.drawing.drawing import LIGHT, Area, Dot, Drawing, Ink, Line, Part, Words
-from carina.reports.drawing.lettering import font_of, text_width
+from carina.reports.drawing.drawing import LIGHT, Area, Dot, Drawing, Ink, Part, Stroke, Words
+from carina.reports.drawing.text_measure import font_of, text_width
 from carina.storage.atomic import whole_file
 
 PIXELS_A_UNIT = 3
@@ -41,7 +41,7 @@ def write_png(drawing: Drawing, path: Path) -> None:
 
 
 def _draw(renderer: RendererAgg, part: Part, upwards: Affine2D) -> None:
-    if isinstance(part, Line):
+    if isinstance(part, Stroke):
         _outline(renderer, Outline(part.points), upwards, edge=part.ink, width=part.width, dash=part.dash)
     elif isinstance(part, Area):
         closed = Outline((*part.points, part.points[0]), closed=True)

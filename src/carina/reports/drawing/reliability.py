@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from carina.reports.drawing.drawing import Drawing, Ink
-from carina.reports.drawing.lettering import text_width
 from carina.reports.drawing.panel import PERCENT_TICKS, UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
+from carina.reports.drawing.text_measure import text_width
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.reports.written_numbers import estimate_of, full_text, value_text
 from carina.statistics.intervals import FloatArray
 from carina.statistics.risk_coverage import RiskCoverage
@@ -82,7 +82,7 @@ def _draw_counts(panel: Panel, probability: FloatArray) -> None:
             taken.append((start, end))
 
 
-def reliability_table(evaluated: Evaluated) -> Table:
+def reliability_table(evaluated: Evaluated) -> ReportTable:
     """Return the bins of every reliability diagram."""
     whole = evaluated.metrics["calibration"]
     parts = {"calls": whole["bins"]} | {name: item["bins"] for name, item in whole["per_finding"].items()}
@@ -92,7 +92,7 @@ def reliability_table(evaluated: Evaluated) -> Table:
         for part in bins
     )
     head = ("Of", "Images", "Mean probability", "Came true", "Came true low", "Came true high")
-    return Table("reliability", f"Reliability: {evaluated.label}", head, rows)
+    return ReportTable("reliability", f"Reliability: {evaluated.label}", head, rows)
 
 
 def _digits(value: float | None) -> str:
@@ -122,7 +122,7 @@ def draw_risk_coverage(risk: RiskCoverage) -> Drawing:
     return panel.drawing
 
 
-def risk_table(risk: RiskCoverage) -> Table:
+def risk_table(risk: RiskCoverage) -> ReportTable:
     """Return the risk at each coverage."""
     rows = tuple(
         (f"{coverage:.3f}", f"{certainty:.6f}", f"{value:.6f}", f"{low:.6f}", f"{high:.6f}")
@@ -131,4 +131,4 @@ def risk_table(risk: RiskCoverage) -> Table:
         )
     )
     head = ("Coverage", "Least certainty", "Risk", "Risk low", "Risk high")
-    return Table("risk_coverage", "Risk and coverage", head, rows)
+    return ReportTable("risk_coverage", "Risk and coverage", head, rows)

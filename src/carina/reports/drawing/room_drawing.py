@@ -15,9 +15,9 @@ from carina.evaluation.reading_room.waiting_times import (
 )
 from carina.findings import NORMAL
 from carina.reports.drawing.drawing import Drawing, Ink
-from carina.reports.drawing.lettering import TEXT, fit_lines, text_width
 from carina.reports.drawing.panel import WIDTH
-from carina.reports.report_tables import Cell, Table
+from carina.reports.drawing.text_measure import TEXT, fit_lines, text_width
+from carina.reports.report_tables import Cell, ReportTable
 
 _GROUPS = ("with_flag", "flagged", "not_flagged")
 BAND_NAMES = ("fast-track or expedited", "read later")
@@ -154,7 +154,7 @@ def minutes_text(minutes: float | None) -> str:
 
 def room_table(
     name: str, caption: str, turnaround: Turnaround, simulated: SimulatedTurnaround, *, bands: bool = False
-) -> Table:
+) -> ReportTable:
     """Return minutes of each finding's images, of all of them and by whether they were flagged (or sorted early)."""
     early, late = BAND_NAMES if bands else ("those flagged", "those not flagged")
     rows: list[tuple[Cell, ...]] = [
@@ -178,7 +178,7 @@ def room_table(
         *("True finding", "Which images", "Of all arrivals, %"),
         *("Mean, minutes", "Half are read within", "Nine of ten within"),
     )
-    return Table(name, caption, head, tuple(rows))
+    return ReportTable(name, caption, head, tuple(rows))
 
 
 def _within(group: SimulatedGroup) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from carina.reports.drawing.drawing import Drawing, Ink
 from carina.reports.drawing.panel import UNIT_TICKS, Axis, Key, build_panel, look, pairs
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.reports.written_numbers import full_text
 from carina.statistics.curve_bands import FindingCurves
 from carina.statistics.intervals import Estimate
@@ -125,7 +125,7 @@ def _turned(estimate: Estimate) -> Estimate:
     return replace(estimate, value=value, low=low, high=high)
 
 
-def curves_table(evaluated: Evaluated, curves: Sequence[FindingCurves], *, roc: bool) -> Table:
+def curves_table(evaluated: Evaluated, curves: Sequence[FindingCurves], *, roc: bool) -> ReportTable:
     """Return the bands of the ROC or precision-recall curves."""
     bands = [(curve.finding, curve.roc_band if roc else curve.precision_recall_band) for curve in curves]
     rows = tuple(
@@ -138,4 +138,4 @@ def curves_table(evaluated: Evaluated, curves: Sequence[FindingCurves], *, roc: 
     across, up = ("False positive rate", "Sensitivity") if roc else ("Recall", "Precision")
     head = ("Finding", across, up, f"{up} low", f"{up} high")
     name, title = ("roc_band", "ROC") if roc else ("precision_recall_band", "Precision–recall")
-    return Table(name, f"{title} bands: {evaluated.label}", head, rows)
+    return ReportTable(name, f"{title} bands: {evaluated.label}", head, rows)

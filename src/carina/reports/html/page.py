@@ -18,7 +18,7 @@ from carina.reports.drawing.composition import compose
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.png import write_png
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 from carina.storage.atomic import write_text
 
 STYLE_FILES = ("page.css",)
@@ -52,7 +52,7 @@ class Section:
     short: str
     body: Markup
     drawings: tuple[Drawing, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Report:
         """
         return self.drawings()[name]
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> ReportTable:
         """Return a table by the name of its file; in a notebook it shows itself.
 
         Raises

@@ -27,10 +27,12 @@ def render(template: str, **facts: object) -> Markup:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("carina.reports.html"),
-        autoescape=True,
+        # A model card is Markdown, which has no markup to end.
+        autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     for words in ("value_text", "interval_text", "count_text", "percent_text", "unbroken"):
         environment.globals[words] = getattr(written_numbers, words)

@@ -18,7 +18,7 @@ from carina.reports.evaluation_comparison import PairedTable, compare_evaluation
 from carina.reports.html.page import Report, Section
 from carina.reports.html.rendering import render
 from carina.reports.html.sections.provenance_section import facts_rows
-from carina.reports.report_tables import Measured, Table
+from carina.reports.report_tables import Measured, ReportTable
 from carina.reports.written_numbers import Kind
 from carina.statistics.curve_bands import curves_with_bands
 from carina.statistics.intervals import Estimate, not_applicable
@@ -82,7 +82,7 @@ def _headline(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:
             cells = tuple(Measured(_of_finding(one, finding, key), kind) for one in evaluated)
             rows.append((f"{finding}: {key if key != 'auroc' else 'AUROC'}", *cells))
     caption = "Each on all of its own images, 95 % intervals in brackets"
-    table = Table("side_by_side", caption, ("Figure", *names), tuple(rows))
+    table = ReportTable("side_by_side", caption, ("Figure", *names), tuple(rows))
     drawings = tuple(_forest(names, evaluated, *headline) for headline in _HEADLINE)
     asked = list(zip(names, evaluated, strict=True))
     body = render("side_by_side.html", asked=asked, table=table, drawings=drawings)
@@ -121,7 +121,7 @@ def _curves(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:
 
 
 def _tests(names: Sequence[str], folders: Sequence[Path]) -> Section:
-    tests: list[tuple[str, Table | None]] = []
+    tests: list[tuple[str, ReportTable | None]] = []
     for place, (name, folder) in enumerate(zip(names[1:], folders[1:], strict=True), start=1):
         try:
             (paired,) = compare_evaluations([folders[0], folder]).paired
@@ -135,20 +135,20 @@ def _tests(names: Sequence[str], folders: Sequence[Path]) -> Section:
     return Section("tests", "Paired tests on the images they share", "Tests", body, tables=tables)
 
 
-def _paired_table(name: str, reference: str, other: str, paired: PairedTable) -> Table:
+def _paired_table(name: str, reference: str, other: str, paired: PairedTable) -> ReportTable:
     """Return a comparison under the names of this page: those of folders may be paths."""
     leak, _, rest = paired.title.rpartition("paired on the")
     warning = leak.split(". ")[0] + ". " if leak.startswith("LEAK ALLOWED") else ""
     caption = f"{warning}{reference} minus {other}, paired on the{rest}"
     columns = ("Figure", reference, other, *paired.table.columns[3:])
     rows = tuple(tuple("" if value is None else str(value) for value in row) for row in paired.table.iter_rows())
-    return Table(name, caption, columns, rows)
+    return ReportTable(name, caption, columns, rows)
 
 
 def _made(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:
     columns = [dict(facts_rows(one)) for one in evaluated]
     keys = dict.fromkeys(key for column in columns for key in column)
     rows = tuple((key, *(column.get(key, "") for column in columns)) for key in keys)
-    table = Table("provenance", "How each was made", ("What", *names), rows)
+    table = ReportTable("provenance", "How each was made", ("What", *names), rows)
     body = render("table_alone.html", table=table)
     return Section("made", "How they were made", "How they were made", body, tables=(table,))

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from carina.reports.drawing.drawing import Words
-from carina.reports.drawing.lettering import text_width
+from carina.reports.drawing.text_measure import text_width
 from carina.reports.evaluated import Evaluated
 from carina.statistics.metrics import at_operating_point, measure
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing
 from carina.reports.drawing.forest import Row, draw_forest
-from carina.reports.drawing.lettering import fit_lines
 from carina.reports.drawing.png import to_png
+from carina.reports.drawing.text_measure import fit_lines
 from carina.reports.html.page import embed_json, read_asset
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Measured, Table
+from carina.reports.report_tables import Measured, ReportTable
 from carina.reports.written_numbers import full_text, value_text
 from carina.statistics.intervals import Estimate, not_applicable
 from unit.reports.drawing.pictures import contrast
@@ -115,7 +115,9 @@ def test_no_text_of_the_data_can_end_its_script():
 
 
 def test_a_template_escapes_text_and_misses_no_name():
-    table = Table("t", "<b>", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("&", "text")))
+    table = ReportTable(
+        "t", "<b>", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("&", "text"))
+    )
     page = render("table_alone.html", table=table)
     assert '<th scope="row">&amp;</th>' in page
     assert "<b>" not in page
@@ -125,7 +127,7 @@ def test_a_template_escapes_text_and_misses_no_name():
 
 
 def test_a_table_in_its_file_has_three_columns_for_an_estimate():
-    table = Table(
+    table = ReportTable(
         "t", "Caption", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("two", "text"))
     )
     assert table.to_csv() == "Name,Value,Value low,Value high\none,0.5,0.25,0.75\ntwo,text,,\n"

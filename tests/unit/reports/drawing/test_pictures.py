@@ -14,7 +14,7 @@ from PIL import Image
 from carina.errors import DataError
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_confusion, draw_rates
-from carina.reports.drawing.drawing import LIGHT, Area, Dot, Line, Words
+from carina.reports.drawing.drawing import LIGHT, Area, Dot, Stroke, Words
 from carina.reports.drawing.learning_curves import draw_learning
 from carina.reports.drawing.panel import WIDTH
 from carina.reports.drawing.png import to_png
@@ -140,7 +140,7 @@ def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_
     assert len(tinted) == 12
     assert "n/a" in words_of(recall)
     assert "Other opacity: AUROC n/a (no image with this finding)" in words_of(roc)
-    assert not [part for part in roc.parts if isinstance(part, Line) and part.ink == "s4"]
+    assert not [part for part in roc.parts if isinstance(part, Stroke) and part.ink == "s4"]
     assert [drawing.name for drawing in rest if drawing.name.startswith("reliability")] == [
         *("reliability_calls", "reliability_covid_19", "reliability_normal", "reliability_viral_pneumonia")
     ]
@@ -148,7 +148,7 @@ def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_
 
 def test_twelve_curves_differ_by_more_than_colour_and_carry_their_area():
     roc = next(drawing for drawing in hard_drawings("twelve long") if drawing.name == "roc")
-    looks = {(part.ink, part.dash) for part in roc.parts if isinstance(part, Line) and part.width == 2}
+    looks = {(part.ink, part.dash) for part in roc.parts if isinstance(part, Stroke) and part.width == 2}
     assert len(looks) == 13  # with that of chance in the key
     assert words_of(roc).count("AUROC") == 12
 
@@ -159,7 +159,7 @@ def test_the_operating_point_is_marked_where_it_lies():
     reached = {name: evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")}
     (star,) = (part for part in roc.parts if isinstance(part, Area) and part.says == "threshold 0.3700")
     middle = np.mean(star.points, axis=0)
-    left, top = 60.0, min(point[1] for part in roc.parts if isinstance(part, Line) for point in part.points)
+    left, top = 60.0, min(point[1] for part in roc.parts if isinstance(part, Stroke) for point in part.points)
     across = (middle[0] - left) / (WIDTH - 80)
     assert across == pytest.approx(1 - reached["specificity"].value, abs=0.003)
     assert 1 - (middle[1] - top) / 340 == pytest.approx(reached["sensitivity"].value, abs=0.003)

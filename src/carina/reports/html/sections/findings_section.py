@@ -8,7 +8,7 @@ from carina.reports.drawing.confusion import confusion_table, draw_confusion, dr
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Cell, Measured, Table
+from carina.reports.report_tables import Cell, Measured, ReportTable
 from carina.reports.written_numbers import Kind, estimate_of, percent_text
 
 _MEASURES: tuple[tuple[str, str, Kind, bool], ...] = (
@@ -42,7 +42,7 @@ def build_findings(evaluated: Evaluated) -> Section:
     return Section("findings", title, "Findings", body, drawings, (matrix, measures))
 
 
-def findings_table(evaluated: Evaluated) -> Table:
+def findings_table(evaluated: Evaluated) -> ReportTable:
     """Return every measure of each finding against the rest; a column a finding."""
     items: dict[str, Any] = evaluated.metrics["per_finding"]
     calibration = evaluated.metrics.get("calibration", {}).get("per_finding", {})
@@ -69,4 +69,4 @@ def findings_table(evaluated: Evaluated) -> Table:
     ]
     notes += [f"Stated prevalence of {name}: {percent_text(share)}." for name, share in stated.items()]
     caption = f"Each finding against the rest: {evaluated.label}"
-    return Table("per_finding", caption, ("Measure", *items), tuple(rows), tuple(notes))
+    return ReportTable("per_finding", caption, ("Measure", *items), tuple(rows), tuple(notes))

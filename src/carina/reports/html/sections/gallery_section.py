@@ -13,7 +13,7 @@ from carina.radiographs.gate import NO_LUNGS
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 
 WORST_EACH, LEAST_CERTAIN, RANDOM_EACH = 12, 18, 8
 _SEED = 1234
@@ -120,7 +120,7 @@ def _triage_words(evaluated: Evaluated, row: int) -> tuple[str | None, str]:
     return choose_triage(of_finding, evaluated.policy, refused=refused).priority, gate
 
 
-def _table(evaluated: Evaluated, chosen: tuple[Chosen, ...]) -> Table:
+def _table(evaluated: Evaluated, chosen: tuple[Chosen, ...]) -> ReportTable:
     rows = tuple(
         (
             item.row,
@@ -132,4 +132,4 @@ def _table(evaluated: Evaluated, chosen: tuple[Chosen, ...]) -> Table:
         for item in chosen
     )
     head = ("Row of predictions.parquet", "Why", "True", "Called", *(f"P({name})" for name in evaluated.findings))
-    return Table("gallery", "The images that are shown", head, rows)
+    return ReportTable("gallery", "The images that are shown", head, rows)

@@ -9,7 +9,7 @@ from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Measured, Table
+from carina.reports.report_tables import Measured, ReportTable
 from carina.statistics.intervals import Estimate
 from carina.statistics.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 
@@ -83,7 +83,7 @@ def _estimate(part: Subgroup, key: str) -> Estimate:
     return estimate
 
 
-def _table(evaluated: Evaluated, divisions: Sequence[Division]) -> Table:
+def _table(evaluated: Evaluated, divisions: Sequence[Division]) -> ReportTable:
     rows = tuple(
         (
             f"{division.by}: {part.name}",
@@ -97,4 +97,4 @@ def _table(evaluated: Evaluated, divisions: Sequence[Division]) -> Table:
         for part in division.parts
     )
     head = ("Part", "Images", "Patients", "Sensitivity", "Specificity", "AUROC")
-    return Table("groups", f"The flag for {evaluated.flag} in parts of the set", head, rows)
+    return ReportTable("groups", f"The flag for {evaluated.flag} in parts of the set", head, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carina.reports.evaluated import Evaluated
-from carina.reports.report_tables import Cell, Measured, Table
+from carina.reports.report_tables import Cell, Measured, ReportTable
 from carina.statistics.intervals import BinaryCounts, Estimate, design_effect, not_applicable
 from carina.statistics.operating_table import build_operating_table
 from carina.statistics.proportion import wilson_bounds
@@ -13,7 +13,7 @@ FEW_THRESHOLDS = 24
 _CELLS = (("true", "positive"), ("false", "negative"), ("false", "positive"), ("true", "negative"))
 
 
-def operating_points_table(evaluated: Evaluated) -> Table:
+def operating_points_table(evaluated: Evaluated) -> ReportTable:
     """Return the shipped operating point with what it reaches on this set, and points read off this set's own curve."""
     reached = ("operating_point", "reached")
     chosen = evaluated.content["operating_point"]["chosen"]
@@ -45,10 +45,10 @@ def operating_points_table(evaluated: Evaluated) -> Table:
         if read_off
         else ()
     )
-    return Table("operating_point", caption, head, tuple(rows), notes)
+    return ReportTable("operating_point", caption, head, tuple(rows), notes)
 
 
-def thresholds_table(evaluated: Evaluated, limit: int) -> Table:
+def thresholds_table(evaluated: Evaluated, limit: int) -> ReportTable:
     """Return counts, sensitivity and specificity at the thresholds of the flagged finding, at most so many rows."""
     index = evaluated.findings.index(evaluated.flag)
     positive, probability = evaluated.truth == index, evaluated.probabilities[:, index]
@@ -64,7 +64,7 @@ def thresholds_table(evaluated: Evaluated, limit: int) -> Table:
         sign = f"{threshold!r} (shipped)" if row in found.shipped else repr(threshold)
         rows.append((sign, *cells, *(Measured(side) for side in sides)))
     head = ("Threshold", "Found", "Missed", "False alarms", "Left in peace", "Sensitivity", "Specificity")
-    return Table("thresholds", f"Thresholds of P({evaluated.flag}) on this set", head, tuple(rows))
+    return ReportTable("thresholds", f"Thresholds of P({evaluated.flag}) on this set", head, tuple(rows))
 
 
 def share_estimate(hits: int, n: int, effect: float) -> Estimate:

@@ -16,14 +16,16 @@ from carina.reports.html.checklist_answers import checklist_facts, versions_text
 from carina.reports.html.checklists import TITLES, Checklist, Who, read_checklist
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Table
+from carina.reports.report_tables import ReportTable
 
 _WHO: dict[Who, str] = {"software": "answered here", "partly": "partly; authors add", "authors": "authors must"}
 
 
 def build_provenance(evaluated: Evaluated) -> Section:
     """Return the ninth section."""
-    made = Table("provenance", f"How it was made: {evaluated.label}", ("What", "Value"), tuple(facts_rows(evaluated)))
+    made = ReportTable(
+        "provenance", f"How it was made: {evaluated.label}", ("What", "Value"), tuple(facts_rows(evaluated))
+    )
     facts = checklist_facts(evaluated)
     checklists = []
     for name, title in TITLES.items():
@@ -35,12 +37,12 @@ def build_provenance(evaluated: Evaluated) -> Section:
     return Section("made", "How it was made", "How it was made", body, tables=tables)
 
 
-def checklist_table(name: Checklist, facts: Mapping[str, str]) -> Table:
+def checklist_table(name: Checklist, facts: Mapping[str, str]) -> ReportTable:
     """Return a checklist with what is known filled in."""
     rows = tuple(
         (item.number, item.asks, _WHO[item.who], item.answer.format_map(facts)) for item in read_checklist(name)
     )
-    return Table(
+    return ReportTable(
         name, f"{TITLES[name]}, as far as the software can fill it", ("Item", "Asks for", "Who", "Answer"), rows
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
-from carina.reports.report_tables import Measured, Table
+from carina.reports.report_tables import Measured, ReportTable
 from carina.reports.written_numbers import Kind, full_text, value_text
 from carina.statistics.intervals import Estimate
 
@@ -62,9 +62,9 @@ def _sources(evaluated: Evaluated) -> str:
     return ", ".join(f"{source} {count:,}" for source, count in counts.iter_rows())
 
 
-def _headline_table(evaluated: Evaluated) -> Table:
+def _headline_table(evaluated: Evaluated) -> ReportTable:
     rows = tuple((name, Measured(estimate, kind)) for name, _, estimate, kind, _ in _headline(evaluated))
-    return Table("headline", f"Headline figures: {evaluated.label}", ("Figure", "Value"), rows)
+    return ReportTable("headline", f"Headline figures: {evaluated.label}", ("Figure", "Value"), rows)
 
 
 def summary_sentence(evaluated: Evaluated) -> str:
