@@ -57,10 +57,6 @@ class Stroke:
     width: float
     dash: tuple[float, ...]
 
-    def moved(self, x: float, y: float) -> Stroke:
-        """Return the line at another place."""
-        return replace(self, points=_moved(self.points, x, y))
-
     def svg(self) -> str:
         """Return the line as an element of SVG."""
         dash = f' stroke-dasharray="{" ".join(map(_n, self.dash))}"' if self.dash else ""
@@ -80,10 +76,6 @@ class Area:
     edge: Ink | None
     says: str | None
 
-    def moved(self, x: float, y: float) -> Area:
-        """Return the area at another place."""
-        return replace(self, points=_moved(self.points, x, y))
-
     def svg(self) -> str:
         """Return the area as an element of SVG."""
         edge = f" l-{self.edge}" if self.edge else ""
@@ -102,10 +94,6 @@ class Dot:
     fill: Ink
     edge: Ink
     says: str | None
-
-    def moved(self, x: float, y: float) -> Dot:
-        """Return the circle at another place."""
-        return replace(self, x=self.x + x, y=self.y + y)
 
     def svg(self) -> str:
         """Return the circle as an element of SVG."""
@@ -128,10 +116,6 @@ class Words:
     bold: bool
     turned: bool
 
-    def moved(self, x: float, y: float) -> Words:
-        """Return the text at another place."""
-        return replace(self, x=self.x + x, y=self.y + y)
-
     def svg(self) -> str:
         """Return the text as an element of SVG."""
         x, y = _n(self.x), _n(self.y)
@@ -151,10 +135,6 @@ class GreyImage:
     width: float
     height: float
     grey: NDArray[np.uint8]
-
-    def moved(self, x: float, y: float) -> GreyImage:
-        """Return the image at another place."""
-        return replace(self, x=self.x + x, y=self.y + y)
 
     def svg(self) -> str:
         """Return the image as an element of SVG, with its pixels in it."""
@@ -278,7 +258,7 @@ class Drawing:
 
     def place(self, other: Drawing, x: float, y: float) -> None:
         """Draw another drawing in this one, its upper left corner at a point."""
-        self.parts += [part.moved(x, y) for part in other.parts]
+        self.parts += [_moved(part, x, y) for part in other.parts]
 
     def to_svg(self, *, alone: bool = False) -> Markup:
         """Return the drawing as SVG: for the page, whose style sheet knows the colours, or to stand alone."""
@@ -312,8 +292,10 @@ _SHAPES: dict[str, tuple[Point, ...]] = {
 }
 
 
-def _moved(points: Sequence[Point], x: float, y: float) -> tuple[Point, ...]:
-    return tuple((across + x, down + y) for across, down in points)
+def _moved(part: Part, x: float, y: float) -> Part:
+    if isinstance(part, Stroke | Area):
+        return replace(part, points=tuple((across + x, down + y) for across, down in part.points))
+    return replace(part, x=part.x + x, y=part.y + y)
 
 
 def _n(number: float) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
 from carina.decisions.triage import PRIORITIES, READING_PLACES
-from carina.findings import NORMAL, short_name
+from carina.findings import NORMAL
 from carina.reports.drawing.explorer_drawings import (
     BAND_INKS,
     HIGH,
@@ -118,7 +118,6 @@ def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
     codes = group_codes(evaluated.groups, len(evaluated.truth))
     data: dict[str, Any] = {
         "findings": list(evaluated.findings),
-        "short": [short_name(name) for name in evaluated.findings],
         "flag": evaluated.findings.index(evaluated.flag),
         "normal": evaluated.findings.index(NORMAL) if NORMAL in evaluated.findings else -1,
         "truth": packed(evaluated.truth.astype(np.uint8)),
