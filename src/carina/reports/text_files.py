@@ -323,11 +323,11 @@ def aligned(
     widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
     lines = []
     for parts, row in zip(names, rows, strict=True):
-        parts = [part.rjust(wide) if name_right else part.ljust(wide) for part in parts]
+        padded = [part.rjust(wide) if name_right else part.ljust(wide) for part in parts]
         cells = [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
         if name_right and number_last:
             cells[-1] = row[-1].rjust(widths[-1])
-        lines += [*(part.rstrip() for part in parts[:-1]), gap.join([parts[-1], *cells]).rstrip()]
+        lines += [*(part.rstrip() for part in padded[:-1]), gap.join([padded[-1], *cells]).rstrip()]
     return lines
 
 
