@@ -26,7 +26,7 @@ def compare_command(
 
     McNemar and DeLong tests compare each with the first, on the images that both have.
     """
-    from carina.reports.comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.reports.evaluation_comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
 
     result = compare_evaluations(evaluations)
     print_table(result.figures, title="Figures, each on all of its own images")

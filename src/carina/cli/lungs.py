@@ -42,7 +42,7 @@ def train(
     import_training()
     from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
     from carina.learning.lungs.lung_training import train_lungs  # noqa: PLC0415
-    from carina.reports.lungs import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.reports.lung_report import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     with whole_folder(out, what="lung segmenter") as folder:
         with progress_bars() as bar:

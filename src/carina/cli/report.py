@@ -47,7 +47,7 @@ def report_command(
 
     It holds figures, an explorer of thresholds, the audit, images, and how it was made. It needs no network.
     """
-    from carina.reports.page.write import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.reports.html.open_reports import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     written = write_report(evaluations, out, audits=audits or (), bundle=bundle, figures=figures, images=not no_images)
     print_result(f"Wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")
