@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from carina.phantoms.phantom import draw_phantom as draw_phantom
     from carina.phantoms.phantom import write_phantoms as write_phantoms
     from carina.radiographs.read import read_radiograph as read_radiograph
-    from carina.reports.page.audit_report import open_audit as open_audit
-    from carina.reports.page.write import open_report as open_report
+    from carina.reports.html.open_reports import open_audit as open_audit
+    from carina.reports.html.open_reports import open_report as open_report
 
 # In the order of a journey: images, a model, what it says, how good it is.
 _FILES = {
@@ -75,8 +75,8 @@ _FILES = {
     "compare": "carina.api.evaluation",
     "audit": "carina.api.audit",
     "AuditResult": "carina.api.audit",
-    "open_report": "carina.reports.page.write",
-    "open_audit": "carina.reports.page.audit_report",
+    "open_report": "carina.reports.html.open_reports",
+    "open_audit": "carina.reports.html.open_reports",
     "CarinaError": "carina.errors",
     "show_versions": "carina.api.versions",
 }

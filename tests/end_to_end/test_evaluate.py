@@ -35,6 +35,7 @@ def test_the_evaluation_holds_every_file_of_the_baseline(evaluation: Path, tiny_
             assert "COVID-19" in (evaluation / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_the_report_shows_images_unless_told_not_to(
     evaluation: Path, carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carina.api.pictures import picture_of
 from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
@@ -15,10 +15,10 @@ from carina.evaluation.audit.audited_model import open_audited
 from carina.places import require_model_first
 from carina.progress import Progress
 from carina.radiographs.preprocess import Preprocessing
-from carina.reports.audit_figures import draw_audit
 from carina.reports.audit_folder import audit_content, audit_text, write_audit
-from carina.reports.page.audit import audit_section
-from carina.reports.page.audit_report import AuditReport
+from carina.reports.drawing.audit_examples import draw_audit
+from carina.reports.html.open_reports import build_audit_report
+from carina.reports.html.page import Report
 from carina.storage.atomic import require_absent
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class AuditResult:
 
     def plot(self) -> "Image":
         """Return the audit as a picture."""
-        return picture_of(
-            lambda path: draw_audit(self.found, path, preprocessing=self.preprocessing, settings=self.alterations)
-        )
+        return picture_of(draw_audit(self._content(), self.preprocessing, self.alterations))
 
-    def report(self) -> AuditReport:
+    def report(self) -> Report:
         """Return the audit as a page; a notebook shows it."""
-        content = audit_content(self.found, self.command)
-        return AuditReport(content, audit_section(content))
+        return build_audit_report(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return audit_content(self.found, self.command)
 
     def save(self, out: str | PathLike[str]) -> None:
         """Write the folder of ``carina audit``.
@@ -147,7 +147,7 @@ def audit(
     """
     folder = folder_of(model)
     if isinstance(dataset, str | PathLike):
-        require_model_first(folder, Path(dataset), "carina audit")
+        require_model_first(folder, Path(dataset), ["carina", "audit", str(folder), str(dataset)])
     opened, outside = dataset_of(dataset), [dataset_of(each) for each in external]
     if out is not None:
         require_absent(Path(out), what="audit")

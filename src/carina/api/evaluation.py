@@ -1,7 +1,6 @@
 """A model and a split become figures with intervals: in memory, as pictures, as a report, and as a folder."""
 
 from dataclasses import fields
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +8,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from carina.api.model import Model
+from carina.api.pictures import picture_of
 from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
@@ -16,10 +16,11 @@ from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.evaluate import evaluate as judge_split
 from carina.places import require_model_first
 from carina.progress import Progress, no_progress
-from carina.reports.comparison import SideBySide, compare_evaluations
+from carina.reports.evaluated import Evaluated
+from carina.reports.evaluation_comparison import SideBySide, compare_evaluations
 from carina.reports.evaluation_folder import read_history, write_evaluation, write_record
-from carina.reports.page.report import Report
-from carina.reports.page.write import open_report
+from carina.reports.html.open_reports import build_report
+from carina.reports.html.page import Report
 from carina.storage.atomic import require_absent
 
 
@@ -42,14 +43,11 @@ class Evaluation(SplitResult):
         ConfigurationError
             If the report has no such figure; the message names all.
         """
-        report = self.report(images=False)
-        named = {scene.name: scene for section in report.sections for scene in section.scenes}
-        if figure not in named:
-            msg = f"The report has no figure {figure!r}. Name one of: {', '.join(named)}."
+        drawings = self.report(images=False).drawings()
+        if figure not in drawings:
+            msg = f"The report has no figure {figure!r}. Name one of: {', '.join(drawings)}."
             raise ConfigurationError(msg)
-        picture = Image.open(BytesIO(named[figure].to_png()))
-        picture.load()
-        return picture
+        return picture_of(drawings[figure])
 
     def report(self, *, images: bool = True) -> Report:
         """Return the report; a notebook shows it.
@@ -65,8 +63,7 @@ class Evaluation(SplitResult):
             If an image cannot be read.
         """
         with TemporaryDirectory() as folder:
-            self._record(Path(folder), images=images)
-            return open_report(folder)
+            return build_report(self._record(Path(folder), images=images))
 
     def save(self, out: str | PathLike[str], *, images: bool = True, command: str = "Python: carina.evaluate") -> None:
         """Write the evaluation folder of ``carina evaluate``: figures, tables, pictures and ``report.html``.
@@ -87,8 +84,8 @@ class Evaluation(SplitResult):
         """
         write_evaluation(self, Path(out), command=command, images=images)
 
-    def _record(self, folder: Path, *, images: bool) -> None:
-        write_record(self, folder, command="Python: carina.evaluate", images=images)
+    def _record(self, folder: Path, *, images: bool) -> Evaluated:
+        return write_record(self, folder, command="Python: carina.evaluate", images=images)
 
 
 def evaluate(
@@ -143,7 +140,7 @@ def evaluate(
     """
     folder = folder_of(model)
     if isinstance(dataset, str | PathLike):
-        require_model_first(folder, Path(dataset), "carina evaluate")
+        require_model_first(folder, Path(dataset), ["carina", "evaluate", str(folder), str(dataset)])
     if drop_leaks and allow_leak:
         msg = "Choose one of --drop-leaks and --allow-leak."
         raise ConfigurationError(msg)

@@ -1,17 +1,15 @@
-"""Figures that are written as files come back as pictures, which a notebook shows."""
+"""Drawings become pictures, which a notebook shows and a program saves."""
 
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 
 from PIL import Image
 
+from carina.reports.drawing.drawing import Drawing
+from carina.reports.drawing.png import to_png
 
-def picture_of(draw: Callable[[Path], None]) -> Image.Image:
-    """Return the PNG that a function writes to the path it is given."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "figure.png")
-        draw(path)
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.copy()
+
+def picture_of(drawing: Drawing) -> Image.Image:
+    """Return a drawing as a picture."""
+    picture = Image.open(BytesIO(to_png(drawing)))
+    picture.load()
+    return picture

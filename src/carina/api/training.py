@@ -68,21 +68,14 @@ class Run:
         BundleError
             If the record of the training is missing or damaged.
         """
-        from carina.api.pictures import picture_of  # noqa: PLC0415  # Matplotlib takes a second to import
-        from carina.reports.evaluation_folder import read_history  # noqa: PLC0415
-        from carina.reports.figures import draw_history  # noqa: PLC0415
+        import polars as pl  # noqa: PLC0415  # with the drawing, for pictures alone
 
-        run, history = self.description, read_history(self.folder)
-        return picture_of(
-            lambda path: draw_history(
-                history,
-                path,
-                quantity=quantity,
-                stopping_split=run.stopping_split,
-                best_epoch=run.best_epoch,
-                title=f"{run.name}: {quantity} while training",
-            )
-        )
+        from carina.api.pictures import picture_of  # noqa: PLC0415
+        from carina.reports.drawing.learning_curves import draw_learning_curve  # noqa: PLC0415
+        from carina.reports.evaluation_folder import read_history  # noqa: PLC0415
+
+        history = pl.read_csv(read_history(self.folder).encode())
+        return picture_of(draw_learning_curve(history, self.description.model_dump(mode="json"), quantity))
 
     def _repr_html_(self) -> str:
         """Return the summary for a notebook."""

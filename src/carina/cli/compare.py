@@ -7,15 +7,20 @@ import typer
 
 from carina.cli.console import print_result, print_table
 
+EXAMPLE = "compare evaluations/one evaluations/other"
+
 
 def compare_command(
     evaluations: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders that carina evaluate wrote. The first is the one that the others are compared with."
+            metavar="EVALUATION",
+            help="Folders that carina evaluate wrote. The first is the one that the others are compared with.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the comparison as JSON to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write the comparison as JSON to this file.")
+    ] = None,
 ) -> None:
     """Compare evaluations side by side, with paired tests.
 

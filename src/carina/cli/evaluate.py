@@ -1,7 +1,8 @@
 """``carina evaluate``: a run and a split become numbers and pictures."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -9,6 +10,11 @@ from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
+from carina.places import require_model_first
+
+_LEAKS = "Images that the model learned from"
+
+EXAMPLE = "evaluate runs/mine datasets/mine --out evaluations/mine"
 
 
 def evaluate_command(
@@ -19,26 +25,30 @@ def evaluate_command(
             help="A bundle or a finished run (default: the released bundle), and an imported data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
     split: Annotated[
-        str, typer.Option("--split", help="Split to judge: test, calibration, validation or train.")
+        Split, typer.Option("--split", metavar="SPLIT", help="Split to judge: test, calibration, validation or train.")
     ] = "test",
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
         ),
     ] = None,
     drop_leaks: Annotated[
-        bool, typer.Option("--drop-leaks", help="Leave out images that the model was trained on.")
+        bool,
+        typer.Option("--drop-leaks", rich_help_panel=_LEAKS, help="Leave out images that the model was trained on."),
     ] = False,
     allow_leak: Annotated[
         bool,
         typer.Option(
-            "--allow-leak", help="Judge images that the model was trained on, too. Every output then says so."
+            "--allow-leak",
+            rich_help_panel=_LEAKS,
+            help="Judge images that the model was trained on, too. Every output then says so.",
         ),
     ] = False,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the report.")] = False,
@@ -53,12 +63,13 @@ def evaluate_command(
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:
         evaluation = evaluate(
             model,
             dataset,
             out=out,
-            split=cast("Split", split),
+            split=split,
             prevalence=prevalence,
             drop_leaks=drop_leaks,
             allow_leak=allow_leak,

@@ -1,5 +1,6 @@
 """``carina recalibrate``: the same weights with thresholds for another hospital."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,24 +11,32 @@ from carina.cli.export import print_bundle
 from carina.datasets.manifest import open_dataset
 from carina.places import require_model_first
 
+EXAMPLE = "recalibrate bundles/mine datasets/site --out bundles/site"
+
 
 def recalibrate_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle. It is not changed.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle. It is not changed.")],
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="An imported data set. Its calibration split is used, or all images of a test-only data set."
+            metavar="DATASET",
+            help="An imported data set. Its calibration split is used, or all images of a test-only data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
     version: Annotated[
         str | None,
-        typer.Option("--version", help="Version of the new bundle. Default: the old version and +recalibrated."),
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="Version of the new bundle. Default: the old one and +recalibrated.",
+        ),
     ] = None,
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
@@ -40,7 +49,7 @@ def recalibrate_command(
     """
     from carina.api.bundles import recalibrate  # noqa: PLC0415  # SciPy and Matplotlib take a second to import
 
-    require_model_first(bundle, dataset, "carina recalibrate")
+    require_model_first(bundle, dataset, ["carina", *sys.argv[1:]])
     opened = open_dataset(dataset)
     with progress_bars() as bar:
         done = recalibrate(bundle, opened, out, version=version, progress=bar("Judging images"))

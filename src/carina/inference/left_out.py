@@ -1,4 +1,4 @@
-"""Which files of the named folders and archives were no images: counted by kind, and named in a file on request."""
+"""Which files of the named folders and archives were left out: counted by kind, and named in a file on request."""
 
 import csv
 from collections import Counter
@@ -62,4 +62,4 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
 
 def say_left_out(counts: Mapping[str, int]) -> str | None:
     """Return what was left out, by kind; None where nothing was."""
-    return f"Left out, since they are no images: {counted(counts)}." if counts else None
+    return f"Left out: {counted(counts)}." if counts else None

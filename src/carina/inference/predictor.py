@@ -82,7 +82,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
+        A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 
@@ -91,7 +91,7 @@ class Predictor:
     BundleError
         If the folder holds no finished run, or its model is not the one that was trained.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
 
     def __init__(
@@ -169,6 +169,16 @@ class Predictor:
                 raise BundleError(msg)
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
             yield from self._decide(items, judged, share_ms, prevalence)
+
+    def pixel_sha256(self, source: Source) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        return pixel_sha256(self._radiograph(source))
 
     def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""

@@ -13,8 +13,11 @@ from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
 from carina.evaluation.evaluate import SplitResult
-from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
-from carina.reports.curve_figures import draw_reliability, draw_roc
+from carina.evaluation.predictions import findings_of
+from carina.reports.drawing.composition import compose
+from carina.reports.drawing.confusion import draw_rates
+from carina.reports.drawing.png import write_png
+from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import (
     EVALUATION_FORMAT,
     FIGURES_FOLDER,
@@ -24,21 +27,28 @@ from carina.reports.evaluation_files import (
     PREDICTIONS_FILE,
     REPORT_FILE,
 )
-from carina.reports.figures import (
-    draw_confusion_matrix,
-    draw_history,
-    draw_recall_per_class,
-    draw_sensitivity_specificity,
-)
 from carina.reports.gallery_images import write_gallery
-from carina.reports.page.content import read_evaluated
-from carina.reports.page.gallery import choose_rows
-from carina.reports.page.write import open_report
+from carina.reports.html.open_reports import build_report
+from carina.reports.html.page import Report
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
 from carina.storage.atomic import whole_folder, write_text
 from carina.storage.seal import SEAL_FILE
 from carina.storage.tables import write_csv, write_parquet
+
+_CELLS = "Cells: number of images and their share of the row. Framed: called correctly."
+_INTERVALS = "In brackets and as lines: 95 % intervals. The text files in this folder say how they were made."
+# The published baseline's pictures: how the names of the report's drawings on them begin, and a caption.
+PICTURES = {
+    "confusion_matrix": ("confusion_matrix", _CELLS),
+    "recall_per_class": ("recall_per_class", _INTERVALS),
+    "sens_spec_per_class": ("findings", _INTERVALS),
+    "roc": ("roc", f"Each finding against all others. {_INTERVALS}"),
+    "reliability": ("reliability_", f"Each point: images of like probability. {_INTERVALS}"),
+    "accuracy_curve": ("accuracy_curve", ""),
+    "loss_curve": ("loss_curve", ""),
+}
 
 
 def write_evaluation(evaluation: SplitResult, out: Path, *, command: str, images: bool = True) -> None:
@@ -65,16 +75,16 @@ def write_evaluation(evaluation: SplitResult, out: Path, *, command: str, images
         If the model has no readable record of its training.
     """
     with whole_folder(out, what="evaluation") as folder:
-        write_record(evaluation, folder, command=command, images=images)
+        evaluated = write_record(evaluation, folder, command=command, images=images)
         _write_texts(folder, evaluation)
-        _draw_figures(folder, evaluation)
-        report = open_report(folder)
+        report = build_report(evaluated)
         report.write_html(folder / REPORT_FILE)
-        report.write_figures(folder / FIGURES_FOLDER)
+        write_pictures(folder, report, evaluated, evaluation.title)
+        report.write_figures(folder / FIGURES_FOLDER, pictured=PICTURES)
 
 
-def write_record(evaluation: SplitResult, folder: Path, *, command: str, images: bool) -> None:
-    """Write into a folder what its report is made from; see `write_evaluation`."""
+def write_record(evaluation: SplitResult, folder: Path, *, command: str, images: bool) -> Evaluated:
+    """Write into a folder what its report is made from, and return that as it is read; see `write_evaluation`."""
     run = evaluation.model_folder
     write_parquet(folder / PREDICTIONS_FILE, evaluation.table)
     if evaluation.leaks.learned.height:
@@ -83,10 +93,11 @@ def write_record(evaluation: SplitResult, folder: Path, *, command: str, images:
     content["bundle_sha256"] = _bundle_sha256(run)
     content["judging"] = {"seconds": round(evaluation.seconds, 2), "peak_memory_mb": round(peak_memory_mb(), 1)}
     write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    for name in (RECIPE_FILE, HISTORY_FILE):
-        write_text(folder / name, (run / name).read_text(encoding="utf-8"))
+    write_text(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
+    write_text(folder / HISTORY_FILE, read_history(run))
     if images:
         _write_gallery(folder, run, evaluation.dataset)
+    return read_evaluated(folder)
 
 
 def _bundle_sha256(run: Path) -> str | None:
@@ -103,8 +114,8 @@ def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:
     write_gallery(folder / GALLERY_FILE, run, rows)
 
 
-def read_history(run: Path) -> pl.DataFrame:
-    """Return what the training of a run or bundle wrote down after each epoch.
+def read_history(run: Path) -> str:
+    """Return the history of a training as text, once it was seen to be a table.
 
     Raises
     ------
@@ -112,7 +123,8 @@ def read_history(run: Path) -> pl.DataFrame:
         If it is missing or damaged.
     """
     try:
-        return pl.read_csv(run / HISTORY_FILE)
+        pl.read_csv(run / HISTORY_FILE)
+        return (run / HISTORY_FILE).read_text(encoding="utf-8")
     except (OSError, pl.exceptions.PolarsError):
         msg = f"{run / HISTORY_FILE} is missing or damaged. Train again."
         raise BundleError(msg) from None
@@ -128,28 +140,14 @@ def _write_texts(folder: Path, evaluation: SplitResult) -> None:
         write_text(folder / name, write(evaluation.metrics, title=evaluation.title, notice=evaluation.notice))
 
 
-def _draw_figures(folder: Path, evaluation: SplitResult) -> None:
-    run, metrics, title, notice = evaluation.model, evaluation.metrics, evaluation.title, evaluation.notice
-    draw_confusion_matrix(
-        metrics.confusion, metrics.findings, folder / "confusion_matrix.png", title=title, notice=notice
-    )
-    draw_recall_per_class(metrics, folder / "recall_per_class.png", title=title, notice=notice)
-    draw_sensitivity_specificity(metrics, folder / "sens_spec_per_class.png", title=title, notice=notice)
-    truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
-    point = (run.operating_point.finding, evaluation.at_operating_point)
-    draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, operating_point=point, notice=notice)
-    draw_reliability(metrics, folder / "reliability.png", title=title, notice=notice)
-    history = read_history(evaluation.model_folder)
-    for quantity in ("accuracy", "loss"):
-        draw_history(
-            history,
-            folder / f"{quantity}_curve.png",
-            quantity=quantity,
-            stopping_split=run.stopping_split,
-            best_epoch=run.best_epoch,
-            title=f"{run.name}: {quantity} while training",
-            notice=notice,
-        )
+def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: str) -> None:
+    """Write the published baseline's pictures: those of the report, each under a heading that names the data."""
+    drawn = report.drawings() | {"recall_per_class": draw_rates(evaluated, ("sensitivity",))}
+    for name, (start, caption) in PICTURES.items():
+        drawings = [drawing for key, drawing in drawn.items() if key.startswith(start)]
+        heading = f"{evaluated.model['name']}: training" if name.endswith("_curve") else title
+        sheet = compose(name, heading, drawings, columns=2, caption=caption, notice=report.notice)
+        write_png(sheet, folder / f"{name}.png")
 
 
 def _metrics_content(evaluation: SplitResult, command: str) -> dict[str, Any]:

@@ -102,8 +102,16 @@ def test_a_data_set_of_pydicoms_is_judged_as_its_file(model: Model, tmp_path: Pa
     del data_set.file_meta
     assert model.predict(data_set).sha256 == by_path.sha256
     del data_set.PixelData
-    with pytest.raises(InputError, match="holds no image"):
-        model.predict(data_set)
+    # As of a file that was read without its pixels, or a new one.
+    for without in (data_set, pydicom.Dataset()):
+        with pytest.raises(InputError, match=r"^the pydicom data set has no pixels \(PixelData\)\. Read") as error:
+            model.predict(without)
+        assert error.value.code == "no-image"
+
+
+def test_an_empty_path_is_not_the_current_folder(model: Model) -> None:
+    with pytest.raises(ConfigurationError, match="An empty path was given"):
+        model.predict("")
 
 
 def test_colours_come_last_and_equal_ones_are_grey(model: Model, films: list[Path], tmp_path: Path) -> None:
@@ -214,7 +222,7 @@ def test_files_that_are_no_images_are_counted(model: Model, films: list[Path], t
     assert len(found) == 1
     assert sum(found.left_out.values()) == 2
     for told in (repr(found), found._repr_html_(), found.summary()):
-        assert "Left out, since they are no images: 2 .txt files" in told
+        assert "Left out: 2 .txt files" in told
     streamed = model.stream(tmp_path)
     assert [each.sha256 for each in streamed] == [found[0].sha256]  # type: ignore[union-attr]
     assert streamed.left_out == found.left_out
