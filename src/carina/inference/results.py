@@ -296,7 +296,7 @@ class Csv:
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
         error = 5 + len(self._findings)
         judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
-        sha256 = cells[self._columns - 1 - (len(_WHY) if self._explained else 0)] or None
+        sha256 = cells[len(self.columns) - 1 - (len(_WHY) if self._explained else 0)] or None
         return StoredRow(start, end, cells[0], bool(cells[error]), sha256, judged_by)
 
 
