@@ -29,7 +29,7 @@ def recalibrate_command(
         typer.Option(
             "--version",
             metavar="VERSION",
-            help="Version of the new bundle. Default: the old one and +recalibrated.",
+            help="Version of the new bundle. Default: the old version and +recalibrated.",
         ),
     ] = None,
     prevalence: Annotated[
