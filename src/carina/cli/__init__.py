@@ -43,6 +43,7 @@ class _Verbs(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if self._read[name] is None:
             module = import_module(f"carina.cli.{name}")
+            command: Any
             if hasattr(module, "app"):
                 command = get_group(module.app)
             else:
@@ -73,7 +74,8 @@ class _Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that was typed; a command of a group is named with its group (``carina data import``)."""
         if args and args[0] not in self.commands:
-            groups = [name for name in ("data", "dicom") if args[0] in self.commands[name].commands]
+            verbs: Any = self.commands
+            groups = [name for name in ("data", "dicom") if args[0] in verbs[name].commands]
             if groups:
                 ctx.fail(f"No such command '{args[0]}'. Did you mean: carina {groups[0]} {args[0]}")
         return super().resolve_command(ctx, args)

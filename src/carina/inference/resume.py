@@ -62,7 +62,10 @@ class _Stored:
         """Return the last row of each path, in the order of the paths' hashes."""
         order = np.argsort(self.paths, kind="stable")
         paths = self.paths[order]
-        return order[np.append(paths[1:] != paths[:-1], [True] * bool(len(order))).astype(bool)]
+        is_last = np.ones(len(paths), bool)
+        is_last[:-1] = paths[1:] != paths[:-1]
+        last: NDArray[np.int64] = order[is_last]
+        return last
 
 
 class ResumedResults:
