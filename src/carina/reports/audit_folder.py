@@ -13,7 +13,7 @@ from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.words import percent
 from carina.progress import Progress
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
-from carina.reports.drawing.png import write_png
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluation_files import AUDIT_FILE
 from carina.reports.text_files import aligned, estimate_cell, fold
 from carina.runtime.machine import describe_machine, library_versions
@@ -81,8 +81,8 @@ def write_audit(
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
         shown, altered = audited.preprocessing, settings.alterations
-        write_png(draw_audit(content, shown, altered), folder / AUDIT_PAGE_FILE)
-        write_png(draw_examples(shown, altered), folder / EXAMPLES_FILE)
+        write_png(draw_audit(content, shown, altered), folder / AUDIT_PAGE_FILE, FOR_SCREEN)
+        write_png(draw_examples(shown, altered), folder / EXAMPLES_FILE, FOR_SCREEN)
     return audit
 
 

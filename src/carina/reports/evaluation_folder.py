@@ -19,7 +19,7 @@ from carina.evaluation.predictions import findings_of
 from carina.progress import Progress, no_progress
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_rates
-from carina.reports.drawing.png import write_png
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import (
     EVALUATION_FORMAT,
@@ -212,7 +212,7 @@ def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: st
         drawings = [drawing for key, drawing in drawn.items() if key.startswith(start)]
         heading = f"{evaluated.model['name']}: training" if name.endswith("_curve") else title
         sheet = compose(name, heading, drawings, columns=2, caption=caption, notice=report.notice)
-        write_png(sheet, folder / f"{name}.png")
+        write_png(sheet, folder / f"{name}.png", FOR_SCREEN)
 
 
 def _metrics_content(
