@@ -117,7 +117,7 @@ def write_evaluation(
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Return the figures that are asked for first, a line each, with their intervals."""
+    """Return the figures that are asked for first, one per line, with their intervals."""
     metrics = evaluation.metrics
     reached = evaluation.at_operating_point
     absent = [item.finding for item in metrics.per_finding if item.n == 0]
@@ -160,7 +160,7 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def _bundle_sha256(run: Path) -> str | None:
-    """Return the hash that stands for the whole of a bundle, which was checked when it was opened; none for a run."""
+    """Return the hash over all files of a bundle, which was checked when it was opened; none for a run."""
     seal = run / SEAL_FILE
     return hashlib.sha256(seal.read_bytes()).hexdigest() if seal.is_file() else None
 

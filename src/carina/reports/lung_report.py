@@ -91,7 +91,7 @@ def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1
     Parameters
     ----------
     table
-        A row a held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
+        One row per held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
     replicates, seed
         Of the bootstrap of the mean.
     """

@@ -158,7 +158,7 @@ def open_side_by_side(
     """
     paths = [Path(folder) for folder in folders]
     if len(paths) < 2:
-        msg = "Name at least two evaluations to stand side by side."
+        msg = "Name at least two evaluations to show side by side."
         raise ConfigurationError(msg)
     return build_side_by_side(_read(paths, [Path(audit) for audit in audits], None, images), paths)
 
