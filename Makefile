@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test pytest test-long check test-pacs services lint lock clean
+.PHONY: help demo test pytest test-long check test-pacs services lint docs lock clean
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
@@ -13,7 +13,8 @@ help:
 	@echo "make check      Run lint and the tests of the files that you changed."
 	@echo "make test-pacs  Run the tests with a real archive, Orthanc. make test runs them too, if Orthanc is installed."
 	@echo "make services   Install the programs that tests need (Debian, by apt-get): Chromium, Orthanc, DCMTK and others."
-	@echo "make lint       Run ruff, mypy --strict and import-linter."
+	@echo "make lint       Run ruff, mypy --strict, import-linter and codespell."
+	@echo "make docs       Build the documentation as a site in site/; a warning is an error."
 	@echo "make lock       Write requirements/*.txt: every dependency, pinned with hashes (needs uv)."
 	@echo "make clean      Remove the virtual environment and all caches."
 
@@ -48,6 +49,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# A warning is an error, and each is shown.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -b html -c docs . site
+	@echo "Open site/index.html"
 
 # The files in requirements/ are complete, so pip must not resolve anything: it would look for the newest release of an
 # extra, which has no hash there. tests/contract/test_requirements.py reads this line.
@@ -70,11 +77,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.train
 	$(PIP) check
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.train
+	$(PIP) $(INSTALL) requirements/docs.txt
+	$(PIP) check
+	@touch $@
+
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --quiet --extra train --group build
+	--no-emit-index-url --no-header --quiet --group build
 lock:
-	$(LOCK) --output-file requirements/train.txt
-	$(LOCK) --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --extra train --output-file requirements/train.txt
+	$(LOCK) --extra train --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -81,7 +81,7 @@ class Model:
 
     @property
     def flag_finding(self) -> str:
-        """Return the finding that the model flags: its radiographs are read first."""
+        """Return the finding that the model flags, whose radiographs are read first."""
         return self.description.policy.flag_finding
 
     def __repr__(self) -> str:

@@ -18,8 +18,8 @@ from carina.dicom.answers.answers import Answers, write_answers
 from carina.dicom.answers.objects import KINDS
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.explanation import lettering
-from carina.inference.predictor import NO_LUNGS, Prediction, Predictor
-from carina.radiographs.gate import NO_GATE
+from carina.inference.predictor import Prediction, Predictor
+from carina.radiographs.gate import NO_GATE, NO_LUNGS
 from make import names_in
 from unit.dicom.reading_back import answered, elements_of
 from unit.dicom.sources import IDENTIFIERS, write_source
