@@ -10,7 +10,7 @@ from carina.dicom.listener.judging import Judge
 from dicom_stand_in import factory
 
 
-def stand_in(*_: Any) -> Callable[[], Judge]:
+def stand_in(*_: Any, **__: Any) -> Callable[[], Judge]:
     return factory
 
 

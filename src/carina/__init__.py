@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from carina.inference.model import load_bundle as load_bundle
     from carina.inference.predictor import FailedPrediction as FailedPrediction
     from carina.inference.predictor import Prediction as Prediction
-    from carina.reports.comparison import compare_evaluations as compare_evaluations
-    from carina.reports.page.audit_report import open_audit as open_audit
-    from carina.reports.page.report import open_report as open_report
-    from carina.reports.page.write import open_side_by_side as open_side_by_side
+    from carina.reports.evaluation_comparison import compare_evaluations as compare_evaluations
+    from carina.reports.html.open_reports import open_audit as open_audit
+    from carina.reports.html.open_reports import open_report as open_report
+    from carina.reports.html.open_reports import open_side_by_side as open_side_by_side
 
 _FILES = {
     "FailedPrediction": "carina.inference.predictor",
     "Model": "carina.inference.model",
     "Prediction": "carina.inference.predictor",
     "Predictions": "carina.inference.model",
-    "compare_evaluations": "carina.reports.comparison",
+    "compare_evaluations": "carina.reports.evaluation_comparison",
     "load_bundle": "carina.inference.model",
-    "open_audit": "carina.reports.page.audit_report",
-    "open_report": "carina.reports.page.report",
-    "open_side_by_side": "carina.reports.page.write",
+    "open_audit": "carina.reports.html.open_reports",
+    "open_report": "carina.reports.html.open_reports",
+    "open_side_by_side": "carina.reports.html.open_reports",
 }
 
 

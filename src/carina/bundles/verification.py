@@ -108,7 +108,7 @@ def verify_bundle(
     BundleError
         If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
     ConfigurationError
-        If the precision is not to be had.
+        If the precision is not available.
     """
     description, seal = open_bundle(folder)
     require_without_code(folder / KERAS_FILE)

@@ -22,19 +22,30 @@ from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
 
+EXAMPLE = "demo --out demo"
+
 
 def demo_command(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder to write. The folder of an earlier demo is replaced.")
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="Folder to write. The folder of an earlier demo is replaced."),
     ] = Path("demo"),
-    count: Annotated[int, typer.Option("--count", min=60, help="Number of synthetic images to draw.")] = 1200,
+    count: Annotated[
+        int, typer.Option("--count", metavar="NUMBER", min=60, help="Number of synthetic images to draw.")
+    ] = 1200,
     difficulty: Annotated[
         float,
         typer.Option(
-            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+            "--difficulty",
+            metavar="NUMBER",
+            min=0,
+            max=1,
+            help="How hard the images are to tell apart: 0 is easy, 1 is very hard.",
         ),
     ] = 0.1,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the random numbers for images and split.")] = 1234,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for images and split.")
+    ] = 1234,
 ) -> None:
     """Try everything on synthetic images, from data to report.
 
@@ -88,7 +99,7 @@ def _make_room(out: Path) -> None:
     """Empty the folder of an earlier demo; refuse one that holds anything else."""
     if out.exists():
         if not (out / _MARKER).is_file():
-            msg = f"{out} exists and is no earlier demo. Choose another folder with --out."
+            msg = f"{out} exists and is not an earlier demo. Choose another folder with --out."
             raise ConfigurationError(msg)
         shutil.rmtree(out)
     out.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """``carina evaluate``: a run and a split become numbers and pictures."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,10 @@ from carina.datasets.manifest import Split, open_dataset
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
 
+_LEAKS = "Images that the model learned from"
+
+EXAMPLE = "evaluate runs/mine datasets/mine --out evaluations/mine"
+
 
 def evaluate_command(
     named: Annotated[
@@ -20,26 +25,30 @@ def evaluate_command(
             help="A bundle or a finished run (default: the released bundle), and an imported data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
     split: Annotated[
-        str, typer.Option("--split", help="Split to judge: test, calibration, validation or train.")
+        Split, typer.Option("--split", metavar="SPLIT", help="Split to judge: test, calibration, validation or train.")
     ] = "test",
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
         ),
     ] = None,
     drop_leaks: Annotated[
-        bool, typer.Option("--drop-leaks", help="Leave out images that the model was trained on.")
+        bool,
+        typer.Option("--drop-leaks", rich_help_panel=_LEAKS, help="Leave out images that the model was trained on."),
     ] = False,
     allow_leak: Annotated[
         bool,
         typer.Option(
-            "--allow-leak", help="Judge images that the model was trained on, too. Every output then says so."
+            "--allow-leak",
+            rich_help_panel=_LEAKS,
+            help="Judge images that the model was trained on, too. Every output then says so.",
         ),
     ] = False,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the report.")] = False,
@@ -54,22 +63,16 @@ def evaluate_command(
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
-    require_model_first(model, dataset, "carina evaluate")
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     if drop_leaks and allow_leak:
         msg = "Choose one of --drop-leaks and --allow-leak."
-        raise ConfigurationError(msg)
-    splits: dict[str, Split] = {
-        "test": "test", "calibration": "calibration", "validation": "validation", "train": "train"
-    }  # fmt: skip
-    if split not in splits:
-        msg = f"--split {split} is unknown. Choose one of: {', '.join(splits)}."
         raise ConfigurationError(msg)
     opened = open_dataset(dataset)
     with progress_bars() as bar:
         evaluation = write_evaluation(
             model,
             opened,
-            splits[split],
+            split,
             out,
             on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
             prevalence=prevalence,

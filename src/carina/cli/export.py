@@ -15,20 +15,35 @@ from carina.storage.atomic import require_absent
 
 _LARGE_MB = 25.0
 
+_CARD = "Model card"
+
+EXAMPLE = "export runs/mine --out bundles/mine"
+
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="A finished run.")],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the bundle. Default: the name of the recipe.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the bundle. Default: the name of the recipe.")
     ] = None,
-    version: Annotated[str, typer.Option("--version", help="Version of the bundle.")] = "1.0.0",
+    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Version of the bundle.")] = "1.0.0",
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option("--evaluation", help="Folder that carina evaluate wrote, for the model card. Repeatable."),
+        typer.Option(
+            "--evaluation",
+            rich_help_panel=_CARD,
+            metavar="EVALUATION",
+            help="Folder that carina evaluate wrote, for the model card. Repeatable.",
+        ),
     ] = None,
     audit: Annotated[
-        Path | None, typer.Option("--audit", help="Folder that carina audit wrote, for the model card.")
+        Path | None,
+        typer.Option(
+            "--audit",
+            rich_help_panel=_CARD,
+            metavar="AUDIT",
+            help="Folder that carina audit wrote, for the model card.",
+        ),
     ] = None,
     int8: Annotated[
         bool,

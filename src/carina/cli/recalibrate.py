@@ -1,5 +1,6 @@
 """``carina recalibrate``: the same weights with thresholds for another hospital."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,24 +15,30 @@ from carina.places import require_model_first
 
 _SUFFIX = "+recalibrated"
 
+EXAMPLE = "recalibrate bundles/mine datasets/site --out bundles/site"
+
 
 def recalibrate_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle. It is not changed.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle. It is not changed.")],
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="An imported data set. Its calibration split is used, or all images of a test-only data set."
+            metavar="DATASET",
+            help="An imported data set. Its calibration split is used, or all images of a test-only data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
     version: Annotated[
         str | None,
-        typer.Option("--version", help=f"Version of the new bundle. Default: the old version and {_SUFFIX}."),
+        typer.Option(
+            "--version", metavar="VERSION", help=f"Version of the new bundle. Default: the old version and {_SUFFIX}."
+        ),
     ] = None,
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
@@ -45,7 +52,7 @@ def recalibrate_command(
     from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
     from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
 
-    require_model_first(bundle, dataset, "carina recalibrate")
+    require_model_first(bundle, dataset, ["carina", *sys.argv[1:]])
     old_version = open_bundle(bundle)[0].version
     opened = open_dataset(dataset)
     with progress_bars() as bar:

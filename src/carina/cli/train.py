@@ -14,6 +14,10 @@ from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.places import learned_from, measuring
 
+_DATA, _MORE = "More data", "Weights and files"
+
+EXAMPLE = "train datasets/mine --recipe head --out runs/mine"
+
 
 def train_command(
     dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="An imported data set.")] = None,
@@ -38,6 +42,7 @@ def train_command(
         str | None,
         typer.Option(
             "--weights",
+            rich_help_panel=_MORE,
             metavar="WEIGHTS",
             help="Weights to start from: imagenet, carina (those of the released model, without network), none, or a "
             "Keras .h5 file. Default: as in the recipe.",
@@ -45,22 +50,33 @@ def train_command(
     ] = None,
     added: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="DATASET", help="Another data set to learn from. Repeatable."),
+        typer.Option(
+            "--with", rich_help_panel=_DATA, metavar="DATASET", help="Another data set to learn from. Repeatable."
+        ),
     ] = None,
     without_sources: Annotated[
         list[str] | None,
-        typer.Option("--without-source", metavar="SOURCE", help="Source (hospital, scanner) to leave out. Repeatable."),
+        typer.Option(
+            "--without-source",
+            rich_help_panel=_DATA,
+            metavar="SOURCE",
+            help="Source (hospital, scanner) to leave out. Repeatable.",
+        ),
     ] = None,
     lungs: Annotated[
         Path | None,
         typer.Option(
-            "--lungs", metavar="FILE", help="Lung segmenter (ONNX) to use. Default: the one of the released bundle."
+            "--lungs",
+            rich_help_panel=_MORE,
+            metavar="FILE",
+            help="Lung segmenter (ONNX) to use. Default: the one of the released bundle.",
         ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
             "--cache",
+            rich_help_panel=_MORE,
             metavar="FOLDER",
             help="Folder for intermediate results that are used again. Default: the user's cache.",
         ),

@@ -85,7 +85,7 @@ class DatasetCheck:
     Attributes
     ----------
     counts
-        A row a finding and source, a column a split.
+        One row per finding and source, one column per split.
     association
         How the finding follows the source; none where no source is known or there is one finding.
     stored_as
@@ -251,7 +251,7 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     return [
         Trouble(
             kind,
-            f"{what} carry more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
+            f"{what} have more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
         )
     ]
 
@@ -274,8 +274,8 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
     return [
         Trouble(
             "tiny finding",
-            f"{finding} has {of_finding.get(finding, 0)} test images; under {MIN_TEST_IMAGES} its sensitivity is known "
-            "to no better than ±14 points.",
+            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its "
+            "sensitivity is known to no better than ±14 points.",
         )
         for finding in manifest["finding"].unique().sort()
         if of_finding.get(finding, 0) < MIN_TEST_IMAGES

@@ -29,7 +29,7 @@ from carina.datasets.manifest import (
     open_dataset,
     write_dataset,
 )
-from carina.datasets.naming import choose_flag, says_none
+from carina.datasets.naming import choose_flag, says_none, tell_flag
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
@@ -41,6 +41,7 @@ from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
 from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_folder
+from carina.wording import counted
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
 _IN_FLIGHT = 16
@@ -152,11 +153,10 @@ def import_dataset(
     ------
     DataError
         If the source is wrong, no image of it or of its flagged finding can be read, a lung mask cannot be read, or a
-        finding is too small to
-        split.
+        finding is too small to split.
     ConfigurationError
-        If `out` exists, or a finding, a view, a finding to rename or a split was asked for that is not there, or
-        nothing says which finding is normal or flagged.
+        If `out` exists or lies in the source, or a finding, a view, a finding to rename or a split was asked for that
+        is not there, or nothing says which finding is normal or flagged.
     """
     if split_from is not None and test_only:
         msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
@@ -164,6 +164,9 @@ def import_dataset(
     if kind_of(source) == "data set":
         msg = f"{source} is a data set already. It needs no import; look at it with: carina data check {source}"
         raise DataError(msg)
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        msg = f"--out {out} lies in {source}, the folder that is imported. Choose a folder outside."
+        raise ConfigurationError(msg)
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
             source,
@@ -183,10 +186,11 @@ def import_dataset(
         )
         if split_from is not None:
             _require_published(listing, split_from, source)
-        flag_finding, said = choose_flag(
-            dict(listing.images.group_by("finding").len().iter_rows()),
+        flag_finding, why = choose_flag(
+            _images_of_findings(listing.images),
             asked=flag,
-            without_normal=listing.has_normal or says_none(normal),
+            normal=normal,
+            has_normal=listing.has_normal,
             test_only=test_only,
             where=str(source),
         )
@@ -205,15 +209,25 @@ def import_dataset(
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(_with_mask_sha256(manifest), pairs)
+        # Of the images that could be read: what is trained on, and not what the source names.
+        said = tell_flag(
+            flag_finding,
+            why,
+            _images_of_findings(manifest),
+            test_only=test_only,
+            knows_normal=listing.has_normal or says_none(normal),
+        )
         notes, offered = listing.notes, None
+        if patient_from is None:  # which says by itself what it did not find
+            notes += _unknown_patients(manifest, test_only=test_only)
         masks = manifest.filter("two_valued")["path"]
         if len(masks):
             notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)
         if split_from is None:
-            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
             if listing.published is not None and not test_only:
-                notes += (_offered(listing),)
-                offered = listing.published
+                note, offered = _offered(listing.published, manifest, seed)
+                notes += (note,)
+            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
         else:
             manifest, of_split = keep_published_split(manifest, seed=seed)
             notes += of_split
@@ -245,13 +259,38 @@ def _require_published(listing: Listing, split_from: SplitFrom, source: Path) ->
         raise ConfigurationError(msg)
 
 
-def _offered(listing: Listing) -> str:
-    words = [published_split(word or "") or "unknown" for word in listing.images["split"]]
+def _offered(published: SplitFrom, manifest: pl.DataFrame, seed: int) -> tuple[str, SplitFrom | None]:
+    """Return what to say of a published split that is not kept, and where it comes from if it could be kept."""
+    words = [published_split(word or "") or "unknown" for word in manifest["split"]]
     told = ", ".join(f"{word} ({words.count(word)})" for word in dict.fromkeys(sorted(words, reverse=True)))
-    return (
-        f"The images come with a split: {told}. It is not kept: a new one is made, which keeps patients and "
-        f"near-duplicates together. To keep the old one, import with --split-from {listing.published}."
+    said = f"The images come with a split: {told}. "
+    try:
+        keep_published_split(manifest, seed=seed)
+    except DataError as error:
+        return f"{said}It cannot be kept, and a new one is made: {error.args[0].partition('. ')[0]}.", None
+    said += "It is not kept: a new one is made, which keeps patients and near-duplicates together. "
+    return f"{said}To keep the old one, import with --split-from {published}.", published
+
+
+def _images_of_findings(images: pl.DataFrame) -> dict[str, int]:
+    return dict(images.group_by("finding").len().iter_rows())
+
+
+def _unknown_patients(manifest: pl.DataFrame, *, test_only: bool) -> tuple[str, ...]:
+    """Return a note if the patient of some images is not known."""
+    unknown = manifest["patient"].null_count()
+    if not unknown:
+        return ()
+    risk = (
+        "Intervals treat each of these images as a patient of its own, and are too narrow if it is not"
+        if test_only
+        else "Two images of one patient may be in two splits, and results would be too good"
     )
+    told = f"{unknown} of {counted(manifest.height, 'image')}"
+    way = (
+        "If the names of files or folders hold it, import with --patient-from REGEX; a table may have a column patient."
+    )
+    return (f"The patient is not known for {told}. {risk}. {way}",)
 
 
 def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """The manifest: one row an image, with its label, what it is recognised by, and which split it belongs to.
 
-A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, a row an image: see
+A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, one row per image: see
 `carina.radiographs.fingerprint`), ``errors.csv`` (files that could not be read), ``left_out.csv`` (files that were not
 taken, and why) and ``dataset.json``. The images stay where they are.
 """
@@ -226,7 +226,7 @@ def _with_later_columns(manifest: pl.DataFrame) -> pl.DataFrame:
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:
     """Write all but the details into a folder that becomes a data set; the description, sealed, comes last."""
-    # Written by Python, whose errors carry their number: the table library's say only in words that a disk is full.
+    # Written by Python, whose errors carry their number: the table library's say it only as text when a disk is full.
     table = io.BytesIO()
     manifest.write_parquet(table)
     (folder / MANIFEST_FILE).write_bytes(table.getbuffer())

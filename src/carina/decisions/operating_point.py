@@ -90,7 +90,7 @@ class OperatingPoint(OperatingPointRule):
     threshold
         A probability, 0 to 1. The finding is called present where its probability is ``>=`` the threshold.
     chosen_on
-        The data that chose it, in words.
+        The name of the data that chose it.
     positives, true_positives, negatives, true_negatives
         Counts on that data: sensitivity and specificity with all that an interval needs.
     """
@@ -150,7 +150,7 @@ def choose_operating_point(
     rule
         What must hold.
     chosen_on
-        The data, in words, kept with the threshold.
+        The name of the data, kept with the threshold.
 
     Raises
     ------

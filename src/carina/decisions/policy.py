@@ -141,7 +141,7 @@ def fit_policy(
     settings
         Everything else that may be chosen.
     chosen_on
-        The data, in words.
+        The name of the data.
     groups
         int ``(n,)``: the patient of each image; by default each image is a patient of its own.
 

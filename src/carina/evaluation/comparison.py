@@ -1,7 +1,7 @@
 """Is one model better than another? Paired tests on the images that both judged.
 
 Both models saw the same images, so every test is paired: it looks only at images (or patients) on which they
-differ. Raw and Holm-corrected p values stand side by side. A p value says whether a difference could be
+differ. Raw and Holm-corrected p values are side by side. A p value says whether a difference could be
 chance; the interval of the difference says how large it may be, and is to be read first.
 """
 
@@ -80,7 +80,7 @@ class Comparison:
     n
         Number of images.
     groups
-        Number of patients (or duplicate groups); None where every image stands alone.
+        Number of patients (or duplicate groups); None if every image is independent.
     tests
         Accuracy, then for each finding sensitivity, specificity and AUROC.
     """

@@ -47,7 +47,7 @@ class Evaluation:
     dropped
         How many leaked images were left out.
     notice
-        What must stand over every output, or none.
+        What every output must say at its top, or none.
     flag_finding
         The finding of the operating point, which the model flags.
     """

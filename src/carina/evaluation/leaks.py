@@ -30,7 +30,7 @@ class LeakCheck:
     Attributes
     ----------
     learned
-        A row an image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
+        One row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
     stopped_on
         How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the
         figures on them are a little too good.

@@ -1,4 +1,4 @@
-"""A bundle learns where it stands: the same weights, with probabilities and thresholds for another hospital."""
+"""A bundle is fitted to another hospital: the same weights, with new probabilities and thresholds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

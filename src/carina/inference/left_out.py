@@ -1,4 +1,4 @@
-"""Which files of the named folders and archives were no images: counted by kind, and named in a file on request."""
+"""Which files of the named folders and archives were left out: counted by kind, and named in a file on request."""
 
 import csv
 from collections import Counter
@@ -56,4 +56,4 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
 
     def sentence(self) -> str | None:
         """Return what was left out, by kind; none where nothing was."""
-        return f"Left out, since they are no images: {counted(self.counts)}." if self.counts else None
+        return f"Left out: {counted(self.counts)}." if self.counts else None

@@ -25,7 +25,7 @@ class Predictions(tuple[Prediction | FailedPrediction, ...]):
     Attributes
     ----------
     left_out
-        How many files in the named folders and archives are no images and were left out, by kind.
+        How many files in the named folders and archives are not images and were left out, by kind.
     """
 
     left_out: Mapping[str, int] = MappingProxyType({})
@@ -57,7 +57,7 @@ class Model:
     BundleError
         If the folder holds neither, or anything in it is not as it was made.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ def load_bundle(
     BundleError
         If there is none, or anything in it is not as it was made.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
     path = released_bundle() if folder is None else Path(folder)
     return Model(path, backend=backend, precision=precision, threads=threads)

@@ -18,7 +18,7 @@ _CELL = 'style="text-align:left;vertical-align:top;padding:.2em .8em .2em 0;back
 
 
 def prediction_html(prediction: Prediction | FailedPrediction) -> str:
-    """Return one prediction: priority, reason, a bar a finding, and the overlay where it was explained."""
+    """Return one prediction: priority, reason, one bar per finding, and the overlay where it was explained."""
     name = escape(_name(prediction))
     if isinstance(prediction, FailedPrediction):
         return _boxed(f"<b>{name}: not judged</b><br>{escape(str(prediction.error))}")

@@ -64,7 +64,7 @@ class Prediction:
     triage
         Priority and reason.
     reasons
-        Why the radiograph must not be judged, in words, or none. Where there is a reason, the finding and the
+        Why the radiograph must not be judged: clauses, or none. If there is a reason, the finding and the
         probabilities are what the network gives all the same, and are not to be shown as a result.
     elapsed_ms
         Reading this image, and its share of the time from handing its batch to the engine until it was decided.
@@ -72,7 +72,7 @@ class Prediction:
         Why, where it was asked for and the radiograph may be judged.
     reservations
         What the file's header or its pixels leave in doubt, and that no gate looked at the image, where the model has
-        none: sentences without patient data, to stand beside the result.
+        none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
     """
@@ -166,7 +166,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
+        A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 
@@ -175,7 +175,7 @@ class Predictor:
     BundleError
         If the folder holds no finished run, or its model is not the one that was trained.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
 
     def __init__(
@@ -253,6 +253,16 @@ class Predictor:
                 raise BundleError(msg)
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
             yield from self._decide(items, judged, share_ms, prevalence)
+
+    def pixel_sha256(self, source: Source) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        return pixel_sha256(self._radiograph(source))
 
     def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""

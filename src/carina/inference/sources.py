@@ -46,7 +46,7 @@ def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
     images
         See `carina.inference.model.Model.predict`.
     left_out
-        Told of each file in a folder or an archive that is no image.
+        Told of each file in a folder or an archive that is not an image.
 
     Raises
     ------
@@ -61,6 +61,10 @@ def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
 
 
 def _sources_of_one(image: object, left_out: TellLeftOut) -> Iterable[Source]:
+    if isinstance(image, str) and not image:
+        # As a path it would be the current folder with all its images.
+        msg = "An empty path was given. Name a file or a folder; the current folder is '.'."
+        raise ConfigurationError(msg)
     if isinstance(image, str | os.PathLike):
         # A path, so that "-" is a file of that name, and no list on standard input.
         return image_inputs([Path(image)], left_out=left_out)
@@ -112,6 +116,12 @@ def _is_data_set(image: object) -> bool:
 
 def _radiograph_of_data_set(data_set: Any) -> Radiograph:
     """Return the radiograph in a data set of pydicom's, by the same way that its file would go."""
+    if not any(keyword in data_set for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        msg = (
+            "the pydicom data set has no pixels (PixelData). Read its file whole, without stop_before_pixels, or give "
+            "the path of the file."
+        )
+        raise InputError(msg, "no-image")
     content = BytesIO()
     syntax = getattr(getattr(data_set, "file_meta", None), "TransferSyntaxUID", None)
     how = {} if syntax is not None else {"implicit_vr": False, "little_endian": True}

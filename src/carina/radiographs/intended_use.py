@@ -21,7 +21,7 @@ _MOST_IN_TWO_LEVELS = 0.9
 
 
 def refusals(header: Header) -> tuple[str, ...]:
-    """Return why a radiograph must not be judged, in words, each of which can follow "because"; none where it may."""
+    """Return why a radiograph must not be judged: clauses that can follow "because"; none if it may be judged."""
     found: list[str] = []
     if header.region == "elsewhere":
         found.append("its header says that it shows another part of the body than the chest")

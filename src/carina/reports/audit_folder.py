@@ -1,7 +1,6 @@
 """Everything that ``carina audit`` writes: ``audit.json``, ``audit.txt``, ``audit.png`` and ``examples.png``."""
 
 import json
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,18 +12,16 @@ from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.words import percent
 from carina.progress import Progress
-from carina.reports.audit_figures import draw_audit, draw_examples
+from carina.reports.drawing.audit_examples import draw_audit, draw_examples
+from carina.reports.drawing.png import write_png
 from carina.reports.evaluation_files import AUDIT_FILE
+from carina.reports.text_files import aligned, estimate_cell, fold
 from carina.runtime.machine import describe_machine, library_versions
-from carina.statistics.intervals import Estimate
 from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"
 EXAMPLES_FILE = "examples.png"
-
-_WIDTH = 100
-_GAP = "   "
 
 
 def write_audit(
@@ -84,8 +81,8 @@ def write_audit(
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
         shown, altered = audited.preprocessing, settings.alterations
-        draw_audit(audit, folder / AUDIT_PAGE_FILE, preprocessing=shown, settings=altered)
-        draw_examples(folder / EXAMPLES_FILE, preprocessing=shown, settings=altered)
+        write_png(draw_audit(content, shown, altered), folder / AUDIT_PAGE_FILE)
+        write_png(draw_examples(shown, altered), folder / EXAMPLES_FILE)
     return audit
 
 
@@ -113,9 +110,9 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         TITLES[item.input],
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         "reference" if item.input == "shown" else percent(item.share),
-                        *(_cell(area) for area in item.by_finding),
+                        *(estimate_cell(area) for area in item.by_finding),
                         f"{item.l2:g}",
                     )
                     for item in audit.heads
@@ -129,10 +126,10 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         TITLES[item.input],
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         "reference" if item.input == "shown" else percent(item.share),
-                        _cell(item.distance),
-                        _cell(item.kept),
+                        estimate_cell(item.distance),
+                        estimate_cell(item.kept),
                     )
                     for item in audit.by_model
                 ),
@@ -145,9 +142,9 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         item.finding,
-                        _cell(item.balanced_accuracy),
+                        estimate_cell(item.balanced_accuracy),
                         "n/a" if item.chance is None else f"{item.chance:.3f}",
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         ", ".join(f"{source} {images}" for source, images in item.sources.items()),
                     )
                     for item in audit.source_probes
@@ -163,7 +160,7 @@ def audit_text(audit: Audit) -> str:
                     (
                         item.source,
                         item.measure,
-                        _cell(item.estimate),
+                        estimate_cell(item.estimate),
                         str(item.estimate.denominator or ""),
                         "n/a" if item.threshold is None else f"{item.threshold:.3f}",
                     )
@@ -183,7 +180,7 @@ def audit_text(audit: Audit) -> str:
                     (
                         f"{item.source}: {item.positive} or {item.negative}",
                         f"{item.positives} + {item.negatives}",
-                        *(_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
+                        *(estimate_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
                     )
                     for item in audit.same_source_pairs
                 ),
@@ -191,7 +188,10 @@ def audit_text(audit: Audit) -> str:
         ),
         *_section(
             "Ages: AUROC of the model",
-            [("", "images", "macro AUROC"), *((g.name, str(g.images), _cell(g.macro_auroc)) for g in audit.age_groups)],
+            [
+                ("", "images", "macro AUROC"),
+                *((g.name, str(g.images), estimate_cell(g.macro_auroc)) for g in audit.age_groups),
+            ],
         ),
     ]
     for other in audit.external_sets:
@@ -204,7 +204,7 @@ def audit_text(audit: Audit) -> str:
                         f"{_some(item.positive)} against {_some(item.negative)}",
                         item.score,
                         f"{item.positives} + {item.negatives}",
-                        _cell(item.auroc),
+                        estimate_cell(item.auroc),
                     )
                     for item in other.questions
                 ),
@@ -220,14 +220,8 @@ def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] =
     """Return a heading, a table and its notes; nothing where the table has no row below its head."""
     if len(rows) < 2:
         return []
-    names = [textwrap.wrap(row[0], 46) or [""] for row in rows]
-    name_width = max(len(part) for parts in names for part in parts)
-    widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
-    lines = ["", *_fold(heading)]
-    for parts, row in zip(names, rows, strict=True):
-        lines += [f"  {part}" for part in parts[:-1]]
-        cells = [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
-        lines.append(f"  {parts[-1].ljust(name_width)}{_GAP}{_GAP.join(cells)}".rstrip())
+    table = aligned(rows, name_right=False, name_width=46, gap="   ")
+    lines = ["", *_fold(heading), *(f"  {line}" for line in table)]
     return [*lines, *(line for note in notes for line in _fold(note, hanging="  - "))]
 
 
@@ -235,13 +229,5 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 4 else f"{len(names)} findings (named in {AUDIT_FILE})"
 
 
-def _cell(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "n/a"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f} (no interval)"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
-
-
 def _fold(text: str, *, hanging: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=hanging, subsequent_indent=" " * len(hanging))
+    return fold(text, hanging=hanging, width=100)

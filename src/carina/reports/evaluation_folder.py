@@ -8,16 +8,19 @@ from typing import Any
 
 import polars as pl
 
-from carina._version import __version__
+from carina import __version__
 from carina.bundles.bundle import open_model
 from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE, FinishedRun
 from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import BundleError
 from carina.evaluation.evaluate import Evaluation, OnLeak, evaluate
-from carina.evaluation.predictions import findings_of, probabilities_of, truth_of
+from carina.evaluation.predictions import findings_of
 from carina.progress import Progress, no_progress
-from carina.reports.curve_figures import draw_reliability, draw_roc
+from carina.reports.drawing.composition import compose
+from carina.reports.drawing.confusion import draw_rates
+from carina.reports.drawing.png import write_png
+from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import (
     EVALUATION_FORMAT,
     FIGURES_FOLDER,
@@ -27,22 +30,29 @@ from carina.reports.evaluation_files import (
     PREDICTIONS_FILE,
     REPORT_FILE,
 )
-from carina.reports.figures import (
-    draw_confusion_matrix,
-    draw_history,
-    draw_recall_per_class,
-    draw_sensitivity_specificity,
-)
 from carina.reports.gallery_images import write_gallery
-from carina.reports.page.content import read_evaluated
-from carina.reports.page.gallery import choose_rows
-from carina.reports.page.report import open_report
+from carina.reports.html.open_reports import build_report
+from carina.reports.html.page import Report
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
 from carina.storage.atomic import whole_folder, write_text
 from carina.storage.seal import SEAL_FILE
 from carina.storage.tables import write_csv, write_parquet
 from carina.wording import counted, were
+
+_CELLS = "Cells: number of images and their share of the row. Framed: called correctly."
+_INTERVALS = "In brackets and as lines: 95 % intervals. The text files in this folder say how they were made."
+# The published baseline's pictures: how the names of the report's drawings on them begin, and a caption.
+PICTURES = {
+    "confusion_matrix": ("confusion_matrix", _CELLS),
+    "recall_per_class": ("recall_per_class", _INTERVALS),
+    "sens_spec_per_class": ("findings", _INTERVALS),
+    "roc": ("roc", f"Each finding against all others. {_INTERVALS}"),
+    "reliability": ("reliability_", f"Each point: images of like probability. {_INTERVALS}"),
+    "accuracy_curve": ("accuracy_curve", ""),
+    "loss_curve": ("loss_curve", ""),
+}
 
 
 def write_evaluation(
@@ -80,7 +90,8 @@ def write_evaluation(
         See `carina.evaluation.evaluate.evaluate`.
     """
     with whole_folder(out, what="evaluation") as folder:
-        described, history = open_model(run), _read_history(run)
+        described = open_model(run)
+        history = _read_history(run)
         started = time.perf_counter()
         evaluation = evaluate(run, dataset, split, on_leak=on_leak, prevalence=prevalence, progress=progress)
         seconds = time.perf_counter() - started
@@ -93,14 +104,15 @@ def write_evaluation(
         content["judging"] = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory_mb(), 1)}
         write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
+        write_text(folder / HISTORY_FILE, history)
         _write_texts(folder, evaluation, title)
-        _draw_figures(folder, history, described, evaluation, title)
-        write_text(folder / HISTORY_FILE, (run / HISTORY_FILE).read_text(encoding="utf-8"))
         if images:
             _write_gallery(folder, run, dataset)
-        report = open_report(folder)
+        evaluated = read_evaluated(folder)
+        report = build_report(evaluated)
         report.write_html(folder / REPORT_FILE)
-        report.write_figures(folder / FIGURES_FOLDER)
+        write_pictures(folder, report, evaluated, title)
+        report.write_figures(folder / FIGURES_FOLDER, pictured=PICTURES)
     return evaluation
 
 
@@ -161,9 +173,11 @@ def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:
     write_gallery(folder / GALLERY_FILE, run, rows)
 
 
-def _read_history(run: Path) -> pl.DataFrame:
+def _read_history(run: Path) -> str:
+    """Return the history of a training as text, once it was seen to be a table."""
     try:
-        return pl.read_csv(run / HISTORY_FILE)
+        pl.read_csv(run / HISTORY_FILE)
+        return (run / HISTORY_FILE).read_text(encoding="utf-8")
     except (OSError, pl.exceptions.PolarsError):
         msg = f"{run / HISTORY_FILE} is missing or damaged. Train again."
         raise BundleError(msg) from None
@@ -191,27 +205,14 @@ def _write_texts(folder: Path, evaluation: Evaluation, title: str) -> None:
         write_text(folder / name, write(evaluation.metrics, title=title, notice=evaluation.notice))
 
 
-def _draw_figures(folder: Path, history: pl.DataFrame, run: FinishedRun, evaluation: Evaluation, title: str) -> None:
-    metrics, notice = evaluation.metrics, evaluation.notice
-    draw_confusion_matrix(
-        metrics.confusion, metrics.findings, folder / "confusion_matrix.png", title=title, notice=notice
-    )
-    draw_recall_per_class(metrics, folder / "recall_per_class.png", title=title, notice=notice)
-    draw_sensitivity_specificity(metrics, folder / "sens_spec_per_class.png", title=title, notice=notice)
-    truth, probabilities = truth_of(evaluation.table), probabilities_of(evaluation.table)
-    point = (run.operating_point.finding, evaluation.at_operating_point)
-    draw_roc(truth, probabilities, metrics, folder / "roc.png", title=title, operating_point=point, notice=notice)
-    draw_reliability(metrics, folder / "reliability.png", title=title, notice=notice)
-    for quantity in ("accuracy", "loss"):
-        draw_history(
-            history,
-            folder / f"{quantity}_curve.png",
-            quantity=quantity,
-            stopping_split=run.stopping_split,
-            best_epoch=run.best_epoch,
-            title=f"{run.name}: {quantity} while training",
-            notice=notice,
-        )
+def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: str) -> None:
+    """Write the published baseline's pictures: those of the report, each under a heading that names the data."""
+    drawn = report.drawings() | {"recall_per_class": draw_rates(evaluated, ("sensitivity",))}
+    for name, (start, caption) in PICTURES.items():
+        drawings = [drawing for key, drawing in drawn.items() if key.startswith(start)]
+        heading = f"{evaluated.model['name']}: training" if name.endswith("_curve") else title
+        sheet = compose(name, heading, drawings, columns=2, caption=caption, notice=report.notice)
+        write_png(sheet, folder / f"{name}.png")
 
 
 def _metrics_content(

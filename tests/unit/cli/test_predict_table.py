@@ -189,7 +189,7 @@ def test_messages_of_one_code_are_counted_and_not_all_shown(policy: Policy, term
     notes = [line for line in plain(terminal) if "truncated: " in line]
     assert len(notes) == 4
     assert notes[0].strip() == "1  truncated: byte 0 is missing. (1 image)"
-    assert notes[3].strip() == "4  truncated: other messages; carina predict -v shows each. (7 images)"
+    assert notes[3].strip() == "4  truncated: other messages; --json shows each. (7 images)"
 
 
 def test_memory_of_many_rows_is_small(policy: Policy, terminal: Terminal) -> None:

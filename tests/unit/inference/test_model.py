@@ -99,8 +99,16 @@ def test_a_data_set_of_pydicoms_is_judged_as_its_file(model: Model, tmp_path: Pa
     del data_set.file_meta
     assert model.predict(data_set).sha256 == by_path.sha256
     del data_set.PixelData
-    with pytest.raises(InputError, match="holds no image"):
-        model.predict(data_set)
+    # As of a file that was read without its pixels, or a new one.
+    for without in (data_set, pydicom.Dataset()):
+        with pytest.raises(InputError, match=r"^the pydicom data set has no pixels \(PixelData\)\. Read") as error:
+            model.predict(without)
+        assert error.value.code == "no-image"
+
+
+def test_an_empty_path_is_not_the_current_folder(model: Model) -> None:
+    with pytest.raises(ConfigurationError, match="An empty path was given"):
+        model.predict("")
 
 
 def test_colours_come_last_and_equal_ones_are_grey(model: Model, films: list[Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from carina.errors import DataError
 from carina.evaluation.evaluate import Evaluation
 from carina.evaluation.leaks import LeakCheck
-from carina.reports.comparison import compare_evaluations
+from carina.reports.evaluation_comparison import compare_evaluations
 from carina.reports.evaluation_folder import EVALUATION_FORMAT, headline
 from carina.statistics.metrics import at_operating_point, measure
 

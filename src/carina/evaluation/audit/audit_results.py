@@ -12,7 +12,7 @@ AUDIT_FORMAT = "carina-audit-1"
 
 @dataclass(frozen=True, slots=True)
 class HeadResult:
-    """A head trained anew on one kind of input, judged on the same kind of input of the test images.
+    """A new head, trained on one kind of input, judged on the same kind of input of the test images.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class ExternalQuestion:
     positive, negative
         The findings on either side.
     score
-        The probability that answers it, in words.
+        The name of the probability that answers it.
     positives, negatives
         Images on either side.
     auroc
@@ -231,11 +231,11 @@ class Audit:
     findings, flag_finding
         Of the model.
     lungs_from
-        Where the lungs came from, in words.
+        Where the lungs came from.
     counts
         Of images.
     heads, by_model
-        What remains, for heads trained anew and for the model as it is.
+        What remains, for new heads and for the model as it is.
     source_probes, left_out_sources, same_source_pairs, age_groups, external_sets
         The further questions.
     not_applicable

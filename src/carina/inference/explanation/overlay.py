@@ -1,7 +1,7 @@
 """An explanation as a picture: the radiograph with the evidence for one finding over it, and a legend below.
 
 The colours run from blue (against) over nothing to orange (for), which every common colour vision tells apart; how
-much colour is how much evidence. No file name stands in a picture, since it may hold who the patient is.
+much colour is how much evidence. No picture has a file name in it, since that may name the patient.
 """
 
 import hashlib
@@ -113,7 +113,7 @@ def draw_overlay(
     explanation, finding
         What to draw.
     probability
-        Of the finding, calibrated, as it is to stand in the legend.
+        Of the finding, calibrated, as the legend shows it.
     against
         Draw the evidence for the finding against this one; see `Explanation.evidence`.
     smallest_full
