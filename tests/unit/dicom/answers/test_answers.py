@@ -19,8 +19,8 @@ from carina.dicom.answers.objects import KINDS
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.explanation import lettering
 from carina.inference.prediction import Prediction
-from carina.inference.predictor import NO_LUNGS, Predictor
-from carina.radiographs.gate import NO_GATE
+from carina.inference.predictor import Predictor
+from carina.radiographs.gate import NO_GATE, NO_LUNGS
 from make import names_in
 from unit.dicom.reading_back import answered, elements_of
 from unit.dicom.sources import IDENTIFIERS, write_source
