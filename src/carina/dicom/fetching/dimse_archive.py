@@ -224,7 +224,7 @@ class DimseArchive:
         return SUCCESS
 
     def _note_turned_away(self, event: Any) -> None:
-        request = event.assoc.requester.primitive
+        request = event.assoc.requestor.primitive
         titles = (str(title).strip() for title in (request.calling_ae_title, request.called_ae_title))
         theirs, ours = (title if is_ae_title(title) else "another title" for title in titles)
         self._turned_away = theirs, ours
