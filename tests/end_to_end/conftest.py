@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from carina.cli import main
 from carina.datasets.manifest import Dataset
@@ -48,9 +47,4 @@ def evaluation(tiny_run: Path, phantom_dataset: Dataset, tmp_path_factory: pytes
 @pytest.fixture
 def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pictures be empty files: to draw them takes most of an evaluation's time, and the test looks at none."""
-
-    def print_png(_: FigureCanvasAgg, target: Any, **__: Any) -> None:
-        if isinstance(target, str):
-            Path(target).touch()
-
-    monkeypatch.setattr(FigureCanvasAgg, "print_png", print_png)
+    monkeypatch.setattr("carina.reports.drawing.png.to_png", lambda *_: b"")

@@ -14,6 +14,7 @@ from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
 from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.predictions import findings_of
+from carina.places import kind_of, wrong_place
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_rates
 from carina.reports.drawing.png import FOR_SCREEN, write_png
@@ -120,8 +121,10 @@ def read_history(run: Path) -> str:
     Raises
     ------
     BundleError
-        If it is missing or damaged.
+        If it is missing or damaged, or the folder holds no model.
     """
+    if kind_of(run) not in ("bundle", "finished run"):
+        raise BundleError(wrong_place(run, "model"))
     try:
         pl.read_csv(run / HISTORY_FILE)
         return (run / HISTORY_FILE).read_text(encoding="utf-8")

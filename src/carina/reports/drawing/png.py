@@ -1,4 +1,4 @@
-"""A drawing as a PNG, drawn by Matplotlib's renderer without its figures and axes, which take ten times as long."""
+"""A drawing as a PNG, drawn by Matplotlib's renderer without its figures and axes, which take about twice as long."""
 
 from __future__ import annotations
 

@@ -91,12 +91,13 @@ class Report:
         page = render("page.html", page=self, policy=policy, style=style, script=script, data=embed_json(self.data))
         return str(page)
 
-    def write_html(self, path: Path) -> None:
+    def write_html(self, path: Path | str) -> None:
         """Write the page."""
-        write_text(path, self.to_html())
+        write_text(Path(path), self.to_html())
 
-    def write_figures(self, folder: Path, *, pictured: Collection[str] = ()) -> None:
+    def write_figures(self, folder: Path | str, *, pictured: Collection[str] = ()) -> None:
         """Write every figure as SVG and PNG, and every table as CSV; no PNG of those that are pictured elsewhere."""
+        folder = Path(folder)
         for drawing in self.drawings().values():
             noticed = compose(drawing.name, "", [drawing], notice=self.notice) if self.notice else drawing
             write_text(folder / f"{drawing.name}.svg", noticed.to_svg(alone=True) + "\n")
