@@ -20,8 +20,9 @@ _LEFT_TICKS = tuple((place / 20, f"{place / 20:.2f}".rstrip("0").rstrip(".") or 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One curve: what it is called, which area it has, and whose operating point may lie on it."""
+    """One curve: its name, what its key says, which area it has, and whose operating point may lie on it."""
 
+    name: str
     words: str
     curve: FindingCurves
     of: Evaluated
@@ -61,7 +62,7 @@ def _ask(name: str, one: Evaluated, curve: FindingCurves, place: int, *, roc: bo
     area = "auroc" if roc else "auprc"
     value = full_text(one.estimate("metrics", "per_finding", curve.finding, area), "area")
     ink, dash, _ = look(place)
-    return _Asked(f"{name}: {area.upper()} {value}", curve, one, ink, dash)
+    return _Asked(name, f"{name}: {area.upper()} {value}", curve, one, ink, dash)
 
 
 def _draw(
@@ -83,7 +84,8 @@ def _draw(
         words = (
             f"shipped operating point of {one.of.flag}, with its intervals" if corner else _reached_words(one, roc=roc)
         )
-        keys.append(Key(words, star or one.ink, "none", mark="star"))
+        # Several stars are told apart by name, and not by colour alone.
+        keys.append(Key(words if star else f"{one.name}, {words}", star or one.ink, "none", mark="star"))
     if roc and not corner:
         keys.append(Key("no better than chance", "muted", "line", (3, 3)))
     said = "The same curves, enlarged" if corner else "; ".join(key.text for key in keys)

@@ -214,6 +214,8 @@ def test_several_stand_side_by_side(folder, tmp_path):
     out = write_report([folder, other], tmp_path / "both.html", figures=tmp_path / "figures")
     page = out.read_text("utf-8")
     assert "2 evaluations side by side" in page
+    for name in ("first", "second"):
+        assert f"{name}, shipped operating point: P(COVID-19)" in page
     assert "second against first: no paired test is possible" in page
     assert (tmp_path / "figures" / "side_by_side.csv").is_file()
     with pytest.raises(ConfigurationError, match="--out FILE"):
