@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from carina.datasets.manifest import Dataset
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.reports.evaluated import read_evaluated

@@ -39,7 +39,7 @@ def type_command(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
 def test_a_report_is_read_as_the_page_says(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Its figures take seconds to draw; tests/unit/reports/html/test_open_reports.py writes them.
+    # Its figures take seconds to draw; tests/unit/reports/html/test_report_files.py writes them.
     monkeypatch.setattr("carina.reports.page.report.write_files", lambda *_: None)
     run_programs("how-to/read-a-report.md")
     (shown,) = re.findall(r"```text\n(.*?)```", (DOCS / "how-to" / "read-a-report.md").read_text("utf-8"), flags=re.S)

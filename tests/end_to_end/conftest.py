@@ -38,10 +38,10 @@ def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(scope="session")
 def evaluation(tiny_run: Path, phantom_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from carina.reports.evaluation_folder import write_evaluation
+    from carina.api.evaluation import evaluate
 
     out = tmp_path_factory.mktemp("evaluations") / "first"
-    write_evaluation(tiny_run, phantom_dataset, "test", out, on_leak="refuse", prevalence=0.05, command="test")
+    evaluate(tiny_run, phantom_dataset, out=out, prevalence=0.05, command="test")
     return out
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
-from carina.datasets.manifest import open_dataset
 from carina.places import require_model_first
 
 _COST = "Time and memory"
@@ -74,25 +73,25 @@ def audit_command(
 
     The answer is one sentence and one page, with 95 % intervals.
     """
-    from carina.evaluation.audit.audit import AuditSettings  # noqa: PLC0415  # what is slow to import waits until here
-    from carina.reports.audit_folder import write_audit  # noqa: PLC0415
+    from carina.api.audit import audit  # noqa: PLC0415  # what is slow to import waits until here
 
     require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:
-        audit = write_audit(
+        result = audit(
             model,
-            open_dataset(dataset),
-            out,
-            command=typed_command(),
-            external=[open_dataset(folder) for folder in external or ()],
-            segmenter=lungs,
+            dataset,
+            out=out,
+            external=external or (),
+            lungs=lungs,
             drop_leaks=drop_leaks,
-            settings=AuditSettings(train_images=train_images, test_images=test_images),
+            train_images=train_images,
+            test_images=test_images,
             cache=cache,
+            command=typed_command(),
             progress_of=bar,
         )
-    print_result(f"Flagged finding: {audit.flag_finding}.")
-    print_result(audit.sentence)
-    for verdict in audit.verdicts:
+    print_result(f"Flagged finding: {result.found.flag_finding}.")
+    print_result(result.sentence)
+    for verdict in result.verdicts:
         print_result(f"- {verdict}")
     print_result(f"Everything is in {out}")

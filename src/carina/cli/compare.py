@@ -26,9 +26,9 @@ def compare_command(
 
     McNemar and DeLong tests compare each with the first, on the images that both have.
     """
-    from carina.reports.evaluation_comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import compare  # noqa: PLC0415  # Matplotlib takes a second to import
 
-    result = compare_evaluations(evaluations)
+    result = compare(*evaluations)
     print_table(result.figures, title="Figures, each on all of its own images")
     for paired in result.paired:
         print_result("")

@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,7 @@ from carina.datasets.check import Association, DatasetCheck, check_dataset
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
-from carina.datasets.manifest import ERRORS_FILE, LEFT_OUT_FILE, DatasetDescription, open_dataset
+from carina.datasets.manifest import LEFT_OUT_FILE, DatasetDescription, open_dataset
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
@@ -357,26 +356,14 @@ def _print_import(report: ImportReport) -> None:
         print_note(f"The command for that: {_typed_again(report.offered, dataset.folder)}")
     if report.left_out:
         print_note(f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.")
-    counts = (
-        dataset.manifest.group_by("finding", "split")
-        .len()
-        .pivot("split", index="finding", values="len")
-        .fill_null(0)
-        .sort("finding")
-    )
-    order = [split for split in ("train", "calibration", "test") if split in counts.columns]
-    print_table(counts.select("finding", *order))
+    print_table(dataset.counts())
     description = dataset.description
     print_result(
         f"{counted(description.images, 'image')} in {dataset.folder}; "
         f"{counted(description.near_duplicate_pairs, 'pair')} of near-duplicates kept together."
     )
-    if unreadable := description.unreadable:
-        why = Counter(message.split(". ")[0].rstrip(".") for message in dataset.unreadable()["message"])
-        print_note(
-            f"{counted(unreadable, 'file')} could not be read: see {dataset.folder / ERRORS_FILE}. "
-            f"The commonest reason ({why.most_common(1)[0][1]}): {why.most_common(1)[0][0]}."
-        )
+    for said in report.unread():
+        print_note(said)
         raise typer.Exit(1)
 
 

@@ -9,15 +9,15 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from carina.api.training import train
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
-from carina.cli.predict_words import said_of
-from carina.cli.train import import_training
+from carina.cli.train import load_quietly
 from carina.datasets.importing import import_dataset
 from carina.errors import ConfigurationError
+from carina.inference.predictions import said_of
 from carina.inference.predictor import Predictor
-from carina.learning.recipe import load_recipe
 from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
@@ -51,7 +51,7 @@ def demo_command(
 
     It draws images, imports them, trains, evaluates and predicts, and says in the end where to look.
     """
-    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()
     _make_room(out)
@@ -60,26 +60,20 @@ def demo_command(
             out / "phantoms", count=count, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
         )
         report = import_dataset(manifest, out / "dataset", seed=seed, progress=bar("Reading images"))
-        run = import_training().train(
-            out / "dataset",
-            load_recipe("demo"),
+        load_quietly()
+        run = train(
+            report,
             out / "run",
+            recipe="demo",
             cache=out / "cache",
             command="carina demo",
             progress_of=bar,
             tell=print_note,
         )
-        evaluation = write_evaluation(
-            out / "run",
-            report.dataset,
-            "test",
-            out / "evaluation",
-            on_leak="refuse",
-            prevalence=None,
-            command="carina demo",
-            progress=bar("Judging images"),
+        evaluation = evaluate(
+            run, report, out=out / "evaluation", command="carina demo", progress=bar("Judging images")
         )
-    print_result(headline(evaluation))
+    print_result(evaluation.summary())
     print_result("\nA few of the test images, as carina predict shows them:\n")
     predictor, counts = Predictor(out / "run"), Counter[str]()
     table = PredictTable(predictor.run.policy, None)
@@ -88,7 +82,7 @@ def demo_command(
         table.add(prediction, None)
     table.end(counts)
     print_result(
-        f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
+        f"\nWeights: {run.description.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"
         f"{INTENDED_USE}"
     )

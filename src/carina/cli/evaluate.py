@@ -8,7 +8,7 @@ import typer
 
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
-from carina.datasets.manifest import Split, open_dataset
+from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
 
@@ -57,32 +57,29 @@ def evaluate_command(
 
     Images that the model learned from are refused, unless an option says what to do with them.
     """
-    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     if len(named) > 2:
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
     require_model_first(model, dataset, ["carina", *sys.argv[1:]])
-    if drop_leaks and allow_leak:
-        msg = "Choose one of --drop-leaks and --allow-leak."
-        raise ConfigurationError(msg)
-    opened = open_dataset(dataset)
     with progress_bars() as bar:
-        evaluation = write_evaluation(
+        evaluation = evaluate(
             model,
-            opened,
-            split,
-            out,
-            on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
+            dataset,
+            out=out,
+            split=split,
             prevalence=prevalence,
-            command=typed_command(),
+            drop_leaks=drop_leaks,
+            allow_leak=allow_leak,
             images=not no_images,
+            command=typed_command(),
             progress=bar("Judging images"),
         )
     if evaluation.notice:
         print_note(evaluation.notice)
-    if other := opened.says_other_flag(evaluation.flag_finding):
+    if other := evaluation.dataset.says_other_flag(evaluation.flag_finding):
         print_note(other)
-    print_result(headline(evaluation))
+    print_result(evaluation.summary())
     print_result(f"Everything is in {out}; open {out / 'report.html'}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_result, progress_bars
-from carina.cli.train import import_training
+from carina.cli.train import load_quietly
 
 EXAMPLE = "gate runs/mine --out runs/gated"
 
@@ -39,8 +39,8 @@ def gate_command(
 
     A finished run gets a new gate and new thresholds. Its network stays as it is.
     """
-    import_training()
-    from carina.learning.gate.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
+    load_quietly()
+    from carina.learning.gate.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see load_quietly
 
     with progress_bars() as bar:
         made = refit_gate(run, out, lungs=lungs, negatives=negatives, cache=cache, progress_of=bar)

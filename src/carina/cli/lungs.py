@@ -8,7 +8,7 @@ import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
 from carina.cli.help_text import example
-from carina.cli.train import import_training
+from carina.cli.train import load_quietly
 from carina.storage.atomic import whole_folder
 
 app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode="rich")
@@ -39,8 +39,8 @@ def train(
 
     It is measured on the radiographs that are held out.
     """
-    import_training()
-    from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
+    load_quietly()
+    from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see load_quietly
     from carina.learning.lungs.lung_training import train_lungs  # noqa: PLC0415
     from carina.reports.lung_report import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
 

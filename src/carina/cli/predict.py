@@ -15,12 +15,14 @@ from carina.cli.engine_options import ENGINE_PANEL, BackendOption, PrecisionOpti
 from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict_long import LongForm
 from carina.cli.predict_table import PredictTable
-from carina.cli.predict_words import FAILED, PASSED_OVER, said_of, summary
 from carina.errors import ConfigurationError
-from carina.inference.inputs import Input, image_inputs, names_one_image
+from carina.inference.image_input import Input
+from carina.inference.inputs import image_inputs, names_one_image
 from carina.inference.left_out import LeftOutFiles
-from carina.inference.predictor import FailedPrediction, Predictor
-from carina.inference.results import AnyPrediction, Csv, JsonLines
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.predictions import FAILED, PASSED_OVER, said_of, say_passed_over, summary
+from carina.inference.predictor import Predictor
+from carina.inference.results import Csv, JsonLines
 from carina.inference.resume import ResumedResults, resume_results
 
 _OUTPUT = "Results"
@@ -194,7 +196,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
 def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
-    from carina.inference.explanation.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+    from carina.inference.explanation.overlay_files import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
 
     return write_overlays(judged, folder)
 
@@ -216,11 +218,8 @@ def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_p
         if results is not None and counts.total() > 1:
             print_note(summary(counts))
         print_note(INTENDED_USE)
-    if passed:
-        print_note(
-            f"{passed} object{'s' * (passed > 1)} beside the images passed over: reports, presentation states, "
-            "documents or answers of Carina's own."
-        )
+    if said := say_passed_over(passed):
+        print_note(said)
     if failed:
         # On a terminal the table has just said so.
         if not (table and sys.stdout.isatty()):

@@ -17,13 +17,14 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from carina.cli.predict_words import FAILED, ROW_ORDER, STYLES, figure, print_wrapped, printable, summary
+from carina.cli.predict_words import STYLES, figure, print_wrapped, printable
 from carina.decisions.policy import Policy
 from carina.decisions.triage import REASON_CODES, code_meanings, promise_basis
 from carina.errors import InputErrorCode
 from carina.findings import short_name
-from carina.inference.predictor import FailedPrediction
-from carina.inference.results import AnyPrediction, path_in_words
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.predictions import FAILED, ROW_ORDER, summary
+from carina.inference.results import path_in_words
 
 _NOTHING = "–"
 _GAP = "  "
@@ -211,10 +212,10 @@ class PredictTable:
             return _Row(FAILED, error.code, -1, nothing, self._notes.add_error(error.code, str(error)), path)
         triage = prediction.triage
         notes = self._notes.add([*map(_not_judged, prediction.reasons), *prediction.reservations])
-        if prediction.refused is not None:
+        if prediction.finding is None:
             return _Row(triage.priority, triage.code, -1, nothing, notes, path)
-        figures = self._figures(prediction.probabilities)
-        return _Row(triage.priority, triage.code, findings.index(prediction.finding), figures, notes, path)
+        called, shares = prediction.judged()
+        return _Row(triage.priority, triage.code, findings.index(called), self._figures(shares), notes, path)
 
     def _figures(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
         return tuple(sys.intern(figure(probabilities[finding])) for finding in self._policy.findings)

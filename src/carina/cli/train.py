@@ -1,13 +1,11 @@
 """``carina train``: a data set and a recipe become a run."""
 
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from carina.bundles.run_folder import FinishedRun
+from carina.api.training import import_training, resume_training, train
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
@@ -92,60 +90,36 @@ def train_command(
     if resume is not None and (recipe or weights or added or without_sources or lungs):
         msg = "--resume goes on with what the run was started with; of the other options only --cache may be named."
         raise ConfigurationError(msg)
+    # What is wrong with a recipe is said before TensorFlow is loaded.
     chosen = load_recipe(recipe or "head")
-    if weights is not None:
-        chosen = chosen.model_copy(update={"backbone": chosen.backbone.model_copy(update={"weights": weights})})
-    learning = import_training()
+    load_quietly()
     with progress_bars() as bar:
+        told: dict[str, Any] = {"cache": cache, "command": typed_command(), "progress_of": bar, "tell": print_note}
         if resume is not None:
-            run, folder = (
-                learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar, tell=print_note),
-                resume,
-            )
+            run = resume_training(resume, **told)
         elif dataset is not None and out is not None:
-            run = learning.train(
+            run = train(
                 dataset,
-                chosen,
                 out,
+                recipe=chosen,
+                weights=weights,
                 added=added or (),
                 without_sources=without_sources or (),
-                lung_graph=lungs,
-                cache=cache,
-                command=typed_command(),
-                progress_of=bar,
-                tell=print_note,
+                lungs=lungs,
+                **told,
             )
-            folder = out
-    print_run(run, folder)
+    print_result(run.summary())
+    print_result(f"Next: {measuring(run.folder, learned_from(run.folder), 'evaluation')}")
 
 
-def import_training() -> ModuleType:
-    """Return `carina.learning.train`; TensorFlow takes seconds to import and need not be installed to predict.
+def load_quietly() -> None:
+    """Load TensorFlow, which takes seconds, without the lines that it writes about itself.
 
     Raises
     ------
     ConfigurationError
-        If the extra is not installed.
+        If it is not installed.
     """
     print_note("Loading TensorFlow ...")
-    try:
-        with quiet_loading():
-            return import_module("carina.learning.train")
-    except ModuleNotFoundError as error:
-        msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
-        raise ConfigurationError(msg) from None
-
-
-def print_run(run: FinishedRun, folder: Path) -> None:
-    """Print what a training reached on the data that stopped it, and what to do next."""
-    point = run.operating_point
-    print_result(
-        f"{folder}: recipe {run.name}, {run.images['train']} training images, weights: {run.weights}, "
-        f"best epoch {run.best_epoch} of {run.epochs}, {run.seconds['total']:.0f} s, {run.peak_memory_mb:.0f} MB."
-    )
-    print_result(
-        f"Flagged finding: {point.finding}.\n"
-        f"Operating point, chosen on {point.chosen_on}: P({point.finding}) >= {point.threshold:.3f}, there sensitivity "
-        f"{point.sensitivity:.3f} at specificity {point.specificity:.3f}.\n"
-        f"Next: {measuring(folder, learned_from(folder), 'evaluation')}"
-    )
+    with quiet_loading():
+        import_training()

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.manifest import Dataset
+from carina.notebook import boxed, table_html
 from carina.wording import counted
 
 # Under this many test images a sensitivity's 95 % interval is wider than ±14 points: nothing can be concluded.
@@ -99,9 +100,21 @@ class DatasetCheck:
     stored_as: dict[str, Association | None]
     troubles: tuple[Trouble, ...]
 
+    def _repr_html_(self) -> str:
+        """Return the counts and what is wrong for a notebook."""
+        wrong = [(trouble.kind, trouble.message) for trouble in self.troubles]
+        found = table_html(("trouble", "what and where"), wrong) if wrong else "Nothing wrong was found."
+        return boxed(table_html(self.counts.columns, self.counts.rows()), found)
+
 
 def check_dataset(dataset: Dataset) -> DatasetCheck:
-    """Return the counts of a data set and everything that is wrong with it."""
+    """Return the counts of a data set and everything that is wrong with it.
+
+    Parameters
+    ----------
+    dataset
+        As `carina.open_dataset` gives it.
+    """
     manifest = dataset.manifest
     association = measure_association(manifest, "source")
     stored_as = measure_stored_as(manifest)

@@ -1,9 +1,11 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +22,7 @@ from carina.datasets.images import read_mask
 from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
+    ERRORS_FILE,
     ERRORS_SCHEMA,
     LEFT_OUT_FILE,
     MANIFEST_SCHEMA,
@@ -34,6 +37,7 @@ from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
+from carina.notebook import boxed, lines_html, table_html
 from carina.places import kind_of
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
@@ -82,6 +86,31 @@ class ImportReport:
     left_out: int = 0
     offered: SplitFrom | None = None
 
+    def summary(self) -> str:
+        """Return what was imported, and the notes: what was assumed and left out."""
+        described, folder = self.dataset.description, self.dataset.folder
+        pairs = counted(described.near_duplicate_pairs, "pair")
+        images = f"{counted(described.images, 'image')} in {folder}; {pairs} of near-duplicates kept together."
+        lines = [images, *self.notes]
+        if self.left_out:
+            lines.append(f"What was left out is named in {folder / LEFT_OUT_FILE}.")
+        return "\n".join([*lines, *self.unread()])
+
+    def unread(self) -> tuple[str, ...]:
+        """Return how many files could not be read, and the commonest reason; nothing where all were read."""
+        if not self.dataset.description.unreadable:
+            return ()
+        messages = Counter(message.split(". ")[0].rstrip(".") for message in self.dataset.unreadable()["message"])
+        ((reason, count),) = messages.most_common(1)
+        files = counted(self.dataset.description.unreadable, "file")
+        where = self.dataset.folder / ERRORS_FILE
+        return (f"{files} could not be read: see {where}. The commonest reason ({count}): {reason}.",)
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the notes for a notebook."""
+        counts = self.dataset.counts()
+        return boxed(table_html(counts.columns, counts.rows()), lines_html(self.summary()))
+
 
 class _Decoded(NamedTuple):
     fingerprint: Fingerprint
@@ -99,8 +128,8 @@ class _Decoded(NamedTuple):
 
 
 def import_dataset(
-    source: Path,
-    out: Path,
+    source: str | PathLike[str],
+    out: str | PathLike[str],
     *,
     findings: Sequence[str] | None = None,
     rename: Mapping[str, str] | None = None,
@@ -110,11 +139,11 @@ def import_dataset(
     flag: str | None = None,
     seed: int = 1234,
     test_only: bool = False,
-    labels: Path | None = None,
+    labels: str | PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     labels_as: PublishedLabels | None = None,
     uncertain: Uncertain = "leave-out",
-    patient_key: Path | None = None,
+    patient_key: str | PathLike[str] | None = None,
     patient_from: str | None = None,
     layout: str | None = None,
     split_from: SplitFrom | None = None,
@@ -158,6 +187,7 @@ def import_dataset(
         If `out` exists or lies in the source, or a finding, a view, a finding to rename or a split was asked for that
         is not there, or nothing says which finding is normal or flagged.
     """
+    source, out = Path(source), Path(out)
     if split_from is not None and test_only:
         msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
         raise ConfigurationError(msg)
@@ -175,11 +205,11 @@ def import_dataset(
             views=views,
             half=half,
             normal=normal,
-            labels=labels,
+            labels=None if labels is None else Path(labels),
             columns=columns,
             labels_as=labels_as,
             uncertain=uncertain,
-            patient_key=None if patient_key is None else read_key(patient_key),
+            patient_key=None if patient_key is None else read_key(Path(patient_key)),
             patient_from=patient_from,
             layout=layout,
             ignore_unknown_columns=ignore_unknown_columns,

@@ -14,7 +14,8 @@ from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import DataError
 from carina.findings import NORMAL, finding_key, may_be_normal, order_findings
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.places import how_to_train
 from carina.progress import Progress, no_progress
 
@@ -42,9 +43,15 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     # An image of a data set that cannot be judged raises its error.
     judged = cast("Iterator[Prediction]", predictor.predict(images_of(rows)))
     for done, prediction in enumerate(judged, start=1):
+        # What is refused counts like the rest: a figure without it would be a figure of easier images.
+        given = prediction.network_probabilities
         predicted.append(
-            {"called": prediction.finding, "assessable": prediction.refused is None, "refused": prediction.refused}
-            | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}
+            {
+                "called": max(given, key=given.__getitem__),
+                "assessable": prediction.refused is None,
+                "refused": prediction.refused,
+            }
+            | {_PROBABILITY + finding: value for finding, value in given.items()}
             | {"elapsed_ms": prediction.elapsed_ms}
         )
         progress(done, rows.height)

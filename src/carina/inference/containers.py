@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carina.errors import InputError
-from carina.inference.inputs import Input, TellLeftOut
+from carina.inference.image_input import Input, TellLeftOut
 from carina.radiographs.archive import BadMember, Member, list_archive
 from carina.radiographs.dicom.workers import list_dicom_directory
 from carina.radiographs.file_kind import HEAD_BYTES, HIDDEN_IMAGE, is_archive, is_hidden, kind_of

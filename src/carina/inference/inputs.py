@@ -7,13 +7,14 @@ number for each folder. The order is that of what was named, by name within a fo
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from carina.errors import ConfigurationError, InputError
+from carina.inference.image_input import Input, TellLeftOut
 from carina.radiographs.dicom.directory import is_directory
 from carina.radiographs.file_kind import (
     HEAD_BYTES,
@@ -26,10 +27,7 @@ from carina.radiographs.file_kind import (
     kind_by_name,
     kind_of,
 )
-from carina.radiographs.read import kind_at, read_bytes, read_head
-
-if TYPE_CHECKING:
-    from carina.radiographs.archive import Member
+from carina.radiographs.read import kind_at, read_head
 
 STANDARD_INPUT = "-"
 _BLOCK = 65_536
@@ -38,44 +36,6 @@ _ANY_DEPTH = "**"
 
 _FOLDER_AGAIN = FileKind("repeated folder", is_image=False)
 _IMAGE_AGAIN = FileKind("repeated image", is_image=False)
-
-# Told of each file and folder that is left out: its path, as in `Input`, and what it is.
-TellLeftOut = Callable[[Path, FileKind], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An image file that is to be judged, or why it is not to be.
-
-    Attributes
-    ----------
-    path
-        By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
-    named
-        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects
-        belong to the images and are none.
-    member
-        The file in an archive that it is, if it is one.
-    error
-        Why it is not to be read, where that is known.
-    """
-
-    path: Path
-    named: bool = True
-    member: "Member | None" = None
-    error: InputError | None = None
-
-    def read(self) -> bytes:
-        """Return its bytes.
-
-        Raises
-        ------
-        InputError
-            If they cannot be read.
-        """
-        if self.error is not None:
-            raise self.error
-        return read_bytes(self.path) if self.member is None else self.member.read()
 
 
 def _tell_nobody(path: Path, kind: FileKind) -> None:

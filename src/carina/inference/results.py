@@ -9,11 +9,11 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from carina._version import __version__
+from carina import __version__
 from carina.bundles.bundle import BundleDescription
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 
-AnyPrediction = Prediction | FailedPrediction
 # Of an explanation, in CSV.
 _WHY = ("overlay", "inside_lungs", "lungs_fill")
 
@@ -167,13 +167,12 @@ class JsonLines:
         path = path_in_words(prediction.path)
         if isinstance(prediction, FailedPrediction):
             return {"path": path, "error": {"code": prediction.error.code, "message": str(prediction.error)}}
-        accepted = prediction.refused is None
-        rounded = {finding: round(p, 6) for finding, p in prediction.probabilities.items()}
+        shares = prediction.probabilities
         content = {
             "path": path,
             "sha256": prediction.sha256,
-            "finding": prediction.finding if accepted else None,
-            "probabilities": rounded if accepted else None,
+            "finding": prediction.finding,
+            "probabilities": None if shares is None else {finding: round(p, 6) for finding, p in shares.items()},
             "triage": {
                 "priority": prediction.triage.priority,
                 "code": prediction.triage.code,
@@ -241,7 +240,7 @@ class Csv:
         columns += [*(field.name for field in fields(JudgedBy)), "reservations", "flag_finding", "gate_accepted"]
         columns += ["sha256"]
         columns += _WHY if explained else ()
-        self._columns = len(columns)
+        self.columns = tuple(columns)
         self.header = _csv_line(columns)
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
@@ -250,9 +249,9 @@ class Csv:
         if isinstance(prediction, FailedPrediction):
             said = ["", "", "", prediction.error.code, str(prediction.error)]
         else:
-            if prediction.refused is None:
-                shares = prediction.probabilities
-                judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
+            if prediction.finding is not None:
+                finding, shares = prediction.judged()
+                judged = [finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             triage = prediction.triage
             said = [triage.priority, triage.code, triage.reason, "", ""]
         doubts, accepted, sha256 = "", None, ""
@@ -275,12 +274,12 @@ class Csv:
         try:
             for cells in csv.reader(lines):
                 seen += 1
-                if not lines.whole or (seen > 1 and len(cells) < self._columns and lines.at_end()):
+                if not lines.whole or (seen > 1 and len(cells) < len(self.columns) and lines.at_end()):
                     return
                 if seen == 1:
                     self._require_header(cells)
-                elif len(cells) != self._columns:
-                    msg = f"row {seen} has {len(cells)} fields and not {self._columns}"
+                elif len(cells) != len(self.columns):
+                    msg = f"row {seen} has {len(cells)} fields and not {len(self.columns)}"
                     raise RowError(msg)
                 else:
                     yield self._stored(cells, start, lines.end)
@@ -297,7 +296,7 @@ class Csv:
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
         error = 5 + len(self._findings)
         judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
-        sha256 = cells[self._columns - 1 - (len(_WHY) if self._explained else 0)] or None
+        sha256 = cells[len(self.columns) - 1 - (len(_WHY) if self._explained else 0)] or None
         return StoredRow(start, end, cells[0], bool(cells[error]), sha256, judged_by)
 
 
@@ -305,11 +304,12 @@ def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dic
     explanation = prediction.explanation
     if explanation is None:
         return None
-    shares = (explanation.inside_lungs(prediction.finding), explanation.lungs_fill)
+    finding, _ = prediction.judged()
+    shares = (explanation.inside_lungs(finding), explanation.lungs_fill)
     inside, fill = (None if share is None else round(share, 4) for share in shares)
     rows, columns, _ = explanation.contributions.shape
     return {
-        "finding": prediction.finding,
+        "finding": finding,
         "overlay": None if picture is None else path_in_words(Path(picture.name)),
         "inside_lungs": inside,
         "lungs_fill": fill,

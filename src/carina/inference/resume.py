@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import Input
+from carina.inference.image_input import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
 from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_file

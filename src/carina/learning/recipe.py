@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Literal, Self
 
@@ -336,14 +337,20 @@ def shipped_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")))
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str | PathLike[str]) -> Recipe:
     """Return a shipped recipe by name, or one in a TOML file by path.
+
+    Parameters
+    ----------
+    name
+        ``head``, ``finetune``, ``baseline`` or ``demo``, or a TOML file.
 
     Raises
     ------
     ConfigurationError
         If there is no such recipe, or it holds an unknown or impossible setting; the message names the setting.
     """
+    name = str(name)
     if name in shipped_recipes():
         text = (resources.files("carina") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():

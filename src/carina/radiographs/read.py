@@ -3,6 +3,7 @@
 import os
 import stat
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from carina.errors import InputError
@@ -15,7 +16,7 @@ from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
-def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
+def read_radiograph(path: str | PathLike[str], *, deflated: bool = False) -> Radiograph:
     """Return the radiograph in an image file: DICOM, PNG, JPEG, TIFF, BMP or WebP, grey or colour.
 
     The name's ending does not matter; the first bytes decide. A file that begins as DICOM and as something else is
@@ -34,7 +35,7 @@ def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
         If the path is no readable file, or holds nothing that may be judged: see
         :data:`carina.errors.InputErrorCode` for the reasons.
     """
-    return radiograph_of(read_bytes(path), deflated=deflated)
+    return radiograph_of(read_bytes(Path(path)), deflated=deflated)
 
 
 def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:

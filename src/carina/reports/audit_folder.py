@@ -1,17 +1,15 @@
 """Everything that ``carina audit`` writes: ``audit.json``, ``audit.txt``, ``audit.png`` and ``examples.png``."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from carina._version import __version__
-from carina.datasets.manifest import Dataset
-from carina.evaluation.audit.alterations import TITLES
-from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
+from carina.evaluation.audit.alterations import TITLES, AlterationSettings
 from carina.evaluation.audit.audit_results import Audit
-from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.words import percent
-from carina.progress import Progress
+from carina.radiographs.preprocess import Preprocessing
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
 from carina.reports.drawing.png import write_png
 from carina.reports.evaluation_files import AUDIT_FILE
@@ -25,65 +23,44 @@ EXAMPLES_FILE = "examples.png"
 
 
 def write_audit(
-    model: Path,
-    dataset: Dataset,
-    out: Path,
-    *,
-    command: str,
-    external: Sequence[Dataset] = (),
-    segmenter: Path | None = None,
-    drop_leaks: bool = False,
-    settings: AuditSettings | None = None,
-    cache: Path | None = None,
-    progress_of: Callable[[str], Progress] = nobody_listens,
-) -> Audit:
-    """Audit a model on a data set, write the audit folder, and return what was found.
-
-    The folder appears whole or not at all.
+    audit: Audit, out: Path, *, preprocessing: Preprocessing, alterations: AlterationSettings, command: str
+) -> None:
+    """Write an audit folder, whole or not at all.
 
     Parameters
     ----------
-    model
-        A finished run, or a bundle.
-    dataset, external, segmenter, drop_leaks, settings, cache, progress_of
-        See `carina.evaluation.audit.audit.run_audit`.
+    audit
+        What was found.
     out
         The folder to write; it must not exist.
+    preprocessing
+        How the audited model is shown an image.
+    alterations
+        How much was taken away.
     command
         What was typed, for the record.
 
     Raises
     ------
     ConfigurationError
-        If `out` exists, or lungs cannot be found for want of a segmenter.
-    LeakError, DataError, BundleError
-        See `carina.evaluation.audit.audit.run_audit`.
+        If `out` exists.
     """
-    settings = settings or AuditSettings()
     with whole_folder(out, what="audit") as folder:
-        audited = open_audited(model)
-        audit = run_audit(
-            audited,
-            dataset,
-            external=external,
-            segmenter=segmenter,
-            drop_leaks=drop_leaks,
-            settings=settings,
-            cache=cache,
-            progress_of=progress_of,
-        )
-        content = audit.to_json() | {
-            "command": command,
-            "carina": __version__,
-            "machine": describe_machine(),
-            "versions": library_versions(),
-        }
+        content = audit_content(audit, command)
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
-        shown, altered = audited.preprocessing, settings.alterations
-        write_png(draw_audit(content, shown, altered), folder / AUDIT_PAGE_FILE)
-        write_png(draw_examples(shown, altered), folder / EXAMPLES_FILE)
-    return audit
+        write_png(draw_audit(content, preprocessing, alterations), folder / AUDIT_PAGE_FILE)
+        write_png(draw_examples(preprocessing, alterations), folder / EXAMPLES_FILE)
+
+
+def audit_content(audit: Audit, command: str) -> dict[str, Any]:
+    """Return what ``audit.json`` holds."""
+    return audit.to_json() | {
+        "command": command,
+        "carina": __version__,
+        "machine": describe_machine(),
+        "versions": library_versions(),
+    }
 
 
 def audit_text(audit: Audit) -> str:

@@ -12,8 +12,8 @@ import polars as pl
 
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.comparison import Comparison, compare, holm
-from carina.evaluation.notebook import boxed, table_html
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
+from carina.notebook import boxed, table_html
 from carina.reports.evaluation_files import read_evaluation
 from carina.statistics.intervals import FloatArray
 from carina.storage.atomic import write_text

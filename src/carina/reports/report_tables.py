@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carina.evaluation.notebook import boxed, table_html
+from carina.notebook import boxed, table_html
 from carina.reports.written_numbers import Kind, count_text, full_text
 from carina.statistics.intervals import Estimate
 

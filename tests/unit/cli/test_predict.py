@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from carina.inference.prediction import AnyPrediction
 from carina.inference.predictor import Predictor
-from carina.inference.results import AnyPrediction
 from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.gate import NO_GATE
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from carina.decisions.triage import REASON_CODES
+from carina.decisions.triage import REASON_CODES, Triage
 from carina.errors import InputError
-from carina.inference.explanation.overlay import overlay_name
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.explanation.overlay_files import overlay_name
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines, RowError, RowFormat, path_in_words
 from carina.radiographs.gate import NO_GATE
 from unit.inference.small_model import FINDINGS
@@ -34,7 +35,8 @@ def judged(predictor: Predictor, films: list[Path]) -> list[Prediction | FailedP
     """Return a prediction, a refused one and a failed one under each strange path."""
     (good,) = predictor.predict(films[:1], explain=True)
     assert isinstance(good, Prediction)
-    refused = replace(good, reasons=("no two lungs were found in it",), explanation=None)
+    triage = Triage("not-assessable", "refused", "Not judged: no two lungs were found in it.")
+    refused = replace(good, triage=triage, reasons=("no two lungs were found in it",), explanation=None)
     error = InputError("there is no such file. Check the path.", "not-found")
     found: list[Prediction | FailedPrediction] = []
     for name in STRANGE:

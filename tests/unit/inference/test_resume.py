@@ -12,8 +12,9 @@ from PIL import Image
 
 from carina.errors import ConfigurationError
 from carina.inference import resume
-from carina.inference.inputs import Input
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.image_input import Input
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
 from carina.inference.resume import ResumedResults, _Stored, resume_results
 from make import as_ordinary_user, write_image

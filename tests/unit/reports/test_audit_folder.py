@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import carina
 from carina.cli import app
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.alterations import AlterationSettings
@@ -15,7 +16,6 @@ from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.audit_results import SameSourcePair
 from carina.evaluation.audit.words import percent, sentence_of
 from carina.radiographs.preprocess import Preprocessing
-from carina.reports import audit_folder
 from carina.reports.audit_folder import audit_text, write_audit
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples, phantom_views
 from carina.reports.written_numbers import full_text
@@ -43,37 +43,44 @@ def page_of(audit, looks=LOOKS):
     return draw_audit(json.loads(json.dumps(audit.to_json())), **looks)
 
 
-def test_the_folder_holds_everything_and_the_sentence(planted, tmp_path, monkeypatch):
-    folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: model)
+def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
     out = tmp_path / "out"
-    written = write_audit(
-        model.folder,
-        dataset,
-        out,
-        command="carina audit",
-        settings=AuditSettings(replicates=200),
-        cache=folder / "cache",
-    )
+    how = {"preprocessing": LOOKS["preprocessing"], "alterations": LOOKS["settings"], "command": "carina audit"}
+    write_audit(audit, out, **how)
     assert {path.name for path in out.iterdir()} == {"audit.json", "audit.txt", "audit.png", "examples.png"}
     content = json.loads((out / "audit.json").read_text("utf-8"))
-    assert content["sentence"] == written.sentence
+    assert content["sentence"] == audit.sentence
     assert content["format"] == "carina-audit-1"
     assert content["command"] == "carina audit"
-    assert content["verdicts"] == list(written.verdicts)
-    assert written.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
+    assert content["verdicts"] == list(audit.verdicts)
+    assert audit.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
     for name in ("audit.png", "examples.png"):
         with Image.open(out / name) as picture:
             assert picture.size[0] > 1000
     with pytest.raises(ConfigurationError, match="already exists"):
-        write_audit(model.folder, dataset, out, command="again")
+        write_audit(audit, out, **how)
+
+
+def test_an_audit_from_python_is_shown_drawn_and_saved(planted, audit, tmp_path, monkeypatch):
+    _, dataset, model = planted
+    monkeypatch.setattr("carina.api.audit.open_audited", lambda path: model)
+    monkeypatch.setattr("carina.api.audit.run_audit", lambda *_, **__: audit)
+    result = carina.audit(model.folder, dataset, out=tmp_path / "out", command="carina audit")
+    assert (result.sentence, result.verdicts, result.summary()) == (audit.sentence, audit.verdicts, audit_text(audit))
+    assert audit.sentence in result._repr_html_()
+    assert audit.sentence in result.report().to_html()
+    with Image.open(tmp_path / "out" / "audit.png") as picture:
+        assert result.plot().tobytes() == picture.tobytes()
+    monkeypatch.setattr("carina.api.audit.run_audit", lambda *_, **__: pytest.fail("it was judged first"))
+    with pytest.raises(ConfigurationError, match="already exists"):
+        carina.audit(model.folder, dataset, out=tmp_path / "out")
 
 
 def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
     folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
+    monkeypatch.setattr("carina.api.audit.open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
     with pytest.raises(DataError, match="does not know"):
-        write_audit(model.folder, dataset, tmp_path / "out", command="x", cache=folder / "cache")
+        carina.audit(model.folder, dataset, out=tmp_path / "out", cache=folder / "cache")
     assert not list(tmp_path.iterdir())
 
 

@@ -18,8 +18,8 @@ from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
 from carina.cli.model_options import BundleOption
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
-from carina.cli.predict_words import FAILED, PASSED_OVER
 from carina.errors import ConfigurationError
+from carina.inference.predictions import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:

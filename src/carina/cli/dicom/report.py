@@ -12,11 +12,14 @@ from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict import INTENDED_USE
-from carina.cli.predict_words import ROW_ORDER, printable
+from carina.cli.predict_words import printable
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import Input, image_inputs
+from carina.inference.image_input import Input
+from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
-from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.prediction import FailedPrediction
+from carina.inference.predictions import ROW_ORDER
+from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines, path_in_words
 
 if TYPE_CHECKING:

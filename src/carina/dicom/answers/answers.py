@@ -19,7 +19,8 @@ from carina.dicom.extra import require_highdicom
 from carina.dicom.quiet import quiet
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import Explanation
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import path_in_words
 from carina.radiographs.read import read_bytes
 from carina.storage.atomic import whole_file

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import polars as pl
 
 from carina.errors import DataError
 from carina.reports.drawing.drawing import Drawing
@@ -20,15 +24,32 @@ def draw_learning(evaluated: Evaluated) -> list[Drawing]:
     DataError
         If a column of the history is missing, it has no epoch, or the epoch that was kept is not in it.
     """
-    return [] if evaluated.history is None else [_draw(evaluated, quantity) for quantity in ("loss", "accuracy")]
+    if evaluated.history is None:
+        return []
+    return [draw_learning_curve(evaluated.history, evaluated.model, quantity) for quantity in ("loss", "accuracy")]
 
 
-def _draw(evaluated: Evaluated, quantity: str) -> Drawing:
-    """Return one quantity on the training images and on the split that stopped the training."""
-    history, best = evaluated.history, int(evaluated.model["best_epoch"])
+def draw_learning_curve(history: pl.DataFrame, model: Mapping[str, Any], quantity: str) -> Drawing:
+    """Return one quantity on the training images and on the split that stopped the training.
+
+    Parameters
+    ----------
+    history
+        One row per epoch: epoch, loss, accuracy, val_loss, val_accuracy.
+    model
+        What the run says of itself, as JSON.
+    quantity
+        ``loss`` or ``accuracy``.
+
+    Raises
+    ------
+    DataError
+        If a column of the history is missing, it has no epoch, or the epoch that was kept is not in it.
+    """
+    best = int(model["best_epoch"])
     names = ("epoch", quantity, f"val_{quantity}")
-    missing = [name for name in names if history is None or name not in history.columns]
-    if history is None or missing or not history.height:
+    missing = [name for name in names if name not in history.columns]
+    if missing or not history.height:
         what = f"lacks {', '.join(missing)}" if missing else "holds no epoch"
         msg = f"The training history {what}. Draw it from the history.csv of a finished run."
         raise DataError(msg)
@@ -43,7 +64,7 @@ def _draw(evaluated: Evaluated, quantity: str) -> Drawing:
     few = len(epochs) <= 30
     keys = [
         Key("training images", "s1", "line", mark="circle" if few else ""),
-        Key(f"{evaluated.model['stopping_split']} split", "s2", "line", (6, 3), mark="square" if few else ""),
+        Key(f"{model['stopping_split']} split", "s2", "line", (6, 3), mark="square" if few else ""),
     ]
     if best:
         reached = lines[1][epochs == best][0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from carina.errors import ConfigurationError
 from carina.reports.evaluated import Evaluated, audited_model, read_evaluated
@@ -46,25 +48,46 @@ def build_report(evaluated: Evaluated) -> Report:
 
 
 def open_report(
-    folder: Path | str, *, audit: Path | str | None = None, bundle: Path | str | None = None, images: bool = True
+    *evaluations: str | PathLike[str],
+    audits: Sequence[str | PathLike[str]] = (),
+    bundle: str | PathLike[str] | None = None,
+    images: bool = True,
 ) -> Report:
-    """Return the report of an evaluation folder; in a notebook it shows itself.
+    """Return the report of one evaluation, or of several side by side; a notebook shows it.
 
     Parameters
     ----------
-    folder, audit, bundle, images
-        See `carina.reports.evaluated.read_evaluated`.
+    evaluations
+        Folders that `carina.evaluate` or ``carina evaluate`` wrote.
+    audits
+        Folders that `carina.audit` or ``carina audit`` wrote; each goes to the evaluations of its model.
+    bundle
+        The bundle that the evaluated run was exported to; only with one evaluation.
+    images
+        Whether the report has small images, where the folder has some.
 
     Raises
     ------
-    DataError, ConfigurationError, BundleError
-        See `carina.reports.evaluated.read_evaluated`.
+    ConfigurationError
+        If no folder is named or one twice, several come with a bundle, or an audit or the bundle is of none of the
+        models.
+    DataError
+        If a folder is no evaluation.
+    BundleError
+        If the bundle is none or damaged.
     """
-    audited, sealed = (None if named is None else Path(named) for named in (audit, bundle))
-    return build_report(read_evaluated(Path(folder), audit=audited, bundle=sealed, images=images))
+    folders, sealed = [Path(folder) for folder in evaluations], None if bundle is None else Path(bundle)
+    if not folders:
+        msg = "Name at least one evaluation."
+        raise ConfigurationError(msg)
+    if sealed is not None and len(folders) > 1:
+        msg = "A bundle is named for one evaluation. Name one folder."
+        raise ConfigurationError(msg)
+    evaluated = _read(folders, [Path(audit) for audit in audits], sealed, images)
+    return build_report(evaluated[0]) if len(evaluated) == 1 else build_side_by_side(evaluated, folders)
 
 
-def open_audit(folder: Path | str) -> Report:
+def open_audit(folder: str | PathLike[str]) -> Report:
     """Return what an audit folder holds; in a notebook it shows itself.
 
     Parameters
@@ -77,7 +100,11 @@ def open_audit(folder: Path | str) -> Report:
     ConfigurationError
         If the folder is no audit.
     """
-    audit = read_audit(Path(folder))
+    return build_audit_report(read_audit(Path(folder)))
+
+
+def build_audit_report(audit: dict[str, Any]) -> Report:
+    """Return the report of an audit from the content of ``audit.json``."""
     return Report(
         title=f"Audit of {audit['model']} on {audit['dataset']}",
         subtitle=f"Carina {audit['carina']}",
@@ -128,39 +155,11 @@ def write_report(
             msg = "Several evaluations go to one page of their own: name it with --out FILE."
             raise ConfigurationError(msg)
         out = folders[0] / REPORT_FILE
-    if bundle is not None and len(folders) > 1:
-        msg = "A bundle is named for one evaluation. Name one folder."
-        raise ConfigurationError(msg)
-    evaluated = _read(folders, audits, bundle, images)
-    report = build_report(evaluated[0]) if len(evaluated) == 1 else build_side_by_side(evaluated, folders)
+    report = open_report(*folders, audits=audits, bundle=bundle, images=images)
     report.write_html(out)
     if figures is not None:
         report.write_figures(figures)
     return out
-
-
-def open_side_by_side(
-    folders: Sequence[Path | str], *, audits: Sequence[Path | str] = (), images: bool = True
-) -> Report:
-    """Return several evaluations on one page; in a notebook it shows itself.
-
-    Parameters
-    ----------
-    folders, audits, images
-        See `write_report`.
-
-    Raises
-    ------
-    ConfigurationError
-        If fewer than two folders are named, one is named twice, or an audit is of none of the models.
-    DataError
-        If a folder is no evaluation.
-    """
-    paths = [Path(folder) for folder in folders]
-    if len(paths) < 2:
-        msg = "Name at least two evaluations to stand side by side."
-        raise ConfigurationError(msg)
-    return build_side_by_side(_read(paths, [Path(audit) for audit in audits], None, images), paths)
 
 
 def _read(folders: Sequence[Path], audits: Sequence[Path], bundle: Path | None, images: bool) -> list[Evaluated]:

@@ -172,7 +172,7 @@ def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
 
 def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
     audit = audit_of(tmp_path / "audit", "ab" * 32)
-    page = open_report(folder, audit=audit).to_html()
+    page = open_report(folder, audits=[audit]).to_html()
     assert page.count("Sixty-nine of a hundred.") >= 2
     assert "What is left of the AUROC above chance" in page
     assert "a against 3 findings" in page
@@ -181,12 +181,12 @@ def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
 def test_an_audit_of_another_model_is_refused(folder, tmp_path):
     audit = audit_of(tmp_path / "audit", "00" * 32)
     with pytest.raises(ConfigurationError, match="another model"):
-        open_report(folder, audit=audit)
+        open_report(folder, audits=[audit])
     with pytest.raises(ConfigurationError, match="another model than those"):
         write_report([folder], tmp_path / "x.html", audits=[audit])
     (audit / "audit.json").write_text("{}", "utf-8")
     with pytest.raises(ConfigurationError, match=r"audit\.json is damaged"):
-        open_report(folder, audit=audit)
+        open_report(folder, audits=[audit])
 
 
 def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder, tmp_path):

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 import carina
+from carina.errors import ConfigurationError
 from carina.evaluation.audit.audit_results import Audit, Counts, HeadResult, ModelResult
 from carina.evaluation.comparison import compare
-from carina.evaluation.evaluate import Evaluation
+from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluated import read_evaluated
@@ -101,14 +102,16 @@ def test_each_table_and_figure_shows_itself(folder, report):
 def test_several_side_by_side_and_their_tests(folder, tmp_path):
     twin = tmp_path / "second"
     shutil.copytree(folder, twin)
-    both = carina.open_side_by_side([folder, twin])
+    both = carina.open_report(folder, twin)
     assert "2 evaluations side by side" in page_in(both._repr_html_())
     assert both.to_html() in html.unescape(both._repr_html_())
-    text = plain(carina.compare_evaluations([str(folder), twin])._repr_html_())
+    text = plain(carina.compare(str(folder), twin)._repr_html_())
     assert "Each on all of its own images" in text
     assert "first minus second, paired on the 240 images that they share" in text
-    with pytest.raises(carina.errors.ConfigurationError, match="at least two"):
-        carina.open_side_by_side([folder])
+    with pytest.raises(ConfigurationError, match="at least two"):
+        carina.compare(folder)
+    with pytest.raises(ConfigurationError, match="at least one"):
+        carina.open_report()
 
 
 def test_an_audit_is_a_page_of_its_own(tmp_path):
@@ -133,7 +136,9 @@ def test_results_in_memory_are_plain_tables(folder):
     metrics = measure(truth, probabilities, findings_of(table), groups=groups, replicates=20)
     reached = at_operating_point(truth, probabilities, 0, 0.5, groups)
     leaks = LeakCheck(**dict.fromkeys(LeakCheck.__dataclass_fields__) | {"learned": table.head(0)})
-    evaluation = Evaluation(table, metrics, reached, {}, leaks, 3, HOSTILE, HOSTILE)
+    told = {"table": table, "metrics": metrics, "at_operating_point": reached, "leaks": leaks, "dropped": 3}
+    told |= {"notice": HOSTILE, "flag_finding": HOSTILE}
+    evaluation = SplitResult(**dict.fromkeys(SplitResult.__dataclass_fields__) | told)
     text = plain(evaluation._repr_html_())
     assert HOSTILE in text
     assert "0 found, 3 left out" in text

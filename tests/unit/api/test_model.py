@@ -1,10 +1,12 @@
 """The Python way: `carina.load_bundle` and what it gives for whatever an image comes as."""
 
 import io
+import pickle
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,10 @@ import pytest
 from PIL import Image
 
 import carina
+from carina.api.model import Model
 from carina.errors import BundleError, ConfigurationError, InputError
-from carina.inference.model import Model, Predictions
-from carina.inference.predictor import FailedPrediction, Prediction
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictions import Predictions
 from make import encode, encode_frames, make_grey, write_image
 from make_dicom import encode_dicom, full_window
 from unit.inference.small_model import FINDINGS, write_small_run
@@ -122,7 +125,6 @@ def test_colours_come_last_and_equal_ones_are_grey(model: Model, films: list[Pat
             pixels[..., np.newaxis],
             np.stack([pixels] * 3, axis=-1),
             np.stack([pixels] * 3 + [full], axis=-1),
-            np.stack([pixels, full], axis=-1),
         ):
             shown = channels if channels.shape[2] > 1 or pixels.dtype != np.int64 else channels.astype(np.uint8)
             assert model.predict(shown).sha256 == by_grey
@@ -155,10 +157,60 @@ def test_a_folder_without_images_and_a_pattern_without_match_say_so(model: Model
     ((judged),) = model.predict(archive)
     assert judged.path == Path(f"{archive}!a/film.png")
     (tmp_path / "empty").mkdir()
-    for nothing, says in ((tmp_path / "empty", "no image lies in this folder"), (tmp_path / "*.bmp", "no such file")):
-        (failed,) = model.predict(nothing)
+    with zipfile.ZipFile(tmp_path / "texts.zip", "w") as made:
+        made.writestr("notes.txt", "no image")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no image", encoding="utf-8")
+    for name, says in (
+        ("empty", "no image lies in this folder"),
+        ("texts", "no image lies in this folder"),
+        ("*.bmp", "no such file"),
+        ("texts.zip", "holds no image"),
+    ):
+        # What, where, and what to do; in a list it is an error row like any other.
+        with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path / name))}: .*{says}.*\. [A-Z]"):
+            model.predict(tmp_path / name)
+        ((failed),) = model.predict([tmp_path / name])
         assert isinstance(failed, FailedPrediction)
         assert says in str(failed.error)
+
+
+def test_two_channels_and_a_mask_are_refused_with_what_to_do(model: Model) -> None:
+    grey = make_grey(0, (64, 64))
+    with pytest.raises(InputError, match=r"give the grey one, array\[\.\.\., 0\]"):
+        model.predict(np.stack([grey, grey], axis=-1))
+    with pytest.raises(InputError, match=r"the array is masked.*numpy\.ma\.filled\(array, 0\)"):
+        model.predict(np.ma.array(grey, mask=grey > 9))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_colours_and_what_is_transparent_are_said_of_arrays_as_of_files(
+    model: Model, films: list[Path], tmp_path: Path, *, deep: bool
+) -> None:
+    with Image.open(films[0]) as film:
+        grey = np.asarray(film)
+    grey = grey.astype(np.uint16) * 257 if deep else grey
+    full = np.full_like(grey, np.iinfo(grey.dtype).max)
+    arrow, hole, nearly = grey.copy(), full.copy(), grey - np.minimum(grey, grey.dtype.type(9 * (257 if deep else 1)))
+    arrow[3, 5], hole[4, 5] = 0 if grey[3, 5] > full[0, 0] // 2 else full[0, 0], 0
+    for channels, said in (
+        ((grey, grey, grey), ()),
+        ((nearly, grey, grey), ()),
+        ((grey, grey, grey, full), ()),
+        ((arrow, grey, grey), ("in colour",)),
+        ((grey, grey, arrow), ("in colour",)),
+        ((grey, grey, grey, hole), ("transparent",)),
+        ((arrow, grey, grey, hole), ("in colour", "transparent")),
+    ):
+        array = np.ascontiguousarray(np.stack(channels, axis=-1))
+        path = tmp_path / "film.png"
+        assert cv2.imwrite(str(path), array[..., [2, 1, 0, 3][: len(channels)]])
+        given = [model.predict(array), model.predict(path)]
+        if not deep:
+            given.append(model.predict(Image.fromarray(array)))
+        for each in given:
+            told = [doubt for doubt in each.reservations if doubt.startswith("Parts of the image")]
+            assert [words for words, doubt in zip(said, told, strict=True) if words not in doubt] == []
 
 
 def test_files_that_are_no_images_are_counted(model: Model, films: list[Path], tmp_path: Path) -> None:
@@ -169,6 +221,64 @@ def test_files_that_are_no_images_are_counted(model: Model, films: list[Path], t
     found = model.predict(tmp_path)
     assert len(found) == 1
     assert sum(found.left_out.values()) == 2
+    for told in (repr(found), found._repr_html_(), found.summary()):
+        assert "Left out: 2 .txt files" in told
+    streamed = model.stream(tmp_path)
+    assert [each.sha256 for each in streamed] == [found[0].sha256]  # type: ignore[union-attr]
+    assert streamed.left_out == found.left_out
+
+
+def test_predictions_are_a_table_a_file_and_a_summary(
+    model: Model, films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros((128, 128), np.uint8)
+    mask[30:90, 20:50] = 255
+    found = model.predict([*films[:2], "gone.png", mask], prevalence=0.25)
+    assert (len(found.judged), len(found.refused), len(found.failed)) == (2, 1, 1)
+    assert found.summary().startswith("Judged: 2 images (")
+    assert "Refused (not-assessable): 1. Failed: 1." in found.summary()
+    table = found.to_polars()
+    assert table["path"].to_list() == [str(films[0]), str(films[1]), "gone.png", None]
+    assert table["finding"].to_list() == [found[0].finding, found[1].finding, None, None]  # type: ignore[union-attr]
+    assert table["probability:Normal"].null_count() == 2
+    assert table.select(f"probability:{name}" for name in FINDINGS).sum_horizontal()[0] == pytest.approx(1, abs=1e-5)
+    assert table["gate_accepted"].to_list()[3] is False
+    assert set(table["prevalence"]) == {"0.25"}
+    found.to_csv(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text("utf-8").splitlines()[0].startswith("path,finding,probability:")
+    assert pickle.loads(pickle.dumps(found)).summary() == found.summary()  # noqa: S301
+    frame = found.to_pandas()
+    assert list(frame.columns) == table.columns
+    assert frame["finding"].tolist()[:2] == table["finding"].to_list()[:2]
+    assert frame["finding"].isna().tolist() == [False, False, True, True]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigurationError, match="pip install pandas"):
+        found.to_pandas()
+
+
+def test_one_image_is_explained_and_several_are_not(model: Model, films: list[Path]) -> None:
+    explained = model.explain(films[0])
+    assert explained.explanation is not None
+    assert explained.plot().width >= 128
+    for several in (films[0].parent, films):
+        with pytest.raises(ConfigurationError, match="explain takes one image"):
+            model.explain(several)  # type: ignore[arg-type]
+
+
+def test_a_stream_reads_no_more_than_it_needs(model: Model, films: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield films[0]
+
+    stream = model.stream(endless())
+    assert {next(stream).sha256 for _ in range(20)} == {model.predict(films[0]).sha256}  # type: ignore[union-attr]
+    assert taken < 100
+    with pytest.raises(ConfigurationError, match="prevalence"):
+        model.stream(endless(), prevalence=2.0)
 
 
 def test_more_than_a_few_go_to_the_engine_for_many(model: Model, films: list[Path]) -> None:
@@ -205,6 +315,9 @@ def test_a_list_gives_a_result_each_and_goes_on_after_a_bad_one(model: Model, fi
         (np.zeros((64, 64, 3), np.uint8), "constant-image"),
         (np.zeros((3, 64, 64), np.uint8), "unsupported-format"),
         (np.zeros((64, 64, 5), np.uint8), "unsupported-format"),
+        (np.zeros((64, 64, 2), np.uint8), "unsupported-format"),
+        (np.ma.masked_less(make_grey(0, (64, 64)), 9), "unsupported-format"),
+        (np.ma.array(make_grey(0, (64, 64))), "unsupported-format"),
         (np.zeros((2, 64, 64, 3), np.uint8), "unsupported-format"),
         (np.full((64, 64, 3), -1), "no-display-range"),
         (np.zeros((64, 64), complex), "unsupported-format"),
@@ -272,7 +385,7 @@ def test_the_model_says_what_it_is(model: Model, tmp_path: Path) -> None:
 
 
 def test_without_a_folder_it_is_the_released_bundle(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carina.inference.model.released_bundle", lambda: small_run)
+    monkeypatch.setattr("carina.api.model.released_bundle", lambda: small_run)
     assert carina.load_bundle().description.name == "small"
 
 
