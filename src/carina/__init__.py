@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 from carina._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from carina.api.audit import AuditResult as AuditResult
-    from carina.api.audit import audit as audit
+    from carina.api.auditing import AuditResult as AuditResult
+    from carina.api.auditing import audit as audit
     from carina.api.evaluation import Evaluation as Evaluation
     from carina.api.evaluation import compare as compare
     from carina.api.evaluation import evaluate as evaluate
     from carina.api.model import Model as Model
     from carina.api.model import load_bundle as load_bundle
-    from carina.api.training import Run as Run
-    from carina.api.training import resume_training as resume_training
-    from carina.api.training import train as train
+    from carina.api.training_run import Run as Run
+    from carina.api.training_run import resume_training as resume_training
+    from carina.api.training_run import train as train
     from carina.api.versions import show_versions as show_versions
     from carina.datasets.check import check_dataset as check_dataset
     from carina.datasets.importing import ImportReport as ImportReport
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from carina.errors import CarinaError as CarinaError
     from carina.inference.prediction import FailedPrediction as FailedPrediction
     from carina.inference.prediction import Prediction as Prediction
-    from carina.inference.predictions import Predictions as Predictions
+    from carina.inference.prediction_list import Predictions as Predictions
     from carina.learning.recipe import Recipe as Recipe
     from carina.learning.recipe import load_recipe as load_recipe
     from carina.phantoms.phantom import draw_phantom as draw_phantom
@@ -62,19 +62,19 @@ _FILES = {
     "check_dataset": "carina.datasets.check",
     "load_recipe": "carina.learning.recipe",
     "Recipe": "carina.learning.recipe",
-    "train": "carina.api.training",
-    "resume_training": "carina.api.training",
-    "Run": "carina.api.training",
+    "train": "carina.api.training_run",
+    "resume_training": "carina.api.training_run",
+    "Run": "carina.api.training_run",
     "load_bundle": "carina.api.model",
     "Model": "carina.api.model",
     "Prediction": "carina.inference.prediction",
     "FailedPrediction": "carina.inference.prediction",
-    "Predictions": "carina.inference.predictions",
+    "Predictions": "carina.inference.prediction_list",
     "evaluate": "carina.api.evaluation",
     "Evaluation": "carina.api.evaluation",
     "compare": "carina.api.evaluation",
-    "audit": "carina.api.audit",
-    "AuditResult": "carina.api.audit",
+    "audit": "carina.api.auditing",
+    "AuditResult": "carina.api.auditing",
     "open_report": "carina.reports.html.open_reports",
     "open_audit": "carina.reports.html.open_reports",
     "CarinaError": "carina.errors",

@@ -156,7 +156,7 @@ def test_a_users_checker_of_types_sees_types(tmp_path: Path) -> None:
     for expected in (
         "carina.api.model.Model",
         "float | None",
-        "carina.inference.predictions.Predictions",
+        "carina.inference.prediction_list.Predictions",
         "str | None",
         ".Report",
         "Unexpected keyword argument spilt",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import carina
-from carina.api.training import Run
+from carina.api.training_run import Run
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
 from carina.datasets.manifest import Dataset

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
+from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.bundles.bundle import open_bundle
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
+from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.api.model import Model
 from carina.api.pictures import picture_of
-from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.evaluation.evaluate import SplitResult

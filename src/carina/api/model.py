@@ -14,7 +14,7 @@ from carina.decisions.bands import check_prevalence
 from carina.errors import ConfigurationError, InputError
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
-from carina.inference.predictions import Predictions
+from carina.inference.prediction_list import Predictions
 from carina.inference.predictor import Predictor
 from carina.inference.results import Csv
 from carina.inference.sources import OneImage, is_one_image, sources_of
@@ -22,7 +22,7 @@ from carina.progress import Progress, no_progress
 from carina.runtime.engine import Backend, Precision
 
 if TYPE_CHECKING:
-    from carina.api.places import DatasetLike
+    from carina.api.accepted_forms import DatasetLike
     from carina.bundles.verification import Verification
     from carina.evaluation.recalibrate import Recalibrated
 

@@ -5,7 +5,7 @@ import sys
 
 import cv2
 
-from carina import __version__
+from carina._version import __version__
 from carina.runtime.engine import available_precisions, installed_backends
 from carina.runtime.machine import describe_machine, library_versions
 

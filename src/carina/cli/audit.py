@@ -73,7 +73,7 @@ def audit_command(
 
     The answer is one sentence and one page, with 95 % intervals.
     """
-    from carina.api.audit import audit  # noqa: PLC0415  # what is slow to import waits until here
+    from carina.api.auditing import audit  # noqa: PLC0415  # what is slow to import waits until here
 
     require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:

@@ -9,14 +9,14 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from carina.api.training import train
+from carina.api.training_run import train
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.cli.train import load_quietly
 from carina.datasets.importing import import_dataset
 from carina.errors import ConfigurationError
-from carina.inference.predictions import said_of
+from carina.inference.prediction_list import said_of
 from carina.inference.predictor import Predictor
 from carina.phantoms.phantom import write_phantoms
 

@@ -20,7 +20,7 @@ from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs, names_one_image
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction
-from carina.inference.predictions import FAILED, PASSED_OVER, said_of, say_passed_over, summary
+from carina.inference.prediction_list import FAILED, PASSED_OVER, said_of, say_passed_over, summary
 from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines
 from carina.inference.resume import ResumedResults, resume_results

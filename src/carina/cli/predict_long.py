@@ -9,7 +9,7 @@ from rich.text import Text
 from carina.cli.predict_words import STYLES, figure, print_wrapped, printable
 from carina.decisions.policy import Policy
 from carina.inference.prediction import AnyPrediction, FailedPrediction
-from carina.inference.predictions import said_of, summary
+from carina.inference.prediction_list import said_of, summary
 from carina.inference.results import path_in_words
 
 

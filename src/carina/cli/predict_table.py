@@ -23,7 +23,7 @@ from carina.decisions.triage import REASON_CODES, code_meanings, promise_basis
 from carina.errors import InputErrorCode
 from carina.findings import short_name
 from carina.inference.prediction import AnyPrediction, FailedPrediction
-from carina.inference.predictions import FAILED, ROW_ORDER, summary
+from carina.inference.prediction_list import FAILED, ROW_ORDER, summary
 from carina.inference.results import path_in_words
 
 _NOTHING = "–"

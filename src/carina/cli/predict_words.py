@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from carina.inference.predictions import FAILED, PASSED_OVER
+from carina.inference.prediction_list import FAILED, PASSED_OVER
 
 # Readable on light and on dark. None is green: no priority says that nothing is there.
 STYLES = {

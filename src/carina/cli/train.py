@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from carina.api.training import import_training, resume_training, train
+from carina.api.training_run import import_training, resume_training, train
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from carina import __version__
+from carina._version import __version__
 from carina.bundles.bundle import BundleDescription
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.inference.predictor import Predictor

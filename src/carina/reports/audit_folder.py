@@ -11,7 +11,7 @@ from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.words import percent
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
-from carina.reports.drawing.png import write_png
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluation_files import AUDIT_FILE
 from carina.reports.text_files import aligned, estimate_cell, fold
 from carina.runtime.machine import describe_machine, library_versions
@@ -49,8 +49,8 @@ def write_audit(
         content = audit_content(audit, command)
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
-        write_png(draw_audit(content, preprocessing, alterations), folder / AUDIT_PAGE_FILE)
-        write_png(draw_examples(preprocessing, alterations), folder / EXAMPLES_FILE)
+        write_png(draw_audit(content, preprocessing, alterations), folder / AUDIT_PAGE_FILE, FOR_SCREEN)
+        write_png(draw_examples(preprocessing, alterations), folder / EXAMPLES_FILE, FOR_SCREEN)
 
 
 def audit_content(audit: Audit, command: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Evaluated:
     table
         The prediction table.
     history
-        A row an epoch; None where the folder has none.
+        One row per epoch; None where the folder has none.
     recipe
         The recipe as text; empty where the folder has none.
     audit
@@ -146,7 +146,7 @@ def read_evaluated(
     audit
         Of ``carina audit``, for the same model.
     bundle
-        That the evaluated run was sealed into: its name, version and hash stand in the report.
+        That the evaluated run was sealed into: its name, version and hash are in the report.
     images
         Whether small images are taken, where the folder has some.
 

@@ -30,7 +30,7 @@ class PairedTable:
     title
         What is compared, on how many images.
     table
-        A row a figure: both values, the difference with its interval, p and p after Holm.
+        One row per figure: both values, the difference with its interval, p and p after Holm.
     comparison
         The same as numbers.
     """
@@ -47,7 +47,7 @@ class SideBySide:
     Attributes
     ----------
     figures
-        A row a figure, a column an evaluation, each on all of its own images.
+        One row per figure, one column per evaluation, each on all of its own images.
     paired
         Each evaluation but the first against the first.
     """
@@ -114,7 +114,7 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _figures(content: dict[str, Any]) -> dict[str, str]:
-    """Return figures as text by name; a notice (an allowed leak) stands first."""
+    """Return figures as text by name; a notice (an allowed leak) comes first."""
     metrics = content["metrics"]
     named = {"notice": content["notice"] or "none", "images": str(metrics["n"])}
     named |= {
@@ -160,7 +160,7 @@ def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame
             "Only models that know two findings in common compare."
         )
         raise DataError(msg)
-    # The same pixels may stand in a set twice; each image is counted once.
+    # The same pixels may be in a set twice; each image is counted once.
     one, other = (table.unique("sha256", keep="first", maintain_order=True) for table in (table_a, table_b))
     shared = one.select("sha256").join(other.select("sha256"), on="sha256", how="inner", maintain_order="left")
     if shared.is_empty():

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from carina import __version__
+from carina._version import __version__
 from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE
 from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset
@@ -16,7 +16,7 @@ from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.predictions import findings_of
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_rates
-from carina.reports.drawing.png import write_png
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import (
     EVALUATION_FORMAT,
@@ -101,7 +101,7 @@ def write_record(evaluation: SplitResult, folder: Path, *, command: str, images:
 
 
 def _bundle_sha256(run: Path) -> str | None:
-    """Return the hash that stands for the whole of a bundle, which was checked when it was opened; none for a run."""
+    """Return the hash over all files of a bundle, which was checked when it was opened; none for a run."""
     seal = run / SEAL_FILE
     return hashlib.sha256(seal.read_bytes()).hexdigest() if seal.is_file() else None
 
@@ -147,7 +147,7 @@ def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: st
         drawings = [drawing for key, drawing in drawn.items() if key.startswith(start)]
         heading = f"{evaluated.model['name']}: training" if name.endswith("_curve") else title
         sheet = compose(name, heading, drawings, columns=2, caption=caption, notice=report.notice)
-        write_png(sheet, folder / f"{name}.png")
+        write_png(sheet, folder / f"{name}.png", FOR_SCREEN)
 
 
 def _metrics_content(evaluation: SplitResult, command: str) -> dict[str, Any]:

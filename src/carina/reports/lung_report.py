@@ -19,7 +19,7 @@ from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.lungs import LUNG_GRAPH, LungFinder
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.drawing import Drawing, Ink
-from carina.reports.drawing.png import write_png
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
 from carina.storage.atomic import write_text
@@ -81,7 +81,7 @@ def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     }
     content = {"format": "carina-lungs-1", **measured, **facts}
     write_text(folder / REPORT_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_png(draw_lung_examples(LungFinder(folder / LUNGS_FILE)), folder / EXAMPLES_FILE)
+    write_png(draw_lung_examples(LungFinder(folder / LUNGS_FILE)), folder / EXAMPLES_FILE, FOR_SCREEN)
     return report
 
 
@@ -91,7 +91,7 @@ def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1
     Parameters
     ----------
     table
-        A row a held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
+        One row per held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
     replicates, seed
         Of the bootstrap of the mean.
     """

@@ -34,13 +34,13 @@ class EvaluatedOn:
     figures
         In words, measure by measure, with intervals.
     values
-        For machines: measure, its name in words, number.
+        For machines: measure, its full name, number.
     leaks
         How many images the model had learned from or stopped on.
     model
         What the folder says of the model that it judged.
     notice
-        What stands over every output, or none.
+        The warning over every output, or none.
     """
 
     dataset: str
@@ -191,7 +191,7 @@ def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleD
     told = bundle.model_dump(mode="json")
     for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
         if judged.get(key) != told[key]:
-            msg = f"{folder} judged {what}; its figures cannot stand on this card. Evaluate the run that is exported."
+            msg = f"{folder} judged {what}; its figures cannot be on this card. Evaluate the run that is exported."
             raise ConfigurationError(msg)
 
 

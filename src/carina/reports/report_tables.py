@@ -22,7 +22,7 @@ class Measured:
     estimate, kind
         The number, and how it is written.
     counts
-        Whether the counts behind it stand below it.
+        Whether the counts behind it are written below it.
     """
 
     estimate: Estimate
@@ -46,7 +46,7 @@ class ReportTable:
     head
         Headings of the columns.
     rows
-        As many cells a row as there are headings.
+        In each row as many cells as there are headings.
     notes
         What a reader must know to read it rightly.
     """

@@ -35,7 +35,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
     metrics
         Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title
-        The data, in words.
+        What the data are.
     notice
         A warning that no reader may miss; None where there is none.
     """
@@ -285,7 +285,7 @@ def _notes(named: Sequence[_Named], more: Sequence[str] = ()) -> list[str]:
     by_note: dict[str, dict[str, list[str]]] = {}
     effects: list[str] = []
     for name, measure, estimate in named:
-        # A design effect stands at every proportion, and a stated prevalence in the row itself.
+        # A design effect is with every proportion, and a stated prevalence in the row itself.
         effects += re.findall(r"^design effect ([0-9.]+)", estimate.note or "")
         note = re.sub(r"^(design effect [0-9.]+|at prevalence [^;]+)(; |$)", "", estimate.note or "")
         if note:
@@ -315,7 +315,7 @@ def aligned(
 ) -> list[str]:
     """Return rows with aligned columns: names to the right as scikit-learn has them, or to the left.
 
-    Columns of estimates are aligned on the left, so that the values stand below each other; the support is
+    Columns of estimates are aligned on the left, so that the values are below each other; the support is
     aligned on the right, where the last column is one. A long name goes on in the line below.
     """
     names = [textwrap.wrap(row[0], name_width) or [""] for row in rows]

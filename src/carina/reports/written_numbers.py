@@ -59,7 +59,7 @@ def unbroken(text: str) -> str:
 
 
 def _written(values: Sequence[float | None], kind: Kind) -> list[str]:
-    """Return numbers that stand together, with as many digits as it takes for none to look like none or all."""
+    """Return numbers that are read together, with as many digits as it takes for none to look like none or all."""
     present = [value for value in values if value is not None]
     if kind == "signed":
         return [f"{value:.2f}".replace("-", "−") for value in present]

@@ -1,4 +1,4 @@
-"""How far a share that was counted can be trusted: the bounds that intervals and decisions both use."""
+"""How far a share that was counted can be trusted: the bounds that intervals and decisions both stand on."""
 
 import math
 from functools import lru_cache
@@ -56,11 +56,62 @@ def clopper_pearson_upper(successes: int, trials: int, level: float) -> float:
         raise ConfigurationError(msg)
     if successes == trials:
         return 1.0
-    from scipy.special import betaincinv  # noqa: PLC0415  # a tenth of a second to import; predicting does without
-
-    return float(betaincinv(successes + 1, trials - successes, 1 - level))
+    if successes == 0:
+        return -math.expm1(math.log(level) / trials)
+    # P(X <= successes | share) = 1 - I_share(successes + 1, trials - successes); I rises with the share.
+    a, b = successes + 1, trials - successes
+    low, high = successes / trials, 1.0
+    share = wilson_bounds(low, trials, 1 - level)[1]
+    for _ in range(100):
+        off = incomplete_beta(a, b, share) - (1 - level)
+        low, high = (share, high) if off < 0 else (low, share)
+        slope = math.exp(_log_beta_density(a, b, share))
+        newton = share - off / slope if slope > 0 else math.nan
+        # Newton's step where it stays between the brackets, their middle otherwise.
+        following = newton if low < newton < high else (low + high) / 2
+        if abs(following - share) <= 1e-15 * share:
+            break
+        share = following
+    return share
 
 
 def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
     """Return the exact one-sided lower bound of a proportion; see `clopper_pearson_upper`. 0 without trials."""
     return 1 - clopper_pearson_upper(trials - successes, trials, level) if trials else 0.0
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b) for a, b > 0 and 0 <= x <= 1.
+
+    By hand, because predicting needs it: importing SciPy takes a fifth of the time that one prediction takes. By the
+    continued fraction, evaluated after Lentz; it converges in about sqrt(max(a, b)) steps on the side of the
+    mean that it is used on.
+
+    Source: DLMF 8.17.22 and 8.17.4, https://dlmf.nist.gov/8.17.
+    """
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - incomplete_beta(b, a, 1 - x)
+    tiny = 1e-300
+    ratio_c, ratio_d, fraction = 1.0, 0.0, 1.0
+    for step in range(100_000):
+        m, odd = divmod(step, 2)
+        if step == 0:
+            term = 1.0
+        elif odd:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        ratio_d = 1 / ((1 + term * ratio_d) or tiny)
+        ratio_c = (1 + term / ratio_c) or tiny
+        fraction *= ratio_c * ratio_d
+        if step and abs(ratio_c * ratio_d - 1) < 1e-15:
+            break
+    # The fraction began at 1 instead of 0, and so counted 1 + 1 / (1 + ...) = 1 + what is wanted.
+    return math.exp(_log_beta_density(a, b, x) + math.log(x) + math.log1p(-x) - math.log(a)) * (fraction - 1)
+
+
+def _log_beta_density(a: float, b: float, x: float) -> float:
+    normaliser = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    return normaliser + (a - 1) * math.log(x) + (b - 1) * math.log1p(-x)

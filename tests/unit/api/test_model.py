@@ -18,7 +18,7 @@ import carina
 from carina.api.model import Model
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.prediction import FailedPrediction, Prediction
-from carina.inference.predictions import Predictions
+from carina.inference.prediction_list import Predictions
 from make import encode, encode_frames, make_grey, write_image
 from make_dicom import encode_dicom, full_window
 from unit.inference.small_model import FINDINGS, write_small_run

@@ -18,7 +18,7 @@ from carina.decisions.policy import Policy
 from carina.decisions.triage import PRIORITIES, choose_triage
 from carina.errors import InputError
 from carina.inference.prediction import FailedPrediction, Prediction
-from carina.inference.predictions import ROW_ORDER, said_of, summary
+from carina.inference.prediction_list import ROW_ORDER, said_of, summary
 from unit.inference.small_model import FINDINGS, write_small_run
 
 CHILD = "The patient is a child: outside the intended use, which is adults."

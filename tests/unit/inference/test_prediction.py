@@ -16,7 +16,7 @@ from PIL import Image
 from carina.decisions.triage import Triage
 from carina.errors import ConfigurationError, InputError
 from carina.inference.prediction import NO_NUMBER, FailedPrediction, Prediction
-from carina.inference.predictions import Predictions
+from carina.inference.prediction_list import Predictions
 from carina.inference.predictor import Predictor
 from carina.inference.results import Csv
 

@@ -63,22 +63,24 @@ def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
 
 def test_an_audit_from_python_is_shown_drawn_and_saved(planted, audit, tmp_path, monkeypatch):
     _, dataset, model = planted
-    monkeypatch.setattr("carina.api.audit.open_audited", lambda path: model)
-    monkeypatch.setattr("carina.api.audit.run_audit", lambda *_, **__: audit)
+    monkeypatch.setattr("carina.api.auditing.open_audited", lambda path: model)
+    monkeypatch.setattr("carina.api.auditing.run_audit", lambda *_, **__: audit)
     result = carina.audit(model.folder, dataset, out=tmp_path / "out", command="carina audit")
     assert (result.sentence, result.verdicts, result.summary()) == (audit.sentence, audit.verdicts, audit_text(audit))
     assert audit.sentence in result._repr_html_()
     assert audit.sentence in result.report().to_html()
     with Image.open(tmp_path / "out" / "audit.png") as picture:
         assert result.plot().tobytes() == picture.tobytes()
-    monkeypatch.setattr("carina.api.audit.run_audit", lambda *_, **__: pytest.fail("it was judged first"))
+    monkeypatch.setattr("carina.api.auditing.run_audit", lambda *_, **__: pytest.fail("it was judged first"))
     with pytest.raises(ConfigurationError, match="already exists"):
         carina.audit(model.folder, dataset, out=tmp_path / "out")
 
 
 def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
     folder, dataset, model = planted
-    monkeypatch.setattr("carina.api.audit.open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
+    monkeypatch.setattr(
+        "carina.api.auditing.open_audited", lambda path: replace(model, findings=("COVID-19", "Normal"))
+    )
     with pytest.raises(DataError, match="does not know"):
         carina.audit(model.folder, dataset, out=tmp_path / "out", cache=folder / "cache")
     assert not list(tmp_path.iterdir())

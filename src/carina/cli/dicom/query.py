@@ -19,7 +19,7 @@ from carina.cli.model_options import BundleOption
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.errors import ConfigurationError
-from carina.inference.predictions import FAILED, PASSED_OVER
+from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import FailedPrediction
-from carina.inference.predictions import ROW_ORDER
+from carina.inference.prediction_list import ROW_ORDER
 from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines, path_in_words
 

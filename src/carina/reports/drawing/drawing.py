@@ -261,7 +261,7 @@ class Drawing:
         self.parts += [_moved(part, x, y) for part in other.parts]
 
     def to_svg(self, *, alone: bool = False) -> Markup:
-        """Return the drawing as SVG: for the page, whose style sheet knows the colours, or to stand alone."""
+        """Return the drawing as SVG: for the page, whose style sheet knows the colours, or for a file of its own."""
         size = f'width="{_n(self.width)}" height="{_n(self.height)}"'
         label = escape(f"{self.title}. {self.description}")
         outside = f' {size} xmlns="http://www.w3.org/2000/svg"' if alone else ""

@@ -25,11 +25,11 @@ class Row:
     name
         Of the group.
     counts
-        How many, in words.
+        How many, as text.
     estimate
         The number; without a value its note is written instead.
     heading
-        Under which heading it stands.
+        Under which heading it is.
     ink, mark
         How it is drawn.
     """
@@ -53,7 +53,7 @@ def draw_forest(
     line: float | None = None,
     line_says: str = "all images",
 ) -> Drawing:
-    """Return a forest plot; names stand above their line, so that it can be read on a phone.
+    """Return a forest plot; names are above their line, so that it can be read on a phone.
 
     Parameters
     ----------

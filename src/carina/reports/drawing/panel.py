@@ -27,7 +27,7 @@ class Axis:
     low, high
         Its ends.
     ticks
-        Where numbers stand, and what is written there.
+        Where numbers are, and what is written there.
     """
 
     title: str

@@ -16,31 +16,31 @@ from carina.reports.drawing.drawing import LIGHT, Area, Dot, Drawing, Ink, Part,
 from carina.reports.drawing.text_measure import font_of, text_width
 from carina.storage.atomic import whole_file
 
-PIXELS_A_UNIT = 3
-_DPI = 72 * PIXELS_A_UNIT  # a unit is a point on paper
+# Pixels for each unit, which is a point on paper: of a figure for papers, and of a sheet of several to be looked at.
+FOR_PAPER, FOR_SCREEN = 3, 2
 
 
-def to_png(drawing: Drawing) -> bytes:
-    """Return the drawing in the light theme's colours, three pixels a unit; the same input gives the same bytes."""
-    width, height = (round(PIXELS_A_UNIT * side) for side in (drawing.width, drawing.height))
-    renderer = RendererAgg(width, height, _DPI)  # type: ignore[no-untyped-call]
-    upwards = Affine2D().scale(PIXELS_A_UNIT, -PIXELS_A_UNIT).translate(0, height)
+def to_png(drawing: Drawing, scale: int = FOR_PAPER) -> bytes:
+    """Return the drawing in the light theme's colours, `scale` pixels a unit; the same input gives the same bytes."""
+    width, height = (round(scale * side) for side in (drawing.width, drawing.height))
+    renderer = RendererAgg(width, height, 72 * scale)  # type: ignore[no-untyped-call]
+    upwards = Affine2D().scale(scale, -scale).translate(0, height)
     _outline(renderer, Outline.unit_rectangle(), Affine2D().scale(width, height), fill="paper")
     for part in drawing.parts:
-        _draw(renderer, part, upwards)
+        _draw(renderer, part, upwards, scale)
     pixels = np.asarray(renderer.buffer_rgba())  # type: ignore[no-untyped-call]
     stream = io.BytesIO()
-    Image.fromarray(pixels).convert("RGB").save(stream, "PNG", compress_level=4, dpi=(_DPI, _DPI))
+    Image.fromarray(pixels).convert("RGB").save(stream, "PNG", compress_level=4, dpi=(72 * scale, 72 * scale))
     return stream.getvalue()
 
 
-def write_png(drawing: Drawing, path: Path) -> None:
+def write_png(drawing: Drawing, path: Path, scale: int = FOR_PAPER) -> None:
     """Write the drawing as a PNG without its maker's name, a date or a path."""
     with whole_file(path) as temporary:
-        temporary.write_bytes(to_png(drawing))
+        temporary.write_bytes(to_png(drawing, scale))
 
 
-def _draw(renderer: RendererAgg, part: Part, upwards: Affine2D) -> None:
+def _draw(renderer: RendererAgg, part: Part, upwards: Affine2D, scale: int) -> None:
     if isinstance(part, Stroke):
         _outline(renderer, Outline(part.points), upwards, edge=part.ink, width=part.width, dash=part.dash)
     elif isinstance(part, Area):
@@ -50,13 +50,13 @@ def _draw(renderer: RendererAgg, part: Part, upwards: Affine2D) -> None:
         circle = Outline.circle((part.x, part.y), part.radius)
         _outline(renderer, circle, upwards, fill=part.fill, edge=part.edge, width=1.5)
     elif isinstance(part, Words):
-        _write(renderer, part)
+        _write(renderer, part, scale)
     else:
-        size = (round(PIXELS_A_UNIT * part.width), round(PIXELS_A_UNIT * part.height))
+        size = (round(scale * part.width), round(scale * part.height))
         grey = np.asarray(Image.fromarray(part.grey).resize(size, Image.Resampling.NEAREST))
         colors = np.dstack([grey, grey, grey, np.full_like(grey, 255)])[::-1]
-        foot = renderer.height - PIXELS_A_UNIT * (part.y + part.height)
-        renderer.draw_image(renderer.new_gc(), round(PIXELS_A_UNIT * part.x), round(foot), colors)
+        foot = renderer.height - scale * (part.y + part.height)
+        renderer.draw_image(renderer.new_gc(), round(scale * part.x), round(foot), colors)
 
 
 def _outline(
@@ -81,12 +81,12 @@ def _outline(
     renderer.draw_path(pen, outline, upwards, face)  # type: ignore[no-untyped-call]
 
 
-def _write(renderer: RendererAgg, words: Words) -> None:
+def _write(renderer: RendererAgg, words: Words, scale: int) -> None:
     pen = renderer.new_gc()
     pen.set_foreground(LIGHT[words.ink])
     wide = text_width(words.text, words.size, bold=words.bold)
     back = {"start": 0.0, "middle": wide / 2, "end": wide}[words.anchor]
     x, y = (words.x, words.y + back) if words.turned else (words.x - back, words.y)
     font, angle = font_of(words.size, bold=words.bold), 90 if words.turned else 0
-    x, y = PIXELS_A_UNIT * x, PIXELS_A_UNIT * y
+    x, y = scale * x, scale * y
     renderer.draw_text(pen, x, y, words.text, font, angle)  # type: ignore[no-untyped-call]

@@ -190,6 +190,6 @@ def _number(minutes: float | None) -> str:
 
 
 def room_words(room: ReadingRoom) -> str:
-    """Return a room in words."""
+    """Return a description of a room."""
     readers = "1 reader" if room.readers == 1 else f"{room.readers} readers"
-    return f"{room.arrivals_per_hour:g} arrivals an hour, {room.reading_minutes:g} minutes a reading, {readers}"
+    return f"{room.arrivals_per_hour:g} arrivals per hour, {room.reading_minutes:g} minutes per reading, {readers}"

@@ -1,4 +1,4 @@
-"""What the reporting checklists are answered with: the facts of an evaluation in words."""
+"""What the reporting checklists are answered with: the facts of an evaluation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checklist_facts(evaluated: Evaluated) -> Mapping[str, str]:
         "groups": f"{data['patients_or_groups']:,}",
         "sources": ", ".join(sources) or "the manifest names none",
         "data_choices": (
-            "What was chosen at import stands in the data set's dataset.json; who was eligible before is yours."
+            "What was chosen at import is in the data set's dataset.json; who was eligible before is yours."
         ),
         "preprocessing": _preprocessing_words(model["preprocessing"]),
         "missing": (
@@ -37,11 +37,11 @@ def checklist_facts(evaluated: Evaluated) -> Mapping[str, str]:
         ),
         "partition": _partition_words(evaluated),
         "counts": (
-            f"{_split_words(model['images'])}; judged here: {data['images']:,}. Counts stand beside every figure."
+            f"{_split_words(model['images'])}; judged here: {data['images']:,}. Counts are beside every figure."
         ),
         "recipe_words": f"{_training_words(recipe)} {model['epochs']} epochs; the full recipe is in section 9.",
         "model_words": _model_words(evaluated, recipe),
-        "updating": "None in this evaluation; carina recalibrate fits probabilities and thresholds anew for a site.",
+        "updating": "None in this evaluation; carina recalibrate fits probabilities and thresholds again for a site.",
         "imbalance": _imbalance_words(evaluated, recipe),
         "difference": _difference_words(evaluated),
         "fingerprint": str(data["fingerprint"])[:16],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from carina import __version__
+from carina._version import __version__
 from carina.errors import DataError
 from carina.reports.drawing.decision_curves import draw_decision_curves_over
 from carina.reports.drawing.drawing import Drawing

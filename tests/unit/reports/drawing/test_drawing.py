@@ -11,6 +11,7 @@ from PIL import Image
 
 from carina.reports.drawing.drawing import LIGHT, SERIES, Drawing
 from carina.reports.drawing.forest import Row, draw_forest
+from carina.reports.drawing.panel import Axis, build_panel
 from carina.reports.drawing.png import to_png
 from carina.reports.drawing.text_measure import fit_lines
 from carina.reports.html.page import embed_json, read_asset
@@ -135,3 +136,26 @@ def test_a_table_in_its_file_has_three_columns_for_an_estimate():
 
 def test_lines_are_broken_at_spaces():
     assert fit_lines("one two three", 40) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("points", "pieces"),
+    [
+        ([(0.2, 0.5), (0.8, 0.5)], [[(0.2, 0.5), (0.8, 0.5)]]),
+        ([(-1, 0.5), (2, 0.5)], [[(0, 0.5), (1, 0.5)]]),
+        ([(0, 2), (1, 2)], []),
+        ([(-1, 0.5), (-0.5, 0.5)], []),
+        ([(0.5, -1), (0.5, 3)], [[(0.5, 0), (0.5, 1)]]),
+        ([(-0.5, 0.5), (0.5, 1.5)], [[(0, 1), (0, 1)]]),
+        ([(0.2, 0.2), (0.4, 1.4), (0.8, 1.4), (0.9, 0.4)], [[(0.2, 0.2), (1 / 3, 1)], [(0.84, 1), (0.9, 0.4)]]),
+    ],
+)
+def test_a_curve_is_cut_where_it_leaves_its_panel(points, pieces):
+    axis = Axis("share", 0, 1, ())
+    panel = build_panel("p", "P", "", axis, axis)
+    before = len(panel.drawing.parts)
+    panel.curve(points, "s1")
+    drawn = [part.points for part in panel.drawing.parts[before:]]
+    assert len(drawn) == len(pieces)
+    for line, piece in zip(drawn, pieces, strict=True):
+        assert np.array(line) == pytest.approx(np.array([panel.at(x, y) for x, y in piece]))

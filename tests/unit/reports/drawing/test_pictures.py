@@ -239,7 +239,7 @@ def test_the_baseline_pictures_have_the_notice_as_a_banner(pictures):
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert picture.info.keys() == {"dpi"}
-            assert picture.info["dpi"] == pytest.approx((216, 216), abs=0.1)
+            assert picture.info["dpi"] == pytest.approx((144, 144), abs=0.1)
             rgb = picture.convert("RGB")
             banner = tuple(int(LIGHT["alarm"][at : at + 2], 16) for at in (1, 3, 5))
             assert {rgb.getpixel((x, 2)) for x in (0, rgb.width // 2, rgb.width - 1)} == {banner}, path.name

@@ -196,7 +196,7 @@ function showResults(state, results) {
   byId("x-cost").textContent = whole(results.cost);
   byId("x-cost-interval").textContent = `(flag all: ${whole(1000 * (1 - state.prevalence) * state.alarm)}, flag none: ${whole(1000 * state.prevalence * state.miss)})`;
   byId("x-benefit-words").textContent =
-    `Net benefit: true positives a patient, less false alarms weighed ${state.alarm} to ${state.miss} `
+    `Net benefit: true positives per patient, less false alarms weighed ${state.alarm} to ${state.miss} `
     + `(threshold probability ${percent(state.alarm / (state.alarm + state.miss))}). `
     + `Flag all: ${signed(results.treatAll, 4)}; flag none: 0.`;
   drawHistogram(state);

@@ -193,7 +193,7 @@ function drawRoom(set, result, flag, bands, ranges) {
   });
   if (result.without !== null) {
     const x = at(result.without);
-    // Behind the words, which stand where it passes.
+    // Behind the words, which are where it passes.
     parts.splice(line, 0, svg("line", { x1: x, x2: x, y1: 18, y2: y - 4, class: "l-muted", "stroke-dasharray": "4 3", "stroke-width": 1.3 }));
   }
   parts.push(svg("text", { x: 4, y: y + 12, "font-size": 12, class: "f-muted" }, "bar: mean; line: nine of ten are read within"));

@@ -73,7 +73,7 @@ function predictiveValueAt(cells, prevalence, positiveCall) {
   return { value, low: Math.min(low, value), high: Math.max(high, value) };
 }
 
-// Benefit in true positives a patient; a false alarm weighs as the costs say. The interval joins two Wilson intervals.
+// Benefit in true positives per patient; a false alarm weighs as the costs say. The interval joins two Wilson intervals.
 function netBenefit(cells, prevalence, weight) {
   const positives = cells.tp + cells.fn, negatives = cells.fp + cells.tn;
   if (!positives || !negatives) return { value: null, low: null, high: null };

@@ -1,6 +1,6 @@
 """Section 3, the operating-point explorer: its controls as HTML, and what its script computes from.
 
-The script computes everything anew in the browser from the probabilities and the truth, by the same formulas as
+The script computes everything again in the browser from the probabilities and the truth, by the same formulas as
 `carina.evaluation`; a test drives a browser and holds the two equal.
 """
 

@@ -43,7 +43,7 @@ def build_findings(evaluated: Evaluated) -> Section:
 
 
 def findings_table(evaluated: Evaluated) -> ReportTable:
-    """Return every measure of each finding against the rest; a column a finding."""
+    """Return every measure of each finding against the rest, one column per finding."""
     items: dict[str, Any] = evaluated.metrics["per_finding"]
     calibration = evaluated.metrics.get("calibration", {}).get("per_finding", {})
     stated = {name: item["stated_prevalence"] for name, item in items.items() if item.get("stated_prevalence")}

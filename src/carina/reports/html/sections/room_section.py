@@ -30,7 +30,7 @@ def build_reading_room(evaluated: Evaluated) -> Section:
         drawings.append(draw_room(key, f"Turnaround: {words}", by_formula, simulated, flag, bands=bands))
         tables.append(room_table(key, f"Turnaround in minutes: {words}", by_formula, simulated, bands=bands))
     body = render(
-        "room.html", flag=evaluated.flag, sortings=(("flag", FLAG), ("bands", BANDS)), drawings=drawings, tables=tables
+        "room.html", flag=evaluated.flag, orders=(("flag", FLAG), ("bands", BANDS)), drawings=drawings, tables=tables
     )
     return Section("room", "Reading-room simulation", "Reading room", body, tuple(drawings), tuple(tables))
 

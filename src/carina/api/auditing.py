@@ -6,8 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.api.pictures import picture_of
-from carina.api.places import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
 from carina.evaluation.audit.audit_results import Audit

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from carina.api.accepted_forms import DatasetLike, dataset_of
 from carina.api.model import Model, load_bundle
-from carina.api.places import DatasetLike, dataset_of
 from carina.bundles.run_folder import FinishedRun
 from carina.errors import ConfigurationError
 from carina.learning.recipe import Recipe, load_recipe
