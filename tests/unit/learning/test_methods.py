@@ -8,7 +8,7 @@ import pytest
 
 from carina.bundles.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, KERAS_FILE, ONNX_FILE
 from carina.datasets.manifest import Dataset
-from carina.learning.finetune.finetune import finetune
+from carina.learning.finetune import finetune
 from carina.learning.recipe import load_recipe
 from carina.learning.train import train
 from carina.runtime.engine import load_engine

@@ -13,8 +13,8 @@ from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.data.frames import Frames
+from carina.learning.finetune import finetune as module
 from carina.learning.finetune.finetune import WeightAverage, cut_backbone, drawing_shares, fine_tune
-from carina.learning.finetune.finetune import finetune as module
 from carina.learning.recipe import BackboneSettings, Recipe, load_recipe
 
 RECIPE = """
