@@ -36,6 +36,6 @@ def test_a_killed_training_resumes_and_loses_at_most_one_epoch(phantom_dataset: 
     assert re.search(r"^Training \(batches\): ([\d,]+) of \1 in \d+ s\.$", error, re.MULTILINE)
     after = pl.read_csv(history)
     assert after.height == 12
-    # Epochs that were done stay done; the times show that they were not trained anew.
+    # Epochs that were done stay done; the times show that they were not trained again.
     assert after.head(before.height).equals(before)
     assert not list(run.rglob(".partial-*"))

@@ -81,7 +81,8 @@ def audit_text(audit: Audit) -> str:
             "are known); heads are taken as they are."
         ),
         *_section(
-            "A head trained anew on such images (share: of its AUROC above 0.5 on the image as the model is shown it)",
+            "A new last layer, trained on such images (share: of its AUROC above 0.5 on the image as the model is "
+            "shown it)",
             [
                 ("", "macro AUROC", "share", *audit.findings, "L2"),
                 *(

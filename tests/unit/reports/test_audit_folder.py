@@ -89,7 +89,7 @@ def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
 def test_the_text_has_every_section_and_fits(audit):
     text = audit_text(audit)
     for heading in (
-        "A head trained anew on such images",
+        "A new last layer, trained on such images",
         "The model as it is",
         "The source, told from the embedding",
         "A source left out of a new head",

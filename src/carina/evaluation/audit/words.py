@@ -27,7 +27,7 @@ def sentence_of(heads: Sequence[HeadResult], by_model: Sequence[ModelResult]) ->
     reached = next(item for item in heads if item.input == "lungs-black").share
     return (
         f"Of the AUROC above chance, {percent(remains)} remains when the lungs are blacked out, "
-        f"and a head trained anew on images without lungs reaches {percent(reached)}."
+        f"and a new last layer, trained on images without lungs, reaches {percent(reached)}."
     )
 
 

@@ -95,7 +95,7 @@ def test_the_sentence_says_both_numbers(made):
     _, _, audit = made("border")
     remains, reached = audit.model_on("lungs-black").share, audit.head_on("lungs-black").share
     assert f"Of the AUROC above chance, {100 * remains.value:.0f} % (" in audit.sentence
-    assert f"a head trained anew on images without lungs reaches {100 * reached.value:.0f} % (" in audit.sentence
+    assert f"a new last layer, trained on images without lungs, reaches {100 * reached.value:.0f} % (" in audit.sentence
     content = json.loads(json.dumps(audit.to_json(), allow_nan=False))
     assert content["sentence"] == audit.sentence
     assert content["heads"][0]["share"]["value"] == 1.0

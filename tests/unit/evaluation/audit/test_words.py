@@ -30,8 +30,8 @@ def left_out(source, measure, value):
 
 def test_the_sentence():
     assert sentence_of(heads_of(0.97), model_of(0.71, 0.4)) == (
-        "Of the AUROC above chance, 71 % (61–81) remains when the lungs are blacked out, and a head trained anew on "
-        "images without lungs reaches 97 % (87–107)."
+        "Of the AUROC above chance, 71 % (61–81) remains when the lungs are blacked out, and a new last layer, "
+        "trained on images without lungs, reaches 97 % (87–107)."
     )
 
 
