@@ -97,11 +97,7 @@ def replace_head(graph: bytes, head: GraphHead) -> bytes:
         number, wire, value = field
         if number == _INITIALIZER and isinstance(value, bytes) and (name := _text(value, _TENSOR_NAME)) in new:
             return number, wire, _tensor(value, new[name])
-        if (
-            number == _OUTPUT
-            and isinstance(value, bytes)
-            and _text(value, _VALUE_NAME) in ("logits", "contributions")
-        ):
+        if number == _OUTPUT and isinstance(value, bytes) and _text(value, _VALUE_NAME) in ("logits", "contributions"):
             return number, wire, _with_last_dimension(value, findings)
         return field
 

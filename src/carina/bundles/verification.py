@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.bundles.bundle import GOLDEN_FILE, BundleDescription, classifier_graph, open_bundle
+from carina.bundles.bundle import GOLDEN_FILE, Ancestor, BundleDescription, classifier_graph, open_bundle
 from carina.bundles.golden import BF16_TOLERANCES, Differences, Tolerances, require_golden
 from carina.bundles.int8_twin import Int8Record
 from carina.bundles.pipeline import Pipeline, load_pipeline
@@ -55,6 +55,8 @@ class Verification:
         One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
     int8
         What is known of the twin in 8-bit integers, also where it was refused.
+    lineage
+        The bundles that it was made from, the oldest first.
     bytes_of
         The size of each file.
     """
@@ -65,6 +67,7 @@ class Verification:
     sha256: str
     checks: tuple[Check, ...]
     int8: Int8Record | None
+    lineage: tuple[Ancestor, ...]
     bytes_of: dict[str, int]
 
     @property
@@ -82,6 +85,7 @@ class Verification:
             **self.checks[0].to_json(),
             "checks": [check.to_json() for check in self.checks],
             "int8": None if self.int8 is None else self.int8.model_dump(),
+            "lineage": [each.model_dump() for each in self.lineage],
             "bytes_of": self.bytes_of,
             "megabytes": round(self.megabytes, 3),
         }
@@ -128,6 +132,7 @@ def verify_bundle(
         sha256=seal.sha256,
         checks=tuple(checks),
         int8=description.int8,
+        lineage=description.lineage,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
 

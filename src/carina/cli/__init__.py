@@ -23,7 +23,7 @@ from carina.errors import CarinaError, ConfigurationError
 # In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
 # `<verb>_command`.
 _VERBS = (
-    *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "demo"),
+    *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "adapt", "demo"),
     *("data", "lungs", "gate", "bench", "dicom"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}

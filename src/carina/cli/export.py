@@ -60,6 +60,7 @@ def print_bundle(folder: Path, verification: Verification) -> None:
     size = f"{verification.megabytes:.1f} MB in {len(verification.bytes_of)} files"
     lines = [f"{folder}: {verification.name} {verification.version}, {size}, each as sealed."]
     lines.append(f"Flagged finding: {verification.flag_finding}.")
+    lines.extend(each.in_words() for each in verification.lineage)
     lines.extend(map(_in_words, verification.checks))
     if verification.int8 is not None:
         lines.append(verification.int8.in_words())

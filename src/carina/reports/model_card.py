@@ -231,7 +231,29 @@ def _decisions(bundle: BundleDescription) -> str:
             f"out because the model had been trained on them, {origin.left_out_refused} because it does not judge "
             "them. The weights are those of the bundle it was made from.\n"
         )
-    return text
+    return text + _adaptation(bundle)
+
+
+def _adaptation(bundle: BundleDescription) -> str:
+    """Return whose films an adapted model learned from, and where it may be used; nothing for another model."""
+    text = "".join(f"- {each.in_words()}\n" for each in bundle.lineage)
+    if (site := bundle.adaptation) is None:
+        return text
+    films = ", ".join(f"{finding} {count}" for finding, count in site.per_finding.items())
+    return f"""{text}
+## For one site alone
+
+The last layer was fitted again to {site.images} labelled films of {site.patients} patients of one site ({films}; files
+written from {site.first_file} to {site.last_file}). {site.left_out_leaks} more were left out because the model had been
+trained on them, {site.left_out_refused} because it does not judge them. On films of the site that it had not learned
+from, the macro AUROC was {site.macro_auroc_before:.3f} before and {site.macro_auroc_after:.3f} after (95 % interval of
+the difference: {site.gain_low:+.3f} to {site.gain_high:+.3f}).
+
+Use it at that site and nowhere else: it was not tested anywhere else and may be worse there. A finding without films
+kept the weights of the parent. Training data, recipe, history and `model.keras` are those of the first bundle named
+above. Each probability, threshold and promise was fitted to films that the judging weights had not seen; the weights
+in this bundle learned from all of them.
+"""
 
 
 _LIMITS = """\

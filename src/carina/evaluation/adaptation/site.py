@@ -89,10 +89,10 @@ def judge_rows(
     missing = list({sha256: (path, sha256) for path, sha256 in images if sha256 not in known}.items())
     done = len(images) - len(missing)
     progress(done, len(images))
-    pipeline = load_pipeline(bundle, described) if missing else None
+    pipeline: Pipeline | None = None
     for shard in batched(missing, SHARD):
         made: list[NDArray[np.float32]] = []
-        assert pipeline is not None  # there is something missing
+        pipeline = pipeline or load_pipeline(bundle, described)
         for judged in judge_images(pipeline, [image for _, image in shard]):
             made.append(_table_of(judged))
             done += len(judged.lungs)
