@@ -1,8 +1,8 @@
 """The last layer of a model, fitted again to a site's films and drawn towards the weights that were shipped.
 
-The new logits are ``a + z B + e W``: z are the shipped logits, e is the embedding with mean 0 and spread 1 at the site.
-Ridges draw B towards the shipped logits as they are, and W and a towards 0. With few films little moves; with many the
-films decide. The map is linear in the embedding, as z is, so it becomes one last layer again.
+The new logits are ``a + z (b + B) + e W``: z are the shipped logits, e is the embedding with mean 0 and spread 1 at the
+site. Ridges draw the number b towards 1, and a, B and W towards 0. With few films little moves; with many the films
+decide. The map is linear in the embedding, as z is, so it becomes one last layer again.
 
 Source: Evgeniou and Pontil 2004, doi:10.1145/1014052.1014067 (a ridge towards an earlier model).
 """
@@ -27,11 +27,11 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
-STRENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0)
+STRENGTHS = (1000.0, 300.0, 100.0)
 """Ridges on W, in units of one patient's likelihood, the strongest first: cross-validation chooses one."""
 FOLDS = 5
 # On the development halves of `tb-pakistan`, `external-cohen` and `nih`, 3 to 300 were alike.
-_LOGIT_RIDGE, _OFFSET_RIDGE = 100.0, 1.0
+_LOGIT_RIDGE, _OFFSET_RIDGE, _TRUST_RIDGE = 100.0, 1.0, 1.0
 # The spread of a feature on 25 films is a rough guess: one that hardly varies there must not be blown up.
 _SPREAD_FLOOR = 0.5
 
@@ -122,31 +122,34 @@ def refit_head(
     shape, logits = (features.shape[1], len(present)), shipped.shape[1]
     ridge = np.zeros((features.shape[1], 1))
 
-    def moved(at: Floats) -> Floats:
-        changed = base.copy()
+    def moved(trust: float, at: Floats) -> Floats:
+        changed = trust * base
         changed[:, present] += features @ at
         return changed
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        at = flat.reshape(shape)
-        now = moved(at)
-        error = weights[:, None] * (softmax(now) - truth)[:, present]
-        value = float(weights @ _log_losses(now, truth)) + 0.5 * float((ridge * at**2).sum())
-        return value, (features.T @ error + ridge * at).ravel()
+        trust, at = float(flat[0]), flat[1:].reshape(shape)
+        now = moved(trust, at)
+        error = weights[:, None] * (softmax(now) - truth)
+        drawn = _TRUST_RIDGE * (trust - 1) ** 2 + float((ridge * at**2).sum())
+        gradient = features.T @ error[:, present] + ridge * at
+        slope = float((error * base).sum()) + _TRUST_RIDGE * (trust - 1)
+        return float(weights @ _log_losses(now, truth)) + drawn / 2, np.append(slope, gradient)
 
-    refits, at = [], np.zeros(shape)
+    refits, flat = [], np.append(1.0, np.zeros(shape))
     for strength in strengths:
         ridge[:, 0] = np.repeat([_OFFSET_RIDGE, _LOGIT_RIDGE, strength], [1, logits, standard.shape[1]])
-        at = minimize(loss, at.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x.reshape(shape)
+        flat = minimize(loss, flat, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+        trust, at = float(flat[0]), flat[1:].reshape(shape)
         whole = np.zeros((features.shape[1], start.shape[1]))
         whole[:, present] = at
         if len(absent):
             # These films cannot say that what none of them has is rare: on average it stays as likely as it was.
-            whole[0, present] -= _mean_log_odds(base, absent, present) - _mean_log_odds(moved(at), absent, present)
+            now = moved(trust, at)
+            whole[0, present] -= _mean_log_odds(base, absent, present) - _mean_log_odds(now, absent, present)
         kernel = whole[1 + logits :] / scale[:, None]
-        refits.append(
-            Refit(whole[0] - mean @ kernel, start + whole[1 : 1 + logits] / logit_scale[:, None], kernel, strength)
-        )
+        mixing = trust * start + whole[1 : 1 + logits] / logit_scale[:, None]
+        refits.append(Refit(whole[0] - mean @ kernel, mixing, kernel, strength))
     return refits
 
 
