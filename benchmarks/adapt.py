@@ -140,8 +140,8 @@ def ways(old: Policy, findings: tuple[str, ...], flag: str) -> dict[str, Callabl
         return refitted(train, test, start_from(shipped, findings))
 
     def from_scratch(train: Part, test: Part) -> tuple[Any, Policy]:
-        blank = [replace(part, films=replace(part.films, logits=part.films.logits * 0)) for part in (train, test)]
-        return refitted(*blank, np.zeros((len(shipped), len(findings))))
+        no_logits = [replace(part, films=replace(part.films, logits=part.films.logits * 0)) for part in (train, test)]
+        return refitted(no_logits[0], no_logits[1], np.zeros((len(shipped), len(findings))))
 
     def recalibrated(train: Part, test: Part) -> tuple[Any, Policy]:
         return test.films.logits, policy(train.films.logits, train, shipped)

@@ -164,9 +164,7 @@ def write_bundle(
         for name in graphs:
             require_self_contained(folder / name)
         images = read_training_images(source / TRAINING_IMAGES_FILE)
-        write_training_images(
-            folder / TRAINING_IMAGES_FILE, images if more_images is None else images + more_images
-        )
+        write_training_images(folder / TRAINING_IMAGES_FILE, images if more_images is None else images + more_images)
         write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
         write_golden(folder / GOLDEN_FILE, folder, description)
         if int8_graph is not None and description.int8 is not None and description.int8.accepted:

@@ -18,7 +18,7 @@ from carina.evaluation.comparison import PairedTest, mcnemar, paired_delong
 from carina.findings import NORMAL
 from carina.statistics.curves import auroc
 from carina.statistics.delong import auroc_components
-from carina.statistics.intervals import Estimate, not_applicable
+from carina.statistics.intervals import Estimate, IntArray, not_applicable
 from carina.statistics.proportion import normal_quantile
 
 FitPolicy = Callable[[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]], Policy]
@@ -67,8 +67,8 @@ class HeldOut:
 
     findings: tuple[str, ...]
     flag_finding: str
-    labels: NDArray[np.integer]
-    groups: NDArray[np.integer]
+    labels: IntArray
+    groups: IntArray
     shipped: Judgements
     adapted: Judgements
     curve: dict[int, tuple[float, float]]
@@ -165,8 +165,8 @@ class HeldOut:
 
 def hold_out(
     films: SiteFilms,
-    labels: NDArray[np.integer],
-    groups: NDArray[np.integer],
+    labels: IntArray,
+    groups: IntArray,
     start: NDArray[np.float64],
     shipped: Policy,
     fit: FitPolicy,

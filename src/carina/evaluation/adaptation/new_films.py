@@ -53,7 +53,7 @@ def judge_folder(bundle: Path, folder: Path) -> JudgedFolder:
     BundleError
         If the bundle is not as it was sealed.
     """
-    said = load_bundle(bundle).predict(folder)
+    said = load_bundle(bundle).predict([folder])
     read = [each for each in said if isinstance(each, Prediction)]
     judged = [each for each in read if each.refused is None]
     if not judged:
