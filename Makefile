@@ -4,28 +4,36 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-long check test-pacs services lint lock clean
+.PHONY: help demo test pytest test-long check test-pacs services lint docs lock clean
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
-	@echo "make test       Run lint and the test suite (about ten minutes on two cores)."
+	@echo "make test       Run lint and the test suite (about five minutes on two cores)."
 	@echo "make test-long  Run the long tests: more random examples, and the pins installed with old and new pip."
 	@echo "make check      Run lint and the tests of the files that you changed."
 	@echo "make test-pacs  Run the tests with a real archive, Orthanc. make test runs them too, if Orthanc is installed."
 	@echo "make services   Install the programs that tests need (Debian, by apt-get): Chromium, Orthanc, DCMTK and others."
-	@echo "make lint       Run ruff, mypy --strict and import-linter."
+	@echo "make lint       Run ruff, mypy --strict, import-linter and codespell."
+	@echo "make docs       Build the documentation as a site in site/; a warning is an error."
 	@echo "make lock       Write requirements/*.txt: every dependency, pinned with hashes (needs uv)."
 	@echo "make clean      Remove the virtual environment and all caches."
 
 demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
 
-test: lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+# Lint takes one core for half a minute, and tests that wait for other programs leave it.
+test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+# The tests start many processes, which would compile Carina each time where Python may keep nothing.
+pytest test-long: export PYTHONDONTWRITEBYTECODE :=
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
+pytest: $(VENV)/.dev
+	$(PYTEST)
 
 # Tests with the markers "sampled" and "hypothesis" (which Hypothesis sets itself) draw more cases here.
 test-long: $(VENV)/.dev
-	CARINA_TESTS=long $(BIN)/python -m pytest --numprocesses logical --dist loadfile -m "long or sampled or hypothesis"
+	CARINA_TESTS=long $(PYTEST) -m "long or sampled or hypothesis"
 
 check: lint
 	$(BIN)/python tests/changed.py
@@ -41,6 +49,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# A warning is an error, and each is shown.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -b html -c docs . site
+	@echo "Open site/index.html"
 
 # The files in requirements/ are complete, so pip must not resolve anything: it would look for the newest release of an
 # extra, which has no hash there. tests/contract/test_requirements.py reads this line.
@@ -63,11 +77,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.train
 	$(PIP) check
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.train
+	$(PIP) $(INSTALL) requirements/docs.txt
+	$(PIP) check
+	@touch $@
+
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --quiet --extra train --group build
+	--no-emit-index-url --no-header --quiet --group build
 lock:
-	$(LOCK) --output-file requirements/train.txt
-	$(LOCK) --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --extra train --output-file requirements/train.txt
+	$(LOCK) --extra train --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis

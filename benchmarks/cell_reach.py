@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.inference.inputs import Input, image_inputs
+from carina.inference.image_input import Input
+from carina.inference.inputs import image_inputs
 from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import radiograph_of

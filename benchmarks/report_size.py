@@ -27,10 +27,10 @@ from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.findings import BASELINE_FINDINGS
 from carina.phantoms.phantom import draw_phantom
+from carina.reports.evaluated import read_evaluated
 from carina.reports.evaluation_files import GALLERY_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE
 from carina.reports.gallery_images import gallery_table
-from carina.reports.page.content import read_evaluated
-from carina.reports.page.gallery import choose_rows
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_of_command_mb
 from carina.statistics.metrics import at_operating_point, measure
 

@@ -1,4 +1,4 @@
-"""``carina``, as typed, with the stand-in for what judges: python tests/carina_with_stand_in.py dicom query …"""
+"""``carina``, as typed, with the stand-in for what judges."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from carina.dicom.listener.judging import Judge
 from dicom_stand_in import factory
 
 
-def stand_in(*_: Any) -> Callable[[], Judge]:
+def stand_in(*_: Any, **__: Any) -> Callable[[], Judge]:
     return factory
 
 
-if __name__ == "__main__":
+def main_with_stand_in() -> None:
     carina.cli.dicom.listen.judge_factory = stand_in
     carina.cli.dicom.query.judge_factory = stand_in
     main()

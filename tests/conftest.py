@@ -1,5 +1,6 @@
 """What several test files share: a small data set, run, bundle and evaluation, and what is said of skipped tests."""
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -7,22 +8,58 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import ThreadpoolController
 
+from amount import sampled
 from carina.bundles.verification import Verification
 from carina.bundles.writing import export_bundle
 from carina.datasets.importing import import_dataset
-from carina.datasets.manifest import Dataset
+from carina.datasets.manifest import Dataset, open_dataset
 from carina.learning.recipe import Recipe, load_recipe
 from carina.phantoms.phantom import write_phantoms
-from quick_training import train_quickly
+from quick_training import remember_in, train_quickly
+from shared import made_once, shared_folder
 
 # A test on a busy machine takes as long as it takes.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+settings.register_profile("carina", deadline=None, max_examples=sampled(100))
+settings.load_profile("carina")
 
 # pytest-xdist's processes share the cores already.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+# The rooms whose tests take longest, and those that need TensorFlow: one process begins with them.
+_FIRST = ("unit/learning", "contract", "end_to_end")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: a slow one that begins last is waited for by all other processes."""
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        place = item.path.relative_to(tests).as_posix()
+        return next((rank for rank, room in enumerate(_FIRST) if place.startswith(room)), len(_FIRST))
+
+    items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the cores to the other processes of the tests, and what was imported to itself.
+
+    OpenBLAS' threads spin for a while after each product. The garbage collector would look again and again at the
+    million objects of Keras, SciPy and others.
+    """
+    ThreadpoolController().limit(limits=1, user_api="blas")
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remember(tmp_path_factory: pytest.TempPathFactory) -> None:
+    remember_in(shared_folder(tmp_path_factory) / "exported")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -87,14 +124,18 @@ target = 0.8
 
 @pytest.fixture(scope="session")
 def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("phantoms")
-    manifest = write_phantoms(folder / "images", count=120, size=96, difficulty=0.0, seed=7)
-    return import_dataset(manifest, folder / "dataset").dataset
+    """Return a small data set, not to be altered."""
+
+    def make(folder: Path) -> None:
+        manifest = write_phantoms(folder / "images", count=120, size=96, difficulty=0.0, seed=7)
+        import_dataset(manifest, folder / "dataset")
+
+    return open_dataset(made_once(tmp_path_factory, "phantoms", make) / "dataset")
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    return shared_folder(tmp_path_factory) / "cache"
 
 
 def tiny_recipe(folder: Path, *, method: str = "cached-embeddings", split: str = "train-calibration-test") -> Recipe:
@@ -105,12 +146,15 @@ def tiny_recipe(folder: Path, *, method: str = "cached-embeddings", split: str =
 
 @pytest.fixture(scope="session")
 def tiny_run(phantom_dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from carina.learning.train import train
+    """Return the run of a small training, not to be altered."""
 
-    train_quickly()
-    folder = tmp_path_factory.mktemp("runs")
-    train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
-    return folder / "run"
+    def make(folder: Path) -> None:
+        from carina.learning.train import train
+
+        train_quickly()
+        train(phantom_dataset.folder, tiny_recipe(folder), folder / "run", cache=cache, command="test")
+
+    return made_once(tmp_path_factory, "runs", make) / "run"
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,8 @@ class DimseServer:
         # Instead of sending a series: a status, or no image at all.
         self.refused: dict[str, int] = {}
         self.move_to: tuple[str, int] | None = None
+        # The title that it asks for when it brings objects; by default that of whoever wants them.
+        self.brings_to: str | None = None
         entity = AE("ARCHIVE")
         entity.supported_contexts = [build_context(uid) for uid in services]
         entity.add_supported_context(CR, "1.2.840.10008.1.2.1", scu_role=True, scp_role=True)
@@ -216,7 +218,7 @@ class DimseServer:
         if self.move_to is None:
             yield None, None
             return
-        yield self.move_to
+        yield self.move_to if self.brings_to is None else (*self.move_to, {"ae_title": self.brings_to})
         yield from self._get(event)
 
 

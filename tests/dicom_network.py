@@ -2,22 +2,24 @@
 
 import contextlib
 import json
-import os
+import multiprocessing
 import queue
-import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydicom import Dataset
 from pynetdicom import AE, build_context, evt
+
+import dicom_stand_in
+from commands import Forked
 
 STAND_IN = Path(__file__).parent / "dicom_stand_in.py"
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -28,7 +30,7 @@ PATIENCE_S = 600.0
 
 
 class ListenerProcess:
-    """A listener with a stand-in for the judge, in a process of its own."""
+    """A listener with a stand-in for the judge, in a forked process."""
 
     def __init__(self, folder: Path, *, environment: dict[str, str] | None = None, **settings: Any) -> None:
         self.folder = folder
@@ -37,20 +39,18 @@ class ListenerProcess:
         self.settings.write_text(tomli_w.dumps(values), encoding="utf-8")
         self.events: list[dict[str, Any]] = []
         self.output = ""
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = environment or {}
         self._changed = threading.Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Forked | None = None
 
     def start(self, *, wait: bool = True) -> "ListenerProcess":
         """Start it, and wait until it listens."""
-        self._process = subprocess.Popen(
-            [sys.executable, str(STAND_IN), str(self.settings), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self._environment,
-        )
-        self._pump = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        reading, writing = multiprocessing.Pipe(duplex=False)
+        with writing:
+            self._process = Forked(
+                dicom_stand_in.main, [self.settings, "--json"], stdout=writing, environment=self._environment
+            )
+        self._pump = threading.Thread(target=self._read, args=(reading,), daemon=True)
         seen = len(self.events)
         self._pump.start()
         if wait:
@@ -61,9 +61,8 @@ class ListenerProcess:
                 raise
         return self
 
-    def _read(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
+    def _read(self, reading: Connection) -> None:
+        with reading, open(reading.fileno(), encoding="utf-8", closefd=False) as lines:  # a pipe
             for line in lines:
                 with self._changed:
                     self.output += line

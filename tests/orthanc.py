@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from commands import Forked
+
 DICOM_PORT, HTTP_PORT, LISTENER_PORT = 4242, 8042, 11112
 WEB = f"http://127.0.0.1:{HTTP_PORT}/dicom-web"
 _PLUGINS = ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/lib/orthanc/libOrthancDicomWeb.so")
@@ -84,11 +86,16 @@ class Orthanc:
         user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
         return ["nsenter", "-t", str(self._process.pid), "-n", *user, "--", *map(str, command)]
 
-    def run(self, command: list[Any], **keywords: Any) -> "subprocess.CompletedProcess[str]":
+    def start(self, command: list[Any], **streams: Path) -> Forked:
+        """Start a command, its first word the function that carries it out, in the archive's network."""
+        main, *arguments = command
+        return Forked(main, arguments, network=self._process.pid, **streams)
+
+    def run(self, command: list[Any]) -> "subprocess.CompletedProcess[str]":
         """Run a command in the archive's network to its end."""
-        return subprocess.run(
-            self.inside(command), capture_output=True, text=True, timeout=_PATIENCE_S, check=False, **keywords
-        )
+        out, err = self.folder / "stdout", self.folder / "stderr"
+        code = self.start(command, stdout=out, stderr=err).wait(_PATIENCE_S)
+        return subprocess.CompletedProcess(command, code, out.read_text("utf-8"), err.read_text("utf-8"))
 
     def ask(self, path: str, body: Any = None) -> Any:
         """Return what the archive's own interface answers."""

@@ -6,14 +6,22 @@ Commands that a test starts as processes of their own know nothing of this file,
 """
 
 import hashlib
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_exported: dict[str, bytes] = {}
+_exported: list[Path] = []
 _quantised: dict[str, Any] = {}
+
+
+def remember_in(folder: Path) -> None:
+    """Keep what is exported in a folder, in which the other processes of a test run look, too."""
+    folder.mkdir(exist_ok=True)
+    _exported[:] = [folder]
 
 
 def train_quickly(*, graphs: bool = False) -> None:
@@ -38,11 +46,15 @@ def _remember_exports(export: ModuleType) -> None:
     really = export._export
 
     def remembered(model: Any, path: Path, outputs: Sequence[str]) -> None:
-        key = _key(model, outputs)
-        if key not in _exported:
-            really(model, path, outputs)
-            _exported[key] = path.read_bytes()
-        path.write_bytes(_exported[key])
+        (folder,) = _exported
+        kept = folder / f"{_key(model, outputs)}.onnx"
+        if kept.exists():
+            shutil.copyfile(kept, path)
+            return
+        really(model, path, outputs)
+        whole = kept.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(path, whole)
+        whole.rename(kept)
 
     export._export = remembered
 

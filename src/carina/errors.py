@@ -55,7 +55,7 @@ class InputError(CarinaError):
     Parameters
     ----------
     message
-        What is wrong and what to do, one line. The path stands beside it wherever it is shown.
+        What is wrong and what to do, one line. The path is shown with it.
     code
         The same in a word, for programs.
     """

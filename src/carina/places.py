@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -72,8 +72,15 @@ def kind_of(path: Path) -> Kind | None:
     return next((kind for kind, marker in MARKERS.items() if _is_file(path / marker)), None)
 
 
-def require_model_first(model: Path, dataset: Path, command: str) -> None:
+def require_model_first(model: Path, dataset: Path, typed: Sequence[str]) -> None:
     """Refuse a model and a data set that were named in the wrong order.
+
+    Parameters
+    ----------
+    model, dataset
+        As they were named.
+    typed
+        The words of the command, for the message.
 
     Raises
     ------
@@ -82,9 +89,10 @@ def require_model_first(model: Path, dataset: Path, command: str) -> None:
     """
     kind = kind_of(dataset)
     if kind_of(model) == "data set" and kind in _FITS["model"]:
+        other = {model: dataset, dataset: model}
+        words = [word if word.startswith("-") else str(other.get(Path(word), word)) for word in typed]
         msg = (
-            f"{model} is a data set and {dataset} is {_with_article(kind)}. The model comes first: "
-            f"{_command(command, dataset, model)}, and the options that you gave."
+            f"{model} is a data set and {dataset} is {_with_article(kind)}. The model comes first: {shlex.join(words)}"
         )
         raise ConfigurationError(msg)
 
@@ -95,6 +103,18 @@ def wrong_place(path: Path, wanted: Wanted) -> str:
         return f"There is no folder {path}. {_instead_of_missing(path, wanted)}"
     kind = kind_of(path)
     return f"{path} is {_what_it_is(path, kind)}, not {_WORDS[wanted]}. {_what_to_do(path, kind, wanted)}"
+
+
+def without_images(path: Path) -> str | None:
+    """Return what is to be said of a folder of Carina's own where a folder of images was wanted; none for any other."""
+    kind = kind_of(path)
+    if kind is None:
+        return None
+    what = f"this folder is {_with_article(kind)} and holds no images."
+    if kind == "data set":
+        evaluate = _command("carina evaluate", path, "--out", _beside(path, "evaluation"))
+        return f"{what} Its images lie elsewhere. Judge them by: {evaluate}"
+    return f"{what} Name a folder of images."
 
 
 def _what_it_is(path: Path, kind: Kind | None) -> str:
@@ -111,7 +131,7 @@ def _what_it_is(path: Path, kind: Kind | None) -> str:
 
 def _what_to_do(path: Path, kind: Kind | None, wanted: Wanted) -> str:
     if kind is not None:
-        return _from_kind(path, kind, wanted)
+        return how_to_train(path) if (kind, wanted) in _TRAINED_ON else _from_kind(path, kind, wanted)
     if not _is_folder(path) and kind_of(path.parent) in _FITS[wanted]:
         return f"It lies in {_WORDS[wanted]}: name the folder {path.parent}."
     inside = _places_in(path, wanted)
@@ -149,12 +169,21 @@ def measuring(model: Path, dataset: str | None, wanted: Literal["evaluation", "a
     return _command(verb, model, dataset, "--out", out)
 
 
+_TRAINED_ON = (("data set", "run"), ("data set", "model"))
 _MADE_OF: dict[tuple[Kind, Wanted], tuple[str, str, str]] = {
-    ("data set", "run"): ("Train on it", "carina train", "run"),
-    ("data set", "model"): ("Train on it", "carina train", "run"),
     ("data set", "evaluation"): ("Measure the released model on it", "carina evaluate", "evaluation"),
     ("finished run", "bundle"): ("Make a bundle of it", "carina export", "bundle"),
 }
+
+
+def how_to_train(dataset: Path) -> str:
+    """Return the command that trains on a data set, or that none can because it is only for tests."""
+    try:
+        if json.loads((dataset / MARKERS["data set"]).read_bytes())["test_only"]:
+            return "This data set is only for tests: train on one that was imported without --test-only."
+    except (OSError, ValueError, KeyError, TypeError):  # what opens it says what is wrong with it
+        pass
+    return f"Train on it: {_command('carina train', dataset, '--out', _beside(dataset, 'run'))}"
 
 
 def _made_by(wanted: Wanted, out: Path | None = None) -> str:
@@ -189,7 +218,8 @@ def _instead_of_missing(path: Path, wanted: Wanted) -> str:
         return f"Did you mean {fitting[0]}{'' if kind is None else f' ({_with_article(kind)})'}?"
     inside = _places_in(folder, wanted)
     if inside:
-        return f"In {folder} there {_listed(inside, wanted)}."
+        where = "In this folder" if folder == Path() else f"In {folder}"
+        return f"{where} there {_listed(inside, wanted)}."
     return _made_by(wanted, path)
 
 

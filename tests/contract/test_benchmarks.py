@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from carina.datasets.manifest import Dataset
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
-from carina.reports.page.content import read_evaluated
+from carina.reports.evaluated import read_evaluated
 from make import make_grey
 from make_dicom import encode_frame
-from unit.reports.page.evaluations import write_evaluated
+from unit.reports.evaluations import write_evaluated
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -25,7 +25,8 @@ from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, CarinaError, ConfigurationError, DataError
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.recalibrate import recalibrate
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
 from carina.storage.arrays import read_arrays, write_arrays

@@ -12,11 +12,12 @@ from carina.dicom.transport.settings import ListenSettings, listen_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "dicom").glob("*.md"))
+ORTHANC = ROOT / "docs" / "how-to" / "orthanc.md"
 NETWORK = (ROOT / "docs" / "dicom" / "network.md").read_text("utf-8")
 CONFORMANCE = (ROOT / "docs" / "dicom" / "conformance.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, ORTHANC], ids=lambda page: page.stem)
 def test_commands_and_options_exist(page: Path) -> None:
     reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
     text = page.read_text("utf-8")
@@ -31,7 +32,8 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 def test_every_file_of_settings_is_one_and_the_last_holds_the_defaults() -> None:
-    files = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", NETWORK, flags=re.S)]
+    pages = ORTHANC.read_text("utf-8") + NETWORK
+    files = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", pages, flags=re.S)]
     settings = [listen_settings(values) for values in files]
     assert settings[1].tls is not None
     assert settings[1].destination is not None

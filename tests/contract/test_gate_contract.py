@@ -16,7 +16,8 @@ from carina.bundles.verification import verify_bundle
 from carina.bundles.writing import export_bundle
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError
-from carina.inference.predictor import NO_NUMBER, Prediction, Predictor
+from carina.inference.prediction import NO_NUMBER, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines
 from carina.learning.gate.regate import refit_gate
 from carina.learning.recipe import GateSettings, Recipe, load_recipe
@@ -227,7 +228,7 @@ def test_a_model_that_is_shown_whole_images_gets_a_gate(
     assert again.learned_with_lungs_sha256 is None
 
 
-def test_what_gives_no_number_is_not_called_accepted(
+def test_what_gives_no_number_is_not_assessable_and_no_gate_refused_it(
     gated_run: Path, phantom_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = Predictor(gated_run)
@@ -236,6 +237,10 @@ def test_what_gives_no_number_is_not_called_accepted(
     )
     paths = [Path(path) for path in phantom_dataset.rows("test")["path"].head(12)]
     found = [each for each in predictor.predict(paths) if isinstance(each, Prediction)]
-    assert all(NO_NUMBER in each.reasons for each in found)
-    assert all(each.triage.priority == "not-assessable" for each in found)
+    accepted = [each for each in found if each.accepted]
+    assert accepted
+    assert {(each.triage.code, each.refused, each.reasons) for each in accepted} == {("no-number", NO_NUMBER, ())}
+    assert all((each.triage.priority, each.finding) == ("not-assessable", None) for each in found)
+    row = json.loads(JsonLines(predictor).row(accepted[0], None))
+    assert (row["gate"], row["finding"], row["probabilities"]) == ({"accepted": True, "reasons": []}, None, None)
     assert json.loads((gated_run / RUN_FILE).read_text())["gate"]["acceptance"] == 0.75

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from carina.api.model import load_bundle
 from carina.bundles.bundle import BUNDLE_FILE, open_bundle
 from carina.bundles.int8_twin import INT8_FILE, TwinLimits
 from carina.bundles.run_folder import STARTED_FILE
@@ -17,8 +18,8 @@ from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, ConfigurationError, DataError
 from carina.evaluation.int8_parity import measure_parity
 from carina.evaluation.recalibrate import recalibrate
-from carina.inference.model import load_bundle
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines
 from carina.learning.export.twin import make_twin
 from carina.runtime.engine import available_precisions

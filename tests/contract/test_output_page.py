@@ -16,8 +16,9 @@ from PIL import Image
 
 from carina.decisions.triage import PRIORITIES, READING_PLACES, REASON_CODES
 from carina.errors import InputErrorCode
-from carina.inference.predictor import NO_NUMBER, Predictor
-from carina.inference.results import AnyPrediction, Csv, JsonLines
+from carina.inference.prediction import NO_NUMBER, AnyPrediction
+from carina.inference.predictor import Predictor
+from carina.inference.results import Csv, JsonLines
 from carina.phantoms.phantom import draw_phantom
 from carina.radiographs import gate, intended_use
 from carina.radiographs.doubts import SENTENCES

@@ -14,7 +14,8 @@ from carina.bundles.verification import Verification
 from carina.datasets.manifest import Dataset
 from carina.decisions.probabilities import softmax
 from carina.errors import BundleError
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.learning.data.batches import build_batches
 from carina.learning.data.frames import Frames
 from carina.learning.recipe import load_recipe

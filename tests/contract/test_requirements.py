@@ -86,9 +86,12 @@ def test_pins_that_are_no_longer_the_newest_release_install(outdated: Path) -> N
 
 def test_what_is_installed_is_what_the_file_pins_and_nothing_is_missing() -> None:
     names = [set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", path.read_text("utf-8"), flags=re.M)) for path in FILES]
-    assert [path.name for path in FILES] == ["dev.txt", "train.txt"]
-    development, training = names
+    assert [path.name for path in FILES] == ["dev.txt", "docs.txt", "train.txt"]
+    development, documentation, training = names
     assert training < development
+    # The site needs Carina and what it is written by; not what trains.
+    assert {"sphinx", "furo", "myst-parser", "pydantic"} <= documentation
+    assert not {"tensorflow", "tensorflow-cpu", "keras"} & documentation
     assert not {"pytest-cov", "coverage"} & development
     run(sys.executable, "-m", "pip", "check")
 

@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from carina.cli import main
 from carina.datasets.manifest import Dataset
@@ -38,19 +37,14 @@ def carina(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(scope="session")
 def evaluation(tiny_run: Path, phantom_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from carina.reports.evaluation_folder import write_evaluation
+    from carina.api.evaluation import evaluate
 
     out = tmp_path_factory.mktemp("evaluations") / "first"
-    write_evaluation(tiny_run, phantom_dataset, "test", out, on_leak="refuse", prevalence=0.05, command="test")
+    evaluate(tiny_run, phantom_dataset, out=out, prevalence=0.05, command="test")
     return out
 
 
 @pytest.fixture
 def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pictures be empty files: to draw them takes most of an evaluation's time, and the test looks at none."""
-
-    def print_png(_: FigureCanvasAgg, target: Any, **__: Any) -> None:
-        if isinstance(target, str):
-            Path(target).touch()
-
-    monkeypatch.setattr(FigureCanvasAgg, "print_png", print_png)
+    monkeypatch.setattr("carina.reports.drawing.png.to_png", lambda *_: b"")

@@ -8,6 +8,7 @@ import pytest
 from carina.bundles.run_folder import open_run
 from carina.datasets.manifest import open_dataset
 from carina.learning.recipe import load_recipe
+from conftest import tiny_recipe
 
 
 @pytest.fixture
@@ -33,10 +34,11 @@ def test_the_demo_goes_the_whole_way(demo: Callable[[], str], tmp_path: Path) ->
 
 @pytest.mark.usefixtures("empty_pictures")
 def test_the_demo_can_be_repeated(demo: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_recipe("demo")
+    whole, tiny = load_recipe("demo"), tiny_recipe(tmp_path)
+    small = {"backbone": tiny.backbone, "preprocessing": tiny.preprocessing, "gate": None}
     for epochs in (3, 2):
         training = whole.training.model_copy(update={"epochs": epochs})
-        short = whole.model_copy(update={"training": training, "gate": whole.gate if epochs == 3 else None})
+        short = whole.model_copy(update={"training": training, **small})
         monkeypatch.setattr("carina.cli.demo.load_recipe", lambda _, short=short: short)
         assert "report.html" in demo()
         # What was there is replaced.

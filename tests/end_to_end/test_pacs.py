@@ -6,7 +6,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,16 @@ import tomli_w
 from PIL import Image
 from pydicom import Dataset, dcmread
 
+from carina.cli import main
 from carina.phantoms.phantom import draw_phantom
+from carina_with_stand_in import main_with_stand_in
 from dicom_certificates import make_certificates
 from dicom_network import PATIENCE_S, eventually
 from dicom_stand_in import make_image, uid_of, write_image
 from make import names_in
 from orthanc import DICOM_PORT, LISTENER_PORT, WEB, Orthanc, why_not
 
-TESTS = Path(__file__).parents[1]
-STAND_IN = [sys.executable, TESTS / "carina_with_stand_in.py"]
-REAL = [sys.executable, "-c", "from carina.cli import main; main()"]
+STAND_IN, REAL = [main_with_stand_in], [main]
 TO = ("--to", f"127.0.0.1:{DICOM_PORT}", "--called", "ORTHANC")
 BY_DICOM = ("--from", f"127.0.0.1:{DICOM_PORT}", "--called", "ORTHANC")
 DESTINATIONS: dict[str, dict[str, Any]] = {
@@ -55,12 +54,9 @@ class Listening:
         values = {"folder": str(folder), "allow": ["ORTHANC"], "port": LISTENER_PORT, **settings}
         (folder.parent / "listen.toml").write_text(tomli_w.dumps(values))
         self.log = folder.parent / "listen.log"
-        with self.log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                orthanc.inside([*program, "dicom", "listen", "--config", folder.parent / "listen.toml", "--json"]),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
+        self.log.touch()
+        listen = ["dicom", "listen", "--config", folder.parent / "listen.toml", "--json"]
+        self._process = orthanc.start([*program, *listen], stdout=self.log)
         self.wait_for("listening")
 
     def wait_for(self, event: str, count: int = 1) -> None:

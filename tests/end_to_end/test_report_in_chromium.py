@@ -15,15 +15,14 @@ from carina.decisions.operating_point import OperatingPointRule, choose_operatin
 from carina.decisions.triage import choose_triage
 from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room.waiting_times import ReadingRoom, expected_turnaround
-from carina.reports.page.content import Evaluated, read_evaluated
-from carina.reports.page.reading_room import turnaround_at
-from carina.reports.page.report import build_report
-from carina.reports.page.write import write_report
+from carina.reports.evaluated import Evaluated, read_evaluated
+from carina.reports.html.open_reports import build_report, write_report
+from carina.reports.html.sections.room_section import turnaround_at
 from carina.statistics.decision_curve import decision_curve
 from carina.statistics.intervals import BinaryCounts, design_effect, predictive_value_at
 from carina.statistics.metrics import at_operating_point
 from queueing import share_read_within
-from unit.reports.page.evaluations import audit_of, write_evaluated, write_pictures
+from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
@@ -147,7 +146,7 @@ def test_without_a_script_the_same_stands_there(browser, page):
         assert html.unescape(text) == browser.text(f"#x-{key}"), key
     (words,) = re.findall(r'id="x-thousand-words"[^>]*>([^<]*)<', written)
     assert html.unescape(words) == browser.text("#x-thousand-words")
-    assert written.count('class="scene"') > 20
+    assert written.count('class="drawing"') > 20
 
 
 @pytest.mark.parametrize("prevalence", [0.1, 3, 17.3, 50])

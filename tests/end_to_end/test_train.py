@@ -5,22 +5,26 @@ from pathlib import Path
 
 import pytest
 
+from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
+from carina.phantoms.phantom import write_phantoms
 from conftest import TINY_RECIPE
 from make import small_disk
 
 
 @pytest.mark.parametrize("method", ["cached-embeddings", pytest.param("end-to-end", marks=pytest.mark.long)])
 def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
-    carina, phantom_dataset: Dataset, tmp_path: Path, method: str
+    carina, tmp_path: Path, method: str
 ) -> None:
+    images = write_phantoms(tmp_path / "images", count=60, size=64, difficulty=0.0, seed=7)
+    dataset = import_dataset(images, tmp_path / "dataset").dataset
     recipe = tmp_path / f"{method}.toml"
     recipe.write_text(TINY_RECIPE.format(method=method, split="train-calibration-test"))
-    gone = Path(phantom_dataset.rows("train")["path"][5])
+    gone = Path(dataset.rows("train")["path"][5])
     away = gone.rename(gone.with_suffix(".away"))
     try:
         failed = carina(
-            *("train", phantom_dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
+            *("train", dataset.folder, "--recipe", recipe, "--out", tmp_path / method),
             *("--cache", tmp_path / "cache"),
         )
     finally:

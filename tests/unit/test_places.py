@@ -1,6 +1,7 @@
 """What a path is that somebody named, and the command that leads from there to what was wanted."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -210,13 +211,24 @@ def test_whatever_is_opened_says_the_same(house: Path, opened, wanted, error: ty
 
 
 def test_the_model_comes_first(house: Path) -> None:
-    require_model_first(house / "bundle", house / "data", "carina evaluate")
-    require_model_first(house / "data", house / "data", "carina evaluate")
+    out = ["--out", str(house / "new"), f"--cache={house / 'data'}"]
+    typed = ["carina", "evaluate", f"{house / 'data'}/", str(house / "bundle"), *out]
+    require_model_first(house / "bundle", house / "data", typed)
+    require_model_first(house / "data", house / "data", typed)
     with pytest.raises(ConfigurationError) as caught:
-        require_model_first(house / "data", house / "bundle", "carina evaluate")
-    assert str(caught.value).endswith(
-        f"The model comes first: carina evaluate {house / 'bundle'} {house / 'data'}, and the options that you gave."
-    )
+        require_model_first(house / "data", house / "bundle", typed)
+    told = shlex.join(["carina", "evaluate", str(house / "bundle"), str(house / "data"), *out])
+    assert str(caught.value).endswith(f"The model comes first: {told}")
+
+
+def test_a_test_set_is_not_offered_for_training(house: Path) -> None:
+    said = wrong_place(house / "data", "model")
+    assert said.endswith(f"Train on it: carina train {house / 'data'} --out {house / 'data-run'}")
+    (house / "data" / MARKERS["data set"]).write_text('{"test_only": true}')
+    for wanted in ("model", "run"):
+        assert wrong_place(house / "data", wanted).endswith(
+            "is only for tests: train on one that was imported without --test-only."
+        )
 
 
 def test_a_source_that_is_missing_or_was_imported_already(house: Path) -> None:

@@ -132,7 +132,7 @@ class Bench:
         return {"format": FORMAT} | asdict(self) | {"rows": [row.to_json() for row in self.rows]}
 
     def table(self) -> str:
-        """Return it for people: a line a figure, ratios beside it."""
+        """Return it for people: one line per figure, ratios beside it."""
         rivals = list(dict.fromkeys(name for row in self.rows for name in row.rivals))
         heads = ["", "Carina", "rounds from–to"]
         heads += [head for rival in rivals for head in (rival, "Carina is")] + ["limit", "reached", "of parts"]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import BundleError
-from carina.inference.predictor import BATCH, FailedPrediction, Predictor
+from carina.inference.prediction import FailedPrediction
+from carina.inference.predictor import BATCH, Predictor
 from carina.runtime.engine import Backend, Precision
 
 ONNX_RUNTIME = "ONNX Runtime"
@@ -97,4 +98,4 @@ def _probabilities(prediction: Any) -> list[float]:
     if isinstance(prediction, FailedPrediction):
         msg = f"{prediction.path}: a synthetic radiograph could not be judged: {prediction.error}"
         raise BundleError(msg)
-    return list(prediction.probabilities.values())
+    return list(prediction.network_probabilities.values())

@@ -9,7 +9,7 @@
     model.keras             the Keras model, to go on training from; never read where one predicts
     bundle.json             everything that predicting needs to know, and where the model comes from
     recipe.toml             the recipe with every default written out
-    history.csv             a row an epoch
+    history.csv             one row per epoch
     training_images.txt     hashes of what it learned from: evaluation refuses a leak
     golden.npz              a few synthetic radiographs and what the model must give for them
     README.md               the model card

@@ -4,7 +4,7 @@
 
     started.json            the data set and when: enough to go on after a kill
     recipe.toml             the recipe with every default written out
-    history.csv             a row an epoch
+    history.csv             one row per epoch
     train.log               what happened, with times
     checkpoint/             the last epoch, while training is under way
     model.keras             the Keras model, to go on training from

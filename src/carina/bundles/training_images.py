@@ -2,7 +2,7 @@
 
 ``training_images.txt`` has one line an image: SHA-256 of its pixels, role, perceptual hash, detail hash. Roles are
 ``train``; ``stopping``, which ended the training and chose thresholds; and ``calibration``, on which thresholds were
-chosen anew.
+chosen again.
 """
 
 import re

@@ -12,8 +12,10 @@ from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.run_folder import KERAS_FILE, TRAINING_IMAGES_FILE
 from carina.bundles.safety import require_without_code
 from carina.bundles.training_images import read_training_images
+from carina.notebook import boxed, lines_html
 from carina.runtime.engine import Backend, Precision, available_precisions, installed_backends
 from carina.storage.seal import SEAL_FILE
+from carina.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Check:
     threads: int
     differences: Differences
     tolerances: Tolerances
+
+    def summary(self) -> str:
+        """Return in one sentence how far the golden examples were missed."""
+        of, may = self.differences, self.tolerances
+        return (
+            f"Golden examples on {self.engine} ({self.precision}, {counted(self.threads, 'thread')}): missed by at "
+            f"most {of.logit:.2g} of a logit ({may.logit:g} allowed) and {of.probability:.2g} of a probability "
+            f"({may.probability:g} allowed)."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -75,6 +86,20 @@ class Verification:
         """Return the size of the whole in MB (10^6 bytes)."""
         return sum(self.bytes_of.values()) / 1e6
 
+    def summary(self) -> str:
+        """Return name, size, flagged finding, ancestors, how the golden examples came out, and the seal: one line each."""
+        size = f"{self.megabytes:.1f} MB in {len(self.bytes_of)} files"
+        lines = [f"{self.name} {self.version}, {size}, each as sealed.", f"Flagged finding: {self.flag_finding}."]
+        lines.extend(each.in_words() for each in self.lineage)
+        lines.extend(check.summary() for check in self.checks)
+        if self.int8 is not None:
+            lines.append(self.int8.in_words())
+        return "\n".join([*lines, f"Seal: {self.sha256}"])
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return boxed(lines_html(self.summary()))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
@@ -112,7 +137,7 @@ def verify_bundle(
     BundleError
         If the bundle is not as it was sealed, holds what must not travel, or gives other values than it must.
     ConfigurationError
-        If the precision is not to be had.
+        If the precision is not available.
     """
     description, seal = open_bundle(folder)
     require_without_code(folder / KERAS_FILE)

@@ -1,4 +1,4 @@
-"""The command line: a verb a file. A verb parses, calls the library, prints; it decides nothing.
+"""The command line: one verb per file. A verb parses, calls the library, prints; it decides nothing.
 
 Results go to stdout, progress to stderr. Exit code 0 is success, 1 that some inputs failed or something is wrong with
 the data, 2 that the command or the recipe is.
@@ -18,15 +18,16 @@ from typer.main import get_command, get_group
 
 from carina._version import __version__
 from carina.cli.console import print_error, print_result
+from carina.cli.help_text import example, plain_help, plain_parameter
 from carina.errors import CarinaError, ConfigurationError
 
 # In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
 # `<verb>_command`.
 _VERBS = (
-    *("train", "evaluate", "audit", "compare", "report", "predict", "export", "verify", "recalibrate", "adapt", "demo"),
-    *("data", "lungs", "gate", "bench", "dicom"),
+    *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
+    *("adapt", "dicom", "gate", "lungs", "bench"),
 )
-_STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+_STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 
 
 class _Verbs(MutableMapping[str, Any]):
@@ -42,12 +43,14 @@ class _Verbs(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if self._read[name] is None:
             module = import_module(f"carina.cli.{name}")
+            command: Any
             if hasattr(module, "app"):
-                self._read[name] = get_group(module.app)
+                command = get_group(module.app)
             else:
-                single = typer.Typer(**_STYLE)
-                single.command(name=name)(getattr(module, f"{name}_command"))
-                self._read[name] = get_command(single)
+                single = typer.Typer(rich_markup_mode="rich", **_STYLE)
+                single.command(name=name, epilog=example(module.EXAMPLE))(getattr(module, f"{name}_command"))
+                command = get_command(single)
+            self._read[name] = plain_help(command, name)
         return self._read[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -68,8 +71,34 @@ class _Group(TyperGroup):
         super().__init__(**settings)
         self.commands = _Verbs()
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that was typed; a command of a group is named with its group (``carina data import``)."""
+        if args and args[0] not in self.commands:
+            verbs: Any = self.commands
+            groups = [name for name in ("data", "dicom") if args[0] in verbs[name].commands]
+            if groups:
+                ctx.fail(f"No such command '{args[0]}'. Did you mean: carina {groups[0]} {args[0]}")
+        return super().resolve_command(ctx, args)
 
-app = typer.Typer(name="carina", cls=_Group, no_args_is_help=True, **_STYLE)
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, shown without types."""
+        return [plain_parameter(parameter) for parameter in super().get_params(ctx)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # it is in the signature
+        """Print the help in panels; errors stay one line, which a program can read."""
+        from typer.rich_utils import rich_format_help  # noqa: PLC0415  # for the help alone
+
+        rich_format_help(obj=self, ctx=ctx, markup_mode="rich")
+
+
+app = typer.Typer(
+    name="carina",
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=example("predict film.png"),
+    **_STYLE,
+)
 
 
 def _tell_version(asked: bool) -> None:
@@ -96,7 +125,7 @@ def _what_is_left(typed: list[str]) -> str:
     if verb == "predict" and any(word.split("=")[0] == "--resume" for word in typed):
         return "What was judged is in the file; the same command goes on with the rest."
     if verb == "predict":
-        return "What was printed stands; with --resume FILE the same command would go on where it stopped."
+        return "What was printed is valid. With --resume FILE the same command would go on where it stopped."
     if verb == "train":
         run = _value_of(typed, "--resume") or _value_of(typed, "--out") or "with the folder of --out"
         return f"Nothing that looks whole was left; the training goes on with: carina train --resume {run}"

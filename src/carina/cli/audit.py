@@ -1,68 +1,97 @@
 """``carina audit``: how much of what a model knows is lungs."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
-from carina.datasets.manifest import open_dataset
 from carina.places import require_model_first
+
+_COST = "Time and memory"
+
+EXAMPLE = "audit runs/mine datasets/mine --out audits/mine"
 
 
 def audit_command(
     model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle or a finished run.")],
-    dataset: Annotated[Path, typer.Argument(help="An imported data set with train, calibration and test splits.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="An imported data set with train, calibration and test splits.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
     external: Annotated[
         list[Path] | None,
         typer.Option(
-            "--external", help="A data set from another hospital or collection, to judge the model on. Repeatable."
+            "--external",
+            metavar="DATASET",
+            help="A data set from another hospital or collection, to judge the model on. Repeatable.",
         ),
     ] = None,
     lungs: Annotated[
         Path | None,
         typer.Option(
-            "--lungs", help="Lung segmenter (ONNX) to use where neither the model nor the data set shows the lungs."
+            "--lungs",
+            metavar="FILE",
+            help="Lung segmenter (ONNX) to use where neither the model nor the data set shows the lungs.",
         ),
     ] = None,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out test images that the model was trained on.")
     ] = False,
     train_images: Annotated[
-        int, typer.Option("--train-images", min=100, help="Largest number of images to train on.")
+        int,
+        typer.Option(
+            "--train-images",
+            rich_help_panel=_COST,
+            metavar="NUMBER",
+            min=100,
+            help="Largest number of images to train on.",
+        ),
     ] = 3000,
     test_images: Annotated[
-        int, typer.Option("--test-images", min=100, help="Largest number of images to judge, and to tune on.")
+        int,
+        typer.Option(
+            "--test-images",
+            rich_help_panel=_COST,
+            metavar="NUMBER",
+            min=100,
+            help="Largest number of images to judge, and to tune on.",
+        ),
     ] = 1500,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", help="Folder for embeddings that are used again. Default: the user's cache."),
+        typer.Option(
+            "--cache",
+            rich_help_panel=_COST,
+            metavar="FOLDER",
+            help="Folder for embeddings that are used again. Default: the user's cache.",
+        ),
     ] = None,
 ) -> None:
     """Measure how much a model relies on the lungs.
 
     The answer is one sentence and one page, with 95 % intervals.
     """
-    from carina.evaluation.audit.audit import AuditSettings  # noqa: PLC0415  # what is slow to import waits until here
-    from carina.reports.audit_folder import write_audit  # noqa: PLC0415
+    from carina.api.auditing import audit  # noqa: PLC0415  # what is slow to import waits until here
 
-    require_model_first(model, dataset, "carina audit")
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:
-        audit = write_audit(
+        result = audit(
             model,
-            open_dataset(dataset),
-            out,
-            command=typed_command(),
-            external=[open_dataset(folder) for folder in external or ()],
-            segmenter=lungs,
+            dataset,
+            out=out,
+            external=external or (),
+            lungs=lungs,
             drop_leaks=drop_leaks,
-            settings=AuditSettings(train_images=train_images, test_images=test_images),
+            train_images=train_images,
+            test_images=test_images,
             cache=cache,
+            command=typed_command(),
             progress_of=bar,
         )
-    print_result(f"Flagged finding: {audit.flag_finding}.")
-    print_result(audit.sentence)
-    for verdict in audit.verdicts:
+    print_result(f"Flagged finding: {result.found.flag_finding}.")
+    print_result(result.sentence)
+    for verdict in result.verdicts:
         print_result(f"- {verdict}")
     print_result(f"Everything is in {out}")

@@ -10,10 +10,12 @@ from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_result, progress_bars
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 
+EXAMPLE = "bench --quick"
+
 
 def bench_command(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle or a finished run. Default: the released bundle.")
+        Path | None, typer.Argument(metavar="BUNDLE", help="A bundle or a finished run. Default: the released bundle.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Use fewer images and rounds, for a rough answer.")] = False,

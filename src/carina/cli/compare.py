@@ -7,23 +7,28 @@ import typer
 
 from carina.cli.console import print_result, print_table
 
+EXAMPLE = "compare evaluations/one evaluations/other"
+
 
 def compare_command(
     evaluations: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders that carina evaluate wrote. The first is the one that the others are compared with."
+            metavar="EVALUATION",
+            help="Folders that carina evaluate wrote. The first is the one that the others are compared with.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the comparison as JSON to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write the comparison as JSON to this file.")
+    ] = None,
 ) -> None:
     """Compare evaluations side by side, with paired tests.
 
     McNemar and DeLong tests compare each with the first, on the images that both have.
     """
-    from carina.reports.comparison import compare_evaluations  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import compare  # noqa: PLC0415  # Matplotlib takes a second to import
 
-    result = compare_evaluations(evaluations)
+    result = compare(*evaluations)
     print_table(result.figures, title="Figures, each on all of its own images")
     for paired in result.paired:
         print_result("")

@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -13,18 +12,22 @@ import polars as pl
 import typer
 
 from carina.cli.console import print_note, print_result, print_table, progress_bars
+from carina.cli.help_text import example
 from carina.datasets.check import Association, DatasetCheck, check_dataset
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
-from carina.datasets.manifest import ERRORS_FILE, LEFT_OUT_FILE, DatasetDescription, open_dataset
+from carina.datasets.manifest import LEFT_OUT_FILE, DatasetDescription, open_dataset
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
 from carina.phantoms.phantom import write_phantoms
 from carina.wording import counted
 
-app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode="rich")
+
+_TABLES, _NAMES, _FOLDERS = "Tables", "Names of findings", "Folders and patients"
+_TAKEN, _SPLIT = "Part of the images", "Split"
 
 _Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")]
 _Findings = Annotated[
@@ -32,14 +35,20 @@ _Findings = Annotated[
     typer.Option(
         "--findings",
         metavar="NAMES",
-        help="Findings to take, comma-separated. Default: all. Of the COVID-19 Radiography Database: COVID-19, Normal "
-        "and Viral Pneumonia.",
+        rich_help_panel=_NAMES,
+        help="Findings to take, comma-separated. Default: all, but of the COVID-19 Radiography Database only COVID-19, "
+        "Normal and Viral Pneumonia.",
     ),
 ]
-_Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers that make the split.")]
+_Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="NUMBER", rich_help_panel=_SPLIT, help="Seed of the random numbers that make the split."
+    ),
+]
 
 
-@app.command(name="import")
+@app.command(name="import", epilog=example("data import radiographs --out datasets/mine"))
 def import_command(
     source: Annotated[
         Path,
@@ -54,6 +63,7 @@ def import_command(
         Path | None,
         typer.Option(
             "--labels",
+            rich_help_panel=_TABLES,
             metavar="TABLE",
             help="Table with the finding of each image in SOURCE. It needs the column finding, and one of path, "
             "StudyInstanceUID or PatientID.",
@@ -61,12 +71,18 @@ def import_command(
     ] = None,
     labels_as: Annotated[
         PublishedLabels | None,
-        typer.Option("--labels-as", help="Public collection whose tables are read as they are distributed."),
+        typer.Option(
+            "--labels-as",
+            metavar="COLLECTION",
+            rich_help_panel=_TABLES,
+            help="Public collection whose tables are read as they are distributed: nih, chexpert, rsna or mimic.",
+        ),
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
+            rich_help_panel=_TABLES,
             metavar="FIELD=NAME",
             help="Name of a column in the table, such as finding=Diagnosis. Fields that Carina knows: "
             f"{', '.join(FIELDS)}. Repeatable.",
@@ -76,7 +92,10 @@ def import_command(
         Uncertain,
         typer.Option(
             "--uncertain",
-            help="How to read -1 (uncertain) in the tables of chexpert and mimic. positive: as 1. negative: as 0.",
+            metavar="READING",
+            rich_help_panel=_TABLES,
+            help="How to read -1 (uncertain) in the tables of chexpert and mimic: positive (as 1), negative (as 0) or "
+            "leave-out.",
         ),
     ] = "leave-out",
     findings: _Findings = None,
@@ -84,6 +103,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             "--rename",
+            rich_help_panel=_NAMES,
             metavar="OLD=NEW",
             help="New name for one or more findings, such as SARS=Other opacity or SARS+Klebsiella=Other opacity. "
             "Findings are renamed before any other choice. Repeatable.",
@@ -93,6 +113,7 @@ def import_command(
         str | None,
         typer.Option(
             "--views",
+            rich_help_panel=_TAKEN,
             metavar="VIEWS",
             help="Views to take, comma-separated, such as PA,AP. Write unknown for images whose view is not known. "
             "Default: all.",
@@ -102,14 +123,17 @@ def import_command(
         Half | None,
         typer.Option(
             "--half",
-            help="Take one half of the patients, and keep the other half for a final test. If an image has no patient, "
-            "its file name is used.",
+            metavar="HALF",
+            rich_help_panel=_TAKEN,
+            help="Take one half of the patients, development or final, and keep the other half for a final test. If an "
+            "image has no patient, its file name is used.",
         ),
     ] = None,
     normal: Annotated[
         list[str] | None,
         typer.Option(
             "--normal",
+            rich_help_panel=_NAMES,
             metavar="NAME",
             help="Finding that means that a radiograph is normal. It is needed if the name does not say so. Write none "
             "if no image is normal. Repeatable.",
@@ -117,16 +141,27 @@ def import_command(
     ] = None,
     flag: Annotated[
         str | None,
-        typer.Option("--flag", metavar="NAME", help="Finding that the model flags, so that it is read first."),
+        typer.Option(
+            "--flag",
+            rich_help_panel=_NAMES,
+            metavar="NAME",
+            help="Finding that the model flags, so that it is read first.",
+        ),
     ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[
-        bool, typer.Option("--test-only", help="Make a test set: all images are for testing, none for training.")
+        bool,
+        typer.Option(
+            "--test-only",
+            rich_help_panel=_SPLIT,
+            help="Make a test set: all images are for testing, none for training.",
+        ),
     ] = False,
     patient_key: Annotated[
         Path | None,
         typer.Option(
             "--patient-key",
+            rich_help_panel=_FOLDERS,
             metavar="FILE",
             help="File with a secret key of at least 16 bytes. The data set then holds keyed hashes of patients.",
         ),
@@ -135,6 +170,7 @@ def import_command(
         str | None,
         typer.Option(
             "--patient-from",
+            rich_help_panel=_FOLDERS,
             metavar="REGEX",
             help=r"Regular expression that finds the patient in each image's path, such as '(P\d+)_'. Its one group is "
             "the patient, who is kept as a hash.",
@@ -144,6 +180,7 @@ def import_command(
         str | None,
         typer.Option(
             "--layout",
+            rich_help_panel=_FOLDERS,
             metavar="LEVELS",
             help="What each level of folders means, from the outermost to the innermost: finding, source, split, "
             "patient, or - for nothing. For example: source/finding/patient. Default: Carina tells it from "
@@ -154,13 +191,19 @@ def import_command(
         SplitFrom | None,
         typer.Option(
             "--split-from",
-            help="Keep a published split. folders: of the folders train, val and test. column: of the table's column "
-            "split. Default: make a new one.",
+            metavar="WHERE",
+            rich_help_panel=_SPLIT,
+            help="Keep a published split: that of the folders train, val and test (folders), or that of the table's "
+            "column split (column). Default: make a new one.",
         ),
     ] = None,
     ignore_unknown_columns: Annotated[
         bool,
-        typer.Option("--ignore-unknown-columns", help="Leave out columns of the table that Carina does not know."),
+        typer.Option(
+            "--ignore-unknown-columns",
+            rich_help_panel=_TABLES,
+            help="Leave out columns of the table that Carina does not know.",
+        ),
     ] = False,
 ) -> None:
     """Import images and their labels as a data set.
@@ -194,7 +237,7 @@ def import_command(
     _print_import(report)
 
 
-@app.command()
+@app.command(epilog=example("data fetch covid19-radiography --out datasets/covid19"))
 def fetch(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help=f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")
@@ -213,17 +256,22 @@ def fetch(
     _print_import(report)
 
 
-@app.command()
+@app.command(epilog=example("data phantom --out practice --count 60"))
 def phantom(
     out: _Out,
-    count: Annotated[int, typer.Option("--count", min=3, help="Number of images to draw.")] = 600,
+    count: Annotated[int, typer.Option("--count", metavar="NUMBER", min=3, help="Number of images to draw.")] = 600,
     size: Annotated[
-        int, typer.Option("--size", min=64, max=1024, help="Width and height of each image, in pixels.")
+        int,
+        typer.Option("--size", metavar="NUMBER", min=64, max=1024, help="Width and height of each image, in pixels."),
     ] = 256,
     difficulty: Annotated[
         float,
         typer.Option(
-            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+            "--difficulty",
+            metavar="NUMBER",
+            min=0,
+            max=1,
+            help="How hard the images are to tell apart: 0 is easy, 1 is very hard.",
         ),
     ] = 0.5,
     seed: Annotated[
@@ -241,7 +289,7 @@ def phantom(
     print_result(str(manifest))
 
 
-@app.command()
+@app.command(epilog=example("data check datasets/mine"))
 def check(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An imported data set.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -272,12 +320,12 @@ def _names(findings: str | None) -> list[str] | None:
 
 
 def _renames(options: list[str]) -> dict[str, str]:
-    """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; in an old name a plus sign cannot stand."""
+    """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; an old name cannot have a plus sign."""
     renames: dict[str, str] = {}
     for option in options:
         olds, equals, new = option.rpartition("=")
         if not equals:
-            msg = f"--rename {option!r} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
+            msg = f"--rename {shlex.quote(option)} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
             raise ConfigurationError(msg)
         for old in olds.split("+"):
             if renames.setdefault(old.strip(), new) != new:
@@ -292,7 +340,7 @@ def _columns(options: list[str]) -> dict[str, str]:
     for option in options:
         field, _, name = (word.strip() for word in option.partition("="))
         if not field or not name:
-            msg = f"--column {option!r} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
+            msg = f"--column {shlex.quote(option)} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
             raise ConfigurationError(msg)
         if columns.setdefault(field, name) != name:
             msg = f"--column gives {field!r} two names, {columns[field]!r} and {name!r}. Choose one."
@@ -308,26 +356,14 @@ def _print_import(report: ImportReport) -> None:
         print_note(f"The command for that: {_typed_again(report.offered, dataset.folder)}")
     if report.left_out:
         print_note(f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.")
-    counts = (
-        dataset.manifest.group_by("finding", "split")
-        .len()
-        .pivot("split", index="finding", values="len")
-        .fill_null(0)
-        .sort("finding")
-    )
-    order = [split for split in ("train", "calibration", "test") if split in counts.columns]
-    print_table(counts.select("finding", *order))
+    print_table(dataset.counts())
     description = dataset.description
     print_result(
         f"{counted(description.images, 'image')} in {dataset.folder}; "
         f"{counted(description.near_duplicate_pairs, 'pair')} of near-duplicates kept together."
     )
-    if unreadable := description.unreadable:
-        why = Counter(message.split(". ")[0].rstrip(".") for message in dataset.unreadable()["message"])
-        print_note(
-            f"{counted(unreadable, 'file')} could not be read: see {dataset.folder / ERRORS_FILE}. "
-            f"The commonest reason ({why.most_common(1)[0][1]}): {why.most_common(1)[0][0]}."
-        )
+    for said in report.unread():
+        print_note(said)
         raise typer.Exit(1)
 
 
@@ -356,9 +392,9 @@ def _typed_again(split_from: SplitFrom, out: Path) -> str:
 def _print_check(result: DatasetCheck) -> None:
     print_table(result.counts)
     print_result("")
-    _print_association("source", result.association)
-    for name, measured in result.stored_as.items():
-        _print_association(name, measured)
+    one_finding = result.counts["finding"].n_unique() == 1
+    for name, measured in {"source": result.association, **result.stored_as}.items():
+        _print_association(name, measured, one_finding=one_finding)
     if not result.troubles:
         print_result("Nothing wrong was found.")
         return
@@ -366,9 +402,10 @@ def _print_check(result: DatasetCheck) -> None:
     print_table(pl.DataFrame([asdict(trouble) for trouble in result.troubles]))
 
 
-def _print_association(name: str, found: Association | None) -> None:
+def _print_association(name: str, found: Association | None, *, one_finding: bool) -> None:
     if found is None:
-        print_result(f"How far the {name} gives the finding away: not applicable (no {name} known, or one finding).")
+        why = "there is one finding" if one_finding else f"no {name} is known"
+        print_result(f"How far the {name} gives the finding away: not applicable, because {why}.")
         return
     print_result(
         f"Finding and {name}: Cramér's V {found.cramers_v:.3f} ({found.low:.3f} to {found.high:.3f}). "

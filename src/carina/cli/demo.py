@@ -9,38 +9,49 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from carina.api.training_run import train
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
-from carina.cli.predict_words import said_of
-from carina.cli.train import import_training
+from carina.cli.train import load_quietly
 from carina.datasets.importing import import_dataset
 from carina.errors import ConfigurationError
+from carina.inference.prediction_list import said_of
 from carina.inference.predictor import Predictor
-from carina.learning.recipe import load_recipe
 from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
 
+EXAMPLE = "demo --out demo"
+
 
 def demo_command(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder to write. The folder of an earlier demo is replaced.")
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="Folder to write. The folder of an earlier demo is replaced."),
     ] = Path("demo"),
-    count: Annotated[int, typer.Option("--count", min=60, help="Number of synthetic images to draw.")] = 1200,
+    count: Annotated[
+        int, typer.Option("--count", metavar="NUMBER", min=60, help="Number of synthetic images to draw.")
+    ] = 1200,
     difficulty: Annotated[
         float,
         typer.Option(
-            "--difficulty", min=0, max=1, help="How hard the images are to tell apart: 0 is easy, 1 is very hard."
+            "--difficulty",
+            metavar="NUMBER",
+            min=0,
+            max=1,
+            help="How hard the images are to tell apart: 0 is easy, 1 is very hard.",
         ),
     ] = 0.1,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the random numbers for images and split.")] = 1234,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for images and split.")
+    ] = 1234,
 ) -> None:
     """Try everything on synthetic images, from data to report.
 
     It draws images, imports them, trains, evaluates and predicts, and says in the end where to look.
     """
-    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()
     _make_room(out)
@@ -49,26 +60,20 @@ def demo_command(
             out / "phantoms", count=count, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
         )
         report = import_dataset(manifest, out / "dataset", seed=seed, progress=bar("Reading images"))
-        run = import_training().train(
-            out / "dataset",
-            load_recipe("demo"),
+        load_quietly()
+        run = train(
+            report,
             out / "run",
+            recipe="demo",
             cache=out / "cache",
             command="carina demo",
             progress_of=bar,
             tell=print_note,
         )
-        evaluation = write_evaluation(
-            out / "run",
-            report.dataset,
-            "test",
-            out / "evaluation",
-            on_leak="refuse",
-            prevalence=None,
-            command="carina demo",
-            progress=bar("Judging images"),
+        evaluation = evaluate(
+            run, report, out=out / "evaluation", command="carina demo", progress=bar("Judging images")
         )
-    print_result(headline(evaluation))
+    print_result(evaluation.summary())
     print_result("\nA few of the test images, as carina predict shows them:\n")
     predictor, counts = Predictor(out / "run"), Counter[str]()
     table = PredictTable(predictor.run.policy, None)
@@ -77,7 +82,7 @@ def demo_command(
         table.add(prediction, None)
     table.end(counts)
     print_result(
-        f"\nWeights: {run.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
+        f"\nWeights: {run.description.weights}. Images synthetic: this shows the way, it is not a model to use.\n"
         f"Open {out / 'evaluation' / 'report.html'} in a browser; the phantoms are in {out / 'phantoms'}.\n"
         f"{INTENDED_USE}"
     )
@@ -88,7 +93,7 @@ def _make_room(out: Path) -> None:
     """Empty the folder of an earlier demo; refuse one that holds anything else."""
     if out.exists():
         if not (out / _MARKER).is_file():
-            msg = f"{out} exists and is no earlier demo. Choose another folder with --out."
+            msg = f"{out} exists and is not an earlier demo. Choose another folder with --out."
             raise ConfigurationError(msg)
         shutil.rmtree(out)
     out.mkdir(parents=True)

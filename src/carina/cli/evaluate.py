@@ -1,5 +1,6 @@
 """``carina evaluate``: a run and a split become numbers and pictures."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +8,13 @@ import typer
 
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
-from carina.datasets.manifest import Split, open_dataset
+from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
+
+_LEAKS = "Images that the model learned from"
+
+EXAMPLE = "evaluate runs/mine datasets/mine --out evaluations/mine"
 
 
 def evaluate_command(
@@ -20,26 +25,30 @@ def evaluate_command(
             help="A bundle or a finished run (default: the released bundle), and an imported data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
     split: Annotated[
-        str, typer.Option("--split", help="Split to judge: test, calibration, validation or train.")
+        Split, typer.Option("--split", metavar="SPLIT", help="Split to judge: test, calibration, validation or train.")
     ] = "test",
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
         ),
     ] = None,
     drop_leaks: Annotated[
-        bool, typer.Option("--drop-leaks", help="Leave out images that the model was trained on.")
+        bool,
+        typer.Option("--drop-leaks", rich_help_panel=_LEAKS, help="Leave out images that the model was trained on."),
     ] = False,
     allow_leak: Annotated[
         bool,
         typer.Option(
-            "--allow-leak", help="Judge images that the model was trained on, too. Every output then says so."
+            "--allow-leak",
+            rich_help_panel=_LEAKS,
+            help="Judge images that the model was trained on, too. Every output then says so.",
         ),
     ] = False,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the report.")] = False,
@@ -48,38 +57,29 @@ def evaluate_command(
 
     Images that the model learned from are refused, unless an option says what to do with them.
     """
-    from carina.reports.evaluation_folder import headline, write_evaluation  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     if len(named) > 2:
         msg = f"Name [BUNDLE] DATASET. Received: {len(named)} folders."
         raise ConfigurationError(msg)
     model, dataset = named if len(named) == 2 else (released_bundle(), named[0])
-    require_model_first(model, dataset, "carina evaluate")
-    if drop_leaks and allow_leak:
-        msg = "Choose one of --drop-leaks and --allow-leak."
-        raise ConfigurationError(msg)
-    splits: dict[str, Split] = {
-        "test": "test", "calibration": "calibration", "validation": "validation", "train": "train"
-    }  # fmt: skip
-    if split not in splits:
-        msg = f"--split {split} is unknown. Choose one of: {', '.join(splits)}."
-        raise ConfigurationError(msg)
-    opened = open_dataset(dataset)
+    require_model_first(model, dataset, ["carina", *sys.argv[1:]])
     with progress_bars() as bar:
-        evaluation = write_evaluation(
+        evaluation = evaluate(
             model,
-            opened,
-            splits[split],
-            out,
-            on_leak="drop" if drop_leaks else "allow" if allow_leak else "refuse",
+            dataset,
+            out=out,
+            split=split,
             prevalence=prevalence,
-            command=typed_command(),
+            drop_leaks=drop_leaks,
+            allow_leak=allow_leak,
             images=not no_images,
+            command=typed_command(),
             progress=bar("Judging images"),
         )
     if evaluation.notice:
         print_note(evaluation.notice)
-    if other := opened.says_other_flag(evaluation.flag_finding):
+    if other := evaluation.dataset.says_other_flag(evaluation.flag_finding):
         print_note(other)
-    print_result(headline(evaluation))
+    print_result(evaluation.summary())
     print_result(f"Everything is in {out}; open {out / 'report.html'}")

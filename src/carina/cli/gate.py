@@ -6,35 +6,41 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_result, progress_bars
-from carina.cli.train import import_training
+from carina.cli.train import load_quietly
+
+EXAMPLE = "gate runs/mine --out runs/gated"
 
 
 def gate_command(
-    run: Annotated[Path, typer.Argument(help="A finished run. It is not changed.")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder to write; it must not exist.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run. It is not changed.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; it must not exist.")],
     lungs: Annotated[
         Path | None,
         typer.Option(
             "--lungs",
-            metavar="LUNGS.ONNX",
+            metavar="FILE",
             help="Lung segmenter to use. Default: the run's own, else the one of the released bundle.",
         ),
     ] = None,
     negatives: Annotated[
         Path | None,
-        typer.Option("--negatives", metavar="DIR", help="Folder with images of your own that must be refused."),
+        typer.Option("--negatives", metavar="FOLDER", help="Folder with images of your own that must be refused."),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", help="Folder for intermediate results that are used again. Default: the user's cache."),
+        typer.Option(
+            "--cache",
+            metavar="FOLDER",
+            help="Folder for intermediate results that are used again. Default: the user's cache.",
+        ),
     ] = None,
 ) -> None:
     """Fit the gate that refuses unsuitable images.
 
     A finished run gets a new gate and new thresholds. Its network stays as it is.
     """
-    import_training()
-    from carina.learning.gate.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see import_training
+    load_quietly()
+    from carina.learning.gate.regate import refit_gate  # noqa: PLC0415  # TensorFlow: see load_quietly
 
     with progress_bars() as bar:
         made = refit_gate(run, out, lungs=lungs, negatives=negatives, cache=cache, progress_of=bar)

@@ -64,7 +64,7 @@ class LogProgress:
                 self._write(f"{self._last}Still working after {duration(now - self._started)}.")
 
     def close(self) -> None:
-        """Print where the stages stopped that did not come to their end."""
+        """Print where unfinished stages stopped."""
         with self._lock:
             for stage in list(self._open):
                 self._stop(stage)

@@ -7,34 +7,42 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
-from carina.cli.train import import_training
+from carina.cli.help_text import example
+from carina.cli.train import load_quietly
 from carina.storage.atomic import whole_folder
 
-app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_help=True, rich_markup_mode="rich")
 
 
-@app.command()
+@app.command(epilog=example("lungs train lung-masks --out lungs"))
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="A folder with metadata.csv, which has the columns image, mask, patient and trainable."),
+        typer.Argument(
+            metavar="FOLDER",
+            help="A folder with metadata.csv, which has the columns image, mask, patient and trainable.",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
     weights: Annotated[
-        str, typer.Option("--weights", help="Weights to start from: imagenet, none, or a Keras .h5 file.")
+        str,
+        typer.Option(
+            "--weights", metavar="WEIGHTS", help="Weights to start from: imagenet, none, or a Keras .h5 file."
+        ),
     ] = "imagenet",
     passes: Annotated[
-        int | None, typer.Option("--passes", min=1, help="How often all images are learned from. Default: 90.")
+        int | None,
+        typer.Option("--passes", metavar="NUMBER", min=1, help="How often all images are learned from. Default: 90."),
     ] = None,
 ) -> None:
     """Train the lung segmenter on radiographs with masks.
 
     It is measured on the radiographs that are held out.
     """
-    import_training()
-    from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see import_training
+    load_quietly()
+    from carina.learning.lungs.lung_net import LungTraining  # noqa: PLC0415  # TensorFlow: see load_quietly
     from carina.learning.lungs.lung_training import train_lungs  # noqa: PLC0415
-    from carina.reports.lungs import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.reports.lung_report import write_lung_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     with whole_folder(out, what="lung segmenter") as folder:
         with progress_bars() as bar:

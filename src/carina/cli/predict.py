@@ -11,22 +11,27 @@ import typer
 
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, running_count
-from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
+from carina.cli.engine_options import ENGINE_PANEL, BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict_long import LongForm
 from carina.cli.predict_table import PredictTable
-from carina.cli.predict_words import FAILED, PASSED_OVER, said_of, summary
 from carina.errors import ConfigurationError
-from carina.inference.inputs import Input, image_inputs, names_one_image
+from carina.inference.image_input import Input
+from carina.inference.inputs import image_inputs, names_one_image
 from carina.inference.left_out import LeftOutFiles
-from carina.inference.predictor import FailedPrediction, Predictor
-from carina.inference.results import AnyPrediction, Csv, JsonLines
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.prediction_list import FAILED, PASSED_OVER, said_of, say_passed_over, summary
+from carina.inference.predictor import Predictor
+from carina.inference.results import Csv, JsonLines
 from carina.inference.resume import ResumedResults, resume_results
 
+_OUTPUT = "Results"
 INTENDED_USE = (
     "For research. A triage flag orders the reading: it is no diagnosis, and a radiograph without one is still to be "
     "read."
 )
+
+EXAMPLE = "predict films --csv > results.csv"
 
 
 def predict_command(
@@ -39,34 +44,57 @@ def predict_command(
         ),
     ],
     bundle: BundleOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, in input order.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header, in input order.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="Print one JSON object per line, in input order.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", rich_help_panel=_OUTPUT, help="Print CSV with a header, in input order.")
+    ] = False,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="Print the full reason and all reservations below each image."),
+        typer.Option(
+            "--verbose",
+            "-v",
+            rich_help_panel=_OUTPUT,
+            help="Print the full reason and all reservations below each image.",
+        ),
     ] = False,
     explain: Annotated[
         Path | None,
         typer.Option(
-            "--explain", metavar="DIR", help="Write to DIR, for each image, a picture of what speaks for its finding."
+            "--explain",
+            rich_help_panel=_OUTPUT,
+            metavar="FOLDER",
+            help="Write to FOLDER, for each image, a picture of what speaks for its finding.",
         ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             "--resume",
+            rich_help_panel=_OUTPUT,
             metavar="FILE",
             help="Append results to FILE: CSV if its name ends in .csv, otherwise JSON lines. Images that are in FILE "
-            "are not judged again; those that failed are tried again.",
+            "are not judged again, unless they failed or their pixels have changed.",
         ),
     ] = None,
     prevalence: PrevalenceOption = None,
     left_out: Annotated[
         Path | None,
-        typer.Option("--left-out", metavar="FILE", help="Write a CSV that names the files that are not images."),
+        typer.Option(
+            "--left-out",
+            rich_help_panel=_OUTPUT,
+            metavar="FILE",
+            help="Write a CSV that names the files that are not images.",
+        ),
     ] = None,
     deflated: Annotated[
-        bool, typer.Option("--deflated", help="Also read DICOM files with a deflated (compressed) data set.")
+        bool,
+        typer.Option(
+            "--deflated",
+            rich_help_panel=ENGINE_PANEL,
+            help="Also read DICOM files with a deflated (compressed) data set.",
+        ),
     ] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
@@ -106,7 +134,7 @@ def predict_command(
         results = None
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows))
-            files = results.pending(files)
+            files = results.pending(files, predictor.pixel_sha256)
         elif shown is None:
             _print_row(rows.header)
         if shown is not None:
@@ -168,7 +196,7 @@ def _require_outside(folder: Path, paths: list[str]) -> None:
 def _with_pictures(judged: Iterable[AnyPrediction], folder: Path | None) -> Iterable[tuple[AnyPrediction, Path | None]]:
     if folder is None:
         return ((prediction, None) for prediction in judged)
-    from carina.inference.explanation.overlay import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
+    from carina.inference.explanation.overlay_files import write_overlays  # noqa: PLC0415  # fonts and drawing, for this option alone
 
     return write_overlays(judged, folder)
 
@@ -181,6 +209,8 @@ def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_p
     failed, passed = counts[FAILED], counts[PASSED_OVER]
     if results is not None:
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
+        if results.changed:
+            again += f" Judged again, because the file has other pixels now: {results.changed}."
         print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total() - failed - passed}.")
     if counts.total() == 0 and (results is None or results.held == 0):
         print_note("No image was named: nothing was judged.")
@@ -188,11 +218,8 @@ def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_p
         if results is not None and counts.total() > 1:
             print_note(summary(counts))
         print_note(INTENDED_USE)
-    if passed:
-        print_note(
-            f"{passed} object{'s' * (passed > 1)} beside the images passed over: reports, presentation states, "
-            "documents or answers of Carina's own."
-        )
+    if said := say_passed_over(passed):
+        print_note(said)
     if failed:
         # On a terminal the table has just said so.
         if not (table and sys.stdout.isatty()):

@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from carina.cli.predict_words import STYLES, figure, print_wrapped, printable, said_of, summary
+from carina.cli.predict_words import STYLES, figure, print_wrapped, printable
 from carina.decisions.policy import Policy
-from carina.inference.predictor import FailedPrediction
-from carina.inference.results import AnyPrediction, path_in_words
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.prediction_list import said_of, summary
+from carina.inference.results import path_in_words
 
 
 class LongForm:
@@ -41,7 +42,7 @@ class LongForm:
             return [f"{prediction.error.code}: {prediction.error}"]
         triage = prediction.triage
         below = [f"{triage.code}: {triage.reason}"]
-        if prediction.refused is None:
-            figures = (f"{finding} {figure(prediction.probabilities[finding])}" for finding in self._findings)
+        if (shares := prediction.probabilities) is not None:
+            figures = (f"{finding} {figure(shares[finding])}" for finding in self._findings)
             below.append(f"Probabilities: {', '.join(figures)}")
         return [*below, *(f"Reservation: {doubt}" for doubt in prediction.reservations)]

@@ -7,23 +7,24 @@ file) each row comes as soon as it is known, in the order of the input, and a li
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from carina.cli.predict_words import FAILED, ROW_ORDER, STYLES, figure, print_wrapped, printable, summary
+from carina.cli.predict_words import STYLES, figure, print_wrapped, printable
 from carina.decisions.policy import Policy
 from carina.decisions.triage import REASON_CODES, code_meanings, promise_basis
 from carina.errors import InputErrorCode
 from carina.findings import short_name
-from carina.inference.predictor import FailedPrediction
-from carina.inference.results import AnyPrediction, path_in_words
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.prediction_list import FAILED, ROW_ORDER, summary
+from carina.inference.results import path_in_words
 
 _NOTHING = "–"
 _GAP = "  "
@@ -63,7 +64,7 @@ class _Row:
 
 
 class _Notes:
-    """Sentences that stand once below the table: their numbers from 1 on, and how many images each is about."""
+    """Sentences below the table, each once: their numbers from 1 on, and how many images each is about."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -84,7 +85,7 @@ class _Notes:
         said = f"{code}: {message}"
         if said not in self._numbers:
             if self._messages[code] == _MESSAGES_OF_A_CODE:
-                said = f"{code}: other messages; carina predict -v shows each."
+                said = f"{code}: other messages; --json shows each."
             else:
                 self._messages[code] += 1
         return self.add([said])
@@ -134,10 +135,37 @@ class PredictTable:
         self._layout: _Layout | None = None
 
     def add(self, prediction: AnyPrediction, picture: Path | None) -> None:
-        """Take in an image; objects that only stand beside the images of a study have no row."""
+        """Take in an image; objects beside the images of a study have no row."""
         if isinstance(prediction, FailedPrediction) and prediction.passed_over:
             return
-        row = self._row(prediction)
+        self._take(self._row(prediction), picture)
+
+    def add_row(self, path: Path, told: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
+        """Take in an image that another process judged.
+
+        Parameters
+        ----------
+        path
+            Of the image.
+        told
+            The object that ``carina predict --json`` prints for it.
+        beside
+            Sentences to show as its notes, beside those of the object.
+        """
+        nothing = (_NOTHING,) * len(self._policy.findings)
+        shown = printable(path_in_words(path))
+        if (error := told.get("error")) is not None:
+            notes = self._notes.add_error(error["code"], error["message"])
+            self._take(_Row(FAILED, error["code"], -1, nothing, notes, shown), None)
+            return
+        shares, gate = told["probabilities"], told["gate"] or {"reasons": ()}
+        notes = self._notes.add([*map(_not_judged, gate["reasons"]), *told["reservations"], *beside])
+        triage = told["triage"]
+        figures = nothing if shares is None else self._figures(shares)
+        called = -1 if shares is None else self._policy.findings.index(told["finding"])
+        self._take(_Row(triage["priority"], triage["code"], called, figures, notes, shown), None)
+
+    def _take(self, row: _Row, picture: Path | None) -> None:
         self._codes.add(row.code)
         self._pictures = self._pictures or (None if picture is None else picture.parent)
         if self.comes_last:
@@ -183,12 +211,14 @@ class PredictTable:
             error = prediction.error
             return _Row(FAILED, error.code, -1, nothing, self._notes.add_error(error.code, str(error)), path)
         triage = prediction.triage
-        why = [f"Not judged: {reason}." for reason in prediction.reasons]
-        notes = self._notes.add([*why, *prediction.reservations])
-        if prediction.refused is not None:
+        notes = self._notes.add([*map(_not_judged, prediction.reasons), *prediction.reservations])
+        if prediction.finding is None:
             return _Row(triage.priority, triage.code, -1, nothing, notes, path)
-        figures = tuple(sys.intern(figure(prediction.probabilities[finding])) for finding in findings)
-        return _Row(triage.priority, triage.code, findings.index(prediction.finding), figures, notes, path)
+        called, shares = prediction.judged()
+        return _Row(triage.priority, triage.code, findings.index(called), self._figures(shares), notes, path)
+
+    def _figures(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
+        return tuple(sys.intern(figure(probabilities[finding])) for finding in self._policy.findings)
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
@@ -258,7 +288,7 @@ class _Layout:
         return cls(shown, names, said, code, notes, max(free, _LEAST_PATH), folder)
 
     def before_path(self) -> int:
-        """Return how many columns of characters stand before the path."""
+        """Return how many columns of characters come before the path."""
         return len(self._words("", "", [""] * (len(self.findings) or 2), "", ""))
 
     def header(self) -> Text:
@@ -294,6 +324,10 @@ class _Layout:
             shown = [f"{figures[0]:<{name}}", f"{figures[1]:>6}"]
         noted = [f"{notes:<{self.notes}}"] if self.notes else []
         return _GAP.join([f"{said:<{self.said}}", *shown, f"{code:<{self.code}}", *noted, path])
+
+
+def _not_judged(reason: str) -> str:
+    return f"Not judged: {reason}."
 
 
 def cut_in_the_middle(text: str, width: int) -> str:

@@ -1,21 +1,12 @@
 """Words and colours that ``carina predict`` has for an image, in its table and in its long form."""
 
 import sys
-from collections import Counter
 
 from rich.console import Console
 from rich.text import Text
 
-from carina.decisions.triage import PRIORITIES, READING_PLACES
-from carina.inference.predictor import Prediction
-from carina.inference.results import AnyPrediction
+from carina.inference.prediction_list import FAILED, PASSED_OVER
 
-FAILED = "failed"
-PASSED_OVER = "passed over"
-# As images are to be read. What failed was not judged either, so it has the place of what could not be judged.
-_PLACES: dict[str, int] = {name: READING_PLACES[name] for name in PRIORITIES}
-_PLACES[FAILED] = _PLACES["not-assessable"]
-ROW_ORDER: tuple[str, ...] = tuple(sorted(_PLACES, key=_PLACES.__getitem__))
 # Readable on light and on dark. None is green: no priority says that nothing is there.
 STYLES = {
     "fast-track": "bold white on red3",
@@ -25,23 +16,6 @@ STYLES = {
     FAILED: "bold red",
     PASSED_OVER: "dim",
 }
-
-
-def said_of(prediction: AnyPrediction) -> str:
-    """Return the word for an image in tables and counts: its priority, that it failed, or that it was passed over."""
-    if isinstance(prediction, Prediction):
-        return prediction.triage.priority
-    return PASSED_OVER if prediction.passed_over else FAILED
-
-
-def summary(counts: Counter[str]) -> str:
-    """Return how many images have each priority, were refused and failed, by the words of `said_of`."""
-    refused, failed = counts["not-assessable"], counts[FAILED]
-    judged = [(counts[said], said) for said in ROW_ORDER if counts[said] and said not in ("not-assessable", FAILED)]
-    total = sum(count for count, _ in judged)
-    each = f" ({', '.join(f'{count:,} {said}' for count, said in judged)})" if judged else ""
-    said = f"Judged: {total:,} image{'s' * (total != 1)}{each}. Refused (not-assessable): {refused:,}."
-    return f"{said} Failed: {failed:,}."
 
 
 def printable(text: str) -> str:

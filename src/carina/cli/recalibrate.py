@@ -1,37 +1,42 @@
 """``carina recalibrate``: the same weights with thresholds for another hospital."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from carina.bundles.bundle import open_bundle
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.export import print_bundle
 from carina.datasets.manifest import open_dataset
-from carina.decisions.change import describe_change
 from carina.places import require_model_first
 
-_SUFFIX = "+recalibrated"
+EXAMPLE = "recalibrate bundles/mine datasets/site --out bundles/site"
 
 
 def recalibrate_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle. It is not changed.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle. It is not changed.")],
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="An imported data set. Its calibration split is used, or all images of a test-only data set."
+            metavar="DATASET",
+            help="An imported data set. Its calibration split is used, or all images of a test-only data set.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
     version: Annotated[
         str | None,
-        typer.Option("--version", help=f"Version of the new bundle. Default: the old version and {_SUFFIX}."),
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="Version of the new bundle. Default: the old version and +recalibrated.",
+        ),
     ] = None,
     prevalence: Annotated[
         float | None,
         typer.Option(
             "--prevalence",
+            metavar="SHARE",
             min=0,
             max=1,
             help="Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
@@ -42,28 +47,13 @@ def recalibrate_command(
 
     The network stays as it is. The command says in numbers what changed, and whether there were enough images.
     """
-    from carina.evaluation.recalibrate import recalibrate  # noqa: PLC0415  # SciPy takes half a second to import
-    from carina.reports.model_card import prepare_card  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.api.bundles import recalibrate  # noqa: PLC0415  # SciPy and Matplotlib take a second to import
 
-    require_model_first(bundle, dataset, "carina recalibrate")
-    old_version = open_bundle(bundle)[0].version
+    require_model_first(bundle, dataset, ["carina", *sys.argv[1:]])
     opened = open_dataset(dataset)
     with progress_bars() as bar:
-        done = recalibrate(
-            bundle,
-            opened,
-            out,
-            version=version or old_version.removesuffix(_SUFFIX) + _SUFFIX,
-            write_card=prepare_card(),
-            progress=bar("Judging images"),
-        )
+        done = recalibrate(bundle, opened, out, version=version, progress=bar("Judging images"))
     if other := opened.says_other_flag(done.new.flag_finding):
         print_note(other)
-    origin = done.recalibration
-    print_result(
-        f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the model "
-        f"was trained on, {origin.left_out_refused} that it does not judge."
-    )
-    for line in describe_change(done.old, done.new, prevalence=prevalence):
-        print_result(line)
+    print_result(done.summary(prevalence=prevalence))
     print_bundle(out, done.verification)

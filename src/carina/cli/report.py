@@ -7,24 +7,39 @@ import typer
 
 from carina.cli.console import print_result
 
+EXAMPLE = "report evaluations/mine --audit audits/mine"
+
 
 def report_command(
     evaluations: Annotated[
-        list[Path], typer.Argument(help="Folders that carina evaluate wrote. Several are shown side by side.")
+        list[Path],
+        typer.Argument(
+            metavar="EVALUATION", help="Folders that carina evaluate wrote. Several are shown side by side."
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write. Default: report.html in the folder, if there is only one."),
+        typer.Option(
+            "--out", metavar="FILE", help="File to write. Default: report.html in the folder, if there is only one."
+        ),
     ] = None,
     audits: Annotated[
         list[Path] | None,
-        typer.Option("--audit", help="Folder that carina audit wrote for one of the models. Repeatable."),
+        typer.Option(
+            "--audit", metavar="AUDIT", help="Folder that carina audit wrote for one of the models. Repeatable."
+        ),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="Bundle that was made from the evaluated run; the report names it.")
+        Path | None,
+        typer.Option(
+            "--bundle", metavar="BUNDLE", help="Bundle that was made from the evaluated run; the report names it."
+        ),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option("--figures", help="Also write figures (SVG, PNG) and tables (CSV) to this folder.")
+        Path | None,
+        typer.Option(
+            "--figures", metavar="FOLDER", help="Also write figures (SVG, PNG) and tables (CSV) to this folder."
+        ),
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the page.")] = False,
 ) -> None:
@@ -32,7 +47,7 @@ def report_command(
 
     It holds figures, an explorer of thresholds, the audit, images, and how it was made. It needs no network.
     """
-    from carina.reports.page.write import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
+    from carina.reports.html.open_reports import write_report  # noqa: PLC0415  # Matplotlib takes a second to import
 
     written = write_report(evaluations, out, audits=audits or (), bundle=bundle, figures=figures, images=not no_images)
     print_result(f"Wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -1,18 +1,20 @@
 """``carina train``: a data set and a recipe become a run."""
 
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from carina.bundles.run_folder import FinishedRun
+from carina.api.training_run import import_training, resume_training, train
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
 from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.places import learned_from, measuring
+
+_DATA, _MORE = "More data", "Weights and files"
+
+EXAMPLE = "train datasets/mine --recipe head --out runs/mine"
 
 
 def train_command(
@@ -38,6 +40,7 @@ def train_command(
         str | None,
         typer.Option(
             "--weights",
+            rich_help_panel=_MORE,
             metavar="WEIGHTS",
             help="Weights to start from: imagenet, carina (those of the released model, without network), none, or a "
             "Keras .h5 file. Default: as in the recipe.",
@@ -45,22 +48,33 @@ def train_command(
     ] = None,
     added: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="DATASET", help="Another data set to learn from. Repeatable."),
+        typer.Option(
+            "--with", rich_help_panel=_DATA, metavar="DATASET", help="Another data set to learn from. Repeatable."
+        ),
     ] = None,
     without_sources: Annotated[
         list[str] | None,
-        typer.Option("--without-source", metavar="SOURCE", help="Source (hospital, scanner) to leave out. Repeatable."),
+        typer.Option(
+            "--without-source",
+            rich_help_panel=_DATA,
+            metavar="SOURCE",
+            help="Source (hospital, scanner) to leave out. Repeatable.",
+        ),
     ] = None,
     lungs: Annotated[
         Path | None,
         typer.Option(
-            "--lungs", metavar="FILE", help="Lung segmenter (ONNX) to use. Default: the one of the released bundle."
+            "--lungs",
+            rich_help_panel=_MORE,
+            metavar="FILE",
+            help="Lung segmenter (ONNX) to use. Default: the one of the released bundle.",
         ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
             "--cache",
+            rich_help_panel=_MORE,
             metavar="FOLDER",
             help="Folder for intermediate results that are used again. Default: the user's cache.",
         ),
@@ -76,60 +90,36 @@ def train_command(
     if resume is not None and (recipe or weights or added or without_sources or lungs):
         msg = "--resume goes on with what the run was started with; of the other options only --cache may be named."
         raise ConfigurationError(msg)
+    # What is wrong with a recipe is said before TensorFlow is loaded.
     chosen = load_recipe(recipe or "head")
-    if weights is not None:
-        chosen = chosen.model_copy(update={"backbone": chosen.backbone.model_copy(update={"weights": weights})})
-    learning = import_training()
+    load_quietly()
     with progress_bars() as bar:
+        told: dict[str, Any] = {"cache": cache, "command": typed_command(), "progress_of": bar, "tell": print_note}
         if resume is not None:
-            run, folder = (
-                learning.resume(resume, cache=cache, command=typed_command(), progress_of=bar, tell=print_note),
-                resume,
-            )
+            run = resume_training(resume, **told)
         elif dataset is not None and out is not None:
-            run = learning.train(
+            run = train(
                 dataset,
-                chosen,
                 out,
+                recipe=chosen,
+                weights=weights,
                 added=added or (),
                 without_sources=without_sources or (),
-                lung_graph=lungs,
-                cache=cache,
-                command=typed_command(),
-                progress_of=bar,
-                tell=print_note,
+                lungs=lungs,
+                **told,
             )
-            folder = out
-    print_run(run, folder)
+    print_result(run.summary())
+    print_result(f"Next: {measuring(run.folder, learned_from(run.folder), 'evaluation')}")
 
 
-def import_training() -> ModuleType:
-    """Return `carina.learning.train`; TensorFlow takes seconds to import and need not be installed to predict.
+def load_quietly() -> None:
+    """Load TensorFlow, which takes seconds, without the lines that it writes about itself.
 
     Raises
     ------
     ConfigurationError
-        If the extra is not installed.
+        If it is not installed.
     """
     print_note("Loading TensorFlow ...")
-    try:
-        with quiet_loading():
-            return import_module("carina.learning.train")
-    except ModuleNotFoundError as error:
-        msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
-        raise ConfigurationError(msg) from None
-
-
-def print_run(run: FinishedRun, folder: Path) -> None:
-    """Print what a training reached on the data that stopped it, and what to do next."""
-    point = run.operating_point
-    print_result(
-        f"{folder}: recipe {run.name}, {run.images['train']} training images, weights: {run.weights}, "
-        f"best epoch {run.best_epoch} of {run.epochs}, {run.seconds['total']:.0f} s, {run.peak_memory_mb:.0f} MB."
-    )
-    print_result(
-        f"Flagged finding: {point.finding}.\n"
-        f"Operating point, chosen on {point.chosen_on}: P({point.finding}) >= {point.threshold:.3f}, there sensitivity "
-        f"{point.sensitivity:.3f} at specificity {point.specificity:.3f}.\n"
-        f"Next: {measuring(folder, learned_from(folder), 'evaluation')}"
-    )
+    with quiet_loading():
+        import_training()

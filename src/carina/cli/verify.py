@@ -11,9 +11,11 @@ from carina.cli.console import print_result
 from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.export import print_bundle
 
+EXAMPLE = "verify bundles/mine"
+
 
 def verify_command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,

@@ -14,11 +14,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.manifest import Dataset
+from carina.notebook import boxed, table_html
 from carina.wording import counted
 
 # Under this many test images a sensitivity's 95 % interval is wider than ±14 points: nothing can be concluded.
 MIN_TEST_IMAGES = 50
 _BOOTSTRAP_REPLICATES = 1000
+# So many drawn patients are held in memory at once: 16 MB.
+_AT_ONCE = 2_000_000
 # What a file alone may tell, without what it shows.
 STORED_AS = ("file format", "pixel size", "aspect ratio", "bit depth", "colour")
 # A size or a shape that fewer images have is not looked at by itself.
@@ -83,7 +86,7 @@ class DatasetCheck:
     Attributes
     ----------
     counts
-        A row a finding and source, a column a split.
+        One row per finding and source, one column per split.
     association
         How the finding follows the source; none where no source is known or there is one finding.
     stored_as
@@ -97,9 +100,21 @@ class DatasetCheck:
     stored_as: dict[str, Association | None]
     troubles: tuple[Trouble, ...]
 
+    def _repr_html_(self) -> str:
+        """Return the counts and what is wrong for a notebook."""
+        wrong = [(trouble.kind, trouble.message) for trouble in self.troubles]
+        found = table_html(("trouble", "what and where"), wrong) if wrong else "Nothing wrong was found."
+        return boxed(table_html(self.counts.columns, self.counts.rows()), found)
+
 
 def check_dataset(dataset: Dataset) -> DatasetCheck:
-    """Return the counts of a data set and everything that is wrong with it."""
+    """Return the counts of a data set and everything that is wrong with it.
+
+    Parameters
+    ----------
+    dataset
+        As `carina.open_dataset` gives it.
+    """
     manifest = dataset.manifest
     association = measure_association(manifest, "source")
     stored_as = measure_stored_as(manifest)
@@ -166,11 +181,11 @@ def measure_association(manifest: pl.DataFrame, column: str) -> Association | No
     for finding, value, images in known.group_by("finding", _COLUMN).len().iter_rows():
         table[findings.index(finding), values.index(value)] = images
     total = int(table.sum())
-    draws = _resampled_tables(known, findings, values)
-    low, high = np.quantile([_cramers_v(draw) for draw in draws], [0.025, 0.975])
+    draws = np.concatenate([_cramers_v(tables) for tables in _resampled_tables(known, findings, values)])
+    low, high = np.quantile(draws, [0.025, 0.975])
     shared = table > 0
     return Association(
-        cramers_v=_cramers_v(table),
+        cramers_v=float(_cramers_v(table[None].astype(float))[0]),
         low=float(low),
         high=float(high),
         accuracy=float(table.max(axis=0).sum() / total),
@@ -184,29 +199,39 @@ def measure_association(manifest: pl.DataFrame, column: str) -> Association | No
     )
 
 
-def _resampled_tables(known: pl.DataFrame, findings: list[str], values: list[str]) -> Iterator[NDArray[np.int64]]:
-    """Yield tables of findings and values for drawn whole patients and groups of copies (cluster bootstrap)."""
+def _resampled_tables(known: pl.DataFrame, findings: list[str], values: list[str]) -> Iterator[NDArray[np.float64]]:
+    """Yield counts for drawn whole patients and groups of copies (cluster bootstrap).
+
+    Yields
+    ------
+    numpy.ndarray
+        float64 ``(replicates, findings, values)``, some replicates at a time, so that they fit into memory.
+    """
     cells = np.array([findings.index(f) for f in known["finding"]]) * len(values)
     cells += np.array([values.index(value) for value in known[_COLUMN]])
     _, group = np.unique(known["group"].to_numpy(), return_inverse=True)
-    groups = int(group.max()) + 1
+    groups, of_cells = int(group.max()) + 1, len(findings) * len(values)
+    # How many images of each cell a group has.
+    holds = np.bincount(group * of_cells + cells, minlength=groups * of_cells).reshape(groups, of_cells).astype(float)
     rng = np.random.default_rng(0)
-    for _ in range(_BOOTSTRAP_REPLICATES):
-        drawn = np.bincount(rng.integers(groups, size=groups), minlength=groups)
-        table = np.bincount(cells, weights=drawn[group], minlength=len(findings) * len(values))
-        yield table.astype(np.int64).reshape(len(findings), len(values))
+    at_once = max(1, min(_BOOTSTRAP_REPLICATES, _AT_ONCE // groups))
+    for start in range(0, _BOOTSTRAP_REPLICATES, at_once):
+        replicates = min(at_once, _BOOTSTRAP_REPLICATES - start)
+        drawn = rng.integers(groups, size=(replicates, groups)) + groups * np.arange(replicates)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=replicates * groups).reshape(replicates, groups)
+        yield (times @ holds).reshape(replicates, len(findings), len(values))
 
 
-def _cramers_v(table: NDArray[np.int64]) -> float:
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    smaller = min(table.shape)
-    if smaller < 2:
-        # One source for everything tells nothing of the finding.
-        return 0.0
-    total = table.sum()
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
-    chi_squared = ((table - expected) ** 2 / expected).sum()
-    return float(np.sqrt(chi_squared / (total * (smaller - 1))))
+def _cramers_v(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Cramér's V, float64 ``(n,)``, of tables of counts, ``(n, rows, columns)``."""
+    of_rows, of_columns = tables.sum(axis=2), tables.sum(axis=1)
+    total = of_rows.sum(axis=1)
+    expected = of_rows[:, :, None] * of_columns[:, None, :] / total[:, None, None]
+    # What has no image at all is no row or column of the table.
+    parts = np.divide((tables - expected) ** 2, expected, out=np.zeros_like(expected), where=expected > 0)
+    smaller = np.minimum((of_rows > 0).sum(axis=1), (of_columns > 0).sum(axis=1))
+    # One source for everything tells nothing of the finding.
+    return np.where(smaller < 2, 0.0, np.sqrt(parts.sum(axis=(1, 2)) / (total * np.maximum(smaller - 1, 1))))
 
 
 def _unreadable(dataset: Dataset) -> list[Trouble]:
@@ -239,7 +264,7 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     return [
         Trouble(
             kind,
-            f"{what} carry more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
+            f"{what} have more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
         )
     ]
 
@@ -262,8 +287,8 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
     return [
         Trouble(
             "tiny finding",
-            f"{finding} has {of_finding.get(finding, 0)} test images; under {MIN_TEST_IMAGES} its sensitivity is known "
-            "to no better than ±14 points.",
+            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its "
+            "sensitivity is known to no better than ±14 points.",
         )
         for finding in manifest["finding"].unique().sort()
         if of_finding.get(finding, 0) < MIN_TEST_IMAGES

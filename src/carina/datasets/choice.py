@@ -114,7 +114,7 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     renamed = {finding: rename_label(finding, renames) for finding in before.unique()}
     for old in renames:
         if old not in count:
-            msg = f"There is no finding {old!r} to rename. There is: {_counted(count, order_findings(count))}."
+            msg = f"There is no finding {old!r} to rename. The findings are: {_counted(count, order_findings(count))}."
             raise ConfigurationError(msg)
     taken: Counter[str] = Counter()
     for finding, number in before.value_counts().iter_rows():
@@ -156,7 +156,7 @@ def take_views(
     missing = [name for key, name in wanted.items() if key not in known and key != UNKNOWN_VIEW]
     if missing or not wanted:
         what = f"There is no view {missing[0]!r}" if missing else "No view is named"
-        msg = f"{what}. There is: {', '.join(sorted(known.values()))}."
+        msg = f"{what}. The views are: {', '.join(sorted(known.values()))}."
         raise ConfigurationError(msg)
     names = [_view_of(view) for view in images["view"]]
     kept = pl.Series([name.casefold() in wanted for name in names], dtype=pl.Boolean)
@@ -176,8 +176,8 @@ def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str
 
     A set may so be looked at in development by one half, while the other is kept for a final report. A patient is in
     the development half where the SHA-256 of ``carina half`` + space + patient is even: neither the order, nor the
-    paths, nor the other patients matter. Where an image has no patient, its file name stands in; images of one patient
-    who is not known can then fall into both halves, as can copies of one image under two patients.
+    paths, nor the other patients matter. If an image has no patient, its file name is used instead: images of one
+    unknown patient can then fall into both halves, and so can copies of one image under two patients.
 
     Parameters
     ----------
@@ -222,10 +222,10 @@ def require_some(images: pl.DataFrame, before: pl.DataFrame) -> tuple[str, ...]:
         If it left nothing at all.
     """
     if images.is_empty():
-        msg = f"Of {before.height} images none is left by the choice of views and half. Choose others."
+        msg = f"The choice of views and half leaves none of the {before.height} images. Choose others."
         raise DataError(msg)
     gone = [name for name in order_findings(before["finding"]) if name not in images["finding"]]
-    return tuple(f"No image of {name} is left by the choice of views and half." for name in gone)
+    return tuple(f"The choice of views and half leaves no image of {name}." for name in gone)
 
 
 def _counted(count: Mapping[str, int], names: Iterable[str]) -> str:

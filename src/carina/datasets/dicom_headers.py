@@ -115,21 +115,21 @@ def fill_in_headers(
 
 
 def patient_of(identity: Identity, key: bytes | None) -> str | None:
-    """Return what stands for a patient in a manifest: of the PatientID, or where there is none of the study.
+    """Return the hash of a patient for a manifest: of the PatientID, or of the study if there is none.
 
     Parameters
     ----------
     identity
         Of one of the patient's images.
     key
-        A secret, without which nobody can find out which patient it stands for; by default there is none.
+        A secret, without which nobody can find out whose hash it is; by default there is none.
     """
     digest = identity.patient or identity.study
     return digest if digest is None or key is None else _keyed(digest, key)
 
 
 def keyed_patient(patient: str, key: bytes) -> str:
-    """Return what stands for a patient of a table: the same as for one of DICOM files with that PatientID."""
+    """Return the hash of a patient of a table: the same as for DICOM files with that PatientID."""
     return _keyed(identifier_digest("PatientID", patient) or patient, key)
 
 
@@ -157,5 +157,5 @@ def read_key(path: Path) -> bytes:
 
 
 def patient_of_name(name: str, key: bytes | None) -> str | None:
-    """Return what stands for a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
+    """Return the hash of a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
     return identifier_digest("PatientID", name) if key is None or not name.strip() else keyed_patient(name, key)

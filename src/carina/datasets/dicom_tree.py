@@ -14,7 +14,7 @@ from carina.radiographs.dicom.identity import Identity
 from carina.wording import counted, say_left_out
 
 _NO_LABEL = "it has no label"
-_NO_DICOM = "it is no DICOM object"
+_NO_DICOM = "it is not a DICOM object"
 _ROWS_TOLD = 10
 
 

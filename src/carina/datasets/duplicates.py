@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from carina.radiographs.fingerprint import detail_correlation
 
-# Both measured on the pairs among 15,204 radiographs of four public collections: docs/decisions.md.
+# Both measured on the pairs among 15,204 radiographs of four public collections:
+# docs/decisions/0003-near-duplicates.md.
 MAX_HAMMING_DISTANCE = 10
 MIN_CORRELATION = 0.70
 

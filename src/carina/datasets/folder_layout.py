@@ -4,6 +4,7 @@ Known layouts are told by the folders' names. Where names do not tell, the user 
 hospitals or parts of a split into findings.
 """
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from carina.datasets.folder_words import (
     published_split,
 )
 from carina.errors import ConfigurationError, DataError
+from carina.wording import counted
 
 Role = Literal["finding", "source", "split", "patient", "-"]
 
@@ -36,6 +38,7 @@ _MANY = 10
 # A hospital gives more images than this, a patient fewer.
 _IMAGES_OF_A_HOSPITAL = 20
 _TOLD = 5
+_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet", ".gz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ def parse_layout(text: str) -> tuple[Role, ...]:
     repeated = next((role for role in roles if role != "-" and roles.count(role) > 1), None)
     if wrong is not None or repeated is not None or "finding" not in roles:
         what = f"{repeated} comes twice" if repeated else "no level is the finding"
-        what = f"{wrong!r} is no level" if wrong is not None else what
+        what = f"{wrong!r} is not a level" if wrong is not None else what
         msg = (
-            f"--layout {text!r}: {what}. Write a word for each level of folders, from the outermost in, with slashes "
-            f"between them: {', '.join(known)} (- is for a level that means nothing)."
+            f"--layout {shlex.quote(text)}: {what}. Write a word for each level of folders, from the outermost in, "
+            f"with slashes between them: {', '.join(known)} (- is for a level that means nothing)."
         )
         raise ConfigurationError(msg)
     return cast("tuple[Role, ...]", roles)
@@ -117,17 +120,15 @@ def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tupl
     notes: list[str] = []
     if layout is not None:
         placed = _by_layout(tree, layout)
+        _require_no_splits(tree, placed, layout)
     else:
         drop_second_copies(tree)
         placed, notes = _by_names(tree)
     taken = {each.path for each in placed}
     loose = {image.path: NO_FINDING for image in tree.images if image.path not in taken}
     if loose and not placed:
-        said = " Its levels do not reach the finding of --layout." if layout is not None else ""
-        msg = (
-            f"{tree.top} holds {len(loose)} image{'s' * (len(loose) > 1)}, but in no finding's folder.{said} "
-            f"{_found(tree)} {UNDERSTOOD}"
-        )
+        said = " They lie in fewer folders than --layout has levels." if layout is not None else ""
+        msg = f"{tree.top} holds {counted(len(loose), 'image')}, but in no finding's folder.{said} {_instead(tree)}"
         raise DataError(msg)
     tree.drop(loose)
     return placed, notes + _empty_folders(tree, placed)
@@ -150,6 +151,25 @@ def _by_layout(tree: FolderTree, layout: Sequence[Role]) -> list[Placed]:
         for image in tree.images
         if len(image.folders) > at["finding"]
     ]
+
+
+def _require_no_splits(tree: FolderTree, placed: list[Placed], layout: Sequence[Role]) -> None:
+    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten.
+
+    Raises
+    ------
+    DataError
+        Saying which folders, and what is around them.
+    """
+    splits = sorted({name for each in placed if published_split(name := each.finding_folder.name)})
+    if len(splits) > 1:
+        outer = sorted({image.folders[0] for image in tree.images if image.folders})
+        msg = (
+            f"--layout {'/'.join(layout)}: the level of the findings has the folders {_listed(splits)}, which name "
+            f"parts of a split. The outermost folders in {tree.top} are: {_listed(outer)}. Write - for a level that "
+            "means nothing."
+        )
+        raise DataError(msg)
 
 
 def _by_names(tree: FolderTree) -> tuple[list[Placed], list[str]]:
@@ -267,7 +287,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
 
 
 def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str]]) -> None:
-    """Refuse to guess where no name is known and equal names stand in several folders.
+    """Refuse to guess if no name is known and several folders hold folders of equal names.
 
     Raises
     ------
@@ -314,7 +334,7 @@ def _role_of_outer(outer: set[str], prefixes: list[tuple[str, ...]]) -> Role:
     """Return what the folders around the findings' folders are, by their names, how many they are and what they hold.
 
     Many folders with few images each are taken for patients: if they are not, too much stays together. Taken for
-    sources, patients' names would stand in reports.
+    sources, patients' names would get into reports.
     """
     distinct = len(set(prefixes))
     if distinct < 2 or all(map(names_a_fold, outer)):
@@ -334,7 +354,8 @@ def _assumed(levels: list[tuple[_Names, int]], placed: list[Placed], role: Role,
         notes.append(f"The folders {_listed(outer)} are parts of a cross-validation and are not used.")
     if patients := {each.patient for each in placed if each.patient}:
         notes.append(
-            f"{len(patients)} folders are taken as patients, whose images stay together. Other meanings: --layout."
+            f"Taken as patients, whose images stay together: {counted(len(patients), 'folder')}. Other meanings: "
+            "--layout."
         )
     inner = {each.names[level + 1] for each, level in levels if len(each.names) > level + 1}
     findings = sorted(name for name in inner if names_a_finding(name))
@@ -368,9 +389,25 @@ def _empty_folders(tree: FolderTree, placed: list[Placed]) -> list[str]:
     return [f"No radiograph lies in: {_listed(folder.relative_to(tree.top).as_posix() for folder in empty)}."]
 
 
-def _found(tree: FolderTree) -> str:
-    top = sorted({image.folders[0] for image in tree.images if image.folders} | {f[0] for f in tree.folders})
-    return f"Found there: {'folders ' + _listed(top) if top else 'no folders'}."
+def _instead(tree: FolderTree) -> str:
+    """Return what to do with a tree that has no folder of a finding."""
+    tables = [path for path, _ in tree.left_out if Path(path).suffix.lower() in _TABLES]
+    if tables:
+        beside = _listed(Path(path).relative_to(tree.top).as_posix() for path in tables)
+        return (
+            f"Beside them: {beside}. If that table names the images and their findings, import with: --labels "
+            f"{shlex.quote(tables[0])}"
+        )
+    if tree.folders:
+        return (
+            f"Found there: folders {_listed(folders[0] for folders in tree.folders if len(folders) == 1)}. {UNDERSTOOD}"
+        )
+    if names_a_finding(tree.top.name):
+        return f"The folder itself is named like a finding: import the folder above it, {tree.top.parent}."
+    return (
+        "Make one folder per finding (Normal/, Tuberculosis/) and move the images there, or write a table with the "
+        "columns path and finding, and name it with --labels."
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

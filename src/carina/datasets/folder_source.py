@@ -15,6 +15,7 @@ from carina.datasets.manifest import LISTING_SCHEMA
 from carina.datasets.masks import take_masks
 from carina.errors import DataError
 from carina.findings import BASELINE_FINDINGS, LUNG_OPACITY, canonical_finding
+from carina.wording import counted
 
 NOT_NAMED = "its finding was not named with --findings"
 
@@ -81,9 +82,13 @@ def list_folders(
     finding_of = {folder: canonical_finding(folder.name) for folder in {each.finding_folder for each in placed}}
     # The official distribution: its fourth folder is taken only when it is named.
     if not with_lung_opacity and {LUNG_OPACITY, *BASELINE_FINDINGS} <= set(finding_of.values()):
-        tree.drop({e.path: NOT_NAMED for e in placed if finding_of[e.finding_folder] == LUNG_OPACITY})
-        placed = [each for each in placed if finding_of[each.finding_folder] != LUNG_OPACITY]
-        notes.append(f"The folder of {LUNG_OPACITY} was left out; name it with --findings to take it.")
+        dropped = {each.path: NOT_NAMED for each in placed if finding_of[each.finding_folder] == LUNG_OPACITY}
+        tree.drop(dropped)
+        placed = [each for each in placed if each.path not in dropped]
+        notes.append(
+            f"Left out: {counted(len(dropped), 'image')} of {LUNG_OPACITY}, as in the published baseline. To take "
+            "them, name all findings with --findings."
+        )
     workbooks = {folder: folder.with_name(f"{folder.name}.metadata.xlsx") for folder in finding_of}
     sources = {folder: _sources_from_workbook(path) for folder, path in workbooks.items()}
     read = {str(path) for path in workbooks.values()}
@@ -98,13 +103,13 @@ def list_folders(
         }
         for each in placed
     ]
-    rows, dropped, of_headers = fill_in_headers(rows, patient_key)
+    rows, ruled_out, of_headers = fill_in_headers(rows, patient_key)
     left_out = [(path, reason) for path, reason in tree.left_out if path not in read]
     told = [(path, reason) for path, reason in left_out if reason != NOT_NAMED]
     return FolderListing(
         pl.DataFrame(rows, schema=LISTING_SCHEMA),
         (*assumed, *notes, *notes_of(told), *of_headers),
-        left_out=pl.DataFrame([*left_out, *dropped], schema=LEFT_OUT_SCHEMA, orient="row"),
+        left_out=pl.DataFrame([*left_out, *ruled_out], schema=LEFT_OUT_SCHEMA, orient="row"),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from carina.radiographs.file_kind import counted
+from carina.radiographs.file_kind import counted, is_hidden
 from carina.radiographs.read import kind_at
 from carina.wording import say_left_out
 
@@ -118,13 +118,13 @@ def _look_into(
         if not _is_text(entry.name):
             tree.leave_out(path, _FOLDER_NOT_TEXT if _is_folder(entry) else _NOT_TEXT)
         elif _is_folder(entry):
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if is_hidden(entry.name):
                 tree.leave_out(path, _HIDDEN + "folder")
             else:
                 (links if entry.is_symlink() else todo).append((path, (*folders, entry.name)))
         else:
             kind = kind_at(folder, entry.name)
-            if kind.is_image and not entry.name.startswith("."):
+            if kind.is_image and not is_hidden(entry.name):
                 tree.images.append(TreeImage(path, folders))
             else:
                 tree.leave_out(path, _HIDDEN + "image" if kind.is_image else _NO_IMAGE + kind.name)
@@ -149,7 +149,7 @@ def drop_second_copies(tree: FolderTree) -> None:
 def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
     """Return what was left out, a sentence for each reason."""
     notes, rest = [], [reason for _, reason in left_out]
-    for beginning, why in ((_NO_IMAGE, "no images"), (_HIDDEN, "hidden")):
+    for beginning, why in ((_NO_IMAGE, "not images"), (_HIDDEN, "hidden")):
         kinds = Counter(reason.removeprefix(beginning) for reason in rest if reason.startswith(beginning))
         rest = [reason for reason in rest if not reason.startswith(beginning)]
         if kinds:
@@ -161,7 +161,7 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
 
 
 def text_of(path: Path) -> str:
-    r"""Return a path as text; bytes of it that are no UTF-8 stand as ``\xe9``."""
+    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

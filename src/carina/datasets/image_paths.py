@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from carina.errors import DataError
-from carina.radiographs.file_kind import IMAGE_ENDINGS
+from carina.radiographs.file_kind import IMAGE_ENDINGS, is_hidden
 
 _Parts = tuple[str, ...]
 
@@ -95,10 +95,10 @@ class _Index:
                 folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
             above = Path(root).relative_to(folder).parts
             for name in names:
-                if not name.startswith("."):
+                if not is_hidden(name):
                     self._by_name[_plain(name)].append((*above, name))
                     self._by_stem[_stem(_plain(name))].append((*above, name))
 

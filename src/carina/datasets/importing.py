@@ -1,9 +1,11 @@
 """A source becomes a data set: every image is read once, recognised, grouped and put into a split."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +22,7 @@ from carina.datasets.images import read_mask
 from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import (
     DETAILS_FILE,
+    ERRORS_FILE,
     ERRORS_SCHEMA,
     LEFT_OUT_FILE,
     MANIFEST_SCHEMA,
@@ -29,11 +32,12 @@ from carina.datasets.manifest import (
     open_dataset,
     write_dataset,
 )
-from carina.datasets.naming import choose_flag, says_none
+from carina.datasets.naming import choose_flag, says_none, tell_flag
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.split import assign_splits, keep_published_split
 from carina.errors import ConfigurationError, DataError, InputError
 from carina.findings import order_findings
+from carina.notebook import boxed, lines_html, table_html
 from carina.places import kind_of
 from carina.progress import Progress, no_progress
 from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
@@ -41,6 +45,7 @@ from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
 from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_folder
+from carina.wording import counted
 
 # Images decoded ahead of the one that is being written; with the row chunk it bounds the memory.
 _IN_FLIGHT = 16
@@ -81,6 +86,31 @@ class ImportReport:
     left_out: int = 0
     offered: SplitFrom | None = None
 
+    def summary(self) -> str:
+        """Return what was imported, and the notes: what was assumed and left out."""
+        described, folder = self.dataset.description, self.dataset.folder
+        pairs = counted(described.near_duplicate_pairs, "pair")
+        images = f"{counted(described.images, 'image')} in {folder}; {pairs} of near-duplicates kept together."
+        lines = [images, *self.notes]
+        if self.left_out:
+            lines.append(f"What was left out is named in {folder / LEFT_OUT_FILE}.")
+        return "\n".join([*lines, *self.unread()])
+
+    def unread(self) -> tuple[str, ...]:
+        """Return how many files could not be read, and the commonest reason; nothing where all were read."""
+        if not self.dataset.description.unreadable:
+            return ()
+        messages = Counter(message.split(". ")[0].rstrip(".") for message in self.dataset.unreadable()["message"])
+        ((reason, count),) = messages.most_common(1)
+        files = counted(self.dataset.description.unreadable, "file")
+        where = self.dataset.folder / ERRORS_FILE
+        return (f"{files} could not be read: see {where}. The commonest reason ({count}): {reason}.",)
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the notes for a notebook."""
+        counts = self.dataset.counts()
+        return boxed(table_html(counts.columns, counts.rows()), lines_html(self.summary()))
+
 
 class _Decoded(NamedTuple):
     fingerprint: Fingerprint
@@ -98,8 +128,8 @@ class _Decoded(NamedTuple):
 
 
 def import_dataset(
-    source: Path,
-    out: Path,
+    source: str | PathLike[str],
+    out: str | PathLike[str],
     *,
     findings: Sequence[str] | None = None,
     rename: Mapping[str, str] | None = None,
@@ -109,11 +139,11 @@ def import_dataset(
     flag: str | None = None,
     seed: int = 1234,
     test_only: bool = False,
-    labels: Path | None = None,
+    labels: str | PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     labels_as: PublishedLabels | None = None,
     uncertain: Uncertain = "leave-out",
-    patient_key: Path | None = None,
+    patient_key: str | PathLike[str] | None = None,
     patient_from: str | None = None,
     layout: str | None = None,
     split_from: SplitFrom | None = None,
@@ -152,18 +182,21 @@ def import_dataset(
     ------
     DataError
         If the source is wrong, no image of it or of its flagged finding can be read, a lung mask cannot be read, or a
-        finding is too small to
-        split.
+        finding is too small to split.
     ConfigurationError
-        If `out` exists, or a finding, a view, a finding to rename or a split was asked for that is not there, or
-        nothing says which finding is normal or flagged.
+        If `out` exists or lies in the source, or a finding, a view, a finding to rename or a split was asked for that
+        is not there, or nothing says which finding is normal or flagged.
     """
+    source, out = Path(source), Path(out)
     if split_from is not None and test_only:
         msg = f"Choose one of --split-from {split_from} and --test-only: an external test set has no split."
         raise ConfigurationError(msg)
     if kind_of(source) == "data set":
         msg = f"{source} is a data set already. It needs no import; look at it with: carina data check {source}"
         raise DataError(msg)
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        msg = f"--out {out} lies in {source}, the folder that is imported. Choose a folder outside."
+        raise ConfigurationError(msg)
     with whole_folder(out, what="data set") as folder:
         listing = list_source(
             source,
@@ -172,21 +205,22 @@ def import_dataset(
             views=views,
             half=half,
             normal=normal,
-            labels=labels,
+            labels=None if labels is None else Path(labels),
             columns=columns,
             labels_as=labels_as,
             uncertain=uncertain,
-            patient_key=None if patient_key is None else read_key(patient_key),
+            patient_key=None if patient_key is None else read_key(Path(patient_key)),
             patient_from=patient_from,
             layout=layout,
             ignore_unknown_columns=ignore_unknown_columns,
         )
         if split_from is not None:
             _require_published(listing, split_from, source)
-        flag_finding, said = choose_flag(
-            dict(listing.images.group_by("finding").len().iter_rows()),
+        flag_finding, why = choose_flag(
+            _images_of_findings(listing.images),
             asked=flag,
-            without_normal=listing.has_normal or says_none(normal),
+            normal=normal,
+            has_normal=listing.has_normal,
             test_only=test_only,
             where=str(source),
         )
@@ -205,15 +239,25 @@ def import_dataset(
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
         pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(_with_mask_sha256(manifest), pairs)
+        # Of the images that could be read: what is trained on, and not what the source names.
+        said = tell_flag(
+            flag_finding,
+            why,
+            _images_of_findings(manifest),
+            test_only=test_only,
+            knows_normal=listing.has_normal or says_none(normal),
+        )
         notes, offered = listing.notes, None
+        if patient_from is None:  # which says by itself what it did not find
+            notes += _unknown_patients(manifest, test_only=test_only)
         masks = manifest.filter("two_valued")["path"]
         if len(masks):
             notes += (f"Images with only two grey values, which may be masks: {len(masks)}. The first: {masks[0]}",)
         if split_from is None:
-            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
             if listing.published is not None and not test_only:
-                notes += (_offered(listing),)
-                offered = listing.published
+                note, offered = _offered(listing.published, manifest, seed)
+                notes += (note,)
+            manifest = assign_splits(manifest, seed=seed, test_only=test_only)
         else:
             manifest, of_split = keep_published_split(manifest, seed=seed)
             notes += of_split
@@ -245,13 +289,38 @@ def _require_published(listing: Listing, split_from: SplitFrom, source: Path) ->
         raise ConfigurationError(msg)
 
 
-def _offered(listing: Listing) -> str:
-    words = [published_split(word or "") or "unknown" for word in listing.images["split"]]
+def _offered(published: SplitFrom, manifest: pl.DataFrame, seed: int) -> tuple[str, SplitFrom | None]:
+    """Return what to say of a published split that is not kept, and where it comes from if it could be kept."""
+    words = [published_split(word or "") or "unknown" for word in manifest["split"]]
     told = ", ".join(f"{word} ({words.count(word)})" for word in dict.fromkeys(sorted(words, reverse=True)))
-    return (
-        f"The images come with a split: {told}. It is not kept: a new one is made, which keeps patients and "
-        f"near-duplicates together. To keep the old one, import with --split-from {listing.published}."
+    said = f"The images come with a split: {told}. "
+    try:
+        keep_published_split(manifest, seed=seed)
+    except DataError as error:
+        return f"{said}It cannot be kept, and a new one is made: {error.args[0].partition('. ')[0]}.", None
+    said += "It is not kept: a new one is made, which keeps patients and near-duplicates together. "
+    return f"{said}To keep the old one, import with --split-from {published}.", published
+
+
+def _images_of_findings(images: pl.DataFrame) -> dict[str, int]:
+    return dict(images.group_by("finding").len().iter_rows())
+
+
+def _unknown_patients(manifest: pl.DataFrame, *, test_only: bool) -> tuple[str, ...]:
+    """Return a note if the patient of some images is not known."""
+    unknown = manifest["patient"].null_count()
+    if not unknown:
+        return ()
+    risk = (
+        "Intervals treat each of these images as a patient of its own, and are too narrow if it is not"
+        if test_only
+        else "Two images of one patient may be in two splits, and results would be too good"
     )
+    told = f"{unknown} of {counted(manifest.height, 'image')}"
+    way = (
+        "If the names of files or folders hold it, import with --patient-from REGEX; a table may have a column patient."
+    )
+    return (f"The patient is not known for {told}. {risk}. {way}",)
 
 
 def _with_mask_sha256(manifest: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from carina.datasets.label_cells import read_label
 from carina.datasets.published_labels import advice_on
-from carina.datasets.table_columns import Field, choose_columns, column_of_images, columns_of, require_columns
+from carina.datasets.table_columns import (
+    Field,
+    advice_for,
+    choose_columns,
+    column_of_images,
+    columns_of,
+    require_columns,
+)
 from carina.datasets.table_reading import Table, read_table
 from carina.errors import DataError
 from carina.findings import canonical_finding, finding_key
@@ -27,7 +34,7 @@ class Label:
     source
         The hospital or collection; none where the table does not say.
     row
-        Where it stands, as an editor counts the lines, the header being line 1.
+        Its line, as an editor counts them; the header is line 1.
     """
 
     finding: str
@@ -100,9 +107,11 @@ def read_labels(
     table = read_table(path)
     identifier = _identifier_column(table)
     if identifier is None:
+        named = choose_columns(table, columns or {})
+        missing: list[Field] = ["path", *(field for field in _FIELDS[:1] if field not in named)]
         msg = (
             f"{path} has no column path, StudyInstanceUID or PatientID. {columns_of(table)} "
-            f"{advice_on(table.cells.columns)}Name the column of the images: --column path=NAME."
+            f"{advice_on(table.cells.columns) or advice_for(table, missing)}"
         )
         raise DataError(msg)
     kind, column = identifier
@@ -138,7 +147,7 @@ def read_labels(
 
 
 def _identifier_column(table: Table) -> tuple[Identifier, str] | None:
-    """Return by what a table's rows are looked up, and in which column it stands."""
+    """Return by what a table's rows are looked up, and the name of that column."""
     for kind in _IDENTIFIERS:
         for name in table.cells.columns:
             if name == kind or _plain(name) == _plain(kind):

@@ -5,6 +5,7 @@ Database is one), a CSV or Parquet manifest, and a tree of DICOM files with a ta
 """
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
 from carina.findings import LUNG_OPACITY, NORMAL, canonical_finding, finding_key, order_findings
 from carina.places import meant_by
+from carina.radiographs.file_kind import is_hidden
 
 # Of an image with a label, in left_out.csv.
 _UNCLEAR = "its label names no single finding"
@@ -103,11 +105,11 @@ def list_source(
     rename
         Findings that get another name, old to new, before anything else is done with them.
     views
-        Take only the images whose view the manifest gives as one of these, in whatever case; ``unknown`` stands for
+        Take only the images whose view the manifest gives as one of these, in whatever case; ``unknown`` takes
         those without. By default all.
     half
         Take only the patients of one half, ``development`` or ``final``: see `carina.datasets.choice.take_half`. Where
-        an image has no patient, its file name stands in.
+        an image has no patient, its file name is used instead.
     normal
         Findings that are normal, or ``none``: see `carina.datasets.naming.name_normal`.
     labels
@@ -121,7 +123,7 @@ def list_source(
     uncertain
         What -1 means in the published tables that have it.
     patient_key
-        A secret for what stands for a patient: see `carina.datasets.dicom_headers.patient_of`.
+        A secret for the hashes of patients: see `carina.datasets.dicom_headers.patient_of`.
     patient_from
         A regular expression that finds the patient in an image's path, from the source folder on: see
         `carina.datasets.patient_names.PatientPattern`.
@@ -202,7 +204,7 @@ def list_source(
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
     left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed)])
     left_out = pl.concat(
-        [left_out, _left_out_by("it is not of the views and the half that were asked for", listed, images)]
+        [left_out, _left_out_by("it is not in the views or the half that were asked for", listed, images)]
     )
     published: SplitFrom | None = listing.published or "column" if images["split"].is_not_null().any() else None
     return Listing(images, notes, choices, has_normal, listing.errors, left_out, published)
@@ -224,8 +226,12 @@ def _list(
     if not source.exists():
         msg = f"There is no folder or file {source}. {meant_by(source)}"
         raise DataError(msg)
+    if table.labels is not None and table.labels.is_dir() and source.is_file():
+        right = shlex.join(["carina", "data", "import", str(table.labels), "--labels", str(source)])
+        msg = f"{table.labels} is a folder and {source} is a file. The folder of the images comes first: {right}"
+        raise DataError(msg)
     if table.labels is not None and not source.is_dir():
-        msg = f"{source} is no folder. With --labels, name the folder of the images that {table.labels} is about."
+        msg = f"{source} is not a folder. With --labels, name the folder of the images that {table.labels} is about."
         raise DataError(msg)
     if table.labels is not None and table.speaks_of_studies():
         return _list_dicom(source, table.labels, table, patient_key)
@@ -239,7 +245,7 @@ def _list(
             left_out, more = _not_in_table(inner, found) if asked else ([], ())
             return Listing(found, notes + more, left_out=pl.DataFrame(left_out, schema=LEFT_OUT_SCHEMA, orient="row"))
     if need_views:
-        msg = f"{source} says nothing of views: it has one folder per finding. Choose views of a table only."
+        msg = f"{source} says nothing of views: it has one folder per finding. Only a table can have views."
         raise DataError(msg)
     listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
     return Listing(listed.images, notes + listed.notes, left_out=listed.left_out, published="folders")
@@ -306,7 +312,7 @@ def _unwrapped(source: Path) -> Path:
     """Return the folder in which a table may lie: the source, or the only folder in it, as archives wrap it."""
     inner = source
     for _ in range(_MAX_WRAPPERS):
-        visible = [path for path in inner.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+        visible = [path for path in inner.iterdir() if not is_hidden(path.name)]
         if len(visible) != 1 or not visible[0].is_dir() or names_a_finding(visible[0].name):
             return inner
         inner = visible[0]

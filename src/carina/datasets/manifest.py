@@ -1,6 +1,6 @@
 """The manifest: one row an image, with its label, what it is recognised by, and which split it belongs to.
 
-A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, a row an image: see
+A data set is a folder with ``manifest.parquet``, ``details.npy`` (int8, one row per image: see
 `carina.radiographs.fingerprint`), ``errors.csv`` (files that could not be read), ``left_out.csv`` (files that were not
 taken, and why) and ``dataset.json``. The images stay where they are.
 """
@@ -10,6 +10,7 @@ import io
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from carina.datasets.choice import Choices
 from carina.errors import DataError
 from carina.findings import order_findings
+from carina.notebook import boxed, lines_html, table_html
 from carina.places import MARKERS, kind_of, wrong_place
+from carina.wording import counted
 
 MANIFEST_FILE = "manifest.parquet"
 DETAILS_FILE = "details.npy"
@@ -72,6 +75,7 @@ MANIFEST_SCHEMA = pl.Schema(
 _LATER_COLUMNS = (("mask_sha256",), ("file_format", "bit_depth", "colour"))
 
 Split = Literal["train", "calibration", "test", "validation"]
+_SPLITS = ("train", "calibration", "test")
 _COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
 
 
@@ -150,6 +154,27 @@ class Dataset:
             raise DataError(msg)
         return rows
 
+    def counts(self) -> pl.DataFrame:
+        """Return how many images each finding has in each split: one row per finding."""
+        counts = (
+            self.manifest.group_by("finding", "split")
+            .len()
+            .pivot("split", index="finding", values="len")
+            .fill_null(0)
+            .sort("finding")
+        )
+        return counts.select("finding", *(split for split in _SPLITS if split in counts.columns))
+
+    def __repr__(self) -> str:
+        return f"<carina.Dataset {self.folder}: {counted(self.manifest.height, 'image')}>"
+
+    def _repr_html_(self) -> str:
+        """Return folder, flagged finding and counts for a notebook."""
+        flag = self.description.flag_finding
+        said = f"{self.folder}: {counted(self.manifest.height, 'image')}. Flagged finding: {flag or 'none'}."
+        counts = self.counts()
+        return boxed(lines_html(said), table_html(counts.columns, counts.rows()))
+
     def says_other_flag(self, flag: str) -> str | None:
         """Return a sentence where a model flags another finding than the data set was imported to flag; else none."""
         wanted = self.description.flag_finding
@@ -176,14 +201,20 @@ class Dataset:
 ERRORS_SCHEMA = pl.Schema({"path": pl.String, "code": pl.String, "message": pl.String})
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: str | PathLike[str]) -> Dataset:
     """Return an imported data set.
+
+    Parameters
+    ----------
+    folder
+        As `carina.import_dataset` or ``carina data import`` wrote it.
 
     Raises
     ------
     DataError
         If the folder holds none, or one that was altered or made by another version.
     """
+    folder = Path(folder)
     if kind_of(folder) != "data set":
         raise DataError(wrong_place(folder, "data set"))
     try:
@@ -226,7 +257,7 @@ def _with_later_columns(manifest: pl.DataFrame) -> pl.DataFrame:
 
 def write_dataset(folder: Path, manifest: pl.DataFrame, errors: pl.DataFrame, description: DatasetDescription) -> None:
     """Write all but the details into a folder that becomes a data set; the description, sealed, comes last."""
-    # Written by Python, whose errors carry their number: the table library's say only in words that a disk is full.
+    # Written by Python, whose errors carry their number: the table library's say it only as text when a disk is full.
     table = io.BytesIO()
     manifest.write_parquet(table)
     (folder / MANIFEST_FILE).write_bytes(table.getbuffer())

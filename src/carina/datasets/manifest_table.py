@@ -14,6 +14,7 @@ from carina.datasets.table_columns import Field, choose_columns, require_columns
 from carina.datasets.table_reading import read_table
 from carina.errors import DataError
 from carina.findings import order_findings
+from carina.wording import counted
 
 _STEMS = ("manifest", "metadata")
 _ENDINGS = (".parquet", ".csv", ".csv.gz", ".tsv", ".xlsx")
@@ -172,7 +173,7 @@ def _masks(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.Series, tu
     missing = [path for path, exists in zip(found.paths, found.exists, strict=True) if not exists]
     if not missing:
         return masks, ()
-    return masks, (f"{len(missing)} masks that {table.name} names do not exist; the first: {missing[0]}.",)
+    return masks, (f"Masks that {table.name} names and that do not exist: {len(missing)}. The first: {missing[0]}",)
 
 
 def _joined(images: pl.DataFrame, table: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -189,8 +190,8 @@ def _joined(images: pl.DataFrame, table: Path) -> tuple[pl.DataFrame, tuple[str,
         findings[path] = SEVERAL.join(order_findings(part for finding in rows["finding"] for part in parts_of(finding)))
     images = images.unique("path", keep="first", maintain_order=True)
     images = images.with_columns(finding=pl.col("path").replace_strict(findings, default=pl.col("finding")))
-    note = f"{table.name} names {len(findings)} images in several rows, {repeated.height} in all; each was taken once."
-    return images, (note,)
+    named = counted(len(findings), "image")
+    return images, (f"{table.name} names {named} in several rows, {repeated.height} in all; each was taken once.",)
 
 
 def _without_dot(name: str) -> str:

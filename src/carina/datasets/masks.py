@@ -11,7 +11,7 @@ from carina.errors import InputError
 from carina.radiographs.read import read_radiograph
 
 _MASK_WORDS = frozenset({"mask", "masks", "segmentation", "segmentations", "seg", "segs"})
-# What may stand beside these words in the name of a whole lungs' mask. "Left", "heart" and "infection" may not.
+# Other words that the name of a mask of whole lungs may have. "Left", "heart" and "infection" may not.
 _LUNG_WORDS = frozenset({"lung", "lungs", "manual", "images", "image", "png", "jpg"})
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORDS = re.compile(r"[^\W_]+")

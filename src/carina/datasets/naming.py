@@ -8,6 +8,7 @@ from itertools import combinations
 
 import polars as pl
 
+from carina.datasets.folder_words import names_a_finding
 from carina.errors import ConfigurationError
 from carina.findings import (
     COVID_19,
@@ -108,7 +109,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
     for name in normal:
         found = resolve_finding(name, count)
         if found not in count:
-            msg = f"There is no finding {name!r} to be taken as {NORMAL}. There is: {_counted(count)}."
+            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {_counted(count)}."
             raise ConfigurationError(msg)
         if found != NORMAL:
             renames[found] = NORMAL
@@ -125,11 +126,12 @@ def choose_flag(
     count: Mapping[str, int],
     *,
     asked: str | None,
-    without_normal: bool,
+    normal: Sequence[str] | None,
+    has_normal: bool,
     test_only: bool,
     where: str,
-) -> tuple[str | None, tuple[str, ...]]:
-    """Return the finding of a data set that is flagged, or none, and notes that say so and why.
+) -> tuple[str | None, str]:
+    """Return the finding of a data set that is flagged, or none, and why.
 
     What is not certain is asked, not guessed: which finding is normal, and which of several is flagged.
 
@@ -138,11 +140,13 @@ def choose_flag(
     count
         Images of each finding.
     asked
-        What a person wants flagged.
-    without_normal
-        Whether a person knows that no image is normal.
+        The finding that a person wants flagged.
+    normal
+        The findings that a person calls normal, or ``none``; nothing if nobody said.
+    has_normal
+        Whether the source has normal images, even if they are not taken.
     test_only
-        Whether the data set only tests: then the model that judges it says what is flagged.
+        Whether the data set is only for tests: then the model that judges it says what is flagged.
     where
         The source, for messages.
 
@@ -152,27 +156,53 @@ def choose_flag(
         If a person has to say which finding is normal or flagged, or asks for what is not there.
     """
     findings = order_findings(count)
-    ask = _ask_for_normal(count) if NORMAL not in count and not without_normal else ""
     if test_only:
         if asked is not None:
             msg = "--flag is for a data set to train on. In a test set the model flags what it was trained to flag."
             raise ConfigurationError(msg)
-        own = [name for name in findings if name not in _KNOWN]
-        missing = (f"No finding here is known to be normal: {_counted(count)}. {ask}",) if ask and own else ()
-        return None, (*_doubts(count), *missing)
-    if len(findings) > 1 and ask:
-        msg = f"{where} has no finding that is surely normal. It has: {_counted(count)}. {ask}"
+        return None, ""
+    if len(findings) > 1 and not has_normal and not says_none(normal):
+        msg = f"{where} has no finding that is surely normal. It has: {_counted(count)}. {_ask_for_normal(count)}"
         raise ConfigurationError(msg)
     if asked is None and len(findings) == 1:
-        return None, (f"There is one finding only ({findings[0]}): nothing is flagged.", *_doubts(count))
-    flag, why = _flag_of(findings, asked, count, where)
+        return None, ""
+    return _flag_of(findings, asked, count, where, said_normal=normal is not None)
+
+
+def tell_flag(
+    flag: str | None, why: str, count: Mapping[str, int], *, test_only: bool, knows_normal: bool
+) -> tuple[str, ...]:
+    """Return notes on what is flagged, what is normal, and what may be normal under another name.
+
+    Parameters
+    ----------
+    flag, why
+        As from `choose_flag`.
+    count
+        Images of each finding that could be read.
+    test_only
+        Whether the data set is only for tests.
+    knows_normal
+        Whether the source has normal images, or a person said that it has none.
+    """
+    findings = order_findings(count)
+    if flag is None and not test_only:
+        return (f"There is one finding only ({findings[0]}): nothing is flagged.", *_doubts(count))
+    if flag is None:
+        asks = not knows_normal and any(name not in _KNOWN for name in findings)
+        missing = f"No finding here is known to be normal: {_counted(count)}. {_ask_for_normal(count)}"
+        return (*_doubts(count), *((missing,) if asks else ()))
     others = [name for name in findings if name not in (NORMAL, flag)]
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
+    if strange := [name for name in others if not names_a_finding(name)]:
+        also += f" Carina does not know: {', '.join(strange)}. What is not a finding can be left out with --findings."
     normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
-    return flag, (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
+    return (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
 
 
-def _flag_of(findings: Sequence[str], asked: str | None, count: Mapping[str, int], where: str) -> tuple[str, str]:
+def _flag_of(
+    findings: Sequence[str], asked: str | None, count: Mapping[str, int], where: str, *, said_normal: bool
+) -> tuple[str, str]:
     """Return the flagged finding and why it is that."""
     if asked is not None:
         flag = resolve_finding(asked, findings)
@@ -185,31 +215,41 @@ def _flag_of(findings: Sequence[str], asked: str | None, count: Mapping[str, int
         return flag, "as you say"
     candidates = flag_candidates(findings)
     if len(candidates) > 1:
+        alike = tell_alike({name: count[name] for name in candidates})
         options = " or ".join(f"--flag {shlex.quote(name)}" for name in candidates)
-        msg = (
-            f"{where} has several findings that could be flagged, which means read first: "
-            f"{_counted(count, candidates)}. Say which one: {options}."
-        )
+        strange = [name for name in candidates if not names_a_finding(name)]
+        known = shlex.quote(",".join(name for name in findings if name not in strange))
+        leave = f"Carina does not know: {', '.join(strange)}. To leave that out: --findings {known}."
+        words = [
+            f"{where} has several findings that could be flagged, which means read first:",
+            f"{_counted(count, candidates)}.",
+            *(f"{said}." for said in alike),
+            *((leave,) if 0 < len(strange) < len(candidates) else ()),
+            f"Say which one is flagged: {options}.",
+        ]
+        msg = " ".join(words)
         raise ConfigurationError(msg)
     (flag,) = candidates
-    if flag not in _KNOWN and may_be_normal(flag, [name for name in findings if name != flag]):
+    others = [name for name in findings if name != flag]
+    doubtful = flag not in _KNOWN and _may_be_normal(flag, others)
+    if doubtful or not (names_a_finding(flag) or said_normal):
+        may_be = f"it may be another word for {NORMAL}" if doubtful else "Carina does not know this name"
+        leave = f" If it is not a finding, leave it out: --findings {shlex.quote(','.join(others))}."
         msg = (
-            f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and it may be "
-            f"another word for {NORMAL}. If it is normal, add: {_option_for(flag)}. If it is not, add: --flag "
-            f"{shlex.quote(flag)}"
+            f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and {may_be}. "
+            f"If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."
+            f"{'' if doubtful else leave}"
         )
         raise ConfigurationError(msg)
     abnormal = [name for name in findings if name != NORMAL]
     if flag == COVID_19 and len(abnormal) > 1:
-        return flag, "the default where it is there; --flag names another one"
+        return flag, "the default if it is there; --flag names another one"
     return flag, "the only one that is not normal" if len(abnormal) == 1 else "the only one that is named"
 
 
 def _ask_for_normal(count: Mapping[str, int]) -> str:
     """Return a question for a person, with the words to answer it."""
-    likely = [
-        name for name in order_findings(count) if may_be_normal(name, [other for other in count if other != name])
-    ]
+    likely = [name for name in order_findings(count) if _may_be_normal(name, count)]
     said = [f"If {name} is normal, add: {_option_for(name)}." for name in likely]
     if not likely:
         options = [_option_for(name) for name in order_findings(count)[:_NAMES_TOLD]]
@@ -225,14 +265,21 @@ def _option_for(name: str) -> str:
 
 
 def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a note for each finding that stands beside Normal and may be another word for it."""
+    """Return a note for each finding beside Normal that may be another word for it."""
     if NORMAL not in count:
         return ()
     return tuple(
         f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
         f"{_option_for(name)}."
         for name in order_findings(count)
-        if may_be_normal(name, [other for other in count if other != name])
+        if _may_be_normal(name, count)
+    )
+
+
+def _may_be_normal(name: str, findings: Iterable[str]) -> bool:
+    """Return whether a finding may be a word for Normal, or Normal misspelt."""
+    return may_be_normal(name, [other for other in findings if other != name]) or (
+        name not in _KNOWN and _alike(name, NORMAL)
     )
 
 
@@ -250,8 +297,8 @@ def tell_alike(count: Mapping[str, int]) -> tuple[str, ...]:
         if _alike(*pair)
     ]
     notes = [
-        f"{rarer} ({count[rarer]}) and {commoner} ({count[commoner]}) may be one finding under two names. They stay "
-        f"two; to make them one: --rename {shlex.quote(f'{rarer}={commoner}')}"
+        f"{rarer} ({count[rarer]}) and {commoner} ({count[commoner]}) may be one finding under two names. To make "
+        f"them one: --rename {shlex.quote(f'{rarer}={commoner}')}"
         for rarer, commoner in pairs[:_PAIRS_TOLD]
     ]
     if len(pairs) > _PAIRS_TOLD:
@@ -279,7 +326,7 @@ def _other_than_letters(key: str) -> str:
 
 
 def _abbreviates(short: str, long: str) -> bool:
-    """Return whether a name of two to five letters may stand for a longer one.
+    """Return whether a name of two to five letters may be short for a longer one.
 
     It may be the first letters of its words (PE), its beginning (pneu), or consonants of it in their order (TB).
     """

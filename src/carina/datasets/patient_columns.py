@@ -43,7 +43,7 @@ def read_ages(column: pl.Series, rows: pl.Series) -> tuple[pl.Series, tuple[str,
     ages = column.replace_strict(meant, default=None, return_dtype=pl.Float64)
     lost = column.is_not_null() & ages.is_null()
     lost &= ~column.fill_null("").map_elements(is_unknown, return_dtype=pl.Boolean)
-    return ages, _lost(lost, rows, "age", "no age from 0 to 120 years")
+    return ages, _lost(lost, rows, "age", "it is not an age from 0 to 120 years")
 
 
 def _age(text: str) -> float | None:
@@ -80,7 +80,7 @@ def read_sexes(column: pl.Series, rows: pl.Series) -> tuple[pl.Series, tuple[str
     meant = {text: known.get(value) or None for text, value in values.items()}
     sexes = column.replace_strict(meant, default=None, return_dtype=pl.String)
     lost = column.fill_null("").map_elements(lambda text: text.strip().casefold() in strange, return_dtype=pl.Boolean)
-    return sexes, _lost(lost, rows, "sex", "neither F nor M, as by a rule that is sure")
+    return sexes, _lost(lost, rows, "sex", "it does not surely mean F or M")
 
 
 def _lost(lost: pl.Series, rows: pl.Series, what: str, why: str) -> tuple[str, ...]:
@@ -88,4 +88,4 @@ def _lost(lost: pl.Series, rows: pl.Series, what: str, why: str) -> tuple[str, .
         return ()
     count = int(lost.sum())
     where = f"in {count} row{'s' * (count > 1)}, first in row {rows.filter(lost)[0]}"
-    return (f"The {what} was left empty {where}: it is {why}.",)
+    return (f"The {what} was left empty {where}: {why}.",)

@@ -1,12 +1,14 @@
 """Patients told by the names of files and folders, by a regular expression."""
 
 import re
+import shlex
 from pathlib import Path
 
 import polars as pl
 
 from carina.datasets.dicom_headers import patient_of_name
 from carina.errors import ConfigurationError
+from carina.wording import counted
 
 
 class PatientPattern:
@@ -18,25 +20,26 @@ class PatientPattern:
         A regular expression with one group, which is the patient: ``(P\d+)_``. It is looked for anywhere in the path
         from the source folder on, with slashes between folders and with the file's name; the first match counts.
     key
-        See `carina.datasets.dicom_headers.patient_of`: a patient stands in the manifest as one of DICOM does, hashed.
+        See `carina.datasets.dicom_headers.patient_of`: the manifest has a hash of the patient, as for DICOM files.
 
     Raises
     ------
     ConfigurationError
-        If it is no regular expression, or has another number of groups.
+        If it is not a regular expression, or has another number of groups.
     """
 
     def __init__(self, expression: str, key: bytes | None) -> None:
-        self._written, self._key = expression, key
+        # As it is typed: repr would double its backslashes.
+        self._written, self._key = shlex.quote(expression), key
         try:
             self._expression = re.compile(expression)
         except re.error as error:
-            msg = f"--patient-from {expression!r} is no regular expression: {error}."
+            msg = f"--patient-from {self._written} is not a regular expression: {error}."
             raise ConfigurationError(msg) from None
         if self._expression.groups != 1:
             msg = (
-                f"--patient-from {expression!r} has {self._expression.groups} groups; one is needed, in parentheses, "
-                r"that is the patient. For example: (P\d+)_"
+                f"--patient-from {self._written} has {counted(self._expression.groups, 'group')}. It needs one "
+                r"group in parentheses, which is the patient, as in: (P\d+)_"
             )
             raise ConfigurationError(msg)
 
@@ -64,7 +67,7 @@ class PatientPattern:
         patients = [patient_of_name(name, self._key) if name else None for name in found]
         matched = sum(patient is not None for patient in patients)
         if not matched:
-            msg = f"--patient-from {self._written!r} matches none of {len(names)} paths. One of them is: {names[0]}"
+            msg = f"--patient-from {self._written} matches none of {len(names)} paths. One of them is: {names[0]}"
             raise ConfigurationError(msg)
         known = images["patient"].is_not_null()
         told = f"{matched} of {len(names)}. Patients: {len(set(patients) - {None})}"

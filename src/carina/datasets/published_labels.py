@@ -75,7 +75,7 @@ class PublishedRows:
 def advice_on(columns: Sequence[str]) -> str:
     """Return a sentence that names the published tables with these columns, empty if there are none."""
     fitting = [kind for kind, (_, told_by, _) in _TABLES.items() if told_by <= set(columns)]
-    return f"It looks like the published table of {fitting[0]}: pass --labels-as {fitting[0]}. " if fitting else ""
+    return f"It looks like the published table of {fitting[0]}: add --labels-as {fitting[0]}." if fitting else ""
 
 
 def read_published(

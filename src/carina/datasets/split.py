@@ -10,6 +10,7 @@ import polars as pl
 
 from carina.datasets.folder_words import published_split
 from carina.errors import DataError
+from carina.wording import counted
 
 TEST_SHARE = 0.20
 CALIBRATION_SHARE = 0.10
@@ -80,7 +81,8 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
     """
     published = manifest["split"].map_elements(lambda word: published_split(word) or "", return_dtype=pl.String)
     if unknown := int((published.is_null() | (published == "")).sum()):
-        msg = f"{unknown} of {manifest.height} images have no published split. Import without --split-from."
+        have = "has" if unknown == 1 else "have"
+        msg = f"{unknown} of {manifest.height} images {have} no published split. Import without --split-from."
         raise DataError(msg)
     there, notes = set(published), []
     if not there > {"train"}:
@@ -94,7 +96,7 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
     split = published.replace("validation", "calibration")
     if "validation" not in there or "calibration" not in set(split):
         split, cut = _cut_calibration(manifest, split, seed)
-        notes.append(f"The calibration split is cut from the published training images: {cut} images.")
+        notes.append(f"The calibration split is cut from the published training images: {counted(cut, 'image')}.")
     kept = _with_splits(manifest, split)
     counts = _counts(kept)
     for finding in sorted(set(manifest["finding"])):
@@ -117,7 +119,7 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
 
 
 def _groups_of(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return a row a group, in the order in which they fill the splits."""
+    """Return one row per group, in the order in which they fill the splits."""
     return (
         manifest.group_by("group")
         .agg(
@@ -163,7 +165,7 @@ def _require_everywhere(manifest: pl.DataFrame, groups: pl.DataFrame, split_of_g
         holders = held.filter(pl.col("held") == finding)["group"].to_list()
         if len(holders) < len(_SPLITS) or len({split_of_group[group] for group in holders}) < len(_SPLITS):
             msg = (
-                f"Finding {finding!r} has {images} images in {len(holders)} independent groups; "
+                f"Finding {finding!r} has {counted(images, 'image')} in {counted(len(holders), 'independent group')}; "
                 "at least 3 are needed to train, calibrate and test. Leave it out with --findings, add images, or "
                 "import with --test-only."
             )

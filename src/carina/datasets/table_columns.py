@@ -113,15 +113,26 @@ def require_columns(table: Table, chosen: Mapping[Field, str], fields: tuple[Fie
     missing = [field for field in fields if field not in chosen]
     if not missing:
         return
-    images = None if "path" in chosen else column_of_images(table)
-    named = [f"--column {shlex.quote(f'path={images}')}" if field == "path" and images else "" for field in missing]
-    options = [option or f"--column {field}=NAME" for option, field in zip(named, missing, strict=True)]
-    hint = f"{images!r} names images. " if any(named) else ""
-    if "finding" in missing and len(marked := _marked_columns(table)) > 1:
-        hint += f"{', '.join(marked)} seem to be findings with 1 or 0: write one column with their names instead. "
     columns = " or ".join(repr(field) for field in missing)
-    msg = f"{table.path} has no column {columns}. {columns_of(table)} {advice}{hint}Say what is: {' '.join(options)}."
+    msg = f"{table.path} has no column {columns}. {columns_of(table)} {advice or advice_for(table, missing)}"
     raise DataError(msg)
+
+
+def advice_for(table: Table, missing: list[Field]) -> str:
+    """Return what to do about fields without a column: one thing, and no other that contradicts it."""
+    marked = _marked_columns(table)
+    if "finding" in missing and len(marked) > 1:
+        return (
+            f"{', '.join(marked)} seem to be findings with 1 or 0. Carina needs one column with the name of the "
+            "finding in each row: write it, and call it finding."
+        )
+    images = column_of_images(table) if "path" in missing else None
+    hint = "" if images is None else f"{images!r} names images. "
+    names = {"path": images} if images is not None else {}
+    options = [
+        f"--column {shlex.quote(f'{field}={names[field]}') if field in names else f'{field}=NAME'}" for field in missing
+    ]
+    return f"{hint}Say which columns they are: {' '.join(options)}"
 
 
 def _marked_columns(table: Table) -> list[str]:
@@ -154,9 +165,8 @@ def take_columns(
     notes = []
     if others:
         if not ignore_unknown:
-            msg = (
-                f"{table.path} has unknown columns: {', '.join(others)}. Known: {', '.join(FIELDS)}. {advice}Say what "
-                "they are (--column patient=NAME), or pass --ignore-unknown-columns to go on without them."
+            msg = f"{table.path} has unknown columns: {', '.join(others)}. Known: {', '.join(FIELDS)}. " + (
+                advice or "Say what they are (--column patient=NAME), or go on without them: --ignore-unknown-columns"
             )
             raise DataError(msg)
         notes.append(f"Columns left out: {', '.join(others)}.")

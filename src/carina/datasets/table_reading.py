@@ -50,7 +50,7 @@ class Table:
     rows
         Int64, the line on which each row begins, as an editor counts them.
     repeated
-        Names that stand over several columns with different contents; the second has " (2)" behind its name.
+        Names of several columns with different contents; the second has " (2)" after its name.
     how
         As what it was read, for messages: "with commas between the cells, as UTF-8".
     notes
@@ -71,18 +71,23 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     DataError
-        If it cannot be read, holds no table, or a row has more cells than the header. No message holds a cell of a
-        row, which may name a patient.
+        If it cannot be read, holds no table or no rows, or a row has more cells than the header. No message holds a
+        cell of a row, which may name a patient.
     """
     content = _content(path)
     if content.startswith(_GZIP):
         content = _unpacked(path, content)
     if content.startswith(_PARQUET):
-        return _read_parquet(path, content)
-    if is_archive(content[:HEAD_BYTES]):
-        return _read_workbook(path, content)
-    _refuse_other_kinds(path, content)
-    return _read_text(path, content)
+        table = _read_parquet(path, content)
+    elif is_archive(content[:HEAD_BYTES]):
+        table = _read_workbook(path, content)
+    else:
+        _refuse_other_kinds(path, content)
+        table = _read_text(path, content)
+    if table.cells.is_empty():
+        msg = f"{path} has no rows below its header ({', '.join(table.cells.columns)}): it names no image."
+        raise DataError(msg)
+    return table
 
 
 def _content(path: Path) -> bytes:
@@ -127,7 +132,7 @@ def _archive(path: Path, kind: str) -> str:
 
 
 def _refuse_other_kinds(path: Path, content: bytes) -> None:
-    """Refuse what is no table but is often named where one is expected."""
+    """Refuse what is not a table but is often named where one is expected."""
     # Without the name: what ends like an image may be a table.
     kind = kind_of("", content[:HEAD_BYTES])
     if kind.is_image:
@@ -235,7 +240,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str, tuple[str, ...]]:
         odd = sample[1::2].count(0) > sample[::2].count(0)
         encoding = "utf-16-le" if odd else "utf-16-be"
         if sample.count(0) * 3 < len(sample):
-            msg = f"{path} cannot be read as a table: it is no text. Save the table as CSV in UTF-8."
+            msg = f"{path} cannot be read as a table: it is not text. Save the table as CSV in UTF-8."
             raise DataError(msg)
     for candidate in (encoding,) if encoding else ("utf-8", "cp1252"):
         try:
@@ -322,7 +327,7 @@ def _refuse_no_header(path: Path, header: Iterable[str]) -> None:
 
 
 def _names(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], frozenset[str]]:
-    """Return a name for each column, no two alike, and the names that stand over several different columns."""
+    """Return a name for each column, no two alike, and the names that several different columns have."""
     seen: Counter[str] = Counter()
     first: dict[str, int] = {}
     names, repeated = [], set()

@@ -90,7 +90,7 @@ def _refuse_without_table(folder: Path, table: TableOptions, wrong: DataError | 
     if wrong is not None and not any(path.is_dir() for path in folder.iterdir()):
         raise wrong
     if table.columns:
-        msg = f"{folder} holds no table that --column could be about. Name the table, or give it with --labels."
+        msg = f"--column needs a table, and {folder} holds none that names images. Name it as SOURCE or with --labels."
         raise ConfigurationError(msg)
 
 

@@ -67,7 +67,7 @@ NEARLY_BEST = 1.1
 
 
 class BandCounts(BaseModel):
-    """How many patients stand beyond each threshold: a row a finding, a number a threshold.
+    """How many patients are beyond each threshold: one row per finding, one number per threshold.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Bands(BaseModel):
     confidence
         Of each promise.
     chosen_on
-        The data, in words.
+        The name of the data.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -185,7 +185,7 @@ class Bands(BaseModel):
             ):
                 shape = {len(row) for row in rows} == {len(self.thresholds)}
                 if not (shape and len(rows) == len(patients) == len(self.findings)):
-                    msg = "counts need a row a finding and a number a threshold"
+                    msg = "counts need one row per finding and one number per threshold"
                     raise ValueError(msg)
                 if any(not 0 <= count <= most for most, row in zip(patients, rows, strict=True) for count in row):
                     msg = "a finding has more patients beyond a threshold than it has"
@@ -299,7 +299,7 @@ def fit_bands(
     fitting
         bool ``(n,)``: see `choose_fitting_part`.
     chosen_on
-        The data, in words.
+        The name of the data.
     alpha, beta, confidence
         See `Bands`.
     groups

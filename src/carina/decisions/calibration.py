@@ -34,9 +34,9 @@ class Calibration(BaseModel):
     method
         ``temperature``: one scale for all; ``vector``: a scale and an offset for each finding.
     scale, offset
-        A number a finding, in the order of the logits: a logit becomes ``logit * scale + offset``.
+        One number per finding, in the order of the logits: a logit becomes ``logit * scale + offset``.
     fitted_on
-        The data, in words.
+        The name of the data.
     images
         How many there were.
     nll_before, nll_after
@@ -105,13 +105,13 @@ def fit_calibration(
     Parameters
     ----------
     logits
-        float ``(n, k)``, finite; a column a finding.
+        float ``(n, k)``, finite; one column per finding.
     labels
         int ``(n,)``, range [0, k): the column of each image's true finding.
     method
         See `Calibration`.
     fitted_on
-        The data, in words.
+        The name of the data.
     groups
         int ``(n,)``: the patient of each image. Each patient counts as one, however many images there are.
 

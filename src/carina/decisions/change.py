@@ -9,7 +9,7 @@ from carina.findings import NORMAL
 
 
 def describe_change(old: Policy, new: Policy, *, prevalence: float | None = None) -> list[str]:
-    """Return what a new policy changed, in numbers, a sentence a line, and whether there were enough patients.
+    """Return what a new policy changed, in numbers, one sentence per line, and whether there were enough patients.
 
     Parameters
     ----------

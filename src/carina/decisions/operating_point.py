@@ -34,9 +34,10 @@ class ThresholdRule(BaseModel):
         ``lowest-expected-cost``: what mistakes cost, at a prevalence, is made as low as it can be.
     target
         The figure that must be reached, 0 to 1. For the two at-least rules only.
-    prevalence, cost_missed, cost_false_alarm
-        The share that has the finding, 0 to 1, and what a missed finding and a false alarm cost, in any one unit.
-        For ``lowest-expected-cost`` only.
+    prevalence
+        The share of patients that has the finding, 0 to 1. For ``lowest-expected-cost`` only.
+    cost_missed, cost_false_alarm
+        What a missed finding and a false alarm cost, in one unit. For ``lowest-expected-cost`` only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,7 +90,7 @@ class OperatingPoint(OperatingPointRule):
     threshold
         A probability, 0 to 1. The finding is called present where its probability is ``>=`` the threshold.
     chosen_on
-        The data that chose it, in words.
+        The name of the data that chose it.
     positives, true_positives, negatives, true_negatives
         Counts on that data: sensitivity and specificity with all that an interval needs.
     """
@@ -149,7 +150,7 @@ def choose_operating_point(
     rule
         What must hold.
     chosen_on
-        The data, in words, kept with the threshold.
+        The name of the data, kept with the threshold.
 
     Raises
     ------

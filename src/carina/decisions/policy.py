@@ -22,12 +22,13 @@ _ALWAYS = (ThresholdRule(rule="youden"), ThresholdRule(rule="sensitivity-at-leas
 
 
 class PolicySettings(BaseModel):
-    """How logits are to become decisions: a recipe's table ``[decisions]``.
+    """How logits are to become decisions: a recipe's table `[decisions]`.
 
     Attributes
     ----------
     calibration
-        See `carina.decisions.calibration.Calibration`.
+        How logits become calibrated probabilities: not at all, by one temperature, or by a scale and an offset for
+        each finding (``vector``).
     extra_operating_points
         Thresholds of the flagged finding that are kept beside the shipped one and those that always are.
     alpha
@@ -35,7 +36,7 @@ class PolicySettings(BaseModel):
     beta
         The largest share of radiographs in the fast-track band without the flagged finding.
     confidence
-        Of each of these promises.
+        The confidence with which each of these two promises holds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -140,7 +141,7 @@ def fit_policy(
     settings
         Everything else that may be chosen.
     chosen_on
-        The data, in words.
+        The name of the data.
     groups
         int ``(n,)``: the patient of each image; by default each image is a patient of its own.
 

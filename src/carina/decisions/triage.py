@@ -56,7 +56,7 @@ class Triage:
     Attributes
     ----------
     priority
-        Where the study stands in the reading order.
+        The study's place in the reading order.
     code
         The rule that gave the priority, as a stable word for programs and tables:
 
@@ -147,13 +147,13 @@ def code_meanings(policy: Policy, *, prevalence: float | None = None) -> dict[Re
         If the prevalence lies outside 0 to 1.
     """
     bands, flag, point = policy.thresholds_at(prevalence), policy.flag_finding, policy.operating_point
-    threshold = _number(point.threshold, decimals=3)
+    threshold = _number(point.threshold)
     over = (
         f"P({flag}) is at or above the threshold {threshold}, which reached specificity {point.specificity:.3f} on "
         f"{point.chosen_on}"
     )
-    flag_band = "" if bands.fast_track is None else _number(bands.fast_track, decimals=3)
-    normal_band = "" if bands.routine is None else _number(bands.routine, decimals=3)
+    flag_band = "" if bands.fast_track is None else _number(bands.fast_track)
+    normal_band = "" if bands.routine is None else _number(bands.routine)
     likeliest = "Normal is the most probable finding"
     return {
         "flag-in-band": f"P({flag}) is at or above the threshold {flag_band} of the fast-track band. At most "
@@ -266,8 +266,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _number(probability: float, *beside: float, decimals: int = 2) -> str:
-    """Return a probability, with as many more decimals as it takes not to be shown as 1, or as one beside it."""
+def _number(probability: float, *beside: float) -> str:
+    """Return a probability with three decimals, or as many as it takes not to be shown as 1 or as one beside it."""
+    decimals = 3
     distance = min((abs(probability - other) for other in (1.0, *beside) if other != probability), default=1.0)
     if distance < 0.01:
         decimals = max(decimals, min(12, 1 + math.ceil(-math.log10(distance))))

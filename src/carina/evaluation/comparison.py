@@ -1,7 +1,7 @@
 """Is one model better than another? Paired tests on the images that both judged.
 
 Both models saw the same images, so every test is paired: it looks only at images (or patients) on which they
-differ. Raw and Holm-corrected p values stand side by side. A p value says whether a difference could be
+differ. Raw and Holm-corrected p values are side by side. A p value says whether a difference could be
 chance; the interval of the difference says how large it may be, and is to be read first.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
-from carina.evaluation.notebook import comparison_html
+from carina.notebook import boxed, table_html
 from carina.statistics.curves import checked_scores
 from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
@@ -80,7 +80,7 @@ class Comparison:
     n
         Number of images.
     groups
-        Number of patients (or duplicate groups); None where every image stands alone.
+        Number of patients (or duplicate groups); None if every image is independent.
     tests
         Accuracy, then for each finding sensitivity, specificity and AUROC.
     """
@@ -100,7 +100,24 @@ class Comparison:
         }
 
     def _repr_html_(self) -> str:
-        return comparison_html(self)
+        """Return every paired test, for a notebook."""
+        rows = [
+            (
+                test.measure if test.finding is None else f"{test.finding}: {test.measure}",
+                *(_number(value) for value in (test.value_a, test.value_b)),
+                test.difference,
+                _number(test.p_value, 4),
+                _number(test.p_value_holm, 4),
+                test.method,
+            )
+            for test in self.tests
+        ]
+        head = ("figure", "A", "B", "A − B", "p", "p (Holm)", "test")
+        return boxed(f"<b>A against B on the same {self.n:,} images</b>", table_html(head, rows))
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
 
 
 def mcnemar(

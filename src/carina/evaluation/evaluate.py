@@ -1,15 +1,17 @@
 """A model and a split become numbers: leak check, predictions, metrics."""
 
+import time
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
+from carina.bundles.run_folder import FinishedRun
 from carina.datasets.manifest import Dataset, Split
-from carina.errors import LeakError
+from carina.errors import ConfigurationError, LeakError
 from carina.evaluation.leaks import LeakCheck, check_leaks
-from carina.evaluation.notebook import evaluation_html
 from carina.evaluation.predictions import (
     findings_of,
     groups_of,
@@ -19,21 +21,37 @@ from carina.evaluation.predictions import (
     truth_of,
 )
 from carina.inference.predictor import Predictor
+from carina.notebook import boxed, table_html
 from carina.progress import Progress, no_progress
 from carina.statistics.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
 from carina.statistics.intervals import Estimate
-from carina.statistics.metrics import Metrics, OperatingPointMetrics, at_operating_point, measure
+from carina.statistics.metrics import FindingMetrics, Metrics, OperatingPointMetrics, at_operating_point, measure
 from carina.wording import counted, were
 
 OnLeak = Literal["refuse", "drop", "allow"]
+_MEASURES = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV, in this set",
+    "npv": "NPV, in this set",
+    "f1": "F1",
+    "likelihood_ratio_positive": "LR+",
+    "likelihood_ratio_negative": "LR−",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class SplitResult:
     """What one model reached on one split.
 
     Attributes
     ----------
+    model, model_folder
+        What was judged: what it says of itself, and where it lies.
+    dataset, split
+        What it was judged on.
     table
         The prediction table.
     metrics
@@ -47,11 +65,17 @@ class Evaluation:
     dropped
         How many leaked images were left out.
     notice
-        What must stand over every output, or none.
+        What every output must say at its top, or none.
     flag_finding
         The finding of the operating point, which the model flags.
+    seconds
+        How long the judging took.
     """
 
+    model: FinishedRun
+    model_folder: Path
+    dataset: Dataset
+    split: Split
     table: pl.DataFrame
     metrics: Metrics
     at_operating_point: OperatingPointMetrics
@@ -60,9 +84,107 @@ class Evaluation:
     dropped: int
     notice: str | None
     flag_finding: str
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """Return model, data and number of images in one line, and what makes the figures too good."""
+        leaks = self.leaks
+        part = (
+            "the split that training or thresholds were chosen by"
+            if leaks.stopped_on == leaks.images
+            else f"training or thresholds were chosen by {leaks.stopped_on} like them"
+        )
+        stopped = f", {part}" if leaks.stopped_on else ""
+        where = f"{self.model.name} on {self.dataset.folder.name}, {self.split} split"
+        return f"{where} (n = {self.metrics.n}){stopped}"
+
+    def __repr__(self) -> str:
+        return f"<carina.{type(self).__name__} {self.title}>"
+
+    def of(self, finding: str) -> FindingMetrics:
+        """Return the figures of one finding against the rest, each with its interval.
+
+        Raises
+        ------
+        ConfigurationError
+            If the model does not know the finding.
+        """
+        for item in self.metrics.per_finding:
+            if item.finding == finding:
+                return item
+        msg = f"The model does not know {finding!r}. Name one of: {', '.join(self.metrics.findings)}."
+        raise ConfigurationError(msg)
+
+    def summary(self) -> str:
+        """Return the figures that are asked for first, one per line, with their intervals."""
+        metrics = self.metrics
+        reached = self.at_operating_point
+        absent = [item.finding for item in metrics.per_finding if item.n == 0]
+        without = f" (without {', '.join(absent)}: no image of it)" if absent else ""
+        lines = [
+            (
+                f"{metrics.n} images. Accuracy {metrics.accuracy}. Macro AUROC {metrics.macro_auroc}{without}. "
+                f"ECE {metrics.calibration.ece}."
+            ),
+            *(
+                f"{of.finding}: sensitivity {of.sensitivity}, specificity {of.specificity}, AUROC {of.auroc}"
+                if of.n
+                else f"{of.finding}: no image of it; called on {called} of {metrics.n} images, "
+                f"specificity {of.specificity}"
+                for of, called in zip(metrics.per_finding, metrics.confusion.sum(axis=0), strict=True)
+            ),
+            (
+                f"Flagged finding: {self.flag_finding}. At the operating point (threshold {reached.threshold:.3f}): "
+                f"sensitivity {reached.sensitivity}, specificity {reached.specificity}"
+            ),
+        ]
+        refused = int((~self.table["assessable"]).sum())
+        if refused:
+            lines.append(
+                f"{counted(refused, 'image')} would be refused (no two lungs, or the gate): "
+                f"{'it is' if refused == 1 else 'they are'} judged here all the same, and `carina predict` says "
+                "not-assessable."
+            )
+        leaks = self.leaks
+        learned = leaks.learned.height
+        lines.append(
+            f"Leak check: {learned} of {counted(leaks.images, 'image')} {were(learned)} trained on"
+            + (f", {self.dropped} left out." if self.dropped else ".")
+        )
+        if leaks.stopped_on:
+            lines.append(
+                f"Training stopped or thresholds were chosen on {leaks.stopped_on} of these images: "
+                "the figures are a little too good."
+            )
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return evaluation_html(self)
+        """Return the headline, the confusion matrix and every measure of each finding, for a notebook."""
+        metrics, reached = self.metrics, self.at_operating_point
+        headline: list[tuple[str, object]] = [
+            ("images", f"{metrics.n:,}"),
+            ("accuracy", metrics.accuracy),
+            ("mean AUROC", metrics.macro_auroc),
+            ("ECE", metrics.calibration.ece),
+            ("flagged finding", self.flag_finding),
+            (f"sensitivity at the operating point ({reached.threshold:.3f})", reached.sensitivity),
+            (f"specificity at the operating point ({reached.threshold:.3f})", reached.specificity),
+            ("trained on, of these images", f"{self.leaks.learned.height:,} found, {self.dropped:,} left out"),
+        ]
+        confusion = [
+            (f"{name} (true)", *(f"{count:,}" for count in row))
+            for name, row in zip(metrics.findings, metrics.confusion.tolist(), strict=True)
+        ]
+        measures = [
+            (words, *(getattr(item, name) for item in metrics.per_finding)) for name, words in _MEASURES.items()
+        ]
+        return boxed(
+            *([f"<b>{escape(self.notice)}</b>"] if self.notice else []),
+            table_html(("", "value (95 % interval)"), headline),
+            table_html(("truth", *(f"called {name}" for name in metrics.findings)), confusion),
+            table_html(("measure", *(item.finding for item in metrics.per_finding)), measures),
+        )
 
 
 def evaluate(
@@ -70,10 +192,11 @@ def evaluate(
     dataset: Dataset,
     split: Split,
     *,
+    predictor: Predictor | None = None,
     on_leak: OnLeak = "refuse",
     prevalence: float | None = None,
     progress: Progress = no_progress,
-) -> Evaluation:
+) -> SplitResult:
     """Return what a run reaches on a split of a data set.
 
     Parameters
@@ -82,6 +205,8 @@ def evaluate(
         A finished run.
     dataset, split
         What to judge.
+    predictor
+        The run, loaded as it is to be computed; by default in the default way.
     on_leak
         What to do with images that the model learned from: ``refuse`` the whole, ``drop`` them and say so, or
         ``allow`` them and say so over every output.
@@ -96,8 +221,14 @@ def evaluate(
         If the split holds images that the model learned from, and they are to be refused.
     DataError
         If the split is empty, or holds what the model cannot judge.
+    ConfigurationError
+        If there is no such split.
     """
-    predictor = Predictor(run)
+    if split not in get_args(Split):
+        msg = f"--split {split} is unknown. Choose one of: test, calibration, validation, train."
+        raise ConfigurationError(msg)
+    predictor = predictor or Predictor(run)
+    started = time.perf_counter()
     findings = predictor.run.findings
     rows = rows_to_judge(dataset, split, findings)
     leaks = check_leaks(run, dataset, rows)
@@ -129,7 +260,21 @@ def evaluate(
     index = findings.index(point.finding)
     curve = sensitivity_at_specificity(truth == index, probabilities[:, index], groups=groups)
     at_specificity = dict(zip(SPECIFICITIES, curve, strict=True))
-    return Evaluation(table, metrics, reached, at_specificity, leaks, dropped, _notice(leaks, on_leak), point.finding)
+    return SplitResult(
+        model=predictor.run,
+        model_folder=run,
+        dataset=dataset,
+        split=split,
+        table=table,
+        metrics=metrics,
+        at_operating_point=reached,
+        at_specificity=at_specificity,
+        leaks=leaks,
+        dropped=dropped,
+        notice=_notice(leaks, on_leak),
+        flag_finding=point.finding,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _notice(leaks: LeakCheck, on_leak: OnLeak) -> str | None:

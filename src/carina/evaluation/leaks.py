@@ -15,7 +15,8 @@ from carina.radiographs.fingerprint import detail_correlation, detail_hash_corre
 from carina.wording import counted, were
 
 # Details themselves tell copies from 0.70 on. Their hashes say it within 0.04, and a copy missed is a result too good:
-# at 0.60 all 947 pairs found by details in four collections are found, and few more: docs/decisions.md.
+# at 0.60 all 947 pairs found by details in four collections are found, and few more:
+# docs/decisions/0024-leak-hashes.md.
 MIN_HASH_CORRELATION = 0.60
 
 # Pairs compared at once: bounds the memory whatever the number of images.
@@ -29,7 +30,7 @@ class LeakCheck:
     Attributes
     ----------
     learned
-        A row an image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
+        One row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
     stopped_on
         How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the
         figures on them are a little too good.

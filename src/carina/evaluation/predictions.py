@@ -1,4 +1,4 @@
-"""The prediction table: truth and probabilities, a row an image; all that evaluation knows of a model."""
+"""The prediction table: truth and probabilities, one row per image; all that evaluation knows of a model."""
 
 import os
 import shlex
@@ -14,7 +14,9 @@ from carina.datasets.images import images_of
 from carina.datasets.manifest import Dataset, Split
 from carina.errors import DataError
 from carina.findings import NORMAL, finding_key, may_be_normal, order_findings
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
+from carina.places import how_to_train
 from carina.progress import Progress, no_progress
 
 _PROBABILITY = "probability:"
@@ -28,7 +30,7 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     Its columns: image (the path below the folder that holds all; where
     patients are known the first digits of the hash), sha256, finding (the truth), source, view,
     age, sex, group, called (the most probable finding), assessable (whether ``carina predict`` would say so much),
-    refused (why not, in words),
+    refused (why not),
     ``probability:<finding>`` for each, elapsed_ms.
 
     Raises
@@ -41,9 +43,15 @@ def predict_rows(predictor: Predictor, rows: pl.DataFrame, *, progress: Progress
     # An image of a data set that cannot be judged raises its error.
     judged = cast("Iterator[Prediction]", predictor.predict(images_of(rows)))
     for done, prediction in enumerate(judged, start=1):
+        # What is refused counts like the rest: a figure without it would be a figure of easier images.
+        given = prediction.network_probabilities
         predicted.append(
-            {"called": prediction.finding, "assessable": prediction.refused is None, "refused": prediction.refused}
-            | {_PROBABILITY + finding: value for finding, value in prediction.probabilities.items()}
+            {
+                "called": max(given, key=given.__getitem__),
+                "assessable": prediction.refused is None,
+                "refused": prediction.refused,
+            }
+            | {_PROBABILITY + finding: value for finding, value in given.items()}
             | {"elapsed_ms": prediction.elapsed_ms}
         )
         progress(done, rows.height)
@@ -66,16 +74,18 @@ def rows_to_judge(dataset: Dataset, split: Split, findings: Sequence[str]) -> pl
     rows = dataset.rows(split)
     unknown = [finding for finding in order_findings(rows["finding"].to_list()) if finding not in findings]
     if unknown:
-        raise DataError(_not_known(dataset.folder, rows, unknown, findings))
+        raise DataError(_not_known(dataset, rows, unknown, findings))
     return rows
 
 
-def _not_known(folder: Path, rows: pl.DataFrame, unknown: Sequence[str], findings: Sequence[str]) -> str:
+def _not_known(dataset: Dataset, rows: pl.DataFrame, unknown: Sequence[str], findings: Sequence[str]) -> str:
     """Return what a person can do who has findings that the model does not know; never to call them something else."""
     count: dict[str, int] = dict(rows.group_by("finding").len().iter_rows())
     told = ", ".join(f"{name} ({count[name]})" for name in unknown)
     known = [name for name in findings if name in count]
-    words = [f"{folder} has findings that the model does not know: {told}. The model knows: {', '.join(findings)}."]
+    words = [
+        f"{dataset.folder} has findings that the model does not know: {told}. The model knows: {', '.join(findings)}."
+    ]
     for name in unknown:
         same = next((finding for finding in findings if finding_key(finding) == finding_key(name)), None)
         if same is not None:
@@ -83,10 +93,11 @@ def _not_known(folder: Path, rows: pl.DataFrame, unknown: Sequence[str], finding
             words.append(f"{name} and {same} are spellings of one finding: import again with --rename {rename}.")
         elif NORMAL in findings and may_be_normal(name, [other for other in count if other != name]):
             words.append(f"If {name} is normal, import again with --normal {shlex.quote(name)}.")
-    if known:
+    # On normal images alone next to nothing can be measured.
+    if set(known) - {NORMAL}:
         chosen = shlex.quote(",".join(known))
         words.append(f"To leave these images out, import again with --findings {chosen}.")
-    words.append("To have these findings judged, train a model on them: carina train.")
+    words.append(f"To have these findings judged, train a model on them. {how_to_train(dataset.folder)}")
     return " ".join(words)
 
 

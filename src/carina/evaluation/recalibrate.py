@@ -1,4 +1,4 @@
-"""A bundle learns where it stands: the same weights, with probabilities and thresholds for another hospital."""
+"""A bundle is fitted to another hospital: the same weights, with new probabilities and thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,14 @@ from carina.bundles.training_images import TrainingImages
 from carina.bundles.verification import Verification
 from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
 from carina.datasets.manifest import Dataset, Split
+from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
+from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
 
@@ -47,6 +49,31 @@ class Recalibrated:
     new: Policy
     recalibration: Recalibration
     verification: Verification
+
+    def summary(self, *, prevalence: float | None = None) -> str:
+        """Return in numbers what changed, and whether there were enough images.
+
+        Parameters
+        ----------
+        prevalence
+            Of the flagged finding (0 to 1), at which old and new triage bands are compared; by default each at that of
+            its own calibration data.
+
+        Raises
+        ------
+        ConfigurationError
+            If the prevalence lies outside 0 to 1.
+        """
+        origin = self.recalibration
+        said = (
+            f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the "
+            f"model was trained on, {origin.left_out_refused} that it does not judge."
+        )
+        return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence)])
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return boxed(lines_html(self.summary()))
 
 
 def recalibrate(

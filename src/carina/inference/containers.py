@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carina.errors import InputError
-from carina.inference.inputs import Input, TellLeftOut
+from carina.inference.image_input import Input, TellLeftOut
 from carina.radiographs.archive import BadMember, Member, list_archive
 from carina.radiographs.dicom.workers import list_dicom_directory
-from carina.radiographs.file_kind import HEAD_BYTES, is_archive, kind_of
+from carina.radiographs.file_kind import HEAD_BYTES, HIDDEN_IMAGE, is_archive, is_hidden, kind_of
 from carina.radiographs.read import read_bytes
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
@@ -28,7 +28,7 @@ def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
     path
         The archive or DICOMDIR.
     left_out
-        Told of each file in an archive that is no image.
+        Told of each file in an archive that is not an image.
     """
     found = False
     try:
@@ -61,10 +61,10 @@ def _in_archive(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
             yield Input(told, named=False, error=error)
             continue
         kind = kind_of(each.name.rsplit("/", 1)[-1], head)
-        if kind.is_image:
+        if kind.is_image and not any(map(is_hidden, each.name.split("/"))):
             yield Input(told, named=False, member=each)
         else:
-            left_out(told, kind)
+            left_out(told, HIDDEN_IMAGE if kind.is_image else kind)
 
 
 def _require_no_archive(member: Member, head: bytes) -> None:

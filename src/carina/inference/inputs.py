@@ -1,68 +1,41 @@
 """What the user names becomes a stream of inputs: files, folders, patterns, archives, and a list on standard input.
 
-Nothing is collected: of a million files no more is held than the names in one folder and in those above it. The order
-is that of what was named, by name within a folder, and so the same every time.
+Images are not collected: of a million files no more is held than the names in one folder and in those above it, and a
+number for each folder. The order is that of what was named, by name within a folder, and so the same every time.
 """
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from carina.errors import ConfigurationError, InputError
+from carina.inference.image_input import Input, TellLeftOut
 from carina.radiographs.dicom.directory import is_directory
-from carina.radiographs.file_kind import HEAD_BYTES, FileKind, foreign_format, is_archive, kind_by_name, kind_of
-from carina.radiographs.read import kind_at, read_bytes, read_head
-
-if TYPE_CHECKING:
-    from carina.radiographs.archive import Member
+from carina.radiographs.file_kind import (
+    HEAD_BYTES,
+    HIDDEN_FOLDER,
+    HIDDEN_IMAGE,
+    FileKind,
+    foreign_format,
+    is_archive,
+    is_hidden,
+    kind_by_name,
+    kind_of,
+)
+from carina.radiographs.read import kind_at, read_head
 
 STANDARD_INPUT = "-"
 _BLOCK = 65_536
 _MAGIC = re.compile(r"[*?\[]")
 _ANY_DEPTH = "**"
 
-# Told of each file that is no image and was found, not named: its path, as in `Input`, and what it is.
-TellLeftOut = Callable[[Path, FileKind], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An image file that is to be judged, or why it is not to be.
-
-    Attributes
-    ----------
-    path
-        By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
-    named
-        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
-        stand beside the images.
-    member
-        The file in an archive that it is, if it is one.
-    error
-        Why it is not to be read, where that is known.
-    """
-
-    path: Path
-    named: bool = True
-    member: "Member | None" = None
-    error: InputError | None = None
-
-    def read(self) -> bytes:
-        """Return its bytes.
-
-        Raises
-        ------
-        InputError
-            If they cannot be read.
-        """
-        if self.error is not None:
-            raise self.error
-        return read_bytes(self.path) if self.member is None else self.member.read()
+_FOLDER_AGAIN = FileKind("repeated folder", is_image=False)
+_IMAGE_AGAIN = FileKind("repeated image", is_image=False)
 
 
 def _tell_nobody(path: Path, kind: FileKind) -> None:
@@ -79,7 +52,8 @@ def image_inputs(
 
     A file that is named is taken whatever its ending, and even if it does not exist, so that it gets its error. So is a
     folder that may not be entered or holds no image, and a pattern that nothing matches: nothing is passed over without
-    a word. What an image is, is told by its first bytes; see `carina.radiographs.file_kind`.
+    a word. What an image is, is told by its first bytes; see `carina.radiographs.file_kind`. An image that is named
+    twice, as with a folder and by itself, is taken once; each line of a list on standard input counts by itself.
 
     Parameters
     ----------
@@ -87,9 +61,9 @@ def image_inputs(
         Of each, the first of these that fits:
 
         - ``-``: a list of files and folders, read from standard input as it comes in (a file of that name: ``./-``).
-        - A folder: the images in it, those in folders below it after them, each folder by name. Links to folders are
-          followed, but not in circles. Archives are not opened, and a DICOMDIR is left out: the files that it lists lie
-          there, too.
+        - A folder: the images in it, those in folders below it after them, each folder by name. Hidden files and
+          folders are left out. Links to folders are followed, and each folder is taken once. Archives are not opened,
+          and a DICOMDIR is left out: the files that it lists lie there, too.
         - A ZIP archive: the same of its files, in its own order.
         - A DICOMDIR: the files that it lists.
         - What exists.
@@ -97,27 +71,28 @@ def image_inputs(
           shell has expanded it; what matches counts as named, and names that begin with a dot match only what begins
           with one.
     standard_input
-        Where the list is read from: a path a line, or if there are NUL bytes a path up to each (``find -print0``).
+        Where the list is read from: one path per line, or if there are NUL bytes a path up to each (``find -print0``).
         By default the process's own.
     left_out
-        Told of each other file in a folder or an archive.
+        Told of each other file in a folder or an archive, and of what is named again.
 
     Raises
     ------
     ConfigurationError
         If a name is empty, or standard input holds an image or an archive and no list.
     """
+    before = _Before()
     for name in named:
         if name == "":
             msg = "An empty path was given, as by a shell variable that is not set. Name a file or a folder."
             raise ConfigurationError(msg)
         if name == STANDARD_INPUT:
             for path in _listed(sys.stdin.buffer if standard_input is None else standard_input):
-                yield from _inputs_of(path, left_out)
+                yield from _inputs_of(path, left_out, _Before())
         elif _MAGIC.search(str(name)) and not os.path.lexists(name):
-            yield from _matching(str(name), left_out)
+            yield from _matching(str(name), left_out, before)
         else:
-            yield from _inputs_of(Path(name), left_out)
+            yield from _inputs_of(Path(name), left_out, before)
 
 
 def names_several(path: Path) -> bool:
@@ -132,15 +107,58 @@ def names_one_image(path: Path) -> bool:
     return path.is_file() and not _holds_files(path)
 
 
-def _inputs_of(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
+_Number = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Before:
+    """What was taken before: folders by their numbers, and files that were named by their folder's number and name.
+
+    Attributes
+    ----------
+    again
+        How often something was named again.
+    """
+
+    folders: set[_Number] = field(default_factory=set)
+    files: set[tuple[_Number, str]] = field(default_factory=set)
+    again: int = 0
+
+    def has(self, folder: _Number, name: str) -> bool:
+        """Return whether a file was named by itself."""
+        return bool(self.files) and (folder, name) in self.files
+
+    def take(self, path: Path) -> bool:
+        """Note a file that is named, and return whether it is new."""
+        try:
+            folder = _number_of(path.parent)
+        except OSError:
+            return True
+        # What lies in a folder that was taken was found there, if it is an image.
+        found = folder in self.folders and os.path.lexists(path) and not is_hidden(path.name)
+        if (folder, path.name) in self.files or (found and kind_at(path.parent, path.name).is_image):
+            return False
+        self.files.add((folder, path.name))
+        return True
+
+
+def _number_of(folder: str | Path) -> _Number:
+    """Return what is equal for all paths of a folder."""
+    itself = os.stat(folder)  # noqa: PTH116  # one call for both numbers
+    return itself.st_dev, itself.st_ino
+
+
+def _inputs_of(path: Path, left_out: TellLeftOut, before: _Before) -> Iterator[Input]:
     # Unlike Path.is_dir, this never raises for a path that may not be looked at.
     if os.path.isdir(path):  # noqa: PTH112
-        found = False
-        for file in _below(path, (), left_out):
+        again, found = before.again, False
+        for file in _below(path, before, left_out):
             found = True
             yield Input(file, named=False)
-        if not found:
-            yield Input(path)
+        if not found and before.again == again:
+            yield Input(path, error=_own_folder(path))
+    elif not before.take(path):
+        left_out(path, _IMAGE_AGAIN)
     elif _holds_files(path):
         # For these alone.
         from carina.inference.containers import inputs_of_container  # noqa: PLC0415
@@ -148,6 +166,15 @@ def _inputs_of(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
         yield from inputs_of_container(path, left_out)
     else:
         yield Input(path)
+
+
+def _own_folder(path: Path) -> InputError | None:
+    """Return what is wrong with a folder of Carina's own; none for any other folder."""
+    # Only a folder without an image is looked at.
+    from carina.places import without_images  # noqa: PLC0415
+
+    said = without_images(path)
+    return None if said is None else InputError(said, "not-a-file")
 
 
 def _holds_files(path: Path) -> bool:
@@ -158,25 +185,36 @@ def _holds_files(path: Path) -> bool:
     return is_archive(head) or is_directory(head)
 
 
-def _below(folder: Path, inside: tuple[tuple[int, int], ...], left_out: TellLeftOut) -> Iterator[Path]:
-    """Yield the image files below a folder, and each folder that may not be entered; `inside` are the folders above."""
+def _below(folder: Path, before: _Before, left_out: TellLeftOut) -> Iterator[Path]:
+    """Yield the image files below a folder, and each folder that may not be entered."""
     try:
-        itself = os.stat(folder)  # noqa: PTH116  # one call for both numbers
+        itself = _number_of(folder)
         files, folders = _names_in(folder)
     except OSError:
         yield folder
         return
-    if (itself.st_dev, itself.st_ino) in inside:
+    if itself in before.folders:
+        before.again += 1
+        left_out(folder, _FOLDER_AGAIN)
         return
+    before.folders.add(itself)
     for name in files:
-        kind = kind_at(folder, name)
-        if kind.is_image:
-            yield Path(folder, name)
+        path, kind = Path(folder, name), kind_at(folder, name)
+        if not kind.is_image:
+            left_out(path, kind)
+        elif is_hidden(name):
+            left_out(path, HIDDEN_IMAGE)
+        elif before.has(itself, name):
+            before.again += 1
+            left_out(path, _IMAGE_AGAIN)
         else:
-            left_out(Path(folder, name), kind)
+            yield path
     files.clear()
     for name in folders:
-        yield from _below(Path(folder, name), (*inside, (itself.st_dev, itself.st_ino)), left_out)
+        if is_hidden(name):
+            left_out(Path(folder, name), HIDDEN_FOLDER)
+        else:
+            yield from _below(Path(folder, name), before, left_out)
 
 
 def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
@@ -193,13 +231,13 @@ def _names_in(folder: str | Path) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
-def _matching(pattern: str, left_out: TellLeftOut) -> Iterator[Input]:
+def _matching(pattern: str, left_out: TellLeftOut, before: _Before) -> Iterator[Input]:
     found = False
     anchor = Path(pattern).anchor
     parts = [part for part in re.split(r"[/\\]" if os.sep == "\\" else "/", pattern[len(anchor) :]) if part]
     for path in _expand(Path(anchor), parts):
         found = True
-        yield from _inputs_of(path, left_out)
+        yield from _inputs_of(path, left_out, before)
     if not found:
         yield Input(Path(pattern))
 
@@ -211,7 +249,7 @@ def _expand(folder: Path, parts: list[str]) -> Iterator[Path]:
         return
     part, rest = parts[0], parts[1:]
     if part == _ANY_DEPTH:
-        # At the end it stands for the folder itself, whose files are looked for at any depth anyway.
+        # At the end it means the folder itself, whose files are looked for at any depth anyway.
         yield from _expand(folder, rest)
         if rest:
             for name in _folders_in(folder):

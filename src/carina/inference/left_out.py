@@ -1,7 +1,8 @@
-"""Which files of the named folders and archives were no images: counted by kind, and named in a file on request."""
+"""Which files of the named folders and archives were left out: counted by kind, and named in a file on request."""
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -55,5 +56,10 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
             self._stream.close()
 
     def sentence(self) -> str | None:
-        """Return what was left out, by kind; none where nothing was."""
-        return f"Left out, since they are no images: {counted(self.counts)}." if self.counts else None
+        """Return what was left out, by kind; None where nothing was."""
+        return say_left_out(self.counts)
+
+
+def say_left_out(counts: Mapping[str, int]) -> str | None:
+    """Return what was left out, by kind; None where nothing was."""
+    return f"Left out: {counted(counts)}." if counts else None

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -16,10 +16,11 @@ from carina.bundles.bundle import classifier_graph, open_named_model
 from carina.bundles.pipeline import Judged, load_pipeline
 from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
-from carina.decisions.triage import Triage, choose_triage
+from carina.decisions.triage import choose_triage
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import Explanation, build_explanation, display_grey
-from carina.inference.inputs import Input
+from carina.inference.image_input import Input
+from carina.inference.prediction import FailedPrediction, Prediction
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE
 from carina.radiographs.header import Header
@@ -44,91 +45,6 @@ BATCH = 4
 _AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
 _EXPLAINED_AHEAD = 8
-NO_NUMBER = "the model gave no number for it"
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model says of one image.
-
-    Attributes
-    ----------
-    path
-        As it was given; none where the image was not a file.
-    sha256
-        Of the decoded pixels.
-    finding
-        The most probable.
-    probabilities
-        Calibrated, of every finding, summing to 1.
-    triage
-        Priority and reason.
-    reasons
-        Why the radiograph must not be judged, in words, or none. Where there is a reason, the finding and the
-        probabilities are what the network gives all the same, and are not to be shown as a result.
-    elapsed_ms
-        Reading this image, and its share of the time from handing its batch to the engine until it was decided.
-    explanation
-        Why, where it was asked for and the radiograph may be judged.
-    reservations
-        What the file's header or its pixels leave in doubt, and that no gate looked at the image, where the model has
-        none: sentences without patient data, to stand beside the result.
-    gated
-        Whether the model has a gate, which looked at the image.
-    """
-
-    path: Path | None
-    sha256: str
-    finding: str
-    probabilities: Mapping[str, float]
-    triage: Triage
-    reasons: tuple[str, ...]
-    elapsed_ms: float
-    explanation: Explanation | None = None
-    reservations: tuple[str, ...] = ()
-    gated: bool = False
-
-    @property
-    def accepted(self) -> bool | None:
-        """Return whether the radiograph may be judged; none where nothing refused it and no gate looked at it."""
-        return False if self.reasons else True if self.gated else None
-
-    @property
-    def refused(self) -> str | None:
-        """Return all reasons in one clause, or none where the radiograph may be judged."""
-        return ", and ".join(self.reasons) or None
-
-    def _repr_html_(self) -> str:
-        """Return the prediction for a notebook."""
-        from carina.inference.notebook import prediction_html  # noqa: PLC0415  # it needs this class
-
-        return prediction_html(self)
-
-
-@dataclass(frozen=True, slots=True)
-class FailedPrediction:
-    """An image that could not be judged.
-
-    Attributes
-    ----------
-    path
-        As it was given; none where the image was not a file.
-    error
-        Why, with a code for programs.
-    passed_over
-        Whether nothing is wrong with that: it came up in a folder, an archive or a DICOMDIR, and is an object that
-        stands beside the images of a study, or an answer that Carina wrote.
-    """
-
-    path: Path | None
-    error: InputError
-    passed_over: bool = False
-
-    def _repr_html_(self) -> str:
-        """Return the reason for a notebook."""
-        from carina.inference.notebook import prediction_html  # noqa: PLC0415  # it needs this class
-
-        return prediction_html(self)
 
 
 @dataclass(slots=True)
@@ -166,7 +82,7 @@ class Predictor:
     run
         What it says of itself.
     sha256
-        What stands for the whole of it; see `carina.bundles.bundle.open_named_model`.
+        A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
         Of the classifier's graph, which is another in int8.
 
@@ -175,7 +91,7 @@ class Predictor:
     BundleError
         If the folder holds no finished run, or its model is not the one that was trained.
     ConfigurationError
-        If the backend or the precision is not to be had.
+        If the backend or the precision is not available.
     """
 
     def __init__(
@@ -254,6 +170,16 @@ class Predictor:
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
             yield from self._decide(items, judged, share_ms, prevalence)
 
+    def pixel_sha256(self, source: Source) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        return pixel_sha256(self._radiograph(source))
+
     def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
         read = partial(self._read, keep=explain)
@@ -299,32 +225,27 @@ class Predictor:
                 yield item
                 continue
             row = next(rows)
-            of_finding = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
-            finding = max(of_finding, key=of_finding.__getitem__)
+            given = dict(zip(self.run.findings, probabilities[row].tolist(), strict=True))
             header = () if item.header is None else refusals(item.header)
             # What a gate says of such pixels says more.
             reasons = (*header, *(judged.refusals[row] or pixel_refusals(item.whole)))
-            if not np.isfinite(probabilities[row]).all():
-                reasons = (*reasons, NO_NUMBER)
-            refused = ", and ".join(reasons) or None
             doubts = item.doubts
             if self.pipeline.gate is None and not reasons:
                 doubts = (*doubts, NO_GATE)
-            triage = choose_triage(of_finding, self.run.policy, prevalence=prevalence, refused=refused)
+            refused = ", and ".join(reasons) or None
+            triage = choose_triage(given, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
                 explanation = self._explain(
                     judged.outputs["contributions"][row], judged.logits[row], judged.lungs[row], item.grey
                 )
-            elapsed_ms = item.milliseconds + share_ms
             yield Prediction(
                 item.path,
                 item.sha256,
-                finding,
-                of_finding,
+                given,
                 triage,
                 reasons,
-                elapsed_ms,
+                item.milliseconds + share_ms,
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,

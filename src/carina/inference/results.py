@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Protocol
 
 from carina._version import __version__
 from carina.bundles.bundle import BundleDescription
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 
-AnyPrediction = Prediction | FailedPrediction
 # Of an explanation, in CSV.
 _WHY = ("overlay", "inside_lungs", "lungs_fill")
 
@@ -27,7 +27,7 @@ class JudgedBy:
     model_sha256
         Of the classifier's graph.
     bundle_sha256
-        What stands for the whole of the bundle or run, its thresholds with it; see `Predictor.sha256`.
+        A hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`.
     precision
         That the graph was computed in.
     prevalence
@@ -46,7 +46,7 @@ class JudgedBy:
         return cls(predictor.graph_sha256, predictor.sha256, predictor.engine.precision, stated)
 
     def difference(self, other: "JudgedBy") -> str | None:
-        """Return in words what differs first; none where nothing does."""
+        """Return a phrase for what differs first; none if nothing does."""
         for mine, theirs, what in (
             (self.model_sha256, other.model_sha256, "another model"),
             (self.bundle_sha256, other.bundle_sha256, "the same network with other thresholds (another bundle)"),
@@ -64,7 +64,7 @@ def _stated(prevalence: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row as it stands in a file.
+    """A row of a file.
 
     Attributes
     ----------
@@ -74,6 +74,8 @@ class StoredRow:
         Of the input, as `path_in_words` gives it.
     failed
         Whether the input could not be judged.
+    sha256
+        Of the pixels that were judged; none where it failed.
     judged_by
         What judged it; none where it failed and its row does not say.
     """
@@ -82,6 +84,7 @@ class StoredRow:
     end: int
     path: str
     failed: bool
+    sha256: str | None
     judged_by: JudgedBy | None
 
 
@@ -90,7 +93,7 @@ class RowError(ValueError):
 
 
 class RowFormat(Protocol):
-    """How predictions stand in a file.
+    """How predictions are written to a file.
 
     Attributes
     ----------
@@ -115,12 +118,12 @@ class RowFormat(Protocol):
         Raises
         ------
         RowError
-            If something else stands before.
+            If there is something else before it.
         """
 
 
 def path_in_words(path: Path | None) -> str:
-    r"""Return a path as text; bytes of it that are no UTF-8 stand as ``\xe9``. Nothing where there was no file."""
+    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``. Empty if there was no file."""
     return "" if path is None else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -164,13 +167,12 @@ class JsonLines:
         path = path_in_words(prediction.path)
         if isinstance(prediction, FailedPrediction):
             return {"path": path, "error": {"code": prediction.error.code, "message": str(prediction.error)}}
-        accepted = prediction.refused is None
-        rounded = {finding: round(p, 6) for finding, p in prediction.probabilities.items()}
+        shares = prediction.probabilities
         content = {
             "path": path,
             "sha256": prediction.sha256,
-            "finding": prediction.finding if accepted else None,
-            "probabilities": rounded if accepted else None,
+            "finding": prediction.finding,
+            "probabilities": None if shares is None else {finding: round(p, 6) for finding, p in shares.items()},
             "triage": {
                 "priority": prediction.triage.priority,
                 "code": prediction.triage.code,
@@ -205,16 +207,16 @@ class JsonLines:
             content = json.loads(line)
             path = content["path"]
             failed = "error" in content
-            judged_by = None if failed else _judged_by(content)
+            judged_by, sha256 = (None, None) if failed else (_judged_by(content), content["sha256"])
             # Surrogates in a path could not be hashed.
             path.encode()
         except (ValueError, KeyError, TypeError, AttributeError):
-            msg = f"line {number} is no result in JSON"
+            msg = f"line {number} is not a result in JSON"
             raise RowError(msg) from None
         if not failed and ("explanation" in content) != self._explained:
             msg = f"line {number} was written with{'out' if self._explained else ''} --explain"
             raise RowError(msg)
-        return StoredRow(start, end, path, failed, judged_by)
+        return StoredRow(start, end, path, failed, sha256, judged_by)
 
 
 def _judged_by(content: dict[str, Any]) -> JudgedBy:
@@ -236,8 +238,9 @@ class Csv:
         probabilities = [f"probability:{finding}" for finding in self._findings]
         columns = ["path", "finding", *probabilities, "priority", "reason_code", "reason", "error_code", "error"]
         columns += [*(field.name for field in fields(JudgedBy)), "reservations", "flag_finding", "gate_accepted"]
+        columns += ["sha256"]
         columns += _WHY if explained else ()
-        self._columns = len(columns)
+        self.columns = tuple(columns)
         self.header = _csv_line(columns)
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
@@ -246,17 +249,17 @@ class Csv:
         if isinstance(prediction, FailedPrediction):
             said = ["", "", "", prediction.error.code, str(prediction.error)]
         else:
-            if prediction.refused is None:
-                shares = prediction.probabilities
-                judged = [prediction.finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
+            if prediction.finding is not None:
+                finding, shares = prediction.judged()
+                judged = [finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             triage = prediction.triage
             said = [triage.priority, triage.code, triage.reason, "", ""]
-        doubts, accepted = "", None
+        doubts, accepted, sha256 = "", None, ""
         if isinstance(prediction, Prediction):
-            doubts, accepted = " ".join(prediction.reservations), prediction.accepted
+            doubts, accepted, sha256 = " ".join(prediction.reservations), prediction.accepted, prediction.sha256
         gate = "" if accepted is None else str(accepted).lower()
         why = self._why(prediction, picture)
-        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, self._flag, gate, *why])
+        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, self._flag, gate, sha256, *why])
 
     def _why(self, prediction: AnyPrediction, picture: Path | None) -> list[str]:
         if not self._explained:
@@ -271,18 +274,18 @@ class Csv:
         try:
             for cells in csv.reader(lines):
                 seen += 1
-                if not lines.whole or (seen > 1 and len(cells) < self._columns and lines.at_end()):
+                if not lines.whole or (seen > 1 and len(cells) < len(self.columns) and lines.at_end()):
                     return
                 if seen == 1:
                     self._require_header(cells)
-                elif len(cells) != self._columns:
-                    msg = f"row {seen} has {len(cells)} fields and not {self._columns}"
+                elif len(cells) != len(self.columns):
+                    msg = f"row {seen} has {len(cells)} fields and not {len(self.columns)}"
                     raise RowError(msg)
                 else:
                     yield self._stored(cells, start, lines.end)
                 start = lines.end
         except (csv.Error, UnicodeDecodeError):
-            msg = f"what follows row {seen} is no result in CSV"
+            msg = f"what follows row {seen} is not a result in CSV"
             raise RowError(msg) from None
 
     def _require_header(self, cells: list[str]) -> None:
@@ -293,18 +296,20 @@ class Csv:
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
         error = 5 + len(self._findings)
         judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
-        return StoredRow(start, end, cells[0], bool(cells[error]), judged_by)
+        sha256 = cells[len(self.columns) - 1 - (len(_WHY) if self._explained else 0)] or None
+        return StoredRow(start, end, cells[0], bool(cells[error]), sha256, judged_by)
 
 
 def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dict[str, Any] | None:
     explanation = prediction.explanation
     if explanation is None:
         return None
-    shares = (explanation.inside_lungs(prediction.finding), explanation.lungs_fill)
+    finding, _ = prediction.judged()
+    shares = (explanation.inside_lungs(finding), explanation.lungs_fill)
     inside, fill = (None if share is None else round(share, 4) for share in shares)
     rows, columns, _ = explanation.contributions.shape
     return {
-        "finding": prediction.finding,
+        "finding": finding,
         "overlay": None if picture is None else path_in_words(Path(picture.name)),
         "inside_lungs": inside,
         "lungs_fill": fill,

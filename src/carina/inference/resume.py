@@ -1,27 +1,30 @@
 """A file of results that an interrupted batch goes on with: nothing is judged twice, and nothing half-written stays.
 
-What a killed process left is trusted as far as it is whole: a last row without its end is cut off. Rows of inputs
-that could not be judged are taken out, and these inputs tried again with the rest: reading a file once more costs
-little, and a disk that was away may be back. So each input has one row in the end, and what still fails is what this
-run says.
+A killed process may leave a last row without its end: it is cut off. Rows of inputs that could not be judged are taken
+out, and these inputs are tried again: reading a file once more costs little, and a disk that was away may be back.
+An image that was judged is read again to see whether its pixels are those that were judged. If not, it is judged again,
+and its old row is taken out. So each path has one row in the end, and the row says what this file shows now.
 
-Held in memory are 20 bytes an input that was judged: a hash of its path, and a counter. An input is known by its path
-as it was named: what was named ``films/a.png`` is another than ``/data/films/a.png``.
+Held in memory are 32 bytes for each input that was judged: a hash of its path, and one of its pixels. An
+input is known by its path as it was named: ``films/a.png`` and ``/data/films/a.png`` are two inputs.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from carina.errors import ConfigurationError
-from carina.inference.inputs import Input
+from carina.errors import ConfigurationError, InputError
+from carina.inference.image_input import Input
 from carina.inference.results import RowError, RowFormat, path_in_words
+from carina.runtime.streams import read_ahead
 from carina.storage.atomic import whole_file
 
 try:
@@ -32,6 +35,37 @@ except ImportError:  # Windows
 _HASH_BYTES = 16
 # Every row is handed to the system at once, which outlives a killed process. To the disk, which outlives a power cut:
 _SECONDS_BETWEEN_SYNCS = 1.0
+# So many inputs are looked at ahead, whether they were judged before.
+_AHEAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The rows of a file, in its order.
+
+    Attributes
+    ----------
+    paths, pixels
+        ``S16`` ``(rows,)``: hashes.
+    failed
+        bool ``(rows,)``.
+    end
+        Where the last whole row ends, in bytes.
+    """
+
+    paths: NDArray[np.bytes_]
+    pixels: NDArray[np.bytes_]
+    failed: NDArray[np.bool_]
+    end: int
+
+    def last_of_each_path(self) -> NDArray[np.int64]:
+        """Return the last row of each path, in the order of the paths' hashes."""
+        order = np.argsort(self.paths, kind="stable")
+        paths = self.paths[order]
+        is_last = np.ones(len(paths), bool)
+        is_last[:-1] = paths[1:] != paths[:-1]
+        last: NDArray[np.int64] = order[is_last]
+        return last
 
 
 class ResumedResults:
@@ -43,30 +77,47 @@ class ResumedResults:
         How many inputs were judged before.
     retried
         How many rows of inputs that could not be judged were taken out.
+    changed
+        How many inputs were judged before with other pixels, and are judged again.
     """
 
-    def __init__(self, stream: BinaryIO, hashes: bytes, retried: int) -> None:
+    def __init__(self, stream: BinaryIO, stored: _Stored) -> None:
         self._stream = stream
         self._synced = time.monotonic()
-        every = np.frombuffer(hashes, f"S{_HASH_BYTES}")
-        self._hashes, counts = np.unique(every, return_counts=True)
-        self._left = counts.astype(np.uint32)
-        self.held = len(every)
-        self.retried = retried
+        last = stored.last_of_each_path()
+        judged = last[~stored.failed[last]]
+        self._paths, self._pixels = stored.paths[judged], stored.pixels[judged]
+        self.held = len(judged)
+        self.retried = int(stored.failed.sum())
+        self.changed = 0
 
-    def pending(self, inputs: Iterable[Input]) -> Iterator[Input]:
-        """Yield the inputs that were not judged yet; one that is named twice is judged twice in all."""
-        for each in inputs:
-            if not self._take(_hash(path_in_words(each.path))):
+    def pending(self, inputs: Iterable[Input], pixel_sha256: Callable[[Input], str]) -> Iterator[Input]:
+        """Yield the inputs that were not judged yet, and those whose pixels are no longer the ones that were judged.
+
+        Parameters
+        ----------
+        inputs
+            What was named.
+        pixel_sha256
+            Reads an input and returns the SHA-256 of its pixels, or raises `InputError`.
+        """
+
+        def compare(each: Input) -> tuple[Input, bytes | None, bool]:
+            judged = self._judged(path_in_words(each.path))
+            return each, judged, judged is not None and judged != _pixels_of(each, pixel_sha256)
+
+        for each, judged, changed in read_ahead(compare, inputs, ahead=_AHEAD):
+            self.changed += changed
+            if judged is None or changed:
                 yield each
 
-    def _take(self, sought: bytes) -> bool:
-        place = int(np.searchsorted(self._hashes, np.array(sought, self._hashes.dtype)))
+    def _judged(self, path: str) -> bytes | None:
+        """Return the hash of the pixels that were judged at a path; none if no row has the path."""
         # NumPy drops zero bytes at the end of both.
-        if place == len(self._hashes) or self._hashes[place] != sought.rstrip(b"\0") or not self._left[place]:
-            return False
-        self._left[place] -= 1
-        return True
+        sought = np.array(_hash(path), self._paths.dtype)
+        place = int(np.searchsorted(self._paths, sought))
+        found = place < len(self._paths) and self._paths[place] == sought
+        return bytes(self._pixels[place]) if found else None
 
     def append(self, row: str) -> None:
         """Write a row; from then on it outlives the process.
@@ -96,7 +147,7 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     path
         The file.
     rows
-        What stands in it.
+        The format of its rows.
 
     Raises
     ------
@@ -109,21 +160,32 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     with ExitStack() as stack:
         stream = stack.enter_context(path.open("a+b"))
         _lock(stream, path)
-        hashes, end, retried = _read(stream, path, rows)
-        stream.truncate(end)
-        if retried:
-            _take_out_failed(stream, path, rows)
+        stored = _read(stream, path, rows)
+        stream.truncate(stored.end)
+        last = np.zeros(len(stored.paths), bool)
+        last[stored.last_of_each_path()] = True
+        if not (last & ~stored.failed).all():
+            _keep(stream, path, rows, last & ~stored.failed)
             # The lock on the file that was replaced is kept: whoever waits for it must not write to it.
             stream = stack.enter_context(path.open("a+b"))
             _lock(stream, path)
-        elif not end:
+        elif not stored.end:
             stream.write(rows.header.encode("utf-8"))
             stream.flush()
-        results = ResumedResults(stream, hashes, retried)
+        results = ResumedResults(stream, stored)
         try:
             yield results
         finally:
             results.sync()
+            if results.changed:
+                _drop_earlier_rows(stream, path, rows)
+
+
+def _drop_earlier_rows(stream: BinaryIO, path: Path, rows: RowFormat) -> None:
+    stored = _read(stream, path, rows)
+    last = np.zeros(len(stored.paths), bool)
+    last[stored.last_of_each_path()] = True
+    _keep(stream, path, rows, last)
 
 
 def _lock(stream: BinaryIO, path: Path) -> None:
@@ -139,10 +201,10 @@ def _lock(stream: BinaryIO, path: Path) -> None:
         return
 
 
-def _read(stream: BinaryIO, path: Path, rows: RowFormat) -> tuple[bytes, int, int]:
-    """Return the hashes of the paths that were judged, where the last whole row ends, and how many rows failed."""
+def _read(stream: BinaryIO, path: Path, rows: RowFormat) -> _Stored:
+    """Return what the file holds, up to the end of its last whole row."""
     stream.seek(0)
-    hashes, end, failed = bytearray(), 0, 0
+    paths, pixels, failed, end = bytearray(), bytearray(), bytearray(), 0
     try:
         for row in rows.read(stream):
             other = None if row.judged_by is None else rows.judged_by.difference(row.judged_by)
@@ -150,29 +212,38 @@ def _read(stream: BinaryIO, path: Path, rows: RowFormat) -> tuple[bytes, int, in
                 msg = f"--resume {path}: it was written with {other}. Go on with that, or name another file."
                 raise ConfigurationError(msg)
             end = row.end
-            failed += row.failed
-            if not row.failed:
-                hashes += _hash(row.path)
+            paths += _hash(row.path)
+            pixels += _hash(row.sha256 or "")
+            failed.append(row.failed)
     except RowError as error:
         msg = (
             f"--resume {path}: {error}. Name a file that carina predict wrote as {rows.name} with the same options, "
             "or a new one."
         )
         raise ConfigurationError(msg) from None
-    return bytes(hashes), end, failed
+    kind = f"S{_HASH_BYTES}"
+    return _Stored(np.frombuffer(paths, kind), np.frombuffer(pixels, kind), np.frombuffer(failed, bool), end)
 
 
-def _take_out_failed(stream: BinaryIO, path: Path, rows: RowFormat) -> None:
-    """Write the file anew without the rows of inputs that could not be judged, whole or not at all."""
-    header = rows.header.encode("utf-8")
+def _keep(stream: BinaryIO, path: Path, rows: RowFormat, kept: NDArray[np.bool_]) -> None:
+    """Write the file again with some of its rows, whole or not at all."""
     stream.seek(0)
     with whole_file(path) as temporary, path.open("rb") as source, temporary.open("wb") as target:
-        target.write(header)
-        for row in rows.read(stream):
-            if not row.failed:
+        target.write(rows.header.encode("utf-8"))
+        for row, keep in zip(rows.read(stream), kept, strict=True):
+            if keep:
                 source.seek(row.start)
                 target.write(source.read(row.end - row.start))
 
 
-def _hash(path: str) -> bytes:
-    return hashlib.blake2b(path.encode("utf-8"), digest_size=_HASH_BYTES).digest()
+def _pixels_of(each: Input, pixel_sha256: Callable[[Input], str]) -> bytes:
+    """Return the hash of an input's pixels as it is kept; nothing where it cannot be read any more."""
+    try:
+        # As NumPy gives back the one that is kept: without zero bytes at its end.
+        return _hash(pixel_sha256(each)).rstrip(b"\0")
+    except InputError:
+        return b""
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=_HASH_BYTES).digest()

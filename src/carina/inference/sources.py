@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import TellLeftOut, image_inputs, names_several
+from carina.inference.image_input import TellLeftOut
+from carina.inference.inputs import image_inputs, names_several
 from carina.inference.predictor import Source
 from carina.radiographs.radiograph import Radiograph, build_radiograph, check_dimensions
-from carina.radiographs.raster import convert_image, luma
+from carina.radiographs.raster import convert_colours, convert_image
 from carina.radiographs.read import check_size, radiograph_of
 
 
@@ -46,7 +47,7 @@ def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
     images
         See `carina.inference.model.Model.predict`.
     left_out
-        Told of each file in a folder or an archive that is no image.
+        Told of each file in a folder or an archive that is not an image.
 
     Raises
     ------
@@ -61,6 +62,10 @@ def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
 
 
 def _sources_of_one(image: object, left_out: TellLeftOut) -> Iterable[Source]:
+    if isinstance(image, str) and not image:
+        # As a path it would be the current folder with all its images.
+        msg = "An empty path was given. Name a file or a folder; the current folder is '.'."
+        raise ConfigurationError(msg)
     if isinstance(image, str | os.PathLike):
         # A path, so that "-" is a file of that name, and no list on standard input.
         return image_inputs([Path(image)], left_out=left_out)
@@ -112,6 +117,12 @@ def _is_data_set(image: object) -> bool:
 
 def _radiograph_of_data_set(data_set: Any) -> Radiograph:
     """Return the radiograph in a data set of pydicom's, by the same way that its file would go."""
+    if not any(keyword in data_set for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        msg = (
+            "the pydicom data set has no pixels (PixelData). Read its file whole, without stop_before_pixels, or give "
+            "the path of the file."
+        )
+        raise InputError(msg, "no-image")
     content = BytesIO()
     syntax = getattr(getattr(data_set, "file_meta", None), "TransferSyntaxUID", None)
     how = {} if syntax is not None else {"implicit_vr": False, "little_endian": True}
@@ -130,21 +141,29 @@ def radiograph_of_array(pixels: NDArray[Any]) -> Radiograph:
     Parameters
     ----------
     pixels
-        Numbers, ``(height, width)`` or ``(height, width, channels)``: grey; grey and what is opaque; red, green and
-        blue; or these and what is opaque.
+        Numbers, ``(height, width)`` or ``(height, width, channels)``: grey; red, green and blue; or these and what is
+        opaque.
 
     Raises
     ------
     InputError
-        If it has another shape or type, or its values cannot be displayed.
+        If it has another shape or type, is masked, or its values cannot be displayed.
     """
+    if isinstance(pixels, np.ma.MaskedArray):
+        msg = (
+            "the array is masked, and nothing says what is to be shown where it is. Give the values: "
+            "numpy.ma.filled(array, 0), or array.data."
+        )
+        raise InputError(msg, "unsupported-format")
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.ndim not in (2, 3) or not 1 <= channels <= 4 or pixels.dtype.kind not in "buif":
+    if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or pixels.dtype.kind not in "buif":
         msg = (
             f"the array has shape {pixels.shape} and type {pixels.dtype}. Give numbers as (height, width), or with "
             "colours last: (height, width, 3). Of several images give a list of arrays; colours that come first are "
             "moved by numpy.moveaxis(array, 0, -1)."
         )
+        if pixels.ndim == 3 and channels == 2:
+            msg += " Of two channels nobody can tell what they are: give the grey one, array[..., 0]."
         raise InputError(msg, "unsupported-format")
     check_dimensions(pixels.shape[1], pixels.shape[0])
     if pixels.ndim == 2:
@@ -154,7 +173,9 @@ def radiograph_of_array(pixels: NDArray[Any]) -> Radiograph:
     narrow = _narrow(pixels)
     if narrow.dtype == np.uint8:
         return convert_image(Image.fromarray(np.ascontiguousarray(narrow)))
-    return build_radiograph(_grey_of_channels(narrow))
+    if narrow.dtype.kind == "f":
+        return convert_colours(narrow, 1.0 if narrow.max() <= 1.0 else 255.0)
+    return convert_colours(narrow, 65_535.0)
 
 
 def _narrow(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -168,13 +189,3 @@ def _narrow(pixels: NDArray[Any]) -> NDArray[Any]:
         msg = f"colours run from {low} to {high}; only 0 to 65535 can be displayed. Give 8- or 16-bit colours."
         raise InputError(msg, "no-display-range")
     return pixels.astype(np.uint8 if high <= 255 else np.uint16)
-
-
-def _grey_of_channels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the grey values of colours over 8 bits; what is transparent is black."""
-    grey = luma(*(pixels[..., i] for i in range(3))) if pixels.shape[2] > 2 else pixels[..., 0]
-    if pixels.shape[2] % 2:
-        return grey
-    opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind != "f" else 1.0 if pixels.max() <= 1.0 else 255.0
-    shown = grey.astype(np.float64) * pixels[..., -1] / opaque
-    return np.asarray(shown if pixels.dtype.kind == "f" else np.round(shown), pixels.dtype)

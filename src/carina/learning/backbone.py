@@ -26,7 +26,7 @@ class Backbone:
     model
         Input float32 ``(n, size, size, 3)``, output float32 ``(n, embedding)``.
     weights
-        What it started from, in words.
+        The name of what it started from.
     weights_sha256
         Of the weights' file; none for random weights.
     """
@@ -78,7 +78,7 @@ def build_backbone(settings: BackboneSettings, size: int) -> Backbone:
 def build_classifier(backbone: keras.Model, findings: int, head: HeadSettings) -> keras.Model:
     """Return the network from tensor to logits: float32 ``(n, findings)``.
 
-    The softmax stands in the loss and in whoever predicts, where it is numerically safe.
+    The softmax is in the loss and in the code that predicts, where it is numerically safe.
     """
     hidden = keras.layers.Dropout(head.dropout, name="dropout")(backbone.output)
     logits = keras.layers.Dense(findings, kernel_regularizer=regularizer_of(head), name="logits")(hidden)
@@ -91,7 +91,7 @@ def regularizer_of(head: HeadSettings) -> keras.regularizers.Regularizer | None:
 
 
 def build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, str, str | None]:
-    """Return MobileNetV2 without top, what its weights are in words, and the hash of their file.
+    """Return MobileNetV2 without top, the name of its weights, and the hash of their file.
 
     Raises
     ------

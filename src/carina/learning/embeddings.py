@@ -106,7 +106,7 @@ def embed_rows(
 
 
 def _cache_key(recipe: Recipe, backbone: Path, frames: Frames, *, augmented: bool) -> str:
-    """Return what stands for everything but the image and the view that could change an embedding."""
+    """Return a hash of everything but the image and the view that could change an embedding."""
     settings = {
         "preprocessing": recipe.preprocessing.model_dump(),
         "lungs": frames.lungs_key,

@@ -1,7 +1,7 @@
 """Epoch after epoch until it does not get better: history, the best weights, and a checkpoint to go on from.
 
 Keras' own callbacks for early stopping and backup keep their state apart and lose one of the two in a restart, so the
-loop stands here: one file holds weights, optimiser, random state, history and patience, and is replaced as a whole; the
+loop is here: one file holds weights, optimiser, random state, history and patience, and is replaced as a whole; the
 best weights lie beside it under the number of their epoch.
 """
 
@@ -48,7 +48,7 @@ class History:
         return len(self.rows)
 
     def as_table(self) -> pl.DataFrame:
-        """Return a row an epoch."""
+        """Return one row per epoch."""
         schema = {name: pl.Int64 if name == "epoch" else pl.Float64 for name in HISTORY_COLUMNS}
         return pl.DataFrame(self.rows, schema=schema)
 
@@ -125,7 +125,7 @@ def fit_until_no_better(
     if not history.best_epoch:
         msg = (
             "The loss on the stopping split was never a number: "
-            f"training.learning_rate = {training.learning_rate:g} is too high for this data. Lower it and train anew."
+            f"training.learning_rate = {training.learning_rate:g} is too high for this data. Lower it and train again."
         )
         raise ConfigurationError(msg)
     _restore_best(model, history, checkpoint)
@@ -153,7 +153,7 @@ def _restore(state: Sequence[keras.Variable], checkpoint: Path) -> History:
         for i, variable in enumerate(state):
             variable.assign(arrays[f"state_{i}"])
     except (BundleError, ValueError, KeyError, TypeError) as error:
-        msg = f"The checkpoint {path} does not fit ({type(error).__name__}). Delete {checkpoint} to train anew."
+        msg = f"The checkpoint {path} does not fit ({type(error).__name__}). Delete {checkpoint} to begin again."
         raise BundleError(msg) from None
     return history
 

@@ -33,9 +33,9 @@ def settle_flag(recipe: Recipe, data: TrainingData) -> tuple[Recipe, tuple[str, 
     else:
         flag, why = _flag_of_data(data, {name: flag for name, flag in asked.items() if flag in data.findings})
     others = [finding for finding in data.findings if finding not in (NORMAL, flag)]
-    normal = f"Normal: {NORMAL}." if NORMAL in data.findings else "No finding is normal."
+    normal = "" if NORMAL in data.findings else " No finding is normal."
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
-    told = [f"Flagged finding: {flag} ({why}). {normal}{also}"]
+    told = [f"Flagged finding: {flag} ({why}).{normal}{also}"]
     told += [
         f"{name} was imported to flag {other}; this model flags {flag}, since {why}."
         if other in data.findings

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Literal, Self
 
@@ -35,7 +36,8 @@ class BackboneSettings(_Settings):
     trainable
         Whether training changes the backbone.
     batch_norm_momentum
-        Of the moving averages, where the backbone is trained. Keras' own 0.999 lags thousands of steps behind.
+        How slowly the moving averages of batch norm change, if the backbone is trained. Keras' own 0.999 lags thousands
+        of steps behind.
     """
 
     weights: str = "imagenet"
@@ -75,10 +77,14 @@ class AugmentationSettings(_Settings):
         Largest logarithm of the exponent that grey values in [0, 1] are raised to.
     aspect
         Largest logarithm of the factor by which width grows and height shrinks.
-    contrast, brightness
-        Largest relative change of contrast, and largest summand, of grey values in [0, 1].
-    blur, smallest
-        The share of images that is shrunk and grown again, at most to this share of their side.
+    contrast
+        Largest relative change of the contrast.
+    brightness
+        Largest number that is added to grey values in [0, 1].
+    blur
+        The share of images that is made unsharp: shrunk and enlarged again.
+    smallest
+        How far such images are shrunk at most, as a share of their side.
     noise
         Largest standard deviation of the noise added to grey values in [0, 1].
     crop_margin
@@ -117,8 +123,10 @@ class TrainingSettings(_Settings):
     ----------
     epochs
         At most so many passes over the training split.
-    batch_size, learning_rate
-        Of Adam.
+    batch_size
+        Images in one step of the optimiser (Adam).
+    learning_rate
+        Step size of the optimiser.
     patience
         Stop after so many epochs without a smaller loss on the stopping split; the best epoch is kept.
     class_weights
@@ -129,7 +137,7 @@ class TrainingSettings(_Settings):
     cost_weight
         How much the expected cost counts beside the cross-entropy.
     seed
-        Of weights, order, dropout and augmentation.
+        Seed of the random numbers for weights, order, dropout and augmentation.
     """
 
     epochs: int = Field(default=6, ge=1)
@@ -150,9 +158,10 @@ class StageSettings(_Settings):
     train_from
         The first layer that learns, which begins a block of MobileNetV2: ``block_13_expand``, ``block_6_expand`` ...
     epochs
-        How many.
+        Number of epochs.
     learning_rate
-        Of AdamW: it rises over the first twentieth of the stage and falls along a cosine to a fiftieth.
+        Largest step size of the optimiser (AdamW): it rises over the first twentieth of the stage and falls along a
+        cosine to a fiftieth.
     """
 
     train_from: str = Field(pattern=r"^block_\d+_expand$")
@@ -170,9 +179,9 @@ class FineTuningSettings(_Settings):
     epoch_images
         How many images an epoch draws.
     batch_size
-        Of AdamW.
+        Images in one step of the optimiser (AdamW).
     weight_decay
-        Of AdamW.
+        Weight decay of the optimiser.
     label_smoothing
         The share of each label that is spread over all findings.
     balance
@@ -204,7 +213,7 @@ class OperatingPointSettings(ThresholdRule):
     Attributes
     ----------
     finding
-        By default what the data set was imported to flag: see `carina.learning.flagging.settle_flag`.
+        The finding to flag. By default what the data set was imported to flag.
     """
 
     finding: str | None = None
@@ -253,7 +262,7 @@ class GateSettings(BaseModel):
     acceptance
         The share of radiographs that is to be let through; the line is drawn on the stopping split.
     seed
-        Of choices and variations.
+        Seed of the random numbers for choices and variations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -328,14 +337,20 @@ def shipped_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")))
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str | PathLike[str]) -> Recipe:
     """Return a shipped recipe by name, or one in a TOML file by path.
+
+    Parameters
+    ----------
+    name
+        ``head``, ``finetune``, ``baseline`` or ``demo``, or a TOML file.
 
     Raises
     ------
     ConfigurationError
         If there is no such recipe, or it holds an unknown or impossible setting; the message names the setting.
     """
+    name = str(name)
     if name in shipped_recipes():
         text = (resources.files("carina") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():

@@ -145,17 +145,17 @@ def resume(
     if not (out / STARTED_FILE).is_file():
         open_run(out)
     if (out / RUN_FILE).is_file():
-        msg = f"{out} is finished. To train anew, choose another --out."
+        msg = f"{out} is finished. To train again, choose another --out."
         raise BundleError(msg)
     try:
         started = StartedRun.model_validate_json((out / STARTED_FILE).read_bytes())
     except ValidationError:
-        msg = f"{out / STARTED_FILE} is damaged. Train anew."
+        msg = f"{out / STARTED_FILE} is damaged. Train again."
         raise BundleError(msg) from None
     recipe = load_recipe(str(out / RECIPE_FILE))
     folders = [Path(folder) for folder in started.datasets]
     if joint_fingerprint([open_dataset(folder) for folder in folders]) != started.data_fingerprint:
-        msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train anew."
+        msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train again."
         raise DataError(msg)
     data = gather_training_data(folders, recipe, without_sources=started.without_sources)
     recipe, said = settle_flag(recipe, data)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 SOURCES = ("phantom-a", "phantom-b", "phantom-c")
-SIDES = (-1.0, 1.0)  # the right lung stands on the left of the image
+SIDES = (-1.0, 1.0)  # the right lung is on the left of the image
 
 # Where one branch of a vessel leaves its parent, and the points that a branch is drawn through.
 _FORKS = np.array([0.38, 0.66, 0.95])
@@ -172,5 +172,5 @@ def _grow_vessels(rng: np.random.Generator, half_width: float, height: float, ap
 
 
 def hilum(side: float, half_width: float, height: float, apex_y: float) -> Points:
-    """Return x and y of a hilum; the left stands a little higher than the right."""
+    """Return x and y of a hilum; the left is a little higher than the right."""
     return np.array([side * 0.235 * half_width, apex_y + (0.47 if side < 0 else 0.445) * height])

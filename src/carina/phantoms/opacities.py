@@ -51,7 +51,7 @@ def _peripheral_patches(thorax: Thorax, rng: np.random.Generator, severity: floa
     x, y, height = (_coarse(layer) for layer in (scene.x, scene.y, scene.height))
     lateral = np.abs(x) / scene.wall_x(height)
     lungs = _coarse(thorax.lung_mask.astype(np.float32)) > 0.5
-    # Peripheral and lower, but not only: some patches stand in the upper zones or nearer to the hilum.
+    # Peripheral and lower, but not only: some patches are in the upper zones or nearer to the hilum.
     appeal = np.exp(3.2 * (np.clip(lateral, 0, 1) - 1) + 3.0 * (np.clip(height, 0, 0.9) - 0.9)) * lungs
     patches = np.zeros((_GRID, _GRID), np.float32)
     counts = rng.poisson(1.2 + 3.6 * severity, 2) + 1

@@ -11,6 +11,7 @@ import csv
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ def draw_phantom(
 
 
 def write_phantoms(
-    out: Path,
+    out: str | PathLike[str],
     *,
     count: int = 600,
     size: int = 256,
@@ -127,6 +128,7 @@ def write_phantoms(
     OSError
         If the folder cannot be written or the disk is full.
     """
+    out = Path(out)
     _require_drawable(NORMAL, seed, None, size, difficulty)
     if count < len(PHANTOM_FINDINGS):
         msg = f"A set of phantoms needs a count of at least {len(PHANTOM_FINDINGS)}. Received: {count}."

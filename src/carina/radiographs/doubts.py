@@ -1,6 +1,6 @@
 """What a header says and cannot be used, or contradicts something else: a closed list, each with its sentence.
 
-Such a radiograph is judged as well as it can be, and the sentence stands beside its result.
+Such a radiograph is judged as well as it can be, and the sentence is shown with its result.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,11 @@ from typing import Literal
 _OfPixels = Literal["colour", "precision", "sign", "unused bits", "longer pixels"]
 # How the image is to be shown.
 _OfWindow = Literal["window", "other window", "window function", "lookup table"]
-_OfDisplay = Literal["rescaling", "padding", "presentation"]
+_OfDisplay = Literal["decimal comma", "rescaling", "padding", "presentation"]
 _OfShutter = Literal["shutter", "shutter outside", "shutter crops"]
 _OfPatient = Literal["age", "age and birth", "burned in", "uid"]
-# Two words of the header on what the image is.
-_OfKind = Literal["modality", "region", "view"]
+# What the image is, and two words of the header on it.
+_OfKind = Literal["capture", "modality", "region", "view"]
 # Elements that lie where they should not.
 _OfFile = Literal["elements behind", "elements twice", "bytes behind"]
 Doubt = _OfPixels | _OfWindow | _OfDisplay | _OfShutter | _OfPatient | _OfKind | _OfFile
@@ -42,6 +42,8 @@ SENTENCES: Mapping[Doubt, str] = MappingProxyType(
         "is used as a linear one.",
         "lookup table": "The header has a lookup table (VOILUTSequence) that cannot be used; another table or the "
         "window is used.",
+        "decimal comma": "The header writes a number with a decimal comma, which DICOM does not allow; it is read as a "
+        "decimal point.",
         "rescaling": "RescaleSlope or RescaleIntercept is missing or cannot be used; 1 and 0 are used instead.",
         "padding": "PixelPaddingValue cannot be used; what only fills the image up is taken for a part of it.",
         "presentation": "The header has a PresentationLUTShape that Carina does not know; it was not followed.",
@@ -54,6 +56,8 @@ SENTENCES: Mapping[Doubt, str] = MappingProxyType(
         "burned in": "The header does not say in known words whether writing is burned into the image; it may name "
         "the patient.",
         "uid": "A UID of the image is not valid in DICOM; no report can refer to it, and it cannot be de-identified.",
+        "capture": "The header says that the image was captured from a screen, digitised from a film or converted; its "
+        "grey values may not be those of the detector, and names may be written into it.",
         "modality": "Modality and the class of the object (SOPClassUID) contradict each other; the first is followed.",
         "region": "BodyPartExamined and AnatomicRegionSequence contradict each other on whether this is a chest.",
         "view": "ViewPosition and ViewCodeSequence contradict each other on whether the view is frontal; the second is "

@@ -78,7 +78,15 @@ class FileKind:
 
 
 DICOM_IMAGE = FileKind("DICOM image", is_image=True)
+BROKEN_LINK = FileKind("link whose target is gone", is_image=False)
+HIDDEN_IMAGE = FileKind("hidden image", is_image=False)
+HIDDEN_FOLDER = FileKind("hidden folder", is_image=False)
 _NAMED_LIKE_AN_IMAGE = FileKind("file named like an image", is_image=True)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or a folder is hidden, by its name: an import and a prediction of a folder leave it out."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def kind_by_name(name: str) -> FileKind | None:

@@ -133,7 +133,8 @@ def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.int8]:
 
     All chest radiographs look alike: plain correlation of thumbnails passes 0.95 for hundreds of pairs of
     different people. With slow gradients removed and local contrast made equal (a black collimator edge
-    would outweigh everything else), strangers stay under 0.65 and copies above 0.75; see docs/decisions.md.
+    would outweigh everything else), strangers stay under 0.65 and copies above 0.75
+    (docs/decisions/0003-near-duplicates.md).
     """
     image = thumbnail.astype(np.float32)
     fine = image - cv2.GaussianBlur(image, (0, 0), 1.2)

@@ -1,4 +1,4 @@
-"""The gate: may this image be judged at all, and if not, why, in words.
+"""The gate: may this image be judged at all, and if not, why.
 
 It refuses what is blank or noise, what looks like a radiograph turned, inverted, cropped, blurred or put among others,
 what looks like something else, and what is unlike the radiographs that it was fitted to. Everything but two plain
@@ -70,7 +70,7 @@ class Verdict:
     Attributes
     ----------
     reasons
-        Why it must not be judged, in words, each of which can follow "because"; none where it may be judged.
+        Why it must not be judged: clauses that can follow "because"; none if it may be judged.
     kind
         What it most looks like: "radiograph" or a key of `REASONS`.
     strangeness

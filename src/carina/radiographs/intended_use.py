@@ -21,7 +21,7 @@ _MOST_IN_TWO_LEVELS = 0.9
 
 
 def refusals(header: Header) -> tuple[str, ...]:
-    """Return why a radiograph must not be judged, in words, each of which can follow "because"; none where it may."""
+    """Return why a radiograph must not be judged: clauses that can follow "because"; none if it may be judged."""
     found: list[str] = []
     if header.region == "elsewhere":
         found.append("its header says that it shows another part of the body than the chest")
@@ -68,6 +68,8 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
             min(radiograph.height, radiograph.width) < FEW_PIXELS,
             f"The image is small: a side has under {FEW_PIXELS} pixels, and fine structure is lost.",
         ),
+        (radiograph.coloured, "Parts of the image are in colour; only their brightness is judged."),
+        (radiograph.transparent, "Parts of the image are transparent; they are judged as if they were on black."),
     ]
     of_header = () if radiograph.header is None else reservations(radiograph.header)
     return (*(sentence for holds, sentence in found if holds), *of_header)

@@ -146,7 +146,7 @@ def crop_matrix(lungs: Lungs | None, preprocessing: Preprocessing) -> NDArray[np
         left, right = max(0.0, left - across), min(1.0, right + across)
     whole, size = preprocessing.whole_size, preprocessing.size
     scale_x, scale_y = size / ((right - left) * whole), size / ((bottom - top) * whole)
-    # Pixel centres lie at halves: the box's edge comes to lie on the crop's edge.
+    # Pixel centres lie at halves: the box's edge is then on the crop's edge.
     return np.array(
         [
             [scale_x, 0.0, (0.5 - left * whole) * scale_x - 0.5],

@@ -43,6 +43,9 @@ class Radiograph:
         What the file's header says of it; none where its format has none.
     outliers
         How many pixels lay beyond the range of the others, and are shown black or white without setting the range.
+    coloured, transparent
+        Whether some pixels had a colour, and whether some were not opaque. Of a raster image or an array; the grey
+        values are its luma on black.
 
     Raises
     ------
@@ -54,6 +57,8 @@ class Radiograph:
     white: float
     header: Header | None = None
     outliers: int = 0
+    coloured: bool = False
+    transparent: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a shape that no radiograph has, wherever the pixels come from, and whatever was cut off them."""

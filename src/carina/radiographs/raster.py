@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     Image,
+    ImageChops,
     ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
@@ -34,6 +35,22 @@ _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two with 64-bit offsets: BigTIFF
 _COLOUR_OF_MODE = {"1": "black and white", "LA": "grey with transparency", "P": "palette", "YCbCr": "RGB"}
 _GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I", "F")
+
+
+# Channels that differ by no more, as a share of their range, are the grey values of a lossy file and not a colour.
+_GREY_TOLERANCE = 16 / 255
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Grey values, and what had to be left out to get them."""
+
+    grey: NDArray[np.generic]
+    coloured: bool = False
+    transparent: bool = False
+
+    def radiograph(self) -> Radiograph:
+        return replace(build_radiograph(self.grey), coloured=self.coloured, transparent=self.transparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ def _decode(content: bytes, image_format: str) -> Radiograph:
             polarity_is_inverted = _is_white_zero(image)
             # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
             image.load()
-            pixels = _decode_deep_colour(content, image) if deep_colour else _grey_pixels(image)
+            seen = _decode_deep_colour(content, image) if deep_colour else _grey_pixels(image)
     except InputError:
         raise
     except MemoryError:
@@ -95,7 +112,7 @@ def _decode(content: bytes, image_format: str) -> Radiograph:
     except Exception as error:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
         # The text of the error may quote the file, so it is not shown.
         raise _damaged(image_format, error, content) from None
-    return _in_display_polarity(build_radiograph(pixels), inverted=polarity_is_inverted)
+    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
 
 
 def describe_raster(content: bytes, image_format: str) -> tuple[int, str]:
@@ -131,13 +148,13 @@ def convert_image(image: Image.Image) -> Radiograph:
         polarity_is_inverted = _is_white_zero(image)
         try:
             image.load()
-            pixels = _grey_pixels(image)
+            seen = _grey_pixels(image)
         except InputError:
             raise
         except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
             msg = "Pillow cannot decode the image. Open its file again, or name the file."
             raise InputError(msg, "unreadable-file") from None
-    return _in_display_polarity(build_radiograph(pixels), inverted=polarity_is_inverted)
+    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
 
 
 def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograph:
@@ -223,37 +240,76 @@ def _is_white_zero(image: Image.Image) -> bool:
     return deep and tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
-def _grey_pixels(image: Image.Image) -> NDArray[np.generic]:
+def _grey_pixels(image: Image.Image) -> _Seen:
     if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode in _GREY_MODES:
         pixels = np.asarray(image)
         transparent = image.info.get("transparency")  # a PNG's one grey value that is not shown
-        return np.where(pixels == transparent, np.zeros_like(pixels), pixels) if transparent is not None else pixels
+        if transparent is None:
+            return _Seen(pixels)
+        hidden = pixels == transparent
+        return _Seen(np.where(hidden, np.zeros_like(pixels), pixels), transparent=bool(hidden.any()))
     if image.mode == "1":
-        return np.asarray(image.convert("L"))
+        return _Seen(np.asarray(image.convert("L")))
+    see_through = False
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+        image = image.convert("RGBA")
+        see_through = bool((np.asarray(image.getchannel("A")) < 255).any())
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     if image.mode in ("P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-        return np.asarray(image.convert("RGB").convert("L"))
+        image = image.convert("RGB")
+        red, green, blue = image.split()
+        pairs = ((red, green), (green, blue), (blue, red))
+        coloured = any(np.asarray(ImageChops.difference(*pair)).max() > 255 * _GREY_TOLERANCE for pair in pairs)
+        return _Seen(np.asarray(image.convert("L")), coloured, see_through)
     msg = f"its pixel layout ({image.mode}) is not one of a radiograph. Export it as grey PNG."
     raise InputError(msg, "unsupported-format")
 
 
-def _decode_deep_colour(content: bytes, image: Image.Image) -> NDArray[np.generic]:
+def _decode_deep_colour(content: bytes, image: Image.Image) -> _Seen:
     if isinstance(image, PngImagePlugin.PngImageFile):
         content = _png_pixels_only(content)
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.ndim != 3:
         msg = f"its pixel layout ({image.mode}, over 8 bit) cannot be decoded. Export it as 16-bit grey PNG."
         raise InputError(msg, "unsupported-format")
-    grey = luma(decoded[..., 2], decoded[..., 1], decoded[..., 0])
-    if decoded.shape[2] == 4:
-        grey = np.round(grey.astype(np.float64) * decoded[..., 3] / np.iinfo(decoded.dtype).max).astype(decoded.dtype)
-    return _apply_orientation(grey, image.getexif().get(_EXIF_ORIENTATION, 1))
+    seen = _grey_of_colours(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]], float(np.iinfo(decoded.dtype).max))
+    return replace(seen, grey=_apply_orientation(seen.grey, image.getexif().get(_EXIF_ORIENTATION, 1)))
 
 
-def luma(red: NDArray[np.generic], green: NDArray[np.generic], blue: NDArray[np.generic]) -> NDArray[np.generic]:
+def convert_colours(pixels: NDArray[np.generic], white: float) -> Radiograph:
+    """Return the radiograph in colours, as `decode_raster` gives that of a file with more than 8 bits.
+
+    Parameters
+    ----------
+    pixels
+        ``(height, width, 3)`` as red, green and blue, or with a fourth channel for what is opaque; any integer or float
+        type.
+    white
+        The largest value that a channel can have.
+
+    Raises
+    ------
+    InputError
+        See `carina.radiographs.radiograph.build_radiograph`.
+    """
+    return _grey_of_colours(pixels, white).radiograph()
+
+
+def _grey_of_colours(pixels: NDArray[np.generic], white: float) -> _Seen:
+    as_floats = pixels.astype(np.float64)
+    opaque = as_floats[..., 3] / white if pixels.shape[2] == 4 else np.ones(pixels.shape[:2])
+    coloured = bool((np.ptp(as_floats[..., :3], axis=2) * opaque > _GREY_TOLERANCE * white).any())
+    grey = _luma(pixels[..., 0], pixels[..., 1], pixels[..., 2])
+    if pixels.shape[2] == 3:
+        return _Seen(grey, coloured)
+    shown = grey.astype(np.float64) * as_floats[..., 3] / white
+    grey = np.asarray(shown if pixels.dtype.kind == "f" else np.round(shown), pixels.dtype)
+    return _Seen(grey, coloured, bool((opaque < 1).any()))
+
+
+def _luma(red: NDArray[np.generic], green: NDArray[np.generic], blue: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return the grey values of colours, of their type; equal channels come back exactly.
 
     Source: ITU-R BT.601, in Pillow's own weights, which sum to 2**16.

@@ -3,11 +3,12 @@
 import os
 import stat
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from carina.errors import InputError
 from carina.radiographs.dicom.outline import NotDicomError, begins_as
-from carina.radiographs.file_kind import HEAD_BYTES, FileKind, foreign_format, kind_by_name, kind_of
+from carina.radiographs.file_kind import BROKEN_LINK, HEAD_BYTES, FileKind, foreign_format, kind_by_name, kind_of
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 
@@ -15,7 +16,7 @@ from carina.radiographs.raster import RASTER_FORMATS, decode_raster
 MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
-def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
+def read_radiograph(path: str | PathLike[str], *, deflated: bool = False) -> Radiograph:
     """Return the radiograph in an image file: DICOM, PNG, JPEG, TIFF, BMP or WebP, grey or colour.
 
     The name's ending does not matter; the first bytes decide. A file that begins as DICOM and as something else is
@@ -34,7 +35,7 @@ def read_radiograph(path: Path, *, deflated: bool = False) -> Radiograph:
         If the path is no readable file, or holds nothing that may be judged: see
         :data:`carina.errors.InputErrorCode` for the reasons.
     """
-    return radiograph_of(read_bytes(path), deflated=deflated)
+    return radiograph_of(read_bytes(Path(path)), deflated=deflated)
 
 
 def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
@@ -82,16 +83,28 @@ def read_bytes(path: Path) -> bytes:
         check_size(size)
         content = path.read_bytes()
     except (FileNotFoundError, ValueError):  # ValueError: no file can have such a name (a NUL byte in it)
-        msg = "there is no such file. Check the path."
-        raise InputError(msg, "not-found") from None
+        raise missing_file(path) from None
     except PermissionError:
-        msg = "this user may not read the file. Ask its owner for read permission."
-        raise InputError(msg, "permission-denied") from None
+        raise closed_file() from None
     except OSError as error:
         msg = f"the file cannot be read: {error.strerror}."
         raise InputError(msg, "unreadable-file") from None
     check_size(len(content))
     return content
+
+
+def missing_file(path: Path) -> InputError:
+    """Return the error that a file is not there."""
+    if path.is_symlink():
+        msg = "this is a link, and the file that it leads to does not exist. Mend the link, or name the file itself."
+    else:
+        msg = "there is no such file. Check the path."
+    return InputError(msg, "not-found")
+
+
+def closed_file() -> InputError:
+    """Return the error that a file may not be read."""
+    return InputError("this user may not read the file. Ask its owner for read permission.", "permission-denied")
 
 
 def check_size(size: int) -> None:
@@ -129,7 +142,14 @@ def read_head(path: Path) -> bytes | None:
 
 def kind_at(folder: str | Path, name: str) -> FileKind:
     """Return what a file in a folder is; it is opened only where its name does not say that it is an image."""
-    return kind_by_name(name) or kind_of(name, read_head(Path(folder, name)))
+    if (kind := kind_by_name(name)) is not None:
+        return kind
+    head = read_head(Path(folder, name))
+    return BROKEN_LINK if head == b"" and _leads_nowhere(Path(folder, name)) else kind_of(name, head)
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110  # this never raises
 
 
 def sniff_format(content: bytes) -> str:

@@ -1,92 +1,66 @@
 """Everything that ``carina audit`` writes: ``audit.json``, ``audit.txt``, ``audit.png`` and ``examples.png``."""
 
 import json
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from carina._version import __version__
-from carina.datasets.manifest import Dataset
-from carina.evaluation.audit.alterations import TITLES
-from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
+from carina.evaluation.audit.alterations import TITLES, AlterationSettings
 from carina.evaluation.audit.audit_results import Audit
-from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.words import percent
-from carina.progress import Progress
-from carina.reports.audit_figures import draw_audit, draw_examples
+from carina.radiographs.preprocess import Preprocessing
+from carina.reports.drawing.audit_examples import draw_audit, draw_examples
+from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluation_files import AUDIT_FILE
+from carina.reports.text_files import aligned, estimate_cell, fold
 from carina.runtime.machine import describe_machine, library_versions
-from carina.statistics.intervals import Estimate
 from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"
 EXAMPLES_FILE = "examples.png"
 
-_WIDTH = 100
-_GAP = "   "
-
 
 def write_audit(
-    model: Path,
-    dataset: Dataset,
-    out: Path,
-    *,
-    command: str,
-    external: Sequence[Dataset] = (),
-    segmenter: Path | None = None,
-    drop_leaks: bool = False,
-    settings: AuditSettings | None = None,
-    cache: Path | None = None,
-    progress_of: Callable[[str], Progress] = nobody_listens,
-) -> Audit:
-    """Audit a model on a data set, write the audit folder, and return what was found.
-
-    The folder appears whole or not at all.
+    audit: Audit, out: Path, *, preprocessing: Preprocessing, alterations: AlterationSettings, command: str
+) -> None:
+    """Write an audit folder, whole or not at all.
 
     Parameters
     ----------
-    model
-        A finished run, or a bundle.
-    dataset, external, segmenter, drop_leaks, settings, cache, progress_of
-        See `carina.evaluation.audit.audit.run_audit`.
+    audit
+        What was found.
     out
         The folder to write; it must not exist.
+    preprocessing
+        How the audited model is shown an image.
+    alterations
+        How much was taken away.
     command
         What was typed, for the record.
 
     Raises
     ------
     ConfigurationError
-        If `out` exists, or lungs cannot be found for want of a segmenter.
-    LeakError, DataError, BundleError
-        See `carina.evaluation.audit.audit.run_audit`.
+        If `out` exists.
     """
-    settings = settings or AuditSettings()
     with whole_folder(out, what="audit") as folder:
-        audited = open_audited(model)
-        audit = run_audit(
-            audited,
-            dataset,
-            external=external,
-            segmenter=segmenter,
-            drop_leaks=drop_leaks,
-            settings=settings,
-            cache=cache,
-            progress_of=progress_of,
-        )
-        content = audit.to_json() | {
-            "command": command,
-            "carina": __version__,
-            "machine": describe_machine(),
-            "versions": library_versions(),
-        }
+        content = audit_content(audit, command)
         write_text(folder / AUDIT_FILE, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(folder / AUDIT_TEXT_FILE, audit_text(audit))
-        shown, altered = audited.preprocessing, settings.alterations
-        draw_audit(audit, folder / AUDIT_PAGE_FILE, preprocessing=shown, settings=altered)
-        draw_examples(folder / EXAMPLES_FILE, preprocessing=shown, settings=altered)
-    return audit
+        write_png(draw_audit(content, preprocessing, alterations), folder / AUDIT_PAGE_FILE, FOR_SCREEN)
+        write_png(draw_examples(preprocessing, alterations), folder / EXAMPLES_FILE, FOR_SCREEN)
+
+
+def audit_content(audit: Audit, command: str) -> dict[str, Any]:
+    """Return what ``audit.json`` holds."""
+    return audit.to_json() | {
+        "command": command,
+        "carina": __version__,
+        "machine": describe_machine(),
+        "versions": library_versions(),
+    }
 
 
 def audit_text(audit: Audit) -> str:
@@ -113,9 +87,9 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         TITLES[item.input],
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         "reference" if item.input == "shown" else percent(item.share),
-                        *(_cell(area) for area in item.by_finding),
+                        *(estimate_cell(area) for area in item.by_finding),
                         f"{item.l2:g}",
                     )
                     for item in audit.heads
@@ -129,10 +103,10 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         TITLES[item.input],
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         "reference" if item.input == "shown" else percent(item.share),
-                        _cell(item.distance),
-                        _cell(item.kept),
+                        estimate_cell(item.distance),
+                        estimate_cell(item.kept),
                     )
                     for item in audit.by_model
                 ),
@@ -145,9 +119,9 @@ def audit_text(audit: Audit) -> str:
                 *(
                     (
                         item.finding,
-                        _cell(item.balanced_accuracy),
+                        estimate_cell(item.balanced_accuracy),
                         "n/a" if item.chance is None else f"{item.chance:.3f}",
-                        _cell(item.macro_auroc),
+                        estimate_cell(item.macro_auroc),
                         ", ".join(f"{source} {images}" for source, images in item.sources.items()),
                     )
                     for item in audit.source_probes
@@ -163,7 +137,7 @@ def audit_text(audit: Audit) -> str:
                     (
                         item.source,
                         item.measure,
-                        _cell(item.estimate),
+                        estimate_cell(item.estimate),
                         str(item.estimate.denominator or ""),
                         "n/a" if item.threshold is None else f"{item.threshold:.3f}",
                     )
@@ -183,7 +157,7 @@ def audit_text(audit: Audit) -> str:
                     (
                         f"{item.source}: {item.positive} or {item.negative}",
                         f"{item.positives} + {item.negatives}",
-                        *(_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
+                        *(estimate_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
                     )
                     for item in audit.same_source_pairs
                 ),
@@ -191,7 +165,10 @@ def audit_text(audit: Audit) -> str:
         ),
         *_section(
             "Ages: AUROC of the model",
-            [("", "images", "macro AUROC"), *((g.name, str(g.images), _cell(g.macro_auroc)) for g in audit.age_groups)],
+            [
+                ("", "images", "macro AUROC"),
+                *((g.name, str(g.images), estimate_cell(g.macro_auroc)) for g in audit.age_groups),
+            ],
         ),
     ]
     for other in audit.external_sets:
@@ -204,7 +181,7 @@ def audit_text(audit: Audit) -> str:
                         f"{_some(item.positive)} against {_some(item.negative)}",
                         item.score,
                         f"{item.positives} + {item.negatives}",
-                        _cell(item.auroc),
+                        estimate_cell(item.auroc),
                     )
                     for item in other.questions
                 ),
@@ -220,14 +197,8 @@ def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] =
     """Return a heading, a table and its notes; nothing where the table has no row below its head."""
     if len(rows) < 2:
         return []
-    names = [textwrap.wrap(row[0], 46) or [""] for row in rows]
-    name_width = max(len(part) for parts in names for part in parts)
-    widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
-    lines = ["", *_fold(heading)]
-    for parts, row in zip(names, rows, strict=True):
-        lines += [f"  {part}" for part in parts[:-1]]
-        cells = [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
-        lines.append(f"  {parts[-1].ljust(name_width)}{_GAP}{_GAP.join(cells)}".rstrip())
+    table = aligned(rows, name_right=False, name_width=46, gap="   ")
+    lines = ["", *_fold(heading), *(f"  {line}" for line in table)]
     return [*lines, *(line for note in notes for line in _fold(note, hanging="  - "))]
 
 
@@ -235,13 +206,5 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 4 else f"{len(names)} findings (named in {AUDIT_FILE})"
 
 
-def _cell(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "n/a"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f} (no interval)"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
-
-
 def _fold(text: str, *, hanging: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=hanging, subsequent_indent=" " * len(hanging))
+    return fold(text, hanging=hanging, width=100)

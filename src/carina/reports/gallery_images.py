@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from carina.datasets.images import DatasetImage
 from carina.errors import BundleError
 from carina.inference.explanation.explain import Explanation, display_grey
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.predictor import Predictor
 from carina.storage.tables import write_parquet
 
 LONGEST_SIDE = 256
@@ -74,14 +75,14 @@ def gallery_table(pictures: Sequence[tuple[int, NDArray[np.uint8], bytes, Sequen
     return pl.DataFrame([_picture(*picture) for picture in pictures], schema=_SCHEMA, orient="row")
 
 
-def _explained(row: int, prediction: Prediction | FailedPrediction) -> _Row:
+def _explained(row: int, prediction: AnyPrediction) -> _Row:
     if isinstance(prediction, FailedPrediction):
         raise prediction.error
     explanation = prediction.explanation
     if explanation is None:
         msg = "the model gave no explanation"
         raise BundleError(msg)
-    return _picture(row, explanation.grey, _cells(explanation, prediction.finding), explanation.seen)
+    return _picture(row, explanation.grey, _cells(explanation, prediction.judged()[0]), explanation.seen)
 
 
 def _cells(explanation: Explanation, finding: str) -> bytes:

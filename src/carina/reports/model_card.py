@@ -18,11 +18,9 @@ from carina.bundles.writing import WriteCard
 from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
 from carina.reports.evaluation_files import METRICS_FILE, read_audit, read_metrics
+from carina.reports.html.rendering import render
 
 _KNOWN_DATASET = "covid19-radiography"
-_OF_THE_CALL = (
-    "Where no operating point is named, sensitivity and specificity are those of calling the likeliest finding."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,13 @@ class EvaluatedOn:
     figures
         In words, measure by measure, with intervals.
     values
-        For machines: measure, its name in words, number.
+        For machines: measure, its full name, number.
     leaks
         How many images the model had learned from or stopped on.
     model
         What the folder says of the model that it judged.
     notice
-        What stands over every output, or none.
+        The warning over every output, or none.
     """
 
     dataset: str
@@ -99,20 +97,6 @@ def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], au
     audit
         What an audit said of it, in a sentence.
     """
-    sections = (
-        _front_matter(bundle, evaluations),
-        f"# {bundle.name} {bundle.version}\n",
-        _purpose(bundle),
-        _training_data(bundle),
-        _reached(evaluations, audit),
-        _decisions(bundle),
-        _limits(bundle),
-        _use(bundle),
-    )
-    return "\n".join(sections)
-
-
-def _front_matter(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn]) -> str:
     index = {
         "name": bundle.name,
         "results": [
@@ -126,197 +110,36 @@ def _front_matter(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn])
             for evaluation in evaluations
         ],
     }
-    lines = [
-        "---",
-        "license: apache-2.0",
-        "library_name: carina",
-        "pipeline_tag: image-classification",
-        "tags: [medical-imaging, chest-x-ray, radiology, triage, mobilenetv2, onnx]",
-    ]
-    # JSON is YAML: no value can break out of its quotes.
-    if evaluations:
-        lines.append(f"model-index: {json.dumps([index], ensure_ascii=False)}")
-    return "\n".join([*lines, "---", ""])
+    flag, thresholds = bundle.policy.flag_finding, bundle.policy.thresholds_at()
+    recipe = bundle.recipe
+    card = render(
+        "model_card.md",
+        bundle=bundle,
+        findings=_listed(bundle.findings),
+        evaluations=evaluations,
+        index=json.dumps([index], ensure_ascii=False),
+        audit=audit,
+        fixed_epochs=recipe.get("method") == "fine-tune" and recipe.get("fine_tuning", {}).get("keep") == "last",
+        known_dataset=bundle.dataset.startswith(_KNOWN_DATASET),
+        calibration=bundle.policy.calibration,
+        point=bundle.operating_point,
+        share=_share,
+        flag=flag,
+        thresholds=thresholds,
+        bands=(
+            ("routine", NORMAL, thresholds.routine, thresholds.routine_share, f"not {NORMAL}"),
+            ("fast-track", flag, thresholds.fast_track, thresholds.fast_track_share, f"anything but {flag}"),
+        ),
+        other_kinds=0
+        if bundle.gate is None
+        else sum(kind not in ("radiograph", "varied") for kind in bundle.gate.images),
+    )
+    return str(card)
 
 
 def _slug(name: str) -> str:
     """Return a name as a data set's identifier may be written."""
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "unnamed"
-
-
-def _purpose(bundle: BundleDescription) -> str:
-    return f"""\
-Tells {_listed(bundle.findings)} apart on frontal chest radiographs, and orders a reading list by it.
-
-## Intended use
-
-Research, and the ordering of a reading list under the eyes of a radiologist. It supports a reader's judgement and never
-replaces it: it is no medical device and makes no diagnosis. A flag says only what to read first; a radiograph without
-one is still to be read. It is for frontal radiographs of the ages that it learned from (see below: in public
-collections adults and small children come from different places), and for the findings above and no others: every
-other disease is called one of them.
-"""
-
-
-def _training_data(bundle: BundleDescription) -> str:
-    images = ", ".join(f"{count} in {split}" for split, count in bundle.images.items())
-    text = f"""\
-## Training data
-
-Data set `{bundle.dataset}` (fingerprint `{bundle.data_fingerprint[:16]}`), images: {images}. Recipe
-`{bundle.recipe.get("name", "unnamed")}`, started from: {bundle.weights}. {_end_of_training(bundle)}
-"""
-    if bundle.dataset.startswith(_KNOWN_DATASET):
-        return f"""{text}
-In this data set (COVID-19 Radiography Database) the finding is nearly the source: COVID-19 comes from adults, mostly in
-Spain, most normals from adults in the United States, viral pneumonia from children aged 1 to 5 in Guangzhou, and no
-COVID-19 image shares a source with a normal one. Figures on its own test images are in part recognition of scanners and
-of ages. Models like this one have reached an AUROC of 0.99 inside and 0.70 to 0.76 at other hospitals (DeGrave et al.
-2021, doi:10.1038/s42256-021-00338-7).
-"""
-    return f"""{text}
-Where findings come from different sources, a model learns to tell sources apart: `carina data check` says whether they
-do in this data set.
-"""
-
-
-def _end_of_training(bundle: BundleDescription) -> str:
-    recipe = bundle.recipe
-    if recipe.get("method") == "fine-tune" and recipe.get("fine_tuning", {}).get("keep") == "last":
-        return "The number of epochs was fixed beforehand."
-    return f"`{bundle.stopping_split}` decided when training ended."
-
-
-def _reached(evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
-    text = "## What it reached\n\n"
-    if not evaluations:
-        text += "No figures were attached to this bundle. Measure it: `carina evaluate BUNDLE DATASET --out DIR`.\n"
-    for evaluation in evaluations:
-        text += f"### `{evaluation.dataset}`, {evaluation.split} split ({evaluation.images} images)\n\n"
-        text += f"**{evaluation.notice}**\n\n" if evaluation.notice else ""
-        text += f"{_OF_THE_CALL}\n\n"
-        text += "| figure | value (95 % interval) |\n|---|---|\n"
-        text += "".join(f"| {name} | {value} |\n" for name, value in evaluation.figures)
-        text += f"\n{evaluation.leaks}\n\n"
-    text += f"\nAudit: {audit}\n" if audit else "\nNo audit was attached.\n"
-    return text
-
-
-def _decisions(bundle: BundleDescription) -> str:
-    point, calibration = bundle.operating_point, bundle.policy.calibration
-    bands = bundle.policy.thresholds_at()
-    text = f"""\
-## Decisions
-
-- Probabilities: {calibration.method} calibration, fitted on {calibration.images} images of {calibration.fitted_on}.
-- Operating point: P({point.finding}) >= {point.threshold:.4f} ({point.in_words()}), chosen on {point.chosen_on}: there
-  sensitivity {_share(point.sensitivity, point.sensitivity_bounds())}, specificity
-  {_share(point.specificity, point.specificity_bounds())}.
-"""
-    flag = bundle.policy.flag_finding
-    for name, of, threshold, share, wrong in (
-        ("routine", NORMAL, bands.routine, bands.routine_share, f"not {NORMAL}"),
-        ("fast-track", flag, bands.fast_track, bands.fast_track_share, f"anything but {flag}"),
-    ):
-        text += (
-            f"- No {name} band: nothing can be promised on these data.\n"
-            if threshold is None
-            else f"- Band {name}: P({of}) >= {threshold:.6g}. With {100 * bands.confidence:g} % confidence at most "
-            f"{100 * share:.3g} % of it is {wrong}, where findings are as frequent as in the calibration data ({flag} "
-            f"{100 * bands.prevalence:.3g} %).\n"
-        )
-    if (origin := bundle.recalibration) is not None:
-        text += (
-            f"- Recalibrated on {origin.images} images of `{origin.dataset}`; {origin.left_out_leaks} more were left "
-            f"out because the model had been trained on them, {origin.left_out_refused} because it does not judge "
-            "them. The weights are those of the bundle it was made from.\n"
-        )
-    return text + _adaptation(bundle)
-
-
-def _adaptation(bundle: BundleDescription) -> str:
-    """Return whose films an adapted model learned from, and where it may be used; nothing for another model."""
-    text = "".join(f"- {each.in_words()}\n" for each in bundle.lineage)
-    if (site := bundle.adaptation) is None:
-        return text
-    films = ", ".join(f"{finding} {count}" for finding, count in site.per_finding.items())
-    return f"""{text}
-## For one site alone
-
-The last layer was fitted again to {site.images} labelled films of {site.patients} patients of one site ({films}; files
-written from {site.first_file} to {site.last_file}). {site.left_out_leaks} more were left out because the model had been
-trained on them, {site.left_out_refused} because it does not judge them. On films of the site that it had not learned
-from, the macro AUROC was {site.macro_auroc_before:.3f} before and {site.macro_auroc_after:.3f} after (95 % interval of
-the difference: {site.gain_low:+.3f} to {site.gain_high:+.3f}).
-
-Use it at that site and nowhere else: it was not tested anywhere else and may be worse there. A finding without films
-kept the weights of the parent. Training data, recipe, history and `model.keras` are those of the first bundle named
-above. Each probability, threshold and promise was fitted to films that the judging weights had not seen; the weights
-in this bundle learned from all of them.
-"""
-
-
-_LIMITS = """\
-## Limits
-
-- Probabilities, thresholds and bands hold for radiographs like those that they were chosen on. Another hospital,
-  device, age group or mix of findings moves them; recalibration mends the thresholds and not what the network looks at.
-- Not for lateral views, computed tomography, photographs of films, or any body part but the chest.
-- Copies and near-duplicates of training images are found by their hashes; mirrored or strongly cropped ones are not.
-"""
-
-
-_LUNGS_ALONE = """\
-- The network is shown nothing but the box around the two lungs. Where no two are found, `carina predict` says so and
-  gives no finding; where they are found wrongly, it is shown something else.
-"""
-
-
-_OTHER_LUNGS = """\
-- The network learned with boxes that another lung segmenter drew; gate, probabilities, thresholds and bands were fitted
-  with this one.
-"""
-
-
-def _limits(bundle: BundleDescription) -> str:
-    lungs = _LUNGS_ALONE if bundle.preprocessing.crop == "lungs" else ""
-    return _LIMITS + lungs + (_OTHER_LUNGS if bundle.learned_with_lungs_sha256 else "") + _gate(bundle)
-
-
-def _gate(bundle: BundleDescription) -> str:
-    gate = bundle.gate
-    if gate is None:
-        return (
-            "- There is no gate: an image that is no frontal chest radiograph, or lies on its side, gets probabilities "
-            "like any other.\n"
-        )
-    kinds = sum(kind not in ("radiograph", "varied") for kind in gate.images)
-    reached, count = f"{gate.reached:.1%}", f"{gate.calibration_images:,}"
-    return f"""\
-- Before any finding a gate asks whether the image is an upright frontal chest radiograph in natural polarity. It was
-  fitted to {gate.radiographs:,} training radiographs and {kinds} kinds of other images, and lets {reached} of {count}
-  calibration radiographs through. Images of a kind that nobody thought of may pass; a film that was mirrored left to
-  right does pass.
-"""
-
-
-def _use(bundle: BundleDescription) -> str:
-    tolerance = bundle.tolerances
-    return f"""\
-## How to verify, predict and recalibrate
-
-```console
-$ carina verify BUNDLE                  # every byte, then the golden examples on this machine
-$ carina predict --bundle BUNDLE PATH
-$ carina recalibrate BUNDLE DATASET --out NEW
-```
-
-`golden.npz` holds synthetic radiographs, no patient's. They must be met within {tolerance.logit:g} (logit) and
-{tolerance.probability:g} (probability). `sha256sum -c SHA256SUMS` checks the files without Carina; the hash of
-SHA256SUMS itself stands for the whole, and tells who made it only if you compare it with one that you trust.
-`training_images.txt` holds hashes alone. Recalibration needs an imported data set of your own, such as `carina data
-import SRC --out DATASET --test-only` makes, and says whether there were enough images.
-"""
 
 
 def _read_evaluation(folder: Path) -> EvaluatedOn:
@@ -368,7 +191,7 @@ def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleD
     told = bundle.model_dump(mode="json")
     for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
         if judged.get(key) != told[key]:
-            msg = f"{folder} judged {what}; its figures cannot stand on this card. Evaluate the run that is exported."
+            msg = f"{folder} judged {what}; its figures cannot be on this card. Evaluate the run that is exported."
             raise ConfigurationError(msg)
 
 

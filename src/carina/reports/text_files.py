@@ -18,7 +18,6 @@ from carina.statistics.metrics import FindingMetrics, Metrics
 
 _WIDTH = 110
 _NAME_WIDTH = 38  # what three estimates and a support of seven digits leave
-_GAP = "  "
 _EMPTY = ("", "", "", "", "")
 
 # Whose number it is, which measure, and the number.
@@ -36,7 +35,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
     metrics
         Of `carina.statistics.metrics.measure` at a confidence of 0.95.
     title
-        The data, in words.
+        What the data are.
     notice
         A warning that no reader may miss; None where there is none.
     """
@@ -46,13 +45,16 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
     macro, weighted = precisions[support > 0].mean(), np.average(precisions, weights=support)
     total = str(metrics.n)
     rows = [("", "precision", "recall", "f1-score", "support"), _EMPTY]
-    rows += [(item.finding, _cell(item.ppv), _cell(item.sensitivity), _cell(item.f1), str(item.n)) for item in items]
+    rows += [
+        (item.finding, estimate_cell(item.ppv), estimate_cell(item.sensitivity), estimate_cell(item.f1), str(item.n))
+        for item in items
+    ]
     rows += [
         _EMPTY,
-        ("accuracy", "", "", _cell(metrics.accuracy), total),
+        ("accuracy", "", "", estimate_cell(metrics.accuracy), total),
         # The mean recall is the balanced accuracy, and the weighted one the accuracy, so these two have intervals.
-        ("macro avg", f"{macro:.3f}", _cell(metrics.balanced_accuracy), _cell(metrics.macro_f1), total),
-        ("weighted avg", f"{weighted:.3f}", _cell(metrics.accuracy), _cell(metrics.weighted_f1), total),
+        ("macro avg", f"{macro:.3f}", estimate_cell(metrics.balanced_accuracy), estimate_cell(metrics.macro_f1), total),
+        ("weighted avg", f"{weighted:.3f}", estimate_cell(metrics.accuracy), estimate_cell(metrics.weighted_f1), total),
     ]
     named = [(item.finding, "precision", item.ppv) for item in items]
     named += [(item.finding, "recall", item.sensitivity) for item in items]
@@ -62,7 +64,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
     uncalled = [item.finding for item in items if item.n and item.ppv.value is None]
     more = f"never called, counts as 0 in the averages of precision: {', '.join(uncalled)}"
     head = _head("Classification report", metrics, title, notice, named)
-    return _finish([*head, *_table(rows), *_notes(named, [more] if uncalled else [])])
+    return _finish([*head, *aligned(rows), *_notes(named, [more] if uncalled else [])])
 
 
 def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
@@ -83,11 +85,11 @@ def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> 
     rows = [("", "AUROC", "AUPRC", "support")]
     for group in (averages, findings):
         rows.append(("", "", "", ""))
-        rows += [(name, _cell(auroc), _cell(auprc), str(n)) for name, auroc, auprc, n in group]
+        rows += [(name, estimate_cell(auroc), estimate_cell(auprc), str(n)) for name, auroc, auprc, n in group]
     named = [(name, "AUROC", auroc) for name, auroc, _, _ in averages + findings]
     named += [(name, "AUPRC", auprc) for name, _, auprc, _ in averages + findings]
     head = _head("Areas under the curves, each finding against the rest", metrics, title, notice, named)
-    return _finish([*head, *_table(rows), *_notes(named)])
+    return _finish([*head, *aligned(rows), *_notes(named)])
 
 
 def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
@@ -108,11 +110,11 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
     named = [
         (item.finding, row.measure, row.estimate) for item, rows in zip(items, blocks, strict=True) for row in rows
     ]
-    table = _table([row.cells() for rows in blocks for row in rows], name_right=False)
+    table = aligned([row.cells() for rows in blocks for row in rows], name_right=False)
     lines: list[str] = []
     for item, rows in zip(items, blocks, strict=True):
         of = f"{item.n} of {metrics.n} images, prevalence in this set {_percent(item.prevalence)}"
-        lines += ["", *_fold(f"{item.finding}: {of}"), *table[: len(rows)]]
+        lines += ["", *fold(f"{item.finding}: {of}"), *table[: len(rows)]]
         table = table[len(rows) :]
     head = _head("Sensitivity and specificity, each finding against the rest", metrics, title, notice, named)
     return _finish([*head[:-1], *lines, *_notes(named)])
@@ -132,12 +134,18 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
     items = whole.per_finding
     errors = [("", "Brier score", "ECE", "ECE if calibrated", "support"), _EMPTY]
     errors += [
-        ("called finding", "", _cell(whole.ece), _cell(whole.ece_if_calibrated), total),
-        ("all findings", _cell(whole.brier), _cell(whole.mean_ece), _cell(whole.mean_ece_if_calibrated), total),
+        ("called finding", "", estimate_cell(whole.ece), estimate_cell(whole.ece_if_calibrated), total),
+        (
+            "all findings",
+            estimate_cell(whole.brier),
+            estimate_cell(whole.mean_ece),
+            estimate_cell(whole.mean_ece_if_calibrated),
+            total,
+        ),
         _EMPTY,
     ]
     for item in items:
-        cells = (_cell(item.brier), _cell(item.ece), _cell(item.ece_if_calibrated))
+        cells = (estimate_cell(item.brier), estimate_cell(item.ece), estimate_cell(item.ece_if_calibrated))
         errors.append((item.finding, *cells, str(item.n)))
     lines = [("", "probability", "share", "intercept", "slope"), _EMPTY]
     lines += [
@@ -172,7 +180,7 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
         "slope: 1 is calibrated, below 1 the probabilities are too near to 0 and 1, above 1 too far from them",
     ]
     head = _head("Calibration of the probabilities", metrics, title, notice, named)
-    tables = [*_table(errors), "", *_table(lines, name_right=True, number_last=False)]
+    tables = [*aligned(errors), "", *aligned(lines, name_right=True, number_last=False)]
     return _finish([*head, *tables, *_notes(named, more)])
 
 
@@ -186,7 +194,7 @@ class _Row:
     at: str = ""
 
     def cells(self) -> tuple[str, str, str]:
-        return f"  {self.measure}{self.at}", _cell(self.estimate), self.counts
+        return f"  {self.measure}{self.at}", estimate_cell(self.estimate), self.counts
 
 
 def _measures(item: FindingMetrics, confusion: IntArray, index: int) -> list[_Row]:
@@ -221,7 +229,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _cell(estimate: Estimate) -> str:
+def estimate_cell(estimate: Estimate) -> str:
     """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"."""
     if estimate.value is None:
         return "n/a"
@@ -256,9 +264,9 @@ def _head(what: str, metrics: Metrics, title: str, notice: str | None, named: Se
     lines = []
     if notice:
         bar = "!" * _WIDTH
-        lines += [bar, *_fold(notice.upper()), bar, ""]
+        lines += [bar, *fold(notice.upper()), bar, ""]
     patients = "" if metrics.groups is None else f" of {metrics.groups} patients"
-    return [*lines, *_fold(f"{what}: {title}"), f"{metrics.n} images{patients}", *_fold(_methods(named)), ""]
+    return [*lines, *fold(f"{what}: {title}"), f"{metrics.n} images{patients}", *fold(_methods(named)), ""]
 
 
 def _methods(named: Sequence[_Named]) -> str:
@@ -277,7 +285,7 @@ def _notes(named: Sequence[_Named], more: Sequence[str] = ()) -> list[str]:
     by_note: dict[str, dict[str, list[str]]] = {}
     effects: list[str] = []
     for name, measure, estimate in named:
-        # A design effect stands at every proportion, and a stated prevalence in the row itself.
+        # A design effect is with every proportion, and a stated prevalence in the row itself.
         effects += re.findall(r"^design effect ([0-9.]+)", estimate.note or "")
         note = re.sub(r"^(design effect [0-9.]+|at prevalence [^;]+)(; |$)", "", estimate.note or "")
         if note:
@@ -294,36 +302,38 @@ def _notes(named: Sequence[_Named], more: Sequence[str] = ()) -> list[str]:
         about = "; ".join(f"{', '.join(of)} of {names}" for names, of in by_names.items())
         texts.append(f"{about}: {note}")
     texts += more
-    return ["", "Notes", *(line for text in texts for line in _fold(text, hanging="- "))] if texts else []
+    return ["", "Notes", *(line for text in texts for line in fold(text, hanging="- "))] if texts else []
 
 
-def _table(rows: Sequence[Sequence[str]], *, name_right: bool = True, number_last: bool = True) -> list[str]:
+def aligned(
+    rows: Sequence[Sequence[str]],
+    *,
+    name_right: bool = True,
+    number_last: bool = True,
+    name_width: int = _NAME_WIDTH,
+    gap: str = "  ",
+) -> list[str]:
     """Return rows with aligned columns: names to the right as scikit-learn has them, or to the left.
 
-    Columns of estimates are aligned on the left, so that the values stand below each other; the support is
+    Columns of estimates are aligned on the left, so that the values are below each other; the support is
     aligned on the right, where the last column is one. A long name goes on in the line below.
     """
-    names = [_wrap_name(row[0]) for row in rows]
-    name_width = max(len(part) for parts in names for part in parts)
+    names = [textwrap.wrap(row[0], name_width) or [""] for row in rows]
+    wide = max(len(part) for parts in names for part in parts)
     widths = [max(len(row[column]) for row in rows) for column in range(1, len(rows[0]))]
     lines = []
     for parts, row in zip(names, rows, strict=True):
-        lines += [part.rjust(name_width) for part in parts[:-1]]
-        cells = [parts[-1].rjust(name_width) if name_right else parts[-1].ljust(name_width)]
-        cells += [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
+        padded = [part.rjust(wide) if name_right else part.ljust(wide) for part in parts]
+        cells = [cell.ljust(width) for cell, width in zip(row[1:], widths, strict=True)]
         if name_right and number_last:
             cells[-1] = row[-1].rjust(widths[-1])
-        lines.append(_GAP.join(cells).rstrip())
+        lines += [*(part.rstrip() for part in padded[:-1]), gap.join([padded[-1], *cells]).rstrip()]
     return lines
 
 
-def _wrap_name(name: str) -> list[str]:
-    return textwrap.wrap(name, _NAME_WIDTH, drop_whitespace=True, subsequent_indent="") or [""]
-
-
-def _fold(text: str, *, hanging: str = "") -> list[str]:
+def fold(text: str, *, hanging: str = "", width: int = _WIDTH) -> list[str]:
     """Return the text in lines that are no wider than the file."""
-    return textwrap.wrap(text, _WIDTH, initial_indent=hanging, subsequent_indent=" " * len(hanging))
+    return textwrap.wrap(text, width, initial_indent=hanging, subsequent_indent=" " * len(hanging))
 
 
 def _finish(lines: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 What a graph was compiled to lies in the user's own cache folder under a name that stands for the graph, the library,
 the processor and the settings, with a hash of itself before it. What does not fit its hash, belongs to somebody else or
-could have been written by somebody else is passed over, and compiled anew.
+could have been written by somebody else is not used, and the graph is compiled again.
 """
 
 import hashlib

@@ -91,7 +91,7 @@ def load_engine(
     BundleError
         If the file is missing or no valid graph.
     ConfigurationError
-        If the backend was named and is not installed, or ``bf16`` is asked for and is not to be had.
+        If the backend was named and is not installed, or ``bf16`` is asked for and is not available.
     """
     if not path.is_file():
         msg = f"{path} is missing. Train or export the model again."

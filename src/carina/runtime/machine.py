@@ -40,10 +40,10 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed libraries that can change a figure."""
+def library_versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python and of the installed libraries that can change a figure, and of more libraries."""
     versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
+    for library in (*_LIBRARIES, *more):
         try:
             versions[library] = version(library)
         except PackageNotFoundError:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.optimize import brentq
 
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.statistics.proportion import normal_quantile
@@ -70,26 +71,23 @@ def _sigmoid(x: FloatArray) -> FloatArray:
 
 
 def _fit_intercept(truth: FloatArray, logit: FloatArray) -> float:
-    """Return the a at which the mean of sigmoid(a + logit) is that of the truth: Newton, kept between two bounds."""
+    """Return the a at which the mean of sigmoid(a + logit) is that of the truth; both findings occur."""
     share = float(truth.mean())
     centre = math.log(share / (1 - share))
-    low, high = centre - float(logit.max()), centre - float(logit.min())
-    value = min(max(0.0, low), high)
-    for _ in range(200):
-        probability = _sigmoid(value + logit)
-        gap = float((truth - probability).sum())
-        low, high = (value, high) if gap > 0 else (low, value)
-        information = float((probability * (1 - probability)).sum())
-        step = gap / information if information > 0 else math.inf
-        following = value + step if low < value + step < high else (low + high) / 2
-        if abs(following - value) < 1e-12 * max(1.0, abs(value)):
-            return following
-        value = following
-    return value
+
+    def gap(value: float) -> float:
+        return float((_sigmoid(value + logit) - truth).sum())
+
+    # The mean is too low at one end and too high at the other. A little more, since there it may be equal.
+    low, high = centre - float(logit.max()) - 1, centre - float(logit.min()) + 1
+    return float(brentq(gap, low, high, xtol=1e-12))
 
 
 def _fit_logistic(design: FloatArray, truth: FloatArray) -> FloatArray | None:
-    """Return the coefficients of a logistic regression by damped Newton steps, or None where they do not settle."""
+    """Return the coefficients of a logistic regression or None where they do not settle.
+
+    By hand, since SciPy's optimisers do not tell data that a line parts, whose coefficients grow without end.
+    """
 
     def likelihood(weights: FloatArray) -> float:
         x = design @ weights

@@ -26,7 +26,7 @@ def sensitivity_at_specificity(
 ) -> tuple[Estimate, ...]:
     """Return the largest sensitivity whose specificity is at least each of those given, with bootstrap intervals.
 
-    Every replicate chooses its threshold anew, so that the interval holds the choice as well.
+    Every replicate chooses its own threshold, so that the interval holds the choice as well.
 
     Parameters
     ----------

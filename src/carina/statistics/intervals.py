@@ -106,7 +106,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
 
 
 def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
-    """Return groups renumbered from 0 without gaps, or None where every image stands alone.
+    """Return groups renumbered from 0 without gaps, or None if every image is independent.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class Metrics:
     n
         Number of images.
     groups
-        Number of patients (or duplicate groups); None where every image stands alone.
+        Number of patients (or duplicate groups); None if every image is independent.
     confusion
         int (k, k), rows = truth, columns = predicted; read-only.
     accuracy
@@ -380,7 +380,7 @@ _ONE_FINDING = "the set shows a single finding"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """A checked prediction table; `codes` numbers the patients, None where every image stands alone."""
+    """A checked prediction table; `codes` numbers the patients, None if every image is independent."""
 
     truth: IntArray
     probabilities: FloatArray

@@ -73,7 +73,7 @@ def measure_risk_coverage(
     """Return the risk at each coverage, and the area below, with intervals.
 
     The bootstrap draws whole patients from the whole set, since which images are easy is part of what varies; each
-    replicate chooses its most certain images anew. For the pointwise intervals see `resampling.wilson_from_replicates`.
+    replicate chooses its own most certain images. For the pointwise intervals see `resampling.wilson_from_replicates`.
 
     Parameters
     ----------

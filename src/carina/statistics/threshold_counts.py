@@ -41,7 +41,7 @@ class ThresholdCounts:
     true_positive, false_positive, false_negative, true_negative
         int (t,).
     effects
-        None where every image stands alone: all are 1.
+        None if every image is independent: all are 1.
     """
 
     thresholds: FloatArray

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from carina.inference.model import load_bundle
 
 from carina.bundles.bundle import open_bundle
 from carina.bundles.graph_head import read_head
@@ -14,7 +15,6 @@ from carina.bundles.training_images import read_training_images
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.evaluation.leaks import check_leaks
-from carina.inference.model import load_bundle
 from carina.phantoms.phantom import write_phantoms
 from unit.cli.conftest import Typed
 
@@ -96,7 +96,7 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     ):
         assert sentence in out
     assert "by carina adapt on 120 images." in carina("verify", tmp_path / "b")[1]
-    rows = list(csv.DictReader((tmp_path / "next.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "next.csv").read_text().splitlines()))
     assert {row["chosen"] for row in rows} == {"informative", "random"}
     assert {Path(row["path"]) for row in rows} <= {*(tmp_path / "new").rglob("*.png")}
 

@@ -50,11 +50,14 @@ def test_rename_views_and_half(carina: Typed, source: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        (("--rename", "SARS"), "--rename 'SARS' has no equals sign. Write OLD=NEW"),
+        (("--rename", "SARS"), "--rename SARS has no equals sign. Write OLD=NEW"),
         (("--rename", "SARS=a", "--rename", "SARS=b"), "--rename gives 'SARS' two names, 'a' and 'b'"),
-        (("--rename", "Asthma=b"), "There is no finding 'Asthma' to rename. There is: COVID-19 with ARDS (8), "),
+        (
+            ("--rename", "Asthma=b"),
+            "There is no finding 'Asthma' to rename. The findings are: COVID-19 with ARDS (8), ",
+        ),
         (("--rename", "SARS="), "cannot be renamed from 'SARS' to ''"),
-        (("--views", "AP"), "There is no view 'AP'. There is: L, PA."),
+        (("--views", "AP"), "There is no view 'AP'. The views are: L, PA."),
         (("--half", "first"), "'first'"),
     ],
 )
@@ -114,7 +117,7 @@ def test_what_is_flagged_is_asked_where_several_could_be(carina: Typed, tmp_path
     command = ("data", "import", source, "--out", tmp_path / "out")
     code, _, err = carina(*command)
     assert code == 2
-    assert "Edema (4), TB (4). Say which one: --flag Edema or --flag TB." in err
+    assert "Edema (4), TB (4). Say which one is flagged: --flag Edema or --flag TB." in err
     code, _, err = carina(*command, "--flag", "tb")
     assert code == 0, err
     assert "Flagged finding: TB (as you say). Normal: 4 images. Also not normal, and not flagged: Other" in err
@@ -132,7 +135,7 @@ def test_a_set_without_normal_images_and_one_that_only_tests(carina: Typed, tmp_
     assert "--normal none" in err
     code, _, err = carina("data", "import", source, "--out", tmp_path / "out", "--normal", "none")
     assert code == 0, err
-    assert "Flagged finding: COVID-19 (the default where it is there; --flag names another one). No image is n" in err
+    assert "Flagged finding: COVID-19 (the default if it is there; --flag names another one). No image is n" in err
     code, _, err = carina("data", "import", source, "--out", tmp_path / "test", "--test-only")
     assert code == 0, err
     assert open_dataset(tmp_path / "test").description.flag_finding is None
@@ -152,7 +155,7 @@ def test_spellings_are_merged_and_alike_names_are_told(carina: Typed, tmp_path: 
     assert code == 0, err
     assert "Taken as the finding TB: TB (4), tb (2)." in err
     assert "Taken as the finding Tuberkul\u00f6se: 'Tuberkul\\xf6se' (3), 'Tuberkulo\\u0308se' (2)." in err
-    assert "Tuberkul\u00f6se (5) and TB (6) may be one finding under two names. They stay two" in err
+    assert "Tuberkul\u00f6se (5) and TB (6) may be one finding under two names. To make them one" in err
     assert "--rename 'Tuberkulose=Tuberkul\u00f6se'" in err
     assert open_dataset(tmp_path / "out").description.findings == ("Normal", "TB", "Tuberkulose", "Tuberkul\u00f6se")
     merging = ("--rename", "tb+tuberkulose=Tuberkul\u00f6se")
@@ -224,7 +227,7 @@ def test_files_that_are_left_out_or_cannot_be_read_are_said(carina: Typed, tmp_p
     assert code == 1
     assert "--findings leaves out 1 of 5 images: Normal (1)." in err
     assert "Paths in which --patient-from found a patient: 1 of 5. Patients: 1." in err
-    assert "Left out, since they are no images: 1 .txt file." in err
+    assert "Left out, since they are not images: 1 .txt file." in err
     assert f"What was left out is named in {tmp_path / 'out' / 'left_out.csv'}." in err
     assert f"2 files could not be read: see {tmp_path / 'out' / 'errors.csv'}." in err
     assert "The commonest reason (2): this is an AVIF file." in err
@@ -257,7 +260,7 @@ def test_a_table_of_anybody(carina: Typed, tmp_path: Path) -> None:
     words = ("--labels", tmp_path / "Müller.csv", "--test-only", "--out", tmp_path / "out")
     code, _, err = carina("data", "import", folder, *words)
     assert code != 0
-    assert "'Bild' names images. Say what is: --column path=Bild --column finding=NAME." in err
+    assert "'Bild' names images. Say which columns they are: --column path=Bild --column finding=NAME" in err
     columns = ("--column", "path=bild", "--column", "finding=Befund", "--column", "age=Alter in Jahren")
     code, out, err = carina("data", "import", folder, *words, *columns)
     assert code == 0, err
@@ -274,7 +277,7 @@ def test_a_table_of_anybody(carina: Typed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--column", "finding"), "--column 'finding' is not FIELD=NAME. Write it as in: --column finding=Diagnosis"),
+        (("--column", "finding"), "--column finding is not FIELD=NAME. Write it as in: --column finding=Diagnosis"),
         (("--column", "path=a", "--column", "path=b"), "--column gives 'path' two names, 'a' and 'b'. Choose one."),
         (("--column", "size=path"), "there is no field 'size'"),
         (("--labels-as", "padchest"), "'padchest'"),

@@ -55,8 +55,30 @@ def test_a_bad_file_is_a_row_and_the_rest_is_written(carina: Typed, tmp_path: Pa
     codes = [row.get("error", {}).get("code") for row in rows]
     assert codes == ["identity-in-pixels", None, "empty-file", "unsupported-format"]
     assert set(rows[1]) == {"input", "path", "sop_instance_uid", "notes"}
-    assert "3 inputs could not be de-identified." in err
+    assert "3 inputs could not be de-identified. --register FILE tells which file is which input." in err
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
+
+
+def test_rows_of_one_image_name_each_other(carina: Typed, tmp_path: Path) -> None:
+    """By their numbers: files may be named after people."""
+    for number in (1, 2):
+        write_source(tmp_path / "in" / f"{number}.dcm", seed=number)
+    (tmp_path / "in" / "3.dcm").write_bytes((tmp_path / "in" / "2.dcm").read_bytes())
+    write_source(
+        tmp_path / "in" / "4.dcm", seed=4, SOPInstanceUID=str(dcmread(tmp_path / "in" / "2.dcm").SOPInstanceUID)
+    )
+    code, said, _ = carina("dicom", "deidentify", tmp_path / "in", "--out", tmp_path / "out", "--json")
+    rows = [json.loads(line) for line in said.splitlines()]
+    assert code == 1
+    assert rows[2]["path"] == rows[1]["path"]
+    assert rows[2]["notes"][-1] == "the same image as input 2: one file was written of both"
+    assert rows[3]["error"]["code"] == "written-before"
+    assert rows[3]["error"]["message"].endswith(" It is input 2.")
+    assert (
+        "2 written, 1 the same as another input, 1 not written."
+        in carina("dicom", "deidentify", tmp_path / "in", "--out", tmp_path / "again")[2]
+    )
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 2
 
 
 def test_the_same_key_gives_the_same_in_another_run(carina: Typed, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from pydicom import dcmread
 
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
+from carina.decisions.triage import PRIORITIES
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
-from dicom_archives import LOGIN_PAGE, Answer, WebServer, paged, row_of, series_of, web_server
+from dicom_archives import LOGIN_PAGE, Answer, WebServer, as_file, multipart, paged, row_of, series_of, web_server
 from dicom_network import Pacs
 from dicom_stand_in import make_image, write_image
+from make_dicom import encode_directory
 from unit.cli.conftest import Typed
 from unit.inference.small_model import write_small_run
 
@@ -35,16 +37,27 @@ def pacs() -> Iterator[Pacs]:
         (("listen", "--config", "missing.toml"), "The settings missing.toml cannot be read"),
         (("send", "a.dcm"), "Say where to: one of --to HOST:PORT and --stow URL."),
         (("send", "a.dcm", "--to", "nonsense"), "'nonsense' is no address."),
-        (("send", "a.dcm", "--stow", "pacs"), "a DICOMweb address looks like"),
-        (("send", "a.dcm", "--to", "h:1", "--cert", "c.pem"), "certificate and key go together"),
+        (("send", "a.dcm", "--stow", "pacs"), "'pacs' cannot be used: an address of DICOMweb begins with http:// or"),
+        (("send", "a.dcm", "--to", "h:1", "--cert", "c.pem"), "Certificate and key go together."),
         (
             ("send", "a.dcm", "--to", "h:1", "--ca", "missing.pem"),
             "TLS cannot be set up with missing.pem: No such file",
         ),
         (("query", "--out", "x"), "Say where to look: one of --from HOST:PORT and --dicomweb URL."),
         (("query", "--out", "x", "--from", "h:1", "--date", "monday"), "'monday' is no date."),
+        (
+            ("query", "--out", "x", "--from", "h:1", "--date", "20260103-20260102"),
+            "Write the earlier date first: 20260102-",
+        ),
+        (
+            ("query", "--out", "x", "--from", "h:1", "--move", "10.0.0.5:11112", "--aet", "DESK"),
+            "objects are taken from that title only. The archive must know DESK (--aet) by the address 10.0.0.5:11112.",
+        ),
         (("query", "--out", "x", "--dicomweb", "http://h", "--move", "h:1"), "--move goes with --from;"),
-        (("query", "--out", "x", "--from", "h:1", "--move", "h:1", "--tls"), "--move with TLS needs --cert and --key"),
+        (
+            ("query", "--out", "x", "--from", "h:1", "--called", "A", "--move", "h:1", "--tls"),
+            "--move with TLS needs --cert and --key",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(
@@ -74,19 +87,27 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     code, out, err = carina("dicom", "send", tmp_path / "some", *to)
     assert (code, out.splitlines()) == (0, [f"taken          {path}" for path in paths])
     assert err == "2 files: 2 taken.\nIn the folders 1 file is no DICOM object and not sent.\n"
-    (folder / "DICOMDIR").write_bytes(paths[0].read_bytes())
+    (folder / "DICOMDIR").write_bytes(encode_directory([["0.DCM"]]))
     assert carina("dicom", "send", folder, *to)[2].endswith(
         "In the folders 2 files are no DICOM objects and not sent.\n"
     )
     (folder / "DICOMDIR").unlink()
     assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
-    # A file that is named is sent, or said to be none.
-    code, out, _ = carina("dicom", "send", paths[0], folder / "notes.txt", *to, "--json")
+    # A file that is named is sent, or it is said why not.
+    (folder / "link.dcm").symlink_to(tmp_path / "gone.dcm")
+    named = [paths[0], folder / "notes.txt", folder / "missing.dcm", folder / "link.dcm"]
+    code, out, _ = carina("dicom", "send", *named, *to, "--json")
     assert code == 1
-    assert [json.loads(line) for line in out.splitlines()] == [
-        {"path": str(paths[0]), "state": "taken", "attempts": 1},
-        {"path": str(folder / "notes.txt"), "state": "not sent", "attempts": 1, "reason": "not-a-dicom-file"},
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert rows[0] == {"path": str(paths[0]), "state": "taken", "attempts": 1}
+    assert [(row["path"], row["state"], row["reason"], row["message"].split(".")[0]) for row in rows[1:]] == [
+        (str(named[1]), "not sent", "not-a-dicom-file", "The file is not a DICOM file, or is damaged"),
+        (str(named[2]), "not sent", "not-found", "There is no such file, or it is a link whose target is gone"),
+        (str(named[3]), "not sent", "not-found", "There is no such file, or it is a link whose target is gone"),
     ]
+    # In a folder as well.
+    assert f"not sent       {folder / 'link.dcm'}  not-found" in carina("dicom", "send", folder, *to)[1]
+    (folder / "link.dcm").unlink()
     for status in (0x0111, 0xA900, 0xA700, 0xB000):
         pacs.statuses.put(status)
     copies = [write_image(tmp_path / f"copy{seed}.dcm", seed) for seed in range(4)]
@@ -101,7 +122,15 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     assert [line.split()[-1] for line in out.splitlines()] == [
         f"status-0x{status}" for status in ("0111", "A900", "A700", "B000")
     ]
-    assert err == "4 files: 1 already there, 1 refused, 1 try again, 1 taken.\n"
+    *meanings, counted = err.splitlines()
+    assert counted == "4 files: 1 already there, 1 refused, 1 try again, 1 taken."
+    there = f"PACS at 127.0.0.1:{pacs.port}"
+    assert [meaning.split(". ")[0].rstrip(".") for meaning in meanings] == [
+        f"status-0x0111: {there} has an object with this SOP Instance UID already, and keeps the one it has",
+        f"status-0xA900: {there} says that the content of the file does not fit its kind (SOP class)",
+        f"status-0xA700: {there} is out of resources, for example of disk space",
+        f"status-0xB000: {there} stored the file, and changed some of its values",
+    ]
     pacs.statuses.put(0x0111)
     assert carina("dicom", "send", copies[0], *to)[0] == 0
     (tmp_path / "empty").mkdir()
@@ -126,6 +155,7 @@ def test_an_archive_that_is_not_there_is_said_in_a_line(carina: Typed, pacs: Pac
         code, out, err = carina("dicom", "query", *source, "--out", tmp_path / "found", "--fetch-only")
         assert (code, out) == (1, "")
         assert "no-connection" in err
+        assert f"127.0.0.1:{pacs.port}" in err
         assert len(err.splitlines()) == 1
 
 
@@ -148,7 +178,7 @@ def test_what_was_found_and_did_not_arrive_is_a_row_and_an_exit_code(
     out, second = tmp_path / "found", series_of(1)
     code, printed, err = ask(carina, archive, out)
     assert (code, len(printed.splitlines())) == (0, 3)
-    assert err == "20260102, CR: 3 series found; 3 fetched.\n"
+    assert err == "20260102, CR: 3 series found; 3 images received.\n"
     assert not (out / "not_received.jsonl").exists()
     # The second of three series fails, and the first has one image more than is given.
     given = archive.given
@@ -160,7 +190,7 @@ def test_what_was_found_and_did_not_arrive_is_a_row_and_an_exit_code(
     assert "missing   Series 1 of 3: 1 of 2 images arrived." in printed
     assert "missing   Series 2 of 3: http" in printed
     assert err.splitlines() == [
-        "20260102, CR: 3 series found; 2 fetched.",
+        "20260102, CR: 3 series found; 2 images received.",
         f"Not everything was received (see the lines that say missing). UIDs: {out / 'not_received.jsonl'}.",
     ]
     # UIDs are in a file for its owner alone, and on no screen.
@@ -193,10 +223,45 @@ def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebSer
     code, printed, err = ask(carina, archive, tmp_path / "found")
     assert (code, len(printed.splitlines())) == (0, 1)
     assert err.splitlines() == [
-        "20260102, CR: 1 series found; 1 fetched.",
+        "20260102, CR: 1 series found; 1 image received.",
         "Left out: 1 series of another date or modality, which the archive named as well.",
         "How many images 1 series should have is not known: what came counts as all.",
     ]
+
+
+def test_images_that_are_judged_end_in_a_table(
+    carina: Typed, archive: WebServer, small_run: Path, tmp_path: Path
+) -> None:
+    """As that of predict: priority and reason for each image, what they mean, and a summary by priority."""
+    # Two that are judged, one that is refused, one that fails, and an answer that the archive gave back.
+    images = [make_image(0, side=128), make_image(1, side=128), make_image(2, Modality="MG"), make_image(3)]
+    images[3].BitsStored = 20
+    own = make_image(4, Manufacturer="Carina")
+    archive.found = paged([row_of(series_of(n, 1)) for n in range(5)])
+    archive.given = lambda path: multipart(
+        *(as_file(image) for image in [*images, own] if path.endswith(str(image.SeriesInstanceUID)))
+    )
+    out = tmp_path / "found"
+    asked = ("dicom", "query", "--dicomweb", archive.url, "--date", "20260102", "--modality", "CR", "--out", out)
+    words = (*asked, "--bundle", small_run, "--kinds", "sr")
+    for _ in ("judged", "known from the first time"):
+        code, printed, err = carina(*words)
+        assert code == 1
+        header, *rows = printed.split("\n\n")[0].splitlines()
+        assert header.split()[0] == "priority"
+        assert [line.split()[0] in PRIORITIES for line in rows] == [True, True, False, False]
+        assert [line.split()[0] for line in rows[2:]] == ["failed", "failed"]
+        assert "not-a-radiograph" in rows[2]
+        assert "BitsStored" in printed
+        assert "\nReasons\n" in printed
+        assert printed.splitlines()[-1].startswith("Judged: 2 images (2 ")
+        assert printed.splitlines()[-1].endswith("Refused (not-assessable): 0. Failed: 2.")
+        assert err.splitlines()[0] == "20260102, CR: 5 series found; 5 images received."
+        assert f"Answers: 2 in {out / 'answers'}" in err
+    judged = json.loads(carina(*words, "--json")[1].splitlines()[0])
+    assert judged["triage"]["priority"] in PRIORITIES
+    assert Path(judged["answers"][0]).is_file()
+    assert judged["path"].startswith(str(out))
 
 
 def test_a_sign_in_that_has_expired_is_said_in_a_line(carina: Typed, archive: WebServer, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_json_is_a_line_an_image_with_what_was_written(carina: Typed, small: Pat
     for row in rows:
         assert set(row) >= {
             *("path", "sha256", "finding", "probabilities", "triage", "gate", "model", "elapsed_ms"),
-            *("answers", "left_out"),
+            *("answers", "left_out", "copy_of"),
         }
         assert row["left_out"] == {}
         assert [answer["kind"] for answer in row["answers"]] == ["sr", "pr"]
@@ -77,6 +77,30 @@ def test_bad_files_are_rows_and_the_rest_is_answered(carina: Typed, small: Path,
     assert code == 1
     assert out.startswith("not answered ")
     assert "this is not a DICOM file" in out
+
+
+def test_two_images_of_one_uid_never_pass_for_one(carina: Typed, small: Path, tmp_path: Path) -> None:
+    one = write_source(tmp_path / "one.dcm", seed=1)
+    uid = str(dcmread(one).SOPInstanceUID)
+    two = write_source(tmp_path / "two.dcm", seed=2, SOPInstanceUID=uid)
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(one.read_bytes())
+    three = write_source(tmp_path / "three.dcm", seed=3)
+    out = tmp_path / "answers"
+    words = ("dicom", "report", one, two, copy, three, "--bundle", small, "--kinds", "sr", "--out", out)
+    code, printed, err = carina(*words, "--json")
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert code == 1
+    assert [row.get("error", {}).get("code") for row in rows] == [None, "written-before", None, None]
+    # Both files are named: the one by its row, the other by the message. The UID is not.
+    assert rows[1]["path"] == str(two)
+    assert f"it has the SOP Instance UID of {one} and other contents" in rows[1]["error"]["message"]
+    assert uid not in rows[1]["error"]["message"]
+    assert [row.get("copy_of") for row in rows] == [None, None, str(one), None]
+    assert rows[2]["answers"] == rows[0]["answers"]
+    assert len(names_in(out)) == 2
+    assert "1 input could not be answered." in err
+    assert f"  It is a copy of {one}, and its answers are the same as those." in carina(*words)[1].splitlines()
 
 
 def test_a_second_time_writes_the_same_and_passes_over_its_own_answers(

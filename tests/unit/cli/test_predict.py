@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from carina.inference.prediction import AnyPrediction
 from carina.inference.predictor import Predictor
-from carina.inference.results import AnyPrediction
 from carina.phantoms.phantom import draw_phantom
 from carina.radiographs.gate import NO_GATE
 from make_dicom import DEFLATED, EXPLICIT, JPEG_2000_LOSSLESS, Value, encode_dicom, encode_directory
@@ -51,8 +51,11 @@ def test_files_folders_patterns_and_a_list(
     words = ("predict", films / "b.png", films, f"{films}/?.png", f"{films}/*.tif", "-", "--run", small, "--json")
     code, out, err = carina(*words)
     assert code == 1
-    assert paths_in(out) == ["b.png", "a.png", "b.png", "c.png", "a.png", "b.png", "*.tif", "c.png", "gone.png"]
-    assert err.splitlines() == ["2 inputs could not be judged."]
+    assert paths_in(out) == ["b.png", "a.png", "c.png", "*.tif", "c.png", "gone.png"]
+    assert err.splitlines() == [
+        "Left out: 3 repeated images. Name them with --left-out FILE.",
+        "2 inputs could not be judged.",
+    ]
 
 
 def test_the_table_for_people(carina: Typed, small: Path, films: Path) -> None:
@@ -135,17 +138,20 @@ def test_resume_appends_what_is_missing(
     assert err.splitlines()[-1] == "1 input could not be judged."
     code, out, err = carina(*words, films, *options)
     assert (code, out) == (1, "")
-    assert "Judged before: 2. Failed before and tried again: 1. Judged now: 3." in err
+    assert "Judged before: 2. Failed before and tried again: 1. Judged now: 1." in err
     content = file.read_text()
     rows = list(csv.DictReader(io.StringIO(content))) if is_csv else [json.loads(x) for x in content.splitlines()]
     # a and b are named again with the folder that holds them.
-    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "gone.png", "a.png", "b.png", "c.png"]
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png", "gone.png", "c.png"]
     (films.parent / "gone.png").write_bytes((films / "a.png").read_bytes())
     code, _, err = carina(*words, films, *options)
     assert code == 0
     assert "could not be judged" not in err
     code, _, err = carina(*words, films, *options)
-    assert "Judged before: 6. Judged now: 0." in err
+    assert "Judged before: 4. Judged now: 0." in err
+    (films / "a.png").write_bytes((films / "deep" / "c.png").read_bytes())
+    code, _, err = carina(*words, *options)
+    assert "Judged before: 4. Judged again, because the file has other pixels now: 1. Judged now: 1." in err
 
 
 def test_resume_refuses_what_is_not_its_own(carina: Typed, small: Path, films: Path, tmp_path: Path) -> None:
@@ -253,7 +259,7 @@ def test_files_that_are_no_images_are_counted_and_named_on_request(
     code, out, err = carina("predict", folder, "--run", small, "--json")
     assert code == 0
     assert json.loads(out)["path"] == str(folder / "no ending")
-    assert "Left out, since they are no images: 1 .txt file. Name them with --left-out FILE." in err
+    assert "Left out: 1 .txt file. Name them with --left-out FILE." in err
     named = tmp_path / "others.csv"
     code, _, err = carina("predict", folder, "--run", small, "--json", "--left-out", named)
     assert code == 0

@@ -13,11 +13,12 @@ from rich.cells import cell_len
 
 from carina.bundles.run_folder import open_run
 from carina.cli.predict_table import PredictTable, cut_in_the_middle
-from carina.cli.predict_words import ROW_ORDER, STYLES, said_of, summary
+from carina.cli.predict_words import STYLES
 from carina.decisions.policy import Policy
 from carina.decisions.triage import PRIORITIES, choose_triage
 from carina.errors import InputError
-from carina.inference.predictor import FailedPrediction, Prediction
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.prediction_list import ROW_ORDER, said_of, summary
 from unit.inference.small_model import FINDINGS, write_small_run
 
 CHILD = "The patient is a child: outside the intended use, which is adults."
@@ -48,8 +49,7 @@ def judged(
 ) -> Prediction:
     of_finding = dict(zip(FINDINGS, shares, strict=True))
     triage = choose_triage(of_finding, policy, refused=", and ".join(reasons) or None)
-    likeliest = max(of_finding, key=of_finding.__getitem__)
-    return Prediction(Path(path), "", likeliest, of_finding, triage, reasons, 1.0, None, reservations)
+    return Prediction(Path(path), "", of_finding, triage, reasons, 1.0, None, reservations)
 
 
 def failed(path: str, code: str = "not-found", message: str = "there is no such file.") -> FailedPrediction:
@@ -189,7 +189,7 @@ def test_messages_of_one_code_are_counted_and_not_all_shown(policy: Policy, term
     notes = [line for line in plain(terminal) if "truncated: " in line]
     assert len(notes) == 4
     assert notes[0].strip() == "1  truncated: byte 0 is missing. (1 image)"
-    assert notes[3].strip() == "4  truncated: other messages; carina predict -v shows each. (7 images)"
+    assert notes[3].strip() == "4  truncated: other messages; --json shows each. (7 images)"
 
 
 def test_memory_of_many_rows_is_small(policy: Policy, terminal: Terminal) -> None:

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from carina.cli import app
-from unit.reports.page.evaluations import write_evaluated
+from unit.reports.evaluations import write_evaluated
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from carina.cli import _what_is_left
         (["train", "data", "--out", "my run"], "carina train --resume 'my run'"),
         (["train", "data", "--out=runs/head"], "carina train --resume runs/head"),
         (["train", "--resume", "runs/head"], "carina train --resume runs/head"),
-        (["predict", "films"], "with --resume FILE the same command would go on"),
+        (["predict", "films"], "With --resume FILE the same command would go on"),
         (["predict", "films", "--resume", "out.csv"], "the same command goes on with the rest"),
         (["evaluate", "bundle", "data", "--out", "x"], "Nothing that looks whole was left."),
         ([], "Nothing that looks whole was left."),

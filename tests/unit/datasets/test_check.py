@@ -81,7 +81,7 @@ def test_copies_across_findings(tmp_path, sound):
     (trouble,) = check.troubles
     assert trouble.kind == "copies across findings"
     assert check.counts["copies"].sum() == 2
-    assert "3 images in 1 group of near-duplicates carry more than one finding" in trouble.message
+    assert "3 images in 1 group of near-duplicates have more than one finding" in trouble.message
     assert trouble.message.endswith("(a, b).")
 
 

@@ -59,7 +59,7 @@ def test_findings_are_renamed_all_at_once(manifest):
 
 
 def test_a_finding_that_is_not_there_cannot_be_renamed(manifest):
-    says = r"no finding 'Asthma' to rename. There is: COVID-19 \(1\), Normal \(1\), COVID-19 with ARDS \(1\), Lipoid "
+    says = r"no finding 'Asthma' to rename. The .* are: COVID-19 \(1\), Normal \(1\), COVID-19 with ARDS \(1\), Lipoid "
     with pytest.raises(ConfigurationError, match=says):
         list_source(manifest, rename={"SARS": "Other opacity", "Asthma": "Other opacity"})
 
@@ -87,7 +87,7 @@ def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path):
     # Another finding's new name does not bring it in.
     listing = list_source(source, rename={"Viral Pneumonia": "Other opacity"})
     assert counts(listing) == {COVID_19: 2, NORMAL: 2, OTHER_OPACITY: 2}
-    assert any(f"{LUNG_OPACITY} was left out" in note for note in listing.notes)
+    assert any(f"of {LUNG_OPACITY}, as in" in note for note in listing.notes)
     assert VIRAL_PNEUMONIA not in counts(listing)
 
 
@@ -134,12 +134,12 @@ def test_views_count_among_the_chosen_findings_only(manifest):
     assert listing.notes == (
         "--findings leaves out 3 of 6 images: COVID-19 (1), COVID-19 with ARDS (1), Lipoid (1).",
         "Views PA, AP Supine: 2 of 3 images left out: L (1), unknown (1).",
-        "No image of SARS is left by the choice of views and half.",
+        "The choice of views and half leaves no image of SARS.",
     )
 
 
 def test_views_that_are_not_there(manifest, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"There is no view 'AP'. There is: .*L, PA.*unknown"):
+    with pytest.raises(ConfigurationError, match=r"There is no view 'AP'. The views are: .*L, PA.*unknown"):
         list_source(manifest, views=["PA", "AP"])
     with pytest.raises(ConfigurationError, match="No view is named"):
         list_source(manifest, views=[" ", ""])
@@ -151,12 +151,12 @@ def test_views_that_are_not_there(manifest, tmp_path):
 
 
 def test_nothing_left_is_refused_and_leaves_nothing(manifest, tmp_path):
-    with pytest.raises(DataError, match="Of 1 images none is left by the choice of views and half"):
+    with pytest.raises(DataError, match="The choice of views and half leaves none of the 1 images"):
         import_dataset(manifest, tmp_path / "out", findings=["Normal"], views=["L"])
     assert "out" not in names_in(tmp_path)
 
 
-PATIENTS = st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+PATIENTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a/x.png", "b/x.png", "y.png", "z.png"]), PATIENTS), max_size=30))

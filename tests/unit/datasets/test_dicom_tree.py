@@ -68,7 +68,7 @@ def test_labels_by_patient(tree: Path, tmp_path: Path) -> None:
     assert manifest["group"].n_unique() == PATIENTS - 1
     said = " ".join(report.notes)
     for note in (
-        "Left out, since they are no images: 1 .txt file, 1 DICOMDIR file.",
+        "Left out, since they are not images: 1 .txt file, 1 DICOMDIR file.",
         f"Left out: {PATIENTS} DICOM files, each because its header says that it is a lateral view.",
         "Left out: 2 DICOM files, each because it has no label.",
         "Left out: 1 DICOM file, because its header says that its modality is CT, which makes no chest radiographs.",
@@ -138,7 +138,7 @@ def test_where_no_label_fits_it_is_said_why(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No DICOM image has a label in .* it has no label") as wrong:
         imported(tree, tmp_path / "out", label(tmp_path, "PatientID", ("SECRET-99", "Normal")))
     assert "SECRET" not in str(wrong.value).replace(str(tmp_path), "")
-    with pytest.raises(DataError, match=r"is no folder\. With --labels, name the folder of the images"):
+    with pytest.raises(DataError, match=r"is not a folder\. With --labels, name the folder of the images"):
         imported(tree / "DICOMDIR", tmp_path / "out", by_patient(tmp_path))
     assert not (tmp_path / "out").exists()
 

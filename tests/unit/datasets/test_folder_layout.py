@@ -154,7 +154,7 @@ def test_patients_folders(tmp_path: Path) -> None:
         (identifier_digest("PatientID", "patient 1"),): 2,
         (identifier_digest("PatientID", "Patient_2"),): 1,
     }
-    assert "2 folders are taken as patients, whose images stay together." in listing.notes[0]
+    assert "Taken as patients, whose images stay together: 2 folders." in listing.notes[0]
     write_films(tmp_path / "b", *(f"sub-{n:03}/{f}/{n}.png" for n in range(3) for f in ("Normal", "TB")))
     assert list_source(tmp_path / "b").images["patient"].n_unique() == 3
     # Folders of many patients with a few films each are no hospitals, whatever their names.
@@ -198,17 +198,19 @@ def test_a_layout_says_what_levels_mean(tmp_path: Path) -> None:
     assert said(listing, "finding", "split") == {("gout", "validation"): 1, ("gout", "train"): 1}
     assert listing.images["patient"].null_count() == 1
     assert listing.notes == ("Left out: 2 files, each because it lies in no finding's folder.",)
-    with pytest.raises(DataError, match=r"Its levels do not reach the finding of --layout\. Found there: folders x\."):
+    with pytest.raises(
+        DataError, match=r"They lie in fewer folders than --layout has levels\. Found there: folders x\."
+    ):
         list_source(tmp_path, layout="-/-/-/-/finding")
 
 
 @pytest.mark.parametrize(
     ("layout", "what"),
     [
-        ("site/finding", "'site' is no level"),
+        ("site/finding", "'site' is not a level"),
         ("source", "no level is the finding"),
         ("finding/finding", "finding comes twice"),
-        ("", "'' is no level"),
+        ("", "'' is not a level"),
     ],
 )
 def test_a_layout_that_says_nothing_is_refused(tmp_path: Path, layout: str, what: str) -> None:
@@ -243,3 +245,33 @@ def test_an_unknown_layout_shows_what_was_found(tmp_path: Path) -> None:
     assert (
         "holds 3 images, but in no finding's folder. Found there: folders test, train. Carina understands: " in message
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "says"),
+    [
+        ("films", ["a.png"], r"Make one folder per finding .*name it with --labels\."),
+        (
+            "films",
+            ["a.png", "labels.csv"],
+            r"Beside them: labels\.csv\. If that table .* --labels \S+/films/labels\.csv$",
+        ),
+        ("Normal", ["a.png"], r"named like a finding: import the folder above it, \S+\.$"),
+    ],
+)
+def test_images_without_folders_get_an_advice_that_fits(
+    tmp_path: Path, folder: str, names: list[str], says: str
+) -> None:
+    write_films(tmp_path / folder, names[0])
+    for name in names[1:]:
+        write_csv(tmp_path / folder / name, ["Bild", "Befund"], [["a.png", "TB"]])
+    with pytest.raises(DataError, match=says) as refused:
+        list_source(tmp_path / folder)
+    assert "--layout" not in str(refused.value)
+
+
+def test_a_layout_that_forgets_the_outermost_folder_is_told(tmp_path: Path) -> None:
+    write_films(tmp_path, *(f"chest_xray/{name}" for name in KERMANY))
+    with pytest.raises(DataError, match=r"has the folders test, train, val, .* are: chest_xray\. Write - for"):
+        list_source(tmp_path, layout="split/finding")
+    assert findings(list_source(tmp_path, layout="-/split/finding")) == {NORMAL: 7, "PNEUMONIA": 7}

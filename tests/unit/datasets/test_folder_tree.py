@@ -63,7 +63,7 @@ def test_images_are_told_by_their_bytes_and_the_rest_is_named(tmp_path: Path) ->
     assert [message.split(".")[0] for message in errors["message"]] == [
         *("this is an AVIF file", "this is a HEIC file")
     ]
-    assert "Left out, since they are no images: 1 .csv file, 1 ZIP archive, 1 file without an ending." in report.notes
+    assert "Left out, since they are not images: 1 .csv file, 1 ZIP archive, 1 file without an ending." in report.notes
     assert report.left_out == 3
 
 

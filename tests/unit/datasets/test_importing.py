@@ -327,3 +327,41 @@ def test_formats_mix(tmp_path):
         sheet = make_sheet(number)
         path.write_bytes(encode(sheet if number else sheet.astype(np.uint16) * 257, kind))
     assert import_dataset(tmp_path / "source", tmp_path / "out").dataset.manifest.height == 6
+
+
+def test_counts_are_of_the_images_that_could_be_read(tmp_path):
+    source = write_tree(tmp_path / "source", {"COVID": 4, "Normal": 5})
+    (source / "Normal" / "Normal-1.png").write_bytes(b"")
+    report = import_dataset(source, tmp_path / "out")
+    assert any("Flagged finding: COVID-19" in note and "Normal: 4 images." in note for note in report.notes)
+
+
+def test_unknown_patients_are_said_with_the_way_to_name_them(tmp_path):
+    source = write_tree(tmp_path / "source", {"COVID": 4, "Normal": 4})
+    says = "The patient is not known for 8 of 8 images."
+    assert any(
+        note.startswith(says) and "--patient-from REGEX" in note
+        for note in import_dataset(source, tmp_path / "a").notes
+    )
+    notes = import_dataset(source, tmp_path / "b", test_only=True).notes
+    assert any(note.startswith(says) and "Intervals treat each" in note for note in notes)
+    notes = import_dataset(source, tmp_path / "c", patient_from=r"(\w+-\d+)\.png").notes
+    assert not any("is not known" in note for note in notes)
+
+
+def test_a_split_that_cannot_be_kept_is_not_offered(tmp_path):
+    source = write_tree(tmp_path / "source", {"train/COVID": 4, "train/Normal": 4, "test/COVID": 2, "test/Normal": 2})
+    assert import_dataset(source, tmp_path / "a").offered == "folders"
+    write_image(source / "Normal" / "beside.png", make_sheet(77, 64))
+    report = import_dataset(source, tmp_path / "b")
+    assert report.offered is None
+    assert any("It cannot be kept, and a new one is made: 1 of 13 images has no" in note for note in report.notes)
+
+
+def test_the_data_set_does_not_go_into_the_folder_of_its_images(tree, tmp_path):
+    before = names_in(tree)
+    with pytest.raises(
+        ConfigurationError, match=r"out lies in .*, the folder that is imported\. Choose a folder outside"
+    ):
+        import_dataset(tree, tree / "data" / "out")
+    assert names_in(tree) == before

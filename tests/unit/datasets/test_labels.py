@@ -52,7 +52,7 @@ def test_the_same_row_twice_is_one_label(tmp_path: Path) -> None:
         ("Patient,finding\nSECRET,a\n", r"no column path, StudyInstanceUID or PatientID\. It has: Patient, finding"),
         ("PatientID,sign\nSECRET,a\n", r"no column 'finding'\. It has: PatientID, sign \(with commas"),
         ("PatientID;finding\nSECRET;a;b\n", r"row 2: it has 3 cells, and the header has 2 \(with semicolons"),
-        ("patientId,Target\nSECRET,1\n", r"no column 'finding'.* published table of rsna: pass --labels-as rsna"),
+        ("patientId,Target\nSECRET,1\n", r"no column 'finding'.* published table of rsna: add --labels-as rsna"),
         ("PatientID,finding,sex\nSECRET,a,F\n", r"unknown columns: sex\. Known: StudyInstanceUID, PatientID"),
         ("", r"cannot be read as a table"),
     ],

@@ -39,7 +39,7 @@ def test_official_layout(official):
     row = listing.images.row(by_predicate=pl.col("path").str.ends_with("/COVID-2.png"), named=True)
     assert row["path"] == str(official / "COVID" / "images" / "COVID-2.png")
     assert row["mask"] == str(official / "COVID" / "masks" / "COVID-2.png")
-    assert any("Lung Opacity was left out; name it with --findings" in note for note in listing.notes)
+    assert any("Left out: 4 images of Lung Opacity, as in the published baseline" in note for note in listing.notes)
 
 
 def test_official_sources_come_from_the_workbook(official):
@@ -56,7 +56,7 @@ def test_official_sources_come_from_the_workbook(official):
 def test_lung_opacity_when_it_is_named(official):
     listing = list_source(official, findings=["Lung_Opacity", "COVID"])
     assert counts(listing) == {COVID_19: 4, LUNG_OPACITY: 4}
-    assert not any("left out; name it" in note for note in listing.notes)
+    assert not any("images of Lung Opacity" in note for note in listing.notes)
 
 
 def test_official_layout_without_workbooks(tmp_path):
@@ -112,7 +112,7 @@ def test_any_tree(tmp_path):
     listing = list_source(tmp_path)
     assert counts(listing) == {"Tuberculosis": 3, NORMAL: 1}
     assert listing.notes == (
-        "Left out, since they are no images: 1 empty file.",
+        "Left out, since they are not images: 1 empty file.",
         "Left out, since they are hidden: 3 folders, 1 image.",
     )
     assert sorted(listing.left_out.rows()) == sorted(
@@ -195,7 +195,7 @@ def test_source_without_images(tmp_path):
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "notes.txt").write_text("text")
     with pytest.raises(
-        DataError, match=r"holds no images. Left out, since they are no images: 1 .txt file. Carina und"
+        DataError, match=r"holds no images. Left out, since they are not images: 1 .txt file. Carina und"
     ):
         list_source(tmp_path)
 
@@ -203,7 +203,7 @@ def test_source_without_images(tmp_path):
 def test_archives_alone_are_to_be_unpacked(tmp_path):
     (tmp_path / "Normal.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(
-        DataError, match=r"they are no images: 1 ZIP archive. Unpack the archives first. Carina underst"
+        DataError, match=r"they are not images: 1 ZIP archive. Unpack the archives first. Carina underst"
     ):
         list_source(tmp_path)
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from carina.datasets.naming import choose_flag, name_normal, resolve_finding, tell_alike, unify_spellings
+from carina.datasets.naming import choose_flag, name_normal, resolve_finding, tell_alike, tell_flag, unify_spellings
 from carina.errors import ConfigurationError
 from carina.findings import COVID_19, LUNG_OPACITY, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
 
@@ -23,10 +23,19 @@ def counted(table: pl.DataFrame) -> dict[str, int]:
 
 
 def flag(
-    count: dict[str, int], *, asked: str | None = None, without_normal: bool = False, test_only: bool = False
+    count: dict[str, int], *, asked: str | None = None, normal: list[str] | None = None, test_only: bool = False
 ) -> tuple[str | None, str]:
-    found, notes = choose_flag(count, asked=asked, without_normal=without_normal, test_only=test_only, where="films")
-    return found, " ".join(notes)
+    has_normal = NORMAL in count
+    found, why = choose_flag(
+        count,
+        asked=asked,
+        normal=normal,
+        has_normal=has_normal,
+        test_only=test_only,
+        where="films",
+    )
+    known = has_normal or normal is not None
+    return found, " ".join(tell_flag(found, why, count, test_only=test_only, knows_normal=known))
 
 
 def test_spellings_become_the_commonest_one() -> None:
@@ -77,7 +86,11 @@ def test_a_person_says_what_is_normal() -> None:
 @pytest.mark.parametrize(
     ("count", "normal", "says"),
     [
-        ({"TB": 2, "ok": 1}, ["healthy"], r"no finding 'healthy' to be taken as Normal. There is: TB \(2\), ok \(1\)."),
+        (
+            {"TB": 2, "ok": 1},
+            ["healthy"],
+            r"no finding 'healthy' to be taken as Normal. The findings are: TB \(2\), ok \(1\).",
+        ),
         (
             {"TB": 2, "Normal": 1},
             ["none"],
@@ -102,7 +115,7 @@ def test_what_cannot_be_normal(count: dict[str, int], normal: list[str], says: s
         ({NORMAL: 3, "Tuberculosis": 2}, "Tuberculosis", "the only one that is not normal"),
         ({NORMAL: 3, "TB": 2, OTHER_OPACITY: 9}, "TB", "the only one that is named"),
         ({NORMAL: 3, LUNG_OPACITY: 2}, LUNG_OPACITY, "the only one that is not normal"),
-        ({NORMAL: 3, COVID_19: 2, "Asthma": 1}, COVID_19, "the default where it is there"),
+        ({NORMAL: 3, COVID_19: 2, "Asthma": 1}, COVID_19, "the default if it is there"),
         ({NORMAL: 3, COVID_19: 2}, COVID_19, "the only one that is not normal"),
     ],
 )
@@ -144,21 +157,28 @@ def test_without_a_certain_normal_a_person_is_asked(count: dict[str, int], asks:
 
 
 def test_no_image_need_be_normal() -> None:
-    found, said = flag({COVID_19: 3, VIRAL_PNEUMONIA: 2}, without_normal=True)
+    found, said = flag({COVID_19: 3, VIRAL_PNEUMONIA: 2}, normal=["none"])
     assert found == COVID_19
     assert "No image is normal." in said
     with pytest.raises(ConfigurationError, match=r"several findings that could be flagged"):
-        flag({"TB": 3, "Asthma": 2}, without_normal=True)
+        flag({"TB": 3, "Asthma": 2}, normal=["none"])
 
 
 def test_several_findings_of_ones_own_are_a_question_and_never_the_alphabet() -> None:
     count = {NORMAL: 5, "TB": 3, "Old Asthma": 2}
-    says = r"read first: Old Asthma \(2\), TB \(3\). Say which one: --flag 'Old Asthma' or --flag TB."
+    says = r"read first: Old Asthma \(2\), TB \(3\)\. .* Say which one is flagged: --flag 'Old Asthma' or --flag TB\."
     with pytest.raises(ConfigurationError, match=says):
         flag(count)
     found, said = flag(count, asked="old_asthma")
     assert found == "Old Asthma"
     assert "Flagged finding: Old Asthma (as you say). Normal: 5 images. Also not normal, and not flagged: TB." in said
+    says = r"Tuberculosis \(2\) and TB \(3\) may be one .*: --rename Tuberculosis=TB\. Say which one is flagged: --flag"
+    with pytest.raises(ConfigurationError, match=says):
+        flag({NORMAL: 5, "TB": 3, "Tuberculosis": 2})
+    with pytest.raises(
+        ConfigurationError, match=r"does not know: old films\. To leave that out: --findings Normal,TB\."
+    ):
+        flag({NORMAL: 5, "TB": 3, "old films": 2})
 
 
 @pytest.mark.parametrize(
@@ -173,9 +193,30 @@ def test_what_cannot_be_flagged(asked: str, says: str) -> None:
         flag({NORMAL: 5, "TB": 3}, asked=asked)
 
 
+@pytest.mark.parametrize("name", ["backup", "poor quality", "lateral", "New folder", "Stannosis"])
+def test_an_unknown_name_is_never_flagged_without_a_question(name: str) -> None:
+    says = rf"only {name} \(3 images\) could be flagged, .* Carina does not know this name.* --findings Normal\.$"
+    with pytest.raises(ConfigurationError, match=says):
+        flag({NORMAL: 5, name: 3})
+    assert flag({NORMAL: 5, name: 3}, asked=name)[0] == name
+    # Who says which of two is normal has said what the other one is.
+    assert flag({NORMAL: 5, name: 3}, normal=["Healthy"])[0] == name
+    assert f"Carina does not know: {name}. What is not a finding can" in flag({NORMAL: 5, COVID_19: 3, name: 3})[1]
+
+
+@pytest.mark.parametrize("name", ["norml", "Nromal", "Normmal"])
+def test_normal_misspelt_is_asked_about(name: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"another word for Normal.* If it is normal, add: --normal {name}\.$"
+    ):
+        flag({NORMAL: 5, name: 3})
+    with pytest.raises(ConfigurationError, match=f"If {name} is normal, add: --normal {name}"):
+        flag({name: 5, "TB": 3})
+
+
 def test_one_finding_alone_flags_nothing() -> None:
     assert flag({"TB": 3}) == (None, "There is one finding only (TB): nothing is flagged.")
-    assert flag({"TB": 3}, asked="tb", without_normal=True)[0] == "TB"
+    assert flag({"TB": 3}, asked="tb", normal=["none"])[0] == "TB"
 
 
 def test_what_may_be_normal_beside_normal_is_said() -> None:
@@ -205,8 +246,8 @@ def test_a_test_set_flags_nothing_and_asks_nothing() -> None:
 def test_names_that_are_alike_are_told_with_the_words_that_merge_them(one: str, other: str) -> None:
     (note,) = tell_alike({one: 2, other: 30, NORMAL: 9})
     merge = f"'{one}={other}'" if " " in other else f"{one}={other}"
-    assert note.startswith(f"{one} (2) and {other} (30) may be one finding under two names. They stay two; ")
-    assert note.endswith(f"to make them one: --rename {merge}")
+    assert note.startswith(f"{one} (2) and {other} (30) may be one finding under two names. To make them one: ")
+    assert note.endswith(f"To make them one: --rename {merge}")
 
 
 @pytest.mark.parametrize(

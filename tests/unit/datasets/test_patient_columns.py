@@ -30,7 +30,7 @@ def test_ages(cell, years):
 def test_ages_that_are_not_understood_are_left_empty_and_counted():
     found, notes = ages("58", "old", "nan", "", "inf", "411", "-3", "40-50", "?", "90+")
     assert found.to_list() == [58.0] + [None] * 9
-    assert notes == ("The age was left empty in 6 rows, first in row 3: it is no age from 0 to 120 years.",)
+    assert notes == ("The age was left empty in 6 rows, first in row 3: it is not an age from 0 to 120 years.",)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,7 @@ def test_sexes(cells, found):
 def test_letters_of_an_unknown_rule_are_left_empty_and_counted(cells):
     found, notes = sexes(*cells)
     assert found.to_list() == [None] * 3
-    assert notes == (
-        "The sex was left empty in 3 rows, first in row 2: it is neither F nor M, as by a rule that is sure.",
-    )
+    assert notes == ("The sex was left empty in 3 rows, first in row 2: it does not surely mean F or M.",)
 
 
 def test_one_word_that_is_not_understood_does_not_spoil_the_others():

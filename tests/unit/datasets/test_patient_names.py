@@ -45,8 +45,8 @@ def test_a_table_knows_better(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("expression", "says"),
     [
-        (r"(P\d+", r"is no regular expression: missing \), unterminated subpattern"),
-        (r"P\d+", "has 0 groups; one is needed"),
+        (r"(P\d+", r"is not a regular expression: missing \), unterminated subpattern"),
+        (r"P\d+", r"--patient-from 'P\\d\+' has 0 groups. It needs one"),
         (r"(P)(\d+)", "has 2 groups"),
         (r"(Q\d+)", r"matches none of 1 paths. One of them is: TB/P1.png"),
     ],

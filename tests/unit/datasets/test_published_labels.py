@@ -263,7 +263,7 @@ def test_tables_that_are_not_there_or_of_another_kind(tmp_path, kind):
     ("text", "kind"), [(NIH, "nih"), (CHEXPERT, "chexpert"), (RSNA_LABELS, "rsna"), (MIMIC_LABELS, "mimic")]
 )
 def test_a_published_table_without_its_preset_is_recognised(tmp_path, text, kind):
-    with pytest.raises(DataError, match=f"published table of {kind}: pass --labels-as {kind}"):
+    with pytest.raises(DataError, match=f"published table of {kind}: add --labels-as {kind}"):
         list_source(write(tmp_path, "t.csv", text))
 
 

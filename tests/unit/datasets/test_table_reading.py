@@ -133,7 +133,7 @@ def archive(*names):
         (b" \n\n", "cannot be read as a table: it is empty"),
         (b"path,finding\nSECRET.png,COVID,1,2\n", r"row 2: it has 4 cells, and the header has 2 \(with commas"),
         (b'path,finding\n"SECRET.png,COVID\nb.png,x\n', "from line 2 on its quotation marks or its text are damaged"),
-        (b"path,finding\nSECRET\0.png,COVID\n", "it is no text"),
+        (b"path,finding\nSECRET\0.png,COVID\n", "it is not text"),
         (b"Title\n\npath;finding\nSECRET.png;x\n", r"row 1: it has one cell, and row 3 has 2 \(with semi.*above them"),
         (b"SECRET.png,COVID\nb.png,Normal\n", "no names over its columns: its first line names an image. Write a line"),
         (b"PAR1 nonsense PAR1", r"cannot be read as a table \(\w+\). It begins like Parquet and is damaged"),
@@ -152,7 +152,7 @@ def archive(*names):
         (b"<!doctype html><p>Log in", "it begins like a web page or XML"),
         (b'{"path": "a.png"}', "it begins like JSON"),
         (b"%PDF-1.4", "it begins like a PDF"),
-        (bytes(range(256)) * 9, "it is no text"),
+        (bytes(range(256)) * 9, "it is not text"),
     ],
 )
 def test_what_is_no_table_is_said(tmp_path, content, says):

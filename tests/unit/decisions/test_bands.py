@@ -186,7 +186,7 @@ def test_it_survives_json_and_refuses_what_was_altered() -> None:
     for name, value, message in (
         ("thresholds", list(reversed(bands.thresholds)), "thresholds must rise"),
         ("testing_patients", [1, 1, 1], "more patients beyond a threshold than it has"),
-        ("testing_patients", [40, 100], "counts need a row a finding"),
+        ("testing_patients", [40, 100], "counts need one row per finding"),
         ("flag_finding", "Normal", "flag_finding is 'Normal'"),
         ("alpha", 0, "greater than 0"),
     ):

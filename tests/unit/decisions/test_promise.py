@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from amount import sampled
 from carina.decisions import bands as bands_module
 from carina.decisions.bands import THRESHOLDS, choose_fitting_part, fit_bands
 from carina.decisions.operating_point import OperatingPointRule
@@ -104,9 +105,10 @@ def cheating(bound: Callable[[int, int, float], float]) -> Iterator[None]:
     bands_module._thresholds_at.cache_clear()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("prevalence", [None, 0.4])
 def test_the_promise_is_kept_at_its_level(prevalence: float | None) -> None:
-    draws = 300
+    draws = sampled(300, least=100)
     promised, broken = broken_promises(prevalence, draws)
     assert (promised > draws / 4).all(), promised
     for count in broken:
@@ -123,9 +125,10 @@ def test_plain_shares_instead_of_bounds_break_it(prevalence: float | None) -> No
         assert too_often(int(count), draws, 1 - CONFIDENCE), broken
 
 
+@pytest.mark.sampled
 def test_the_whole_policy_keeps_it_for_what_triage_calls_routine_and_fast_track() -> None:
     # With the calibration map fitted anew in each draw, and what is flagged taken out of routine.
-    draws, rng, logits = 120, np.random.default_rng(5), make_pool()
+    draws, rng, logits = sampled(120, least=40), np.random.default_rng(5), make_pool()
     rule = OperatingPointRule(finding="COVID-19", rule="specificity-at-least", target=0.9)
     mix = mix_at(None)
     alpha, beta = promises(softmax(logits), mix)

@@ -82,7 +82,15 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("covid", "normal", "viral", "prevalence", "code", "priority", "reason"),
     [
-        (0.95, 0.03, 0.02, None, "flag-in-band", "fast-track", "P(COVID-19) = 0.95 is at or above the threshold 0.95"),
+        (
+            0.95,
+            0.03,
+            0.02,
+            None,
+            "flag-in-band",
+            "fast-track",
+            "P(COVID-19) = 0.950 is at or above the threshold 0.950",
+        ),
         (0.97, 0.02, 0.01, 0.2, "flag-in-band", "fast-track", "at most 5% are not COVID-19 (95% confidence, stated p"),
         (0.97, 0.02, 0.01, 0.001, "flag-no-band", "expedite", "no fast-track band can be promised (95% confidence,"),
         (
@@ -94,11 +102,11 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
             "expedite",
             "specificity 0.980 on the calibration split, but under",
         ),
-        (0.6, 0.3, 0.1, None, "flag-below-band", "expedite", "P(COVID-19) = 0.60 is at or above the threshold 0.60"),
-        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "COVID-19 is the most probable finding (P = 0.50), but"),
-        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "0.60: findings other than Normal are expedited."),
-        (0.1, 0.2, 0.7, None, "other-finding", "expedite", "Viral Pneumonia is the most probable finding (P = 0.70)"),
-        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "P(Normal) = 0.90 is at or above the threshold 0.90 of t"),
+        (0.6, 0.3, 0.1, None, "flag-below-band", "expedite", "P(COVID-19) = 0.600 is at or above the threshold 0.600"),
+        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "COVID-19 is the most probable finding (P = 0.500), but"),
+        (0.5, 0.4, 0.1, None, "flag-most-likely", "expedite", "0.600: findings other than Normal are expedited."),
+        (0.1, 0.2, 0.7, None, "other-finding", "expedite", "Viral Pneumonia is the most probable finding (P = 0.700"),
+        (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "P(Normal) = 0.900 is at or above the threshold 0.900 of"),
         (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "at most 2% are not Normal (95% confidence, assumed pr"),
         (0.05, 0.9, 0.05, None, "normal-in-band", "routine", "COVID-19 33.3%); no finding is ruled out."),
         (
@@ -108,7 +116,7 @@ def figures(covid: float, normal: float, viral: float) -> dict[str, float]:
             None,
             "normal-below-band",
             "secondary-review",
-            "P(Normal) = 0.89 is under the threshold 0",
+            "P(Normal) = 0.890 is under the threshold 0",
         ),
         (
             0.0,

@@ -18,8 +18,8 @@ KNOWN = ("COVID-19", "Normal", "Viral Pneumonia")
         (
             {"TB": 2, "Normal": 3},
             KNOWN,
-            ["does not know: TB (2). The model knows: COVID-19, Normal, Viral Pneumonia.", "--findings Normal."],
-            ["--rename", "--normal"],
+            ["does not know: TB (2). The model knows: COVID-19, Normal, Viral Pneumonia."],
+            ["--rename", "--normal", "--findings"],
         ),
         (
             {"TB": 2, "Asthma": 1, "COVID": 1, "Viral Pneumonia": 1},
@@ -34,7 +34,12 @@ KNOWN = ("COVID-19", "Normal", "Viral Pneumonia")
             ["--ren"],
         ),
         ({"tb": 2, "Normal": 1}, ("Normal", "TB"), ["tb and TB are spellings of one finding", "--rename tb=TB."], []),
-        ({"TB": 2}, KNOWN, ["does not know: TB (2).", "train a model on them"], ["--findings", "--rename"]),
+        (
+            {"TB": 2},
+            KNOWN,
+            ["does not know: TB (2).", "train a model on them. This data set is only for tests"],
+            ["--findings", "--rename"],
+        ),
     ],
 )
 def test_the_advice_is_true(

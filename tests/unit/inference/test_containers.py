@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from carina.inference.inputs import image_inputs, names_one_image
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from make import encode, make_grey
 from make_dicom import BIG_ENDIAN, EXPLICIT, IMPLICIT, encode_dicom, encode_directory, encode_object, with_meta
 

@@ -53,6 +53,7 @@ def test_images_are_told_by_their_first_bytes_and_all_else_is_told_of(tmp_path: 
         "c.avif": b"\0\0\0 ftypavif",
         "avif": b"\0\0\0 ftypavif",
         "__MACOSX/._a.png": b"\x00\x05\x16\x07",
+        ".hidden.png": png,
         "notes.txt": b"text",
         "deep/labels.csv": b"BMI,age",
         "day.zip": b"PK\x03\x04",
@@ -64,15 +65,14 @@ def test_images_are_told_by_their_first_bytes_and_all_else_is_told_of(tmp_path: 
     with others:
         files = list(image_files([tmp_path / "films"], left_out=others))
     assert [path.name for path in files] == ["a.jfif", "avif", "b.jpe", "c.avif", "no ending", "wrong.txt"]
-    assert others.sentence() == (
-        "Left out, since they are no images: 1 .csv file, 1 .txt file, 1 ZIP archive, 1 file of macOS' own."
-    )
+    assert others.sentence() == ("Left out: 1 .csv file, 1 .txt file, 1 ZIP archive, 1 hidden folder, 1 hidden image.")
     films = tmp_path / "films"
     assert (tmp_path / "others.csv").read_text().splitlines() == [
         "path,kind",
+        f"{films / '.hidden.png'},hidden image",
         f"{films / 'day.zip'},ZIP archive",
         f"{films / 'notes.txt'},.txt file",
-        f"{films / '__MACOSX' / '._a.png'},file of macOS' own",
+        f"{films / '__MACOSX'},hidden folder",
         f"{films / 'deep' / 'labels.csv'},.csv file",
     ]
     with zipfile.ZipFile(tmp_path / "day.zip", "w") as archive:
@@ -80,10 +80,36 @@ def test_images_are_told_by_their_first_bytes_and_all_else_is_told_of(tmp_path: 
             archive.writestr(name, content)
     inside = LeftOutFiles()
     assert len([each for each in image_inputs([tmp_path / "day.zip"], left_out=inside) if each.error is None]) == 6
-    assert inside.counts == {".csv file": 1, ".txt file": 1, "file of macOS' own": 1}  # the inner archive is an error
+    # The inner archive is an error.
+    assert inside.counts == {".csv file": 1, ".txt file": 1, "hidden image": 1, "file of macOS' own": 1}
+    assert [path.name for path in image_files([films / ".hidden.png"])] == [".hidden.png"]  # it was named
     assert LeftOutFiles().sentence() is None
     with pytest.raises(ConfigurationError, match="cannot be written: No such file or directory"):
         LeftOutFiles(tmp_path / "gone" / "others.csv")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected", "again"),
+    [
+        (["films", "films"], ["a.png", "deep/b.png"], {"repeated folder": 1}),
+        (["films", "films/deep"], ["a.png", "deep/b.png"], {"repeated folder": 1}),
+        (["films/deep/b.png", "films"], ["deep/b.png", "a.png"], {"repeated image": 1}),
+        (["films", "films/a.png", "link"], ["a.png", "deep/b.png"], {"repeated folder": 1, "repeated image": 1}),
+        (["films/*.png", "films/a.png", "link/a.png"], ["a.png"], {"repeated image": 2}),
+        (["films/deep/b.png", "films/deep"], ["deep/b.png"], {"repeated image": 1}),
+        (["films/none.png", "films/none.png"], ["none.png"], {"repeated image": 1}),
+    ],
+)
+def test_what_is_named_twice_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[str], expected: list[str], again: dict[str, int]
+) -> None:
+    tree(tmp_path / "films", "a.png", "deep/b.png")
+    (tmp_path / "link").symlink_to(tmp_path / "films")
+    monkeypatch.chdir(tmp_path)
+    others = LeftOutFiles()
+    files = [path.as_posix() for path in image_files(named, left_out=others)]
+    assert files == [f"films/{name}" for name in expected]
+    assert others.counts == again
 
 
 def test_an_empty_folder_is_not_passed_over(tmp_path: Path) -> None:

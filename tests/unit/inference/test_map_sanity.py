@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 
 from carina.bundles.run_folder import ONNX_FILE
 from carina.datasets.manifest import Dataset
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.runtime.engine import load_engine

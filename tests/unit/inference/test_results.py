@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from carina.decisions.triage import REASON_CODES
+from carina.decisions.triage import REASON_CODES, Triage
 from carina.errors import InputError
-from carina.inference.explanation.overlay import overlay_name
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
-from carina.inference.results import Csv, JsonLines, RowError, RowFormat, StoredRow, path_in_words
+from carina.inference.explanation.overlay_files import overlay_name
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
+from carina.inference.results import Csv, JsonLines, RowError, RowFormat, path_in_words
 from carina.radiographs.gate import NO_GATE
 from unit.inference.small_model import FINDINGS
 
@@ -34,7 +35,8 @@ def judged(predictor: Predictor, films: list[Path]) -> list[Prediction | FailedP
     """Return a prediction, a refused one and a failed one under each strange path."""
     (good,) = predictor.predict(films[:1], explain=True)
     assert isinstance(good, Prediction)
-    refused = replace(good, reasons=("no two lungs were found in it",), explanation=None)
+    triage = Triage("not-assessable", "refused", "Not judged: no two lungs were found in it.")
+    refused = replace(good, triage=triage, reasons=("no two lungs were found in it",), explanation=None)
     error = InputError("there is no such file. Check the path.", "not-found")
     found: list[Prediction | FailedPrediction] = []
     for name in STRANGE:
@@ -163,13 +165,13 @@ def test_bytes_that_are_no_utf_8_stay_apart() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"not json\n", "line 1 is no result in JSON"),
-        (b'["path"]\n', "line 1 is no result in JSON"),
-        (b'{"path": 3, "error": {}}\n', "line 1 is no result in JSON"),
-        (b'{"path": "a.png"}\n', "line 1 is no result in JSON"),
-        (b'{"path": "a.png", "error": {}}\n\n', "line 2 is no result in JSON"),
-        (b'{"path": "a.png", "error": {}}\n{"path": "\\udce9", "error": {}}\n', "line 2 is no result in JSON"),
-        (b"\xff\n", "line 1 is no result in JSON"),
+        (b"not json\n", "line 1 is not a result in JSON"),
+        (b'["path"]\n', "line 1 is not a result in JSON"),
+        (b'{"path": 3, "error": {}}\n', "line 1 is not a result in JSON"),
+        (b'{"path": "a.png"}\n', "line 1 is not a result in JSON"),
+        (b'{"path": "a.png", "error": {}}\n\n', "line 2 is not a result in JSON"),
+        (b'{"path": "a.png", "error": {}}\n{"path": "\\udce9", "error": {}}\n', "line 2 is not a result in JSON"),
+        (b"\xff\n", "line 1 is not a result in JSON"),
     ],
 )
 def test_other_lines_are_refused(predictor: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
@@ -185,8 +187,8 @@ def test_other_lines_are_refused(predictor: Predictor, tmp_path: Path, content: 
         (b'{"path": "a.png", "error": {}}\n', "its header is not the one"),
         (b"HEADERa,b,c\na,b,c\n", "row 2 has 3 fields and not"),
         (b"HEADER\nmore\n", "row 2 has 0 fields and not"),
-        (b"HEADER\xff\xff\xff\xff,b\n", "what follows row 1 is no result in CSV"),
-        (b"HEADERa\rb,c\nd\n", "what follows row 1 is no result in CSV"),
+        (b"HEADER\xff\xff\xff\xff,b\n", "what follows row 1 is not a result in CSV"),
+        (b"HEADERa\rb,c\nd\n", "what follows row 1 is not a result in CSV"),
     ],
 )
 def test_other_tables_are_refused(predictor: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
@@ -205,7 +207,3 @@ def test_rows_of_other_options_are_refused(
             (tmp_path / "rows").write_text(wrote.header + wrote.row(judged[0], None))
             with (tmp_path / "rows").open("rb") as stream, pytest.raises(RowError):
                 list(reads.read(stream))
-
-
-def test_a_stored_row_is_where_it_says() -> None:
-    assert StoredRow(0, 5, "a", failed=False, judged_by=None).end == 5

@@ -8,12 +8,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from carina.errors import ConfigurationError
-from carina.inference.inputs import Input
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference import resume
+from carina.inference.image_input import Input
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
 from carina.inference.results import Csv, JsonLines, RowFormat
-from carina.inference.resume import ResumedResults, resume_results
+from carina.inference.resume import ResumedResults, _Stored, resume_results
 from make import as_ordinary_user, write_image
 from unit.inference.small_model import write_small_run
 
@@ -26,7 +29,7 @@ def run(
     """Judge what is not in the file yet, as the command does, and return what was judged."""
     judged = []
     with resume_results(file, rows) as results:
-        for prediction in predictor.predict(results.pending(map(Input, paths))):
+        for prediction in predictor.predict(results.pending(map(Input, paths), predictor.pixel_sha256)):
             if len(judged) == stop_after:
                 break
             results.append(rows.row(prediction, None))
@@ -75,15 +78,34 @@ def test_what_failed_is_tried_again_and_has_one_row(
 
 
 @KINDS
-def test_an_input_named_twice_is_judged_twice_in_all(
+def test_an_image_that_changed_under_its_name_is_judged_again(
     predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
 ) -> None:
     rows, file = kind(predictor), tmp_path / "out"
-    paths = [films[0], films[1], films[0], films[0]]
-    assert run(predictor, rows, file, paths, stop_after=2) == paths[:2]
-    assert run(predictor, rows, file, paths) == paths[2:]
-    assert run(predictor, rows, file, paths) == []
-    assert run(predictor, rows, file, [*films[:2], films[5]]) == [films[5]]
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png")]
+    for path, film in zip(paths, films, strict=False):
+        path.write_bytes(film.read_bytes())
+    assert run(predictor, rows, file, paths) == paths
+    first = file.read_bytes()
+    # The same pixels in another file are no change; other pixels are one, and so is what cannot be read any more.
+    Image.open(paths[0]).save(paths[0], compress_level=0)
+    paths[1].write_bytes(films[5].read_bytes())
+    paths[2].write_bytes(b"damaged")
+    assert run(predictor, rows, file, paths) == paths[1:3]
+    with file.open("rb") as stream:
+        stored = list(rows.read(stream))
+    assert [(row.path, row.failed) for row in stored] == [
+        *((str(path), False) for path in (paths[0], paths[3], paths[1])),
+        (str(paths[2]), True),
+    ]
+    assert stored[2].sha256 == predictor.pixel_sha256(films[5])
+    # A run that is killed before it takes the old rows out leaves both: the later one counts.
+    new = file.read_bytes()
+    file.write_bytes(first + new.removeprefix(rows.header.encode()))
+    paths[2].write_bytes(films[2].read_bytes())
+    assert run(predictor, rows, file, paths) == [paths[2]]
+    with file.open("rb") as stream:
+        assert [Path(row.path).name for row in rows.read(stream)] == ["a.png", "d.png", "b.png", "c.png"]
 
 
 @KINDS
@@ -130,7 +152,9 @@ def test_other_thresholds_or_another_prevalence_are_refused(
 def test_anything_else_is_refused_and_stays_as_it_is(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "out"
     file.write_text("dear diary\nno end")
-    with pytest.raises(ConfigurationError, match=r"out: line 1 is no result in JSON. Name a file that carina predict"):
+    with pytest.raises(
+        ConfigurationError, match=r"out: line 1 is not a result in JSON. Name a file that carina predict"
+    ):
         run(predictor, JsonLines(predictor), file, films)
     with pytest.raises(ConfigurationError, match=r"its header is not the one that this model, these options"):
         run(predictor, Csv(predictor), file, films)
@@ -164,21 +188,26 @@ def test_a_file_that_may_not_be_written_is_named(predictor: Predictor, films: li
 
 def test_millions_of_paths_take_little_memory() -> None:
     count = 200_000
-    hashes = b"".join(number.to_bytes(4, "big") * 4 for number in range(count))
+    hashes = np.frombuffer(b"".join(number.to_bytes(4, "big") * 4 for number in range(count)), "S16")
     tracemalloc.start()
-    results = ResumedResults(None, hashes, 0)  # type: ignore[arg-type]
+    results = ResumedResults(None, _Stored(hashes, hashes, np.zeros(count, bool), 0))  # type: ignore[arg-type]
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert results.held == count
-    assert held < 21 * count
+    assert held < 33 * count
     assert peak < 100 * count
-    # Zero bytes at the end of a hash, which NumPy drops, are part of it.
-    assert results._take((0).to_bytes(16, "big"))
-    assert not results._take((0).to_bytes(16, "big"))
-    assert results._take((256).to_bytes(4, "big") * 4)
-    assert not results._take((256).to_bytes(4, "big") * 3 + b"\0\0\0\1")
-    assert results._take((count - 1).to_bytes(4, "big") * 4)
-    assert not results._take((count).to_bytes(4, "big") * 4)
+
+
+def test_zero_bytes_at_the_end_of_a_hash_are_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "_hash", bytes.fromhex)
+    hashes = np.frombuffer(b"".join(number.to_bytes(4, "big") * 4 for number in range(300)), "S16")
+    results = ResumedResults(None, _Stored(hashes, hashes, np.zeros(300, bool), 0))  # type: ignore[arg-type]
+    for number in (0, 1, 256, 299):
+        text = (number.to_bytes(4, "big") * 4).hex()
+        assert results._judged(text) == bytes.fromhex(text).rstrip(b"\0")
+    assert results._judged("00" * 15 + "01") is None
+    assert results._judged((256).to_bytes(4, "big").hex() * 3 + "00000001") is None
+    assert results._judged((300).to_bytes(4, "big").hex() * 4) is None
 
 
 def test_rows_outlive_the_process_at_once(predictor: Predictor, films: list[Path], tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.fixture(scope="module")
 def backbone(recipe: Recipe) -> keras.Model:
-    keras.utils.set_random_seed(0)
+    # The network of `tiny_run`, which is exported once for all tests (tests/quick_training.py).
+    keras.utils.set_random_seed(recipe.training.seed)
     return build_backbone(recipe.backbone, recipe.preprocessing.size).model
 
 

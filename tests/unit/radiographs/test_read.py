@@ -9,7 +9,7 @@ import pytest
 
 from carina.errors import InputError
 from carina.radiographs import read
-from carina.radiographs.read import read_bytes, read_radiograph, sniff_format
+from carina.radiographs.read import kind_at, read_bytes, read_radiograph, sniff_format
 from make import as_ordinary_user, encode, encode_frames, let_others_enter, make_grey, write_image
 
 
@@ -34,9 +34,15 @@ def test_missing_file(tmp_path):
         assert (error.code, str(error)) == ("not-found", "there is no such file. Check the path.")
 
 
-def test_a_link_to_nothing_is_a_missing_file(tmp_path):
-    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
-    assert refusal(tmp_path / "a.png").code == "not-found"
+def test_a_link_to_nothing_is_called_so(tmp_path):
+    """It stands in a listing of its folder: that there is no such file would be a riddle."""
+    for name in ("a.png", "no ending"):
+        (tmp_path / name).symlink_to(tmp_path / "gone.png")
+        error = refusal(tmp_path / name)
+        assert (error.code, "the file that it leads to does not exist" in str(error)) == ("not-found", True)
+    # One that is named like an image gets its error in a batch, the other is counted.
+    assert [kind_at(tmp_path, name).is_image for name in ("a.png", "no ending")] == [True, False]
+    assert kind_at(tmp_path, "no ending").name == "link whose target is gone"
 
 
 def test_a_folder_or_pipe_is_no_file(tmp_path):

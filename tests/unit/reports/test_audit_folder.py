@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import carina
 from carina.cli import app
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.alterations import AlterationSettings
@@ -15,11 +16,12 @@ from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.audit_results import SameSourcePair
 from carina.evaluation.audit.words import percent, sentence_of
 from carina.radiographs.preprocess import Preprocessing
-from carina.reports import audit_folder
-from carina.reports.audit_figures import build_audit, build_examples, phantom_views
 from carina.reports.audit_folder import audit_text, write_audit
+from carina.reports.drawing.audit_examples import draw_audit, draw_examples, phantom_views
+from carina.reports.written_numbers import full_text
 from carina.statistics.intervals import Estimate, not_applicable
 from unit.evaluation.audit.planted import SIZE, write_lung_graph, write_model, write_planted
+from unit.reports.drawing.pictures import texts_covered, texts_outside, words_of
 
 LOOKS = {"preprocessing": Preprocessing(size=SIZE), "settings": AlterationSettings()}
 
@@ -37,41 +39,50 @@ def audit(planted):
     return run_audit(model, dataset, settings=AuditSettings(replicates=200), cache=folder / "cache")
 
 
-def words_of(figure):
-    return " ".join(" ".join(text.get_text() for axes in figure.axes for text in axes.texts).split())
+def page_of(audit, looks=LOOKS):
+    return draw_audit(json.loads(json.dumps(audit.to_json())), **looks)
 
 
-def test_the_folder_holds_everything_and_the_sentence(planted, tmp_path, monkeypatch):
-    folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: model)
+def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
     out = tmp_path / "out"
-    written = write_audit(
-        model.folder,
-        dataset,
-        out,
-        command="carina audit",
-        settings=AuditSettings(replicates=200),
-        cache=folder / "cache",
-    )
+    how = {"preprocessing": LOOKS["preprocessing"], "alterations": LOOKS["settings"], "command": "carina audit"}
+    write_audit(audit, out, **how)
     assert {path.name for path in out.iterdir()} == {"audit.json", "audit.txt", "audit.png", "examples.png"}
     content = json.loads((out / "audit.json").read_text("utf-8"))
-    assert content["sentence"] == written.sentence
+    assert content["sentence"] == audit.sentence
     assert content["format"] == "carina-audit-1"
     assert content["command"] == "carina audit"
-    assert content["verdicts"] == list(written.verdicts)
-    assert written.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
+    assert content["verdicts"] == list(audit.verdicts)
+    assert audit.sentence in " ".join((out / "audit.txt").read_text("utf-8").split())
     for name in ("audit.png", "examples.png"):
         with Image.open(out / name) as picture:
             assert picture.size[0] > 1000
     with pytest.raises(ConfigurationError, match="already exists"):
-        write_audit(model.folder, dataset, out, command="again")
+        write_audit(audit, out, **how)
+
+
+def test_an_audit_from_python_is_shown_drawn_and_saved(planted, audit, tmp_path, monkeypatch):
+    _, dataset, model = planted
+    monkeypatch.setattr("carina.api.auditing.open_audited", lambda path: model)
+    monkeypatch.setattr("carina.api.auditing.run_audit", lambda *_, **__: audit)
+    result = carina.audit(model.folder, dataset, out=tmp_path / "out", command="carina audit")
+    assert (result.sentence, result.verdicts, result.summary()) == (audit.sentence, audit.verdicts, audit_text(audit))
+    assert audit.sentence in result._repr_html_()
+    assert audit.sentence in result.report().to_html()
+    with Image.open(tmp_path / "out" / "audit.png") as picture:
+        assert result.plot().tobytes() == picture.tobytes()
+    monkeypatch.setattr("carina.api.auditing.run_audit", lambda *_, **__: pytest.fail("it was judged first"))
+    with pytest.raises(ConfigurationError, match="already exists"):
+        carina.audit(model.folder, dataset, out=tmp_path / "out")
 
 
 def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
     folder, dataset, model = planted
-    monkeypatch.setattr(audit_folder, "open_audited", lambda path: replace(model, findings=("COVID-19", "Normal")))
+    monkeypatch.setattr(
+        "carina.api.auditing.open_audited", lambda path: replace(model, findings=("COVID-19", "Normal"))
+    )
     with pytest.raises(DataError, match="does not know"):
-        write_audit(model.folder, dataset, tmp_path / "out", command="x", cache=folder / "cache")
+        carina.audit(model.folder, dataset, out=tmp_path / "out", cache=folder / "cache")
     assert not list(tmp_path.iterdir())
 
 
@@ -93,32 +104,33 @@ def test_the_text_has_every_section_and_fits(audit):
 
 
 def test_the_page_says_the_sentence_and_the_verdicts(audit):
-    page = words_of(build_audit(audit, **LOOKS))
+    page = words_of(page_of(audit))
     assert audit.sentence in page
     for verdict in audit.verdicts:
         assert verdict in page
-    assert percent(audit.head_on("lungs-black").share) in page
-    assert "The pictures are phantoms, no patients" in page
+    share = audit.head_on("lungs-black").share
+    assert full_text(share) in page
+    assert full_text(audit.model_on("lungs-black").macro_auroc, "area") in page
+    assert "The small pictures are phantoms, no patients" in page
 
 
 def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(audit):
     cropping = {**LOOKS, "preprocessing": Preprocessing(crop="lungs")}
-    assert "take no part" not in words_of(build_audit(audit, **LOOKS))
+    assert "take no part" not in words_of(page_of(audit))
     some = replace(audit, counts=replace(audit.counts, without_lungs=7))
-    assert "7 images in which no lungs were found take no part." in words_of(build_audit(some, **LOOKS))
-    for build in (lambda looks: build_audit(audit, **looks), lambda looks: build_examples(**looks)):
-        assert "nothing but the box around the lungs" in words_of(build(cropping))
-        assert "nothing but the box around the lungs" not in words_of(build(LOOKS))
+    assert "7 images in which no lungs were found take no part." in words_of(page_of(some))
+    for draw in (lambda looks: page_of(audit, looks), lambda looks: draw_examples(**looks)):
+        assert "only the box around the lungs" in words_of(draw(cropping))
+        assert "only the box around the lungs" not in words_of(draw(LOOKS))
 
 
-def test_a_line_that_is_cut_still_says_who_was_asked(audit):
+def test_one_page_stays_one_page_and_says_what_is_left_out(audit):
     area = Estimate(0.9, 0.8, 0.95, "DeLong")
-    pair = SameSourcePair(
-        "a source of a very long name indeed, so long that it is cut", *("a", "b", 30, 30), *[area] * 4
-    )
-    page = words_of(build_audit(replace(audit, same_source_pairs=(pair,)), **LOOKS))
-    for who in ("model", "new head", "new head, no lungs", "16 × 16 pixels"):
-        assert f"{who}: a source of a very long name" in page
+    pairs = tuple(SameSourcePair(f"source {place}", *("a", "b", 30, 30), *[area] * 4) for place in range(5))
+    page = words_of(page_of(replace(audit, same_source_pairs=pairs)))
+    assert "source 2: a (30) against b (30)" in page
+    assert "source 3" not in page
+    assert "2 further pairs of one source: see audit.txt." in page
 
 
 def test_grey_levels_are_bars_above_their_scale():
@@ -128,30 +140,11 @@ def test_grey_levels_are_bars_above_their_scale():
     assert (picture[-1, 0], picture[-1, -1]) == (0, 255)
 
 
-def test_no_text_of_the_page_leaves_it(audit):
+def test_no_text_of_the_page_leaves_it_or_covers_another(audit):
     long = replace(audit, model="a recipe with a long name " * 6, not_applicable=("a long reason " * 20,))
-    for figure in (build_audit(long, **LOOKS), build_examples(**LOOKS)):
-        figure.canvas.draw()
-        page = figure.bbox
-        for axes in figure.axes:
-            for text in axes.texts:
-                box = text.get_window_extent()
-                assert box.x0 >= page.x0 - 1, text.get_text()
-                assert box.x1 <= page.x1 + 1, text.get_text()
-                assert box.y0 >= page.y0 - 1, text.get_text()
-                assert box.y1 <= page.y1 + 1, text.get_text()
-
-
-def test_what_stands_beside_the_bars_does_not_run_into_itself(audit):
-    figure = build_audit(audit, **LOOKS)
-    figure.canvas.draw()
-    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts if text.get_text()]
-    for place, one in enumerate(boxes):
-        for other in boxes[place + 1 :]:
-            # A hair's breadth of line spacing is no overlap.
-            across = min(one.x1, other.x1) - max(one.x0, other.x0)
-            along = min(one.y1, other.y1) - max(one.y0, other.y0)
-            assert across <= 2 or along <= 4
+    for drawing in (page_of(long), page_of(audit), draw_examples(**LOOKS)):
+        assert texts_outside(drawing) == []
+        assert texts_covered(drawing) == []
 
 
 def test_an_audit_that_found_no_share_says_why(audit):
@@ -160,7 +153,7 @@ def test_an_audit_that_found_no_share_says_why(audit):
     by_model = tuple(replace(item, share=nothing) for item in audit.by_model)
     sentence = sentence_of(heads, by_model)
     assert "n/a (the model itself is not better than chance" in sentence
-    build_audit(replace(audit, heads=heads, by_model=by_model, sentence=sentence), **LOOKS)
+    page_of(replace(audit, heads=heads, by_model=by_model, sentence=sentence))
 
 
 def test_phantoms_of_every_size_and_crop_have_views():

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from carina.errors import DataError
-from carina.evaluation.evaluate import Evaluation
+from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
-from carina.reports.comparison import compare_evaluations
-from carina.reports.evaluation_folder import EVALUATION_FORMAT, headline
+from carina.reports.evaluation_comparison import compare_evaluations
+from carina.reports.evaluation_folder import EVALUATION_FORMAT
 from carina.statistics.metrics import at_operating_point, measure
 
 THREE = ("COVID-19", "Normal", "Viral Pneumonia")
@@ -32,7 +32,9 @@ def evaluation_of(findings, **options):
     metrics = measure(truth, probabilities, findings, replicates=20)
     point = at_operating_point(truth, probabilities, 0, 0.4)
     leaks = LeakCheck(pl.DataFrame({"sha256": [], "kind": []}), 0, len(truth), 10)
-    return Evaluation(pl.DataFrame({"assessable": [True, False] * 3}), metrics, point, {}, leaks, 0, None, "COVID-19")
+    told = {"table": pl.DataFrame({"assessable": [True, False] * 3}), "metrics": metrics, "at_operating_point": point}
+    told |= {"leaks": leaks, "dropped": 0, "flag_finding": "COVID-19"}
+    return SplitResult(**dict.fromkeys(SplitResult.__dataclass_fields__) | told)
 
 
 def write_folder(folder, findings, seed=0, calibration=True):
@@ -66,7 +68,7 @@ def write_folder(folder, findings, seed=0, calibration=True):
 
 def test_the_headline_gives_the_calibration_error():
     evaluation = evaluation_of(THREE)
-    first, second, *_ = headline(evaluation).splitlines()
+    first, second, *_ = evaluation.summary().splitlines()
     metrics = evaluation.metrics
     expected = f"Accuracy {metrics.accuracy}. Macro AUROC {metrics.macro_auroc}. ECE {metrics.calibration.ece}."
     assert first == f"150 images. {expected}"
@@ -76,7 +78,7 @@ def test_the_headline_gives_the_calibration_error():
 def test_the_headline_says_what_is_left_out():
     evaluation = evaluation_of(FOUR)
     calls = int(evaluation.metrics.confusion[:, 3].sum())
-    lines = headline(evaluation).splitlines()
+    lines = evaluation.summary().splitlines()
     assert "(without Other opacity: no image of it). ECE " in lines[0]
     specificity = evaluation.metrics.per_finding[3].specificity
     assert f"Other opacity: no image of it; called on {calls} of 150 images, specificity {specificity}" in lines

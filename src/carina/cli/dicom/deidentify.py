@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -29,7 +30,8 @@ def deidentify_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input."
+            metavar="PATH",
+            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
@@ -77,7 +79,7 @@ def deidentify_command(
     is which.
     """
     # pydicom takes longer to import than all else here.
-    from carina.dicom.deidentification.deidentify import deidentify  # noqa: PLC0415
+    from carina.dicom.deidentification.deidentify import WrittenBeforeError, deidentify  # noqa: PLC0415
     from carina.dicom.deidentification.profile import Options  # noqa: PLC0415
     from carina.dicom.deidentification.pseudonyms import Pseudonyms, read_or_create_key  # noqa: PLC0415
     from carina.dicom.extra import require_profile_table  # noqa: PLC0415
@@ -91,13 +93,21 @@ def deidentify_command(
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
         tell = stack.enter_context(running_count("read", streamed=True))
         others = LeftOutFiles()
-        number = failed = 0
+        number = failed = copies = 0
+        # By what was written, which input it was.
+        first: dict[Path, int] = {}
         for number, each in enumerate(image_inputs(paths, left_out=others), start=1):
             made: Deidentified | InputError
             try:
                 made = deidentify(each.read(), folder, pseudonyms, options, pixels_looked_at=pixels_looked_at)
+                if first.setdefault(made.path, number) != number:
+                    copies += 1
+                    note = f"the same image as input {first[made.path]}: one file was written of both"
+                    made = replace(made, notes=(*made.notes, note))
             except InputError as error:
                 made = error
+                if isinstance(error, WrittenBeforeError):
+                    made = InputError(f"{error} It is input {first[error.path]}.", error.code)
                 failed += 1
             (_print_json if as_json else _print_row)(number, made)
             if record is not None:
@@ -106,10 +116,12 @@ def deidentify_command(
     if (said := others.sentence()) is not None:
         print_note(said)
     if not as_json:
-        print_note(f"{number - failed} written, {failed} not written.")
+        same = f"{copies} the same as another input, " if copies else ""
+        print_note(f"{number - failed - copies} written, {same}{failed} not written.")
         print_note(" ".join([_NOT_ENOUGH, *([] if key else [_NO_KEY])]))
     if failed:
-        print_note(f"{failed} input{'s' * (failed > 1)} could not be de-identified.")
+        which = "The register tells" if register is not None else "--register FILE tells"
+        print_note(f"{failed} input{'s' * (failed > 1)} could not be de-identified. {which} which file is which input.")
         raise typer.Exit(1)
 
 

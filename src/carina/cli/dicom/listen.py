@@ -25,16 +25,25 @@ def listen_command(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Folder for objects, answers and the journal. It must be on a local disk."),
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Folder for objects, answers and the journal. It must be on a local disk.",
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option("--allow", metavar="AET", help="AE title that is allowed to connect. Repeatable."),
     ] = None,
-    aet: Annotated[str | None, typer.Option("--aet", help="Carina's own AE title. Default: CARINA.")] = None,
-    bind: Annotated[str | None, typer.Option("--bind", help="Address to listen on. Default: 127.0.0.1.")] = None,
+    aet: Annotated[
+        str | None, typer.Option("--aet", metavar="AET", help="Carina's own AE title. Default: CARINA.")
+    ] = None,
+    bind: Annotated[
+        str | None, typer.Option("--bind", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Port to listen on. Default: 11112.")
+        int | None,
+        typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="Port to listen on. Default: 11112."),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers to this archive by C-STORE.")
@@ -74,7 +83,9 @@ def listen_command(
     listen(settings, judge, EventLog(sys.stdout, as_json=as_json))
 
 
-def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float | None = None) -> "Callable[[], Judge]":
+def judge_factory(
+    bundle: Path | None, kinds: Sequence[str], prevalence: float | None = None, *, keeps_predictions: bool = False
+) -> "Callable[[], Judge]":
     """Return what makes, in another process, a judge that answers with Carina's own objects.
 
     Parameters
@@ -85,6 +96,8 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
         Of answers; see `carina.dicom.answers.answers`.
     prevalence
         See `carina.decisions.triage.choose_triage`.
+    keeps_predictions
+        Whether the judge writes what ``carina predict --json`` says of the image beside its answers.
 
     Raises
     ------
@@ -98,18 +111,23 @@ def judge_factory(bundle: Path | None, kinds: Sequence[str], prevalence: float |
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
     require_highdicom()
-    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence)
+    return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence, keeps_predictions)
 
 
-def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None) -> "Judge":
+def _make_judge(bundle: Path, kinds: "tuple[Kind, ...]", prevalence: float | None, keeps_predictions: bool) -> "Judge":
     from carina.dicom.answers.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.fetching.query import PREDICTION_FILE  # noqa: PLC0415
     from carina.dicom.listener.judging import Refusal  # noqa: PLC0415
     from carina.inference.predictor import Predictor  # noqa: PLC0415
+    from carina.inference.results import JsonLines  # noqa: PLC0415
 
     predictor = Predictor(bundle)
+    rows = JsonLines(predictor, prevalence=prevalence)
 
     def judge(stored: Path, folder: Path) -> "Sequence[Path] | Refusal":
         answers = write_answers(stored, predictor, folder, kinds, prevalence=prevalence)
+        if keeps_predictions:
+            (folder / PREDICTION_FILE).write_text(rows.row(answers.prediction, None), encoding="utf-8")
         if not answers.written:
             assessable = answers.prediction.triage.priority != "not-assessable"
             code = "no-kind-fits" if assessable else "not-assessable"

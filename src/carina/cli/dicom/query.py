@@ -12,11 +12,14 @@ import typer
 
 from carina._version import __version__
 from carina.bundles.bundle import open_named_model, released_bundle
-from carina.cli.console import print_note, print_result
+from carina.cli.console import print_note, print_result, running_count
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
 from carina.cli.model_options import BundleOption
+from carina.cli.predict import INTENDED_USE
+from carina.cli.predict_table import PredictTable
 from carina.errors import ConfigurationError
+from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:
@@ -28,29 +31,39 @@ _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
 # What was found and not received, one JSON object a line, with the UIDs that no screen shows.
 NOT_RECEIVED = "not_received.jsonl"
-# Refusals with which nothing is wrong.
-_NO_FAILURE = frozenset({"not-assessable", "no-kind-fits", "own-answer"})
+# Refusals with which nothing is wrong: of images, and of objects that only stand beside images.
+_NO_FAILURE = frozenset({"not-assessable", "no-kind-fits"})
+_BESIDE = frozenset({"own-answer", "companion-object"})
 
 
 def query_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for objects and answers.")],
     source: Annotated[str | None, typer.Option("--from", metavar="HOST:PORT", help="Archive to ask by C-FIND.")] = None,
-    called: Annotated[str, typer.Option("--called", metavar="AET", help="AE title of the archive.")] = "ANY-SCP",
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    called: Annotated[
+        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
+    ] = None,
+    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
     web: Annotated[
         str | None, typer.Option("--dicomweb", metavar="URL", help="DICOMweb server to ask by QIDO-RS.")
     ] = None,
     dates: Annotated[
         str,
-        typer.Option("--date", help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday."),
+        typer.Option(
+            "--date",
+            metavar="DATES",
+            help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.",
+        ),
     ] = "today",
-    modality: Annotated[str, typer.Option("--modality", help="Modalities of the series, comma-separated.")] = "CR,DX",
+    modality: Annotated[
+        str, typer.Option("--modality", metavar="MODALITIES", help="Modalities of the series, comma-separated.")
+    ] = "CR,DX",
     move: Annotated[
         str | None,
         typer.Option(
             "--move",
             metavar="ADDRESS:PORT",
-            help="Fetch by C-MOVE and receive at this address. Default: fetch by C-GET.",
+            help="Fetch by C-MOVE and receive at this address, which the archive must know as that of --aet. It needs "
+            "--called. Default: fetch by C-GET.",
         ),
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
@@ -62,6 +75,7 @@ def query_command(
         str,
         typer.Option(
             "--kinds",
+            metavar="KINDS",
             help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
         ),
     ] = "sr,sc",
@@ -70,9 +84,9 @@ def query_command(
 ) -> None:
     """Find radiographs in an archive, fetch and judge them.
 
-    They are found by date and modality. What the archive found is compared with what arrived. Each object that is
-    missing gets a line of its own, and not_received.jsonl in the folder holds its UIDs. The exit code is 1 if anything
-    is missing or could not be judged.
+    They are found by date and modality, and shown in a table as that of carina predict. What the archive found is
+    compared with what arrived. Each object that is missing gets a line of its own, and not_received.jsonl in the folder
+    holds its UIDs. The exit code is 1 if anything is missing or could not be judged.
     """
     require_network("query")
     from carina.dicom.fetching.query import Missing, query  # noqa: PLC0415
@@ -83,38 +97,118 @@ def query_command(
 
     wanted = Wanted(dates_of(dates), modalities_of(modality))
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
-    counts: Counter[str] = Counter()
+    shown = _Shown(as_json=as_json)
     missing: list[Missing] = []
-    failed = 0
     with quiet_libraries(), ExitStack() as stack:
         archive = _archive(stack, source, web, called=called, calling=aet, move=move, tls=secured)
         store = ObjectStore(out)
         judge, judged_by = None, ""
         if not fetch_only:
-            judge = JudgeProcess(judge_factory(bundle, kinds.split(",")), _JUDGING_S)
-            judged_by = _identity(bundle, kinds)
+            judge = JudgeProcess(judge_factory(bundle, kinds.split(","), keeps_predictions=True), _JUDGING_S)
+            model, sha256 = open_named_model(bundle or released_bundle())
+            # Answers of a version that kept no predictions are not taken.
+            judged_by = " ".join(
+                [__version__, sha256, "predictions", *sorted(kind.strip() for kind in kinds.split(","))]
+            )
+            if not as_json:
+                shown.table = PredictTable(model.policy, None)
             judge.start()
             stack.callback(judge.stop)
         found = archive.find(wanted)
         stack.callback(lambda: _list(out / NOT_RECEIVED, missing))
+        # What was judged before the command was broken off is shown, too.
+        stack.callback(shown.end)
+        tell = stack.enter_context(running_count("received", streamed=not shown.comes_last))
         for row in query(archive, found, store, judge, judged_by=judged_by):
             if isinstance(row, Missing):
                 missing.append(row)
+                shown.add_missing(row)
             else:
-                counts[row.state] += 1
-                failed += row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE)
-            _print(row, as_json=as_json)
-    _tell(wanted, found, counts, missing, out)
-    if failed or missing:
+                shown.add(row)
+            tell(shown.received)
+    _tell(wanted, found, shown, missing, out)
+    if shown.failed or missing:
         raise typer.Exit(1)
 
 
-def _tell(wanted: "Wanted", found: "Found", counts: "Counter[str]", missing: "Sequence[Missing]", out: Path) -> None:
+class _Shown:
+    """What a query shows of each object: rows as they come, or a table.
+
+    Attributes
+    ----------
+    table
+        Of the images that were judged; none where rows are for a program or nothing is judged.
+    received, failed, answers, repeated
+        How many objects arrived, how many of them could not be judged, how many answers there are, and how many objects
+        have the SOP Instance UID of another one.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.table: PredictTable | None = None
+        self._counts: Counter[str] = Counter()
+        self.received = self.failed = self.answers = self.repeated = 0
+
+    @property
+    def comes_last(self) -> bool:
+        """Whether images are shown when all were judged."""
+        return self.table is not None and self.table.comes_last
+
+    def add(self, row: "Fetched") -> None:
+        """Show an object."""
+        self.received += 1
+        self.answers += len(row.answers)
+        self.repeated += row.repeated
+        beside = row.state == "refused" and row.code in _BESIDE
+        failed = not beside and (row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE))
+        self.failed += failed
+        error = None if row.code is None else {"code": row.code, "message": row.reason or row.code}
+        if self._as_json:
+            judged = {**(row.prediction or {}), "path": str(row.path), "state": row.state}
+            told = judged | {"answers": [str(path) for path in row.answers]}
+            print_result(json.dumps(told if error is None else told | {"error": error}, ensure_ascii=False))
+        elif self.table is None:
+            print_result(f"{row.state:<8}  {row.path}")
+        elif beside:
+            self._counts[PASSED_OVER] += 1
+        elif row.prediction is not None:
+            self._counts[row.prediction["triage"]["priority"]] += 1
+            why = row.reason if row.code == "no-kind-fits" else None
+            self.table.add_row(row.path, row.prediction, [] if why is None else [f"No answer was written: {why}."])
+        elif error is not None:
+            self._counts[FAILED] += 1
+            self.table.add_row(row.path, {"error": error})
+
+    def add_missing(self, row: "Missing") -> None:
+        """Show what did not arrive."""
+        if self._as_json:
+            told = {"path": None, "state": "missing", "expected": row.expected, "received": row.received}
+            print_result(json.dumps({**told, "answers": [], "error": {"code": row.code, "message": row.message}}))
+        else:
+            print_result(f"missing   {row.message}")
+
+    def end(self) -> None:
+        """Show what is left of the table, and what its words mean."""
+        if self.table is not None:
+            self.table.end(self._counts)
+
+
+def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Missing]", out: Path) -> None:
     """Say in the end how much was found, and what was left out or is not sure."""
-    images = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no image"
+    images = f"{shown.received} image{'s' * (shown.received != 1)} received"
     print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {_series(len(found.series))} found; {images}.")
+    if shown.table is not None:
+        if shown.answers:
+            print_note(f"Answers: {shown.answers} in {out / 'answers'}; --json names those of each image.")
+        print_note(INTENDED_USE)
     if missing:
         print_note(f"Not everything was received (see the lines that say missing). UIDs: {out / NOT_RECEIVED}.")
+    if shown.repeated:
+        one = shown.repeated == 1
+        print_note(
+            f"{shown.repeated} of the images {'has' if one else 'have'} the SOP Instance UID of another one in the "
+            "series and other contents, such as another transfer syntax. Each is judged."
+        )
     if found.unfit:
         print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):
@@ -136,24 +230,12 @@ def _list(path: Path, missing: "Sequence[Missing]") -> None:
         temporary.write_text("".join(json.dumps(asdict(row)) + "\n" for row in missing), encoding="utf-8")
 
 
-def _identity(bundle: Path | None, kinds: str) -> str:
-    """Return what makes other answers to the same object.
-
-    Raises
-    ------
-    BundleError
-        If there is no bundle, or it was altered.
-    """
-    sha256 = open_named_model(bundle or released_bundle())[1]
-    return " ".join([__version__, sha256, *sorted(kind.strip() for kind in kinds.split(","))])
-
-
 def _archive(
     stack: ExitStack,
     source: str | None,
     web: str | None,
     *,
-    called: str,
+    called: str | None,
     calling: str,
     move: str | None,
     tls: "ClientTls | None",
@@ -172,10 +254,17 @@ def _archive(
         return WebArchive(web_at(web, tls), _OBJECT_BYTES)
     from carina.dicom.fetching.dimse_archive import DimseArchive  # noqa: PLC0415
 
-    peer = peer_at(source or "", called=called, calling=calling, tls=tls)
+    named = {} if called is None else {"called": called}
+    peer = peer_at(source or "", calling=calling, tls=tls, **named)
     if move is None:
         return DimseArchive(peer, _OBJECT_BYTES)
     here, own = peer_at(move), None
+    if called is None:
+        msg = (
+            f"--move needs --called AET, the AE title of the archive at {source}: by C-MOVE objects are taken from "
+            f"that title only. The archive must know {calling} (--aet) by the address {move}."
+        )
+        raise ConfigurationError(msg)
     if tls is not None:
         if tls.certificate is None or tls.key is None:
             msg = "--move with TLS needs --cert and --key: the archive connects to Carina then."
@@ -184,27 +273,3 @@ def _archive(
     archive = DimseArchive(peer, _OBJECT_BYTES, by="move", bind=here.host, port=here.port, tls=own)
     stack.callback(archive.close)
     return archive
-
-
-def _print(row: "Fetched | Missing", *, as_json: bool) -> None:
-    from carina.dicom.fetching.query import Missing  # noqa: PLC0415
-
-    if isinstance(row, Missing):
-        if as_json:
-            told = {"path": None, "state": "missing", "expected": row.expected, "received": row.received}
-            print_result(json.dumps({**told, "answers": [], "error": {"code": row.code, "message": row.message}}))
-        else:
-            print_result(f"missing   {row.message}")
-        return
-    answers = [str(path) for path in row.answers]
-    if as_json:
-        written: dict[str, object] = {"path": str(row.path), "state": row.state, "answers": answers}
-        if row.code is not None:
-            written["error"] = {"code": row.code, "message": row.reason or row.code}
-        print_result(json.dumps(written))
-        return
-    print_result(f"{row.state:<8}  {row.path}")
-    for answer in answers:
-        print_result(f"          {answer}")
-    if row.code is not None:
-        print_result(f"          {row.reason or row.code}")

@@ -12,11 +12,14 @@ from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result
 from carina.cli.model_options import BundleOption, PrevalenceOption
 from carina.cli.predict import INTENDED_USE
-from carina.cli.predict_words import ROW_ORDER, printable
+from carina.cli.predict_words import printable
 from carina.errors import ConfigurationError, InputError
-from carina.inference.inputs import Input, image_inputs
+from carina.inference.image_input import Input
+from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
-from carina.inference.predictor import FailedPrediction, Predictor
+from carina.inference.prediction import FailedPrediction
+from carina.inference.prediction_list import ROW_ORDER
+from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines, path_in_words
 
 if TYPE_CHECKING:
@@ -30,8 +33,9 @@ def report_command(
     files: Annotated[
         list[str],
         typer.Argument(
+            metavar="PATH",
             help="DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
-            "standard input."
+            "standard input.",
         ),
     ],
     bundle: BundleOption = None,
@@ -42,6 +46,7 @@ def report_command(
         str,
         typer.Option(
             "--kinds",
+            metavar="KINDS",
             help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
         ),
     ] = "sr,sc",
@@ -54,7 +59,7 @@ def report_command(
     code is 1.
     """
     # What writes DICOM takes longer to import than all else here.
-    from carina.dicom.answers.answers import write_answers  # noqa: PLC0415
+    from carina.dicom.answers.answers import AnsweredImages, write_answers  # noqa: PLC0415
     from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
     from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
@@ -65,13 +70,14 @@ def report_command(
         raise ConfigurationError(msg)
     predictor = Predictor(bundle or released_bundle())
     rows, counts = JsonLines(predictor, prevalence=prevalence), Counter[str]()
-    others = LeftOutFiles()
+    others, answered = LeftOutFiles(), AnsweredImages()
     # All names first: what is written beside the images would come up among them.
     for each in list(image_inputs(files, left_out=others)):
         path = each.path
         try:
             _require_file(each)
-            answers = write_answers(path, predictor, out or path.parent, wanted, prevalence=prevalence)
+            folder = out or path.parent
+            answers = write_answers(path, predictor, folder, wanted, prevalence=prevalence, answered=answered)
         except InputError as error:
             beside = error.code == "own-answer" or (error.code == "companion-object" and not each.named)
             counts["passed over" if beside else "not answered"] += 1
@@ -94,7 +100,6 @@ def _require_file(each: Input) -> None:
 
 
 def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> None:
-
     triage = answers.prediction.triage
     if rows is not None:
         content = json.loads(rows.row(answers.prediction, None)) | {
@@ -109,6 +114,7 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
                 for answer in answers.written
             ],
             "left_out": answers.left_out,
+            "copy_of": None if answers.copy_of is None else path_in_words(answers.copy_of),
         }
         print_result(json.dumps(content, ensure_ascii=False))
         return
@@ -119,6 +125,9 @@ def _print_answers(path: Path, answers: "Answers", rows: JsonLines | None) -> No
         print_result(f"  {answer.kind}  {printable(path_in_words(answer.path))}")
     for kind, why in answers.left_out.items():
         print_result(f"  {kind}  not written: {why}")
+    if answers.copy_of is not None:
+        first = printable(path_in_words(answers.copy_of))
+        print_result(f"  It is a copy of {first}, and its answers are the same as those.")
 
 
 def _print_error(path: Path, error: InputError, rows: JsonLines | None, *, passed_over: bool) -> None:
@@ -127,7 +136,7 @@ def _print_error(path: Path, error: InputError, rows: JsonLines | None, *, passe
     else:
         said = "passed over" if passed_over else "not answered"
         print_result(f"{said:<{_PRIORITY_WIDTH}}  {printable(path_in_words(path))}")
-        print_result(f"  {error}")
+        print_result(f"  {printable(str(error))}")
 
 
 def _tell_the_end(counts: Counter[str], *, for_people: bool) -> None:

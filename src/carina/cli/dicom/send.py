@@ -1,6 +1,7 @@
 """``carina dicom send``: files go to an archive."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +12,17 @@ import typer
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, destination_of, require_network, tls_of
 from carina.errors import ConfigurationError
+from carina.inference.inputs import image_inputs
+from carina.radiographs.file_kind import FileKind
 
 
 def send_command(
-    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders that hold DICOM files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="PATH", help="DICOM files, or folders that hold DICOM files.")],
     to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Archive to send to by C-STORE.")] = None,
     called: Annotated[
         str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
     ] = None,
-    aet: Annotated[str, typer.Option("--aet", help="Carina's own AE title.")] = "CARINA",
+    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
     stow: Annotated[
         str | None, typer.Option("--stow", metavar="URL", help="DICOMweb server to send to by STOW-RS.")
     ] = None,
@@ -30,7 +33,10 @@ def send_command(
     attempts: Annotated[
         int,
         typer.Option(
-            "--attempts", min=1, help="How often to try each file if the failure may pass. Pauses grow from 1 s."
+            "--attempts",
+            metavar="NUMBER",
+            min=1,
+            help="How often to try each file if the failure may pass. Pauses grow from 1 s.",
         ),
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
@@ -38,30 +44,40 @@ def send_command(
     """Send DICOM files to an archive.
 
     They are sent as they are. Each line says what became of one file: taken; already there; refused; try again (after
-    all attempts); or not sent, because it is not a DICOM file. Taken means that the other side confirmed it, not only
-    that it answered. The exit code is 1 unless every file was taken or is already there.
+    all attempts); or not sent, because it is not a DICOM file or cannot be read. Taken means that the other side
+    confirmed it, not only that it answered. What each reason means is said once below. The exit code is 1 unless every
+    file was taken or is already there.
     """
     require_network("send")
+    from carina.dicom.sending.outcome import meaning_of  # noqa: PLC0415
     from carina.dicom.sending.sending import build_sender, send_files  # noqa: PLC0415
     from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415  # the network's libraries
     from carina.dicom.transport.settings import Destination, Retries  # noqa: PLC0415
 
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     values = destination_of(to, stow, called=called, calling=aet, tls=secured)
+    destination = Destination.model_validate(values)
     paths, left_out = _files(files)
     counts: Counter[str] = Counter()
+    meanings: dict[str, str] = {}
     failed = 0
     with quiet_libraries():
-        sender = build_sender(Destination.model_validate(values))
+        sender = build_sender(destination)
         for sent in send_files(sender, paths, Retries(first_s=1, longest_s=60, sending=attempts)):
             outcome = sent.outcome
             failed += not outcome.sent
             counts[outcome.state] += 1
+            reason = outcome.reason
+            if reason is not None:
+                meanings.setdefault(reason, meaning_of(reason, destination.other))
             if as_json:
                 row = {"path": str(sent.path), "state": outcome.state, "attempts": sent.attempts}
-                print_result(json.dumps({**row, "reason": outcome.reason} if outcome.reason else row))
+                print_result(json.dumps({**row, "reason": reason, "message": meanings[reason]} if reason else row))
             else:
-                print_result(f"{outcome.state:<13}  {sent.path}" + (f"  {outcome.reason}" if outcome.reason else ""))
+                print_result(f"{outcome.state:<13}  {sent.path}" + (f"  {reason}" if reason else ""))
+    if not as_json:
+        for reason, meaning in meanings.items():
+            print_note(f"{reason}: {meaning}")
     if len(paths) > 1 and not as_json:
         print_note(f"{len(paths)} files: {', '.join(f'{count} {state}' for state, count in counts.items())}.")
     if left_out:
@@ -81,25 +97,38 @@ def _files(named: Sequence[Path]) -> tuple[list[Path], int]:
     """
     found: list[Path] = []
     left_out = 0
+
+    def leave_out(_path: Path, _kind: FileKind) -> None:
+        nonlocal left_out
+        left_out += 1
+
     for path in named:
-        if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-            chosen = [file for file in files if _is_object(file)]
-            left_out += len(files) - len(chosen)
-            found += chosen
-        else:
+        if not path.is_dir():
             found.append(path)
+            continue
+        # A folder that may not be entered comes up, too, and so is told.
+        below = [
+            each.path for each in image_inputs([path], left_out=leave_out) if each.path != path or _is_closed(path)
+        ]
+        chosen = [file for file in below if _is_object(file)]
+        left_out += len(below) - len(chosen)
+        found += chosen
     if not found:
         msg = f"There is no DICOM file in {', '.join(map(str, named))}. Name files, or folders that hold some."
         raise ConfigurationError(msg)
     return found, left_out
 
 
+def _is_closed(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return True
+    return False
+
+
 def _is_object(path: Path) -> bool:
     """Tell whether a file is a DICOM object; one that cannot be read may be one, and is told when it is to be sent."""
-    if path.name.upper() == "DICOMDIR":
-        # What a disc holds is listed in it: no archive takes that.
-        return False
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"

@@ -17,9 +17,12 @@ from carina.dicom.answers.secondary_capture import draw_answer, secondary_captur
 from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
 from carina.dicom.extra import require_highdicom
 from carina.dicom.quiet import quiet
-from carina.errors import BundleError
+from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import Explanation
-from carina.inference.predictor import FailedPrediction, Prediction, Predictor
+from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.predictor import Predictor
+from carina.inference.results import path_in_words
+from carina.radiographs.read import read_bytes
 from carina.storage.atomic import whole_file
 
 DEFAULT_KINDS: tuple[Kind, ...] = ("sr", "sc")
@@ -64,12 +67,45 @@ class Answers:
         Why nothing was written, in words, or none where something was.
     left_out
         Kinds that were asked for and do not fit the image, each with why.
+    copy_of
+        The image that was answered before and that this one is a copy of, if it is one.
     """
 
     prediction: Prediction
     written: tuple[WrittenAnswer, ...]
     reason: str | None
     left_out: dict[Kind, str]
+    copy_of: Path | None = None
+
+
+class AnsweredImages:
+    """Which images were answered, so that two of them never pass for one.
+
+    An archive knows an image by its SOP Instance UID alone: of two images with one UID, answers to both would be taken
+    for answers to one.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, Path] = {}
+
+    def first_of(self, uid: str, path: Path) -> Path | None:
+        """Return which image of the same UID and the same bytes was answered before; none where there was none.
+
+        Raises
+        ------
+        InputError
+            If another image has this UID.
+        """
+        first = self._first.setdefault(uid, path)
+        if first == path:
+            return None
+        if read_bytes(first) == read_bytes(path):
+            return first
+        msg = (
+            f"it has the SOP Instance UID of {path_in_words(first)} and other contents, so that only that file was "
+            "answered. Find out which of the two has the right UID, and leave the other one out."
+        )
+        raise InputError(msg, "written-before")
 
 
 def write_answers(
@@ -79,6 +115,7 @@ def write_answers(
     kinds: Collection[Kind] = DEFAULT_KINDS,
     *,
     prevalence: float | None = None,
+    answered: AnsweredImages | None = None,
 ) -> Answers:
     """Judge a DICOM image, write the answers as DICOM objects of its study, and return what was written.
 
@@ -99,11 +136,13 @@ def write_answers(
         Which objects: ``sr``, ``sc``, ``pr``.
     prevalence
         See `carina.decisions.triage.choose_triage`.
+    answered
+        The images that were answered before, and this one is then.
 
     Raises
     ------
     InputError
-        If the image cannot be read or referred to. Its code is ``own-answer`` where Carina itself wrote the file:
+        If the image cannot be read or referred to, or another one has its UID. Its code is ``own-answer`` where Carina
         nothing is wrong then, and nothing to be done. No message holds a value of the file.
     ConfigurationError
         If highdicom is not installed, a kind is none, or the prevalence lies outside 0 to 1.
@@ -119,6 +158,7 @@ def write_answers(
     if isinstance(prediction, FailedPrediction):
         raise prediction.error
     source = read_source(path)
+    copy_of = None if answered is None else answered.first_of(source.sop_instance_uid, path)
     if prediction.triage.priority == "not-assessable":
         return Answers(prediction, (), prediction.triage.reason, {})
     left_out: dict[Kind, str] = {}
@@ -127,7 +167,8 @@ def write_answers(
     fitting = [kind for kind in kinds if kind not in left_out]
     objects = _objects(prediction, source, predictor, fitting, prevalence)
     written = tuple(_write(out, answer, content) for answer, content in objects)
-    return Answers(prediction, written, None if written else "; ".join(left_out.values()) or None, left_out)
+    reason = None if written else "; ".join(left_out.values()) or None
+    return Answers(prediction, written, reason, left_out, copy_of)
 
 
 def _objects(

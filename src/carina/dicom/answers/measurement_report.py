@@ -13,7 +13,7 @@ from carina.dicom.answers.source import Source
 from carina.dicom.coded_terms import concept
 from carina.dicom.computed_uids import derived_uid
 from carina.findings import Code, finding_code
-from carina.inference.predictor import Prediction
+from carina.inference.prediction import Prediction
 
 _INTENDED_USE = (
     f"{NOTICE}. A flag only orders the reading: it is no diagnosis, and a radiograph without one is still to be read."
@@ -108,7 +108,7 @@ def _finding_group(finding: str, prediction: Prediction, source: Source, maker: 
     from highdicom import sr  # noqa: PLC0415
 
     unit = concept(terms.PERCENT)
-    measured = [sr.Measurement(concept(terms.PROBABILITY), percent(prediction.probabilities[finding]), unit)]
+    measured = [sr.Measurement(concept(terms.PROBABILITY), percent(prediction.judged()[1][finding]), unit)]
     parameters = []
     if finding == maker.policy.flag_finding:
         threshold = percent(maker.policy.operating_point.threshold)

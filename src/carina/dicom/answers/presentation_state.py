@@ -12,7 +12,7 @@ from carina.dicom import coded_terms as terms
 from carina.dicom.answers.answer_attributes import NOTICE, Maker
 from carina.dicom.answers.objects import SERIES_NUMBERS, UNNAMED, equipment, series_uid, stand_in
 from carina.dicom.answers.source import Source
-from carina.inference.predictor import Prediction
+from carina.inference.prediction import Prediction
 
 _LAYER = "CARINA"
 _MODALITY_LUT = ("RescaleIntercept", "RescaleSlope")
@@ -37,7 +37,7 @@ def presentation_state(prediction: Prediction, source: Source, maker: Maker) -> 
 
     image, flag = stand_in(source), maker.policy.flag_finding
     words = f"Carina: {terms.PRIORITIES[prediction.triage.priority].meaning}"
-    words += f"\r\nP({flag}) {probability_in_words(prediction.probabilities[flag])}. {NOTICE}."
+    words += f"\r\nP({flag}) {probability_in_words(prediction.judged()[1][flag])}. {NOTICE}."
     text = pr.TextObject(
         text_value=words,
         units=pr.AnnotationUnitsValues.DISPLAY,

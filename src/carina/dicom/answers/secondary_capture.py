@@ -1,5 +1,6 @@
 """The picture: the radiograph with the evidence over it, the priority above it, and what it is for (PS3.3 A.8)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import cv2
@@ -18,7 +19,7 @@ from carina.findings import NORMAL
 from carina.inference.explanation.explain import Explanation
 from carina.inference.explanation.lettering import BLACK, FAINT, INK, Colour, Strip
 from carina.inference.explanation.overlay import draw_overlay
-from carina.inference.predictor import Prediction
+from carina.inference.prediction import Prediction
 
 # Of the radiograph's longer side. The original is beside it in the same study; this is to be seen at a glance, and a
 # PACS keeps it: with its writing some 6 MB.
@@ -79,10 +80,11 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
 
     Nothing of the patient stands in what is written.
     """
-    shown, shares = _shown_finding(prediction, maker), prediction.probabilities.items()
+    _, shares = prediction.judged()
+    shown = _shown_finding(shares, maker)
     # Against Normal: over the mean of all findings, what is merely less improbable than others would be orange, too.
     normal = NORMAL if NORMAL in maker.findings else None
-    probability = prediction.probabilities[shown]
+    probability = shares[shown]
     film = draw_overlay(_scaled(explanation), shown, probability, against=normal, smallest_full=_SMALLEST_FULL)
     width = film.shape[1]
     size = max(14, round(width / 46))
@@ -94,19 +96,19 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
     if doubts := prediction.reservations:
         strip.write(" ".join(doubts), fill=_DOUBT)
     # Spaces at which no line breaks, between a finding and its probability.
-    said = (f"{finding} {probability_in_words(p)}".replace(" ", "\N{NO-BREAK SPACE}") for finding, p in shares)
+    said = (f"{finding} {probability_in_words(p)}".replace(" ", "\N{NO-BREAK SPACE}") for finding, p in shares.items())
     strip.write("P:  " + "   ".join(said))
     strip.write(f"{maker.name} {maker.version}, Carina {__version__}", fill=FAINT)
     return np.concatenate([strip.finished(), film])
 
 
-def _shown_finding(prediction: Prediction, maker: Maker) -> str:
+def _shown_finding(probabilities: Mapping[str, float], maker: Maker) -> str:
     """Return the finding whose evidence is drawn: what is looked for, and never Normal.
 
     So orange is on every picture what speaks for disease: that of the operating point where it is flagged, else the
     most probable one that is not Normal.
     """
-    probabilities, flag = prediction.probabilities, maker.policy.flag_finding
+    flag = maker.policy.flag_finding
     if probabilities[flag] >= maker.policy.operating_point.threshold:
         return flag
     return max((finding for finding in probabilities if finding != NORMAL), key=probabilities.__getitem__)

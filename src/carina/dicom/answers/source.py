@@ -25,7 +25,7 @@ from carina.radiographs.dicom.attributes import read_attributes
 from carina.radiographs.dicom.decode import walk
 from carina.radiographs.dicom.outline import read_meta
 from carina.radiographs.dicom.showing import Display
-from carina.radiographs.read import read_bytes
+from carina.radiographs.read import closed_file, missing_file, read_bytes
 
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
@@ -116,11 +116,9 @@ def require_foreign_dicom(path: Path) -> None:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
     except FileNotFoundError:
-        msg = "there is no such file. Check the path."
-        raise InputError(msg, "not-found") from None
+        raise missing_file(path) from None
     except PermissionError:
-        msg = "this user may not read the file. Ask its owner for read permission."
-        raise InputError(msg, "permission-denied") from None
+        raise closed_file() from None
     except IsADirectoryError:
         msg = "this is not a file. Name a DICOM file, or a folder that holds some."
         raise InputError(msg, "not-a-file") from None

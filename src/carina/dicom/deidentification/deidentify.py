@@ -4,7 +4,6 @@ The one function that the command line calls is `deidentify`.
 """
 
 import io
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,14 +55,6 @@ _CLASSES = frozenset(
         str(SecondaryCaptureImageStorage),
     }
 )
-# Words of ImageType, and attributes of the module SC Equipment (PS3.3 C.8.6.1), that detectors' images have not.
-_CAPTURED = ("SECONDARY", "SCREEN", "CAPTURE", "DIGITI", "SCAN", "PHOTO")
-_OF_CAPTURES = (
-    *("ConversionType", "SecondaryCaptureDeviceID", "SecondaryCaptureDeviceManufacturer"),
-    *("SecondaryCaptureDeviceManufacturerModelName", "SecondaryCaptureDeviceSoftwareVersions"),
-    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture", "VideoImageFormatAcquired", "DigitalImageFormatAcquired"),
-    *("HardcopyCreationDeviceID", "HardcopyDeviceManufacturer", "HardcopyDeviceManufacturerModelName"),
-)
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _UNREADABLE = "its attributes cannot be read. Fetch the object again from where it came from."
 _UNLOOKED_AT = "it does not say whether there is writing in its picture: look at it before you pass it on"
@@ -88,12 +79,31 @@ class Deidentified:
     notes: tuple[str, ...]
 
 
+class WrittenBeforeError(InputError):
+    """Another image with the same SOP Instance UID was written before.
+
+    Attributes
+    ----------
+    path
+        Of what was written, below the folder that was named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "another image with the same SOP Instance UID and other contents was written before. Find out which of the "
+            "two has the right UID, and leave the other one out.",
+            "written-before",
+        )
+        self.path = path
+
+
 def deidentify(
     content: bytes, out: Path, pseudonyms: Pseudonyms, options: Options, *, pixels_looked_at: bool = False
 ) -> Deidentified:
     """Write an image without identity, and return what was written.
 
-    The same image, key, options and version of Carina give the same bytes.
+    The same image, key, options and version of Carina give the same bytes. An image that was written before is not
+    written again.
 
     Parameters
     ----------
@@ -111,8 +121,10 @@ def deidentify(
     Raises
     ------
     InputError
-        If the file is no such image, cannot be read, or has writing in its picture; or another image of the same UID
-        was written before. No message holds a value of the file or its path.
+        If the file is no such image, cannot be read, or has writing in its picture. No message holds a value of the
+        file or its path.
+    WrittenBeforeError
+        If another image of the same UID was written before.
     OSError
         If `out` cannot be written or the disk is full.
     """
@@ -122,20 +134,13 @@ def deidentify(
         dcmwrite(stream, made, enforce_file_format=True)
     study, instance = str(made.StudyInstanceUID), str(made.SOPInstanceUID)
     written = Path(study, f"{instance}.dcm")
-    _write(out / written, stream.getvalue())
+    path = out / written
+    if not path.exists():
+        with whole_file(path) as temporary:
+            temporary.write_bytes(stream.getvalue())
+    elif path.read_bytes() != stream.getvalue():
+        raise WrittenBeforeError(written)
     return Deidentified(written, instance, notes)
-
-
-def _write(path: Path, content: bytes) -> None:
-    if path.exists():
-        if path.read_bytes() == content:
-            return
-        msg = (
-            "another image with the same SOP Instance UID was written before. Find out which of the two it belongs to."
-        )
-        raise InputError(msg, "written-before")
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _made(
@@ -150,10 +155,9 @@ def _made(
     source = read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little)
     sop_class = _text(source, "SOPClassUID") or meta.sop_class or ""
     if sop_class not in _CLASSES:
-        msg = "it is no computed or digital radiograph and no secondary capture; only these are de-identified."
-        msg_0 = f"{msg} Leave it out."
-        raise InputError(msg_0, "not-a-radiograph")
-    notes = _notes_on_pixels(attributes, source, sop_class, looked_at=pixels_looked_at)
+        msg = "it is no radiograph (CR, DX) and no secondary capture; only these are de-identified. Leave it out."
+        raise InputError(msg, "not-a-radiograph")
+    notes = _notes_on_pixels(attributes, sop_class, looked_at=pixels_looked_at)
     if coding not in ("native", "RLE") and _has_overlay_in_pixels(source):
         msg = "it keeps an overlay in unused bits of its compressed pixels. Export it uncompressed."
         raise InputError(msg, "identity-in-pixels")
@@ -221,7 +225,7 @@ def _patient(source: Dataset) -> tuple[str, ...]:
     return ("study", _text(source, "StudyInstanceUID"))
 
 
-def _notes_on_pixels(attributes: Attributes, source: Dataset, sop_class: str, *, looked_at: bool) -> tuple[str, ...]:
+def _notes_on_pixels(attributes: Attributes, sop_class: str, *, looked_at: bool) -> tuple[str, ...]:
     """Refuse an image with writing in its picture, and return what is to be said of one that may have some."""
     burned_in = attributes.header.burned_in_annotation
     if burned_in:
@@ -229,7 +233,7 @@ def _notes_on_pixels(attributes: Attributes, source: Dataset, sop_class: str, *,
         raise InputError(msg, "identity-in-pixels")
     if burned_in is False:
         return ()
-    why = _why_like_a_capture(attributes, source, sop_class)
+    why = _why_like_a_capture(attributes, sop_class)
     if why is not None and not looked_at:
         msg = (
             f"{why}, and it does not say that there is no writing in its picture (BurnedInAnnotation NO). Look at the "
@@ -239,32 +243,20 @@ def _notes_on_pixels(attributes: Attributes, source: Dataset, sop_class: str, *,
     return (_UNLOOKED_AT,)
 
 
-def _why_like_a_capture(attributes: Attributes, source: Dataset, sop_class: str) -> str | None:
+def _why_like_a_capture(attributes: Attributes, sop_class: str) -> str | None:
     """Return why a picture may have been captured from a screen or a film, whatever its class; none where none does.
 
     Such pictures mostly carry a name. Detectors write none.
     """
     if sop_class == SecondaryCaptureImageStorage:
         return "it is a secondary capture"
-    kinds = re.split(r"[\\\s_/-]+", _words(source, "ImageType").upper())
-    if any(word.startswith(hint) for word in kinds for hint in _CAPTURED):
-        return "its ImageType is that of a secondary capture"
-    if any(_words(source, keyword) for keyword in _OF_CAPTURES):
-        return "it says how it was captured or digitised"
+    if "capture" in attributes.header.doubts:
+        return "its header says that it was captured, digitised or converted (ImageType, ConversionType and the like)"
     if attributes.layout.samples > 1:
         return "it is in colour, which no detector is"
     if "burned in" in attributes.header.doubts:
         return "its BurnedInAnnotation is neither YES nor NO"
     return None
-
-
-def _words(source: Dataset, keyword: str) -> str:
-    """Return all values of an attribute as one text, or nothing."""
-    if not _text(source, keyword):
-        return ""
-    value = source.get(keyword)
-    several = not isinstance(value, str) and hasattr(value, "__iter__")
-    return "\\".join(map(str, value)) if several else str(value)
 
 
 def _has_overlay_in_pixels(source: Dataset) -> bool:

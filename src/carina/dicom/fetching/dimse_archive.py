@@ -7,13 +7,14 @@ from pydicom import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.dsutils import encode_file_meta
 
-from carina.dicom.fetching.find_scu import Finder, identifier, named, open_association
+from carina.dicom.fetching.find_scu import Finder, identifier, open_association
 from carina.dicom.fetching.query import Delivery, Found, Keep, Series, images
 from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
+from carina.dicom.sending.outcome import name_of
 from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
 from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds, bound_association
-from carina.dicom.transport.settings import Peer, ServerTls
+from carina.dicom.transport.settings import Peer, ServerTls, is_ae_title
 from carina.dicom.transport.tls import client_context, server_context
 from carina.errors import ArchiveUnusableError, ConfigurationError, PeerError
 
@@ -66,10 +67,14 @@ class DimseArchive:
         self._keep: Keep | None = None
         self._taken = self._unusable = 0
         self._failed: OSError | None = None
+        # By which titles somebody wanted to bring objects and was turned away: its own, and the one that it asked for.
+        self._turned_away: tuple[str, str] | None = None
         self._lock = threading.Lock()
         self._server: Any = None
+        self._here = ""
         if by == "move":
             self._server = self._wait_at(bind, port, tls)
+            self._here = f"{bind}:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Wait for objects no longer."""
@@ -88,6 +93,7 @@ class DimseArchive:
         """Fetch a series; see `carina.dicom.fetching.query.Archive`."""
         with self._lock:
             self._keep, self._taken, self._unusable, self._failed = keep, 0, 0, None
+            self._turned_away = None
         wanted = identifier("SERIES", StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
         try:
             told = self._get(wanted) if self._by == "get" else self._move(wanted)
@@ -127,21 +133,57 @@ class DimseArchive:
         association = open_association(self._peer, [build_context(_MOVE)], self._tls, "C-MOVE", _MOVE)
         try:
             sent, failed = self._await(association.send_c_move(wanted, self._peer.calling, _MOVE))
+        except PeerError:
+            self._require_welcome()
+            raise
         finally:
             if association.is_established:
                 association.release()
-        if sent and not self._taken and not self._unusable and self._failed is None:
-            # More series would go to the same wrong place.
-            msg = (
-                f"{named(self._peer)} says that it sent {images(sent)}, and none arrived here. Make sure that it "
-                f"knows {self._peer.calling} by this machine's address and port."
-            )
-            raise ArchiveUnusableError(msg)
+        if not self._taken and not self._unusable and self._failed is None:
+            self._require_welcome()
+            if sent:
+                # More series would go to the same wrong place.
+                msg = (
+                    f"{name_of(self._peer)} says that it sent {images(sent)}, and none arrived here. "
+                    f"{self._how_to_be_known()}"
+                )
+                raise ArchiveUnusableError(msg)
         return sent + failed
+
+    def _require_welcome(self) -> None:
+        """Say by which titles an archive wanted to bring objects, if it was turned away here.
+
+        Raises
+        ------
+        ArchiveUnusableError
+            If it was.
+        """
+        if self._turned_away is None:
+            return
+        theirs, ours = self._turned_away
+        called, calling = self._peer.called, self._peer.calling
+        msg = f"{name_of(self._peer)} could not bring objects. "
+        if theirs != called:
+            msg += (
+                f"Somebody connected to {self._here} as {theirs}, and objects are taken from {called} only. If "
+                f"{theirs} is the archive's own AE title, type --called {theirs}."
+            )
+        else:
+            msg += (
+                f"It connected to {self._here} and asked for {ours}, and the AE title here is {calling}. Type --aet "
+                f"{ours}, or have the entry for this machine changed to {calling} there."
+            )
+        raise ArchiveUnusableError(msg)
+
+    def _how_to_be_known(self) -> str:
+        return (
+            f"Have the AE title {self._peer.calling} (--aet) made known there as a destination of C-MOVE, with the "
+            f"address and port of this machine ({self._here}, by --move)."
+        )
 
     def _await(self, answers: Any) -> tuple[int, int]:
         """Return how many objects an archive sent and could not send, as it says, once it is done."""
-        name, last = named(self._peer), Dataset()
+        name, last = name_of(self._peer), Dataset()
         try:
             for answer, _ in answers:
                 last = answer
@@ -154,13 +196,12 @@ class DimseArchive:
         # Not one could be sent: that may be ours, if we refused them.
         refused = status == _NONE_SENT and (self._unusable or self._failed is not None)
         if status == _DESTINATION_UNKNOWN:
-            msg = (
-                f"{name} does not know where to send (status 0x{status:04X}). Make {self._peer.calling}, with this "
-                "machine's address and port, known there."
-            )
+            msg = f"{name} cannot send to {self._peer.calling} (status 0x{status:04X}). {self._how_to_be_known()}"
             raise ArchiveUnusableError(msg)
         if status not in _DONE and not refused:
             msg = f"{name} does not send what it found (status 0x{status:04X}). Look into its log."
+            if self._by == "move" and not self._taken:
+                msg += f" It may not reach this machine. {self._how_to_be_known()}"
             raise PeerError(msg)
         completed, failed, warning = (int(last.get(f"NumberOf{kind}Suboperations") or 0) for kind in _COUNTS)
         return completed + warning, failed
@@ -182,6 +223,12 @@ class DimseArchive:
             self._taken += 1
         return SUCCESS
 
+    def _note_turned_away(self, event: Any) -> None:
+        request = event.assoc.requestor.primitive
+        titles = (str(title).strip() for title in (request.calling_ae_title, request.called_ae_title))
+        theirs, ours = (title if is_ae_title(title) else "another title" for title in titles)
+        self._turned_away = theirs, ours
+
     def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> Any:
         entity = AE(ae_title=self._peer.calling)
         entity.require_calling_aet = [self._peer.called]
@@ -194,7 +241,7 @@ class DimseArchive:
                 (bind, port),
                 contexts=[build_context(storage_class, syntaxes) for storage_class in STORAGE_CLASSES],
                 ssl_context=None if tls is None else server_context(tls),
-                evt_handlers=[(evt.EVT_C_STORE, self._take)],
+                evt_handlers=[(evt.EVT_C_STORE, self._take), (evt.EVT_REJECTED, self._note_turned_away)],
                 server_class=BoundedServer,
                 bounds=self._bounds,
                 on_refused=lambda _: None,

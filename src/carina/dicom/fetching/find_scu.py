@@ -8,7 +8,7 @@ from pynetdicom import build_context
 
 from carina.dicom.fetching.query import Found, Missing, Series, not_a_uid
 from carina.dicom.fetching.wanted import Wanted
-from carina.dicom.sending.sending import Outcome
+from carina.dicom.sending.outcome import Outcome, meaning_of, name_of
 from carina.dicom.sending.store_scu import associate
 from carina.dicom.transport.settings import Peer
 from carina.errors import ArchiveUnusableError, PeerError
@@ -22,11 +22,6 @@ _ENDED_EARLY = frozenset({0xA700, 0xFE00})
 _MOST = 100_000
 
 
-def named(peer: Peer) -> str:
-    """Return how a message names a peer."""
-    return f"{peer.called} at {peer.host}:{peer.port}"
-
-
 def open_association(peer: Peer, contexts: list[Any], tls: Any, service: str, uid: str, **keywords: Any) -> Any:
     """Return an association in which a peer takes requests of a service.
 
@@ -37,16 +32,18 @@ def open_association(peer: Peer, contexts: list[Any], tls: Any, service: str, ui
     """
     association = associate(peer, contexts, tls, **keywords)
     if isinstance(association, Outcome):
-        msg = (
-            f"{named(peer)} does not take the association ({association.reason}). Check the address, the titles, "
-            f"and that it offers {service}."
-        )
-        raise ArchiveUnusableError(msg)
-    if uid not in {context.abstract_syntax for context in association.accepted_contexts}:
+        if association.reason != "no-kind-of-object-accepted":
+            msg = f"{association.reason}: {meaning_of(association.reason or 'no-answer', peer)}"
+            raise ArchiveUnusableError(msg)
+    elif uid in {context.abstract_syntax for context in association.accepted_contexts}:
+        return association
+    else:
         association.release()
-        msg = f"{named(peer)} does not offer {service} in the Study Root information model. Look into its settings."
-        raise ArchiveUnusableError(msg)
-    return association
+    msg = (
+        f"{name_of(peer)} does not offer {service} in the Study Root information model to {peer.calling}. Have it "
+        "enabled there."
+    )
+    raise ArchiveUnusableError(msg)
 
 
 def identifier(level: str, **keys: str) -> Dataset:
@@ -101,7 +98,7 @@ class Finder:
             if not wanted.has_date(study.get("StudyDate")):
                 finds.unfit.add(Series(study_uid, ""))
             elif not is_uid(study_uid):
-                message = not_a_uid(where, named(self._peer))
+                message = not_a_uid(where, name_of(self._peer))
                 finds.missing.append(Missing("not-a-uid", message, study_uid or None))
             else:
                 try:
@@ -124,7 +121,7 @@ class Finder:
             if not wanted.has_modality(_values(row, "Modality")):
                 finds.unfit.add(one)
             elif not is_uid(one.series):
-                message = not_a_uid(f"{where}: a series", named(self._peer))
+                message = not_a_uid(f"{where}: a series", name_of(self._peer))
                 finds.missing.append(Missing("not-a-uid", message, study_uid, one.series or None))
             elif one not in finds.series:
                 finds.series[replace(one, images=self._images(row, one))] = None
@@ -159,9 +156,12 @@ class Finder:
 
     def _doubt(self, status: int | None, unread: int, count: int) -> str | None:
         """Return why there may be more than was answered; none where that is all."""
-        name, fewer = named(self._peer), "Ask for fewer days at a time, or raise the limit there."
+        name, fewer = name_of(self._peer), "Ask for fewer days at a time, or raise the limit there."
         if status is None or status in _PENDING:
-            return f"{name} ended the connection during the query. Try again."
+            return (
+                f"{name} ended the connection during the query. Archives do so where they do not know the AE title "
+                f"{self._peer.calling} (--aet). Have it made known there, or try again."
+            )
         if status in _ENDED_EARLY:
             return f"{name} ended the search early (status 0x{status:04X}). {fewer}"
         if status != _SUCCESS:

@@ -1,18 +1,22 @@
 """Radiographs that an archive found are fetched, held against what it found, and judged where a judge is given."""
 
+import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from carina.dicom.listener.store import ObjectStore, digest_of
 from carina.dicom.transport.file_meta import read_meta
 from carina.errors import ArchiveUnusableError, PeerError
+from carina.storage.atomic import write_text
 
 Keep = Callable[[Sequence[bytes]], None]
+# What ``carina predict --json`` says of an image, which a judge may leave among its answers.
+PREDICTION_FILE = "prediction.json"
 # After so many series in a row that failed for a reason that all have in common, no other one is asked for.
 _ENOUGH = 3
 
@@ -45,7 +49,7 @@ class Missing:
     study, series
         The UIDs, as the archive wrote them; none where it is about more than that.
     expected, received
-        Images.
+        Images; none for a number that nobody said.
     """
 
     code: Literal["search-incomplete", "not-a-uid", "incomplete", "fetch-failed", "not-fetched"]
@@ -132,6 +136,10 @@ class Fetched:
         Why there are none, in a word and, where there is one, a sentence.
     known
         Whether an earlier query had judged it.
+    prediction
+        What ``carina predict --json`` says of it; none where the judge did not keep it.
+    repeated
+        Whether another object of the series has the same SOP Instance UID.
     """
 
     path: Path
@@ -140,6 +148,8 @@ class Fetched:
     code: str | None = None
     reason: str | None = None
     known: bool = False
+    prediction: Mapping[str, Any] | None = field(default=None, compare=False)
+    repeated: bool = False
 
 
 def images(count: int) -> str:
@@ -200,10 +210,13 @@ def query(
         except PeerError as error:
             said = error
         in_vain = in_vain + 1 if isinstance(said, ArchiveUnusableError) else 0
+        names = set[str]()
         for digest in digests:
-            yield _judged(digest, store, judge, judged_by)
-        # An archive may send one object twice, in two transfer syntaxes for example.
-        received = len({_name_of(store.object_path(digest)) for digest in digests})
+            # An archive may send one object twice, in two transfer syntaxes for example.
+            name = _name_of(store.object_path(digest))
+            yield replace(_judged(digest, store, judge, judged_by), repeated=name in names)
+            names.add(name)
+        received = len(names)
         if (missing := _difference(series, said, received, where)) is not None:
             yield missing
 
@@ -212,14 +225,17 @@ def _difference(series: Series, said: Delivery | PeerError, received: int, where
     """Return what lacks of a series; none if everything arrived that was found."""
     if isinstance(said, PeerError):
         return Missing("fetch-failed", f"{where}: {said}", series.study, series.series, series.images, received)
-    # What is named has one image at least.
-    expected = max(series.images or 1, said.told)
+    # A series that is named has one image at least: a number of 0 is none.
+    expected = max(series.images or 0, said.told) or None
     unsure = said.partial and series.images is None
-    if received >= expected and not unsure and not said.unusable:
+    if received >= (expected or 1) and not unsure and not said.unusable:
         return None
-    message = f"{where}: {received} of {images(expected)} arrived."
+    if expected is None:
+        message = f"{where}: {images(received)} arrived; the archive does not say how many there should be."
+    else:
+        message = f"{where}: {received} of {images(expected)} arrived."
     if unsure:
-        message += " The archive says that it sent a part only."
+        message += " The archive says that it sent only a part."
     if said.unusable:
         message += f" {said.unusable} of what arrived was too large or no DICOM object."
     return Missing("incomplete", message, series.study, series.series, expected, received)
@@ -237,16 +253,32 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
         return Fetched(path, "fetched")
     # Of the object and of who judged it: another model's answers are not taken for this one's.
     key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
+    # Not among the answers, which are sent as they are.
+    kept = store.folder / "predictions" / f"{key}.json"
     if answers := store.answer_files(key):
-        return Fetched(path, "judged", tuple(answers), known=True)
+        return Fetched(path, "judged", tuple(answers), known=True, prediction=_prediction_in(kept))
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
+        prediction = _prediction_in(work / PREDICTION_FILE)
+        (work / PREDICTION_FILE).unlink(missing_ok=True)
         if isinstance(said, AnswerFiles):
+            if prediction is not None:
+                kept.parent.mkdir(mode=0o700, exist_ok=True)
+                write_text(kept, json.dumps(prediction) + "\n")
             store.place_answers(key, work)
-            return Fetched(path, "judged", tuple(store.answer_files(key)))
+            return Fetched(path, "judged", tuple(store.answer_files(key)), prediction=prediction)
         if isinstance(said, Refusal):
-            return Fetched(path, "refused", code=said.code, reason=said.message)
+            return Fetched(path, "refused", code=said.code, reason=said.message, prediction=prediction)
         return Fetched(path, "failed", code=said.reason)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _prediction_in(file: Path) -> Mapping[str, Any] | None:
+    """Return a prediction that was kept; none where none was."""
+    try:
+        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content

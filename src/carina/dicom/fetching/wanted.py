@@ -65,8 +65,11 @@ def dates_of(text: str, *, today: date | None = None) -> str:
         given = [] if found is None else [date.fromisoformat(part) for part in (found[1], found[3]) if part]
     except ValueError:
         given = []
-    if found is None or not given or (len(given) == 2 and not found[2]) or given != sorted(given):
+    if found is None or not given or (len(given) == 2 and not found[2]):
         msg = f"{text!r} is no date. Write 20260102, 20260101-20260131, today or yesterday."
+        raise ConfigurationError(msg)
+    if given != sorted(given):
+        msg = f"The range {text} ends before it begins. Write the earlier date first: {found[3]}-{found[1]}."
         raise ConfigurationError(msg)
     return text
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from carina.dicom.listener.keeper import Keeper
-from carina.dicom.sending.sending import Outcome, Sender, now
+from carina.dicom.sending.outcome import Outcome
+from carina.dicom.sending.sending import Sender, now
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import Retries
 

@@ -6,54 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from carina.dicom.transport.settings import Destination, Retries
+from carina.dicom.sending.outcome import Outcome
+from carina.dicom.transport.settings import Destination, Peer, Retries
 
 # At a time: as many as one association or a few seconds are for.
 _TOGETHER = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a file that was sent.
-
-    Attributes
-    ----------
-    state
-        ``taken`` and ``already there``: the other side has it, and said so. ``refused``: it does not want it, and would
-        refuse it again. ``try again``: it, or the way to it, failed for a reason that may pass. ``not sent``: the file
-        cannot be sent to anybody.
-    reason
-        Why, in a word or a status; of a file that was taken, what the other side remarked.
-    """
-
-    state: Literal["taken", "already there", "refused", "try again", "not sent"]
-    reason: str | None = None
-
-    @property
-    def sent(self) -> bool:
-        """Whether the other side has it."""
-        return self.state in ("taken", "already there")
-
-    @property
-    def lasting(self) -> bool:
-        """Whether the same would happen again."""
-        return self.state != "try again"
-
-
-TAKEN = Outcome("taken")
-NOT_DICOM = Outcome("not sent", "not-a-dicom-file")
-# Source: PS3.7 C.4.2, duplicate SOP instance.
-DUPLICATE = 0x0111
-
-
-def is_passing(status: int) -> bool:
-    """Tell whether a status or failure reason of DICOM is one of the moment; the others judge the object.
-
-    Source: PS3.7 C: 0xA7xx is a lack of resources, 0x0110 a failure while processing, 0x0213 a limit of resources.
-    """
-    return 0xA700 <= status <= 0xA7FF or status in (0x0110, 0x0213)
 
 
 class Sender(Protocol):
@@ -71,16 +30,14 @@ def build_sender(destination: Destination) -> Sender:
     ConfigurationError
         If its certificates cannot be used.
     """
-    if destination.dicom is not None:
+    other = destination.other
+    if isinstance(other, Peer):
         from carina.dicom.sending.store_scu import StoreScu  # noqa: PLC0415  # one of two libraries is needed
 
-        return StoreScu(destination.dicom)
+        return StoreScu(other)
     from carina.dicom.sending.stow import StowSender  # noqa: PLC0415
 
-    if destination.web is None:
-        msg = "A destination without an address."
-        raise ValueError(msg)
-    return StowSender(destination.web)
+    return StowSender(other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pynetdicom import AE, _config, build_context
 
-from carina.dicom.sending.sending import DUPLICATE, NOT_DICOM, TAKEN, Outcome, is_passing
+from carina.dicom.sending.outcome import DUPLICATE, NOT_DICOM, TAKEN, Outcome, is_passing, not_read
 from carina.dicom.transport.file_meta import read_meta
 from carina.dicom.transport.settings import Peer
 from carina.dicom.transport.tls import client_context
@@ -49,8 +49,8 @@ class StoreScu:
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
         """Return what became of each file, in the same order."""
         kinds = [_kind_of(path) for path in paths]
-        outcomes = [NOT_DICOM] * len(paths)
-        distinct = sorted({kind for kind in kinds if kind is not None})
+        outcomes = [kind if isinstance(kind, Outcome) else NOT_DICOM for kind in kinds]
+        distinct = sorted({kind for kind in kinds if not isinstance(kind, Outcome)})
         for first in range(0, len(distinct), _CONTEXTS):
             together = distinct[first : first + _CONTEXTS]
             chosen = [index for index, kind in enumerate(kinds) if kind in together]
@@ -139,10 +139,10 @@ def _outcome(status: int) -> Outcome:
     return Outcome("try again" if is_passing(status) else "refused", said)
 
 
-def _kind_of(path: Path) -> _Kind | None:
-    """Return SOP class and transfer syntax of a file; none where it is no DICOM file or cannot be read."""
+def _kind_of(path: Path) -> _Kind | Outcome:
+    """Return SOP class and transfer syntax of a file, or why it cannot be sent."""
     try:
         meta = read_meta(path, "MediaStorageSOPClassUID", "TransferSyntaxUID")
-    except OSError:
-        return None
-    return (meta[0], meta[1]) if meta is not None and all(meta) else None
+    except OSError as error:
+        return not_read(error)
+    return (meta[0], meta[1]) if meta is not None and all(meta) else NOT_DICOM

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import requests
 
-from carina.dicom.sending.sending import NOT_DICOM, Outcome
+from carina.dicom.sending.outcome import NOT_DICOM, Outcome, not_read
 from carina.dicom.sending.stow_answer import outcome_of
 from carina.dicom.transport.file_meta import read_meta
 from carina.dicom.transport.settings import Web
@@ -60,8 +60,8 @@ class StowSender:
                     return outcome_of(answer.status_code, answer.headers.get("Content-Type", ""), content, meta[0])
         except requests.RequestException as error:
             return Outcome("try again", in_a_word(error))
-        except OSError:
-            return Outcome("not sent", "unreadable-file")
+        except OSError as error:
+            return not_read(error)
 
 
 class _Body:

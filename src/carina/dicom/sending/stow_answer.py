@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from carina.dicom.sending.sending import DUPLICATE, TAKEN, Outcome, is_passing
+from carina.dicom.sending.outcome import BEING_WRITTEN, DUPLICATE, TAKEN, THERE, Outcome, is_passing
 from carina.dicom.transport.web import PASSING, is_web_page
 
 # Source: PS3.18 table 10.5.3-1: in these an answer tells what became of each instance.
 _TELLS = frozenset({200, 202, 409})
 _REFERENCED, _FAILED, _OTHER_FAILURES = "00081199", "00081198", "0008119A"
 _UID, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
-# Of Azure's DICOM service: the instance is there already; somebody else is writing it.
-_THERE, _BEING_WRITTEN = 45070, 45071
 # For an instance that failed without a reason: processing failure.
 _NO_REASON = 0x0110
 
@@ -64,9 +62,9 @@ def _told(said: Item, uid: str) -> Outcome | None:
 def _failure(reasons: list[int]) -> Outcome:
     reason = reasons[0]
     said = f"status-0x{reason:04X}"
-    if all(each in (DUPLICATE, _THERE) for each in reasons):
+    if all(each in (DUPLICATE, THERE) for each in reasons):
         return Outcome("already there", said)
-    if is_passing(reason) or reason == _BEING_WRITTEN:
+    if is_passing(reason) or reason == BEING_WRITTEN:
         return Outcome("try again", said)
     return Outcome("refused", said)
 

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -14,18 +15,29 @@ from carina.errors import ConfigurationError
 _MEGABYTE = 1_000_000
 
 
+def is_ae_title(title: str) -> bool:
+    """Tell whether a text may be an AE title here.
+
+    Source: PS3.5 6.2, VR AE, without characters that would have to be escaped somewhere.
+    """
+    return re.fullmatch(r"[A-Za-z0-9_.\- ]{1,16}", title) is not None and title == title.strip()
+
+
 def _ae_title(title: str) -> str:
-    # Source: PS3.5 6.2, VR AE, without characters that would have to be escaped somewhere.
-    if not re.fullmatch(r"[A-Za-z0-9_.\- ]{1,16}", title) or title != title.strip():
+    if not is_ae_title(title):
         msg = "an AE title has 1 to 16 letters, digits, spaces, dots, hyphens or underscores"
         raise ValueError(msg)
     return title
 
 
 def _web_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        msg = "a DICOMweb address looks like https://pacs.example/dicom-web"
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or beyond 65535
+        known = False
+    if not known or parts.query or parts.fragment:
+        msg = "an address of DICOMweb begins with http:// or https://, as in https://pacs.example/dicom-web"
         raise ValueError(msg)
     if parts.username is not None or parts.password is not None:
         msg = "a password does not belong in an address; put it into ~/.netrc, or a token into CARINA_DICOMWEB_TOKEN"
@@ -141,6 +153,15 @@ class Destination(Settings):
             msg = "a destination is either dicom or web"
             raise ValueError(msg)
         return self
+
+    @property
+    def other(self) -> Peer | Web:
+        """The one of the two that is there."""
+        chosen = self.dicom or self.web
+        if chosen is None:
+            msg = "A destination without an address."
+            raise ValueError(msg)
+        return chosen
 
 
 class IntakeLimits(Settings):
@@ -320,9 +341,12 @@ def web_at(url: str, tls: ClientTls | None = None) -> Web:
         If it is none.
     """
     try:
-        return Web(url=url, tls=tls or ClientTls())
-    except ValidationError as error:
-        raise ConfigurationError(_in_words(error)) from None
+        address = _web_address(url)
+    except ValueError as error:
+        shown = "The address of the server" if "@" in url else repr(url)
+        msg = f"{shown} cannot be used: {error}."
+        raise ConfigurationError(msg) from None
+    return Web(url=address, tls=tls or ClientTls())
 
 
 def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls:
@@ -341,7 +365,38 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
 
 def _in_words(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "as a whole"
+    where, given = ".".join(str(part) for part in first["loc"]), first["input"]
     if first["type"] == "missing":
         return f"Setting {where} is missing. Give it in the settings' file or as an option."
-    return f"Setting {where}: {first['msg']}. Received: {first['input']!r}."
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {where}. Check its spelling."
+    said = first["msg"].removeprefix("Value error, ")
+    if (ours := _SAID.get(first["type"])) is not None:
+        said = ours.format(**first.get("ctx", {}))
+    # Of several settings no value is shown, and none that may hold a password.
+    hidden = not where or isinstance(given, dict) or (isinstance(given, str) and "@" in given)
+    about = f"Setting {where}: {said}." if where else f"{said[:1].upper()}{said[1:]}."
+    return about if hidden else f"{about} Received: {given!r}."
+
+
+# What pydantic says in words of its own, by its name for the kind of error.
+_SAID: Mapping[str, str] = MappingProxyType(
+    {
+        "greater_than_equal": "it must be {ge} or more",
+        "greater_than": "it must be more than {gt}",
+        "less_than_equal": "it must be {le} or less",
+        "int_parsing": "it must be a whole number",
+        "int_type": "it must be a whole number",
+        "int_from_float": "it must be a whole number",
+        "float_parsing": "it must be a number",
+        "float_type": "it must be a number",
+        "bool_parsing": "it must be true or false",
+        "bool_type": "it must be true or false",
+        "string_type": "it must be a text, in quotes",
+        "string_too_short": "it must not be empty",
+        "path_type": "it must be a path, in quotes",
+        "tuple_type": "it must be a list, as in ['ORTHANC']",
+        "too_short": "it must have at least {min_length} entry",
+        "model_type": "it must be a table with settings",
+    }
+)

@@ -19,6 +19,15 @@ TOKEN = "CARINA_DICOMWEB_TOKEN"  # noqa: S105  # its name
 # Statuses after which the same may succeed.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
+_OTHER_REFUSALS: tuple[tuple[frozenset[int], str], ...] = (
+    (frozenset({404, 405, 410}), "has no DICOMweb service at this address {status}. Check the path in the address."),
+    (frozenset({409, 422}), "cannot take or find what was asked {status}, and does not say why. Look into its log."),
+    (frozenset({413}), "takes no request of this size {status}. Have the limit raised there, or in its proxy."),
+    (frozenset({406, 415}), "does not take this kind of object or transfer syntax {status}. Have it enabled there."),
+    (frozenset({408, 425, 429, 503, 504}), "is busy or does not answer in time {status}. Try again later."),
+    (frozenset({507}), "has no room left {status}. Tell whoever runs it."),
+)
+_UNKNOWN_REFUSAL = "does not answer as a DICOMweb server {status}. Check its address and that it runs."
 # For a whole answer that is no image.
 _ANSWER_S = 300.0
 
@@ -82,9 +91,8 @@ def refusal(web: Web, status: int) -> PeerError:
             f"{web.url} sends Carina to another address (HTTP {status}), which is not followed. Servers do so when "
             f"somebody has to sign in: check the address, and whether the token in {TOKEN} has expired."
         )
-    return PeerError(
-        f"{web.url} does not answer as a DICOMweb server (HTTP {status}). Check its address and that it runs."
-    )
+    said = next((said for statuses, said in _OTHER_REFUSALS if status in statuses), _UNKNOWN_REFUSAL)
+    return PeerError(f"{web.url} {said.format(status=f'(HTTP {status})')}")
 
 
 def page_for_people(web: Web) -> PeerError:

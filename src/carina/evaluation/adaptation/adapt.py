@@ -82,6 +82,12 @@ class Adapted:
     new: Policy
     verification: Verification | None
 
+    def summary(self) -> str:
+        """Return what was measured and what became of it: one sentence per line."""
+        from carina.evaluation.adaptation.words import describe_adaptation  # noqa: PLC0415  # it needs this class
+
+        return "\n".join(describe_adaptation(self))
+
 
 def adapt(
     bundle: Path,

@@ -168,7 +168,7 @@ def summarise(shown: NDArray[np.uint8], whole: NDArray[np.uint8], summary: Summa
 
 
 def parameters_of(alteration: Alteration, settings: AlterationSettings) -> dict[str, float | str]:
-    """Return what stands for an alteration in a cache key."""
+    """Return the name of an alteration in a cache key."""
     uses = {"lungs-black": ("dilation",), "box-black": ("dilation",), "border-alone": ("border", "dilation")}
     used = uses.get(alteration, ())
     values = asdict(settings)

@@ -1,10 +1,11 @@
 """The answers of an audit."""
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 from carina.evaluation.audit.alterations import Alteration, Input
-from carina.evaluation.notebook import audit_html
+from carina.notebook import boxed, table_html
 from carina.statistics.intervals import Estimate
 
 AUDIT_FORMAT = "carina-audit-1"
@@ -12,7 +13,7 @@ AUDIT_FORMAT = "carina-audit-1"
 
 @dataclass(frozen=True, slots=True)
 class HeadResult:
-    """A head trained anew on one kind of input, judged on the same kind of input of the test images.
+    """A new head, trained on one kind of input, judged on the same kind of input of the test images.
 
     Attributes
     ----------
@@ -156,7 +157,7 @@ class ExternalQuestion:
     positive, negative
         The findings on either side.
     score
-        The probability that answers it, in words.
+        The name of the probability that answers it.
     positives, negatives
         Images on either side.
     auroc
@@ -231,11 +232,11 @@ class Audit:
     findings, flag_finding
         Of the model.
     lungs_from
-        Where the lungs came from, in words.
+        Where the lungs came from.
     counts
         Of images.
     heads, by_model
-        What remains, for heads trained anew and for the model as it is.
+        What remains, for new heads and for the model as it is.
     source_probes, left_out_sources, same_source_pairs, age_groups, external_sets
         The further questions.
     not_applicable
@@ -277,7 +278,16 @@ class Audit:
         return next(item for item in self.by_model if item.input == name)
 
     def _repr_html_(self) -> str:
-        return audit_html(self)
+        """Return the sentence, the verdicts, and what is left without lungs, for a notebook."""
+        own: dict[str, ModelResult] = {item.input: item for item in self.by_model}
+        rows: list[tuple[object, ...]] = []
+        for item in self.heads:
+            model = own.get(item.input)
+            of_model = ("–", "–") if model is None else (model.macro_auroc, model.share)
+            rows.append((item.input, *of_model, item.macro_auroc, item.share))
+        head = ("input", "model: AUROC", "model: share left", "new head: AUROC", "new head: share")
+        verdicts = "".join(f"<li>{escape(verdict)}</li>" for verdict in self.verdicts)
+        return boxed(f"<b>{escape(self.sentence)}</b><ul>{verdicts}</ul>", table_html(head, rows))
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as a JSON-safe dict."""

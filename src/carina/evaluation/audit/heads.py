@@ -1,4 +1,4 @@
-"""A head trained anew: multinomial logistic regression with L2 on standardised features, exact and deterministic.
+"""A new head: multinomial logistic regression with L2 on standardised features, exact and deterministic.
 
 The loss is convex, so there is one answer, and no seed, learning rate or stopping rule can be blamed for it.
 """

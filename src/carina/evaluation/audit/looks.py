@@ -191,7 +191,7 @@ class _Pass:
         return _Item(path, sha256, mask, f"{sha256}-{by}" if self._altered else sha256)
 
     def _folder_of(self, kind: _Kind) -> Path:
-        """Return the folder that stands for everything but the image and its mask that could change an entry."""
+        """Return the folder, named by a hash of everything but image and mask that could change an entry."""
         segmenter = self._looker.segmenter
         settings: dict[str, Any] = {
             "preprocessing": self._preprocessing.model_dump(),

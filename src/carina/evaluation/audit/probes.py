@@ -26,7 +26,7 @@ from carina.findings import NORMAL, order_findings
 from carina.statistics.delong import delong_interval
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
 
-# With fewer of a kind neither a head nor a figure means anything.
+# With fewer of one kind neither a head nor a figure means anything.
 LEAST = 10
 _LEAST_TO_CHOOSE = 5
 _FOLDS = 5

@@ -1,4 +1,4 @@
-"""The audit in words: one sentence, and what it means to someone who must decide whether to trust the model."""
+"""The audit as text: one sentence, and what it means to someone who must decide whether to trust the model."""
 
 from collections.abc import Sequence
 

@@ -86,7 +86,7 @@ def simulate_turnaround(
 
     Rooms begin empty and run until that is forgotten before images are measured, and go on afterwards until the last
     measured one is read. An overloaded room has no answer, and a room above a utilisation of 0.98 would need too long
-    for one; the reason then stands in place of each mean.
+    for one; the reason is then given instead of each mean.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def run_rooms(
     """
     rooms, n = arrivals.shape
     every = np.arange(rooms)
-    # The images of one priority stand together, by arrival: each queue is a stretch with a head that moves on.
+    # The images of one priority are together, by arrival: each queue is a stretch with a head that moves on.
     order = np.argsort(priority, axis=1, kind="stable")
     queued, lasting = (np.take_along_axis(values, order, axis=1) for values in (arrivals, reading))
     ends = np.stack([(priority <= each).sum(axis=1) for each in range(priorities)], axis=1)

@@ -9,7 +9,7 @@ minute, and a missed finding waits with those that are put last: `FindingTurnaro
 
 **Formulas** (`expected_turnaround`). The mean wait of priority k is ``W / ((1 - s[k-1]) (1 - s[k]))``, where s[k] is
 the share of all readers' time that priorities 1 to k need, and W what an arrival of the first priority would wait if no
-other of its kind stood before it: the chance that all readers are busy, times the mean time until the first is free.
+other of its kind was before it: the chance that all readers are busy, times the mean time until the first is free.
 Exact with one reader, for exponential and for fixed reading times, and with several for exponential ones. With several
 and fixed times W is taken as half of that with exponential ones. Simulated turnarounds of flagged images were up to 5 %
 longer, at utilisations of 0.3 to 0.95 with 2 to 6 readers; those of all images agreed within 3 %.

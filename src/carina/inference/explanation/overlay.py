@@ -1,15 +1,10 @@
 """An explanation as a picture: the radiograph with the evidence for one finding over it, and a legend below.
 
 The colours run from blue (against) over nothing to orange (for), which every common colour vision tells apart; how
-much colour is how much evidence. No file name stands in a picture, since it may hold who the patient is.
+much colour is how much evidence. No picture has a file name in it, since that may name the patient.
 """
 
-import hashlib
 import math
-import os
-from collections.abc import Iterable, Iterator
-from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,9 +13,6 @@ from numpy.typing import NDArray
 from carina.decisions.probabilities import probability_in_words
 from carina.inference.explanation.explain import Explanation
 from carina.inference.explanation.lettering import BLACK, FAINT, Strip
-from carina.inference.predictor import FailedPrediction, Prediction
-from carina.runtime.streams import carry, read_ahead
-from carina.storage.atomic import whole_file
 
 Rgb = NDArray[np.uint8]
 
@@ -35,54 +27,7 @@ SMALLEST_FULL = 0.1
 _STEPS = (1, 1.5, 2, 3, 4, 5, 7, 10)
 # A smaller radiograph is enlarged by a whole factor, and a narrow one set on black, so that the legend can be read.
 _SMALLEST_SIDE_PX, _SMALLEST_WIDTH_PX = 720, 640
-# Of the input's name, so that the picture's stays under the 255 bytes that file systems allow.
-_LONGEST_NAME = 48
-# Pictures that are drawn while others are judged.
-_AHEAD, _PAINTERS = 4, 2
 NOTE = "Contributions to the logit; not where the disease is. For research."
-
-
-def write_overlays(
-    predictions: Iterable[Prediction | FailedPrediction], folder: Path
-) -> Iterator[tuple[Prediction | FailedPrediction, Path | None]]:
-    """Yield each prediction, in order, with the picture that was written for it, drawn while others are judged.
-
-    Parameters
-    ----------
-    predictions
-        With explanations. One without (an error, or a radiograph that may not be judged) gets no picture.
-    folder
-        Where the pictures go; see `overlay_name`.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written or the disk is full.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    pairs = ((prediction, prediction) for prediction in predictions)
-    return carry(partial(read_ahead, partial(_write_overlay, folder), ahead=_AHEAD, threads=_PAINTERS), pairs)
-
-
-def _write_overlay(folder: Path, prediction: Prediction | FailedPrediction) -> Path | None:
-    if isinstance(prediction, FailedPrediction) or prediction.explanation is None or prediction.path is None:
-        return None
-    finding = prediction.finding
-    picture = draw_overlay(prediction.explanation, finding, prediction.probabilities[finding])
-    path = folder / overlay_name(prediction.path)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(encode_png(picture))
-    return path
-
-
-def overlay_name(path: Path) -> str:
-    """Return the file name of an input's picture: the input's own name, and twelve digits of the hash of its path.
-
-    The digits part inputs of one name in several folders without naming the folders. They are the same every time, so
-    that a batch which is run or resumed again writes the same files.
-    """
-    digits = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    return f"{path.stem[:_LONGEST_NAME]}-{digits}.png"
 
 
 def encode_png(picture: Rgb) -> bytes:
@@ -113,7 +58,7 @@ def draw_overlay(
     explanation, finding
         What to draw.
     probability
-        Of the finding, calibrated, as it is to stand in the legend.
+        Of the finding, calibrated, as the legend shows it.
     against
         Draw the evidence for the finding against this one; see `Explanation.evidence`.
     smallest_full

@@ -80,7 +80,7 @@ def mix_amplitudes(greys: NDArray[np.uint8], share: float, rng: np.random.Genera
     """Return images some of whose Fourier amplitudes are mixed with those of another image of the batch.
 
     Phases, which hold the shapes, stay. What a scanner or a post-processing leaves on all images of a source (contrast,
-    sharpness, grain) stands in the amplitudes, and so stops telling sources apart.
+    sharpness, grain) is in the amplitudes, and so stops telling sources apart.
 
     Source: Xu et al., "A Fourier-based framework for domain generalization", CVPR 2021,
     doi:10.1109/CVPR46437.2021.01415.
@@ -126,7 +126,7 @@ def _with_lungs_alone(
 def _base_matrix(
     lungs: Lungs | None, preprocessing: Preprocessing, settings: AugmentationSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return what carries the whole image to the crop, its margins drawn anew."""
+    """Return what carries the whole image to the crop, with new margins."""
     if preprocessing.crop == "none":
         return np.eye(2, 3)
     matrix = crop_matrix(lungs, preprocessing)

@@ -57,7 +57,7 @@ class Frames:
 
     @property
     def lungs_key(self) -> str | None:
-        """Return what stands for where lungs are found: the segmenter, and what is made of its output."""
+        """Return a hash of how lungs are found: the segmenter, and what is made of its output."""
         return None if self.lung_graph is None else f"{self.lungs_sha256}-{SEARCH_VERSION}"
 
     def find_lungs(self, rows: pl.DataFrame, *, progress: Progress = no_progress) -> int:

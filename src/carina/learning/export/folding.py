@@ -72,7 +72,7 @@ class Convolution:
 
 
 class FoldedGraph:
-    """A graph whose convolutions can be changed and written anew.
+    """A graph whose convolutions can be changed and written again.
 
     Parameters
     ----------

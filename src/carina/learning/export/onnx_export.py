@@ -66,7 +66,7 @@ def attach_features(path: Path, *, kept: str, averaged: Sequence[str]) -> None:
     Parameters
     ----------
     path
-        As `export_network` wrote it; written anew.
+        As `export_network` wrote it; it is written again.
     kept
         A layer whose map is kept whole: channels, rows, columns.
     averaged

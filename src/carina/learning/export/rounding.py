@@ -33,7 +33,7 @@ class Steps:
     scale
         Of a step.
     zero
-        The byte that stands for 0, exactly: 0 to 255.
+        The byte that means exactly 0: 0 to 255.
     """
 
     scale: float

@@ -21,7 +21,7 @@ from carina.radiographs.preprocess import to_tensor
 from carina.runtime.streams import read_ahead
 from carina.storage.cache_folder import default_cache_folder
 
-# More take longer and change little: docs/decisions.md.
+# More take longer and change little: docs/decisions/0133-int8.md.
 ROUNDED_ON = 256
 _BATCH = 16
 _SEED = 0

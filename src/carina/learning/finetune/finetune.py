@@ -1,7 +1,7 @@
 """Fine-tuning: from the solution of the head, deeper layers are trained in stages.
 
 The layers below the deepest stage never change, so they run in the engine, which is several times as fast as
-TensorFlow, and what comes out of them is what TensorFlow trains on. Every image is varied anew in every epoch.
+TensorFlow, and what comes out of them is what TensorFlow trains on. Every image is varied again in every epoch.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Tell the C library to keep what is freed for the next step; return whether it was told.
 
     TensorFlow asks for buffers of many megabytes in every step and frees them again. The C library would give each back
-    to the system and get it anew, zeroed page by page: half of the processor's time in trials.
+    to the system and get it again, zeroed page by page: half of the processor's time in trials.
     """
     if not sys.platform.startswith("linux"):
         return False

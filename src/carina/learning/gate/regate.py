@@ -35,8 +35,8 @@ def refit_gate(
 ) -> FinishedRun:
     """Write a run with the same network and a new gate, and return what it says of itself.
 
-    The calibration, the operating points and the bands are fitted anew too, on those images of the stopping split that
-    the new gate lets through.
+    The calibration, the operating points and the bands are fitted again, too, on those images of the stopping split
+    that the new gate lets through.
 
     Parameters
     ----------

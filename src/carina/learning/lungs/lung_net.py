@@ -32,7 +32,7 @@ class LungTraining:
     Attributes
     ----------
     passes
-        Over all training images, each time varied anew.
+        Over all training images, varied each time.
     batch_size, learning_rate
         Of Adam; the rate rises over the first twentieth and then falls to zero along a cosine.
     seed
@@ -133,7 +133,7 @@ def fit_lung_net(
     def varied() -> "tf.data.Dataset":
         for i in range(training.passes):
             rng = np.random.default_rng([training.seed, i])
-            # Batches of one size, some images twice: TensorFlow would trace the network anew for a smaller last one.
+            # Batches of one size, some images twice: TensorFlow would trace the network again for a smaller last one.
             order = np.resize(rng.permutation(len(greys)), batches * training.batch_size)
             for start in range(0, len(order), training.batch_size):
                 pairs = [vary(greys[j], masks[j], rng) for j in order[start : start + training.batch_size]]

@@ -122,9 +122,9 @@ def train_lungs(
 ) -> LungsTrained:
     """Train the segmenter, judge it on the held-out images, and return what the training says of itself.
 
-    Writes ``lungs.onnx`` (input ``tensor``, output ``lung``) and ``dice.csv``: a row a held-out image with its name, a
-    number for its patient, the Dice coefficient at the mask's own resolution, and whether two lungs were found. Where
-    they were not, the answer is no lungs, and its Dice 0.
+    Writes ``lungs.onnx`` (input ``tensor``, output ``lung``) and ``dice.csv``: one row per held-out image with its
+    name, a number for its patient, the Dice coefficient at the mask's own resolution, and whether
+    two lungs were found. If they were not, the answer is no lungs, and its Dice is 0.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def _lung(mask: Radiograph) -> NDArray[np.bool_]:
 
 
 def _build_encoder(weights: str) -> tuple[keras.Model, str, str | None]:
-    """Return MobileNetV2 for the segmenter's size, with its weights in words and their hash."""
+    """Return MobileNetV2 for the segmenter's size, with the name of its weights and their hash."""
     return build_network(BackboneSettings(weights=weights, trainable=True), LUNG_NET_SIZE)
 
 

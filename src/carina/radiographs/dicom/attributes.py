@@ -68,7 +68,7 @@ class Attributes:
     layout, display, shapes
         See there.
     header
-        What bears on whether it may be judged, as far as it stands in the data set.
+        What bears on whether it may be judged, as far as the data set says it.
     """
 
     layout: Layout
@@ -128,6 +128,9 @@ def attributes_of(reader: Values) -> Attributes:
     burned_in, doubt_of_writing = _burned_in(reader)
     outlines, doubt_of_outlines = read_shapes(reader)
     doubts |= doubt_of_age | doubt_of_writing | doubt_of_outlines | _contradictions(reader, modality, sop_class)
+    square = _are_square(reader)
+    if reader.has_decimal_comma:
+        doubts.add("decimal comma")
     header = Header(
         modality=modality,
         region=terms.region_of(reader.distinct("BodyPartExamined"), reader.codes("AnatomicRegionSequence")),
@@ -140,7 +143,7 @@ def attributes_of(reader: Values) -> Attributes:
         for_processing="FOR PROCESSING" in (word.upper() for word in reader.distinct("PresentationIntentType"))
         or sop_class == terms.DX_FOR_PROCESSING,
         lossy={"01": True, "00": False}.get(reader.single("LossyImageCompression") or ""),
-        square_pixels=_are_square(reader),
+        square_pixels=square,
         polarity_contradicted=layout.photometric == "MONOCHROME1" and display.inverse is False,
         doubts=in_order(doubts),
         several=reader.several,
@@ -149,16 +152,25 @@ def attributes_of(reader: Values) -> Attributes:
 
 
 def _contradictions(reader: Values, modality: Modality | None, sop_class: str | None) -> set[Doubt]:
-    """Return where two attributes contradict each other on what the image is, and whether a UID is none."""
+    """Return where two attributes contradict each other on what the image is, or what else it is but a radiograph."""
     regions = (reader.distinct("BodyPartExamined"), reader.codes("AnatomicRegionSequence"))
     views = (reader.distinct("ViewPosition"), reader.codes("ViewCodeSequence"))
     found: tuple[tuple[Doubt, bool], ...] = (
         ("modality", terms.contradicts_class(modality, sop_class)),
         ("region", terms.region_contradicted(*regions)),
         ("view", terms.view_contradicted(*views)),
+        ("capture", _is_captured(reader, sop_class)),
         ("uid", not all(is_uid(bare_uid(reader.text(keyword))) for keyword in _UIDS if reader.holds(keyword))),
     )
     return {doubt for doubt, holds in found if holds}
+
+
+def _is_captured(reader: Values, sop_class: str | None) -> bool:
+    return (
+        sop_class == terms.SECONDARY_CAPTURE
+        or terms.is_type_of_capture(reader.words("ImageType"))
+        or any(reader.holds(keyword) for keyword in terms.OF_CAPTURES)
+    )
 
 
 def _age(reader: Values) -> tuple[float | None, set[Doubt]]:
@@ -204,15 +216,29 @@ def _layout(reader: Values) -> Layout:
     stored = reader.whole("BitsStored", 0, 64) or allocated
     high = reader.whole("HighBit", 0, 64)
     high = stored - 1 if high is None else high
-    if allocated not in (8, 16) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
-        msg = (
-            "its BitsAllocated, BitsStored and HighBit are not those of 8 or 16 bits with all that are used in them. "
-            "Export it as 8- or 16-bit grey image."
-        )
-        raise InputError(msg, "unsupported-format")
+    _check_bits(allocated, stored, high)
     signed = reader.whole("PixelRepresentation", 0, 1) == 1
     by_plane = samples > 1 and reader.whole("PlanarConfiguration", 0, 1) == 1
     return Layout(rows, columns, samples, photometric, allocated, stored, high, signed, by_plane)
+
+
+def _check_bits(allocated: int, stored: int, high: int) -> None:
+    """Refuse bits that are not read here, or that do not fit into each other."""
+    if allocated not in (8, 16):
+        msg = f"its header gives each pixel {allocated} bits (BitsAllocated); 8 or 16 are read. Export it with these."
+        raise InputError(msg, "unsupported-format")
+    if not 1 <= stored <= allocated:
+        msg = (
+            f"its header contradicts itself: it uses {stored} bits of a pixel (BitsStored), and a pixel has "
+            f"{allocated} (BitsAllocated). Export it again."
+        )
+        raise InputError(msg, "unreadable-file")
+    if not stored - 1 <= high < allocated:
+        msg = (
+            f"its header contradicts itself: of {stored} used bits in {allocated} (BitsStored, BitsAllocated) the "
+            f"highest cannot be bit {high} (HighBit). Export it again."
+        )
+        raise InputError(msg, "unreadable-file")
 
 
 def _are_square(reader: Values) -> bool:

@@ -98,7 +98,7 @@ def read_jpeg(content: bytes) -> Codestream:
         msg = "JPEG"
         raise _damaged(msg)
     process, segment = frame
-    # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may stand behind a head of theirs.
+    # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may follow a head of theirs.
     said = {word for marker, word in words.items() if marker == _APP8 or process != "JPEG-LS"}
     return _jpeg_frame(process, segment, said)
 
@@ -164,14 +164,20 @@ def _jpeg_frame(process: Process, segment: bytes, words: set[Colour]) -> Codestr
     return Codestream(process, width, height, components, bits, colour)
 
 
-def require_no_oversize(content: bytes) -> None:
-    """Refuse a JPEG-LS codestream that gives its size a second time, in a segment that overrides the first.
+def require_whole_jpeg_ls(content: bytes) -> None:
+    """Refuse a JPEG-LS codestream without an end, or one that gives its size a second time and overrides the first.
+
+    Its decoder refuses what has no end, too; but of what was cut off it first takes ten seconds and more. Within a
+    scan no two bytes can be taken for the end: after FF follows a bit of 0.
 
     Raises
     ------
     InputError
-        If it does.
+        If it is so.
     """
+    if content.rfind(b"\xff\xd9") == -1:
+        msg = "JPEG-LS"
+        raise _truncated(msg)
     position = content.find(b"\xff\xf8")
     while position != -1:
         if content[position + 4 : position + 5] == bytes([_OVERSIZE]):

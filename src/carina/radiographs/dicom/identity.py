@@ -30,10 +30,10 @@ class Identity:
 
 
 def identifier_digest(kind: Identifier, value: str) -> str | None:
-    """Return what stands for an identifier: the hexadecimal SHA-256 of its kind and itself; none for an empty one.
+    """Return the hash of an identifier: the hexadecimal SHA-256 of its kind and itself; none for an empty one.
 
     The same everywhere and at any time, so that what belongs together is told. It is no secret: whoever has a list of
-    identifiers can find out which of them it stands for.
+    identifiers can find out which of them it is.
     """
     bare = value.strip(" \0")
     # No text can be encoded otherwise that came from a damaged file.

@@ -60,14 +60,14 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What stands before the data set.
+    """What comes before the data set.
 
     Attributes
     ----------
     end
         Where it ends and the data set begins.
     transfer_syntax, sop_class, sop_instance
-        As they stand there; none where they do not. They are what a file says, and for no message.
+        As they are written there; none if they are not. The file may say anything: no message shows them.
     """
 
     end: int
@@ -129,7 +129,7 @@ def guess_encoding(content: bytes | memoryview, start: int) -> Encoding:
 
 
 def read_meta(content: bytes) -> Meta:
-    """Return what stands before the data set.
+    """Return what comes before the data set.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class Display:
     inverse
         Whether PresentationLUTShape is INVERSE; none where it says nothing.
     padding
-        The lowest and highest stored value that only fill the image up, 16 bits as they stand; none where none do.
+        The lowest and highest stored value that only fill the image up, 16 bits as stored; none where none do.
     """
 
     modality_lut: Lut | None

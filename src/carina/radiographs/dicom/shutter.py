@@ -69,7 +69,7 @@ def _reaches_outside(shape: Shape, height: int, width: int) -> bool:
     if shape.centre is not None:
         return False
     top, left, bottom, right = _box(shape)
-    # The line beside the last one stands for an edge that hides nothing.
+    # The line beside the last one means an edge that hides nothing.
     return min(top, left) < -1 or bottom > height + 1 or right > width + 1
 
 

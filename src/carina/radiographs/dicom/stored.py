@@ -14,7 +14,7 @@ from carina.radiographs.dicom.codestream import (
     read_jpeg,
     read_jpeg_2000,
     read_rle_segments,
-    require_no_oversize,
+    require_whole_jpeg_ls,
 )
 from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
 from carina.radiographs.dicom.syntaxes import Coding
@@ -97,8 +97,8 @@ def read_native(
 ) -> tuple[Patterns, frozenset[Doubt]]:
     """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
-    Beside them stands whether padding follows them, beyond the one byte that makes their number even, and whether their
-    colours are stored otherwise than the header says.
+    Also: whether padding follows them, beyond the one byte that makes their number even, and whether their colours
+    are stored otherwise than the header says.
 
     Raises
     ------
@@ -114,20 +114,25 @@ def read_native(
     halved = layout.photometric == "YBR_FULL_422" and there not in (whole, whole + 1)
     values = layout.rows * layout.columns * (2 if halved else layout.samples)
     needed = values * layout.allocated // 8
+    size = f"{needed:,} bytes ({layout.columns:,} × {layout.rows:,})"
     if there < needed:
-        msg = f"its pixels should take {needed:,} bytes, and {there:,} are there. Copy the file again."
+        msg = (
+            f"its pixels should take {size}, and {there:,} are there: it is cut off, or its Rows or Columns are wrong. "
+            "Copy or export it again."
+        )
         raise InputError(msg, "truncated")
+    too_long = InputError(
+        f"its header says one image of {size}, and {there:,} are there: its Rows or Columns are wrong"
+        f"{', or it holds several images' if there >= 2 * needed else ''}. Export the one radiograph again.",
+        "unreadable-file",
+    )
     if there >= 2 * needed:
-        raise _several_frames()
+        raise too_long
     behind = bytes(content[pixels.start + needed : pixels.start + there])
     shortest = needed // max(layout.rows, layout.columns)
     if len(behind) >= shortest and behind.count(behind[:1]) < len(behind):
-        # As many as a row or a column has, and no padding: the numbers of rows and columns may be wrong.
-        msg = (
-            f"its header says pixels of {needed:,} bytes ({layout.columns:,} × {layout.rows:,}), and {there:,} are "
-            "there. Export it again."
-        )
-        raise InputError(msg, "unreadable-file")
+        # As many as a row or a column has, and no padding.
+        raise too_long
     if halved and layout.columns % 2:
         msg = "its pixels are YBR_FULL_422, which needs an even number of columns. Export it again."
         raise InputError(msg, "unreadable-file")
@@ -214,7 +219,7 @@ def _beginning(fragment: memoryview) -> bytes:
 def read_run_lengths(frame: memoryview, layout: Layout) -> tuple[Patterns, frozenset[Doubt]]:
     """Return RLE pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
-    Beside them stands whether more follows them than padding.
+    Also: whether more follows them than padding.
 
     Raises
     ------
@@ -246,7 +251,7 @@ def _unpacked(segment: memoryview, size: int) -> tuple[bytes, bool]:
             unpacked += packed[position + 1 : position + head + 2]
             position += head + 2
         else:
-            # 128 stands for nothing.
+            # 128 means nothing.
             if head > 128:
                 unpacked += packed[position + 1 : position + 2] * (257 - head)
             position += 1 if head == 128 else 2
@@ -262,7 +267,7 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
         msg = f"its transfer syntax says {coding} and its pixels are {said.process}. Export it again."
         raise InputError(msg, "unreadable-file")
     if coding == "JPEG-LS":
-        require_no_oversize(frame)
+        require_whole_jpeg_ls(frame)
     require_agreement(said, layout, coding)
     is_rgb, doubts = colours_of(said, layout)
     patterns = decode_codestream(frame, said)

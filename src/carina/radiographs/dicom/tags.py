@@ -1,7 +1,8 @@
 """Every attribute that Carina reads from a DICOM header, and no other.
 
 No patient's name or identifier is among those of an image that is judged (`TAGS`). Of the date of birth only the age
-remains, which is computed from it, and of UIDs only whether they are valid. An import reads identifiers
+remains, which is computed from it, of UIDs only whether they are valid, and of who captured an image only whether
+somebody is named. An import reads identifiers
 (`IDENTIFIERS`), and gets their hashes.
 """
 
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 TAGS = MappingProxyType(
     {
+        "ImageType": 0x0008_0008,
         "SOPClassUID": 0x0008_0016,
         "SOPInstanceUID": 0x0008_0018,
         "StudyDate": 0x0008_0020,
@@ -16,6 +18,7 @@ TAGS = MappingProxyType(
         "AcquisitionDate": 0x0008_0022,
         "ContentDate": 0x0008_0023,
         "Modality": 0x0008_0060,
+        "ConversionType": 0x0008_0064,
         "PresentationIntentType": 0x0008_0068,
         "Manufacturer": 0x0008_0070,
         "CodeValue": 0x0008_0100,
@@ -23,6 +26,17 @@ TAGS = MappingProxyType(
         "PatientBirthDate": 0x0010_0030,
         "PatientAge": 0x0010_1010,
         "BodyPartExamined": 0x0018_0015,
+        "SecondaryCaptureDeviceID": 0x0018_1010,
+        "HardcopyCreationDeviceID": 0x0018_1011,
+        "DateOfSecondaryCapture": 0x0018_1012,
+        "TimeOfSecondaryCapture": 0x0018_1014,
+        "SecondaryCaptureDeviceManufacturer": 0x0018_1016,
+        "HardcopyDeviceManufacturer": 0x0018_1017,
+        "SecondaryCaptureDeviceManufacturerModelName": 0x0018_1018,
+        "SecondaryCaptureDeviceSoftwareVersions": 0x0018_1019,
+        "HardcopyDeviceManufacturerModelName": 0x0018_101B,
+        "VideoImageFormatAcquired": 0x0018_1022,
+        "DigitalImageFormatAcquired": 0x0018_1023,
         "ShutterShape": 0x0018_1600,
         "ShutterLeftVerticalEdge": 0x0018_1602,
         "ShutterRightVerticalEdge": 0x0018_1604,

@@ -52,7 +52,7 @@ _OF_CLASS = MappingProxyType(
         "1.2.840.10008.5.1.4.1.1.128": "PT",
     }
 )
-# Objects without pixels that stand beside images in a study. Source: PS3.4 B.5.
+# Objects without pixels that belong to the images of a study. Source: PS3.4 B.5.
 _COMPANIONS_OF_CLASS = (
     ("1.2.840.10008.5.1.4.1.1.88.59", "a key object selection"),
     ("1.2.840.10008.5.1.4.1.1.88.", "a structured report"),
@@ -71,6 +71,21 @@ _COMPANIONS = MappingProxyType(
 OWN_MANUFACTURER = "Carina"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DIRECTORY = "1.2.840.10008.1.3.10"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+# Words of ImageType, and attributes of the module SC Equipment (PS3.3 C.8.6.1), that detectors' images have not.
+_CAPTURED = ("SECONDARY", "SCREEN", "CAPTURE", "DIGITI", "SCAN", "PHOTO")
+OF_CAPTURES = (
+    *("ConversionType", "SecondaryCaptureDeviceID", "SecondaryCaptureDeviceManufacturer"),
+    *("SecondaryCaptureDeviceManufacturerModelName", "SecondaryCaptureDeviceSoftwareVersions"),
+    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture", "VideoImageFormatAcquired", "DigitalImageFormatAcquired"),
+    *("HardcopyCreationDeviceID", "HardcopyDeviceManufacturer", "HardcopyDeviceManufacturerModelName"),
+)
+
+
+def is_type_of_capture(words: tuple[str, ...]) -> bool:
+    """Return whether ImageType says that an image was captured from a screen or digitised from a film."""
+    kinds = re.split(r"[\\\s_/-]+", "\\".join(words).upper())
+    return any(word.startswith(hint) for word in kinds for hint in _CAPTURED)
 
 
 def modality_of(words: tuple[str, ...], sop_class: str | None) -> tuple[Modality | None, str | None]:
@@ -91,7 +106,7 @@ def contradicts_class(modality: Modality | None, sop_class: str | None) -> bool:
 
 
 def companion_of(word: str | None, sop_class: str | None) -> str | None:
-    """Return what an object is, with its article, if it stands beside the images of a study and is none."""
+    """Return what an object is, with its article, if it belongs to the images of a study and is none."""
     for beginning, name in _COMPANIONS_OF_CLASS:
         if (sop_class or "").startswith(beginning):
             return name

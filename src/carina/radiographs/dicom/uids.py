@@ -11,7 +11,7 @@ def bare_uid(value: object) -> str:
 
 
 def is_uid(value: object) -> bool:
-    """Return whether something may stand as a UID: 1 to 64 digits and dots, a digit at either side of each dot.
+    """Return whether something is valid as a UID: 1 to 64 digits and dots, a digit at either side of each dot.
 
     What fills it up is to be taken off before (`bare_uid`). Parts that begin with a zero are let through, which PS3.5
     9.1 forbids: archives hold many such UIDs, and they mean nothing else. Letters, several UIDs in one, and more than

@@ -33,7 +33,7 @@ class Lut:
     Attributes
     ----------
     first
-        The stored value that is given the first entry, 16 bits as they stand: signed if the values are.
+        The stored value that is given the first entry, 16 bits as stored: signed if the values are.
     bits
         Of an entry.
     entries
@@ -81,7 +81,7 @@ def read_values(data_set: bytes | memoryview, encoding: Encoding, tags: Iterable
 
 
 def _is_behind(tag: int, _vr: str | None, _length: int) -> bool:
-    """Return whether an element stands where nothing was walked any more."""
+    """Return whether an element is where nothing was walked any more."""
     return tag > PIXEL_DATA
 
 
@@ -94,10 +94,17 @@ def missing(keyword: str) -> InputError:
 class Values:
     """Values of a data set, whatever it holds in their place; what cannot be one is none."""
 
-    def __init__(self, data_set: Any, encoding: Encoding) -> None:
+    def __init__(self, data_set: Any, encoding: Encoding, commas: set[str] | None = None) -> None:
         self._data_set = data_set
         self._order = "<" if encoding.little else ">"
         self._several: list[SingleValued] = []
+        # Whose numbers were read with a decimal comma: those of items, too.
+        self._commas = set[str]() if commas is None else commas
+
+    @property
+    def has_decimal_comma(self) -> bool:
+        """Return whether a number that was asked for was written with a decimal comma."""
+        return bool(self._commas)
 
     @property
     def several(self) -> tuple[SingleValued, ...]:
@@ -115,7 +122,7 @@ class Values:
         return list(value) if several else [value]
 
     def _raw(self, keyword: str) -> Any:
-        """Return an element's value as it stands, whatever type it was given; none where there is no element."""
+        """Return an element's value as it is written, whatever type it was given; none where there is no element."""
         try:
             element = self._data_set.get_item(ALL_TAGS[keyword])
             return None if element is None else element.value
@@ -123,7 +130,7 @@ class Values:
             return None
 
     def _texts_of_numbers(self, keyword: str) -> list[str]:
-        """Return numbers that are written as text as they stand: one that is none would take all others with it."""
+        """Return numbers that are written as text, as they are: one that is none would take all others with it."""
         raw = self._raw(keyword)
         is_text = isinstance(raw, bytes) and _type_of(keyword) in _NUMBERS_AS_TEXT
         return raw.decode("latin-1").split("\\") if is_text else []
@@ -158,7 +165,11 @@ class Values:
 
     def numbers(self, keyword: str) -> tuple[float | None, ...]:
         """Return its values: numbers, and none for each that is no number."""
-        return tuple(number_in(value) for value in self._values(keyword))
+        values = self._values(keyword)
+        numbers = tuple(number_in(value) for value in values)
+        if any(n is not None and isinstance(v, str) and "," in v for n, v in zip(numbers, values, strict=True)):
+            self._commas.add(keyword)
+        return numbers
 
     def number(self, keyword: str, place: int = 0) -> float | None:
         """Return one of its values that is a number."""
@@ -177,7 +188,7 @@ class Values:
         Raises
         ------
         InputError
-            If something else stands there, or several numbers.
+            If something else is written there, or several numbers.
         """
         values = [value for value in self._values(keyword) if not isinstance(value, str) or value.strip(" \0")]
         if not values:
@@ -209,7 +220,8 @@ class Values:
 
     def items(self, keyword: str) -> list["Values"]:
         """Return the items of a sequence."""
-        return [Values(item, Encoding(implicit=False, little=self._order == "<")) for item in self._values(keyword)]
+        encoding = Encoding(implicit=False, little=self._order == "<")
+        return [Values(item, encoding, self._commas) for item in self._values(keyword)]
 
     def text(self, keyword: str) -> str | None:
         """Return all its values as the one text that they are written as."""
@@ -217,7 +229,7 @@ class Values:
         return "\\".join(values).strip(" \0") or None
 
     def words(self, keyword: str) -> tuple[str, ...]:
-        """Return its values that are text, as they stand."""
+        """Return its values that are text, as they are written."""
         return tuple(value for value in self._values(keyword) if isinstance(value, str))
 
     def _sixteen_bits(self, keyword: str) -> NDArray[np.uint16] | None:

@@ -18,8 +18,9 @@ from carina.dicom.answers.answers import Answers, write_answers
 from carina.dicom.answers.objects import KINDS
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.explanation import lettering
-from carina.inference.predictor import NO_LUNGS, Prediction, Predictor
-from carina.radiographs.gate import NO_GATE
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
+from carina.radiographs.gate import NO_GATE, NO_LUNGS
 from make import names_in
 from unit.dicom.reading_back import answered, elements_of
 from unit.dicom.sources import IDENTIFIERS, write_source
@@ -345,7 +346,7 @@ def test_a_judgement_without_numbers_is_no_answer(
     triage = Triage("not-assessable", "no-number", "Not judged: no number.")
 
     def not_assessable(*_: object, **__: object) -> Iterator[Prediction]:
-        yield Prediction(tmp_path, "", "Normal", {}, triage, None, 0.0)
+        yield Prediction(tmp_path, "", {}, triage, (), 0.0)
 
     monkeypatch.setattr(predictor, "predict", not_assessable)
     answers = write_answers(write_source(tmp_path / "image.dcm"), predictor, tmp_path / "out")

@@ -12,7 +12,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from carina.dicom.answers.answers import write_answers
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from make_dicom import data_set
 from unit.dicom.sources import IDENTIFIERS, write_source
 

@@ -17,7 +17,8 @@ from carina.dicom.answers.answers import write_answers
 from carina.dicom.answers.secondary_capture import LONGEST_SIDE_PX, draw_answer
 from carina.inference.explanation import lettering
 from carina.inference.explanation.explain import Explanation
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.gate import NO_GATE
 from unit.dicom.sources import IDENTIFIERS, write_source
 
@@ -110,7 +111,7 @@ def test_what_is_looked_for_is_drawn_and_never_normal(
 ) -> None:
     prediction, explanation, maker = judged
     assert 0.002 < maker.policy.operating_point.threshold < 0.46
-    draw_answer(replace(prediction, probabilities=probabilities), explanation, maker)
+    draw_answer(replace(prediction, network_probabilities=probabilities), explanation, maker)
     assert any(line.startswith(f"{shown}   P = ") for line in words)
     assert any(f"the cell raises the odds of {shown} against Normal; blue: it lowers them" in line for line in words)
 

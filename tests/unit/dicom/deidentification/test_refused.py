@@ -56,16 +56,19 @@ def test_secondary_captures_must_say_so_or_be_looked_at(tmp_path: Path) -> None:
     assert done(path, pixels_looked_at=True).PatientIdentityRemoved == "YES"
 
 
+CAPTURED = "its header says that it was captured, digitised or converted"
+
+
 @pytest.mark.parametrize("modality", ["CR", "DX"])
 @pytest.mark.parametrize(
     ("attributes", "why"),
     [
-        ({"ImageType": ["DERIVED", "SECONDARY"]}, "its ImageType is that of a secondary capture"),
-        ({"ImageType": ["DERIVED", "PRIMARY", "SCREEN SAVE"]}, "its ImageType is"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "Screenshot"]}, "its ImageType is"),
-        ({"ConversionType": "DF"}, "it says how it was captured or digitised"),
-        ({"SecondaryCaptureDeviceID": "scanner 1"}, "it says how"),
-        ({"DateOfSecondaryCapture": "20240101"}, "it says how"),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, CAPTURED),
+        ({"ImageType": ["DERIVED", "PRIMARY", "SCREEN SAVE"]}, CAPTURED),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "Screenshot"]}, CAPTURED),
+        ({"ConversionType": "DF"}, CAPTURED),
+        ({"SecondaryCaptureDeviceID": "scanner 1"}, CAPTURED),
+        ({"DateOfSecondaryCapture": "20240101"}, CAPTURED),
         ({"BurnedInAnnotation": "Y"}, "its BurnedInAnnotation is neither YES nor NO"),
         ({"BurnedInAnnotation": "UNKNOWN"}, "its BurnedInAnnotation is neither"),
         ({"BurnedInAnnotation": ["NO", "N"]}, "its BurnedInAnnotation is neither"),

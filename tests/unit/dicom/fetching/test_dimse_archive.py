@@ -92,7 +92,7 @@ def test_an_archive_that_says_no_at_once(server: DimseServer) -> None:
     with pytest.raises(PeerError, match=r"does not answer the query \(status 0xC001\)"):
         archive(server).find(WANTED)
     server.close()
-    with pytest.raises(ArchiveUnusableError, match=r"does not take the association \(no-connection\)"):
+    with pytest.raises(ArchiveUnusableError, match=r"^no-connection: There is no connection to ARCHIVE at"):
         archive(server).find(WANTED)
 
 
@@ -101,7 +101,9 @@ def test_a_service_that_the_archive_does_not_offer() -> None:
         # It takes the association for the images that are proposed with C-GET, and not for C-FIND alone.
         with pytest.raises(ArchiveUnusableError, match="does not offer C-GET in the Study Root information model"):
             archive(server).fetch(Series("1.2.3", FIRST), lambda _: None)
-        with pytest.raises(ArchiveUnusableError, match=r"and that it offers C-FIND\."):
+        with pytest.raises(
+            ArchiveUnusableError, match="does not offer C-FIND in the Study Root information model to CARINA"
+        ):
             archive(server).find(WANTED)
 
 
@@ -118,8 +120,12 @@ def test_objects_come_by_c_move(server: DimseServer, tmp_path: Any) -> None:
         found = moving.find(WANTED)
         fetched = list(query(moving, found, ObjectStore(tmp_path / "found"), None))
         assert [dcmread(one.path).PixelData for one in fetched] == [i.PixelData for i in server.images.values()]
+        here = f"127.0.0.1:{moving._server.server_address[1]}"
+        server.refused = {FIRST: 0xC000}
+        with pytest.raises(PeerError, match=rf"\(status 0xC000\)\. .* may not reach this machine\. .*CARINA.*{here}"):
+            moving.fetch(Series("1.2.3", FIRST), lambda _: None)
         server.move_to = None
-        with pytest.raises(ArchiveUnusableError, match=r"\(status 0xA801\)\. Make CARINA, with this machine's address"):
+        with pytest.raises(ArchiveUnusableError, match=rf"cannot send to CARINA \(status 0xA801\)\. .*CARINA.*{here}"):
             moving.fetch(Series("1.2.3", FIRST), lambda _: None)
     finally:
         moving.close()
@@ -135,6 +141,27 @@ def test_what_goes_elsewhere_did_not_arrive(server: DimseServer) -> None:
         finally:
             moving.close()
         assert elsewhere.taken.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("called", "calling", "message"),
+    [
+        ("OTHER", "CARINA", r"as ARCHIVE, and objects are taken from OTHER only\. .*type --called ARCHIVE\."),
+        ("ARCHIVE", "OTHER", r"asked for CARINA, and the AE title here is OTHER\. Type --aet CARINA,"),
+    ],
+)
+def test_titles_by_which_objects_are_brought(server: DimseServer, called: str, calling: str, message: str) -> None:
+    """This archive takes any title in a search, and brings objects as ARCHIVE to CARINA whoever asked."""
+    peer = peer_at(f"127.0.0.1:{server.port}", called=called, calling=calling)
+    moving = DimseArchive(peer, 100_000, by="move")
+    server.move_to = ("127.0.0.1", moving._server.server_address[1])
+    server.brings_to = "CARINA"
+    try:
+        assert len(moving.find(WANTED).series) == 2
+        with pytest.raises(ArchiveUnusableError, match=message):
+            moving.fetch(Series("1.2.3", FIRST), lambda _: None)
+    finally:
+        moving.close()
 
 
 def test_what_comes_when_nothing_was_asked_for_is_not_taken(server: DimseServer) -> None:

@@ -122,7 +122,7 @@ def test_a_later_page_that_fails_costs_nothing_that_was_found(
     ("answer", "error", "message"),
     [
         (Answer(status=401), ArchiveUnusableError, r"does not let Carina in \(HTTP 401\).*CARINA_DICOMWEB_TOKEN"),
-        (Answer(status=404), PeerError, r"does not answer as a DICOMweb server \(HTTP 404\)"),
+        (Answer(status=404), PeerError, r"has no DICOMweb service at this address \(HTTP 404\)"),
         (
             Answer(status=302, headers={"Location": "/login"}),
             ArchiveUnusableError,

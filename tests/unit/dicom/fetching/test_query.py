@@ -60,13 +60,14 @@ Fetch = Callable[..., list[Fetched | Missing]]
         (None, IMAGES[:1], Delivery(), None),
         (2, IMAGES[:1], Delivery(), (2, 1, "1 of 2 images arrived.")),
         (1, [], Delivery(), (1, 0, "0 of 1 image arrived.")),
-        # The archive named it: there is one image at least.
-        (None, [], Delivery(), (1, 0, "0 of 1 image arrived.")),
-        (0, [], Delivery(), (1, 0, "0 of 1 image arrived.")),
+        # The archive named it, so there is one image at least; how many, nobody said, and nobody makes it up.
+        (None, [], Delivery(), (None, 0, "0 images arrived; the archive does not say how many there should be.")),
+        (0, [], Delivery(), (None, 0, "0 images arrived; the archive does not say how many there should be.")),
         # What it says while it sends counts, too.
         (None, IMAGES[:1], Delivery(told=3), (3, 1, "1 of 3 images arrived.")),
         (1, IMAGES[:1], Delivery(told=0), None),
-        (None, IMAGES[:1], Delivery(partial=True), (1, 1, "sent a part only")),
+        (None, IMAGES[:1], Delivery(partial=True), (None, 1, "1 image arrived; the archive does not say")),
+        (None, IMAGES[:1], Delivery(partial=True), (None, 1, "says that it sent only a part")),
         (1, IMAGES[:1], Delivery(partial=True), None),
         (1, IMAGES[:1], Delivery(unusable=1), (1, 1, "1 of what arrived was too large or no DICOM object")),
         # One image twice is one.
@@ -78,7 +79,7 @@ def test_what_was_found_is_held_against_what_arrived(
     images: int | None,
     files: Sequence[bytes],
     said: Delivery,
-    expected: tuple[int, int, str] | None,
+    expected: tuple[int | None, int, str] | None,
 ) -> None:
     told = fetch(Archive([(files, said)]), series_of(1, images))
     fetched = [one for one in told if isinstance(one, Fetched)]
@@ -101,6 +102,7 @@ def test_one_image_in_two_encodings_is_one(fetch: Fetch) -> None:
     other = make_image(0)
     other.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     told = fetch(Archive([([IMAGES[0], as_file(other)], Delivery())]), series_of(0, 2))
+    assert [one.repeated for one in told[:2] if isinstance(one, Fetched)] == [False, True]
     assert isinstance(told[-1], Missing)
     assert (told[-1].expected, told[-1].received) == (2, 1)
 
@@ -145,7 +147,7 @@ def test_what_is_there_already_is_not_written_again(fetch: Fetch) -> None:
 
 
 class Judging:
-    """Answers with a file, and counts how often it was asked."""
+    """AnswerFiles with a file, and counts how often it was asked."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -154,6 +156,21 @@ class Judging:
         self.asked += 1
         (folder / "answer.dcm").write_bytes(b"%d" % self.asked)
         return AnswerFiles(("answer.dcm",), ("1.2.3",))
+
+
+def test_a_prediction_is_kept_and_no_answer(tmp_path: Path) -> None:
+    class Keeping(Judging):
+        def judge(self, stored: Path, folder: Path) -> AnswerFiles:
+            (folder / "prediction.json").write_text('{"finding": "Normal"}')
+            return super().judge(stored, folder)
+
+    store, judging = ObjectStore(tmp_path / "found"), Keeping()
+    for known in (False, True):
+        archive = Archive([(IMAGES[:1], Delivery())])
+        (fetched,) = query(archive, Found((series_of(0, 1),)), store, cast("JudgeProcess", judging), judged_by="one")
+        assert isinstance(fetched, Fetched)
+        assert (fetched.known, fetched.prediction) == (known, {"finding": "Normal"})
+        assert [path.name for path in fetched.answers[0].parent.iterdir()] == ["answer.dcm"]
 
 
 def test_what_another_judged_is_judged_anew(tmp_path: Path) -> None:

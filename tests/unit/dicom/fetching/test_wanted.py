@@ -14,9 +14,14 @@ def test_dates() -> None:
     assert dates_of("yesterday", today=today) == "20260101"
     for fine in ("20260102", "20260101-20260131", "20260101-", "-20260131"):
         assert dates_of(fine) == fine
-    for wrong in ("", "-", "2026", "20261301", "20260131-20260101", "2026010120260102", "tomorrow", "20260102\\1"):
+    for wrong in ("", "-", "2026", "20261301", "2026010120260102", "tomorrow", "20260102\\1"):
         with pytest.raises(ConfigurationError, match=r"is no date\. Write 20260102"):
             dates_of(wrong)
+
+
+def test_a_range_the_wrong_way_round() -> None:
+    with pytest.raises(ConfigurationError, match=r"20260131-20260101 ends before it begins\. .*: 20260101-20260131\.$"):
+        dates_of("20260131-20260101")
 
 
 def test_modalities() -> None:

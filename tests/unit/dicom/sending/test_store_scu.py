@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from carina.dicom.sending.sending import NOT_DICOM, TAKEN, Outcome, SentFile, send_files
+from carina.dicom.sending.outcome import NOT_DICOM, TAKEN, Outcome
+from carina.dicom.sending.sending import SentFile, send_files
 from carina.dicom.sending.store_scu import StoreScu
 from carina.dicom.transport.settings import ClientTls, Retries, peer_at
 from dicom_certificates import make_certificates
@@ -47,7 +48,7 @@ def test_what_is_not_dicom_or_not_wanted_is_told_and_the_rest_is_sent(pacs: Pacs
         NOT_DICOM,
         Outcome("refused", "kind-of-object-not-accepted"),
         TAKEN,
-        NOT_DICOM,
+        Outcome("not sent", "not-found"),
     ]
     assert scu(pacs).send([unwanted]) == [Outcome("refused", "no-kind-of-object-accepted")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from carina.dicom.sending.sending import NOT_DICOM, TAKEN, Outcome
+from carina.dicom.sending.outcome import NOT_DICOM, TAKEN, Outcome
 from carina.dicom.sending.stow import StowSender
 from carina.dicom.transport.settings import ClientTls, web_at
 from dicom_archives import Answer, WebServer, web_server
@@ -85,7 +85,7 @@ def test_what_the_server_says_is_heeded(server: WebServer, tmp_path: Path) -> No
 def test_what_is_not_dicom_is_not_sent(server: WebServer, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no DICOM" * 100)
     outcomes = sender(server).send([tmp_path / "notes.txt", tmp_path / "missing.dcm"])
-    assert outcomes == [NOT_DICOM, Outcome("not sent", "unreadable-file")]
+    assert outcomes == [NOT_DICOM, Outcome("not sent", "not-found")]
     assert server.asked == []
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from carina.dicom.sending.sending import TAKEN, Outcome
+from carina.dicom.sending.outcome import TAKEN, Outcome
 from carina.dicom.sending.stow_answer import outcome_of
 from dicom_archives import LOGIN_PAGE
 

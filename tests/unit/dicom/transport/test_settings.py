@@ -21,16 +21,22 @@ def test_loopback_unless_told() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"allow": []}, r"Setting allow: .*at least 1 item"),
+        ({"allow": []}, r"Setting allow: it must have at least 1 entry\."),
         ({"allow": ["A" * 17]}, r"Setting allow\.0: .*1 to 16 letters.*Received: 'A{17}'"),
         ({"aet": " CARINA"}, r"Setting aet: .*1 to 16 letters"),
         ({"aet": "A\\B"}, r"Setting aet: "),
-        ({"port": 70_000}, r"Setting port: .*65535.* Received: 70000"),
-        ({"colour": 1}, r"Setting colour: Extra inputs are not permitted"),
-        ({"limits": {"workers": 0}}, r"Setting limits\.workers: "),
+        ({"port": 70_000}, r"Setting port: it must be 65535 or less\. Received: 70000"),
+        ({"colour": 1}, r"^There is no setting colour\."),
+        ({"limits": {"workers": 0}}, r"Setting limits\.workers: it must be 1 or more\. Received: 0\."),
+        ({"limits": {"workers": "many"}}, r"Setting limits\.workers: it must be a whole number\."),
+        ({"allow": "A"}, r"Setting allow: it must be a list, as in \['ORTHANC'\]\."),
+        ({"prevalence": 2}, r"Setting prevalence: it must be 1(\.0)? or less\."),
         ({"destination": {}}, r"Setting destination: .*either dicom or web"),
-        ({"destination": {"web": {"url": "ftp://x"}}}, r"Setting destination\.web\.url: .*looks like https://"),
-        ({"destination": {"web": {"url": "https://u:p@x"}}}, r"a password does not belong in an address"),
+        (
+            {"destination": {"web": {"url": "ftp://x"}}},
+            r"Setting destination\.web\.url: .*begins with http:// or https://",
+        ),
+        ({"destination": {"web": {"url": "https://u:p@x"}}}, r"a password does not belong in an address[^@]*$"),
         ({"destination": {"dicom": {"host": "x"}}}, r"^Setting destination\.dicom\.port is missing\."),
     ],
 )
@@ -54,7 +60,23 @@ def test_addresses() -> None:
         with pytest.raises(ConfigurationError, match=r"is no address|Setting port"):
             peer_at(wrong)
     assert web_at("https://pacs.example/dicom-web/").url == "https://pacs.example/dicom-web"
-    with pytest.raises(ConfigurationError, match=r"certificate and key go together"):
+    for wrong in (
+        "pacs.example/dicom-web",
+        "localhost:8042",
+        "ftp://x",
+        "http://",
+        "http://x:99999",
+        "http://x/a?b",
+        "",
+    ):
+        with pytest.raises(
+            ConfigurationError, match=r"^'.*' cannot be used: an address of DICOMweb begins with http://"
+        ):
+            web_at(wrong)
+    # A password is not shown again.
+    with pytest.raises(ConfigurationError, match=r"^The address of the server cannot be used: a password [^@]*$"):
+        web_at("https://user:secret@x")
+    with pytest.raises(ConfigurationError, match=r"^Certificate and key go together\.$"):
         client_tls(None, Path("cert.pem"), None)
 
 

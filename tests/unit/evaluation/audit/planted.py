@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
 from carina.evaluation.audit.audited_model import AuditedModel
 from carina.evaluation.audit.heads import fit_head
-from carina.phantoms.phantom import draw_phantom
+from carina.phantoms.phantom import Phantom, draw_phantom
 from carina.radiographs.preprocess import Preprocessing, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.runtime.engine import load_engine
@@ -26,6 +27,12 @@ FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 SIZE = 64
 POOL = 4
 SIDE = SIZE // POOL
+
+
+@cache
+def draw_healthy(seed: int) -> Phantom:
+    """Return a phantom, not to be altered: to draw it takes longer than all that is done with it."""
+    return draw_phantom("Normal", seed=seed, size=SIZE, difficulty=0.0)
 
 
 def write_planted(folder: Path, where: str, *, count: int = 420, sources: tuple[str, ...] = ("a", "b")) -> Dataset:
@@ -39,7 +46,7 @@ def write_planted(folder: Path, where: str, *, count: int = 420, sources: tuple[
     for number in range(count):
         finding = number % 3
         source = int(rng.integers(len(sources)))
-        pixels, mask = draw_phantom("Normal", seed=number, size=SIZE, difficulty=0.0)
+        pixels, mask = draw_healthy(number)
         level = pixels.astype(np.float64)
         shade = 26.0 * (finding - 1) + rng.normal(0, 4)
         border = np.ones_like(mask)

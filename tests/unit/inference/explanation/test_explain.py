@@ -10,7 +10,8 @@ from PIL import Image
 from carina.decisions.calibration import Calibration
 from carina.errors import BundleError, ConfigurationError
 from carina.inference.explanation.explain import LONGEST_SIDE_PX, Explanation, build_explanation, display_grey
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
 from carina.radiographs.radiograph import Radiograph, build_radiograph

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from carina.decisions.calibration import Calibration
-from carina.inference.explanation import lettering, overlay
+from carina.inference.explanation import lettering, overlay, overlay_files
 from carina.inference.explanation.explain import Explanation
-from carina.inference.explanation.overlay import NOTE, draw_overlay, encode_png, overlay_name, write_overlays
-from carina.inference.predictor import Prediction, Predictor
+from carina.inference.explanation.overlay import NOTE, draw_overlay, encode_png
+from carina.inference.explanation.overlay_files import overlay_name, write_overlays
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 from carina.radiographs.lung_mask import Lungs
 from make import write_image
 from unit.inference.small_model import FINDINGS
@@ -233,7 +235,7 @@ def test_a_picture_that_cannot_be_written_is_no_picture(
     def full(picture: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(overlay, "encode_png", full)
+    monkeypatch.setattr(overlay_files, "encode_png", full)
     with pytest.raises(OSError, match="No space left"):
         list(write_overlays(predictor.predict(films, explain=True), tmp_path))
     assert list(tmp_path.iterdir()) == []

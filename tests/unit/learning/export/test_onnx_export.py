@@ -11,16 +11,19 @@ from carina.learning.backbone import build_backbone
 from carina.learning.export.onnx_export import attach_head, export_backbone
 from carina.learning.recipe import BackboneSettings
 from carina.runtime.engine import Backend, load_engine
+from conftest import tiny_recipe
 
 SIZE = 64
 
 
 @pytest.mark.parametrize(
     ("taps", "cells"),
-    [pytest.param(("out_relu",), 2, marks=pytest.mark.long), (("block_13_expand_relu", "out_relu"), 4)],
+    [pytest.param(("out_relu",), 2, marks=pytest.mark.long), (("block_6_expand_relu", "out_relu"), 8)],
     ids=["one map", "two maps of different size"],
 )
 def test_contributions_and_bias_sum_to_the_logits(tmp_path: Path, taps: tuple[str, ...], cells: int) -> None:
+    # With two maps the network of `tiny_run`, which is exported once for all tests (tests/quick_training.py).
+    keras.utils.set_random_seed(tiny_recipe(tmp_path).training.seed)
     backbone = build_backbone(BackboneSettings(weights="none", alpha=0.35, taps=taps), SIZE).model
     export_backbone(backbone, tmp_path / "backbone.onnx")
     rng = np.random.default_rng(0)

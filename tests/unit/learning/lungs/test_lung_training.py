@@ -15,7 +15,7 @@ from carina.learning.lungs.lung_net import LungTraining
 from carina.learning.lungs.lung_training import LungsTrained, read_lung_table, train_lungs
 from carina.phantoms.phantom import write_phantoms
 from carina.radiographs.lungs import LUNG_NET_SIZE, LungFinder
-from carina.reports.lungs import write_lung_report
+from carina.reports.lung_report import write_lung_report
 from carina.runtime.engine import load_engine
 from carina.storage.atomic import whole_folder
 from make import make_grey, names_in, write_csv, write_image

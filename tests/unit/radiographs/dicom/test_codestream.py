@@ -11,7 +11,7 @@ from carina.radiographs.dicom.codestream import (
     read_jpeg,
     read_jpeg_2000,
     read_rle_segments,
-    require_no_oversize,
+    require_whole_jpeg_ls,
 )
 from make import make_grey
 from make_dicom import (
@@ -83,11 +83,20 @@ def test_jpeg_that_is_none_or_none_of_ours(content, code):
 
 def test_a_size_that_overrides_another_is_refused():
     frame = encode_frame(GREY, JPEG_LS)
-    require_no_oversize(frame)
-    require_no_oversize(frame[:2] + b"\xff\xf8\0\x0d\x01" + bytes(10) + frame[2:])
-    assert (
-        refusal(require_no_oversize, frame[:2] + b"\xff\xf8\0\x08\x04\x02" + bytes(4) + frame[2:]) == "unreadable-file"
-    )
+    require_whole_jpeg_ls(frame)
+    require_whole_jpeg_ls(frame[:2] + b"\xff\xf8\0\x0d\x01" + bytes(10) + frame[2:])
+    overridden = frame[:2] + b"\xff\xf8\0\x08\x04\x02" + bytes(4) + frame[2:]
+    assert refusal(require_whole_jpeg_ls, overridden) == "unreadable-file"
+
+
+def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded():
+    """Its decoder would take ten seconds for the same, and reads what has an end with padding behind it."""
+    frame = encode_frame(DEEP, JPEG_LS, 12).rstrip(b"\0")
+    assert frame.endswith(b"\xff\xd9")
+    for padding in (b"", b"\0", b"\0\0", b"\xff"):
+        require_whole_jpeg_ls(frame + padding)
+    for cut in (frame[:-2], frame[:-1], frame[:-12], frame[: len(frame) // 2], frame[:-2] + b"\0\0"):
+        assert refusal(require_whole_jpeg_ls, cut) == "truncated"
 
 
 @pytest.mark.parametrize(("pixels", "bits"), [(GREY, 8), (DEEP, 12), (COLOUR, 8), (DEEP.astype(np.int16), 13)])

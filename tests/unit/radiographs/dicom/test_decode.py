@@ -149,11 +149,8 @@ def test_objects_without_an_image():
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"BitsAllocated": 32}, "are not those of 8 or 16 bits"),
-        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "are not those of 8 or 16 bits"),
-        ({"BitsStored": 9}, "BitsStored"),
-        ({"HighBit": 8}, "HighBit"),
-        ({"HighBit": 6}, "HighBit"),
+        ({"BitsAllocated": 32}, "gives each pixel 32 bits (BitsAllocated); 8 or 16 are read"),
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "gives each pixel 1 bits (BitsAllocated)"),
         ({"photometric": "PALETTE COLOR"}, "PhotometricInterpretation is none of"),
         ({"photometric": "SECRET"}, "PhotometricInterpretation is none of"),
     ],
@@ -163,6 +160,45 @@ def test_layouts_that_are_not_read(changed, says):
     assert error.code == "unsupported-format"
     assert says in str(error)
     assert "SECRET" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (
+            {"BitsStored": 20, "HighBit": 19},
+            "20 bits of a pixel (BitsStored), and a pixel has 8 (BitsAllocated)",
+        ),
+        ({"BitsStored": 9}, "it uses 9 bits"),
+        ({"HighBit": 8}, "of 8 used bits in 8 (BitsStored, BitsAllocated) the highest cannot be bit 8 (HighBit)"),
+        ({"HighBit": 6}, "cannot be bit 6"),
+    ],
+)
+def test_bits_that_contradict_each_other_are_named(changed, says):
+    error = refusal(encode_dicom(GREY, **changed))
+    assert error.code == "unreadable-file"
+    assert "its header contradicts itself: " in str(error)
+    assert says in str(error)
+
+
+CAPTURED = ("capture",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubts"),
+    [
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, CAPTURED),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "Screenshot"]}, CAPTURED),
+        ({"ConversionType": "DF"}, CAPTURED),
+        ({"SecondaryCaptureDeviceID": "scanner 1"}, CAPTURED),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "OT"}, CAPTURED),
+        ({"ImageType": ["ORIGINAL", "PRIMARY"]}, ()),
+        ({"ImageType": ["DERIVED", "PRIMARY", "POST_PROCESSED"]}, ()),
+        ({"ConversionType": ""}, ()),
+    ],
+)
+def test_a_capture_of_a_screen_or_a_film_is_said(changed, doubts):
+    assert decode(encode_dicom(GREY, **changed)).header.doubts == doubts
 
 
 @pytest.mark.parametrize(
@@ -208,7 +244,7 @@ def test_deflated_only_on_request(monkeypatch):
     error = refusal(content, deflated=True)
     assert error.code == "too-large"
     assert "grows to over 1,000 bytes" in str(error)
-    assert limits.Limits().memory_bytes / 4 > limits.MAX_INFLATED_BYTES
+    assert limits.DecodingLimits().memory_bytes / 4 > limits.MAX_INFLATED_BYTES
 
 
 @pytest.mark.parametrize("preamble", [b"MZ\x90\0", b"\x7fELF\2", b"#!/bin/sh\nrm -rf /\n", b"<?php evil(); ?>"])

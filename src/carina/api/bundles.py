@@ -1,0 +1,174 @@
+"""Runs become bundles, and bundles are fitted to another hospital."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
+from carina.bundles.bundle import open_bundle
+from carina.bundles.run_folder import open_run
+from carina.bundles.verification import Verification
+from carina.bundles.writing import Twin, export_bundle
+from carina.errors import ConfigurationError
+from carina.evaluation import recalibrate as recalibration
+from carina.evaluation.adaptation import adapt as adaptation
+from carina.progress import Progress, no_progress
+from carina.reports.model_card import prepare_card
+from carina.storage.atomic import require_absent
+from carina.storage.cache_folder import default_cache_folder
+
+RECALIBRATED, ADAPTED = "+recalibrated", "+site"
+
+
+def export(
+    run: ModelLike,
+    out: str | PathLike[str],
+    *,
+    name: str | None = None,
+    version: str = "1.0.0",
+    evaluation: Sequence[str | PathLike[str]] = (),
+    audit: str | PathLike[str] | None = None,
+    int8: bool = False,
+    progress: Progress = no_progress,
+) -> Verification:
+    """Write a finished run as a sealed bundle, and return what it was verified to be.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    out
+        The bundle folder to write; it must not exist.
+    name
+        Of the bundle; by default the name of the recipe.
+    version
+        Of the bundle.
+    evaluation
+        Folders that `carina.evaluate` wrote, for the model card.
+    audit
+        A folder that `carina.audit` wrote, for the model card.
+    int8
+        Also make an 8-bit version of the classifier. It is left out if its results differ too much.
+    progress
+        Told how far the 8-bit version is.
+
+    Raises
+    ------
+    BundleError
+        If the run is none, or the bundle does not give what the run gives.
+    ConfigurationError
+        If `out` exists, or `int8` is asked for and what it needs is not installed.
+    DataError
+        If a folder is no evaluation.
+    """
+    folder, out = folder_of(run), Path(out)
+    card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit))
+    described = open_run(folder)
+    require_absent(out, what="bundle")
+    twin = _make_twin(folder, progress) if int8 else None
+    return export_bundle(folder, out, name=name or described.name, version=version, write_card=card, twin=twin)
+
+
+def _make_twin(run: Path, progress: Progress) -> Twin:
+    try:
+        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # needs the train extra
+    except ModuleNotFoundError as error:
+        msg = f"--int8 needs the package {error.name}. Install it: pip install 'carina-cxr[train]'"
+        raise ConfigurationError(msg) from None
+    from carina.evaluation.int8_parity import measure_parity  # noqa: PLC0415  # tables, for this option alone
+
+    return make_twin(run, measure=measure_parity, progress=progress)
+
+
+def recalibrate(
+    bundle: ModelLike,
+    dataset: DatasetLike,
+    out: str | PathLike[str],
+    *,
+    version: str | None = None,
+    progress: Progress = no_progress,
+) -> recalibration.Recalibrated:
+    """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
+
+    Parameters
+    ----------
+    bundle
+        A bundle. It is not changed.
+    dataset
+        Its calibration split is used, or all images of a test-only data set.
+    out
+        The bundle folder to write; it must not exist.
+    version
+        Of the new bundle; by default the old version and ``+recalibrated``.
+    progress
+        Told how many images are judged.
+
+    Raises
+    ------
+    BundleError, ConfigurationError, DataError, LeakError
+        See `carina.evaluation.recalibrate.recalibrate`.
+    """
+    folder = folder_of(bundle)
+    old_version = open_bundle(folder)[0].version
+    return recalibration.recalibrate(
+        folder,
+        dataset_of(dataset),
+        Path(out),
+        version=version or old_version.removesuffix(RECALIBRATED) + RECALIBRATED,
+        write_card=prepare_card(),
+        progress=progress,
+    )
+
+
+def adapt(
+    bundle: ModelLike,
+    site: DatasetLike,
+    out: str | PathLike[str],
+    *,
+    version: str | None = None,
+    flag: str | None = None,
+    add: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> adaptation.Adapted:
+    """Write a bundle whose last layer is fitted to a site, if it is better there, and return what it brought.
+
+    Parameters
+    ----------
+    bundle
+        A bundle. It is not changed.
+    site
+        All images of a test-only data set are used, or the train and calibration splits of another one.
+    out
+        The bundle folder to write; it must not exist. It is not written if the new model is not better.
+    version
+        Of the new bundle; by default the old version and ``+site``.
+    flag
+        The finding to flag; by default the one that the bundle flags.
+    add, leave_out
+        Findings of the site that the bundle does not know and is to learn, and findings that it is to leave out.
+    progress
+        Told how many images are judged.
+
+    Raises
+    ------
+    BundleError, ConfigurationError, DataError, LeakError
+        See `carina.evaluation.adaptation.adapt.adapt`.
+    """
+    folder = folder_of(bundle)
+    old_version = open_bundle(folder)[0].version
+    settings = adaptation.AdaptSettings(
+        version=version or old_version.removesuffix(ADAPTED) + ADAPTED,
+        add=tuple(add),
+        leave_out=tuple(leave_out),
+        flag_finding=flag,
+    )
+    return adaptation.adapt(
+        folder,
+        dataset_of(site),
+        Path(out),
+        settings,
+        write_card=prepare_card(),
+        cache=default_cache_folder(),
+        progress=progress,
+    )

@@ -1,0 +1,51 @@
+"""One image file that was named, or that a named folder, archive or pattern holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carina.errors import InputError
+from carina.radiographs.file_kind import FileKind
+from carina.radiographs.read import read_bytes
+
+if TYPE_CHECKING:
+    from carina.radiographs.archive import Member
+
+TellLeftOut = Callable[[Path, FileKind], None]
+"""Told of each file that is no image and was found, not named: its path, as in `Input`, and what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An image file that is to be judged, or why it is not to be.
+
+    Attributes
+    ----------
+    path
+        By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
+    named
+        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
+        stand beside the images.
+    member
+        The file in an archive that it is, if it is one.
+    error
+        Why it is not to be read, where that is known.
+    """
+
+    path: Path
+    named: bool = True
+    member: "Member | None" = None
+    error: InputError | None = None
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read.
+        """
+        if self.error is not None:
+            raise self.error
+        return read_bytes(self.path) if self.member is None else self.member.read()

@@ -1,0 +1,206 @@
+"""What a report is made from: the files of an evaluation folder, read once and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from carina.bundles.bundle import open_bundle
+from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE
+from carina.bundles.safety import without_directories, without_folders
+from carina.decisions.policy import Policy
+from carina.decisions.triage import Priority
+from carina.errors import ConfigurationError
+from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
+from carina.evaluation.priorities import priorities_of
+from carina.reports.evaluation_files import GALLERY_FILE, read_audit, read_evaluation
+from carina.reports.written_numbers import estimate_of
+from carina.statistics.intervals import Estimate
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation, as its folder tells it.
+
+    Attributes
+    ----------
+    name
+        Of the folder.
+    content
+        ``metrics.json``, without a folder of the machine that it was made on.
+    table
+        The prediction table.
+    history
+        One row per epoch; None where the folder has none.
+    recipe
+        The recipe as text; empty where the folder has none.
+    audit
+        ``audit.json`` of the same model; None where none was named.
+    gallery
+        Small images of chosen rows; None where images were left out.
+    """
+
+    name: str
+    content: dict[str, Any]
+    table: pl.DataFrame
+    history: pl.DataFrame | None
+    recipe: str
+    audit: dict[str, Any] | None
+    gallery: pl.DataFrame | None
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the findings in the order of the probabilities."""
+        return findings_of(self.table)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the figures of ``metrics.json``."""
+        return dict(self.content["metrics"])
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Return what the evaluation says of the model."""
+        return dict(self.content["model"])
+
+    @property
+    def flag(self) -> str:
+        """Return the finding of the operating point."""
+        return str(self.content["operating_point"]["chosen"]["finding"])
+
+    @property
+    def threshold(self) -> float:
+        """Return the operating point's threshold."""
+        return float(self.content["operating_point"]["chosen"]["threshold"])
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the names of the data sets that the model learned from."""
+        return tuple(str(self.model["dataset"]).split(" + "))
+
+    @property
+    def internal(self) -> bool:
+        """Return whether the tested images are of a collection that the model learned from."""
+        data = self.content["data"]
+        # Several data sets have one fingerprint over all of them, in which each is known by its name alone.
+        same = data["fingerprint"] == self.model["data_fingerprint"]
+        return same or (len(self.trained_on) > 1 and data["name"] in self.trained_on)
+
+    @property
+    def label(self) -> str:
+        """Return model and data in a few words."""
+        data = self.content["data"]
+        return f"{self.model['name']} on {data['name']}, {data['split']} split"
+
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """Index of the true finding, int64 (n,)."""
+        return truth_of(self.table)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Calibrated probabilities, float64 (n, k)."""
+        return probabilities_of(self.table)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """A number for each patient or set of near-duplicates from 0, in no order that tells who is who: int64 (n,)."""
+        return np.asarray(np.unique(groups_of(self.table), return_inverse=True)[1], dtype=np.int64)
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """The model's policy; None where the evaluation was written by a version that knew none."""
+        try:
+            return Policy.model_validate(self.model["policy"])
+        except (KeyError, ValueError):
+            return None
+
+    @cached_property
+    def priorities(self) -> list[Priority] | None:
+        """The priority that triage gives to each image; None where there is no policy."""
+        return None if self.policy is None else priorities_of(self.table, self.policy)
+
+    def estimate(self, *path: str) -> Estimate:
+        """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""
+        found: Any = self.content
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return estimate_of(found)
+
+
+def read_evaluated(
+    folder: Path, *, audit: Path | None = None, bundle: Path | None = None, images: bool = True
+) -> Evaluated:
+    """Return what an evaluation folder holds.
+
+    Parameters
+    ----------
+    folder
+        Of ``carina evaluate``.
+    audit
+        Of ``carina audit``, for the same model.
+    bundle
+        That the evaluated run was sealed into: its name, version and hash are in the report.
+    images
+        Whether small images are taken, where the folder has some.
+
+    Raises
+    ------
+    DataError
+        If the folder is no evaluation, or was written by another version.
+    ConfigurationError
+        If the audit is none, or of another model, or the bundle holds another one.
+    BundleError
+        If the bundle is none or damaged.
+    """
+    content, table = read_evaluation(folder)
+    content["command"] = without_directories(str(content.get("command", "")))
+    content["model"] = without_folders(content["model"])
+    if "command" in content["model"]:
+        content["model"]["command"] = without_directories(content["model"]["command"])
+    if bundle is not None:
+        _name_bundle(content, folder, bundle)
+    if "assessable" not in table.columns:
+        # Written before anything was refused.
+        table = table.with_columns(assessable=pl.lit(True))
+    audited = None if audit is None else _read_audit(audit, content)
+    gallery = pl.read_parquet(folder / GALLERY_FILE) if images and (folder / GALLERY_FILE).is_file() else None
+    history = pl.read_csv(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else None
+    recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8") if (folder / RECIPE_FILE).is_file() else ""
+    return Evaluated(folder.resolve().name, content, table, history, recipe, audited, gallery)
+
+
+def _name_bundle(content: dict[str, Any], folder: Path, bundle: Path) -> None:
+    described, seal = open_bundle(bundle)
+    told = described.model_dump(mode="json")
+    for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
+        if content["model"].get(key) != told[key]:
+            msg = f"{folder} judged {what} than {bundle} holds. Name the bundle that was made of the evaluated run."
+            raise ConfigurationError(msg)
+    content["model"] |= {"name": described.name, "version": described.version}
+    content["bundle_sha256"] = seal.sha256
+
+
+def audited_model(folder: Path) -> str:
+    """Return the SHA-256 of the model that an audit folder is about.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder is no audit.
+    """
+    return str(read_audit(folder)["model_sha256"])
+
+
+def _read_audit(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    audit = read_audit(folder)
+    if audit["model_sha256"] != content["model"].get("model_sha256"):
+        msg = f"{folder} audited another model than the one that was evaluated. Audit the same one."
+        raise ConfigurationError(msg)
+    return audit

@@ -1,0 +1,160 @@
+"""The notebook and the page on Python run as they are written, on a small data set and with a model that is there."""
+
+import inspect
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import carina
+from carina.api.training_run import Run
+from carina.bundles.run_folder import open_run
+from carina.bundles.verification import Verification
+from carina.datasets.manifest import Dataset
+from carina.errors import ConfigurationError
+
+DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOK = json.loads((DOCS / "tutorials" / "own-findings.ipynb").read_text("utf-8"))
+PAGE = (DOCS / "how-to" / "python.md").read_text("utf-8")
+CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+
+
+def in_place_of(real: Callable[..., Any], made: Callable[[Path], Any], argument: str) -> Callable[..., Any]:
+    """Return what is called like a function and takes what was made before to where the function would write."""
+
+    def stand_in(*words: Any, **options: Any) -> Any:
+        return made(Path(inspect.signature(real).bind(*words, **options).arguments[argument]))
+
+    return stand_in
+
+
+@pytest.fixture
+def small(
+    phantom_dataset: Dataset,
+    tiny_run: Path,
+    tiny_bundle: tuple[Path, Verification],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Return the folder to work in, where drawing and training give the small set and the small run."""
+    images = phantom_dataset.folder.parent / "images"
+
+    def run_in(folder: Path) -> Run:
+        shutil.copytree(tiny_run, folder)
+        return Run(folder, open_run(folder))
+
+    drawn = in_place_of(carina.write_phantoms, lambda out: shutil.copytree(images, out), "out")
+    monkeypatch.setattr(carina, "write_phantoms", drawn)
+    monkeypatch.setattr(carina, "train", in_place_of(carina.train, run_in, "out"))
+    monkeypatch.setattr("carina.api.model.released_bundle", lambda: tiny_bundle[0])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_notebook_is_whole_short_and_without_output() -> None:
+    assert (NOTEBOOK["nbformat"], NOTEBOOK["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in NOTEBOOK["cells"]}) == len(NOTEBOOK["cells"])
+    for cell in NOTEBOOK["cells"]:
+        assert cell["cell_type"] in ("markdown", "code")
+        assert (cell.get("outputs"), cell.get("execution_count")) in ((None, None), ([], None))
+    assert sum(len(code.splitlines()) for code in CODE) <= 25
+    words = " ".join("".join(cell["source"]) for cell in NOTEBOOK["cells"])
+    assert re.findall(r"\banew\b|\bst(?:and|ands|ood)\b|\bto be had\b|\bcomes to\b", words, flags=re.I) == []
+
+
+def test_the_notebook_runs(small: Path) -> None:
+    names: dict[str, Any] = {}
+    shown = []
+    for code in CODE:
+        *before, last = code.splitlines()
+        exec("\n".join(before), names)  # noqa: S102  # the notebook's own
+        try:
+            shown.append(eval(last, names))  # noqa: S307
+        except SyntaxError:
+            exec(last, names)  # noqa: S102
+    # A notebook shows each last line: a table, a page or a picture, and never an object's address.
+    for result in shown:
+        if result is not None and not isinstance(result, str | Path):
+            assert hasattr(result, "_repr_html_") or hasattr(result, "_repr_png_"), result
+    html = "".join(result._repr_html_() for result in shown if hasattr(result, "_repr_html_"))
+    assert "Flagged finding: COVID-19" in html
+    assert "sensitivity at the operating point" in html
+    assert "each as sealed" in html
+    # The sensitivity with its interval.
+    assert any(
+        isinstance(each, str) and re.fullmatch(r"[01]\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)", each) for each in shown
+    )
+    assert {path.name for path in small.iterdir()} == {"practice", "datasets", "runs", "evaluations", "models"}
+
+
+def test_the_page_runs(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    carina.write_phantoms("practice")
+    carina.import_dataset("practice", "datasets/mine")
+    carina.train("datasets/mine", "runs/mine")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.S):
+        exec(block, names)  # noqa: S102  # the page's own
+    said = capsys.readouterr().out
+    assert "is a folder of images, not a data set. Import it: carina data import practice" in said
+    assert f"carina                  {carina.__version__}" in said
+    for written in ("results.csv", "why.png", "roc.png", "evaluations/mine/report.html"):
+        assert (small / written).stat().st_size > 500, written
+
+
+def test_the_page_names_every_function_that_is_offered() -> None:
+    functions = {name for name in carina.__all__ if inspect.isfunction(getattr(carina, name))}
+    told = set(re.findall(r"carina\.(\w+)\(", PAGE))
+    assert functions - told == {
+        *("write_phantoms", "draw_phantom", "read_radiograph", "load_recipe", "resume_training", "open_audit"),
+    }
+
+
+def test_an_evaluation_in_memory_is_compared_reported_and_refused_early(
+    phantom_dataset: Dataset, tiny_run: Path, tmp_path: Path
+) -> None:
+    model = carina.load_bundle(tiny_run, backend="onnxruntime")
+    evaluation = carina.evaluate(model, phantom_dataset)
+    assert evaluation.split == "test"
+    assert repr(evaluation).startswith("<carina.Evaluation tiny on dataset, test split (n = ")
+    # Judged by the model as it was loaded, and by no other.
+    assert model.for_many().engine.name.startswith("ONNX Runtime")
+    twin = carina.evaluate(tiny_run, phantom_dataset.folder)
+    (paired,) = carina.compare(evaluation, twin).paired
+    assert paired.comparison.n == evaluation.metrics.n
+    assert evaluation.report(images=False).title == "tiny on dataset, test split"
+    with pytest.raises(ConfigurationError, match=r"no figure 'rock'\. Name one of: .*roc"):
+        evaluation.plot("rock")
+    with pytest.raises(ConfigurationError, match=r"does not know 'Measles'\. Name one of: COVID-19"):
+        evaluation.of("Measles")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "file").touch()
+    judged: list[int] = []
+    for wrong, says in (
+        ({"out": taken}, "already exists"),
+        ({"drop_leaks": True, "allow_leak": True}, "Choose one of --drop-leaks and --allow-leak"),
+        ({"split": "tset"}, "--split tset is unknown"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            carina.evaluate(model, phantom_dataset, progress=lambda done, _: judged.append(done), **wrong)
+    assert judged == []
+    with pytest.raises(ConfigurationError, match="The model comes first"):
+        carina.evaluate(phantom_dataset.folder, tiny_run)
+
+
+def test_a_model_is_recalibrated_and_verified(
+    phantom_dataset: Dataset, tiny_run: Path, tiny_bundle: tuple[Path, Verification], tmp_path: Path
+) -> None:
+    model = carina.load_bundle(tiny_bundle[0], backend="onnxruntime")
+    done = model.recalibrate(phantom_dataset, tmp_path / "new")
+    assert done.verification.version == "1.2.3+recalibrated"
+    assert done.summary().startswith(f"Recalibrated on {done.recalibration.images} images of dataset")
+    assert done.summary(prevalence=0.01) != done.summary()
+    (check,) = model.verify().checks
+    assert check.engine.startswith("ONNX Runtime")
+    with pytest.raises(ConfigurationError, match="already exists"):
+        carina.load_bundle(tiny_run).export(tiny_bundle[0])
