@@ -11,6 +11,9 @@ The released network learned from part of `nih-development` (as "Other opacity")
 So `nih` is shown twice: `nih` draws labels from the development half all the same, as the first trial did; `nih-unseen`
 takes labels and tests from the final half alone, another third of its patients in each draw. A phantom hospital is
 drawn on the spot: fainter opacities, another gradation, blurred.
+
+No band is promised while a model has a finding that no labelled film has. So adapting is shown twice, too: with all
+findings of the model, and with those left out that the site's labels do not have.
 """
 
 import argparse
@@ -122,7 +125,9 @@ def figures(
     return told
 
 
-def ways(old: Policy, findings: tuple[str, ...], flag: str) -> dict[str, Callable[[Part, Part], tuple[Any, Policy]]]:
+def ways(
+    old: Policy, findings: tuple[str, ...], flag: str, there: list[int]
+) -> dict[str, Callable[[Part, Part], tuple[Any, Policy]]]:
     """Return the ways to use labels: each takes labelled films and test films, and gives logits and a policy."""
     shipped = old.findings
 
@@ -131,13 +136,20 @@ def ways(old: Policy, findings: tuple[str, ...], flag: str) -> dict[str, Callabl
             old, logits, train.labels, train.groups, chosen_on="the labels", findings=names, flag_finding=flag
         )
 
-    def refitted(train: Part, test: Part, start: NDArray[np.float64]) -> tuple[Any, Policy]:
+    def refitted(
+        train: Part, test: Part, start: NDArray[np.float64], names: tuple[str, ...] = findings
+    ) -> tuple[Any, Policy]:
         crossed = cross_fit(train.films, train.labels, train.groups, start)
         (refit,) = refit_head(train.films, train.labels, train.groups, start, (crossed.strength,))
-        return refit.logits(test.films), policy(crossed.logits, train, findings)
+        return refit.logits(test.films), policy(crossed.logits, train, names)
 
     def adapted(train: Part, test: Part) -> tuple[Any, Policy]:
         return refitted(train, test, start_from(shipped, findings))
+
+    def adapted_to_what_is_there(train: Part, test: Part) -> tuple[Any, Policy]:
+        names = tuple(findings[place] for place in there)
+        renumbered = replace(train, labels=np.searchsorted(there, train.labels))
+        return refitted(renumbered, test, start_from(shipped, names), names)
 
     def from_scratch(train: Part, test: Part) -> tuple[Any, Policy]:
         no_logits = [replace(part, films=replace(part.films, logits=part.films.logits * 0)) for part in (train, test)]
@@ -146,7 +158,14 @@ def ways(old: Policy, findings: tuple[str, ...], flag: str) -> dict[str, Callabl
     def recalibrated(train: Part, test: Part) -> tuple[Any, Policy]:
         return test.films.logits, policy(train.films.logits, train, shipped)
 
-    return {"adapt": adapted, "from scratch": from_scratch} | ({"recalibrate": recalibrated} if flag in shipped else {})
+    told = {"adapt": adapted, "adapt, absent left out": adapted_to_what_is_there, "from scratch": from_scratch}
+    return told | ({"recalibrate": recalibrated} if flag in shipped else {})
+
+
+def renamed(part: Part, findings: tuple[str, ...], wanted: tuple[str, ...]) -> Part:
+    """Return films with their labels in another order of findings; -1 for one that is not in it."""
+    place = np.array([wanted.index(finding) if finding in wanted else -1 for finding in findings])
+    return replace(part, labels=place[part.labels])
 
 
 def draws_of(labelled: Part, test: Part | None, count: int, draws: int) -> Iterator[tuple[Part, Part]]:
@@ -181,6 +200,7 @@ def measure_site(
     flag, abnormal = FLAGS[name]
     result: dict[str, Any] = {"flag": flag, "auroc_of": "1 - P(Normal)" if abnormal else f"P({flag})"}
     result["labelled_films"], result["tested_films"] = len(labelled.labels), None if test is None else len(test.labels)
+    there = np.unique(labelled.labels).tolist()
     same_flag = old if old.flag_finding == flag else None
     asked = flag if flag in old.findings else old.flag_finding
     shipped = [
@@ -192,14 +212,21 @@ def measure_site(
         told: dict[str, list[dict[str, Any]]] = {}
         refused: dict[str, int] = {}
         for train, tested in draws_of(labelled, test, count, DRAWS):
-            for way, use in ways(old, findings, flag).items():
+            for way, use in ways(old, findings, flag, there).items():
                 try:
                     logits, policy = use(train, tested)
                 except ConfigurationError:  # the labels cannot choose a threshold
                     refused[way] = refused.get(way, 0) + 1
                     continue
                 told.setdefault(way, []).append(
-                    figures(logits, tested, policy.findings, policy, abnormal=abnormal, flag=flag)
+                    figures(
+                        logits,
+                        renamed(tested, findings, policy.findings),
+                        policy.findings,
+                        policy,
+                        abnormal=abnormal,
+                        flag=flag,
+                    )
                 )
         if told:
             result[str(count)] = {

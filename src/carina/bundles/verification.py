@@ -87,7 +87,7 @@ class Verification:
         return sum(self.bytes_of.values()) / 1e6
 
     def summary(self) -> str:
-        """Return name, size, flagged finding, ancestors, how the golden examples came out, and the seal, line by line."""
+        """Return name, size, flagged finding, ancestors, how the golden examples came out, and the seal, by line."""
         size = f"{self.megabytes:.1f} MB in {len(self.bytes_of)} files"
         lines = [f"{self.name} {self.version}, {size}, each as sealed.", f"Flagged finding: {self.flag_finding}."]
         lines.extend(each.in_words() for each in self.lineage)

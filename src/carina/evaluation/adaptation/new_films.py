@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from carina.errors import DataError
 from carina.evaluation.adaptation.unlabelled import choose_next
-from carina.inference.model import load_bundle
-from carina.inference.predictor import Prediction
+from carina.inference.inputs import image_inputs
+from carina.inference.left_out import LeftOutFiles
+from carina.inference.prediction import Prediction
+from carina.inference.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,17 +55,18 @@ def judge_folder(bundle: Path, folder: Path) -> JudgedFolder:
     BundleError
         If the bundle is not as it was sealed.
     """
-    said = load_bundle(bundle).predict([folder])
+    left_out = LeftOutFiles()
+    said = list(Predictor(bundle).predict(image_inputs([folder], left_out=left_out)))
     read = [each for each in said if isinstance(each, Prediction)]
-    judged = [each for each in read if each.refused is None]
+    judged = [each for each in read if each.probabilities is not None]
     if not judged:
         msg = f"{folder} holds no image that the model judges ({len(said)} were tried). Name another folder."
         raise DataError(msg)
     return JudgedFolder(
         folder,
         tuple(each.path for each in judged if each.path is not None),
-        np.array([list(each.probabilities.values()) for each in judged], np.float64),
+        np.array([list(each.network_probabilities.values()) for each in judged], np.float64),
         len(read) - len(judged),
         len(said) - len(read),
-        said.left_out,
+        left_out.counts,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from carina.evaluation.adaptation.adapt import Adapted
@@ -23,7 +24,8 @@ def describe_adaptation(done: Adapted) -> list[str]:
         "Each figure below is for films of patients whom the judging model did not learn from.",
     ]
     lines += [
-        f"No film has {finding}: its weights stay as they were, and nothing below says how well it is found."
+        f"No film has {finding}: its weights stay as they were, nothing below says how well it is found, and no band "
+        f"can be promised. If it does not occur at your site, add --leave-out {shlex.quote(finding)}."
         for finding in done.untouched
     ]
     lines += [_describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
