@@ -76,7 +76,7 @@ def adapt_command(
     It is for your site alone. The command says what changed, and whether more labels would help.
     """
     from carina.api.bundles import adapt  # noqa: PLC0415  # SciPy and Matplotlib take a second to import
-    from carina.evaluation.adaptation.words import describe_prevalence  # noqa: PLC0415
+    from carina.evaluation.adaptation.adaptation_words import describe_prevalence  # noqa: PLC0415
 
     require_model_first(bundle, site, ["carina", *sys.argv[1:]])
     if label_next is not None:
@@ -108,7 +108,7 @@ def adapt_command(
         from carina.evaluation.adaptation.new_films import judge_folder  # noqa: PLC0415
 
         judged = judge_folder(out, unlabelled)
-        for line in describe_prevalence(judged, done):
+        for line in describe_prevalence(judged, done.held_out):
             print_result(line)
         if label_next is not None:
             chosen = judged.choose_next(_NEXT)

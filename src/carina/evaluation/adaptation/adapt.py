@@ -22,7 +22,8 @@ from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
 from carina.datasets.manifest import Dataset
 from carina.decisions.policy import Policy
 from carina.errors import ConfigurationError, DataError, LeakError
-from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out, macro_auroc_of
+from carina.evaluation.adaptation.adaptation_words import describe_adaptation
+from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out, macro_auroc
 from carina.evaluation.adaptation.refit import cross_fit, refit_head, start_from
 from carina.evaluation.adaptation.site import judge_rows
 from carina.evaluation.leaks import check_leaks
@@ -84,9 +85,10 @@ class Adapted:
 
     def summary(self) -> str:
         """Return what was measured and what became of it: one sentence per line."""
-        from carina.evaluation.adaptation.words import describe_adaptation  # noqa: PLC0415  # it needs this class
-
-        return "\n".join(describe_adaptation(self))
+        lines = describe_adaptation(
+            self.held_out, self.adaptation, self.old, self.new, untouched=self.untouched, refused=self.refused
+        )
+        return "\n".join(lines)
 
 
 def adapt(
@@ -145,7 +147,7 @@ def adapt(
     rows, films = rows.filter(pl.Series(films.accepted)), films[films.accepted]
     _require_enough(rows, flag, settings.add, site.folder)
     labels = np.array([findings.index(finding) for finding in rows["finding"]], dtype=np.int64)
-    groups = rows["group"].to_numpy()
+    groups = rows["group"].to_numpy().astype(np.int64)
     start = start_from(described.findings, findings)
     fit = _policies(described.policy, findings, flag, f"{counted(rows.height, 'film')} of the site, each held out")
     try:
@@ -168,8 +170,8 @@ def adapt(
         left_out_leaks=leaked.len(),
         left_out_refused=refused,
         strength=crossed.strength,
-        macro_auroc_before=macro_auroc_of(held_out, held_out.shipped),
-        macro_auroc_after=macro_auroc_of(held_out, held_out.adapted),
+        macro_auroc_before=macro_auroc(labels, groups, held_out.shipped.probabilities),
+        macro_auroc_after=macro_auroc(labels, groups, held_out.adapted.probabilities),
         gain_low=gain.low if gain.low is not None else -1.0,
         gain_high=gain.high if gain.high is not None else 1.0,
     )

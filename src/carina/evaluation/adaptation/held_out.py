@@ -76,11 +76,7 @@ class HeldOut:
     @property
     def measured(self) -> tuple[int, ...]:
         """Return the findings that enough patients have and enough have not: the AUROC of fewer is chance."""
-        return tuple(
-            finding
-            for finding in range(len(self.findings))
-            if all(len(np.unique(self.groups[of])) >= FEWEST for of in (self.labels == finding, self.labels != finding))
-        )
+        return measurable(self.labels, self.groups)
 
     def aurocs(self) -> list[PairedTest]:
         """Return for each measured finding the AUROC after and before, and their paired difference."""
@@ -219,7 +215,7 @@ def hold_out(
                 curve[row, draw, held] = few.logits(films[held])
     before = _widened(_judge(films.logits, shipped), shipped, findings, flag)
     after = Judgements(probabilities, flagged, tuple(priorities))
-    reached = [[macro_auroc(labels, logits) for logits in draws] for draws in curve]
+    reached = [[macro_auroc(labels, groups, softmax(logits)) for logits in draws] for draws in curve]
     spread = {size: (float(np.mean(of)), float(np.std(of, ddof=1))) for size, of in zip(sizes, reached, strict=True)}
     return HeldOut(findings, flag, labels, groups, before, after, spread)
 
@@ -240,17 +236,18 @@ def draw_patients(
     return np.sort(np.argsort(place, kind="stable")[:films])
 
 
-def macro_auroc(labels: NDArray[np.integer], logits: NDArray[np.floating]) -> float:
-    """Return the mean AUROC over the findings that some films have and others have not."""
-    probabilities = softmax(logits)
-    findings = [finding for finding in np.unique(labels) if (labels != finding).any()]
-    return float(np.mean([auroc(labels == finding, probabilities[:, finding]) for finding in findings]))
+def measurable(labels: IntArray, groups: IntArray) -> tuple[int, ...]:
+    """Return the findings that enough patients have and enough have not."""
+    return tuple(
+        finding
+        for finding in np.unique(labels).tolist()
+        if all(len(np.unique(groups[of])) >= FEWEST for of in (labels == finding, labels != finding))
+    )
 
 
-def macro_auroc_of(held_out: HeldOut, judged: Judgements) -> float:
-    """Return the mean AUROC of one model over the findings that can be measured."""
-    aurocs = [auroc(held_out.labels == f, judged.probabilities[:, f]) for f in held_out.measured]
-    return float(np.mean(aurocs))
+def macro_auroc(labels: IntArray, groups: IntArray, probabilities: NDArray[np.float64]) -> float:
+    """Return the mean AUROC over the findings that can be measured."""
+    return float(np.mean([auroc(labels == f, probabilities[:, f]) for f in measurable(labels, groups)]))
 
 
 def _judge(logits: NDArray[np.floating], policy: Policy) -> Judgements:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from carina.evaluation.adaptation.adapt import Adapted
+from carina.bundles.bundle import Adaptation
+from carina.decisions.policy import Policy
 from carina.evaluation.adaptation.held_out import FEWEST, HeldOut, Judgements, signed
 from carina.evaluation.adaptation.new_films import JudgedFolder
 from carina.evaluation.adaptation.unlabelled import CANNOT, estimate_prevalence
@@ -13,9 +14,10 @@ from carina.evaluation.comparison import PairedTest
 from carina.wording import counted
 
 
-def describe_adaptation(done: Adapted) -> list[str]:
-    """Return what was measured and what became of it, a sentence a line."""
-    on, held_out = done.adaptation, done.held_out
+def describe_adaptation(
+    held_out: HeldOut, on: Adaptation, old: Policy, new: Policy, *, untouched: Sequence[str], refused: str | None
+) -> list[str]:
+    """Return what was measured and what became of it, one sentence per line; arguments as of `Adapted`."""
     per_finding = ", ".join(f"{finding} {count}" for finding, count in on.per_finding.items() if count)
     used = f"{counted(on.images, 'film')} of {counted(on.patients, 'patient')} ({per_finding})"
     left_out = f"{on.left_out_leaks} that the model was trained on, {on.left_out_refused} that it does not judge"
@@ -26,27 +28,27 @@ def describe_adaptation(done: Adapted) -> list[str]:
     lines += [
         f"No film has {finding}: its weights stay as they were, nothing below says how well it is found, and no band "
         f"can be promised. If it does not occur at your site, add --leave-out {shlex.quote(finding)}."
-        for finding in done.untouched
+        for finding in untouched
     ]
     lines += [_describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
-    measured = {held_out.findings[place] for place in held_out.measured} | set(done.untouched)
+    measured = {held_out.findings[place] for place in held_out.measured} | set(untouched)
     if small := [finding for finding in held_out.findings if finding not in measured]:
         lines.append(f"Not measured, with fewer than {FEWEST} patients: {', '.join(small)}.")
     if held_out.shipped.flagged is None:
         lines.append(
-            f"The shipped model flags {done.old.flag_finding}; the adapted one flags {held_out.flag_finding}: their "
+            f"The shipped model flags {old.flag_finding}; the adapted one flags {held_out.flag_finding}: their "
             "sensitivities are not compared."
         )
     lines.append(
         f"Macro AUROC: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
         f"difference {signed(held_out.gain())}."
     )
-    for name, judged in (("shipped", held_out.shipped), ("adapted", held_out.adapted)):
-        lines += _describe_promises(name, held_out, judged, done)
+    for name, judged, policy in (("shipped", held_out.shipped, old), ("adapted", held_out.adapted, new)):
+        lines += _describe_promises(name, held_out, judged, policy)
     lines += _describe_curve(held_out, on.images, on.macro_auroc_after)
-    if done.refused is not None:
+    if refused is not None:
         lines.append(
-            f"No bundle was written: {done.refused}. Keep the shipped model. More labelled films may help; carina "
+            f"No bundle was written: {refused}. Keep the shipped model. More labelled films may help; carina "
             "recalibrate fits thresholds alone."
         )
     else:
@@ -56,9 +58,8 @@ def describe_adaptation(done: Adapted) -> list[str]:
     return lines
 
 
-def describe_prevalence(judged: JudgedFolder, done: Adapted) -> list[str]:
+def describe_prevalence(judged: JudgedFolder, held_out: HeldOut) -> list[str]:
     """Return what films without labels say of how frequent the findings are, and what they cannot say."""
-    held_out = done.held_out
     shares = estimate_prevalence(
         judged.probabilities, held_out.adapted.probabilities, held_out.labels, held_out.findings
     )
@@ -79,9 +80,8 @@ def _describe_test(test: PairedTest) -> str:
     return f"{name}: {test.value_b:.3f} before, {test.value_a:.3f} after; difference {signed(test.difference)}."
 
 
-def _describe_promises(name: str, held_out: HeldOut, judged: Judgements, done: Adapted) -> list[str]:
-    bands = (done.old if name == "shipped" else done.new).bands
-    promised = {"routine": bands.alpha, "fast-track": bands.beta}
+def _describe_promises(name: str, held_out: HeldOut, judged: Judgements, policy: Policy) -> list[str]:
+    promised = {"routine": policy.bands.alpha, "fast-track": policy.bands.beta}
     return [
         f"Band {band} of the {name} model: {counted(films, 'film')}, {wrong} of them wrong"
         + (f" ({wrong / films:.1%}; promised: at most {promised[band]:.0%})." if films else ".")
