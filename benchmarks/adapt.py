@@ -2,6 +2,7 @@
 
     python benchmarks/adapt.py results/adapt.json --cache CACHE \
         --site nih=NIH-DEVELOPMENT,NIH-FINAL ... [--phantoms 600]
+    python benchmarks/adapt.py results/adapt.json --table
 
 A site has two imported data sets, made with `--half development` and `--half final`: labels are drawn from the first,
 and every figure is measured on the second, with other patients. Ten draws for each number of labels. The second is
@@ -45,6 +46,7 @@ from carina.findings import COVID_19, NORMAL, OTHER_OPACITY
 from carina.phantoms.phantom import write_phantoms
 from carina.runtime.machine import describe_machine
 from carina.statistics.curves import auroc
+from carina.storage.cache_folder import default_cache_folder
 
 LABELS = (25, 50, 100, 200, 400)
 DRAWS = 10
@@ -236,14 +238,32 @@ def measure_site(
     return result
 
 
+def table(content: dict[str, Any]) -> str:
+    """Return the AUROCs as a Markdown table: mean and standard deviation over draws."""
+    names = ("shipped", "recalibrate", "from scratch", "adapt", "adapt, absent left out")
+    lines = [f"| site | labels | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for site, told in content["sites"].items():
+        for count in [each for each in told if each.isdigit()]:
+            reached = {name: of["auroc"] for name, of in told[count].items()}
+            cells = [
+                f"{reached[name]['mean']:.3f} ± {reached[name]['sd']:.3f}" if name in reached else "" for name in names
+            ]
+            lines.append(f"| {site} | {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=default_cache_folder())
+    parser.add_argument("--table", action="store_true", help="print the table of a result that is there, and end")
     parser.add_argument("--site", action="append", default=[], metavar="NAME=LABELLED,TEST")
     parser.add_argument("--phantoms", type=int, default=600)
     given = parser.parse_args(argv)
+    if given.table:
+        print(table(json.loads(given.out.read_text(encoding="utf-8"))))
+        return
     described, _ = open_bundle(released_bundle())
     old, sites = described.policy, {}
     for site in given.site:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from carina.bundles.bundle import Adaptation
+from carina.decisions.change import why_no_band
 from carina.decisions.policy import Policy
 from carina.evaluation.adaptation.held_out import FEWEST, HeldOut, Judgements, signed
 from carina.evaluation.adaptation.new_films import JudgedFolder
@@ -81,12 +82,14 @@ def _describe_test(test: PairedTest) -> str:
 
 
 def _describe_promises(name: str, held_out: HeldOut, judged: Judgements, policy: Policy) -> list[str]:
-    promised = {"routine": policy.bands.alpha, "fast-track": policy.bands.beta}
-    return [
-        f"Band {band} of the {name} model: {counted(films, 'film')}, {wrong} of them wrong"
-        + (f" ({wrong / films:.1%}; promised: at most {promised[band]:.0%})." if films else ".")
-        for band, (films, wrong) in held_out.promises(judged).items()
-    ]
+    lines, bands = [], policy.thresholds_at()
+    limits = {"routine": (bands.routine, bands.routine_share), "fast-track": (bands.fast_track, bands.fast_track_share)}
+    for band, (films, wrong) in held_out.promises(judged).items():
+        threshold, most = limits[band]
+        share = f" ({wrong / films:.1%}; promised: at most {most:.0%})" if films else ""
+        line = f"Band {band} of the {name} model: {counted(films, 'film')}, {wrong} of them wrong{share}."
+        lines.append(line if threshold is not None else f"{line} {why_no_band(policy, band)}.")
+    return lines
 
 
 def _describe_curve(held_out: HeldOut, images: int, reached: float) -> list[str]:

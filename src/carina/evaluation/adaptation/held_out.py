@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from carina.decisions.bands import BandName
 from carina.decisions.policy import Policy
 from carina.decisions.probabilities import softmax
 from carina.decisions.triage import decide
@@ -148,10 +149,11 @@ class HeldOut:
                 return f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
         return None
 
-    def promises(self, model: Judgements) -> dict[str, tuple[int, int]]:
+    def promises(self, model: Judgements) -> dict[BandName, tuple[int, int]]:
         """Return for each band how many films a model puts there, and how many of them do not belong."""
-        counts = {}
-        for band, belongs in (("routine", NORMAL), ("fast-track", self.flag_finding)):
+        counts: dict[BandName, tuple[int, int]] = {}
+        belonging: tuple[tuple[BandName, str], ...] = (("routine", NORMAL), ("fast-track", self.flag_finding))
+        for band, belongs in belonging:
             inside = np.array([priority == band for priority in model.priority], np.bool_)
             if len(inside) and belongs in self.findings:
                 wrong = inside & (self.labels != self.findings.index(belongs))
