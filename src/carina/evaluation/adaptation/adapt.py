@@ -260,8 +260,18 @@ def _policies(old: Policy, findings: Sequence[str], flag: str, chosen_on: str) -
 
 
 def _days_of(rows: pl.DataFrame) -> tuple[date, date]:
-    """Return the days on which the first and the last file was written."""
-    times = [Path(path).stat().st_mtime for path in rows["path"]]
+    """Return the days on which the first and the last file was written.
+
+    Raises
+    ------
+    DataError
+        If a file is gone.
+    """
+    try:
+        times = [Path(path).stat().st_mtime for path in rows["path"]]
+    except OSError as error:
+        msg = f"{error.filename} is gone. Put it back, or import the data set again."
+        raise DataError(msg) from None
     first, last = (datetime.fromtimestamp(time, UTC).date() for time in (min(times), max(times)))
     return first, last
 
