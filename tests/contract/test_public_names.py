@@ -48,7 +48,8 @@ MEMBERS = {
     "ImportReport": "dataset left_out notes offered summary() unread()",
     "Dataset": "counts() description details folder manifest rows(split) says_other_flag(flag) unreadable()",
     "Run": "description folder load() plot(quantity) summary()",
-    "Model": "description explain(image prevalence) export(out name version evaluation audit int8 progress) findings "
+    "Model": "adapt(site out version flag add leave_out progress) description explain(image prevalence) "
+    "export(out name version evaluation audit int8 progress) findings "
     "flag_finding folder for_many() predict(image explain prevalence) recalibrate(dataset out version progress) "
     "stream(images explain prevalence) verify()",
     "Prediction": "accepted elapsed_ms explanation finding gated judged() network_probabilities path "

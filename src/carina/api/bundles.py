@@ -11,11 +11,13 @@ from carina.bundles.verification import Verification
 from carina.bundles.writing import Twin, export_bundle
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
+from carina.evaluation.adaptation import adapt as adaptation
 from carina.progress import Progress, no_progress
 from carina.reports.model_card import prepare_card
 from carina.storage.atomic import require_absent
+from carina.storage.cache_folder import default_cache_folder
 
-RECALIBRATED = "+recalibrated"
+RECALIBRATED, ADAPTED = "+recalibrated", "+site"
 
 
 def export(
@@ -114,5 +116,59 @@ def recalibrate(
         Path(out),
         version=version or old_version.removesuffix(RECALIBRATED) + RECALIBRATED,
         write_card=prepare_card(),
+        progress=progress,
+    )
+
+
+def adapt(
+    bundle: ModelLike,
+    site: DatasetLike,
+    out: str | PathLike[str],
+    *,
+    version: str | None = None,
+    flag: str | None = None,
+    add: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> adaptation.Adapted:
+    """Write a bundle whose last layer is fitted to a site, if it is better there, and return what it brought.
+
+    Parameters
+    ----------
+    bundle
+        A bundle. It is not changed.
+    site
+        All images of a test-only data set are used, or the train and calibration splits of another one.
+    out
+        The bundle folder to write; it must not exist. It is not written if the new model is not better.
+    version
+        Of the new bundle; by default the old version and ``+site``.
+    flag
+        The finding to flag; by default the one that the bundle flags.
+    add, leave_out
+        Findings of the site that the bundle does not know and is to learn, and findings that it is to leave out.
+    progress
+        Told how many images are judged.
+
+    Raises
+    ------
+    BundleError, ConfigurationError, DataError, LeakError
+        See `carina.evaluation.adaptation.adapt.adapt`.
+    """
+    folder = folder_of(bundle)
+    old_version = open_bundle(folder)[0].version
+    settings = adaptation.AdaptSettings(
+        version=version or old_version.removesuffix(ADAPTED) + ADAPTED,
+        add=tuple(add),
+        leave_out=tuple(leave_out),
+        flag_finding=flag,
+    )
+    return adaptation.adapt(
+        folder,
+        dataset_of(site),
+        Path(out),
+        settings,
+        write_card=prepare_card(),
+        cache=default_cache_folder(),
         progress=progress,
     )

@@ -1,6 +1,6 @@
 """A bundle that is loaded, and what it says of images wherever they come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from os import PathLike
@@ -24,6 +24,7 @@ from carina.runtime.engine import Backend, Precision
 if TYPE_CHECKING:
     from carina.api.accepted_forms import DatasetLike
     from carina.bundles.verification import Verification
+    from carina.evaluation.adaptation.adapt import Adapted
     from carina.evaluation.recalibrate import Recalibrated
 
 # Up to so many, loading the graphs another time takes longer than it saves.
@@ -292,6 +293,35 @@ class Model:
         from carina.api.bundles import recalibrate  # noqa: PLC0415
 
         return recalibrate(self.folder, dataset, out, version=version, progress=progress)
+
+    def adapt(
+        self,
+        site: "DatasetLike",
+        out: str | PathLike[str],
+        *,
+        version: str | None = None,
+        flag: str | None = None,
+        add: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        progress: Progress = no_progress,
+    ) -> "Adapted":
+        """Write a bundle whose last layer is fitted to a site, if it is better there, and return what it brought.
+
+        Parameters
+        ----------
+        site, out, version, flag, add, leave_out, progress
+            See `carina.api.bundles.adapt`.
+
+        Raises
+        ------
+        BundleError, ConfigurationError, DataError, LeakError
+            See `carina.api.bundles.adapt`.
+        """
+        from carina.api.bundles import adapt  # noqa: PLC0415
+
+        return adapt(
+            self.folder, site, out, version=version, flag=flag, add=add, leave_out=leave_out, progress=progress
+        )
 
 
 def _is_what_was_named(predicted: AnyPrediction, image: object) -> bool:

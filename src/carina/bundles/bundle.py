@@ -20,7 +20,7 @@ No path of the machine that it was made on stands in it, no pickle, no code and 
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,7 @@ from carina.errors import BundleError, ConfigurationError
 from carina.places import MARKERS, kind_of, wrong_place
 from carina.runtime.engine import Precision
 from carina.storage.seal import Seal, check_seal
+from carina.wording import counted
 
 BUNDLE_FILE = MARKERS["bundle"]
 GOLDEN_FILE = "golden.npz"
@@ -88,6 +89,69 @@ class Recalibration(BaseModel):
     left_out_refused: int
 
 
+class Adaptation(BaseModel):
+    """On which films the last layer was fitted again. Nothing here names a hospital, a folder or a patient.
+
+    Attributes
+    ----------
+    data_fingerprint, images, patients, per_finding
+        The films: a hash over all of them, how many, of how many patients (or groups of copies), with which findings.
+    first_file, last_file
+        The days on which the first and the last of their files were written.
+    left_out_leaks, left_out_refused
+        How many more there were that the model had been trained on, and that it does not judge.
+    strength
+        Of the ridge that drew the weights towards those of the parent.
+    macro_auroc_before, macro_auroc_after, gain_low, gain_high
+        On held-out films of the site, and the 95 % interval of the difference.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_fingerprint: str
+    images: int
+    patients: int
+    per_finding: dict[str, int]
+    first_file: date
+    last_file: date
+    left_out_leaks: int
+    left_out_refused: int
+    strength: float
+    macro_auroc_before: float
+    macro_auroc_after: float
+    gain_low: float
+    gain_high: float
+
+
+class Ancestor(BaseModel):
+    """A bundle that a bundle was made from.
+
+    Attributes
+    ----------
+    name, version, sha256
+        Of that bundle; the hash stands for the whole of it.
+    by
+        What was done to it: ``recalibrate`` or ``adapt``.
+    images
+        On how many images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    sha256: str
+    by: Literal["recalibrate", "adapt"]
+    images: int
+
+    def in_words(self) -> str:
+        """Return it as a sentence."""
+        return (
+            f"Made from {self.name} {self.version} (seal {self.sha256[:16]}…) by carina {self.by} on "
+            f"{counted(self.images, 'image')}."
+        )
+
+
 class BundleDescription(FinishedRun):
     """What ``bundle.json`` holds; the other attributes are those of the run that the bundle was made from.
 
@@ -105,6 +169,10 @@ class BundleDescription(FinishedRun):
         How far the golden examples may be missed elsewhere.
     recalibration
         Where the policy comes from, if not from training.
+    adaptation
+        On which films the last layer was fitted again, if it was. ``model.keras`` and the recipe are then the parent's.
+    lineage
+        The bundles that it was made from, the oldest first. Bundles of Carina 0.3 do not say it.
     int8
         The twin in 8-bit integers: what it costs, also where that was too much. None where none was tried.
     """
@@ -118,6 +186,8 @@ class BundleDescription(FinishedRun):
     recipe: dict[str, Any]
     tolerances: Tolerances
     recalibration: Recalibration | None = None
+    adaptation: Adaptation | None = None
+    lineage: tuple[Ancestor, ...] = ()
     int8: Int8Record | None = None
 
 

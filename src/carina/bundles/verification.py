@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.bundles.bundle import GOLDEN_FILE, BundleDescription, classifier_graph, open_bundle
+from carina.bundles.bundle import GOLDEN_FILE, Ancestor, BundleDescription, classifier_graph, open_bundle
 from carina.bundles.golden import BF16_TOLERANCES, Differences, Tolerances, require_golden
 from carina.bundles.int8_twin import Int8Record
 from carina.bundles.pipeline import Pipeline, load_pipeline
@@ -66,6 +66,8 @@ class Verification:
         One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
     int8
         What is known of the twin in 8-bit integers, also where it was refused.
+    lineage
+        The bundles that it was made from, the oldest first.
     bytes_of
         The size of each file.
     """
@@ -76,6 +78,7 @@ class Verification:
     sha256: str
     checks: tuple[Check, ...]
     int8: Int8Record | None
+    lineage: tuple[Ancestor, ...]
     bytes_of: dict[str, int]
 
     @property
@@ -84,9 +87,10 @@ class Verification:
         return sum(self.bytes_of.values()) / 1e6
 
     def summary(self) -> str:
-        """Return name, size, flagged finding, how the golden examples came out, and the seal: one line each."""
+        """Return name, size, flagged finding, ancestors, how the golden examples came out, and the seal, by line."""
         size = f"{self.megabytes:.1f} MB in {len(self.bytes_of)} files"
         lines = [f"{self.name} {self.version}, {size}, each as sealed.", f"Flagged finding: {self.flag_finding}."]
+        lines.extend(each.in_words() for each in self.lineage)
         lines.extend(check.summary() for check in self.checks)
         if self.int8 is not None:
             lines.append(self.int8.in_words())
@@ -106,6 +110,7 @@ class Verification:
             **self.checks[0].to_json(),
             "checks": [check.to_json() for check in self.checks],
             "int8": None if self.int8 is None else self.int8.model_dump(),
+            "lineage": [each.model_dump() for each in self.lineage],
             "bytes_of": self.bytes_of,
             "megabytes": round(self.megabytes, 3),
         }
@@ -152,6 +157,7 @@ def verify_bundle(
         sha256=seal.sha256,
         checks=tuple(checks),
         int8=description.int8,
+        lineage=description.lineage,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
 

@@ -131,7 +131,8 @@ def write_bundle(
     description: BundleDescription,
     *,
     write_card: WriteCard,
-    calibration_images: TrainingImages | None = None,
+    more_images: TrainingImages | None = None,
+    graph: bytes | None = None,
     int8_graph: bytes | None = None,
 ) -> Verification:
     """Write a bundle with the graphs of a run or another bundle; see `export_bundle`.
@@ -144,8 +145,10 @@ def write_bundle(
         See `export_bundle`.
     description
         What the bundle is to say of itself.
-    calibration_images
-        What its policy was chosen on, added to the images that it must not be judged by unawares.
+    more_images
+        What it learned from, or its policy was chosen on, since: it must not be judged by them unawares.
+    graph
+        The classifier, where it is another than the source's.
     int8_graph
         The classifier in 8-bit integers, where the description has accepted it.
     """
@@ -156,12 +159,12 @@ def write_bundle(
             _copy(source / name, folder / name)
         require_without_code(source / KERAS_FILE)
         _pack(source / KERAS_FILE, folder / KERAS_FILE)
+        if graph is not None:
+            (folder / ONNX_FILE).write_bytes(graph)
         for name in graphs:
             require_self_contained(folder / name)
         images = read_training_images(source / TRAINING_IMAGES_FILE)
-        write_training_images(
-            folder / TRAINING_IMAGES_FILE, images if calibration_images is None else images + calibration_images
-        )
+        write_training_images(folder / TRAINING_IMAGES_FILE, images if more_images is None else images + more_images)
         write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
         write_golden(folder / GOLDEN_FILE, folder, description)
         if int8_graph is not None and description.int8 is not None and description.int8.accepted:

@@ -25,7 +25,7 @@ from carina.errors import CarinaError, ConfigurationError
 # `<verb>_command`.
 _VERBS = (
     *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
-    *("dicom", "gate", "lungs", "bench"),
+    *("adapt", "dicom", "gate", "lungs", "bench"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 

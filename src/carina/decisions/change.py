@@ -73,7 +73,7 @@ def _describe_bands(old: Policy, new: Policy, prevalence: float | None) -> list[
     for name, of, wrong, was, now, share in bands:
         earlier = "there was none before" if was is None else f"before, it began at P({of}) = {_number(was)}"
         later = "there is none" if now is None else f"it begins at P({of}) = {_number(now)}"
-        verdict = "There were enough patients" if now is not None else _why_no_band(new, name, prevalence)
+        verdict = "There were enough patients" if now is not None else why_no_band(new, name, prevalence)
         lines.append(
             f"Band {name}: {earlier}{_at(before.prevalence, after.prevalence)}; now {later}. The promise: at most "
             f"{100 * share:.3g} % of it is {wrong} (confidence {100 * after.confidence:g} %, prevalence of {flag} "
@@ -87,7 +87,8 @@ def _at(before: float, after: float) -> str:
     return "" if before == after else f" (at a prevalence of {_number(before)})"
 
 
-def _why_no_band(policy: Policy, name: BandName, prevalence: float | None) -> str:
+def why_no_band(policy: Policy, name: BandName, prevalence: float | None = None) -> str:
+    """Return why a policy has no such band, as a sentence without its full stop."""
     needed = patients_needed(policy.bands, name, prevalence)
     if needed is None:
         return "No number of patients would allow one in this mix of findings"

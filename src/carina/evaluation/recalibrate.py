@@ -1,6 +1,6 @@
 """A bundle is fitted to another hospital: the same weights, with new probabilities and thresholds."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,25 +11,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina._version import __version__
-from carina.bundles.bundle import Recalibration, open_bundle
+from carina.bundles.bundle import Ancestor, Recalibration, open_bundle
 from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.training_images import TrainingImages
 from carina.bundles.verification import Verification
 from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
-from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
-from carina.runtime.streams import batched, read_ahead
 from carina.storage.atomic import require_absent
 
-_BATCH = 32
 _Rule = TypeVar("_Rule", bound=ThresholdRule)
 
 
@@ -143,11 +141,19 @@ def recalibrate(
     )
     _require_flagged(rows, described.policy.flag_finding, dataset.folder, split)
     policy = _fit(described.policy, logits, rows, recalibration)
+    parent = Ancestor(
+        name=described.name,
+        version=described.version,
+        sha256=seal.sha256,
+        by="recalibrate",
+        images=recalibration.images,
+    )
     changes = {
         "policy": policy,
         "created": datetime.now(UTC),
         "carina": __version__,
         "recalibration": recalibration,
+        "lineage": (*described.lineage, parent),
         # It was proved to decide alike with the policy that is replaced, and with no other.
         "int8": None,
     }
@@ -158,7 +164,7 @@ def recalibrate(
         rows["perceptual_hash"].to_numpy(),
         np.asarray(dataset.details[rows["row"].to_numpy()]),
     )
-    verification = write_bundle(bundle, out, new, write_card=write_card, calibration_images=images)
+    verification = write_bundle(bundle, out, new, write_card=write_card, more_images=images)
     return Recalibrated(described.policy, policy, recalibration, verification)
 
 
@@ -182,7 +188,7 @@ def _logits(
     """Return the logits of each row, float32 ``(n, findings)``, and whether its radiograph would be judged at all."""
     logits, accepted = [], []
     done = 0
-    for _, judged in pipeline.stream((None, wholes) for wholes in _wholes(rows, pipeline.preprocessing.read_size)):
+    for judged in judge_images(pipeline, rows.select("path", "sha256").iter_rows()):
         logits.append(judged.logits)
         # What prediction refuses, its logits decide nothing.
         accepted.append(judged.accepted)
@@ -191,12 +197,48 @@ def _logits(
     return np.concatenate(logits), np.concatenate(accepted)
 
 
-def _wholes(rows: pl.DataFrame, size: int) -> Iterator[list[NDArray[np.uint8]]]:
-    images = rows.select("path", "sha256").iter_rows()
-    return batched(read_ahead(lambda image: read_whole(image[0], image[1], size), images, ahead=2 * _BATCH), _BATCH)
-
-
 def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:
+    index = {finding: place for place, finding in enumerate(old.findings)}
+    try:
+        return refit_policy(
+            old,
+            logits,
+            np.array([index[finding] for finding in rows["finding"]], dtype=np.int64),
+            rows["group"].to_numpy(),
+            chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
+        )
+    except ConfigurationError as error:
+        # The bundle's own rules are sound; what they cannot be applied to is the data.
+        msg = f"{recalibration.dataset} cannot recalibrate this bundle: {error}"
+        raise DataError(msg) from None
+
+
+def refit_policy(
+    old: Policy,
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    *,
+    chosen_on: str,
+    findings: Sequence[str] | None = None,
+    flag_finding: str | None = None,
+) -> Policy:
+    """Return a policy by the rules of another one, fitted to other data; see `carina.decisions.policy.fit_policy`.
+
+    Parameters
+    ----------
+    old
+        Its rules are kept: what is aimed at, and what is promised.
+    logits, labels, groups, chosen_on
+        The other data.
+    findings, flag_finding
+        Of the new policy; by default those of the old one.
+
+    Raises
+    ------
+    ConfigurationError
+        If the rules cannot be applied to the data.
+    """
     first, *others = old.operating_points
     settings = PolicySettings(
         calibration=old.calibration.method,
@@ -205,21 +247,8 @@ def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibra
         beta=old.bands.beta,
         confidence=old.bands.confidence,
     )
-    index = {finding: place for place, finding in enumerate(old.findings)}
-    try:
-        return fit_policy(
-            logits,
-            np.array([index[finding] for finding in rows["finding"]], dtype=np.int64),
-            old.findings,
-            _rule_of(OperatingPointRule, first),
-            settings,
-            chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
-            groups=rows["group"].to_numpy(),
-        )
-    except ConfigurationError as error:
-        # The bundle's own rules are sound; what they cannot be applied to is the data.
-        msg = f"{recalibration.dataset} cannot recalibrate this bundle: {error}"
-        raise DataError(msg) from None
+    rule = _rule_of(OperatingPointRule, first).model_copy(update={"finding": flag_finding or first.finding})
+    return fit_policy(logits, labels, findings or old.findings, rule, settings, chosen_on=chosen_on, groups=groups)
 
 
 def _rule_of(kind: type[_Rule], point: OperatingPoint) -> _Rule:

@@ -53,7 +53,7 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert told["sha256"] == open_bundle(bundle)[1].sha256
     assert set(told) == {
         *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
-        *("megabytes", "checks", "int8", "flag_finding"),
+        *("megabytes", "checks", "int8", "flag_finding", "lineage"),
     }
     assert told["flag_finding"] == "COVID-19"
     assert "Flagged finding: COVID-19." in out.splitlines()
@@ -133,6 +133,13 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(
     assert code == 0, err
     twice = open_bundle(tmp_path / "c")[0]
     assert twice.version == "1.2.3+recalibrated"
+    # Bundles know their parents.
+    assert [(each.version, each.by, each.images) for each in twice.lineage] == [
+        ("1.2.3", "recalibrate", origin.images),
+        ("1.2.3+recalibrated", "recalibrate", phantom_dataset.rows("calibration").height),
+    ]
+    assert twice.lineage[0].sha256 == old_seal.sha256
+    assert out.count("Made from tiny-bundle 1.2.3") == 2
     assert twice.recalibration is not None
     assert twice.recalibration.images == phantom_dataset.rows("calibration").height
     # The same images and rules as training had give training's policy back.

@@ -1,0 +1,79 @@
+"""Before and after on held-out films: what counts as better, and what is told of a band."""
+
+import numpy as np
+import pytest
+
+from carina.evaluation.adaptation.held_out import HeldOut, Judgements, macro_auroc
+from carina.evaluation.comparison import paired_delong
+
+
+def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, **changed: object) -> HeldOut:
+    findings = ("COVID-19", "Normal", "Viral Pneumonia")[: shipped.shape[1]]
+    said = [Judgements(table, table[:, 0] > 0.5, ()) for table in (shipped, adapted)]
+    fields = {"findings": findings, "flag_finding": "COVID-19", "labels": labels, "groups": np.arange(len(labels))}
+    return HeldOut(**(fields | {"shipped": said[0], "adapted": said[1], "curve": {}} | changed))  # type: ignore[arg-type]
+
+
+def _table(labels: np.ndarray, findings: int, noise: float, seed: int) -> np.ndarray:
+    logits = np.eye(findings)[labels] + np.random.default_rng(seed).normal(0, noise, (len(labels), findings))
+    odds = np.exp(3 * logits)
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def test_of_two_findings_the_gain_is_that_of_either() -> None:
+    labels = np.arange(80) % 2
+    shipped, adapted = _table(labels, 2, 1.5, 0), _table(labels, 2, 0.7, 1)
+    held_out = _held_out(shipped, adapted, labels)
+    one = paired_delong(labels == 0, adapted[:, 0], shipped[:, 0], np.arange(80)).difference
+    gain = held_out.gain()
+    assert (gain.value, gain.low, gain.high) == pytest.approx((one.value, one.low, one.high))
+    assert held_out.why_not() is None
+
+
+def test_the_gain_is_the_difference_of_the_macro_aurocs_and_counts_patients() -> None:
+    labels = np.arange(120) % 3
+    shipped, adapted = _table(labels, 3, 1.5, 0), _table(labels, 3, 0.7, 1)
+    held_out = _held_out(shipped, adapted, labels)
+    groups = np.arange(120)
+    difference = macro_auroc(labels, groups, adapted) - macro_auroc(labels, groups, shipped)
+    assert held_out.gain().value == pytest.approx(difference)
+    # Every film three times, as one patient, says no more than once; as others it would.
+    thrice = np.repeat(np.arange(120), 3)
+    again, others = (
+        _held_out(shipped[thrice], adapted[thrice], labels[thrice], groups=groups).gain()
+        for groups in (thrice, np.arange(360))
+    )
+    width = (held_out.gain().high or 0) - (held_out.gain().low or 0)
+    assert (again.high or 0) - (again.low or 0) == pytest.approx(width, rel=0.02)
+    assert (others.high or 0) - (others.low or 0) < 0.7 * width
+
+
+def test_neither_chance_nor_a_finding_that_got_worse_replaces_a_model() -> None:
+    labels = np.arange(120) % 3
+    shipped = _table(labels, 3, 1.0, 0)
+    same = _held_out(shipped, _table(labels, 3, 1.0, 1), labels)
+    assert "does not show that the adapted model is better" in (same.why_not() or "")
+    assert "does not show" in (_held_out(shipped, shipped, labels).why_not() or "")
+    # Better on the whole, and worse at one finding.
+    weak = _table(labels, 3, 2.0, 3)
+    weak[:, 2] = shipped[:, 2]
+    better = _table(labels, 3, 0.1, 4)
+    better[:, 2] = np.where(labels == 2, 0.9, 1.0) * shipped[:, 2] * 0.6 + 0.2 * np.random.default_rng(5).random(120)
+    assert "the AUROC of Viral Pneumonia fell by -" in (_held_out(weak, better, labels).why_not() or "")
+
+
+def test_a_finding_of_few_patients_is_not_measured() -> None:
+    labels = np.array([0] * 40 + [1] * 40 + [2] * 9)
+    held_out = _held_out(_table(labels, 3, 1.0, 0), _table(labels, 3, 0.5, 1), labels)
+    assert held_out.measured == (0, 1)
+    assert [test.finding for test in held_out.aurocs()] == ["COVID-19", "Normal"]
+    assert _held_out(_table(labels, 3, 1.0, 0), _table(labels, 3, 0.5, 1), labels, groups=labels).measured == ()
+
+
+def test_a_band_counts_what_does_not_belong() -> None:
+    labels = np.array([0, 1, 1, 2])
+    table = np.full((4, 3), 1 / 3)
+    said = Judgements(table, np.zeros(4, np.bool_), ("fast-track", "fast-track", "routine", "routine"))
+    held_out = _held_out(table, table, labels)
+    assert held_out.promises(said) == {"routine": (2, 1), "fast-track": (2, 1)}
+    assert held_out.promises(Judgements(table, None, ())) == {}
