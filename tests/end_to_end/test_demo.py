@@ -39,7 +39,7 @@ def test_the_demo_can_be_repeated(demo: Callable[[], str], tmp_path: Path, monke
     for epochs in (3, 2):
         training = whole.training.model_copy(update={"epochs": epochs})
         short = whole.model_copy(update={"training": training, **small})
-        monkeypatch.setattr("carina.cli.demo.load_recipe", lambda _, short=short: short)
+        monkeypatch.setattr("carina.api.training_run.load_recipe", lambda _, short=short: short)
         assert "report.html" in demo()
         # What was there is replaced.
         assert open_run(tmp_path / "demo" / "run").epochs == epochs

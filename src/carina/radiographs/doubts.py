@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 # The pixels' own word against the header's, which it goes before.
-_OfPixels = Literal["colour", "precision", "sign", "unused bits", "longer pixels"]
+_OfPixels = Literal["coloured", "colour", "precision", "sign", "unused bits", "longer pixels"]
 # How the image is to be shown.
 _OfWindow = Literal["window", "other window", "window function", "lookup table"]
 _OfDisplay = Literal["decimal comma", "rescaling", "padding", "presentation"]
@@ -29,6 +29,7 @@ SingleValued = _Meaning | _Showing | _Rescaling | _Caution
 
 SENTENCES: Mapping[Doubt, str] = MappingProxyType(
     {
+        "coloured": "Parts of the image are in colour; only their brightness is judged.",
         "colour": "The header and the pixels disagree on how colours are stored; the pixels are followed.",
         "precision": "The header and the compressed pixels disagree on how many bits a grey value has; the pixels are "
         "followed.",

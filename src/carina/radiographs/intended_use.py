@@ -68,7 +68,7 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
             min(radiograph.height, radiograph.width) < FEW_PIXELS,
             f"The image is small: a side has under {FEW_PIXELS} pixels, and fine structure is lost.",
         ),
-        (radiograph.coloured, "Parts of the image are in colour; only their brightness is judged."),
+        (radiograph.coloured, SENTENCES["coloured"]),
         (radiograph.transparent, "Parts of the image are transparent; they are judged as if they were on black."),
     ]
     of_header = () if radiograph.header is None else reservations(radiograph.header)

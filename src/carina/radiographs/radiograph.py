@@ -25,6 +25,8 @@ _WHITES = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
 OUTLIER_SHARE = 0.01
 # A label or a frame of one grey value may cover more, but never most of the film.
 MOST_COVERED = 0.5
+# Channels that differ by no more, as a share of their range, are the grey values of a lossy file and not a colour.
+GREY_TOLERANCE = 16 / 255
 
 GreyPixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 

@@ -28,17 +28,13 @@ from PIL import (
 )
 
 from carina.errors import InputError
-from carina.radiographs.radiograph import MAX_PIXELS, Radiograph, build_radiograph, check_dimensions
+from carina.radiographs.radiograph import GREY_TOLERANCE, MAX_PIXELS, Radiograph, build_radiograph, check_dimensions
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC = 258, 262
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two with 64-bit offsets: BigTIFF
 _COLOUR_OF_MODE = {"1": "black and white", "LA": "grey with transparency", "P": "palette", "YCbCr": "RGB"}
 _GREY_MODES = ("L", "I;16", "I;16L", "I;16B", "I", "F")
-
-
-# Channels that differ by no more, as a share of their range, are the grey values of a lossy file and not a colour.
-_GREY_TOLERANCE = 16 / 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +257,7 @@ def _grey_pixels(image: Image.Image) -> _Seen:
         image = image.convert("RGB")
         red, green, blue = image.split()
         pairs = ((red, green), (green, blue), (blue, red))
-        coloured = any(np.asarray(ImageChops.difference(*pair)).max() > 255 * _GREY_TOLERANCE for pair in pairs)
+        coloured = any(np.asarray(ImageChops.difference(*pair)).max() > 255 * GREY_TOLERANCE for pair in pairs)
         return _Seen(np.asarray(image.convert("L")), coloured, see_through)
     msg = f"its pixel layout ({image.mode}) is not one of a radiograph. Export it as grey PNG."
     raise InputError(msg, "unsupported-format")
@@ -300,7 +296,7 @@ def convert_colours(pixels: NDArray[np.generic], white: float) -> Radiograph:
 def _grey_of_colours(pixels: NDArray[np.generic], white: float) -> _Seen:
     as_floats = pixels.astype(np.float64)
     opaque = as_floats[..., 3] / white if pixels.shape[2] == 4 else np.ones(pixels.shape[:2])
-    coloured = bool((np.ptp(as_floats[..., :3], axis=2) * opaque > _GREY_TOLERANCE * white).any())
+    coloured = bool((np.ptp(as_floats[..., :3], axis=2) * opaque > GREY_TOLERANCE * white).any())
     grey = _luma(pixels[..., 0], pixels[..., 1], pixels[..., 2])
     if pixels.shape[2] == 3:
         return _Seen(grey, coloured)

@@ -95,7 +95,7 @@ def test_it_stops_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     fit(build_model(), tmp_path, epochs=1)
     (tmp_path / "last.npz").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(BundleError, match=r"last.npz does not fit .* to train anew"):
+    with pytest.raises(BundleError, match=r"last.npz does not fit .* to begin again"):
         fit(build_model(), tmp_path)
 
 

@@ -19,6 +19,7 @@ from carina.radiographs.dicom.codestream import (
 from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
 from carina.radiographs.dicom.syntaxes import Coding
 from carina.radiographs.doubts import Doubt
+from carina.radiographs.radiograph import GREY_TOLERANCE
 
 # Of JPEG and JPEG-LS, JPEG 2000, and JPEG 2000 in the boxes of a file: where a codestream begins.
 _RLE_FIRST_OFFSET = (64).to_bytes(4, "little")
@@ -88,8 +89,11 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
     if layout.photometric in ("YBR_ICT", "YBR_RCT"):
         msg = "its PhotometricInterpretation is one of JPEG 2000, which its pixels are not. Export it as grey image."
         raise InputError(msg, "unreadable-file")
-    grey = _grey_of_colour(samples, is_rgb=layout.photometric == "RGB")
-    return Stored(grey, layout.stored, shift, layout.signed, doubts)
+    is_rgb = layout.photometric == "RGB"
+    grey = _grey_of_colour(samples, is_rgb=is_rgb)
+    return Stored(
+        grey, layout.stored, shift, layout.signed, doubts | _of_colours(samples, layout.stored, is_rgb=is_rgb)
+    )
 
 
 def read_native(
@@ -273,7 +277,8 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
     patterns = decode_codestream(frame, said)
     if layout.samples == 1:
         return _decoded_grey(patterns, said, layout)
-    return Stored(_grey_of_colour(patterns, is_rgb=is_rgb), said.bits, 0, signed=False, doubts=frozenset(doubts))
+    found = frozenset(doubts) | _of_colours(patterns, said.bits, is_rgb=is_rgb)
+    return Stored(_grey_of_colour(patterns, is_rgb=is_rgb), said.bits, 0, signed=False, doubts=found)
 
 
 def _decoded_grey(patterns: Patterns, said: Codestream, layout: Layout) -> Stored:
@@ -343,3 +348,14 @@ def _grey_of_colour(colour: Patterns, *, is_rgb: bool) -> Patterns:
     summed: NDArray[np.uint32] = colour.astype(np.uint32) @ weights
     grey: Patterns = ((summed + np.uint32(0x8000)) >> np.uint32(16)).astype(colour.dtype)
     return grey
+
+
+def _of_colours(colour: Patterns, bits: int, *, is_rgb: bool) -> frozenset[Doubt]:
+    """Return whether a pixel is of a colour: channels of RGB that differ, or chroma that is not its middle value."""
+    full = (1 << bits) - 1
+    if is_rgb:
+        strongest = float(np.ptp(colour, axis=2).max())
+    else:
+        # By BT.601, blue differs from the luma by 1.772 times its chroma.
+        strongest = 1.772 * float(np.abs(colour[..., 1:].astype(np.float32) - (full + 1) / 2).max())
+    return frozenset({"coloured"} if strongest > GREY_TOLERANCE * full else ())

@@ -129,6 +129,21 @@ def test_of_ybr_the_luma_is_taken():
     np.testing.assert_array_equal(decode(content).pixels, expected)
 
 
+def test_that_an_image_is_in_colour_is_said():
+    grey = np.repeat(GREY.astype(np.uint8)[..., None], 3, axis=2)
+    nearly, red = grey.copy(), grey.copy()
+    nearly[..., 1] = np.clip(nearly[..., 1].astype(int) - 16, 0, 255)
+    red[:5, :5] = (200, 20, 20)
+    for pixels, doubts in ((grey, ()), (nearly, ()), (red, ("coloured",))):
+        assert decode(encode_dicom(pixels)).header.doubts == doubts
+        assert decode(encode_dicom(pixels, JPEG_LS)).header.doubts == doubts
+    chroma = np.full_like(grey, 128)
+    chroma[..., 0] = GREY
+    assert decode(encode_dicom(chroma, photometric="YBR_FULL")).header.doubts == ()
+    chroma[7, 7, 2] = 140
+    assert decode(encode_dicom(chroma, photometric="YBR_FULL")).header.doubts == ("coloured",)
+
+
 @pytest.mark.parametrize(("photometric", "marked"), [("YBR_FULL_422", False), ("YBR_FULL", False), ("RGB", True)])
 def test_colours_of_jpeg(photometric, marked):
     frame = encode_frame(COLOUR, JPEG_BASELINE)
@@ -246,6 +261,10 @@ def adobe(transform):
     return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
 
 
+def contradicted(radiograph):
+    return tuple(doubt for doubt in radiograph.header.doubts if doubt != "coloured")
+
+
 FULL, HALVED, RAW = {"subsampling": 0}, {"subsampling": 2}, {"keep_rgb": True}
 # How it is written, what its header says, whether its channels are RGB, and whether that contradicts the header.
 COLOURED = [
@@ -279,7 +298,7 @@ def test_a_jpeg_says_by_itself_what_its_colours_are(markers, how, ids, photometr
     luma = SMOOTH @ np.array([0.299, 0.587, 0.114])
     assert (how is RAW) == is_rgb
     assert np.abs(radiograph.pixels / 257 - luma).max() < 4
-    assert radiograph.header.doubts == (("colour",) if contradicts else ())
+    assert contradicted(radiograph) == (("colour",) if contradicts else ())
 
 
 @pytest.mark.parametrize("markers", [adobe(1), JFIF])
@@ -291,7 +310,7 @@ def test_so_does_a_lossless_one(markers):
     np.testing.assert_array_equal(plain.pixels, decode(encode_dicom(SMOOTH)).pixels)
     said = decode(encode_dicom(SMOOTH, JPEG_LOSSLESS, frame=padded(frame[:2] + markers + frame[18:])))
     np.testing.assert_array_equal(said.pixels, SMOOTH[..., 0].astype(np.uint16) * 257)
-    assert (plain.header.doubts, said.header.doubts) == ((), ("colour",))
+    assert (contradicted(plain), contradicted(said)) == ((), ("colour",))
 
 
 def test_so_does_jpeg_ls():
@@ -304,7 +323,7 @@ def test_so_does_jpeg_ls():
             said = decode(encode_dicom(SMOOTH, JPEG_LS, photometric=photometric, frame=frame[:2] + spiff + frame[2:]))
             expected = luma if colour == "RGB" else SMOOTH[..., 0].astype(np.uint16) * 257
             np.testing.assert_array_equal(said.pixels, expected)
-            assert said.header.doubts == (("colour",) if (colour == "RGB") != (photometric == "RGB") else ())
+            assert contradicted(said) == (("colour",) if (colour == "RGB") != (photometric == "RGB") else ())
     assert read_jpeg(frame[:2] + b"\xff\xe8\0\x07mrfx\1" + frame[2:]).colour == "RGB"
     # JFIF does not speak of it.
     assert read_jpeg(frame[:2] + JFIF + frame[2:]).colour is None
@@ -325,7 +344,7 @@ def test_so_does_jpeg_2000():
     ):
         said = decode(encode_dicom(SMOOTH, JPEG_2000_LOSSLESS, photometric=photometric, frame=frame))
         np.testing.assert_array_equal(said.pixels, expected)
-        assert said.header.doubts == doubts
+        assert contradicted(said) == doubts
     for syntax, frame, photometric in (
         (JPEG_2000_LOSSLESS, plain, "YBR_RCT"),
         (JPEG_2000_LOSSLESS, plain, "YBR_ICT"),
@@ -356,7 +375,7 @@ def test_pixels_that_are_not_subsampled_whatever_their_header_says():
     ybr = np.stack([GREY, np.full_like(GREY, 128), np.full_like(GREY, 99)], axis=-1)
     said = decode(encode_dicom(ybr, photometric="YBR_FULL_422"))
     np.testing.assert_array_equal(said.pixels, GREY.astype(np.uint16) * 257)
-    assert said.header.doubts == ("colour",)
+    assert contradicted(said) == ("colour",)
     odd = np.stack([make_grey(1, (60, 51))] * 3, axis=-1)
     half = raw_element(0x7FE00010, "OB", odd.tobytes()[: 60 * 51 * 2])
     error = refusal(with_pixels(half, EXPLICIT, odd, PhotometricInterpretation="YBR_FULL_422"))
