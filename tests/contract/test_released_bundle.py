@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,9 +15,12 @@ from carina.bundles.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, relea
 from carina.bundles.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
 from carina.bundles.training_images import read_training_images
 from carina.bundles.verification import verify_bundle
+from carina.datasets.manifest import Dataset
 from carina.learning.backbone import build_network
 from carina.learning.recipe import BackboneSettings
+from carina.learning.train import _write_training_images
 from carina.phantoms.phantom import draw_phantom
+from carina.radiographs.fingerprint import DETAIL_LENGTH
 from carina.radiographs.gate import read_gate
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import to_tensor
@@ -138,3 +142,20 @@ def test_a_recipe_can_start_from_it_without_network() -> None:
     random, _, _ = build_network(BackboneSettings(weights="none"), 96)
     kernel = "block_16_project"
     assert not np.allclose(network.get_layer(kernel).get_weights()[0], random.get_layer(kernel).get_weights()[0])
+
+
+def test_a_training_that_starts_from_it_remembers_its_images(phantom_dataset: Dataset, tmp_path: Path) -> None:
+    rows, stopping = phantom_dataset.rows("train"), phantom_dataset.rows("calibration")
+    details = SimpleNamespace(details=lambda some: np.zeros((some.height, DETAIL_LENGTH), np.int8))
+    known = {}
+    for weights in ("none", "carina"):
+        recipe = SimpleNamespace(backbone=BackboneSettings(weights=weights))
+        out = tmp_path / weights
+        out.mkdir()
+        training = SimpleNamespace(out=out, recipe=recipe, data=details, train_rows=rows, stopping_rows=stopping)
+        _write_training_images(training)  # type: ignore[arg-type]
+        known[weights] = read_training_images(out / TRAINING_IMAGES_FILE)
+    released = read_training_images(released_bundle() / TRAINING_IMAGES_FILE)
+    assert len(known["none"]) == rows.height + stopping.height
+    assert known["carina"].sha256 == known["none"].sha256 + released.sha256
+    assert known["carina"].role == known["none"].role + released.role

@@ -159,7 +159,7 @@ def test_words_and_signs_of_1000_patients_agree(browser, page, prevalence):
     ]
     assert sum(signs) == 1000
     said = [float(number.replace(",", "")) for number in re.findall(r"[\d.,]*\d", browser.text("#x-thousand-words"))]
-    # "Of 1,000 patients 238 have COVID-19 (23.8 %): 206 are found, 32 missed; 4.0 false alarms, 758 rightly not …"
+    # "Of 1,000 patients 238 have COVID-19 (23.8 %): 206 are found, 32 missed; 4.0 false alarms, 758 true negatives."
     having, found, missed, alarms, left = (said[1], *said[-4:])
     for sign, number in zip(signs, (found, missed, alarms, left), strict=True):
         assert sign == number or (number < 10 and abs(sign - number) <= 1)

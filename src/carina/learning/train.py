@@ -28,7 +28,7 @@ from carina.bundles.run_folder import (
     StartedRun,
     open_run,
 )
-from carina.bundles.training_images import TrainingImages, write_training_images
+from carina.bundles.training_images import TrainingImages, read_training_images, write_training_images
 from carina.datasets.manifest import open_dataset
 from carina.decisions.policy import Policy
 from carina.errors import BundleError, DataError
@@ -250,7 +250,11 @@ def _write_training_images(training: Training) -> None:
         )
         for role, rows in (("train", training.train_rows), ("stopping", training.stopping_rows))
     ]
-    write_training_images(training.out / TRAINING_IMAGES_FILE, images[0] + images[1])
+    learned_from = images[0] + images[1]
+    if training.recipe.backbone.weights == "carina":
+        # The network goes on from weights that have seen these: figures on them would be too good, too.
+        learned_from += read_training_images(released_bundle() / TRAINING_IMAGES_FILE)
+    write_training_images(training.out / TRAINING_IMAGES_FILE, learned_from)
 
 
 def _describe(

@@ -62,7 +62,10 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
         (
             radiograph.outliers > 0
             or (radiograph.header is not None and radiograph.header.shown_by == "own range without outliers"),
-            "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they set no range of grey.",
+            (
+                "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they are ignored when black "
+                "and white are chosen."
+            ),
         ),
         (
             min(radiograph.height, radiograph.width) < FEW_PIXELS,

@@ -36,7 +36,7 @@ def test_json_with_the_core_install_alone(small: Path) -> None:
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx', 'psutil', 'sklearn'):\n"
         "    sys.modules[name] = None\n"
-        "from carina.inference import bench\n"
+        "from carina.benchmark import bench\n"
         "from carina.benchmark.bench import Plan\n"
         f"bench.FULL = {TINY!r}\n"
         f"sys.argv = ['carina', 'bench', {str(small)!r}, '--json']\n"

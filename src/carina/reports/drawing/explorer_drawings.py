@@ -94,11 +94,11 @@ def _log_odds(probability: FloatArray) -> FloatArray:
     return np.asarray(np.log(inside / (1 - inside)))
 
 
-_OUTCOMES = ("found", "missed", "false alarm", "rightly not called")
+_OUTCOMES = ("found", "missed", "false alarm", "true negative")
 
 
 def shares_of_outcomes(evaluated: Evaluated) -> dict[str, float]:
-    """Return the shares of images found, missed, false alarms and rightly not called at the shipped threshold."""
+    """Return the shares of images found, missed, false alarms and true negatives at the shipped threshold."""
     index = evaluated.findings.index(evaluated.flag)
     positive = evaluated.truth == index
     called = evaluated.probabilities[:, index] >= evaluated.threshold

@@ -210,7 +210,7 @@ function showResults(state, results) {
   const having = many.tp + many.fn, patients = having < 9.95 ? few(having) : whole(counts.tp + counts.fn);
   byId("x-thousand-words").textContent =
     `Of 1,000 patients ${patients} have ${name} (${percent(state.prevalence)}): ${said("tp")} are found, `
-    + `${said("fn")} missed; ${said("fp")} false alarms, ${said("tn")} rightly not called.`;
+    + `${said("fn")} missed; ${said("fp")} false alarms, ${said("tn")} true negatives.`;
 }
 
 function few(number) {
@@ -318,7 +318,7 @@ function drawThousand(results) {
     tp: { class: "f-s1" }, tn: { class: "f-muted" },
     fn: { class: "l-s2", fill: "none", "stroke-width": 2.2 }, fp: { class: "l-s5", fill: "none", "stroke-width": 1.8 },
   };
-  const names = { tp: "found", fn: "missed", fp: "false alarm", tn: "rightly not called" };
+  const names = { tp: "found", fn: "missed", fp: "false alarm", tn: "true negative" };
   const drawn = svg("svg", { viewBox: "0 0 400 162", class: "drawing", role: "img", "aria-label": Object.entries(names).map(([key, name]) => `${counts[key]} ${name}`).join(", ") },
     ...Object.keys(paths).map((key) => svg("path", { d: paths[key] || "M0,0", ...looks[key] })));
   const keys = Object.keys(names).map((key) => html("li", {},

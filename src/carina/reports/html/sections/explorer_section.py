@@ -57,7 +57,7 @@ def build_explorer(evaluated: Evaluated) -> Section:
     """Return the third section."""
     shipped, counts = shipped_counts(evaluated), band_counts(evaluated)
     found = (("tp", "found", shipped.true_positive), ("fn", "missed", shipped.false_negative))
-    absent = (("fp", "false alarms", shipped.false_positive), ("tn", "rightly not called", shipped.true_negative))
+    absent = (("fp", "false alarms", shipped.false_positive), ("tn", "true negatives", shipped.true_negative))
     histogram, points = draw_probabilities(evaluated), operating_points_table(evaluated)
     drawings, tables = [histogram, draw_thousand(evaluated)], [points, thresholds_table(evaluated, LIMIT)]
     bands = None
@@ -109,7 +109,7 @@ def _thousand_words(evaluated: Evaluated) -> str:
     patients = f"{1000 * with_it:.1f}" if 1000 * with_it < 9.95 else f"{whole['found'] + whole['missed']:,}"
     return (
         f"Of 1,000 patients {patients} have {evaluated.flag} ({percent_text(with_it)}): {many['found']} are found, "
-        f"{many['missed']} missed; {many['false alarm']} false alarms, {many['rightly not called']} rightly not called."
+        f"{many['missed']} missed; {many['false alarm']} false alarms, {many['true negative']} true negatives."
     )
 
 
