@@ -63,8 +63,8 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
             radiograph.outliers > 0
             or (radiograph.header is not None and radiograph.header.shown_by == "own range without outliers"),
             (
-                "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they are ignored when black "
-                "and white are chosen."
+                "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they are ignored when "
+                "black and white are chosen."
             ),
         ),
         (
