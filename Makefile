@@ -27,7 +27,9 @@ test: $(VENV)/.dev
 
 # The tests start many processes, which would compile Carina each time where Python may keep nothing.
 pytest test-long: export PYTHONDONTWRITEBYTECODE :=
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
+# One process more than there are cores: tests wait for Chromium, Orthanc and what they start.
+PROCESSES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
+PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 pytest: $(VENV)/.dev
 	$(PYTEST)
 

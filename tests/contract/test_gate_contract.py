@@ -191,6 +191,7 @@ def test_another_segmenter_must_be_one(gated_run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_model_that_is_shown_whole_images_gets_a_gate(
     tiny_run: Path, phantom_dataset: Dataset, turned: list[Path], cache: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_the_notebook_runs(small: Path) -> None:
     assert {path.name for path in small.iterdir()} == {"practice", "datasets", "runs", "evaluations", "models"}
 
 
+@pytest.mark.long
 def test_the_page_runs(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     carina.write_phantoms("practice")
     carina.import_dataset("practice", "datasets/mine")

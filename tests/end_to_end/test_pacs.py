@@ -176,7 +176,8 @@ def make_radiograph(path: Path, finding: str, seed: int) -> Dataset:
     return image
 
 
-@pytest.mark.parametrize("back", [pytest.param("dicom", marks=pytest.mark.long), "web"], ids=["c-store", "stow"])
+@pytest.mark.parametrize("back", ["dicom", "web"], ids=["c-store", "stow"])
+@pytest.mark.long
 def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: Path, back: str) -> None:
     """The released model judges phantoms; its answers go back by one way, and the same ones by the other."""
     images = [make_radiograph(tmp_path / f"{seed}.dcm", "Normal", seed) for seed in range(2)]

@@ -493,7 +493,7 @@ def test_a_phone_does_not_scroll_sideways(browser, page, width):
     ("width", "dark"),
     [
         (1280, False),
-        (400, True),
+        pytest.param(400, True, marks=pytest.mark.long),
         pytest.param(1280, True, marks=pytest.mark.long),
         pytest.param(400, False, marks=pytest.mark.long),
     ],

@@ -102,6 +102,7 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     assert {Path(row["path"]) for row in rows} <= {*(tmp_path / "new").rglob("*.png")}
 
 
+@pytest.mark.long
 def test_a_finding_is_learned_and_another_one_left_out(
     carina: Typed, bundle: Path, site: Dataset, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_finding_is_learned_and_another_one_left_out(
     assert head.kernel.shape[1] == 3
 
 
+@pytest.mark.long
 def test_a_model_that_is_no_better_replaces_nothing(carina: Typed, bundle: Path, site: Dataset, tmp_path: Path) -> None:
     # Half of the films are enough to show nothing.
     lines = (site.folder.parent / "images" / "manifest.csv").read_text().splitlines()[::2]

@@ -23,6 +23,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_run(tmp_path_factory.mktemp("small") / "run")
 
 
+@pytest.mark.long
 def test_a_table(carina: Typed, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "QUICK", TINY)
     code, out, _ = carina("bench", small, "--quick")

@@ -81,6 +81,7 @@ def test_verify_computes_as_it_is_told_and_says_what_it_cannot(carina: Typed, bu
     assert carina("verify", bundle, "--precision", "f16")[0] == 2
 
 
+@pytest.mark.long
 def test_export_makes_a_twin_and_says_why_it_left_it_out(
     carina: Typed, tiny_run: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

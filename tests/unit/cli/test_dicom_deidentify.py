@@ -201,6 +201,7 @@ def test_nothing_that_was_planted_is_written_or_said(
     assert b"Aurelia" not in everything
 
 
+@pytest.mark.long
 def test_other_commands_say_nothing_that_was_planted(
     carina: Typed, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -229,6 +229,7 @@ def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebSer
     ]
 
 
+@pytest.mark.long
 def test_images_that_are_judged_end_in_a_table(
     carina: Typed, archive: WebServer, small_run: Path, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def fit(folder: Path, embeddings: np.ndarray = EMBEDDINGS) -> tuple[np.ndarray, 
 
 
 @pytest.mark.graphs
+@pytest.mark.long
 def test_a_tiny_feature_is_learned_and_the_kernel_is_for_raw_embeddings(tmp_path: Path) -> None:
     kernel, bias = fit(tmp_path)
     called = (EMBEDDINGS @ kernel + bias).argmax(axis=1)

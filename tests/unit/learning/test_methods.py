@@ -45,6 +45,7 @@ def write_weights(path: Path) -> None:
     network.save_weights(path)
 
 
+@pytest.mark.long
 def test_a_fine_tuned_run_holds_what_was_tuned(
     phantom_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

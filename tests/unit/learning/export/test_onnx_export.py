@@ -18,9 +18,10 @@ SIZE = 64
 
 @pytest.mark.parametrize(
     ("taps", "cells"),
-    [pytest.param(("out_relu",), 2, marks=pytest.mark.long), (("block_6_expand_relu", "out_relu"), 8)],
+    [(("out_relu",), 2), (("block_6_expand_relu", "out_relu"), 8)],
     ids=["one map", "two maps of different size"],
 )
+@pytest.mark.long
 def test_contributions_and_bias_sum_to_the_logits(tmp_path: Path, taps: tuple[str, ...], cells: int) -> None:
     # With two maps the network of `tiny_run`, which is exported once for all tests (tests/quick_training.py).
     keras.utils.set_random_seed(tiny_recipe(tmp_path).training.seed)

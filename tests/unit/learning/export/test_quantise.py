@@ -35,10 +35,12 @@ def made(tiny_run: Path, greys: NDArray[np.uint8]) -> tuple[Quantised, list[tupl
     return graph, told
 
 
+@pytest.mark.long
 def test_progress_comes_to_its_end(made: tuple[Quantised, list[tuple[int, int]]]) -> None:
     assert made[1] == [(done, 9) for done in range(1, 10)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_the_twin_gives_nearly_the_same_and_in_float_the_very_same(
     made: tuple[Quantised, object], tiny_run: Path, greys: NDArray[np.uint8], tmp_path: Path, backend: Backend
@@ -62,6 +64,7 @@ def test_the_twin_gives_nearly_the_same_and_in_float_the_very_same(
     assert np.sqrt((apart**2).mean()) < 0.5 * expected["logits"].std()
 
 
+@pytest.mark.long
 def test_every_convolution_but_the_first_has_weights_in_bytes(made: tuple[Quantised, object], tmp_path: Path) -> None:
     quantised, _ = made
     quantised.write(tmp_path / "int8.onnx")

@@ -111,6 +111,7 @@ def test_dice_by_hand() -> None:
     assert dice(np.zeros_like(truth), np.zeros_like(truth)) == 1.0
 
 
+@pytest.mark.long
 def test_fitting_changes_the_network_and_tells_its_progress() -> None:
     phantoms = [draw_phantom(NORMAL, seed=seed, size=96) for seed in range(4)]
     greys = [phantom.pixels for phantom in phantoms]
