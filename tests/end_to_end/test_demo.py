@@ -32,6 +32,7 @@ def test_the_demo_goes_the_whole_way(demo: Callable[[], str], tmp_path: Path) ->
     assert open_dataset(tmp_path / "demo" / "dataset").manifest.height == 60
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("empty_pictures")
 def test_the_demo_can_be_repeated(demo: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, tiny = load_recipe("demo"), tiny_recipe(tmp_path)

@@ -12,7 +12,8 @@ from conftest import TINY_RECIPE
 from make import small_disk
 
 
-@pytest.mark.parametrize("method", ["cached-embeddings", pytest.param("end-to-end", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["cached-embeddings", "end-to-end"])
 def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
     carina, tmp_path: Path, method: str
 ) -> None:
