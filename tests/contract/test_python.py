@@ -4,6 +4,8 @@ import inspect
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +161,10 @@ def test_a_model_is_recalibrated_and_verified(
     assert check.engine.startswith("ONNX Runtime")
     with pytest.raises(ConfigurationError, match="already exists"):
         carina.load_bundle(tiny_run).export(tiny_bundle[0])
+
+
+@pytest.mark.long
+def test_tensorflow_is_loaded_without_its_own_lines() -> None:
+    program = "from carina.api.training_run import import_training; import_training()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

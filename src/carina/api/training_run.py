@@ -1,6 +1,9 @@
 """A data set and a recipe become a run."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
@@ -15,6 +18,7 @@ from carina.errors import ConfigurationError
 from carina.learning.recipe import Recipe, load_recipe
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress
+from carina.runtime.quiet_loading import quiet_loading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -193,13 +197,18 @@ def resume_training(
 def import_training() -> ModuleType:
     """Return `carina.learning.train`; TensorFlow takes seconds to import and need not be installed to predict.
 
+    It is loaded without the lines that it writes about itself.
+
     Raises
     ------
     ConfigurationError
         If the extra is not installed.
     """
+    # TensorFlow's C++ side writes to stderr whatever Python's logging says.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return import_module("carina.learning.train")
+        with nullcontext() if "tensorflow" in sys.modules else quiet_loading():
+            return import_module("carina.learning.train")
     except ModuleNotFoundError as error:
         msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
         raise ConfigurationError(msg) from None

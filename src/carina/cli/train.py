@@ -7,7 +7,6 @@ import typer
 
 from carina.api.training_run import import_training, resume_training, train
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
-from carina.cli.quiet_loading import quiet_loading
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.places import learned_from, measuring
@@ -113,7 +112,7 @@ def train_command(
 
 
 def load_quietly() -> None:
-    """Load TensorFlow, which takes seconds, without the lines that it writes about itself.
+    """Say that TensorFlow is loaded, which takes seconds, and load it.
 
     Raises
     ------
@@ -121,5 +120,4 @@ def load_quietly() -> None:
         If it is not installed.
     """
     print_note("Loading TensorFlow ...")
-    with quiet_loading():
-        import_training()
+    import_training()

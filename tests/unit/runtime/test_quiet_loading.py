@@ -17,7 +17,7 @@ LAST_WORDS = (
 )
 PROGRAM = """
 import os, sys
-from carina.cli.quiet_loading import quiet_loading
+from carina.runtime.quiet_loading import quiet_loading
 print("before", file=sys.stderr)
 with quiet_loading():
     os.write(2, {said!r}.encode())
