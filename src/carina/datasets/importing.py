@@ -157,8 +157,9 @@ def import_dataset(
 
     Parameters
     ----------
-    source, findings, rename, views, half, normal, labels, columns, labels_as, uncertain, patient_from, layout,
-    ignore_unknown_columns
+    source, findings, rename, views, half, normal, labels, columns, labels_as, uncertain
+        See `carina.datasets.listing.list_source`.
+    patient_from, layout, ignore_unknown_columns
         See `carina.datasets.listing.list_source`.
     flag
         The finding that a model is to flag: see `carina.datasets.naming.choose_flag`.
