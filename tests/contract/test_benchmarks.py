@@ -59,6 +59,7 @@ def films(phantom_dataset: Dataset) -> list[Path]:
     return [Path(path) for path in phantom_dataset.rows("test")["path"]][:5]
 
 
+@pytest.mark.long
 def test_the_keras_pipeline_decides_as_carina_does(films: list[Path], tiny_run: Path) -> None:
     pipeline = script("against_keras").KerasPipeline(tiny_run)
     predicted = list(Predictor(tiny_run).predict(films))

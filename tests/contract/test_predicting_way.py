@@ -47,6 +47,7 @@ def test_tf_data_and_serving_see_the_same_pixels(test_paths: list[Path], tensors
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.long
 def test_engines_give_the_logits_of_keras(tensors: np.ndarray, tiny_run: Path, backend: str) -> None:
     classifier = keras.models.load_model(tiny_run / KERAS_FILE, compile=False)
     expected = np.asarray(classifier(tensors))

@@ -66,6 +66,7 @@ def row(bench: Bench, measured: str, statistic: str = "bulk") -> BenchRow:
     return found
 
 
+@pytest.mark.long
 def test_figures_are_what_the_clock_says(bench: Bench) -> None:
     assert row(bench, "tensor to logits").figure.value == 20 / STEP
     assert row(bench, "lungs alone").figure.value == 20 / STEP
@@ -77,6 +78,7 @@ def test_figures_are_what_the_clock_says(bench: Bench) -> None:
     assert bench.limit.gflops.value == 2 * 32**3 / STEP / 1e9
 
 
+@pytest.mark.long
 def test_limits_follow_from_counts_and_parts(bench: Bench) -> None:
     model, lungs = bench.limit.multiply_adds["model.onnx"], bench.limit.multiply_adds["lungs.onnx"]
     assert model == CELLS * CELLS * 2 * len(FINDINGS)
@@ -90,6 +92,7 @@ def test_limits_follow_from_counts_and_parts(bench: Bench) -> None:
     assert row(bench, "decoding alone").limit is None
 
 
+@pytest.mark.long
 def test_rivals_stand_beside(bench: Bench) -> None:
     assert set(row(bench, "tensor to logits").rivals) == {"ONNX Runtime", "Even"}
     assert set(row(bench, "lungs alone").rivals) == {"ONNX Runtime"}
@@ -101,12 +104,14 @@ def test_rivals_stand_beside(bench: Bench) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
+@pytest.mark.long
 def test_memory_is_that_of_a_process_of_its_own(bench: Bench) -> None:
     peaks = [row for row in bench.rows if row.statistic == "peak memory"]
     assert [row.given for row in peaks] == ["224² JPEG, one", "224² JPEG, 4"]
     assert all(30 < row.figure.value < 2000 for row in peaks)
 
 
+@pytest.mark.long
 def test_json_says_it_all(bench: Bench) -> None:
     content = json.loads(json.dumps(bench.to_json()))
     assert content["format"] == "carina-bench-1"
@@ -136,6 +141,7 @@ def test_json_says_it_all(bench: Bench) -> None:
         assert row["unit"] in ("images/s", "ms", "s", "MB")
 
 
+@pytest.mark.long
 def test_table_has_a_line_a_figure(bench: Bench) -> None:
     head, rows, foot = bench.table().split("\n\n")
     assert "small on " in head
