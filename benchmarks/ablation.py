@@ -1,4 +1,4 @@
-r"""From the baseline to the released model, one change a row; every row trained anew and judged in the same way.
+r"""From the baseline to the released model, one change per row; every row trained again and judged in the same way.
 
     python benchmarks/ablation.py DATASET OUT --lungs LUNGS --with NIH --cohen COHEN [--ready NAME=RUN ...] \
         [--last NAME=RUN]

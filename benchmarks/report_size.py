@@ -5,7 +5,7 @@
 The evaluation is taken as it is, and with its images repeated: every copy is a patient of its own and its log odds are
 moved a little, so that no two images are alike and nothing is easier than with so many true ones. Both get small
 pictures, drawn phantoms, because those of a data set may not be there. `carina report` writes each in a process of its
-own; Chromium opens each several times, every time anew. Wall time stretches with whatever else the machine does, the
+own; Chromium opens each several times and is started for each. Wall time stretches with whatever else runs, the
 processor's time does not: both are given, with the load.
 """
 

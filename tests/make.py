@@ -150,7 +150,7 @@ def write_image(path: Path, pixels: np.ndarray, image_format: str = "PNG", **opt
 
 
 def write_tree(root: Path, counts: dict[str, int], size: int = 64) -> Path:
-    """A folder a finding with images that are strangers to each other."""
+    """One folder per finding, with images that are strangers to each other."""
     seed = 0
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)

@@ -1,7 +1,7 @@
 """A benchmark of the whole predicting way on this machine: how fast, how evenly, in how much memory, and of what limit.
 
-Everything that is compared is timed in the same rounds, one after the other (see `carina.benchmark.rounds`). Two
-limits stand beside the figures. The processor's: the rate of large float32 matrix products, divided by the operations
+Everything that is compared is timed in the same rounds, one after the other (see `carina.benchmark.rounds`). Each
+figure has two limits. The processor's: the rate of large float32 matrix products, divided by the operations
 that the graphs need (see `carina.benchmark.arithmetic`). That of the parts: what decoding, the search for lungs and the
 classifier, each measured alone on all cores, allow together.
 """
@@ -123,7 +123,7 @@ def run_bench(
     BundleError
         If the folder holds no model, or a synthetic radiograph cannot be judged.
     ConfigurationError
-        If a command that is measured fails, or the engine or precision is not to be had.
+        If a command that is measured fails, or this machine does not have the engine or precision.
     """
     predictor = Predictor(folder, backend=backend, precision=precision, threads=threads)
     contestants = [carina_itself(predictor, folder, backend, precision, threads)]

@@ -30,7 +30,7 @@ class Contestant:
     Attributes
     ----------
     name
-        As it stands in the table.
+        Its name in the table.
     logits
         Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
     decide

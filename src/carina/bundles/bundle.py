@@ -15,7 +15,7 @@
     README.md               the model card
     SHA256SUMS              all of the above; written last, and checked in full whenever the bundle is opened
 
-No path of the machine that it was made on stands in it, no pickle, no code and no reference to a file outside.
+It holds no path of the machine that it was made on, no pickle, no code and no reference to a file outside.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class Recalibration(BaseModel):
     Attributes
     ----------
     bundle_sha256
-        Of the bundle that was recalibrated: what stands for the whole of it.
+        Of the bundle that was recalibrated: the hash of its seal.
     dataset, data_fingerprint, images
         What it was recalibrated on.
     left_out_leaks, left_out_refused
@@ -129,7 +129,7 @@ class Ancestor(BaseModel):
     Attributes
     ----------
     name, version, sha256
-        Of that bundle; the hash stands for the whole of it.
+        Of that bundle; the hash is that of its seal.
     by
         What was done to it: ``recalibrate`` or ``adapt``.
     images
@@ -158,7 +158,7 @@ class BundleDescription(FinishedRun):
     Attributes
     ----------
     name, version
-        Of the bundle. The recipe's own name stands in `recipe`.
+        Of the bundle. The recipe's own name is in `recipe`.
     created
         When.
     carina
@@ -203,7 +203,7 @@ def open_model(folder: Path) -> FinishedRun:
 
 
 def open_named_model(folder: Path) -> tuple[FinishedRun, str]:
-    """Return what a run or a bundle says of itself, and what stands for the whole of it: hexadecimal SHA-256.
+    """Return what a run or a bundle says of itself, and the SHA-256 that names all of it, hexadecimal.
 
     That of a bundle is its seal's, to be compared with a published one; that of a run is the hash of ``run.json``,
     which names the graphs by theirs.

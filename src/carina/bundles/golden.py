@@ -1,6 +1,6 @@
 """Golden examples: a few inputs with what a model must give for them, recomputed wherever a bundle is verified.
 
-The inputs are phantoms, drawn by a program: no patient stands in a bundle. They are stored as drawn, so that they stay
+The inputs are phantoms, drawn by a program: a bundle holds no patient. They are stored as drawn, so that they stay
 the same when the program that draws them changes.
 """
 

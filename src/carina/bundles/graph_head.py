@@ -87,7 +87,7 @@ def replace_head(graph: bytes, head: GraphHead) -> bytes:
     _, height, breadth, _ = _output_shape(graph, "contributions")
     new = {_KERNEL: head.kernel, _BIAS: head.bias}
     start = 0
-    # The feature maps stand in the order of their channels in the embedding.
+    # The feature maps are in the order of their channels in the embedding.
     for name in sorted(name for name, _ in _tensors(graph) if name.startswith(_CELLS)):
         channels = next(_array(tensor).shape[0] for each, tensor in _tensors(graph) if each == name)
         new[name] = head.kernel[start : start + channels] / np.float32(height * breadth)

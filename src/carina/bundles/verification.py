@@ -61,7 +61,7 @@ class Verification:
     flag_finding
         The finding that it flags.
     sha256
-        What stands for the whole of it, to be compared with a published one.
+        The hash of its seal, to be compared with a published one.
     checks
         One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
     int8

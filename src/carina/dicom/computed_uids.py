@@ -12,7 +12,7 @@ from carina.radiographs.dicom.uids import bare_uid, is_uid
 
 
 def derived_uid(*parts: str) -> str:
-    """Return the UID that stands for these words, in their order: ``2.25.`` and the decimal number of a UUID.
+    """Return the UID of these words, in their order: ``2.25.`` and the decimal number of a UUID.
 
     The UUID is made of the first 128 bits of a SHA-256, six of which then say that it is one of version 8.
 

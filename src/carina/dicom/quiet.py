@@ -1,4 +1,4 @@
-"""Libraries for DICOM, kept from saying what stands in a file: their warnings and errors hold its values."""
+"""Libraries for DICOM, kept from saying what a file holds: their warnings and errors repeat its values."""
 
 import logging
 import struct

@@ -26,7 +26,7 @@ class Input:
         By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
     named
         Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
-        stand beside the images.
+        accompany the images.
     member
         The file in an archive that it is, if it is one.
     error

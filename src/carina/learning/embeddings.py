@@ -1,7 +1,7 @@
 """The embedding cache: every image goes through the frozen backbone once, whatever is learned on top of it.
 
 An entry is found by the image's pixels (SHA-256), the number of its augmented view, and the folder it lies in, which
-stands for everything else that could change it: preprocessing, backbone, augmentation. Entries are written in shards
+is made from everything else that could change it: preprocessing, backbone, augmentation. Entries are written in shards
 as they come, so that a killed run loses at most one shard of work.
 """
 

@@ -32,7 +32,7 @@ class EvaluatedOn:
     dataset, split, images
         What was judged.
     figures
-        In words, measure by measure, with intervals.
+        Sentences, one per measure, with intervals.
     values
         For machines: measure, its full name, number.
     leaks

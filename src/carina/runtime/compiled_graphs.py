@@ -1,6 +1,6 @@
 """Compiled graphs that are kept from one process to the next, so that a command starts sooner; never trusted unseen.
 
-What a graph was compiled to lies in the user's own cache folder under a name that stands for the graph, the library,
+What a graph was compiled to lies in the user's own cache folder under a name made from the graph, the library,
 the processor and the settings, with a hash of itself before it. What does not fit its hash, belongs to somebody else or
 could have been written by somebody else is not used, and the graph is compiled again.
 """
@@ -36,7 +36,7 @@ def recall_graph(key: str) -> bytes | None:
         return None
     digest, graph = content[:_HASH_BYTES], content[_HASH_BYTES:]
     if hashlib.sha256(graph).digest() != digest:
-        _log.info("a compiled graph in the cache is damaged; it is compiled anew")
+        _log.info("a compiled graph in the cache is damaged; it is compiled again")
         return None
     return graph
 

@@ -77,7 +77,7 @@ class Draws:
     blocks
         Each int (r, n): how often each image was drawn in each of r replicates. To be gone through once.
     method
-        In words, as `Estimate.method` has it.
+        The method, as `Estimate.method` names it.
     lonely
         Whether some finding is shown by a single image or patient, so that it does not vary.
     """

@@ -95,7 +95,7 @@ def build_operating_table(
     ends = np.unique(probability)
     if ends[-1] < 1:
         ends = np.append(ends, 1.0)
-    # A shipped threshold stands for its step, so that no two rows but shipped ones call the same images.
+    # A shipped threshold represents its step, so that no two rows but shipped ones call the same images.
     taken = set(np.searchsorted(ends, np.asarray(shipped, dtype=np.float64), side="left").tolist())
     kept = _thin(count_at_thresholds(positive, probability, ends), max(2, limit - len(shipped)))
     rows = [_shown(ends, step, nothing_called=ends[-1] > probability.max()) for step in kept if step not in taken]
@@ -119,7 +119,7 @@ def _thin(steps: ThresholdCounts, room: int) -> list[int]:
 
 
 def _shown(ends: FloatArray, step: int, *, nothing_called: bool) -> float:
-    """Return the threshold that stands for a step: the shortest decimal number that calls its images."""
+    """Return the threshold that represents a step: the shortest decimal number that calls its images."""
     if step == 0:
         return 0.0
     lower, upper = float(ends[step - 1]), float(ends[step])

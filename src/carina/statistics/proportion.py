@@ -1,4 +1,4 @@
-"""How far a share that was counted can be trusted: the bounds that intervals and decisions both stand on."""
+"""How far a share that was counted can be trusted: the bounds that intervals and decisions both use."""
 
 import math
 from functools import lru_cache

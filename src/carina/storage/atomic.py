@@ -15,7 +15,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it replaces `path`, on failure it is deleted.
 
     The bytes are flushed to the disk before the rename, so that after a power cut the name never
-    stands for an empty file.
+    means an empty file.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """A seal over a folder: SHA256SUMS names every other file with its hash, for `sha256sum -c` and for Carina.
 
 It tells what was damaged, exchanged, added or lost. It does not tell who made the folder: whoever can change a file
-can seal it again. What stands for the whole is the hash of SHA256SUMS itself, to be compared with a published one.
+can seal it again. The hash of SHA256SUMS itself names the whole, to be compared with a published one.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class Seal:
     folder
         The folder.
     sha256
-        What stands for the whole: hexadecimal SHA-256 of SHA256SUMS.
+        Hexadecimal SHA-256 of SHA256SUMS, which names the whole folder.
     sums
         The hash of each file.
     """
@@ -53,7 +53,7 @@ class Seal:
 
 
 def write_seal(folder: Path) -> str:
-    """Seal the folder as it is, and return the hash that stands for the whole: hexadecimal SHA-256 of SHA256SUMS."""
+    """Seal the folder as it is, and return the hexadecimal SHA-256 of SHA256SUMS."""
     names = sorted(path.name for path in folder.iterdir() if path.name != SEAL_FILE)
     text = "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
     (folder / SEAL_FILE).write_text(text, encoding="ascii", newline="\n")

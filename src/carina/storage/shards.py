@@ -1,6 +1,6 @@
 """A cache of arrays in shards: written as they come, so that a killed run loses at most one shard of work.
 
-The folder's name stands for everything that could change an entry but its key.
+The folder's name is made from everything that could change an entry but its key.
 """
 
 import hashlib

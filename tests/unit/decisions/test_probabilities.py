@@ -1,4 +1,4 @@
-"""Probabilities in words."""
+"""Probabilities as text."""
 
 from carina.decisions.probabilities import probability_in_words
 

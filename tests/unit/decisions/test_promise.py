@@ -127,7 +127,7 @@ def test_plain_shares_instead_of_bounds_break_it(prevalence: float | None) -> No
 
 @pytest.mark.sampled
 def test_the_whole_policy_keeps_it_for_what_triage_calls_routine_and_fast_track() -> None:
-    # With the calibration map fitted anew in each draw, and what is flagged taken out of routine.
+    # With the calibration map fitted again in each draw, and what is flagged taken out of routine.
     draws, rng, logits = sampled(120, least=40), np.random.default_rng(5), make_pool()
     rule = OperatingPointRule(finding="COVID-19", rule="specificity-at-least", target=0.9)
     mix = mix_at(None)

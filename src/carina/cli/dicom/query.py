@@ -31,7 +31,7 @@ _OBJECT_BYTES = 128_000_000
 _JUDGING_S = 120.0
 # What was found and not received, one JSON object a line, with the UIDs that no screen shows.
 NOT_RECEIVED = "not_received.jsonl"
-# Refusals with which nothing is wrong: of images, and of objects that only stand beside images.
+# Refusals with which nothing is wrong: of images, and of objects that only accompany images.
 _NO_FAILURE = frozenset({"not-assessable", "no-kind-fits"})
 _BESIDE = frozenset({"own-answer", "companion-object"})
 

@@ -56,7 +56,7 @@ class Maker:
     name, version
         Of the bundle; for a run that is no bundle yet, of the recipe and of Carina. The name has at most 64 characters.
     sha256
-        What stands for the whole bundle or run.
+        The SHA-256 that names the whole bundle or run.
     findings, policy
         What it tells apart, and how it decides.
     prevalence

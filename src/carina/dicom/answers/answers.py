@@ -64,7 +64,7 @@ class Answers:
     written
         The objects, in the order of `carina.dicom.answers.objects.KINDS`; none where the image may not be judged.
     reason
-        Why nothing was written, in words, or none where something was.
+        A sentence that says why nothing was written, or none if something was.
     left_out
         Kinds that were asked for and do not fit the image, each with why.
     copy_of

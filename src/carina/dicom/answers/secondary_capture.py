@@ -78,7 +78,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
 def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) -> NDArray[np.uint8]:
     """Return the picture: uint8 ``(height, width, 3)``; the radiograph's longer side has at most 1,280 pixels.
 
-    Nothing of the patient stands in what is written.
+    What is written says nothing about the patient.
     """
     _, shares = prediction.judged()
     shown = _shown_finding(shares, maker)

@@ -1,4 +1,4 @@
-"""Values as they stand in a file, and whether they have the form of their type.
+"""Values as a file has them, and whether they have the form of their type.
 
 A name that stands where a number, a date or a code belongs is no such value, and is not kept. Source: PS3.5 6.2.
 """
@@ -52,7 +52,7 @@ def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
     vr
         One of `FORMED`.
     raw
-        As it stands in the file.
+        As the file has it.
     most
         How many values there may be; none for any number.
     """

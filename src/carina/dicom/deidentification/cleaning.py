@@ -60,7 +60,7 @@ class Cleaner:
     options
         What is kept.
     pseudonyms
-        What stands for UIDs.
+        Gives the new UIDs.
     identity
         Whose image it is: that of the shift of dates.
     signed
@@ -149,7 +149,7 @@ class Cleaner:
             return None
         kept = item_of(code)
         for element in self.clean(source):
-            # What qualifies a code stands in sequences within it.
+            # What qualifies a code is in sequences within it.
             if element.tag not in _IN_CODES and element.VR == "SQ":
                 kept.add(element)
         return kept
@@ -180,7 +180,7 @@ class Cleaner:
 
 
 def _stand_in(tag: int, vr: str, action: str) -> _Element | None:
-    """Return what stands in the place of a value: nothing at all, an empty one, or one that means nothing."""
+    """Return what replaces a value: nothing at all, an empty one, or one that means nothing."""
     vr = "US" if " or " in vr else vr
     if action == "empty":
         return (tag, vr, [] if vr == "SQ" else None)

@@ -31,7 +31,7 @@ _J2K_KEPT = frozenset(
 def bare_jpeg(content: bytes, *, jpeg_ls: bool) -> bytes:
     """Return a JPEG or JPEG-LS codestream without comments, application data and what follows its end.
 
-    Of application data only what tells colours is kept, written anew: JFIF's head, Adobe's and HP's transforms.
+    Of application data only what tells colours is kept, and written again: JFIF's head, Adobe's and HP's transforms.
 
     Raises
     ------

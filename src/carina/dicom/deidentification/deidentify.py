@@ -71,7 +71,7 @@ class Deidentified:
     sop_instance_uid
         The new one.
     notes
-        What is still to be looked at, in words.
+        Sentences that say what a person still has to look at.
     """
 
     path: Path
@@ -112,7 +112,7 @@ def deidentify(
     out
         The folder to write below.
     pseudonyms
-        What stands for patients, UIDs and dates.
+        Gives the new patients, UIDs and dates.
     options
         What is kept beyond the Basic Profile.
     pixels_looked_at

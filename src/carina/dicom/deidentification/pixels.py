@@ -40,7 +40,7 @@ def bare_pixels(
 ) -> BarePixels:
     """Return the pixels of a file's only image.
 
-    Uncompressed and run-length coded ones are written anew, uncompressed and little endian, with every bit that is not
+    Uncompressed and run-length coded ones are written again, uncompressed and little endian, with every bit that is not
     part of a value cleared: older objects keep overlays there. A compressed picture stays the same to the last bit.
 
     Raises

@@ -1,6 +1,6 @@
 """What is to happen to an attribute: the table of PS3.15 E.1-1, its options, and what Carina adds to them.
 
-The table is that of the library dicom-anonymizer, which writes it anew for the editions of the standard. Where the
+The table is that of the library dicom-anonymizer, which writes it again for new editions of the standard. Where the
 table leaves a choice ("X/Z": remove, or empty where the object needs it), it is made for the objects that are let
 through: computed and digital radiographs and secondary captures.
 """

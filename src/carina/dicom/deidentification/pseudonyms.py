@@ -1,4 +1,4 @@
-"""What stands for a patient, a UID and a span of days: computed with a key, so that the same key gives the same.
+"""What replaces a patient, a UID and a span of days: computed with a key, so that the same key gives the same.
 
 Who has the key can find out whether an image is of a patient whose number he knows; who has not can go no way back.
 """
@@ -40,12 +40,12 @@ class Pseudonyms:
         self._key = secrets.token_bytes(_KEY_BYTES) if key is None else key
 
     def patient(self, *identity: str) -> str:
-        """Return what stands for a patient: ``CARINA-`` and 80 bits as 16 letters and digits."""
+        """Return what replaces a patient: ``CARINA-`` and 80 bits as 16 letters and digits."""
         letters = base64.b32encode(self._digest("patient", *identity)).decode("ascii")
         return f"CARINA-{letters[:_PSEUDONYM_LETTERS]}"
 
     def uid(self, uid: str) -> str:
-        """Return the UID that stands for another: ``2.25.`` and a number (PS3.5 B.2)."""
+        """Return the UID that replaces another: ``2.25.`` and a number (PS3.5 B.2)."""
         return derived_uid("deidentified", self._digest("uid", uid).hex())
 
     def shift(self, *identity: str) -> timedelta:

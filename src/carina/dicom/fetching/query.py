@@ -153,7 +153,7 @@ class Fetched:
 
 
 def images(count: int) -> str:
-    """Return a number of images in words."""
+    """Return a number of images, for a sentence."""
     return f"{count} image" if count == 1 else f"{count} images"
 
 

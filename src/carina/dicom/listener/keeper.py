@@ -167,7 +167,7 @@ class Keeper:
                 self.room.give_back(known.size)
 
     def judge_again(self, digest: str) -> None:
-        """Judge an object anew whose answers are gone, or give it up if it is gone as well."""
+        """Judge an object again whose answers are gone, or give it up if it is gone as well."""
         known = self.journal.find(digest)
         if known is not None and self.store.object_path(digest).is_file():
             self.journal.receive(digest, known.size)

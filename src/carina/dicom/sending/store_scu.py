@@ -1,4 +1,4 @@
-"""Files go to another application entity by C-STORE, as they are: never decoded, never compressed anew."""
+"""Files go to another application entity by C-STORE, as they are: never decoded, never compressed again."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -45,7 +45,7 @@ class Bounds:
 
 
 class _Reads:
-    """Reads PDUs from a socket, within bounds; stands in for `AssociationSocket.recv`."""
+    """Reads PDUs from a socket, within bounds, in place of `AssociationSocket.recv`."""
 
     def __init__(self, association_socket: Any, idle_s: float) -> None:
         self._socket = association_socket

@@ -1,4 +1,4 @@
-"""What stands at the beginning of a DICOM file, without its data set (PS3.10 7.1)."""
+"""The beginning of a DICOM file, without its data set (PS3.10 7.1)."""
 
 from pathlib import Path
 

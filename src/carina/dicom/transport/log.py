@@ -1,4 +1,4 @@
-"""What the network tells of its work: a line an event, with counts, hashes, states and times, and no value of a tag."""
+"""What the network tells of its work: one line per event, with counts, hashes, states and times, but no tag values."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ class EventLog:
         Parameters
         ----------
         event
-            What happened, in words of Carina's own.
+            What happened, in Carina's words.
         facts
             Numbers, and words of Carina's own or of its settings. What is none is left out, and a text with unusual
             characters is replaced: should a value from elsewhere ever get here, it does not go on as it came.

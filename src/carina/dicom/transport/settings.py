@@ -379,7 +379,7 @@ def _in_words(error: ValidationError) -> str:
     return about if hidden else f"{about} Received: {given!r}."
 
 
-# What pydantic says in words of its own, by its name for the kind of error.
+# What pydantic says, by its name for the kind of error.
 _SAID: Mapping[str, str] = MappingProxyType(
     {
         "greater_than_equal": "it must be {ge} or more",

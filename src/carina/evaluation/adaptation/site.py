@@ -123,7 +123,7 @@ def _table_of(judged: Judged) -> NDArray[np.float32]:
 
 
 def _cache_key(described: BundleDescription) -> str:
-    """Return what stands for everything but the image that could change the network's outputs."""
+    """Return a key for everything but the image that could change the network's outputs."""
     gate = None if described.gate is None else described.gate.sha256
     settings = {
         "preprocessing": described.preprocessing.model_dump(mode="json"),

@@ -107,7 +107,7 @@ def _ends(values: FloatArray, quantity: str) -> tuple[float, float]:
 
 
 def learning_table(evaluated: Evaluated) -> ReportTable:
-    """Return the history, a row an epoch; empty where the folder has none."""
+    """Return the history, one row per epoch; empty where the folder has none."""
     history = evaluated.history
     if history is None:
         return ReportTable("history", "Training", (), ())

@@ -29,7 +29,7 @@ def test_an_object_goes_its_way(tmp_path: Path) -> None:
     journal.judge(ONE, ["1.2.3"])
     record = journal.find(ONE)
     assert record is not None
-    # Attempts to send are counted anew.
+    # Attempts to send are counted from 0 again.
     assert (record.state, record.attempts, record.due, record.reason) == ("judged", 0, 0.0, None)
     journal.refuse(TWO, "animated")
     journal.send([ONE])

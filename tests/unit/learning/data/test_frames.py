@@ -76,7 +76,7 @@ def test_masks_of_another_search_are_not_used(
     Frames(LUNG_CROP, dark_is_lung, tmp_path).find_lungs(rows)
     monkeypatch.setattr(module, "SEARCH_VERSION", module.SEARCH_VERSION + 1)
     monkeypatch.setattr(module, "LungFinder", None)
-    with pytest.raises(TypeError):  # it searches anew, by what is not there
+    with pytest.raises(TypeError):  # it searches again, by what is not there
         Frames(LUNG_CROP, dark_is_lung, tmp_path).find_lungs(rows)
 
 
