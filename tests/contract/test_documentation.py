@@ -132,16 +132,16 @@ def link_from_docs(page: Path) -> str:
 
 
 def test_each_decision_has_its_date_and_is_listed() -> None:
-    index = (ROOT / "docs" / "decisions" / "README.md").read_text("utf-8")
+    index = (ROOT / "docs" / "decisions.md").read_text("utf-8")
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     for page in DECISIONS:
         title, _, facts = page.read_text("utf-8").partition("\n\n")
         (day,) = re.findall(r"^- Date: (\S+)$", facts, flags=re.M)
         assert date.fromisoformat(day) <= date.today()
-        area, anchor = re.findall(r"^- Context: \[([^\]]+)\]\(README\.md#([a-z-]+)\)", facts, flags=re.M)[0]
-        assert anchor in anchors_of(ROOT / "docs" / "decisions" / "README.md")
+        area, anchor = re.findall(r"^- Context: \[([^\]]+)\]\(\.\./decisions\.md#([a-z-]+)\)", facts, flags=re.M)[0]
+        assert anchor in anchors_of(ROOT / "docs" / "decisions.md")
         listed = index.split(f"## {area}\n")[1].split("\n## ")[0]
-        assert f"- {day}: [{title.removeprefix('# ')}]({page.name})" in listed, page
+        assert f"- {day}: [{title.removeprefix('# ')}](decisions/{page.name})" in listed, page
 
 
 def first_column(page: str, header: str) -> set[str]:
