@@ -32,7 +32,8 @@ from carina.reports.evaluation_files import GALLERY_FILE, METRICS_FILE, PREDICTI
 from carina.reports.gallery_images import gallery_table
 from carina.reports.html.sections.gallery_section import choose_rows
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_of_command_mb
-from carina.statistics.metrics import at_operating_point, measure
+from carina.statistics.binary_metrics import at_operating_point
+from carina.statistics.metrics import measure
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

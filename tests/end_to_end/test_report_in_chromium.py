@@ -18,9 +18,9 @@ from carina.evaluation.reading_room.waiting_times import ReadingRoom, expected_t
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.html.open_reports import build_report, write_report
 from carina.reports.html.sections.room_section import turnaround_at
+from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.decision_curve import decision_curve
 from carina.statistics.intervals import BinaryCounts, design_effect, predictive_value_at
-from carina.statistics.metrics import at_operating_point
 from queueing import share_read_within
 from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 

@@ -39,7 +39,6 @@ Source: Angelopoulos et al. 2021, "Learn then Test", arXiv:2110.01052 (fixed-seq
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Self
@@ -58,8 +57,6 @@ BandName = Literal["routine", "fast-track"]
 # Above a half the finding is also the most probable. Fixed, whatever the data; finer steps would cost no confidence.
 THRESHOLDS = tuple(1 / (1 + math.exp(-step / 4)) for step in range(1, 49))
 
-_FITTING_SHARE = 3
-_SPLIT_SEED = 20211
 # How far from the best expected bound to the promise a start may lie, as ratios go.
 STARTS = (0.25, 0.75)
 # How much worse than the best the start of the order may look, where no threshold is expected to keep the promise.
@@ -252,113 +249,6 @@ def check_prevalence(prevalence: float | None) -> None:
     if prevalence is not None and (prevalence < 0 or prevalence > 1):
         msg = f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05."
         raise ConfigurationError(msg)
-
-
-def choose_fitting_part(labels: NDArray[np.integer], groups: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
-    """Return which images fit the calibration map and order the thresholds, bool ``(n,)``; the others test them.
-
-    A third of the patients of each finding, rounded up, drawn with a fixed seed; a patient is never in both parts. One
-    with several findings counts under the rarest of them.
-    """
-    groups = np.arange(len(labels)) if groups is None else groups
-    _, place = np.unique(groups, return_inverse=True)
-    common = np.argsort(np.argsort(-np.bincount(labels, minlength=1), kind="stable"))
-    rarity = np.full(place.max(initial=-1) + 1, -1)
-    np.maximum.at(rarity, place, common[labels])
-    rng = np.random.default_rng(_SPLIT_SEED)
-    chosen = np.zeros(len(rarity), bool)
-    for stratum in np.unique(rarity):
-        members = rng.permutation(np.flatnonzero(rarity == stratum))
-        chosen[members[: -(-len(members) // _FITTING_SHARE)]] = True
-    return np.asarray(chosen[place])
-
-
-def fit_bands(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    findings: Sequence[str],
-    flag_finding: str,
-    *,
-    fitting: NDArray[np.bool_],
-    chosen_on: str,
-    alpha: float = 0.02,
-    beta: float = 0.05,
-    confidence: float = 0.95,
-    groups: NDArray[np.integer] | None = None,
-) -> Bands:
-    """Return the bands that calibration data allow.
-
-    Parameters
-    ----------
-    probabilities
-        float ``(n, k)``, range [0, 1], from a model and a calibration map that the testing images had no part in.
-    labels
-        int ``(n,)``, range [0, k): the column of each image's true finding.
-    findings, flag_finding
-        Names of the columns, and which of them is fast-tracked.
-    fitting
-        bool ``(n,)``: see `choose_fitting_part`.
-    chosen_on
-        The name of the data.
-    alpha, beta, confidence
-        See `Bands`.
-    groups
-        int ``(n,)``: the patient of each image; by default each image is a patient of its own.
-
-    Raises
-    ------
-    ConfigurationError
-        If the flagged finding is Normal, or not among the findings.
-    """
-    findings = tuple(findings)
-    if flag_finding not in findings or flag_finding == NORMAL:
-        msg = f"The flagged finding is {flag_finding!r}. Name one that is not Normal, of: {', '.join(findings)}."
-        raise ConfigurationError(msg)
-    groups = np.arange(len(labels)) if groups is None else groups
-
-    def patients(part: NDArray[np.bool_]) -> tuple[int, ...]:
-        return tuple(len(np.unique(groups[part & (labels == finding)])) for finding in range(len(findings)))
-
-    def beyond(band: int) -> BandCounts:
-        parts = (
-            _patients_beyond(probabilities[part, band], labels[part], groups[part], band, len(findings))
-            for part in (fitting, ~fitting)
-        )
-        return BandCounts(**dict(zip(("fitting", "testing"), parts, strict=True)))
-
-    return Bands(
-        findings=findings,
-        flag_finding=flag_finding,
-        thresholds=THRESHOLDS,
-        fitting_patients=patients(fitting),
-        testing_patients=patients(~fitting),
-        routine=beyond(findings.index(NORMAL)) if NORMAL in findings else None,
-        fast_track=beyond(findings.index(flag_finding)),
-        alpha=alpha,
-        beta=beta,
-        confidence=confidence,
-        chosen_on=chosen_on,
-    )
-
-
-def _patients_beyond(
-    probability: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    groups: NDArray[np.integer],
-    band: int,
-    findings: int,
-) -> tuple[tuple[int, ...], ...]:
-    """Return for each finding how many patients lie at or above each threshold, by the image against the band."""
-    rows = []
-    for finding in range(findings):
-        of_finding = labels == finding
-        _, place = np.unique(groups[of_finding], return_inverse=True)
-        against, nothing = (np.minimum, np.inf) if finding == band else (np.maximum, -np.inf)
-        worst = np.full(place.max(initial=-1) + 1, nothing)
-        against.at(worst, place, probability[of_finding])
-        below = np.searchsorted(np.sort(worst), THRESHOLDS, side="left")
-        rows.append(tuple((len(worst) - below).tolist()))
-    return tuple(rows)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from carina.decisions.bands import Bands, BandThresholds, choose_fitting_part, fit_bands
+from carina.decisions.band_fitting import choose_fitting_part, fit_bands
+from carina.decisions.bands import Bands, BandThresholds
 from carina.decisions.calibration import Calibration, Method, calibrate, fit_calibration
 from carina.decisions.operating_point import (
     OperatingPoint,

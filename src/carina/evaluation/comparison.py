@@ -17,10 +17,10 @@ from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
 from carina.notebook import boxed, table_html
+from carina.statistics.checked_table import check_probabilities, check_truth
 from carina.statistics.curves import checked_scores
 from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.metrics import check_probabilities, check_truth
 from carina.statistics.proportion import normal_quantile, wilson_bounds
 
 

@@ -23,9 +23,10 @@ from carina.evaluation.predictions import (
 from carina.inference.predictor import Predictor
 from carina.notebook import boxed, table_html
 from carina.progress import Progress, no_progress
+from carina.statistics.binary_metrics import OperatingPointMetrics, at_operating_point
 from carina.statistics.fixed_specificity import SPECIFICITIES, sensitivity_at_specificity
 from carina.statistics.intervals import Estimate
-from carina.statistics.metrics import FindingMetrics, Metrics, OperatingPointMetrics, at_operating_point, measure
+from carina.statistics.metrics import FindingMetrics, Metrics, measure
 from carina.wording import counted, were
 
 OnLeak = Literal["refuse", "drop", "allow"]

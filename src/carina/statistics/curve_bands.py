@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from carina.statistics.bootstrap import draw_weights
+from carina.statistics.checked_table import check_probabilities, check_truth
 from carina.statistics.curves import precision_recall_curve, roc_curve
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
-from carina.statistics.metrics import check_probabilities, check_truth
 from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
 
 POINTS = 200

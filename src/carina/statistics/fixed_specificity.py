@@ -1,7 +1,7 @@
 """Sensitivity at a given specificity, read off the test set's own curve: for comparing models, not for use.
 
 The threshold behind such a figure is chosen on the very images that it is reported on. A reading room's figure is that
-of an operating point chosen elsewhere (`carina.statistics.metrics.at_operating_point`).
+of an operating point chosen elsewhere (`carina.statistics.binary_metrics.at_operating_point`).
 """
 
 from collections.abc import Sequence

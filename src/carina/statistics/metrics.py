@@ -14,18 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.errors import ConfigurationError, DataError
+from carina.statistics.binary_metrics import binary_estimates, fields_to_json
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.calibration_measures import CalibrationMeasures, measure_calibration
+from carina.statistics.checked_table import (
+    check_findings,
+    check_predicted,
+    check_prevalences,
+    check_probabilities,
+    check_truth,
+)
 from carina.statistics.curves import weighted_auprc
 from carina.statistics.delong import auroc_components, delong_interval, mean_auroc_interval
 from carina.statistics.intervals import (
-    BinaryCounts,
-    BoolArray,
     Estimate,
     FloatArray,
     IntArray,
-    design_effect,
     group_codes,
     likelihood_ratio,
     not_applicable,
@@ -80,7 +84,7 @@ class FindingMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe dict, always with the same keys."""
-        return _fields_to_json(self)
+        return fields_to_json(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,155 +132,10 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
-        out = _fields_to_json(self)
+        out = fields_to_json(self)
         out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
         out["calibration"] = self.calibration.to_json()
         return out
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPointMetrics:
-    """What a finding's binary decision `probability >= threshold` reaches against the rest.
-
-    Parameters
-    ----------
-    threshold
-        The threshold, range [0, 1].
-    true_positive, false_negative, false_positive, true_negative
-        Counts of images.
-    sensitivity, specificity, ppv, npv
-        With Wilson intervals, at the design effect where patients have several images.
-    """
-
-    threshold: float
-    true_positive: int
-    false_negative: int
-    false_positive: int
-    true_negative: int
-    sensitivity: Estimate
-    specificity: Estimate
-    ppv: Estimate
-    npv: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return _fields_to_json(self)
-
-
-def _fields_to_json(item: Any) -> dict[str, Any]:
-    """Return a dataclass as a dict in the order of its fields, estimates and arrays made plain."""
-    out: dict[str, Any] = {}
-    for name in item.__dataclass_fields__:
-        value = getattr(item, name)
-        if isinstance(value, Estimate):
-            value = value.to_json()
-        elif isinstance(value, np.ndarray):
-            value = value.tolist()
-        elif isinstance(value, tuple):
-            value = list(value)
-        out[name] = value
-    return out
-
-
-def check_truth(truth: IntArray, findings: int) -> IntArray:
-    """Return the true findings as an int array (n,), each in 0 .. findings - 1.
-
-    Raises
-    ------
-    DataError
-        If the table is empty, a finding is unknown (-1) or out of range, or the array is not int (n,).
-    """
-    truth = np.asarray(truth)
-    if truth.ndim != 1 or (truth.size and truth.dtype.kind not in "iu"):
-        msg = f"truth has dtype {truth.dtype} and shape {truth.shape}. Give integers (n,)."
-        raise DataError(msg)
-    if len(truth) == 0:
-        msg = "The prediction table is empty. Give at least one image with a known finding."
-        raise DataError(msg)
-    if (truth == -1).any():
-        row = int(np.argmax(truth == -1))
-        msg = (
-            f"Row {row} (from 0): the true finding is unknown (-1), as in {int((truth == -1).sum())} rows. "
-            "Unknown is not negative: drop these rows before measuring."
-        )
-        raise DataError(msg)
-    wrong = (truth < 0) | (truth >= findings)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = f"Row {row} (from 0): true finding {truth[row]} is not one of 0 to {findings - 1}."
-        raise DataError(msg)
-    return truth.astype(np.int_)
-
-
-def check_probabilities(probabilities: FloatArray, n: int, findings: int) -> FloatArray:
-    """Return the probabilities as a float64 array (n, k) whose rows sum to 1 within 0.001.
-
-    Raises
-    ------
-    DataError
-        If the shape is wrong, or a row holds NaN, a number outside [0, 1], or does not sum to 1.
-    """
-    table = np.asarray(probabilities, dtype=np.float64)
-    if table.shape != (n, findings):
-        msg = (
-            f"probabilities has shape {table.shape}; this truth and these findings need {(n, findings)}. "
-            "Give one row an image and one column a finding."
-        )
-        raise DataError(msg)
-    problems = (
-        (np.isnan(table).any(axis=1), "holds NaN", "Predict this image again, or drop it and say so."),
-        (((table < 0) | (table > 1)).any(axis=1), "leaves [0, 1]", "Give probabilities, not logits."),
-        (
-            np.abs(table.sum(axis=1) - 1) > 1e-3,
-            "does not sum to 1",
-            "Give calibrated probabilities of all findings.",
-        ),
-    )
-    for rows, what, remedy in problems:
-        if rows.any():
-            row = int(np.argmax(rows))
-            msg = f"Row {row} (from 0): the probabilities {table[row].tolist()}: {what}. {remedy}"
-            raise DataError(msg)
-    return table
-
-
-def _check_findings(findings: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(findings)
-    if len(names) < 2 or len(set(names)) != len(names):
-        msg = f"findings is {list(names)}. Give at least two names, each once."
-        raise DataError(msg)
-    return names
-
-
-def _check_predicted(predicted: IntArray | None, probabilities: FloatArray) -> IntArray:
-    """Return the predicted finding of each image: the most probable one unless given."""
-    if predicted is None:
-        return np.asarray(probabilities.argmax(axis=1))
-    predicted, (n, findings) = np.asarray(predicted), probabilities.shape
-    if predicted.shape != (n,) or predicted.dtype.kind not in "iu":
-        msg = f"predicted has dtype {predicted.dtype} and shape {predicted.shape}. Give {n} integers."
-        raise DataError(msg)
-    wrong = (predicted < 0) | (predicted >= findings)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = (
-            f"Row {row} (from 0): predicted finding {predicted[row]} is not one of 0 to {findings - 1}. "
-            "A missing prediction may not be skipped: predict this image."
-        )
-        raise DataError(msg)
-    return predicted.astype(np.int_)
-
-
-def _check_prevalence(prevalence: Mapping[str, float] | None, findings: tuple[str, ...]) -> dict[str, float]:
-    stated = dict(prevalence or {})
-    for name, share in stated.items():
-        if name not in findings:
-            msg = f"prevalence names {name!r}. Known findings: {', '.join(findings)}."
-            raise ConfigurationError(msg)
-        if not 0 < share < 1:
-            msg = f"prevalence of {name!r} is {share}. Give a share between 0 and 1."
-            raise ConfigurationError(msg)
-    return stated
 
 
 def count_confusion(truth: IntArray, predicted: IntArray, findings: int) -> IntArray:
@@ -331,12 +190,12 @@ def measure(
     ConfigurationError
         If a stated prevalence is not a share of a known finding, or replicates or confidence is out of range.
     """
-    names = _check_findings(findings)
+    names = check_findings(findings)
     truth = check_truth(truth, len(names))
     probabilities = check_probabilities(probabilities, len(truth), len(names))
-    predicted = _check_predicted(predicted, probabilities)
+    predicted = check_predicted(predicted, probabilities)
     table = _Table(truth, probabilities, predicted, group_codes(groups, len(truth)), confidence)
-    stated = _check_prevalence(prevalence, names)
+    stated = check_prevalences(prevalence, names)
     confusion = count_confusion(truth, predicted, len(names))
     confusion.setflags(write=False)
     drawn = _bootstrap_all(table, replicates, seed)
@@ -394,7 +253,7 @@ def _measure_finding(
 ) -> FindingMetrics:
     """Return the measures of one finding against the rest."""
     positive, confidence = table.truth == index, table.confidence
-    cells, proportions = _binary_estimates(positive, table.predicted == index, table.codes, confidence)
+    cells, proportions = binary_estimates(positive, table.predicted == index, table.codes, confidence)
     if stated is None:
         ppv_at = npv_at = not_applicable("no prevalence stated")
     else:
@@ -415,42 +274,6 @@ def _measure_finding(
         auroc=delong_interval(positive, table.probabilities[:, index], table.codes, confidence),
         auprc=drawn.get(f"auprc {index}", no_negative if positive.all() else no_positive),
     )
-
-
-def _binary_estimates(
-    positive: BoolArray, called: BoolArray, codes: IntArray | None, confidence: float
-) -> tuple[BinaryCounts, dict[str, Estimate]]:
-    """Return the four cells and sensitivity, specificity, PPV and NPV of a binary decision."""
-    parts = {
-        "sensitivity": (called, positive, "no image with this finding"),
-        "specificity": (~called, ~positive, "no image without this finding"),
-        "ppv": (positive, called, "no image is called positive"),
-        "npv": (~positive, ~called, "no image is called negative"),
-    }
-    estimates, effects = {}, {}
-    for name, (success, among, reason) in parts.items():
-        if not among.any():
-            estimates[name] = not_applicable(reason, numerator=0, denominator=0)
-            effects[name] = 1.0
-            continue
-        if name in ("ppv", "npv") and not positive.any():
-            # All alarms false and no miss possible, by the making of the set: nothing about the model.
-            estimates[name] = not_applicable(
-                "no image with this finding", numerator=int((success & among).sum()), denominator=int(among.sum())
-            )
-            continue
-        members = None if codes is None else codes[among]
-        estimates[name] = proportion_interval(success[among], members, confidence)
-        effects[name] = design_effect(success[among], members)
-    cells = BinaryCounts(
-        int((positive & called).sum()),
-        int((positive & ~called).sum()),
-        int((~positive & called).sum()),
-        int((~positive & ~called).sum()),
-        effects["sensitivity"],
-        effects["specificity"],
-    )
-    return cells, estimates
 
 
 def _bootstrap_all(table: _Table, replicates: int, seed: int) -> dict[str, Estimate]:
@@ -519,58 +342,3 @@ def _with_note(estimate: Estimate, note: str | None) -> Estimate:
     if note is None:
         return estimate
     return replace(estimate, note=note if estimate.note is None else f"{estimate.note}; {note}")
-
-
-def at_operating_point(
-    truth: IntArray,
-    probabilities: FloatArray,
-    finding_index: int,
-    threshold: float,
-    groups: IntArray | None = None,
-    *,
-    confidence: float = 0.95,
-) -> OperatingPointMetrics:
-    """Return what the binary decision `probability >= threshold` reaches for one finding against the rest.
-
-    Parameters
-    ----------
-    truth
-        int (n,), index of the true finding; unknown (-1) is refused.
-    probabilities
-        float (n, k), calibrated probabilities, rows sum to 1.
-    finding_index
-        Column of the finding.
-    threshold
-        The threshold.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
-
-    Raises
-    ------
-    DataError
-        As `measure` does.
-    ConfigurationError
-        If the finding index is not a column or the threshold is not a finite number.
-    """
-    findings = np.shape(probabilities)[1] if np.ndim(probabilities) == 2 else 0
-    truth = check_truth(truth, findings)
-    probabilities = check_probabilities(probabilities, len(truth), findings)
-    if not 0 <= finding_index < findings:
-        msg = f"Finding index {finding_index} is not one of 0 to {findings - 1}."
-        raise ConfigurationError(msg)
-    if not np.isfinite(threshold):
-        msg = f"The threshold is {threshold}. Give a finite number, such as 0.5."
-        raise ConfigurationError(msg)
-    codes = group_codes(groups, len(truth))
-    called = probabilities[:, finding_index] >= threshold
-    cells, estimates = _binary_estimates(truth == finding_index, called, codes, confidence)
-    return OperatingPointMetrics(
-        threshold=float(threshold),
-        true_positive=cells.true_positive,
-        false_negative=cells.false_negative,
-        false_positive=cells.false_positive,
-        true_negative=cells.true_negative,
-        **estimates,
-    )

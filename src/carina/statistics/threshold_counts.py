@@ -1,7 +1,7 @@
 """What many thresholds make of one finding: the four counts at each, and how far patients' images repeat each other.
 
 A finding is called where its probability is ``>=`` the threshold, here as everywhere in Carina. One sort serves all
-thresholds; `carina.statistics.metrics.at_operating_point` gives the same numbers for one.
+thresholds; `carina.statistics.binary_metrics.at_operating_point` gives the same numbers for one.
 """
 
 from __future__ import annotations

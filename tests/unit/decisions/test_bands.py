@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta as beta_distribution
 
-from carina.decisions.bands import THRESHOLDS, BandCounts, Bands, choose_fitting_part, fit_bands
+from carina.decisions.band_fitting import choose_fitting_part, fit_bands
+from carina.decisions.bands import THRESHOLDS, BandCounts, Bands
 from carina.decisions.enough import patients_needed
 from carina.errors import ConfigurationError
 

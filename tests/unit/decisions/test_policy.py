@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carina.decisions.bands import choose_fitting_part
+from carina.decisions.band_fitting import choose_fitting_part
 from carina.decisions.calibration import fit_calibration
 from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPointRule, ThresholdRule

@@ -9,7 +9,8 @@ from scipy.stats import binom
 
 from amount import sampled
 from carina.decisions import bands as bands_module
-from carina.decisions.bands import THRESHOLDS, choose_fitting_part, fit_bands
+from carina.decisions.band_fitting import choose_fitting_part, fit_bands
+from carina.decisions.bands import THRESHOLDS
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import PolicySettings, fit_policy
 from carina.decisions.probabilities import softmax

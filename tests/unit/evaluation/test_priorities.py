@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from carina.decisions.bands import fit_bands
+from carina.decisions.band_fitting import fit_bands
 from carina.decisions.calibration import Calibration
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy

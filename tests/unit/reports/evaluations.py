@@ -12,7 +12,8 @@ from carina.reports.evaluated import read_evaluated
 from carina.reports.evaluation_files import GALLERY_FILE
 from carina.reports.gallery_images import gallery_table
 from carina.reports.html.sections.gallery_section import choose_rows
-from carina.statistics.metrics import at_operating_point, measure
+from carina.statistics.binary_metrics import at_operating_point
+from carina.statistics.metrics import measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"

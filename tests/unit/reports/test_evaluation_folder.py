@@ -11,7 +11,8 @@ from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
 from carina.reports.evaluation_comparison import compare_evaluations
 from carina.reports.evaluation_folder import EVALUATION_FORMAT
-from carina.statistics.metrics import at_operating_point, measure
+from carina.statistics.binary_metrics import at_operating_point
+from carina.statistics.metrics import measure
 
 THREE = ("COVID-19", "Normal", "Viral Pneumonia")
 FOUR = (*THREE, "Other opacity")

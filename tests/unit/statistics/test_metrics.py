@@ -11,8 +11,9 @@ from sklearn import metrics as sk
 
 from amount import LONG, sampled
 from carina.errors import CarinaError, ConfigurationError, DataError
+from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.intervals import Estimate, wilson_interval
-from carina.statistics.metrics import at_operating_point, count_confusion, measure
+from carina.statistics.metrics import count_confusion, measure
 
 quick = settings(deadline=None, database=None, max_examples=sampled(30))
 

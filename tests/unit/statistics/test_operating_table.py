@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from amount import sampled
 from carina.errors import ConfigurationError, DataError
-from carina.statistics.metrics import at_operating_point
+from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.operating_table import LIMIT, build_operating_table
 from carina.statistics.proportion import wilson_bounds
 

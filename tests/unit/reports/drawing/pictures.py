@@ -9,7 +9,8 @@ import polars as pl
 from carina.reports.drawing.drawing import Words
 from carina.reports.drawing.text_measure import text_width
 from carina.reports.evaluated import Evaluated
-from carina.statistics.metrics import at_operating_point, measure
+from carina.statistics.binary_metrics import at_operating_point
+from carina.statistics.metrics import measure
 
 
 def words_of(drawing):

@@ -18,8 +18,9 @@ from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluated import read_evaluated
+from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.intervals import Estimate
-from carina.statistics.metrics import at_operating_point, measure
+from carina.statistics.metrics import measure
 from unit.reports.evaluations import FINDINGS, HOSTILE, audit_of, write_evaluated
 
 PLAIN = {"div", "b", "table", "tr", "td", "th", "ul", "li"}
