@@ -2,7 +2,7 @@
 
     python tests/dicom_stand_in.py SETTINGS.toml [--json]
 
-listens with it. What stands in the image's PatientComments makes it break: "refuse", "crash", "hang" or "fail".
+listens with it. What the image's PatientComments say makes it break: "refuse", "crash", "hang" or "fail".
 """
 
 import hashlib

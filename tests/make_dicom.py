@@ -31,7 +31,7 @@ _LONG = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT")
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 Value = str | int | float | bytes | Sequence[Any]
 
-# What a chest radiograph of an adult says, and has nothing that would stand in its way.
+# What a chest radiograph of an adult says, and nothing that would keep it from being read.
 CHEST: dict[str, Value] = {
     "SOPClassUID": CR,
     "Modality": "CR",
@@ -132,7 +132,7 @@ def encode_dicom(
 ) -> bytes:
     """A DICOM file of grey (height, width) or colour (height, width, 3).
 
-    `frame` stands in for the codestream of the pixels; a `preamble` of none leaves everything before the data set out.
+    `frame` replaces the codestream of the pixels; a `preamble` of none leaves everything before the data set out.
     """
     implicit, little = syntax == IMPLICIT, syntax != BIG_ENDIAN
     said = {**CHEST, **layout_of(pixels, stored, photometric), **attributes}
@@ -231,7 +231,7 @@ def encode_rle(pixels: np.ndarray) -> bytes:
 
 
 def _packed(raw: bytes) -> bytes:
-    """Runs where bytes repeat, literals elsewhere; at every hundredth byte the head that stands for nothing."""
+    """Runs where bytes repeat, literals elsewhere; at every hundredth byte the head that means nothing."""
     out, place = bytearray(), 0
     while place < len(raw):
         run = 1

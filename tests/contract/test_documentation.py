@@ -51,7 +51,7 @@ def test_commands_and_options_exist(page: Path) -> None:
     reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
     # The tables of results name a benchmark's own options.
     text = re.sub(r"<!-- results.*<!-- end of results -->", "", page.read_text("utf-8"), flags=re.S)
-    # What follows a `$` or stands in backticks is typed; a comment is not.
+    # What follows a `$` or is in backticks is typed; a comment is not.
     typed = re.findall(r"(?:^\$ .*?|`)(carina (?:(?:data|lungs|dicom) )?[a-z]+)([^`#\n]*)", text, flags=re.M)
     for command, words in typed:
         parts = reference.split(f"## {command}\n")

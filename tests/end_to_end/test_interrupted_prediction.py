@@ -43,7 +43,7 @@ def start(films: Path, run: Path, file: Path, *options: str) -> "subprocess.Pope
 
 
 def kill_in_the_middle(process: "subprocess.Popen[str]", file: Path, rows: int) -> bytes:
-    """Kill a process (SIGKILL) once some rows stand in its file, and return what it left."""
+    """Kill a process (SIGKILL) once some rows are in its file, and return what it left."""
     deadline = time.monotonic() + 120
     while not file.is_file() or file.read_bytes().count(b"\n") < rows:
         assert process.poll() is None, process.communicate()

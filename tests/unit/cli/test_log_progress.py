@@ -9,7 +9,7 @@ from carina.cli.log_progress import FIRST_LINE_S, NEXT_LINE_S, LogProgress, beat
 
 
 class Work:
-    """A log, a clock, and what stands in the log."""
+    """A log, a clock, and what is in the log."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -72,7 +72,7 @@ def test_labels_by_patient(tree: Path, tmp_path: Path) -> None:
         f"Left out: {PATIENTS} DICOM files, each because its header says that it is a lateral view.",
         "Left out: 2 DICOM files, each because it has no label.",
         "Left out: 1 DICOM file, because its header says that its modality is CT, which makes no chest radiographs.",
-        "Left out: 1 DICOM file, because this is a structured report, which stands beside the images of a study",
+        "Left out: 1 DICOM file, because this is a structured report, which accompanies the images of a study",
         f"1 of {PATIENTS} labels in labels.csv matched no image: row {PATIENTS + 1}.",
     ):
         assert note in said

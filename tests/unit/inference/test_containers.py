@@ -14,7 +14,7 @@ from make_dicom import BIG_ENDIAN, EXPLICIT, IMPLICIT, encode_dicom, encode_dire
 
 FILM = encode_dicom(make_grey(1, (64, 60)))
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
-# What stands beside images, by class or by modality alone.
+# What accompanies images, by class or by modality alone.
 BESIDE = {
     "report": encode_object(REPORT, "SR"),
     "marks": encode_object("1.2.840.10008.5.1.4.1.1.11.1", "PR"),

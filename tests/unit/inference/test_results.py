@@ -1,4 +1,4 @@
-"""Rows for programs: what stands in them, and that they are read again as they were written."""
+"""Rows for programs: what they hold, and that they are read again as they were written."""
 
 import csv
 import io

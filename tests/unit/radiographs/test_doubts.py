@@ -1,4 +1,4 @@
-"""Each doubt has a sentence of its own, and stands beside a result in a fixed order."""
+"""Each doubt has a sentence of its own, and is shown with a result in a fixed order."""
 
 from typing import get_args
 

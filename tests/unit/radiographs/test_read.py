@@ -35,7 +35,7 @@ def test_missing_file(tmp_path):
 
 
 def test_a_link_to_nothing_is_called_so(tmp_path):
-    """It stands in a listing of its folder: that there is no such file would be a riddle."""
+    """A listing of its folder shows it: that there is no such file would be a riddle."""
     for name in ("a.png", "no ending"):
         (tmp_path / name).symlink_to(tmp_path / "gone.png")
         error = refusal(tmp_path / name)

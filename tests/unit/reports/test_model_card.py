@@ -1,4 +1,4 @@
-"""The model card says what stands in the files, and nothing of another model."""
+"""The model card says what the files hold, and nothing of another model."""
 
 import json
 import re

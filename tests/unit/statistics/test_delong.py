@@ -188,7 +188,7 @@ def test_mean_area_has_the_variance_that_repetition_shows():
         widths.append(math.log(got.high / (1 - got.high)) - math.log(got.low / (1 - got.low)))
     logits = np.log(np.array(means) / (1 - np.array(means)))
     covered = np.abs(logits - logits.mean()) <= np.array(widths) / 2
-    # The truth is unknown in closed form; the mean of 400 repetitions stands for it.
+    # The truth is unknown in closed form; the mean of 400 repetitions is taken for it.
     assert 0.92 <= covered.mean() <= 0.98
     # Findings are correlated: taking them as independent would miss the spread.
     assert np.std(logits) == pytest.approx(np.mean(widths) / 2 / 1.96, rel=0.15)

@@ -95,7 +95,7 @@ def _require_file(each: Input) -> None:
     if each.error is not None:
         raise each.error
     if each.member is not None:
-        msg = "it lies in a ZIP archive, where no answer can stand beside it. Unpack the archive, and name the folder."
+        msg = "it lies in a ZIP archive, where no answer is written. Unpack the archive, and name the folder."
         raise InputError(msg, "unsupported-format")
 
 

@@ -166,7 +166,7 @@ def _no_image(data_set: memoryview, encoding: Encoding, meta: Meta) -> InputErro
         require_foreign(values)
         companion = terms.companion_of(values.word("Modality"), values.word("SOPClassUID") or meta.sop_class)
     if companion is not None:
-        msg = f"this is {companion}, which stands beside the images of a study and is none. Leave it out."
+        msg = f"this is {companion}, which accompanies the images of a study and is not one. Leave it out."
         return InputError(msg, "companion-object")
     msg = "this DICOM object holds no image. Name the files of the radiographs themselves."
     return InputError(msg, "no-image")

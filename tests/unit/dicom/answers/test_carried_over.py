@@ -64,7 +64,7 @@ def test_dates_are_those_of_the_image_and_else_those_of_the_model(predictor: Pre
 
 
 def bytes_of(dataset: Dataset, keyword: str) -> bytes:
-    """What stands in the file, without padding."""
+    """What the file holds, without padding."""
     raw = dataset.get_item(keyword)
     assert isinstance(raw.value, bytes)
     return raw.value.rstrip(b" ")

@@ -1,4 +1,4 @@
-"""The marks: the image looks as it asks to, in whatever viewer, and the flag stands on it."""
+"""The marks: the image looks as it asks to, in whatever viewer, and the flag is written on it."""
 
 import subprocess
 from collections.abc import Callable

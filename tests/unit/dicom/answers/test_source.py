@@ -1,4 +1,4 @@
-"""What answers take from an image: which it is, when it was made, and nothing said of what stands in it."""
+"""What answers take from an image: which it is, when it was made, and nothing is said of what it holds."""
 
 import logging
 import warnings

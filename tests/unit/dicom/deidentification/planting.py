@@ -1,4 +1,4 @@
-"""Images in which a word of its own stands in every place that can hold one, and the search for any that is left."""
+"""Images in which every place that can hold a word has one of its own, and the search for any that is left."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -20,13 +20,13 @@ _TEXTS = ("AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT")
 
 @dataclass
 class Planted:
-    """Words by the tag that each stands in; one that stands nowhere else has a name for a tag."""
+    """Words by the tag that holds each; one that is nowhere else has a name for a tag."""
 
     words: dict[int | str, str] = field(default_factory=dict)
     count: int = 0
 
     def word(self, place: int | str, vr: str) -> str | None:
-        """A word that fits a type, and stands in no other place; none for types too short for one."""
+        """A word that fits a type, and is in no other place; none for types too short for one."""
         number = self.count = self.count + 1
         word = {
             **dict.fromkeys(_TEXTS, f"Zü{number:06d}"),
@@ -45,7 +45,7 @@ class Planted:
         return word
 
     def left_in(self, content: bytes, *, but: Callable[[int | str], bool] = lambda _: False) -> dict[int | str, str]:
-        """Return the words that stand in some bytes, in any encoding."""
+        """Return the words that are in some bytes, in any encoding."""
         return {
             place: word
             for place, word in self.words.items()

@@ -64,7 +64,7 @@ _OPTIONS = {
 
 def _errors(program: str, path: Path) -> set[str]:
     done = subprocess.run([program, path], capture_output=True, check=False)
-    # "Error" at times stands behind the name of what it is about.
+    # "Error" is sometimes behind the name of what it is about.
     return {line for line in done.stderr.decode("utf-8", "replace").splitlines() if "Error" in line}
 
 

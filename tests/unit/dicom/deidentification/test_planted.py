@@ -1,4 +1,4 @@
-"""No word that was planted in an image is left in what is written, wherever it stood."""
+"""No word that was planted in an image is left in what is written, wherever it was."""
 
 import io
 from pathlib import Path
@@ -66,7 +66,7 @@ _DEVICE_WORDS = ("Device", "Detector", "Station", "Plate", "Cassette", "Gantry",
 
 
 def _is_kept(name: str, place: int | str) -> bool:
-    """Whether an option is there to keep what stands in a place."""
+    """Whether an option is there to keep what a place holds."""
     if isinstance(place, str):
         return name == "device" and place.startswith("name in ") and _is_kept(name, int(place[8:], 16))
     vr, keyword = dictionary_VR(place), keyword_for_tag(place)

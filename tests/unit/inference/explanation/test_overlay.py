@@ -1,4 +1,4 @@
-"""Pictures of explanations: what they show and where, what they are called, and what does not stand in them."""
+"""Pictures of explanations: what they show and where, what they are called, and what is not in them."""
 
 import io
 from dataclasses import replace
@@ -154,7 +154,7 @@ def test_every_size_has_a_legend_that_can_be_read(shape: tuple[int, int], monkey
     factor = -(-720 // max(shape))
     assert picture.shape[0] > shape[0] * factor
     assert all(length <= room for length, room, line in lines if " " in line)
-    # The last line of text is in the picture, and something stands in it.
+    # The last line of text is in the picture, and it is not empty.
     assert picture[-60:].max() > 100
 
 
@@ -212,7 +212,7 @@ def test_pictures_are_written_for_what_was_judged_alone(
             assert image.mode == "RGB"
             assert not image.info
             assert image.width == 128 * 6
-        # No name, no folder and no text at all stands beside the pixels.
+        # No name, no folder and no text at all accompanies the pixels.
         content = picture.read_bytes()
         assert prediction.path is not None
         assert prediction.path.stem.encode() not in content

@@ -1,4 +1,4 @@
-"""Elements behind the pixels are used as if they stood before them, and it is said; what is no element is left out."""
+"""Elements behind the pixels are used as if they were before them, and it is said; what is no element is left out."""
 
 import numpy as np
 import pytest

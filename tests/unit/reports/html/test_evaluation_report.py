@@ -66,7 +66,7 @@ def test_nothing_is_loaded_and_nothing_runs_but_what_is_hashed(page):
     assert outline.styles == 0
     assert re.search(r"default-src &#39;none&#39;", page)
     assert "unsafe-inline" not in page
-    # Names of standards stand in it, but no address that anything could be fetched from.
+    # It holds names of standards, but no address that anything could be fetched from.
     assert set(re.findall(r"https?://[^\s\"'<)]+", page)) == {"http://www.w3.org/2000/svg"}
 
 
