@@ -404,7 +404,7 @@ def _print_check(result: DatasetCheck) -> None:
 
 def _print_association(name: str, found: Association | None, *, one_finding: bool) -> None:
     if found is None:
-        why = "there is one finding" if one_finding else f"no {name} is known"
+        why = "there is one finding" if one_finding else f"the {name} is known for fewer than two findings"
         print_result(f"How far the {name} gives the finding away: not applicable, because {why}.")
         return
     print_result(

@@ -247,6 +247,7 @@ def test_check_tells_what_files_give_away(carina: Typed, tmp_path: Path) -> None
     assert "Finding and file format: Cramér's V 1.000 (1.000 to 1.000). Guessing the finding from the file" in out
     assert "Finding and bit depth: Cramér's V 0.000" in out
     assert "file format gives the finding away" in out
+    assert "source gives the finding away: not applicable, because the source is known for fewer than two" in out
     stored = json.loads(carina("data", "check", tmp_path / "out", "--json")[1])["stored_as"]
     assert list(stored) == ["file format", "pixel size", "aspect ratio", "bit depth", "colour"]
     assert stored["file format"]["disjoint"] == [["Normal", "TB"]]

@@ -127,6 +127,24 @@ def test_source_gives_the_finding_away(tmp_path, sound):
     assert check.association.disjoint == (("a", "b"),)
 
 
+def test_a_source_that_is_known_for_some_findings_only(tmp_path, sound):
+    unknown = pl.when(pl.col("finding") == "b").then(None).otherwise("source")
+    check = check_dataset(build(tmp_path / "d", sound.with_columns(source=unknown)))
+    assert check.association is None
+    assert kinds(check) == ["source known for some findings only"]
+    message = check.troubles[0].message
+    assert message.startswith("the source is known for one finding only: a. It is not known for any image of b. ")
+    # Of three findings two have a source: what is measured on these two does not show the third.
+    three = pl.concat([sound, make_manifest(["c"] * 60, path=sound["path"][:60].to_list(), split=["test"] * 60)])
+    three = three.with_columns(duplicate_group=pl.int_range(pl.len()))
+    (trouble,) = check_dataset(build(tmp_path / "three", three)).troubles
+    assert trouble.message.startswith("the source is known for some findings only: a, b. ")
+    # Sources that are known nowhere, or for a part of each finding, are none of this trouble.
+    for rows in (0, 40):
+        part = pl.when(pl.int_range(pl.len()) < rows).then("source")
+        assert check_dataset(build(tmp_path / str(rows), sound.with_columns(source=part))).troubles == ()
+
+
 @pytest.mark.parametrize(
     ("column", "values", "kind"),
     [
