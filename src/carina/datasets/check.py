@@ -253,19 +253,20 @@ def _missing(manifest: pl.DataFrame) -> list[Trouble]:
 
 
 def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) -> list[Trouble]:
-    straddling = manifest.group_by("duplicate_group").agg(
-        pl.col(column).unique().sort(), pl.col("path").sort(), images=pl.len()
-    )
-    straddling = straddling.filter(pl.col(column).list.len() > 1).sort("duplicate_group")
+    straddling = manifest.filter(pl.col(column).n_unique().over("duplicate_group") > 1).sort("duplicate_group")
     if straddling.is_empty():
         return []
-    values, paths, _ = straddling.row(0)[1:]
-    names = " and ".join(Path(path).name for path in paths[:2])
-    what = f"{straddling['images'].sum()} images in {counted(straddling.height, 'group')} of near-duplicates"
+    groups = straddling["duplicate_group"]
+    # One image for each of the values that differ.
+    first = straddling.filter(groups == groups[0]).group_by(column).agg(pl.col("path").min()).sort(column)
+    names = [Path(path).name for path in first["path"]]
+    shown = names if len(set(names)) == len(names) else first["path"]
+    told = " and ".join(f"{name} ({value})" for name, value in zip(shown, first[column], strict=True))
+    what = f"{straddling.height} images in {counted(groups.n_unique(), 'group')} of near-duplicates"
     return [
         Trouble(
             kind,
-            f"{what} have more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
+            f"{what} have more than one {column}; {consequence}. The first: {told}.",
         )
     ]
 
