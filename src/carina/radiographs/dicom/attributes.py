@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from carina.errors import InputError
 from carina.radiographs.dicom import terms
@@ -11,19 +11,11 @@ from carina.radiographs.dicom.shapes import Shape, read_shapes
 from carina.radiographs.dicom.showing import Display, read_display
 from carina.radiographs.dicom.uids import bare_uid, is_uid
 from carina.radiographs.dicom.values import Values, missing, read_values, silence
-from carina.radiographs.doubts import Doubt, in_order
+from carina.radiographs.doubts import Doubt, SingleValued, in_order
 from carina.radiographs.header import Header, Modality
 
 Photometric = Literal["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
-_PHOTOMETRICS: dict[str, Photometric] = {
-    "MONOCHROME1": "MONOCHROME1",
-    "MONOCHROME2": "MONOCHROME2",
-    "RGB": "RGB",
-    "YBR_FULL": "YBR_FULL",
-    "YBR_FULL_422": "YBR_FULL_422",
-    "YBR_ICT": "YBR_ICT",
-    "YBR_RCT": "YBR_RCT",
-}
+_PHOTOMETRICS: dict[str, Photometric] = {word: word for word in get_args(Photometric)}
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _DATES_OF_THE_IMAGE = ("AcquisitionDate", "StudyDate", "SeriesDate", "ContentDate")
 
@@ -196,10 +188,10 @@ def _burned_in(reader: Values) -> tuple[bool | None, set[Doubt]]:
 def _layout(reader: Values) -> Layout:
     rows, columns = reader.needed("Rows", 1, 65_535), reader.needed("Columns", 1, 65_535)
     allocated = reader.needed("BitsAllocated", 1, 64)
-    words = {word.upper() for word in reader.distinct("PhotometricInterpretation")}
+    keyword: SingleValued = "PhotometricInterpretation"
+    words = {word.upper() for word in reader.distinct(keyword)}
     if not words:
-        msg = "PhotometricInterpretation"
-        raise missing(msg)
+        raise missing(keyword)
     if len(words) > 1:
         msg = "it has several values of PhotometricInterpretation, which contradict each other. Export it again."
         raise InputError(msg, "unreadable-file")
