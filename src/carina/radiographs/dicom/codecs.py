@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
-from carina.radiographs.dicom.codestream import Codestream, Process, read_jpeg_2000_start
+from carina.radiographs.dicom.codestream import Codestream, Process, damaged_pixels, read_jpeg_2000_start
 
 Patterns = NDArray[np.unsignedinteger[Any]]
 """Unsigned patterns of bits: uint8 or uint16."""
@@ -142,6 +142,4 @@ _DECODERS: dict[Process, Callable[[bytes, Codestream], Patterns]] = {
 
 
 def _damaged(process: Process) -> InputError:
-    coding = process if process.startswith("JPEG") else f"JPEG ({process})"
-    msg = f"its {coding} pixels are damaged and cannot be decoded. Copy the file again from where it came from."
-    return InputError(msg, "unreadable-file")
+    return damaged_pixels(process if process.startswith("JPEG") else f"JPEG ({process})")
