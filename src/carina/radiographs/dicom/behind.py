@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from carina.errors import InputError
-from carina.radiographs.dicom.outline import Encoding, Pixels, end_of_pixels, list_elements
+from carina.radiographs.dicom.outline import Element, Encoding, end_of_pixels, list_elements
 from carina.radiographs.dicom.tags import FLOAT_PIXEL_DATA, TAGS
 from carina.radiographs.doubts import Doubt
 
@@ -33,7 +33,7 @@ class Elements:
 def all_elements(
     content: memoryview,
     start: int,
-    pixels: Pixels,
+    pixels: Element,
     encoding: Encoding,
     *,
     is_sequence: Callable[[int], bool] | None = None,

@@ -11,10 +11,10 @@ from carina.radiographs.dicom.display import display_grey
 from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES
 from carina.radiographs.dicom.outline import (
     PREAMBLE_BYTES,
+    Element,
     Encoding,
     Meta,
     NotDicomError,
-    Pixels,
     begins_as,
     find_pixels,
     guess_encoding,
@@ -121,7 +121,7 @@ class Walked:
     body: memoryview
     header: bytes | memoryview
     encoding: Encoding
-    pixels: Pixels
+    pixels: Element
     coding: Coding
     doubts: frozenset[Doubt]
 

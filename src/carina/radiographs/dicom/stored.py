@@ -16,7 +16,7 @@ from carina.radiographs.dicom.codestream import (
     read_rle_segments,
     require_whole_jpeg_ls,
 )
-from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
+from carina.radiographs.dicom.outline import Element, Encoding, read_fragments
 from carina.radiographs.dicom.syntaxes import Coding
 from carina.radiographs.doubts import Doubt
 from carina.radiographs.radiograph import GREY_TOLERANCE
@@ -49,7 +49,7 @@ class Stored:
     doubts: frozenset[Doubt] = frozenset()
 
 
-def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
+def read_stored(content: memoryview, pixels: Element, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
     """Return the pixels of a file's only image.
 
     Parameters
@@ -97,7 +97,7 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
 
 
 def read_native(
-    content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding
+    content: memoryview, pixels: Element, layout: Layout, encoding: Encoding
 ) -> tuple[Patterns, frozenset[Doubt]]:
     """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
@@ -147,7 +147,7 @@ def read_native(
 
 
 def _values_of(
-    raw: memoryview, values: int, layout: Layout, pixels: Pixels, encoding: Encoding, *, halved: bool
+    raw: memoryview, values: int, layout: Layout, pixels: Element, encoding: Encoding, *, halved: bool
 ) -> Patterns:
     """Return so many values of uncompressed pixels in the order of rows, columns and colours."""
     order = "<" if encoding.little else ">"
