@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.radiograph import Radiograph
@@ -19,7 +19,7 @@ from carina.radiographs.radiograph import Radiograph
 _SMALLEST_STRETCH = 8
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(BaseModel, frozen=True, extra="forbid"):
     """How radiographs become tensors; it travels with the weights.
 
     Attributes
@@ -43,8 +43,6 @@ class Preprocessing(BaseModel):
     version
         Raised whenever the same settings would give other tensors, so that caches and models are not mixed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(default=224, ge=32, le=1024)
     pixel_range: Literal["zero-one", "minus-one-one"] = "minus-one-one"
