@@ -22,13 +22,7 @@ _WHERE = f"Name the {LUNG_GRAPH} of a run or a bundle, or train one: carina lung
 
 
 class Found:
-    """What the segmenter saw in n radiographs.
-
-    Attributes
-    ----------
-    lungs
-        Where the lungs of each are; none where there are no two.
-    """
+    """What the segmenter saw in n radiographs: `lungs` are where those of each are; none where there are no two."""
 
     def __init__(self, outputs: Tensors) -> None:
         self._outputs = outputs

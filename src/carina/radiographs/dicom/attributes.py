@@ -28,16 +28,12 @@ class Layout:
     ----------
     rows, columns
         In pixels.
-    samples
-        1 for grey, 3 for colour.
-    photometric
-        What they mean.
+    samples, photometric
+        1 for grey, 3 for colour, and what they mean.
     allocated, stored, high
         Bits of room for a value, bits of it that are used, and the highest of these.
-    signed
-        Whether they are two's complement.
-    by_plane
-        Whether colours lie one after the other.
+    signed, by_plane
+        Whether they are two's complement, and whether colours lie one after the other.
     """
 
     rows: int
@@ -57,10 +53,8 @@ class Attributes:
 
     Attributes
     ----------
-    layout, display, shapes
-        See there.
-    header
-        What bears on whether it may be judged, as far as the data set says it.
+    layout, display, shapes, header
+        See there; the header as far as the data set says it.
     """
 
     layout: Layout
@@ -70,14 +64,9 @@ class Attributes:
 
 
 def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attributes:
-    """Return what a data set says of its image.
+    """Return what the elements of a data set, up to the pixels, say of its image.
 
-    Parameters
-    ----------
-    data_set
-        Its elements up to the pixels, which `carina.radiographs.dicom.outline.find_pixels` has walked.
-    encoding
-        Of its elements.
+    Only what `carina.radiographs.dicom.outline.find_pixels` has walked may be handed over.
 
     Raises
     ------
@@ -90,13 +79,7 @@ def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attribu
 
 
 def require_foreign(values: Values) -> None:
-    """Refuse an object that Carina itself wrote.
-
-    Raises
-    ------
-    InputError
-        If it is one.
-    """
+    """Refuse an object that Carina itself wrote, with an InputError."""
     if terms.OWN_MANUFACTURER in (word.strip(" \0") for word in values.words("Manufacturer")):
         msg = "this is an answer that Carina wrote, and no radiograph. Leave it out."
         raise InputError(msg, "own-answer")

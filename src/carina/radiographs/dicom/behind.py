@@ -16,14 +16,9 @@ _WANTED = frozenset(TAGS.values())
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The elements of a data set, without its pixels.
+    """The elements of a data set as they are written, without its pixels; and what was found behind these.
 
-    Attributes
-    ----------
-    content
-        As they are written. Where a tag came twice, the first one's.
-    doubts
-        What was found behind the pixels.
+    Where a tag came twice, the first one's.
     """
 
     content: bytes | memoryview
@@ -40,16 +35,8 @@ def all_elements(
 ) -> Elements:
     """Return the elements of a data set up to the pixels, and those that should be there and lie behind.
 
-    Parameters
-    ----------
-    content
-        The file, or what it inflates to, perhaps no longer than up to its pixels.
-    start
-        Where the data set begins.
-    pixels
-        Where its pixels are.
-    encoding, is_sequence
-        As of `carina.radiographs.dicom.outline.find_pixels`.
+    The content need not reach further than up to the pixels. The parameters are those of
+    `carina.radiographs.dicom.outline.find_pixels`, and `pixels` is what it found.
     """
     before = content[start : pixels.header]
     try:

@@ -18,16 +18,9 @@ Patterns = NDArray[np.unsignedinteger[Any]]
 
 
 def decode_codestream(content: bytes, said: Codestream) -> Patterns:
-    """Return what a codestream holds: unsigned patterns of bits, ``(height, width)`` or ``(height, width, 3)``.
+    """Return what a codestream with such a header holds: ``(height, width)`` or ``(height, width, 3)``.
 
     Colours are as they are stored, but for transforms that belong to the coding (JPEG 2000's, HP's of JPEG-LS).
-
-    Parameters
-    ----------
-    content
-        The codestream.
-    said
-        What its header says.
 
     Raises
     ------

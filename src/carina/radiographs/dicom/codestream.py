@@ -46,10 +46,8 @@ class Codestream:
         How it is coded.
     width, height
         In pixels.
-    components
-        1 for grey, 3 for colour.
-    bits
-        Of a value.
+    components, bits
+        1 for grey, 3 for colour; and the bits of a value.
     colour
         What the three components are once they are decoded; none where the codestream does not say, or says both.
     transformed

@@ -147,12 +147,8 @@ def find_pixels(
 
     Parameters
     ----------
-    content
-        The file, or what it inflates to.
-    start
-        Where the data set begins.
-    encoding
-        Of its elements.
+    content, start, encoding
+        The file, or what it inflates to, where the data set begins in it, and how its elements are written.
     most
         How many elements are walked.
     is_sequence
@@ -176,15 +172,7 @@ def find_pixels(
 def list_elements(
     content: bytes | memoryview, start: int, encoding: Encoding, *, is_sequence: Callable[[int], bool] | None = None
 ) -> list[tuple[int, int, int]]:
-    """Return tag, beginning and end of each element from a byte on up to the end of the content.
-
-    Parameters are those of `find_pixels`.
-
-    Raises
-    ------
-    InputError
-        As `find_pixels`.
-    """
+    """Return tag, beginning and end of each element up to the end; parameters and errors are those of `find_pixels`."""
     walk = _Walk(content, start, encoding, is_sequence)
     begun = [(element.tag, element.header) for element in walk.outermost(MAX_ELEMENTS)]
     return [(tag, start, end) for (tag, start), (_, end) in pairwise([*begun, (0, walk.position)])]
@@ -335,13 +323,7 @@ def read_fragments(content: bytes | memoryview, pixels: Element) -> list[memoryv
 
 
 def end_of_pixels(content: bytes | memoryview, pixels: Element) -> int:
-    """Return where the element of the pixels ends, which may be beyond what is there.
-
-    Raises
-    ------
-    InputError
-        As `read_fragments`.
-    """
+    """Return where the element of the pixels ends, perhaps beyond what is there; errors as of `read_fragments`."""
     return _fragments_and_end(content, pixels)[1] if pixels.length is None else pixels.start + pixels.length
 
 
