@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -79,13 +80,8 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
     """
     try:
         with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
-            check_dimensions(*image.size)
-            _refuse_several_frames(image)
             deep_colour = _is_deep_colour(image, content, image_format)
-            polarity_is_inverted = _is_white_zero(image)
-            # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
-            image.load()
-            seen = _decode_deep_colour(content, image) if deep_colour else _grey_pixels(image)
+            return _radiograph_of(image, partial(_decode_deep_colour, content) if deep_colour else _grey_pixels)
     except InputError:
         raise
     except MemoryError:
@@ -97,7 +93,6 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
     except Exception as error:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
         # The text of the error may quote the file, so it is not shown.
         raise _damaged(image_format, error, content) from None
-    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
 
 
 def describe_raster(content: bytes, image_format: str) -> tuple[int, str]:
@@ -121,22 +116,26 @@ def convert_image(image: Image.Image) -> Radiograph:
     InputError
         As `decode_raster` does.
     """
-    with _decoders_are_quiet():
-        check_dimensions(*image.size)
-        _refuse_several_frames(image)
-        polarity_is_inverted = _is_white_zero(image)
-        try:
-            image.load()
-            seen = _grey_pixels(image)
-        except InputError:
-            raise
-        except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
-            msg = "Pillow cannot decode the image. Open its file again, or name the file."
-            raise InputError(msg, "unreadable-file") from None
-    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
+    try:
+        with _decoders_are_quiet():
+            return _radiograph_of(image, _grey_pixels)
+    except InputError:
+        raise
+    except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
+        msg = "Pillow cannot decode the image. Open its file again, or name the file."
+        raise InputError(msg, "unreadable-file") from None
 
 
-def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograph:
+def _radiograph_of(image: Image.Image, pixels_of: Callable[[Image.Image], _Seen]) -> Radiograph:
+    check_dimensions(*image.size)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        msg = f"it holds {frames} frames or pages. Export the one radiograph as a file of its own."
+        raise InputError(msg, "animated")
+    inverted = _is_white_zero(image)
+    # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
+    image.load()
+    radiograph = pixels_of(image).radiograph()
     if not inverted:
         return radiograph
     pixels = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
@@ -189,13 +188,6 @@ def _damaged(image_format: str, error: Exception, content: bytes) -> InputError:
         return InputError(msg, "unsupported-format")
     msg = f"the {image_format} file is damaged and cannot be decoded. Copy it again from where it came from."
     return InputError(msg, "unreadable-file")
-
-
-def _refuse_several_frames(image: Image.Image) -> None:
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        msg = f"it holds {frames} frames or pages. Export the one radiograph as a file of its own."
-        raise InputError(msg, "animated")
 
 
 def _is_deep_colour(image: Image.Image, content: bytes, image_format: str) -> bool:
