@@ -170,6 +170,21 @@ def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
         open_report(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(("gallery.parquet", b""), ("gallery.parquet", b"PAR1"), ("history.csv", b"")),
+        *(("history.csv", b"a,b\n1,2,3\n\xff\xfe"), ("recipe.toml", b"="), ("recipe.toml", b"\xff\xfe")),
+    ],
+)
+def test_a_damaged_file_is_named(folder, tmp_path, name, content):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(broken / name))} is damaged\. Evaluate again\.$"):
+        read_evaluated(broken)
+
+
 def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
     audit = audit_of(tmp_path / "audit", "ab" * 32)
     page = open_report(folder, audits=[audit]).to_html()
@@ -184,6 +199,11 @@ def test_an_audit_of_another_model_is_refused(folder, tmp_path):
         open_report(folder, audits=[audit])
     with pytest.raises(ConfigurationError, match="another model than those"):
         write_report([folder], tmp_path / "x.html", audits=[audit])
+    twins = [audit_of(tmp_path / name, "ab" * 32) for name in ("one", "two")]
+    with pytest.raises(ConfigurationError, match=r"one and \S+two audited the same model\. Name one of them\.$"):
+        open_report(folder, audits=twins)
+    with pytest.raises(ConfigurationError, match="audited the same model"):
+        open_report(folder, audits=twins[:1] * 2)
     (audit / "audit.json").write_text("{}", "utf-8")
     with pytest.raises(ConfigurationError, match=r"audit\.json is damaged"):
         open_report(folder, audits=[audit])

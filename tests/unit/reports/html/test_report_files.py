@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from carina.evaluation.priorities import spread_of_bands
 from carina.reports.evaluated import read_evaluated
+from carina.reports.evaluation_files import read_audit
 from carina.reports.html.open_reports import build_report
 from unit.reports.drawing.pictures import texts_outside
 from unit.reports.evaluations import FINDINGS, audit_of, write_evaluated
@@ -58,7 +60,7 @@ def evaluated(tmp_path_factory):
     content = json.loads((folder / "metrics.json").read_text("utf-8"))
     content["metrics"]["macro_auroc"]["value"] = 0.95
     (folder / "metrics.json").write_text(json.dumps(content), "utf-8")
-    return read_evaluated(folder, audit=audit_of(base / "audit", "ab" * 32))
+    return replace(read_evaluated(folder), audit=read_audit(audit_of(base / "audit", "ab" * 32)))
 
 
 @pytest.fixture(scope="module")
