@@ -19,6 +19,7 @@ from carina.reports.html.open_reports import build_report, open_report, write_re
 from carina.reports.written_numbers import full_text
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
 
+FLAG_KEYS = ("covid_19", "nodule_mass")
 KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery", "room", "made"]
 
 
@@ -246,13 +247,19 @@ def test_several_stand_side_by_side(folder, tmp_path):
 
 def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder, tmp_path):
     other = write_evaluated(tmp_path / "other", seed=9, n=300)
-    content = json.loads((other / "metrics.json").read_text("utf-8"))
+    flag, stranger = "COVID-19", "Nodule/Mass"
+    content = json.loads((other / "metrics.json").read_text("utf-8").replace(flag, stranger))
     content["model"]["name"] = "another"
     content["metrics"]["per_finding"]["Other opacity"] = content["metrics"]["per_finding"]["Normal"]
     (other / "metrics.json").write_text(json.dumps(content), "utf-8")
     table = pl.read_parquet(other / "predictions.parquet")
-    table.with_columns(pl.lit(0.0).alias("probability:Other opacity")).write_parquet(other / "predictions.parquet")
-    page = write_report([folder, other], tmp_path / "both.html").read_text("utf-8")
+    table = table.rename({f"probability:{flag}": f"probability:{stranger}"}).with_columns(
+        pl.col("finding", "called").replace({flag: stranger}), pl.lit(0.0).alias("probability:Other opacity")
+    )
+    table.write_parquet(other / "predictions.parquet")
+    page = write_report([folder, other], tmp_path / "both.html", figures=tmp_path / "figures").read_text("utf-8")
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg") if not path.stem.startswith("side_by_side")}
+    assert drawn == {f"{kind}_{key}" for kind in ("roc", "precision_recall", "decision_curve") for key in FLAG_KEYS}
     assert "by-hand on a-set, another on a-set" in page
     assert "not a finding of this model" in page
     assert "not measured by the version" not in page
