@@ -13,9 +13,12 @@ import pytest
 
 from carina.bundles.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
+from carina.decisions.triage import choose_triage
 from carina.errors import ConfigurationError, DataError
+from carina.radiographs.gate import NO_LUNGS
 from carina.reports.evaluated import read_evaluated
 from carina.reports.html.open_reports import build_report, open_report, write_report
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.written_numbers import full_text
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
 
@@ -107,6 +110,17 @@ def test_every_headline_figure_stands_with_its_interval(report, page, folder):
         value, interval = full_text(evaluated.estimate(*path), kind).replace("\u00a0", " ").split(" (")
         assert value in text
         assert interval.rstrip(")") in text
+
+
+def test_each_image_has_the_priority_that_triage_gives_it(page, folder):
+    evaluated = read_evaluated(folder)
+    expected = []
+    for item in choose_rows(evaluated):
+        of_finding = dict(zip(evaluated.findings, evaluated.probabilities[item.row].tolist(), strict=True))
+        refused = None if evaluated.table["assessable"][item.row] else NO_LUNGS
+        expected.append((choose_triage(of_finding, evaluated.policy, refused=refused).priority, str(item.row)))
+    assert len({priority for priority, _ in expected}) > 2
+    assert re.findall(r'<p class="note"><b>([a-z-]+)</b> .*?· row (\d+) ·', page) == expected
 
 
 def test_how_it_was_made_names_bundle_time_and_memory(page):
