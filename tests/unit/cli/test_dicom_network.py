@@ -83,14 +83,19 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     folder.mkdir(parents=True)
     paths = [write_image(folder / f"{seed}.dcm", seed) for seed in range(2)]
     (folder / "notes.txt").write_text("no DICOM")
+    (folder / "damaged.dcm").write_text("no DICOM")
+    # What is hidden is left out, and counted by its kind.
+    (folder / ".export").mkdir()
+    write_image(folder / ".export" / "3.dcm", 3)
+    write_image(folder / ".4.dcm", 4)
     to = ("--to", f"127.0.0.1:{pacs.port}", "--called", "PACS")
-    code, out, err = carina("dicom", "send", tmp_path / "some", *to)
+    # One that is named by itself as well is sent once.
+    code, out, err = carina("dicom", "send", paths[0], tmp_path / "some", *to)
     assert (code, out.splitlines()) == (0, [f"taken          {path}" for path in paths])
-    assert err == "2 files: 2 taken.\nIn the folders 1 file is no DICOM object and not sent.\n"
+    left_out = "1 .txt file, {}1 file without a DICOM header, 1 hidden folder, 1 hidden image"
+    assert err == f"2 files: 2 taken.\nLeft out: {left_out.format('')}.\n"
     (folder / "DICOMDIR").write_bytes(encode_directory([["0.DCM"]]))
-    assert carina("dicom", "send", folder, *to)[2].endswith(
-        "In the folders 2 files are no DICOM objects and not sent.\n"
-    )
+    assert carina("dicom", "send", folder, *to)[2].endswith(f"Left out: {left_out.format('1 DICOMDIR file, ')}.\n")
     (folder / "DICOMDIR").unlink()
     assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
     # A file that is named is sent, or it is said why not.
@@ -133,9 +138,10 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     ]
     pacs.statuses.put(0x0111)
     assert carina("dicom", "send", copies[0], *to)[0] == 0
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".export").mkdir(parents=True)
     code, _, err = carina("dicom", "send", tmp_path / "empty", *to)
-    assert (code, "There is no DICOM file in" in err) == (2, True)
+    assert code == 2
+    assert f"There is no DICOM file in {tmp_path / 'empty'}. Left out: 1 hidden folder. Name files" in err
 
 
 def test_a_peer_that_is_not_there_is_tried_again(carina: Typed, pacs: Pacs, tmp_path: Path) -> None:
