@@ -19,6 +19,15 @@ from make_dicom import encode_directory
 from unit.cli.conftest import Typed
 from unit.inference.small_model import write_small_run
 
+SECURED = """
+folder = "x"
+allow = ["A"]
+[destination.dicom]
+host = "h"
+port = 1
+tls = {}
+"""
+
 
 @pytest.fixture
 def pacs() -> Iterator[Pacs]:
@@ -34,8 +43,19 @@ def pacs() -> Iterator[Pacs]:
         (("listen", "--folder", "x", "--allow", "A" * 17), "1 to 16 letters"),
         (("listen", "--folder", "x", "--allow", "A", "--called", "B"), "--called goes with --to."),
         (("listen", "--folder", "x", "--allow", "A", "--to", "h:1", "--stow", "http://h"), "one of --to HOST:PORT and"),
+        (
+            ("listen", "--folder", "x", "--allow", "A", "--called", "B", "--stow", "http://h"),
+            "--called goes with --to:",
+        ),
+        (("listen", "--config", "secured.toml", "--to", "h:1"), "secured.toml names a destination, and --to would"),
+        (
+            ("listen", "--config", "secured.toml", "--stow", "http://h"),
+            "Change the address in that file, or leave --stow",
+        ),
         (("listen", "--config", "missing.toml"), "The settings missing.toml cannot be read"),
         (("send", "a.dcm"), "Say where to: one of --to HOST:PORT and --stow URL."),
+        (("send", "a.dcm", "--stow", "http://h", "--called", "B"), "--called goes with --to: a DICOMweb server"),
+        (("send", "a.dcm", "--stow", "http://h", "--tls"), "'http://h' is not encrypted, and TLS is asked for."),
         (("send", "a.dcm", "--to", "nonsense"), "'nonsense' is no address."),
         (("send", "a.dcm", "--stow", "pacs"), "'pacs' cannot be used: an address of DICOMweb begins with http:// or"),
         (("send", "a.dcm", "--to", "h:1", "--cert", "c.pem"), "Certificate and key go together."),
@@ -53,6 +73,8 @@ def pacs() -> Iterator[Pacs]:
             ("query", "--out", "x", "--from", "h:1", "--move", "10.0.0.5:11112", "--aet", "DESK"),
             "objects are taken from that title only. The archive must know DESK (--aet) by the address 10.0.0.5:11112.",
         ),
+        (("query", "--out", "x", "--dicomweb", "http://h", "--called", "B"), "--called goes with --from: a DICOMweb"),
+        (("query", "--out", "x", "--dicomweb", "http://h", "--ca", "c.pem"), "'http://h' is not encrypted, and TLS"),
         (("query", "--out", "x", "--dicomweb", "http://h", "--move", "h:1"), "--move goes with --from;"),
         (
             ("query", "--out", "x", "--from", "h:1", "--called", "A", "--move", "h:1", "--tls"),
@@ -64,6 +86,7 @@ def test_what_is_wrong_is_said_in_a_line(
     carina: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("secured.toml").write_text(SECURED, "utf-8")
     code, out, err = carina("dicom", *words)
     assert (code, out) == (2, "")
     assert message in err

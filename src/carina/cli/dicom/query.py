@@ -249,6 +249,9 @@ def _archive(
         if move is not None:
             msg = "--move goes with --from; a DICOMweb server gives what it is asked for."
             raise ConfigurationError(msg)
+        if called is not None:
+            msg = "--called goes with --from: a DICOMweb server has no AE title. Leave it out."
+            raise ConfigurationError(msg)
         from carina.dicom.fetching.dicomweb import WebArchive  # noqa: PLC0415
 
         return WebArchive(web_at(web, tls), _OBJECT_BYTES)
