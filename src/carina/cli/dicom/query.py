@@ -162,7 +162,7 @@ class _Shown:
         beside = row.state == "refused" and row.code in _BESIDE
         failed = not beside and (row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE))
         self.failed += failed
-        error = None if row.code is None else {"code": row.code, "message": row.reason or row.code}
+        error = None if row.code is None else {"code": row.code, "message": row.reason}
         if self._as_json:
             judged = {**(row.prediction or {}), "path": str(row.path), "state": row.state}
             told = judged | {"answers": [str(path) for path in row.answers]}
