@@ -11,6 +11,8 @@ from pydicom import dcmread
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
 from carina.decisions.triage import PRIORITIES
+from carina.dicom.fetching.dicomweb import WebArchive
+from carina.dicom.fetching.query import Delivery, Keep, Series
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from dicom_archives import LOGIN_PAGE, Answer, WebServer, as_file, multipart, paged, row_of, series_of, web_server
 from dicom_network import Pacs
@@ -245,6 +247,31 @@ def test_what_was_found_and_did_not_arrive_is_a_row_and_an_exit_code(
     archive.given, archive.found = given, paged([row_of(series_of(n, 1)) for n in range(3)])
     assert ask(carina, archive, out)[0] == 0
     assert not (out / "not_received.jsonl").exists()
+
+
+def test_what_a_query_that_ends_early_did_not_receive_is_listed(
+    carina: Typed, archive: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fetch = tmp_path / "found", WebArchive.fetch
+
+    def break_off(self: WebArchive, series: Series, keep: Keep) -> Delivery:
+        if series == series_of(1):
+            raise KeyboardInterrupt
+        return fetch(self, series, keep)
+
+    monkeypatch.setattr(WebArchive, "fetch", break_off)
+    code, _, err = ask(carina, archive, out)
+    assert code == 130
+    listed = out / "not_received.jsonl"
+    assert f"The query was broken off; 2 series may not be complete. UIDs: {listed}." in err
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [(row["code"], row["series"], row["expected"], row["received"]) for row in rows] == [
+        ("not-fetched", series_of(number).series, 1, None) for number in (1, 2)
+    ]
+    # A search that fails says nothing about what an earlier query did not receive.
+    archive.found = lambda _: Answer(status=404)
+    assert ask(carina, archive, out)[0] == 1
+    assert not listed.exists()
 
 
 def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebServer, tmp_path: Path) -> None:

@@ -166,7 +166,13 @@ def not_a_uid(where: str, name: str) -> str:
 
 
 def query(
-    archive: Archive, found: Found, store: ObjectStore, judge: JudgeProcess | None, *, judged_by: str = ""
+    archive: Archive,
+    found: Found,
+    store: ObjectStore,
+    judge: JudgeProcess | None,
+    *,
+    judged_by: str = "",
+    finished: Callable[[Series], object] = lambda _: None,
 ) -> Iterator[Fetched | Missing]:
     """Yield what became of each object that was found, one series after the other, and what did not arrive.
 
@@ -183,6 +189,8 @@ def query(
         None to fetch only. It was started.
     judged_by
         What makes other answers to the same object: the model, its version, the kinds.
+    finished
+        Called with each series that was asked for, once everything about it was yielded.
 
     Raises
     ------
@@ -220,6 +228,7 @@ def query(
         received = len(names)
         if (missing := _difference(series, said, received, where)) is not None:
             yield missing
+        finished(series)
 
 
 def _difference(series: Series, said: Delivery | PeerError, received: int, where: str) -> Missing | None:
