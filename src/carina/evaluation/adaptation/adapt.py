@@ -64,7 +64,8 @@ class Adapted:
     held_out
         The shipped and the adapted model on films that neither learned from.
     refused
-        Why the adapted model must not replace the shipped one, in one sentence. None where a bundle was written.
+        Why the adapted model must not replace the shipped one, all reasons in one sentence. None where a bundle was
+        written.
     adaptation
         On what, and what was left out.
     untouched

@@ -36,9 +36,11 @@ def describe_adaptation(
     if small := [finding for finding in held_out.findings if finding not in measured]:
         lines.append(f"Not measured, with fewer than {FEWEST} patients: {', '.join(small)}.")
     if held_out.shipped.flagged is None:
+        sensitivity, specificity = held_out.adapted_calls()
         lines.append(
             f"The shipped model flags {old.flag_finding}; the adapted one flags {held_out.flag_finding}: their "
-            "sensitivities are not compared."
+            f"sensitivities are not compared. The adapted model has a sensitivity of {sensitivity:.3f} and a "
+            f"specificity of {specificity:.3f}. Look at both before you use it."
         )
     lines.append(
         f"Macro AUROC: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
@@ -48,15 +50,27 @@ def describe_adaptation(
         lines += _describe_promises(name, held_out, judged, policy)
     lines += _describe_curve(held_out, on.images, on.macro_auroc_after)
     if refused is not None:
-        lines.append(
-            f"No bundle was written: {refused}. Keep the shipped model. More labelled films may help; carina "
-            "recalibrate fits thresholds alone."
-        )
+        lines.append(f"No bundle was written: {refused}. Keep the shipped model. {_describe_way_out(held_out, new)}")
     else:
         lines.append(
             "The adapted model is for this site alone: it was not tested anywhere else, and may be worse there."
         )
     return lines
+
+
+def _describe_way_out(held_out: HeldOut, new: Policy) -> str:
+    """Return what a person can do where no bundle was written, and why it was not."""
+    if held_out.lost_sensitivity() is None:
+        return "More labelled films may help; carina recalibrate fits thresholds alone."
+    specificity = next(test for test in held_out.calls() if test.measure == "specificity")
+    return (
+        f"The new threshold follows the bundle's rule, {new.operating_point.in_words()}. At your site the shipped "
+        f"threshold has a specificity of {specificity.value_b:.3f}, the new one has {specificity.value_a:.3f}: a "
+        "threshold that flags fewer films without the finding also flags fewer films with it. Label more films of "
+        f"{held_out.flag_finding}, so that the model tells them better "
+        "from the others. Or try carina recalibrate, which keeps the weights: it follows the same rule, so compare its "
+        "sensitivity before you use it."
+    )
 
 
 def describe_prevalence(judged: JudgedFolder, held_out: HeldOut) -> list[str]:

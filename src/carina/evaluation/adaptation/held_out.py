@@ -109,6 +109,12 @@ class HeldOut:
             for measure, among in (("sensitivity", truth), ("specificity", ~truth))
         ]
 
+    def adapted_calls(self) -> tuple[float, float]:
+        """Return sensitivity and specificity of the flagged finding by the adapted model."""
+        truth = self.labels == self.findings.index(self.flag_finding)
+        called = self.adapted.flagged if self.adapted.flagged is not None else np.zeros(len(truth), np.bool_)
+        return float(called[truth].mean()), float((~called)[~truth].mean())
+
     def gain(self) -> Estimate:
         """Return how much the macro AUROC over the measured findings rose, with its paired interval.
 
@@ -137,16 +143,40 @@ class HeldOut:
         return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "DeLong paired")
 
     def why_not(self) -> str | None:
-        """Return why the adapted model must not replace the shipped one, in one sentence; none where it may."""
+        """Return why the adapted model must not replace the shipped one, all reasons in one sentence; none if it may.
+
+        It is refused where the flagged finding's sensitivity or any AUROC fell by more than chance, and where the macro
+        AUROC did not rise by more than chance.
+        """
+        reasons = []
+        if (lost := self.lost_sensitivity()) is not None:
+            reasons.append(
+                f"the sensitivity of {lost.finding} fell from {lost.value_b:.3f} to {lost.value_a:.3f} on held-out "
+                f"films (difference {signed(lost.difference)})"
+            )
         gain = self.gain()
         if gain.low is None or gain.low <= 0:
-            return (
+            reasons.append(
                 f"the macro AUROC on held-out films changed by {signed(gain)}, which does not show that the adapted "
                 "model is better"
             )
-        for test in self.aurocs():
-            if test.difference.high is not None and test.difference.high < 0:
-                return f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
+        reasons += [
+            f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
+            for test in self.aurocs()
+            if test.difference.high is not None and test.difference.high < 0
+        ]
+        return ", and ".join(reasons) or None
+
+    def lost_sensitivity(self) -> PairedTest | None:
+        """Return the test of the flagged finding's sensitivity where it fell by more than chance; none elsewhere.
+
+        Each model is taken at its own threshold. A model can rank films better and still flag almost none of them.
+        """
+        for test in self.calls():
+            fell = test.difference.value is not None and test.difference.value < 0
+            # No interval: every patient lost the flag alike, which is no chance.
+            if test.measure == "sensitivity" and fell and (test.difference.high is None or test.difference.high < 0):
+                return test
         return None
 
     def promises(self, model: Judgements) -> dict[BandName, tuple[int, int]]:

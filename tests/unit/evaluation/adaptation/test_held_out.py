@@ -1,13 +1,19 @@
 """Before and after on held-out films: what counts as better, and what is told of a band."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
+from carina.bundles.bundle import Adaptation
+from carina.decisions.operating_point import OperatingPointRule
+from carina.decisions.policy import PolicySettings, fit_policy
+from carina.evaluation.adaptation.adaptation_words import describe_adaptation
 from carina.evaluation.adaptation.held_out import HeldOut, Judgements, macro_auroc
 from carina.evaluation.comparison import paired_delong
 
 
-def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, **changed: object) -> HeldOut:
+def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, /, **changed: object) -> HeldOut:
     findings = ("COVID-19", "Normal", "Viral Pneumonia")[: shipped.shape[1]]
     said = [Judgements(table, table[:, 0] > 0.5, ()) for table in (shipped, adapted)]
     fields = {"findings": findings, "flag_finding": "COVID-19", "labels": labels, "groups": np.arange(len(labels))}
@@ -60,6 +66,63 @@ def test_neither_chance_nor_a_finding_that_got_worse_replaces_a_model() -> None:
     better = _table(labels, 3, 0.1, 4)
     better[:, 2] = np.where(labels == 2, 0.9, 1.0) * shipped[:, 2] * 0.6 + 0.2 * np.random.default_rng(5).random(120)
     assert "the AUROC of Viral Pneumonia fell by -" in (_held_out(weak, better, labels).why_not() or "")
+
+
+@pytest.mark.parametrize("flagged_after", [0, 10])
+def test_a_model_that_ranks_better_and_flags_hardly_anything_replaces_nothing(flagged_after: int) -> None:
+    labels = np.arange(120) % 3
+    shipped, adapted = _table(labels, 3, 1.5, 0), _table(labels, 3, 0.7, 1)
+    positive = np.flatnonzero(labels == 0)
+    # All flagged before; after, none (every patient alike, so without an interval) or one in four.
+    called = np.isin(np.arange(120), positive[:flagged_after])
+    said = {"shipped": Judgements(shipped, labels == 0, ()), "adapted": Judgements(adapted, called, ())}
+    held_out = _held_out(shipped, adapted, labels, **said)
+    assert (held_out.gain().low or 0) > 0
+    said_why = held_out.why_not() or ""
+    assert f"the sensitivity of COVID-19 fell from 1.000 to {flagged_after / 40:.3f} on held-out films" in said_why
+    # One patient in forty may be chance, and more flags are no fall.
+    for others in (np.isin(np.arange(120), positive[1:]), labels >= 0):
+        assert (
+            _held_out(shipped, adapted, labels, **said | {"adapted": Judgements(adapted, others, ())}).why_not() is None
+        )
+
+
+def test_a_fall_of_the_sensitivity_is_told_with_its_reason_and_what_to_do() -> None:
+    labels = np.arange(120) % 3
+    shipped, adapted = _table(labels, 3, 1.5, 0), _table(labels, 3, 0.7, 1)
+    said = {"shipped": Judgements(shipped, labels < 2, ()), "adapted": Judgements(adapted, labels < 0, ())}
+    held_out = _held_out(shipped, adapted, labels, **said)
+    logits = np.log(shipped)
+    rule = OperatingPointRule(rule="specificity-at-least", target=0.99, finding="COVID-19")
+    policy = fit_policy(logits, labels, held_out.findings, rule, PolicySettings(), chosen_on="films", groups=None)
+    films = Adaptation(
+        data_fingerprint="",
+        images=120,
+        patients=120,
+        per_finding={"COVID-19": 40},
+        first_file=date(2026, 1, 1),
+        last_file=date(2026, 1, 2),
+        left_out_leaks=0,
+        left_out_refused=0,
+        strength=1.0,
+        macro_auroc_before=0.7,
+        macro_auroc_after=0.8,
+        gain_low=0.05,
+        gain_high=0.15,
+    )
+    *_, last = describe_adaptation(held_out, films, policy, policy, untouched=(), refused=held_out.why_not())
+    for words in (
+        "fell from 1.000 to 0.000",
+        "specificity-at-least 0.99",
+        "At your site the shipped threshold has a specificity of 0.500, the new one has 1.000",
+        "Label more films of COVID-19",
+        "carina recalibrate",
+    ):
+        assert words in last
+    # With another finding flagged before there is nothing to compare: the figures are told all the same.
+    other = _held_out(shipped, adapted, labels, **said | {"shipped": Judgements(shipped, None, ())})
+    told = "\n".join(describe_adaptation(other, films, policy, policy, untouched=(), refused=None))
+    assert "The adapted model has a sensitivity of 0.000 and a specificity of 1.000." in told
 
 
 def test_a_finding_of_few_patients_is_not_measured() -> None:
