@@ -23,7 +23,7 @@ from carina.datasets.manifest import Dataset
 from carina.decisions.policy import Policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.adaptation_words import describe_adaptation
-from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out, macro_auroc
+from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out
 from carina.evaluation.adaptation.refit import cross_fit, refit_head, start_from
 from carina.evaluation.adaptation.site import judge_rows
 from carina.evaluation.leaks import check_leaks
@@ -171,8 +171,8 @@ def adapt(
         left_out_leaks=leaked.len(),
         left_out_refused=refused,
         strength=crossed.strength,
-        macro_auroc_before=macro_auroc(labels, groups, held_out.shipped.probabilities),
-        macro_auroc_after=macro_auroc(labels, groups, held_out.adapted.probabilities),
+        macro_auroc_before=held_out.macro_auroc(held_out.shipped),
+        macro_auroc_after=held_out.macro_auroc(held_out.adapted),
         gain_low=gain.low if gain.low is not None else -1.0,
         gain_high=gain.high if gain.high is not None else 1.0,
     )
@@ -251,6 +251,13 @@ def _require_enough(rows: pl.DataFrame, flag: str, added: Sequence[str], folder:
                 "finding that the site has."
             )
             raise DataError(msg)
+    known = rows.filter(~pl.col("finding").is_in([*added]))
+    if known.is_empty() or known.group_by("finding").agg(pl.col("group").n_unique())["group"].max() < FEWEST:
+        msg = (
+            f"{folder} cannot adapt this bundle: no finding that the model knows has {FEWEST} patients or more among "
+            "the films that could be used, so nothing shows whether the adapted model is better. Add films of one."
+        )
+        raise DataError(msg)
 
 
 def _policies(old: Policy, findings: Sequence[str], flag: str, chosen_on: str) -> FitPolicy:

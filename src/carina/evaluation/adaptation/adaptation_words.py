@@ -32,6 +32,10 @@ def describe_adaptation(
         for finding in untouched
     ]
     lines += [_describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
+    lines += [
+        f"AUROC of {finding}: {area} after; the shipped model does not know it."
+        for finding, area in held_out.added_aurocs().items()
+    ]
     measured = {held_out.findings[place] for place in held_out.measured} | set(untouched)
     if small := [finding for finding in held_out.findings if finding not in measured]:
         lines.append(f"Not measured, with fewer than {FEWEST} patients: {', '.join(small)}.")
@@ -42,8 +46,9 @@ def describe_adaptation(
             f"sensitivities are not compared. The adapted model has a sensitivity of {sensitivity:.3f} and a "
             f"specificity of {specificity:.3f}. Look at both before you use it."
         )
+    without = f", without {' and '.join(held_out.added)}" if held_out.added else ""
     lines.append(
-        f"Macro AUROC: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
+        f"Macro AUROC{without}: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
         f"difference {signed(held_out.gain())}."
     )
     for name, judged, policy in (("shipped", held_out.shipped, old), ("adapted", held_out.adapted, new)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from carina.evaluation.adaptation.site import SiteFilms
 from carina.evaluation.comparison import PairedTest, mcnemar, paired_delong
 from carina.findings import NORMAL
 from carina.statistics.curves import auroc
-from carina.statistics.delong import auroc_components
+from carina.statistics.delong import auroc_components, delong_interval
 from carina.statistics.intervals import Estimate, IntArray, not_applicable
 from carina.statistics.proportion import normal_quantile
 
@@ -58,6 +58,8 @@ class HeldOut:
     ----------
     findings, flag_finding
         Of the adapted model.
+    added
+        Those of them that the shipped model does not know.
     labels, groups
         int ``(n,)``: true finding and patient of each film.
     shipped, adapted
@@ -68,6 +70,7 @@ class HeldOut:
 
     findings: tuple[str, ...]
     flag_finding: str
+    added: tuple[str, ...]
     labels: IntArray
     groups: IntArray
     shipped: Judgements
@@ -79,8 +82,27 @@ class HeldOut:
         """Return the findings that enough patients have and enough have not: the AUROC of fewer is chance."""
         return measurable(self.labels, self.groups)
 
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """Return the measured findings that the shipped model knows: only these have a before and an after."""
+        return tuple(finding for finding in self.measured if self.findings[finding] not in self.added)
+
+    def macro_auroc(self, judged: Judgements) -> float:
+        """Return the mean AUROC over the findings that are compared."""
+        return macro_auroc(self.labels, judged.probabilities, self.compared)
+
+    def added_aurocs(self) -> dict[str, Estimate]:
+        """Return the AUROC of each measured finding that the shipped model does not know, after adapting."""
+        return {
+            self.findings[place]: delong_interval(
+                self.labels == place, self.adapted.probabilities[:, place], self.groups
+            )
+            for place in self.measured
+            if place not in self.compared
+        }
+
     def aurocs(self) -> list[PairedTest]:
-        """Return for each measured finding the AUROC after and before, and their paired difference."""
+        """Return for each finding that both models know the AUROC after and before, and their paired difference."""
         return [
             paired_delong(
                 self.labels == finding,
@@ -89,7 +111,7 @@ class HeldOut:
                 self.groups,
                 finding=self.findings[finding],
             )
-            for finding in self.measured
+            for finding in self.compared
         ]
 
     def calls(self) -> list[PairedTest]:
@@ -116,18 +138,18 @@ class HeldOut:
         return float(called[truth].mean()), float((~called)[~truth].mean())
 
     def gain(self) -> Estimate:
-        """Return how much the macro AUROC over the measured findings rose, with its paired interval.
+        """Return how much the macro AUROC over the findings that both models know rose, with its paired interval.
 
         Source: DeLong et al. 1988, doi:10.2307/2531595; by patient: Obuchowski 1997, doi:10.2307/2533958.
         """
         total, value = np.zeros(len(np.unique(self.groups))), 0.0
-        for finding in self.measured:
+        for finding in self.compared:
             positive = self.labels == finding
             after, before = (
                 auroc_components(positive, judged.probabilities[:, finding], self.groups)
                 for judged in (self.adapted, self.shipped)
             )
-            value += (after.auroc - before.auroc) / len(self.measured)
+            value += (after.auroc - before.auroc) / len(self.compared)
             if min(after.positive_groups, after.negative_groups) < 2:
                 return Estimate(
                     value, None, None, "none", note=f"one patient has, or has not, {self.findings[finding]}"
@@ -136,17 +158,17 @@ class HeldOut:
                 (after.positive - before.positive, after.positive_groups),
                 (after.negative - before.negative, after.negative_groups),
             ):
-                total += math.sqrt(count / (count - 1)) * part / len(self.measured)
-        if not self.measured:
-            return not_applicable("all films have one finding")
+                total += math.sqrt(count / (count - 1)) * part / len(self.compared)
+        if not self.compared:
+            return not_applicable("no finding that both models know has enough patients")
         half = normal_quantile(0.95) * float(np.sqrt(total @ total))
         return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "DeLong paired")
 
     def why_not(self) -> str | None:
         """Return why the adapted model must not replace the shipped one, all reasons in one sentence; none if it may.
 
-        It is refused where the flagged finding's sensitivity or any AUROC fell by more than chance, and where the macro
-        AUROC did not rise by more than chance.
+        It is refused where the flagged finding's sensitivity or any AUROC fell by more than chance, where the macro
+        AUROC did not rise by more than chance, and where an added finding may be told no better than by chance.
         """
         reasons = []
         if (lost := self.lost_sensitivity()) is not None:
@@ -164,6 +186,12 @@ class HeldOut:
             f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
             for test in self.aurocs()
             if test.difference.high is not None and test.difference.high < 0
+        ]
+        reasons += [
+            f"the AUROC of the added finding {finding} is {area} on held-out films, which does not show that it is "
+            "told from the others"
+            for finding, area in self.added_aurocs().items()
+            if area.low is None or area.low <= 0.5
         ]
         return ", and ".join(reasons) or None
 
@@ -247,9 +275,11 @@ def hold_out(
                 curve[row, draw, held] = few.logits(films[held])
     before = _widened(_judge(films.logits, shipped), shipped, findings, flag)
     after = Judgements(probabilities, flagged, tuple(priorities))
-    reached = [[macro_auroc(labels, groups, softmax(logits)) for logits in draws] for draws in curve]
+    added = tuple(finding for finding in findings if finding not in shipped.findings)
+    held_out = HeldOut(findings, flag, added, labels, groups, before, after, {})
+    reached = [[macro_auroc(labels, softmax(logits), held_out.compared) for logits in draws] for draws in curve]
     spread = {size: (float(np.mean(of)), float(np.std(of, ddof=1))) for size, of in zip(sizes, reached, strict=True)}
-    return HeldOut(findings, flag, labels, groups, before, after, spread)
+    return replace(held_out, curve=spread)
 
 
 def draw_patients(
@@ -277,9 +307,9 @@ def measurable(labels: IntArray, groups: IntArray) -> tuple[int, ...]:
     )
 
 
-def macro_auroc(labels: IntArray, groups: IntArray, probabilities: NDArray[np.float64]) -> float:
-    """Return the mean AUROC over the findings that can be measured."""
-    return float(np.mean([auroc(labels == f, probabilities[:, f]) for f in measurable(labels, groups)]))
+def macro_auroc(labels: IntArray, probabilities: NDArray[np.float64], findings: Sequence[int]) -> float:
+    """Return the mean AUROC over some findings: columns of float64 ``(n, k)``."""
+    return float(np.mean([auroc(labels == finding, probabilities[:, finding]) for finding in findings]))
 
 
 def _judge(logits: NDArray[np.floating], policy: Policy) -> Judgements:

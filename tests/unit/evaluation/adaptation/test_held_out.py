@@ -16,7 +16,13 @@ from carina.evaluation.comparison import paired_delong
 def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, /, **changed: object) -> HeldOut:
     findings = ("COVID-19", "Normal", "Viral Pneumonia")[: shipped.shape[1]]
     said = [Judgements(table, table[:, 0] > 0.5, ()) for table in (shipped, adapted)]
-    fields = {"findings": findings, "flag_finding": "COVID-19", "labels": labels, "groups": np.arange(len(labels))}
+    fields = {
+        "findings": findings,
+        "flag_finding": "COVID-19",
+        "added": (),
+        "labels": labels,
+        "groups": np.arange(len(labels)),
+    }
     return HeldOut(**(fields | {"shipped": said[0], "adapted": said[1], "curve": {}} | changed))  # type: ignore[arg-type]
 
 
@@ -40,8 +46,7 @@ def test_the_gain_is_the_difference_of_the_macro_aurocs_and_counts_patients() ->
     labels = np.arange(120) % 3
     shipped, adapted = _table(labels, 3, 1.5, 0), _table(labels, 3, 0.7, 1)
     held_out = _held_out(shipped, adapted, labels)
-    groups = np.arange(120)
-    difference = macro_auroc(labels, groups, adapted) - macro_auroc(labels, groups, shipped)
+    difference = macro_auroc(labels, adapted, (0, 1, 2)) - macro_auroc(labels, shipped, (0, 1, 2))
     assert held_out.gain().value == pytest.approx(difference)
     # Every film three times, as one patient, says no more than once; as others it would.
     thrice = np.repeat(np.arange(120), 3)
@@ -66,6 +71,29 @@ def test_neither_chance_nor_a_finding_that_got_worse_replaces_a_model() -> None:
     better = _table(labels, 3, 0.1, 4)
     better[:, 2] = np.where(labels == 2, 0.9, 1.0) * shipped[:, 2] * 0.6 + 0.2 * np.random.default_rng(5).random(120)
     assert "the AUROC of Viral Pneumonia fell by -" in (_held_out(weak, better, labels).why_not() or "")
+
+
+def test_an_added_finding_cannot_make_up_for_known_ones_and_must_be_told_from_them_itself() -> None:
+    labels = np.arange(120) % 3
+    shipped, adapted = _table(labels, 3, 1.5, 0), _table(labels, 3, 0.7, 1)
+    added = {"added": ("Viral Pneumonia",)}
+    # The shipped model gives an added finding 0: an AUROC of 0.5, from which anything is a rise.
+    shipped[:, 2] = 0
+    held_out = _held_out(shipped, adapted, labels, **added)
+    assert held_out.compared == (0, 1)
+    assert held_out.why_not() is None
+    assert [test.finding for test in held_out.aurocs()] == ["COVID-19", "Normal"]
+    assert held_out.macro_auroc(held_out.shipped) == pytest.approx(macro_auroc(labels, shipped, (0, 1)))
+    # The known findings stay as they were, and the added one is perfect.
+    only_added = np.where(np.arange(3) == 2, labels[:, None] == 2, shipped)
+    no_better = _held_out(shipped, only_added, labels, **added)
+    assert no_better.gain().value == 0
+    assert "the macro AUROC on held-out films changed by +0.000" in (no_better.why_not() or "")
+    assert no_better.added_aurocs()["Viral Pneumonia"].value == 1
+    # The known ones are better, and the added one is told by chance.
+    adapted[:, 2] = np.random.default_rng(6).random(120)
+    by_chance = _held_out(shipped, adapted, labels, **added).why_not() or ""
+    assert by_chance.startswith("the AUROC of the added finding Viral Pneumonia is 0.")
 
 
 @pytest.mark.parametrize("flagged_after", [0, 10])
