@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 
 from carina.bundles.bundle import Adaptation
 from carina.decisions.change import why_no_band
 from carina.decisions.policy import Policy
-from carina.evaluation.adaptation.held_out import FEWEST, HeldOut, Judgements, signed
+from carina.evaluation.adaptation.held_out import CURVE, CURVE_SHARE, FEWEST, HeldOut, Judgements, signed
 from carina.evaluation.adaptation.new_films import JudgedFolder
 from carina.evaluation.adaptation.unlabelled import CANNOT, estimate_prevalence
 from carina.evaluation.comparison import PairedTest
@@ -53,7 +54,7 @@ def describe_adaptation(
     )
     for name, judged, policy in (("shipped", held_out.shipped, old), ("adapted", held_out.adapted, new)):
         lines += _describe_promises(name, held_out, judged, policy)
-    lines += _describe_curve(held_out, on.images, on.macro_auroc_after)
+    lines.append(_describe_curve(held_out))
     if refused is not None:
         lines.append(f"No bundle was written: {refused}. Keep the shipped model. {_describe_way_out(held_out, new)}")
     else:
@@ -111,16 +112,20 @@ def _describe_promises(name: str, held_out: HeldOut, judged: Judgements, policy:
     return lines
 
 
-def _describe_curve(held_out: HeldOut, images: int, reached: float) -> list[str]:
+def _describe_curve(held_out: HeldOut) -> str:
     if not held_out.curve:
-        return []
+        fewest = math.ceil(CURVE[0] / CURVE_SHARE)
+        return f"Whether more films would help was not measured: it takes {fewest} films or more."
     steps = ", ".join(f"{size} films {mean:.3f} ± {sd:.3f}" for size, (mean, sd) in held_out.curve.items())
-    sizes: Sequence[int] = list(held_out.curve)
-    last, (mean, sd) = sizes[-1], held_out.curve[sizes[-1]]
+    last, (mean, sd) = list(held_out.curve.items())[-1]
+    films, reached = held_out.curve_end
     gain = reached - mean
     verdict = (
-        f"From {last} to {images} films it rose by {gain:.3f}: as many more films may bring about as much, rarely more."
+        f"From {last} to {films} films it rose by {gain:.3f}: as many more films may bring about as much, rarely more."
         if gain > sd
-        else f"From {last} to {images} films it did not rise clearly ({gain:+.3f}): more films bring little."
+        else f"From {last} to {films} films it did not rise clearly ({gain:+.3f}): more films bring little."
     )
-    return [f"Macro AUROC by number of labelled films (mean ± SD of draws): {steps}. {verdict}"]
+    return (
+        f"Macro AUROC by number of labelled films, without calibration (mean ± SD of draws): {steps}; {films} films "
+        f"{reached:.3f}. {verdict}"
+    )

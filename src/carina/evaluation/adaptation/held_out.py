@@ -27,7 +27,10 @@ FitPolicy = Callable[[NDArray[np.floating], NDArray[np.integer], NDArray[np.inte
 
 FEWEST = 10
 """Patients with a finding, and without. With fewer, a fold of a fold has none of them."""
-_CURVE = (25, 50, 100, 200, 400, 800, 1600)
+CURVE = (25, 50, 100, 200, 400, 800, 1600)
+"""Numbers of labelled films in a learning curve."""
+CURVE_SHARE = 0.4
+"""Of all labelled films, the most that a point of the learning curve may have."""
 _CURVE_DRAWS = 4
 
 
@@ -66,6 +69,9 @@ class HeldOut:
         What each says. The adapted one is another for each fold: it had not seen the fold.
     curve
         For numbers of labelled films, the macro AUROC that they give, and its standard deviation over draws.
+    curve_end
+        The number of films that each fold's model learned from, and the macro AUROC of these models: what the curve is
+        compared with. Like the curve it is that of logits without calibration.
     """
 
     findings: tuple[str, ...]
@@ -76,6 +82,7 @@ class HeldOut:
     shipped: Judgements
     adapted: Judgements
     curve: dict[int, tuple[float, float]]
+    curve_end: tuple[int, float]
 
     @property
     def measured(self) -> tuple[int, ...]:
@@ -256,7 +263,9 @@ def hold_out(
     priorities = [""] * count
     findings: tuple[str, ...] = ()
     flag = ""
-    sizes = [size for size in _CURVE if size < 0.8 * count]
+    # Half of what a fold learns from and less: larger draws would be nearly the same films again and again.
+    sizes = [size for size in CURVE if size <= CURVE_SHARE * count]
+    raw = np.zeros((count, start.shape[1]))
     curve = np.zeros((len(sizes), _CURVE_DRAWS, count, start.shape[1]))
     for number in range(FOLDS):
         train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -264,7 +273,8 @@ def hold_out(
         policy = fit(crossed.logits, labels[train], groups[train])
         findings, flag = policy.findings, policy.flag_finding
         (refit,) = refit_head(films[train], labels[train], groups[train], start, (crossed.strength,))
-        said = _judge(refit.logits(films[held]), policy)
+        raw[held] = refit.logits(films[held])
+        said = _judge(raw[held], policy)
         probabilities[held], flagged[held] = said.probabilities, said.flagged
         for place, priority in zip(held.tolist(), said.priority, strict=True):
             priorities[place] = priority
@@ -276,16 +286,21 @@ def hold_out(
     before = _widened(_judge(films.logits, shipped), shipped, findings, flag)
     after = Judgements(probabilities, flagged, tuple(priorities))
     added = tuple(finding for finding in findings if finding not in shipped.findings)
-    held_out = HeldOut(findings, flag, added, labels, groups, before, after, {})
-    reached = [[macro_auroc(labels, softmax(logits), held_out.compared) for logits in draws] for draws in curve]
+    held_out = HeldOut(findings, flag, added, labels, groups, before, after, {}, (0, 0.0))
+    compared = held_out.compared
+    reached = [[macro_auroc(labels, softmax(logits), compared) for logits in draws] for draws in curve]
     spread = {size: (float(np.mean(of)), float(np.std(of, ddof=1))) for size, of in zip(sizes, reached, strict=True)}
-    return replace(held_out, curve=spread)
+    end = (round((1 - 1 / FOLDS) * count), macro_auroc(labels, softmax(raw), compared))
+    return replace(held_out, curve=spread, curve_end=end)
 
 
 def draw_patients(
     labels: NDArray[np.integer], groups: NDArray[np.integer], films: int, *, seed: int | Sequence[int]
 ) -> NDArray[np.intp]:
-    """Return the numbers of about so many films, of whole patients drawn at random, findings as frequent as in all."""
+    """Return the numbers of so many films, of patients drawn at random, findings as frequent as in all.
+
+    Patients stay whole: there are a few films more where the last patient has several.
+    """
     rng = np.random.default_rng(seed)
     patients, first = np.unique(groups, return_index=True)
     order = rng.permutation(len(patients))
@@ -294,8 +309,10 @@ def draw_patients(
     for finding in np.unique(labels[first]):
         of_finding = order[labels[first][order] == finding]
         rank[of_finding] = (np.arange(len(of_finding)) + rng.random()) / len(of_finding)
-    place = rank[np.searchsorted(patients, groups)]
-    return np.sort(np.argsort(place, kind="stable")[:films])
+    place = np.argsort(rank)
+    films_of = np.bincount(np.searchsorted(patients, groups))[place]
+    enough = int(np.searchsorted(np.cumsum(films_of), films)) + 1
+    return np.flatnonzero(np.isin(groups, patients[place[:enough]]))
 
 
 def measurable(labels: IntArray, groups: IntArray) -> tuple[int, ...]:

@@ -7,10 +7,28 @@ import pytest
 
 from carina.bundles.bundle import Adaptation
 from carina.decisions.operating_point import OperatingPointRule
-from carina.decisions.policy import PolicySettings, fit_policy
+from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.evaluation.adaptation.adaptation_words import describe_adaptation
-from carina.evaluation.adaptation.held_out import HeldOut, Judgements, macro_auroc
+from carina.evaluation.adaptation.held_out import HeldOut, Judgements, hold_out, macro_auroc
+from carina.evaluation.adaptation.refit import start_from
+from carina.evaluation.adaptation.site import SiteFilms
 from carina.evaluation.comparison import paired_delong
+
+_FILMS = Adaptation(
+    data_fingerprint="",
+    images=120,
+    patients=120,
+    per_finding={"COVID-19": 40},
+    first_file=date(2026, 1, 1),
+    last_file=date(2026, 1, 2),
+    left_out_leaks=0,
+    left_out_refused=0,
+    strength=1.0,
+    macro_auroc_before=0.7,
+    macro_auroc_after=0.8,
+    gain_low=0.05,
+    gain_high=0.15,
+)
 
 
 def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, /, **changed: object) -> HeldOut:
@@ -23,7 +41,7 @@ def _held_out(shipped: np.ndarray, adapted: np.ndarray, labels: np.ndarray, /, *
         "labels": labels,
         "groups": np.arange(len(labels)),
     }
-    return HeldOut(**(fields | {"shipped": said[0], "adapted": said[1], "curve": {}} | changed))  # type: ignore[arg-type]
+    return HeldOut(**(fields | {"shipped": said[0], "adapted": said[1], "curve": {}, "curve_end": (0, 0.0)} | changed))  # type: ignore[arg-type]
 
 
 def _table(labels: np.ndarray, findings: int, noise: float, seed: int) -> np.ndarray:
@@ -123,22 +141,7 @@ def test_a_fall_of_the_sensitivity_is_told_with_its_reason_and_what_to_do() -> N
     logits = np.log(shipped)
     rule = OperatingPointRule(rule="specificity-at-least", target=0.99, finding="COVID-19")
     policy = fit_policy(logits, labels, held_out.findings, rule, PolicySettings(), chosen_on="films", groups=None)
-    films = Adaptation(
-        data_fingerprint="",
-        images=120,
-        patients=120,
-        per_finding={"COVID-19": 40},
-        first_file=date(2026, 1, 1),
-        last_file=date(2026, 1, 2),
-        left_out_leaks=0,
-        left_out_refused=0,
-        strength=1.0,
-        macro_auroc_before=0.7,
-        macro_auroc_after=0.8,
-        gain_low=0.05,
-        gain_high=0.15,
-    )
-    *_, last = describe_adaptation(held_out, films, policy, policy, untouched=(), refused=held_out.why_not())
+    *_, last = describe_adaptation(held_out, _FILMS, policy, policy, untouched=(), refused=held_out.why_not())
     for words in (
         "fell from 1.000 to 0.000",
         "specificity-at-least 0.99",
@@ -149,7 +152,7 @@ def test_a_fall_of_the_sensitivity_is_told_with_its_reason_and_what_to_do() -> N
         assert words in last
     # With another finding flagged before there is nothing to compare: the figures are told all the same.
     other = _held_out(shipped, adapted, labels, **said | {"shipped": Judgements(shipped, None, ())})
-    told = "\n".join(describe_adaptation(other, films, policy, policy, untouched=(), refused=None))
+    told = "\n".join(describe_adaptation(other, _FILMS, policy, policy, untouched=(), refused=None))
     assert "The adapted model has a sensitivity of 0.000 and a specificity of 1.000." in told
 
 
@@ -159,6 +162,30 @@ def test_a_finding_of_few_patients_is_not_measured() -> None:
     assert held_out.measured == (0, 1)
     assert [test.finding for test in held_out.aurocs()] == ["COVID-19", "Normal"]
     assert _held_out(_table(labels, 3, 1.0, 0), _table(labels, 3, 0.5, 1), labels, groups=labels).measured == ()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(62, ()), (63, (25,))])
+def test_no_point_of_the_learning_curve_has_more_than_half_of_what_it_is_compared_with(
+    count: int, sizes: tuple[int, ...]
+) -> None:
+    labels = np.arange(count) % 2
+    embedding = np.random.default_rng(0).normal(0, 1, (count, 4)).astype(np.float32)
+    embedding[:, 1] += 3 * labels
+    films = SiteFilms(embedding[:, :2], embedding, np.ones(count, np.bool_))
+    findings = ("COVID-19", "Normal")
+    rule = OperatingPointRule(rule="youden", finding="COVID-19")
+
+    def fit(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Policy:
+        return fit_policy(logits, labels, findings, rule, PolicySettings(), chosen_on="films", groups=groups)
+
+    groups = np.arange(count)
+    shipped = fit(films.logits, labels, groups)
+    held_out = hold_out(films, labels, groups, start_from(findings, findings), shipped, fit)
+    assert tuple(held_out.curve) == sizes
+    assert held_out.curve_end == (50, pytest.approx(held_out.macro_auroc(held_out.adapted), abs=0.05))
+    said = describe_adaptation(held_out, _FILMS, shipped, shipped, untouched=(), refused=None)[-2]
+    assert ("it takes 63 films or more" in said) == (not sizes)
+    assert ("From 25 to 50 films it " in said) == bool(sizes)
 
 
 def test_a_band_counts_what_does_not_belong() -> None:
