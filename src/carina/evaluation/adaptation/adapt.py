@@ -29,6 +29,7 @@ from carina.evaluation.adaptation.site import judge_rows
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.recalibrate import refit_policy
 from carina.findings import NORMAL, order_findings
+from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
 from carina.wording import counted
@@ -91,6 +92,10 @@ class Adapted:
         )
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return boxed(lines_html(self.summary()))
+
 
 def adapt(
     bundle: Path,
@@ -147,6 +152,8 @@ def adapt(
     refused = int((~films.accepted).sum())
     rows, films = rows.filter(pl.Series(films.accepted)), films[films.accepted]
     _require_enough(rows, flag, settings.add, site.folder)
+    # Where a file is gone, this says so before the long work.
+    days = _days_of(rows)
     labels = np.array([findings.index(finding) for finding in rows["finding"]], dtype=np.int64)
     groups = rows["group"].to_numpy().astype(np.int64)
     start = start_from(described.findings, findings)
@@ -160,7 +167,6 @@ def adapt(
         raise DataError(msg) from None
     (refit,) = refit_head(films, labels, groups, start, (crossed.strength,))
     gain, why_not = held_out.gain(), held_out.why_not()
-    days = _days_of(rows)
     adaptation = Adaptation(
         data_fingerprint=site.description.fingerprint,
         images=rows.height,
@@ -221,7 +227,13 @@ def _findings_of(
     if unknown := [finding for finding in settings.leave_out if finding not in described.findings]:
         msg = f"--leave-out {unknown[0]!r}: the model has no such finding. It has: {', '.join(described.findings)}."
         raise ConfigurationError(msg)
-    added = [finding for finding in settings.add if finding not in described.findings]
+    if there := [finding for finding in settings.leave_out if finding in count]:
+        msg = (
+            f"--leave-out {there[0]!r}: {folder} has {counted(count[there[0]], 'film')} of it. Keep the finding. Or "
+            "leave its films out: import again with --findings, and name all findings but this one."
+        )
+        raise ConfigurationError(msg)
+    added = dict.fromkeys(finding for finding in settings.add if finding not in described.findings)
     findings = (*(f for f in described.findings if f not in settings.leave_out), *added)
     if unknown := [finding for finding in order_findings(count) if finding not in findings]:
         told = ", ".join(f"{finding} ({count[finding]})" for finding in unknown)

@@ -13,6 +13,7 @@ from carina.evaluation.adaptation.held_out import CURVE, CURVE_SHARE, FEWEST, He
 from carina.evaluation.adaptation.new_films import JudgedFolder
 from carina.evaluation.adaptation.unlabelled import CANNOT, estimate_prevalence
 from carina.evaluation.comparison import PairedTest
+from carina.radiographs.file_kind import counted as counted_kinds
 from carina.wording import counted
 
 
@@ -84,11 +85,16 @@ def describe_prevalence(judged: JudgedFolder, held_out: HeldOut) -> list[str]:
     shares = estimate_prevalence(
         judged.probabilities, held_out.adapted.probabilities, held_out.labels, held_out.findings
     )
-    left_out = sum(judged.left_out.values())
-    unused = f"{judged.refused} that the model does not judge, {judged.unreadable} that could not be read"
+    unused = [
+        f"{judged.learned} that the model learned from",
+        f"{judged.refused} that it does not judge",
+        f"{judged.unreadable} that could not be read",
+    ]
+    if judged.left_out:
+        unused.append(counted_kinds(judged.left_out))
     lines = [
         f"Without labels: {counted(len(judged.paths), 'image')} of {judged.folder} judged.",
-        f"Left out there: {unused}, {counted(left_out, 'file')} of another kind.",
+        f"Left out there: {', '.join(unused)}.",
     ]
     lines += [f"Estimated share of {finding}: {share}." for finding, share in shares.items()]
     return [*lines, CANNOT]
