@@ -151,7 +151,7 @@ def adapt(
     films = judge_rows(bundle, described, rows, cache, progress=progress)
     refused = int((~films.accepted).sum())
     rows, films = rows.filter(pl.Series(films.accepted)), films[films.accepted]
-    _require_enough(rows, flag, settings.add, site.folder)
+    _require_enough(rows, flag, [each for each in findings if each not in described.findings], site.folder)
     # Where a file is gone, this says so before the long work.
     days = _days_of(rows)
     labels = np.array([findings.index(finding) for finding in rows["finding"]], dtype=np.int64)
@@ -263,8 +263,8 @@ def _require_enough(rows: pl.DataFrame, flag: str, added: Sequence[str], folder:
                 "finding that the site has."
             )
             raise DataError(msg)
-    known = rows.filter(~pl.col("finding").is_in([*added]))
-    if known.is_empty() or known.group_by("finding").agg(pl.col("group").n_unique())["group"].max() < FEWEST:
+    known = rows.filter(~pl.col("finding").is_in([*added])).partition_by("finding")
+    if max((films["group"].n_unique() for films in known), default=0) < FEWEST:
         msg = (
             f"{folder} cannot adapt this bundle: no finding that the model knows has {FEWEST} patients or more among "
             "the films that could be used, so nothing shows whether the adapted model is better. Add films of one."

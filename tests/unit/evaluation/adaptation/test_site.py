@@ -52,8 +52,10 @@ def test_a_film_is_judged_once_by_each_model(
             judge_rows(bundle, other, rows, tmp_path)
 
 
-def _adapt(bundle: Path, dataset: Dataset, out: Path) -> adapt.Adapted:
-    settings = adapt.AdaptSettings(version="2")
+def _adapt(
+    bundle: Path, dataset: Dataset, out: Path, *, add: tuple[str, ...] = (), flag: str | None = None
+) -> adapt.Adapted:
+    settings = adapt.AdaptSettings(version="2", add=add, flag_finding=flag)
     return adapt.adapt(bundle, dataset, out, settings, write_card=lambda *_: "card", cache=out.with_name("cache"))
 
 
@@ -97,6 +99,22 @@ def test_neither_the_test_split_nor_a_refused_film_is_learned(
     said = done.adaptation
     assert (said.left_out_refused, said.images) == (3, len(learned))
     assert len(learned) == len(splits["train"]) + len(splits["calibration"]) - 3 - said.left_out_leaks
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_site_without_a_finding_that_the_model_knows_shows_nothing(
+    bundle: Path, hospital: Dataset, tmp_path: Path
+) -> None:
+    manifest = Path(hospital.manifest["path"][0]).parents[2] / "manifest.csv"
+    other = manifest.with_name("other.csv")
+    text = manifest.read_text()
+    names = ("Tuberculosis", "Fracture", "Effusion")
+    for old, new in zip(("COVID-19", "Normal", "Viral Pneumonia"), names, strict=True):
+        text = text.replace(f",{old},", f",{new},")
+    other.write_text(text)
+    dataset = import_dataset(other, tmp_path / "other", test_only=True).dataset
+    with pytest.raises(DataError, match="no finding that the model knows has 10 patients or more"):
+        _adapt(bundle, dataset, tmp_path / "b", add=names, flag="Tuberculosis")
 
 
 def test_a_film_that_is_gone_is_told_before_the_long_work(
