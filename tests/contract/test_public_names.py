@@ -45,7 +45,7 @@ SIGNATURES = {
 }
 # What each class offers; arguments in brackets.
 MEMBERS = {
-    "ImportReport": "dataset left_out notes offered summary() unread()",
+    "ImportReport": "dataset left_out notes offered sentence summary() unread()",
     "Dataset": "counts() description details folder manifest rows(split) says_other_flag(flag) unreadable()",
     "Run": "description folder load() plot(quantity) summary()",
     "Model": "adapt(site out version flag add leave_out progress) description explain(image prevalence) "

@@ -126,8 +126,12 @@ def test_an_evaluation_in_memory_is_compared_reported_and_refused_early(
     # Judged by the model as it was loaded, and by no other.
     assert model.for_many().engine.name.startswith("ONNX Runtime")
     twin = carina.evaluate(tiny_run, phantom_dataset.folder)
-    (paired,) = carina.compare(evaluation, twin).paired
+    compared = carina.compare(evaluation, twin)
+    assert compared.figures.columns == ["figure", "tiny on dataset test", "tiny on dataset test (2)"]
+    (paired,) = compared.paired
     assert paired.comparison.n == evaluation.metrics.n
+    with pytest.raises(ConfigurationError, match="named twice"):
+        carina.compare(evaluation, evaluation)
     assert evaluation.report(images=False).title == "tiny on dataset, test split"
     with pytest.raises(ConfigurationError, match=r"no figure 'rock'\. Name one of: .*roc"):
         evaluation.plot("rock")
@@ -139,8 +143,10 @@ def test_an_evaluation_in_memory_is_compared_reported_and_refused_early(
     judged: list[int] = []
     for wrong, says in (
         ({"out": taken}, "already exists"),
-        ({"drop_leaks": True, "allow_leak": True}, "Choose one of --drop-leaks and --allow-leak"),
-        ({"split": "tset"}, "--split tset is unknown"),
+        ({"drop_leaks": True, "allow_leak": True}, "Choose one of drop_leaks and allow_leak"),
+        ({"split": "tset"}, "The split 'tset' is unknown"),
+        ({"prevalence": 5}, "The prevalence is 5"),
+        ({"prevalence": float("nan")}, "The prevalence is nan"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             carina.evaluate(model, phantom_dataset, progress=lambda done, _: judged.append(done), **wrong)

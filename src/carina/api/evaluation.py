@@ -142,7 +142,7 @@ def evaluate(
     if isinstance(dataset, str | PathLike):
         require_model_first(folder, Path(dataset), ["carina", "evaluate", str(folder), str(dataset)])
     if drop_leaks and allow_leak:
-        msg = "Choose one of --drop-leaks and --allow-leak."
+        msg = "Choose one of drop_leaks and allow_leak (--drop-leaks and --allow-leak)."
         raise ConfigurationError(msg)
     # Everything that can be refused is refused before the images are judged.
     opened = dataset_of(dataset)
@@ -181,11 +181,18 @@ def compare(*evaluations: Evaluation | str | PathLike[str]) -> SideBySide:
     DataError
         If a folder is no evaluation, or two share no images, findings or truth.
     """
+    if len({id(each) for each in evaluations if isinstance(each, Evaluation)}) < sum(
+        isinstance(each, Evaluation) for each in evaluations
+    ):
+        msg = "An evaluation is named twice. Name each once."
+        raise ConfigurationError(msg)
     with TemporaryDirectory() as folder:
-        paths = []
-        for number, each in enumerate(evaluations, start=1):
+        paths: list[Path] = []
+        for each in evaluations:
             if isinstance(each, Evaluation):
-                path = Path(folder, str(number), f"{each.model.name} on {each.dataset.folder.name} {each.split}")
+                name = f"{each.model.name} on {each.dataset.folder.name} {each.split}"
+                same = sum(path.name.startswith(name) for path in paths)
+                path = Path(folder, f"{name} ({same + 1})" if same else name)
                 path.mkdir(parents=True)
                 each._record(path, images=False)
                 paths.append(path)

@@ -19,6 +19,7 @@ from carina.learning.recipe import Recipe, load_recipe
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress
 from carina.runtime.quiet_loading import quiet_loading
+from carina.storage.atomic import require_absent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -143,11 +144,14 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if weights is not None:
         chosen = chosen.model_copy(update={"backbone": chosen.backbone.model_copy(update={"weights": weights})})
+    # What can be refused is refused before TensorFlow is loaded, which takes seconds.
+    folders = [dataset_of(each).folder for each in (dataset, *added)]
+    require_absent(Path(out), what="run")
     finished: FinishedRun = import_training().train(
-        dataset_of(dataset).folder,
+        folders[0],
         chosen,
         Path(out),
-        added=[dataset_of(each).folder for each in added],
+        added=folders[1:],
         without_sources=without_sources,
         lung_graph=None if lungs is None else Path(lungs),
         cache=None if cache is None else Path(cache),

@@ -115,5 +115,9 @@ def _same_place() -> bool:
 
 def typed_command() -> str:
     """Return what was typed, for the record; of absolute paths only the last part, since the record is passed on."""
-    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
-    return shlex.join(["carina", *words])
+    return shlex.join(["carina", *map(_without_folders, sys.argv[1:])])
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)

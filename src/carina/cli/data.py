@@ -17,12 +17,11 @@ from carina.datasets.check import Association, DatasetCheck, check_dataset
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
 from carina.datasets.importing import ImportReport, import_dataset
-from carina.datasets.manifest import LEFT_OUT_FILE, DatasetDescription, open_dataset
+from carina.datasets.manifest import DatasetDescription, open_dataset
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
 from carina.errors import ConfigurationError
 from carina.phantoms.phantom import write_phantoms
-from carina.wording import counted
 
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -353,15 +352,9 @@ def _print_import(report: ImportReport) -> None:
     for note in report.notes:
         print_note(note)
     if report.offered is not None:
-        print_note(f"The command for that: {_typed_again(report.offered, dataset.folder)}")
-    if report.left_out:
-        print_note(f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.")
+        print_note(f"The command that keeps the published split: {_typed_again(report.offered, dataset.folder)}")
     print_table(dataset.counts())
-    description = dataset.description
-    print_result(
-        f"{counted(description.images, 'image')} in {dataset.folder}; "
-        f"{counted(description.near_duplicate_pairs, 'pair')} of near-duplicates kept together."
-    )
+    print_result(report.sentence)
     for said in report.unread():
         print_note(said)
         raise typer.Exit(1)
@@ -404,7 +397,7 @@ def _print_check(result: DatasetCheck) -> None:
 
 def _print_association(name: str, found: Association | None, *, one_finding: bool) -> None:
     if found is None:
-        why = "there is one finding" if one_finding else f"no {name} is known"
+        why = "there is one finding" if one_finding else f"the {name} is known for fewer than two findings"
         print_result(f"How far the {name} gives the finding away: not applicable, because {why}.")
         return
     print_result(

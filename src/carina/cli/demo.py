@@ -54,13 +54,14 @@ def demo_command(
     from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()
+    # Before an earlier demo is replaced: TensorFlow may not be installed.
+    load_quietly()
     _make_room(out)
     with progress_bars() as bar:
         manifest = write_phantoms(
             out / "phantoms", count=count, difficulty=difficulty, seed=seed, progress=bar("Drawing phantoms")
         )
         report = import_dataset(manifest, out / "dataset", seed=seed, progress=bar("Reading images"))
-        load_quietly()
         run = train(
             report,
             out / "run",

@@ -1,5 +1,6 @@
 """``carina predict``: image files become predictions with a triage priority."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -151,6 +152,8 @@ def predict_command(
                 shown.add(prediction, picture)
             elif not _passed_over(prediction):
                 (_print_row if results is None else results.append)(rows.row(prediction, picture))
+            elif results is not None:
+                results.forget(prediction.path)
             tell(counts.total())
     _tell_what_was_left_out(others, left_out)
     _tell_the_end(counts, results, for_people=for_people, table=shown is not None)
@@ -185,7 +188,8 @@ def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:
 
 def _require_outside(folder: Path, paths: list[str]) -> None:
     for path in map(Path, paths):
-        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+        # Unlike Path.is_dir, this never raises.
+        if os.path.isdir(path) and folder.resolve().is_relative_to(path.resolve()):  # noqa: PTH112
             msg = (
                 f"--explain {folder} lies in {path}, which is to be judged: next time its pictures would be taken for "
                 "radiographs. Choose a folder outside."
@@ -211,6 +215,8 @@ def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_p
         again = f" Failed before and tried again: {results.retried}." if results.retried else ""
         if results.changed:
             again += f" Judged again, because the file has other pixels now: {results.changed}."
+        if results.unreadable:
+            again += f" Cannot be read now, so that the earlier row is kept: {results.unreadable}."
         print_note(f"Judged before: {results.held}.{again} Judged now: {counts.total() - failed - passed}.")
     if counts.total() == 0 and (results is None or results.held == 0):
         print_note("No image was named: nothing was judged.")
@@ -220,6 +226,8 @@ def _tell_the_end(counts: Counter[str], results: ResumedResults | None, *, for_p
         print_note(INTENDED_USE)
     if said := say_passed_over(passed):
         print_note(said)
+    if results is not None and results.unreadable and not failed:
+        raise typer.Exit(1)
     if failed:
         # On a terminal the table has just said so.
         if not (table and sys.stdout.isatty()):

@@ -40,8 +40,8 @@ class Trouble:
     ----------
     kind
         In a word: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``,
-        ``patient across splits``, ``tiny finding``, ``source gives the finding away`` and the same of each of
-        `STORED_AS`.
+        ``patient across splits``, ``tiny finding``, ``source known for some findings only``, ``source gives the finding
+        away`` and the same of each of `STORED_AS`.
     message
         What, where and what to do.
     """
@@ -88,9 +88,9 @@ class DatasetCheck:
     counts
         One row per finding and source, one column per split.
     association
-        How the finding follows the source; none where no source is known or there is one finding.
+        How the finding follows the source; none where the source is known for fewer than two findings.
     stored_as
-        How it follows each of `STORED_AS`; none where that is not known or there is one finding.
+        How it follows each of `STORED_AS`; none where that is known for fewer than two findings.
     troubles
         What is wrong, most serious first; empty when nothing is.
     """
@@ -125,6 +125,7 @@ def check_dataset(dataset: Dataset) -> DatasetCheck:
         *_copies(manifest, "split", "copies across splits", "the test result would be too good"),
         *_patients_across_splits(dataset),
         *_tiny(manifest),
+        *_source_of_some(manifest),
         *_given_away("source", association),
         *(trouble for name, measured in stored_as.items() for trouble in _given_away(name, measured)),
     ]
@@ -252,19 +253,20 @@ def _missing(manifest: pl.DataFrame) -> list[Trouble]:
 
 
 def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) -> list[Trouble]:
-    straddling = manifest.group_by("duplicate_group").agg(
-        pl.col(column).unique().sort(), pl.col("path").sort(), images=pl.len()
-    )
-    straddling = straddling.filter(pl.col(column).list.len() > 1).sort("duplicate_group")
+    straddling = manifest.filter(pl.col(column).n_unique().over("duplicate_group") > 1).sort("duplicate_group")
     if straddling.is_empty():
         return []
-    values, paths, _ = straddling.row(0)[1:]
-    names = " and ".join(Path(path).name for path in paths[:2])
-    what = f"{straddling['images'].sum()} images in {counted(straddling.height, 'group')} of near-duplicates"
+    groups = straddling["duplicate_group"]
+    # One image for each of the values that differ.
+    first = straddling.filter(groups == groups[0]).group_by(column).agg(pl.col("path").min()).sort(column)
+    names = [Path(path).name for path in first["path"]]
+    shown = names if len(set(names)) == len(names) else first["path"]
+    told = " and ".join(f"{name} ({value})" for name, value in zip(shown, first[column], strict=True))
+    what = f"{straddling.height} images in {counted(groups.n_unique(), 'group')} of near-duplicates"
     return [
         Trouble(
             kind,
-            f"{what} have more than one {column}; {consequence}. The first: {names} ({', '.join(values)}).",
+            f"{what} have more than one {column}; {consequence}. The first: {told}.",
         )
     ]
 
@@ -292,6 +294,26 @@ def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
         )
         for finding in manifest["finding"].unique().sort()
         if of_finding.get(finding, 0) < MIN_TEST_IMAGES
+    ]
+
+
+def _source_of_some(manifest: pl.DataFrame) -> list[Trouble]:
+    """Return a trouble where the source is known for some findings and for no image of the others.
+
+    The measured association leaves out images without a source, so it cannot show this.
+    """
+    sources = manifest.group_by("finding").agg(known=pl.col("source").is_not_null().any()).sort("finding")
+    with_source, without = (sources.filter(pl.col("known") == known)["finding"] for known in (True, False))
+    if with_source.is_empty() or without.is_empty():
+        return []
+    only = "one finding only" if len(with_source) == 1 else "some findings only"
+    return [
+        Trouble(
+            "source known for some findings only",
+            f"the source is known for {only}: {', '.join(with_source)}. It is not known for any image of "
+            f"{', '.join(without)}. If these images come from elsewhere, a model may tell scanners apart instead of "
+            "lungs, and a high figure on this data set proves nothing by itself. Give each image its source.",
+        )
     ]
 
 

@@ -23,6 +23,7 @@ from carina.datasets.folder_words import (
     published_split,
 )
 from carina.errors import ConfigurationError, DataError
+from carina.radiographs.file_kind import is_hidden
 from carina.wording import counted
 
 Role = Literal["finding", "source", "split", "patient", "-"]
@@ -38,7 +39,7 @@ _MANY = 10
 # A hospital gives more images than this, a patient fewer.
 _IMAGES_OF_A_HOSPITAL = 20
 _TOLD = 5
-_TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet", ".gz"})
+_TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".tsv.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +392,8 @@ def _empty_folders(tree: FolderTree, placed: list[Placed]) -> list[str]:
 
 def _instead(tree: FolderTree) -> str:
     """Return what to do with a tree that has no folder of a finding."""
-    tables = [path for path, _ in tree.left_out if Path(path).suffix.lower() in _TABLES]
+    # macOS puts a hidden ``._labels.csv`` beside ``labels.csv``.
+    tables = [path for path, _ in tree.left_out if path.lower().endswith(_TABLES) and not is_hidden(Path(path).name)]
     if tables:
         beside = _listed(Path(path).relative_to(tree.top).as_posix() for path in tables)
         return (

@@ -74,7 +74,7 @@ class ImportReport:
     dataset
         The data set, opened.
     notes
-        What was left out or assumed, and what is flagged; a sentence each.
+        What was left out or assumed, where files that were left out are named, and what is flagged; a sentence each.
     left_out
         How many files ``left_out.csv`` names.
     offered
@@ -88,13 +88,16 @@ class ImportReport:
 
     def summary(self) -> str:
         """Return what was imported, and the notes: what was assumed and left out."""
-        described, folder = self.dataset.description, self.dataset.folder
+        return "\n".join([self.sentence, *self.notes, *self.unread()])
+
+    @property
+    def sentence(self) -> str:
+        """Return how many images and near-duplicates were imported, in one sentence."""
+        described = self.dataset.description
+        # A published split is kept as it is, and near-duplicates may be in different parts of it.
+        together = "" if described.choices is not None and described.choices.split_from else " kept together"
         pairs = counted(described.near_duplicate_pairs, "pair")
-        images = f"{counted(described.images, 'image')} in {folder}; {pairs} of near-duplicates kept together."
-        lines = [images, *self.notes]
-        if self.left_out:
-            lines.append(f"What was left out is named in {folder / LEFT_OUT_FILE}.")
-        return "\n".join([*lines, *self.unread()])
+        return f"{counted(described.images, 'image')} in {self.dataset.folder}; {pairs} of near-duplicates{together}."
 
     def unread(self) -> tuple[str, ...]:
         """Return how many files could not be read, and the commonest reason; nothing where all were read."""
@@ -277,7 +280,14 @@ def import_dataset(
         )
         (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    return ImportReport(open_dataset(out), (*notes, *said), listing.left_out.height, offered)
+    dataset = open_dataset(out)
+    said = (*said, *_where_left_out(dataset, listing.left_out))
+    return ImportReport(dataset, (*notes, *said), listing.left_out.height, offered)
+
+
+def _where_left_out(dataset: Dataset, left_out: pl.DataFrame) -> tuple[str, ...]:
+    """Return which table names the files that were left out; nothing where none was."""
+    return () if left_out.is_empty() else (f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.",)
 
 
 def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:

@@ -238,12 +238,13 @@ def _list(
     notes: tuple[str, ...] = ()
     if layout is None:
         inner = _unwrapped(source) if source.is_dir() and table.labels is None else source
-        found, notes = list_table(inner, table, need_views=need_views, patient_key=patient_key)
+        found, left_out, notes = list_table(inner, table, need_views=need_views, patient_key=patient_key)
         if found is not None:
             # A published table was read only in part: what it names is not known here.
             asked = inner.is_dir() and table.labels_as is None
-            left_out, more = _not_in_table(inner, found) if asked else ([], ())
-            return Listing(found, notes + more, left_out=pl.DataFrame(left_out, schema=LEFT_OUT_SCHEMA, orient="row"))
+            others, more = _not_in_table(inner, found) if asked else ([], ())
+            gone = pl.DataFrame(left_out + others, schema=LEFT_OUT_SCHEMA, orient="row")
+            return Listing(found, notes + more, left_out=gone)
     if need_views:
         msg = f"{source} says nothing of views: it has one folder per finding. Only a table can have views."
         raise DataError(msg)

@@ -13,6 +13,8 @@ from carina.datasets.manifest_table import find_manifest, images_of, list_manife
 from carina.datasets.published_labels import PublishedLabels, Uncertain, read_published
 from carina.errors import ConfigurationError, DataError
 
+_LeftOut = list[tuple[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
@@ -45,8 +47,10 @@ class TableOptions:
 
 def list_table(
     source: Path, table: TableOptions, *, need_views: bool, patient_key: bytes | None
-) -> tuple[pl.DataFrame | None, tuple[str, ...]]:
-    """Return the images that a source's table names, columns as in `LISTING_SCHEMA`, and notes; none without a table.
+) -> tuple[pl.DataFrame | None, _LeftOut, tuple[str, ...]]:
+    """Return the images that a source's table names, those that their headers rule out, and notes.
+
+    Images have the columns of `LISTING_SCHEMA`, and are none without a table; what is ruled out is path and reason.
 
     Parameters
     ----------
@@ -67,14 +71,14 @@ def list_table(
         If columns are named and there is no table.
     """
     if table.labels_as is not None:
-        images, notes = _list_published(source, table.labels_as, table, side_views=need_views, patient_key=patient_key)
-        return images, notes
-    path, notes, wrong = table.labels or source, (), None
+        return _list_published(source, table.labels_as, table, side_views=need_views, patient_key=patient_key)
+    path = table.labels or source
+    notes: tuple[str, ...] = ()
     if path.is_dir():
         found, notes, wrong = find_manifest(path, table.columns)
         if found is None:
             _refuse_without_table(path, table, wrong)
-            return None, notes
+            return None, [], notes
         path = found
     images, more = list_manifest(
         path,
@@ -83,7 +87,7 @@ def list_table(
         need_views=need_views,
         ignore_unknown_columns=table.ignore_unknown_columns,
     )
-    return _with_key(images, patient_key), notes + more
+    return _with_key(images, patient_key), [], notes + more
 
 
 def _refuse_without_table(folder: Path, table: TableOptions, wrong: DataError | None) -> None:
@@ -96,8 +100,9 @@ def _refuse_without_table(folder: Path, table: TableOptions, wrong: DataError | 
 
 def _list_published(
     source: Path, kind: PublishedLabels, table: TableOptions, *, side_views: bool, patient_key: bytes | None
-) -> tuple[pl.DataFrame, tuple[str, ...]]:
+) -> tuple[pl.DataFrame, _LeftOut, tuple[str, ...]]:
     images: list[pl.DataFrame] = []
+    left_out: _LeftOut = []
     notes: tuple[str, ...] = ()
     for said in read_published(table.labels or source, kind, uncertain=table.uncertain, side_views=side_views):
         found, more = images_of(said.rows, said.table, source if source.is_dir() else source.parent)
@@ -105,10 +110,11 @@ def _list_published(
         found = _with_key(found, patient_key)
         if kind == "rsna":
             # Its tables say nothing of views, ages and sexes; its DICOM files do.
-            rows, _, left_out = fill_in_headers(found.to_dicts(), patient_key)
-            found, notes = pl.DataFrame(rows, schema=LISTING_SCHEMA), notes + left_out
+            rows, ruled_out, more = fill_in_headers(found.to_dicts(), patient_key)
+            found, notes = pl.DataFrame(rows, schema=LISTING_SCHEMA), notes + more
+            left_out += ruled_out
         images.append(found)
-    return pl.concat(images), notes
+    return pl.concat(images), left_out, notes
 
 
 def _with_key(images: pl.DataFrame, key: bytes | None) -> pl.DataFrame:

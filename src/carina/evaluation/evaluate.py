@@ -226,7 +226,10 @@ def evaluate(
         If there is no such split.
     """
     if split not in get_args(Split):
-        msg = f"--split {split} is unknown. Choose one of: test, calibration, validation, train."
+        msg = f"The split {split!r} is unknown. Choose one of: test, calibration, validation, train."
+        raise ConfigurationError(msg)
+    if prevalence is not None and not 0 < prevalence < 1:
+        msg = f"The prevalence is {prevalence}. Give a share between 0 and 1, such as 0.05."
         raise ConfigurationError(msg)
     predictor = predictor or Predictor(run)
     started = time.perf_counter()

@@ -98,13 +98,13 @@ def image_inputs(
 def names_several(path: Path) -> bool:
     """Return whether a path is a folder, holds or lists files, or is a pattern: more than one image may come of it."""
     if os.path.lexists(path):
-        return path.is_dir() or (path.is_file() and _holds_files(path))
+        return os.path.isdir(path) or (os.path.isfile(path) and _holds_files(path))  # noqa: PTH112, PTH113  # see above
     return _MAGIC.search(str(path)) is not None
 
 
 def names_one_image(path: Path) -> bool:
     """Return whether a path is a file that is neither an archive nor a DICOMDIR."""
-    return path.is_file() and not _holds_files(path)
+    return os.path.isfile(path) and not _holds_files(path)  # noqa: PTH113  # it never raises
 
 
 _Number = tuple[int, int]
@@ -277,15 +277,24 @@ def _folders_in(folder: Path) -> list[str]:
         return []
 
 
+# A first byte that no name in UTF-8 has, or a control character.
+_NO_NAME = re.compile(rb"\A[\x00\x80-\xc1\xf5-\xff]|[\x01-\x08\x0b\x0c\x0e-\x1f]")
+
+
 def _listed(stream: BinaryIO) -> Iterator[Path]:
     """Yield the paths of a list as they come in: a line each, or up to a NUL byte each."""
     read = getattr(stream, "read1", stream.read)
-    separator, rest, begun = b"", b"", False
-    while block := read(_BLOCK):
-        rest += block
-        if not begun:
-            _require_list(rest)
-            begun = True
+    separator, rest, beginning = b"", b"", b""
+    ended = False
+    while not ended:
+        block = read(_BLOCK)
+        ended, rest = not block, rest + block
+        if len(beginning) < HEAD_BYTES:
+            beginning += block
+            _require_list(beginning)
+            # A slow pipe gives a few bytes at a time: what does not begin as a name is not told yet.
+            if not ended and len(beginning) < HEAD_BYTES and _NO_NAME.search(beginning):
+                continue
         # The first separator decides: with NUL bytes between them, names may hold line breaks.
         if not separator:
             separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""

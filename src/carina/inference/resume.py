@@ -35,6 +35,8 @@ except ImportError:  # Windows
 _HASH_BYTES = 16
 # Every row is handed to the system at once, which outlives a killed process. To the disk, which outlives a power cut:
 _SECONDS_BETWEEN_SYNCS = 1.0
+# Of a file that is not there, or may not be read: nobody knows what it shows now.
+_OUT_OF_REACH = frozenset({"not-found", "permission-denied"})
 # So many inputs are looked at ahead, whether they were judged before.
 _AHEAD = 16
 
@@ -79,6 +81,8 @@ class ResumedResults:
         How many rows of inputs that could not be judged were taken out.
     changed
         How many inputs were judged before with other pixels, and are judged again.
+    unreadable
+        How many inputs were judged before and cannot be read now: what was said of them is kept.
     """
 
     def __init__(self, stream: BinaryIO, stored: _Stored) -> None:
@@ -89,10 +93,13 @@ class ResumedResults:
         self._paths, self._pixels = stored.paths[judged], stored.pixels[judged]
         self.held = len(judged)
         self.retried = int(stored.failed.sum())
-        self.changed = 0
+        self.changed = self.unreadable = 0
+        self._forgotten: set[bytes] = set()
 
     def pending(self, inputs: Iterable[Input], pixel_sha256: Callable[[Input], str]) -> Iterator[Input]:
         """Yield the inputs that were not judged yet, and those whose pixels are no longer the ones that were judged.
+
+        An input that was judged and cannot be read now, as on a disk that is away, keeps its row.
 
         Parameters
         ----------
@@ -102,14 +109,20 @@ class ResumedResults:
             Reads an input and returns the SHA-256 of its pixels, or raises `InputError`.
         """
 
-        def compare(each: Input) -> tuple[Input, bytes | None, bool]:
+        def compare(each: Input) -> tuple[Input, bytes | None, bytes | None]:
             judged = self._judged(path_in_words(each.path))
-            return each, judged, judged is not None and judged != _pixels_of(each, pixel_sha256)
+            return each, judged, None if judged is None else _pixels_of(each, pixel_sha256)
 
-        for each, judged, changed in read_ahead(compare, inputs, ahead=_AHEAD):
-            self.changed += changed
-            if judged is None or changed:
+        for each, judged, there in read_ahead(compare, inputs, ahead=_AHEAD):
+            if judged is not None and there is None:
+                self.unreadable += 1
+            elif judged is None or judged != there:
+                self.changed += judged is not None
                 yield each
+
+    def forget(self, path: Path | None) -> None:
+        """Take out what was said of a path before: the file is now one that nothing is said of."""
+        self._forgotten.add(_hash(path_in_words(path)))
 
     def _judged(self, path: str) -> bytes | None:
         """Return the hash of the pixels that were judged at a path; none if no row has the path."""
@@ -178,14 +191,15 @@ def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
         finally:
             results.sync()
             if results.changed:
-                _drop_earlier_rows(stream, path, rows)
+                _drop_earlier_rows(stream, path, rows, results._forgotten)
 
 
-def _drop_earlier_rows(stream: BinaryIO, path: Path, rows: RowFormat) -> None:
+def _drop_earlier_rows(stream: BinaryIO, path: Path, rows: RowFormat, forgotten: set[bytes]) -> None:
     stored = _read(stream, path, rows)
-    last = np.zeros(len(stored.paths), bool)
-    last[stored.last_of_each_path()] = True
-    _keep(stream, path, rows, last)
+    kept = np.zeros(len(stored.paths), bool)
+    kept[stored.last_of_each_path()] = True
+    kept &= ~np.isin(stored.paths, np.array(sorted(forgotten), stored.paths.dtype))
+    _keep(stream, path, rows, kept)
 
 
 def _lock(stream: BinaryIO, path: Path) -> None:
@@ -236,13 +250,13 @@ def _keep(stream: BinaryIO, path: Path, rows: RowFormat, kept: NDArray[np.bool_]
                 target.write(source.read(row.end - row.start))
 
 
-def _pixels_of(each: Input, pixel_sha256: Callable[[Input], str]) -> bytes:
-    """Return the hash of an input's pixels as it is kept; nothing where it cannot be read any more."""
+def _pixels_of(each: Input, pixel_sha256: Callable[[Input], str]) -> bytes | None:
+    """Return the hash of an input's pixels as it is kept; empty if it is damaged, None if it is out of reach."""
     try:
         # As NumPy gives back the one that is kept: without zero bytes at its end.
         return _hash(pixel_sha256(each)).rstrip(b"\0")
-    except InputError:
-        return b""
+    except InputError as error:
+        return None if error.code in _OUT_OF_REACH else b""
 
 
 def _hash(text: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from carina.cli import console, log_progress
-from carina.cli.console import print_table, progress_bars, running_count
+from carina.cli.console import print_table, progress_bars, running_count, typed_command
 from carina.cli.log_progress import LogProgress
 
 
@@ -103,3 +103,8 @@ def test_a_forced_colour_makes_no_terminal_of_a_log(
     with progress_bars() as bar:
         bar("Reading images")(3, 3)
     assert "Reading images: 3 of 3" in capsys.readouterr().err
+
+
+def test_the_record_of_a_command_names_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["carina", "evaluate", "--out=/home/jane/x", "/home/jane/ds", "--seed=1", "runs/a"])
+    assert typed_command() == "carina evaluate --out=x ds --seed=1 runs/a"

@@ -178,14 +178,16 @@ def split_tree(folder: Path) -> Path:
 def test_a_published_split_is_offered_and_kept_on_request(carina: Typed, tmp_path: Path) -> None:
     source = split_tree(tmp_path / "my films")
     out = tmp_path / "out"
-    code, _, err = carina("data", "import", source, "--out", out)
+    code, shown, err = carina("data", "import", source, "--out", out)
     assert code == 0, err
+    assert f"21 images in {out}; 1 pair of near-duplicates kept together.\n" in shown
     assert "The images come with a split: validation (2), train (12), test (7). It is not kept" in err
     command = f"carina data import '{source}' --out {out}-published --split-from folders"
-    assert f"The command for that: {command}" in err
+    assert f"The command that keeps the published split: {command}" in err
     assert open_dataset(out).manifest.group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
-    code, _, err = carina(*shlex.split(command)[1:])
+    code, shown, err = carina(*shlex.split(command)[1:])
     assert code == 0, err
+    assert f"21 images in {out}-published; 1 pair of near-duplicates.\n" in shown
     kept = open_dataset(tmp_path / "out-published")
     assert dict(kept.manifest.group_by("split").len().iter_rows()) == {"train": 12, "calibration": 2, "test": 7}
     assert kept.description.choices is not None
@@ -228,7 +230,7 @@ def test_files_that_are_left_out_or_cannot_be_read_are_said(carina: Typed, tmp_p
     assert "--findings leaves out 1 of 5 images: Normal (1)." in err
     assert "Paths in which --patient-from found a patient: 1 of 5. Patients: 1." in err
     assert "Left out, since they are not images: 1 .txt file." in err
-    assert f"What was left out is named in {tmp_path / 'out' / 'left_out.csv'}." in err
+    assert err.count(f"What was left out is named in {tmp_path / 'out' / 'left_out.csv'}.") == 1
     assert f"2 files could not be read: see {tmp_path / 'out' / 'errors.csv'}." in err
     assert "The commonest reason (2): this is an AVIF file." in err
     assert pl.read_csv(tmp_path / "out" / "left_out.csv").rows() == [
@@ -247,6 +249,7 @@ def test_check_tells_what_files_give_away(carina: Typed, tmp_path: Path) -> None
     assert "Finding and file format: Cramér's V 1.000 (1.000 to 1.000). Guessing the finding from the file" in out
     assert "Finding and bit depth: Cramér's V 0.000" in out
     assert "file format gives the finding away" in out
+    assert "source gives the finding away: not applicable, because the source is known for fewer than two" in out
     stored = json.loads(carina("data", "check", tmp_path / "out", "--json")[1])["stored_as"]
     assert list(stored) == ["file format", "pixel size", "aspect ratio", "bit depth", "colour"]
     assert stored["file format"]["disjoint"] == [["Normal", "TB"]]

@@ -1,6 +1,7 @@
 """Each kind of trouble appears when it is planted, and none otherwise."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -76,20 +77,25 @@ def test_missing(tmp_path, sound):
 
 
 def test_copies_across_findings(tmp_path, sound):
-    manifest = planted(sound, duplicate_group={0: 0, 1: 0, 10: 0})
+    # Findings a, a and b. The two paths that come first are of one finding.
+    paths = {row: str(tmp_path / name) for row, name in {0: "1.png", 10: "2.png", 1: "3.png"}.items()}
+    for path in paths.values():
+        Path(path).touch()
+    manifest = planted(sound, duplicate_group={0: 0, 1: 0, 10: 0}, path=paths)
     check = check_dataset(build(tmp_path / "d", manifest))
     (trouble,) = check.troubles
     assert trouble.kind == "copies across findings"
     assert check.counts["copies"].sum() == 2
     assert "3 images in 1 group of near-duplicates have more than one finding" in trouble.message
-    assert trouble.message.endswith("(a, b).")
+    assert trouble.message.endswith("The first: 1.png (a) and 3.png (b).")
 
 
 def test_copies_across_splits(tmp_path, sound):
     manifest = planted(sound, duplicate_group={0: 0, 6: 0})  # both finding a; test and train
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "copies across splits"
-    assert trouble.message.endswith("(test, train).")
+    path = manifest["path"][0]  # of all images, whose names are equal
+    assert trouble.message.endswith(f"The first: {path} (test) and {path} (train).")
 
 
 def test_copies_within_a_finding_and_split_are_no_trouble(tmp_path, sound):
@@ -125,6 +131,24 @@ def test_source_gives_the_finding_away(tmp_path, sound):
     assert "share no source: a and b" in check.troubles[0].message
     assert check.association.cramers_v == pytest.approx(1)
     assert check.association.disjoint == (("a", "b"),)
+
+
+def test_a_source_that_is_known_for_some_findings_only(tmp_path, sound):
+    unknown = pl.when(pl.col("finding") == "b").then(None).otherwise("source")
+    check = check_dataset(build(tmp_path / "d", sound.with_columns(source=unknown)))
+    assert check.association is None
+    assert kinds(check) == ["source known for some findings only"]
+    message = check.troubles[0].message
+    assert message.startswith("the source is known for one finding only: a. It is not known for any image of b. ")
+    # Of three findings two have a source: what is measured on these two does not show the third.
+    three = pl.concat([sound, make_manifest(["c"] * 60, path=sound["path"][:60].to_list(), split=["test"] * 60)])
+    three = three.with_columns(duplicate_group=pl.int_range(pl.len()))
+    (trouble,) = check_dataset(build(tmp_path / "three", three)).troubles
+    assert trouble.message.startswith("the source is known for some findings only: a, b. ")
+    # Sources that are known nowhere, or for a part of each finding, are none of this trouble.
+    for rows in (0, 40):
+        part = pl.when(pl.int_range(pl.len()) < rows).then("source")
+        assert check_dataset(build(tmp_path / str(rows), sound.with_columns(source=part))).troubles == ()
 
 
 @pytest.mark.parametrize(
@@ -227,7 +251,7 @@ def test_of_a_real_import(tmp_path):
     ).dataset
     check = check_dataset(dataset)
     assert kinds(check) == ["copies across findings", "tiny finding", "tiny finding"]
-    assert "1.png and copy.tif (COVID-19, Normal)" in check.troubles[0].message
+    assert "copy.tif (COVID-19) and 1.png (Normal)" in check.troubles[0].message
     shutil.rmtree(tmp_path / "s")
     assert "13 images are gone since the import" in check_dataset(dataset).troubles[0].message
 

@@ -256,6 +256,12 @@ def test_an_unknown_layout_shows_what_was_found(tmp_path: Path) -> None:
             ["a.png", "labels.csv"],
             r"Beside them: labels\.csv\. If that table .* --labels \S+/films/labels\.csv$",
         ),
+        (
+            "films",
+            ["a.png", "._labels.csv", "a_scan.nii.gz", "labels.CSV.gz"],
+            r"Beside them: labels\.CSV\.gz\. If that table .* --labels \S+/films/labels\.CSV\.gz$",
+        ),
+        ("films", ["a.png", "._labels.csv", "scan.nii.gz"], r"Make one folder per finding "),
         ("Normal", ["a.png"], r"named like a finding: import the folder above it, \S+\.$"),
     ],
 )

@@ -65,6 +65,7 @@ def test_images_are_told_by_their_bytes_and_the_rest_is_named(tmp_path: Path) ->
     ]
     assert "Left out, since they are not images: 1 .csv file, 1 ZIP archive, 1 file without an ending." in report.notes
     assert report.left_out == 3
+    assert report.summary().count(f"What was left out is named in {report.dataset.folder / 'left_out.csv'}.") == 1
 
 
 def test_how_a_file_stores_its_pixels_is_kept(tmp_path: Path) -> None:

@@ -186,6 +186,16 @@ def test_rsna_without_the_table_of_normal_ones_knows_no_normal_one(rsna):
         list_source(rsna, labels_as="rsna")
 
 
+def test_rsna_images_that_their_headers_rule_out_are_named(rsna):
+    write(rsna, "stage_2_detailed_class_info.csv", RSNA_CLASSES)
+    side = rsna / "stage_2_train_images" / "00313ee0-9eaa.dcm"
+    side.write_bytes(encode_dicom(make_sheet(1), PatientID="00313ee0-9eaa", ViewPosition="LL"))
+    listing = list_source(rsna, labels_as="rsna")
+    assert set(rows(listing, "finding")) == {"0004cfab-14fd.dcm", "00436515-870c.dcm"}
+    assert listing.left_out.rows() == [(str(side), "its header says that it is a lateral view")]
+    assert "Left out: 1 DICOM file, because its header says that it is a lateral view." in listing.notes
+
+
 MIMIC_LABELS = """subject_id,study_id,Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,\
 Lung Lesion,Lung Opacity,No Finding,Pleural Effusion,Pleural Other,Pneumonia,Pneumothorax,Support Devices
 10000032,50414267,,,,,,,,,1.0,,,,,

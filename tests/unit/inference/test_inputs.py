@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from carina.errors import ConfigurationError
-from carina.inference.inputs import image_inputs
+from carina.inference.inputs import image_inputs, names_one_image, names_several
 from carina.inference.left_out import LeftOutFiles
 from make import as_ordinary_user, encode, make_grey
 from make_dicom import encode_dicom
@@ -242,6 +242,22 @@ def test_an_image_on_standard_input_is_refused_and_nothing_of_it_is_told(image_f
     with pytest.raises(ConfigurationError, match="holds an image or an archive, and not a list of paths") as caught:
         list(image_files(["-"], standard_input=io.BytesIO(content)))
     assert "Doe" not in str(caught.value)
+    told: list[Path] = []
+    with pytest.raises(ConfigurationError, match="holds an image or an archive"):
+        told.extend(image_files(["-"], standard_input=InDrops(content)))
+    assert told == []
+
+
+class InDrops(io.BytesIO):
+    """A slow pipe."""
+
+    def read1(self, _: int | None = -1, /) -> bytes:
+        return self.read(7)
+
+
+def test_a_name_that_is_too_long_or_in_a_closed_folder_is_no_crash() -> None:
+    assert not names_one_image(Path("x" * 300 + ".png"))
+    assert not names_several(Path("x" * 300 + ".png"))
 
 
 def test_an_empty_path_is_not_the_current_folder() -> None:

@@ -109,6 +109,29 @@ def test_an_image_that_changed_under_its_name_is_judged_again(
 
 
 @KINDS
+def test_what_is_out_of_reach_keeps_its_row_and_what_is_passed_over_loses_it(
+    predictor: Predictor, films: list[Path], tmp_path: Path, kind: type
+) -> None:
+    rows, file = kind(predictor), tmp_path / "out"
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for path, film in zip(paths, films, strict=False):
+        path.write_bytes(film.read_bytes())
+    run(predictor, rows, file, paths)
+    before = file.read_bytes()
+    paths[1].rename(tmp_path / "away.png")
+    with resume_results(file, rows) as results:
+        assert list(results.pending(map(Input, paths), predictor.pixel_sha256)) == []
+        assert (results.unreadable, results.changed) == (1, 0)
+    assert file.read_bytes() == before
+    paths[2].write_bytes(films[5].read_bytes())
+    with resume_results(file, rows) as results:
+        assert [each.path for each in results.pending(map(Input, paths), predictor.pixel_sha256)] == [paths[2]]
+        results.forget(paths[2])
+    with file.open("rb") as stream:
+        assert [row.path for row in rows.read(stream)] == [str(path) for path in paths[:2]]
+
+
+@KINDS
 def test_refused_radiographs_are_judged_once(predictor: Predictor, tmp_path: Path, kind: type) -> None:
     black = write_image(tmp_path / "black.png", np.tile(np.array([[0, 1]], np.uint8), (64, 32)))
     rows, file = kind(predictor), tmp_path / "out"

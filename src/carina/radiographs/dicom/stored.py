@@ -159,8 +159,11 @@ def _values_of(
     else:
         stored = np.frombuffer(raw[:values], np.uint8)
     if halved:
-        # Y1 Y2 B R, of which the luma is all that is asked for. Source: PS3.3 C.7.6.3.1.2.
-        return _repeated(stored.reshape(-1, 4)[:, :2].reshape(layout.rows, layout.columns))
+        # Y1 Y2 B R: two pixels share their chroma. Source: PS3.3 C.7.6.3.1.2.
+        pairs = stored.reshape(-1, 4)
+        luma = pairs[:, :2].reshape(layout.rows, layout.columns, 1)
+        chroma = np.repeat(pairs[:, 2:], 2, axis=0).reshape(layout.rows, layout.columns, 2)
+        return np.concatenate([luma, chroma], axis=-1)
     if layout.samples == 1:
         return stored.reshape(layout.rows, layout.columns)
     if layout.by_plane:
@@ -183,10 +186,6 @@ def _has_other_bits(patterns: Patterns, layout: Layout) -> bool:
     negative = (patterns >> patterns.dtype.type(layout.high)) & one
     beside = patterns & patterns.dtype.type(above)
     return bool(((beside != 0) & ((beside != above) | (negative == 0))).any())
-
-
-def _repeated(grey: Patterns) -> Patterns:
-    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
 def _several_frames() -> InputError:

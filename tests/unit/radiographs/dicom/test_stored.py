@@ -123,10 +123,12 @@ def test_of_ybr_the_luma_is_taken():
     np.testing.assert_array_equal(decode(encode_dicom(ybr, photometric="YBR_FULL")).pixels, expected)
     halved = np.empty((60, 25, 4), np.uint8)
     halved[..., :2] = GREY.reshape(60, 25, 2)
-    halved[..., 2:] = 99
-    pixel_element = raw_element(0x7FE00010, "OB", halved.tobytes())
-    content = with_pixels(pixel_element, EXPLICIT, ybr, PhotometricInterpretation="YBR_FULL_422")
-    np.testing.assert_array_equal(decode(content).pixels, expected)
+    for chroma, doubts in ((99, ("coloured",)), (128, ())):
+        halved[..., 2:] = chroma
+        pixel_element = raw_element(0x7FE00010, "OB", halved.tobytes())
+        content = with_pixels(pixel_element, EXPLICIT, ybr, PhotometricInterpretation="YBR_FULL_422")
+        np.testing.assert_array_equal(decode(content).pixels, expected)
+        assert decode(content).header.doubts == doubts
 
 
 def test_that_an_image_is_in_colour_is_said():
