@@ -18,19 +18,12 @@ MATRIX_SIZES = (512, 1024, 2048)
 
 @dataclass(frozen=True, slots=True)
 class MatrixProduct:
-    """A product of two square float32 matrices, ready to be timed.
+    """A product of two square float32 matrices, ready to be timed."""
 
-    Attributes
-    ----------
-    library, size
-        What computes it, and rows and columns of both.
-    compute
-        Computes it once, on all of its threads.
-    """
-
+    # library, size: what computes it, and rows and columns of both
     library: str
     size: int
-    compute: Callable[[], object]
+    compute: Callable[[], object]  # computes it once, on all of its threads
 
     @property
     def operations(self) -> int:

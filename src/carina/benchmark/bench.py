@@ -40,34 +40,17 @@ _Tasks = dict[Hashable, Task]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
-
-    Attributes
-    ----------
-    rounds
-        How many.
-    films
-        Files of each kind.
-    tensors
-        Tensors in bulk, and radiographs in which lungs are sought.
-    bulk, singles
-        Files a round that are judged in bulk, and one by one, of each kind.
-    many
-        Files that one command is given, for its memory.
-    matrix_sizes
-        Of the products that the processor is measured by.
-    pause_s
-        Before each task.
-    """
+    """How much is measured."""
 
     rounds: int
-    films: Mapping[Kind, int]
-    tensors: int
+    films: Mapping[Kind, int]  # files of each kind
+    tensors: int  # tensors in bulk, and radiographs in which lungs are sought
+    # bulk, singles: files a round that are judged in bulk, and one by one, of each kind
     bulk: Mapping[Kind, int]
     singles: Mapping[Kind, int]
-    many: int
-    matrix_sizes: tuple[int, ...] = MATRIX_SIZES
-    pause_s: float = 0.1
+    many: int  # files that one command is given, for its memory
+    matrix_sizes: tuple[int, ...] = MATRIX_SIZES  # of the products that the processor is measured by
+    pause_s: float = 0.1  # before each task
 
 
 FULL = Plan(

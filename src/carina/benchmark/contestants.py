@@ -25,27 +25,17 @@ _COMMAND = (sys.executable, "-c", "from carina.cli import main; main()", "predic
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A way from files and tensors to answers.
+    """A way from files and tensors to answers."""
 
-    Attributes
-    ----------
-    name
-        Its name in the table.
-    logits
-        Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
-    decide
-        Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
-    find_lungs
-        Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of its
-        own.
-    command
-        What judges files in a process of its own: program and arguments, to which the files are added.
-    """
-
-    name: str
+    name: str  # its name in the table
+    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``
     logits: Callable[[Tensors], Tensors]
+    # Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``
     decide: Callable[[Sequence[Path]], Probabilities]
+    # Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of
+    # its own
     find_lungs: Callable[[Sequence[NDArray[np.uint8]]], object] | None = None
+    # What judges files in a process of its own: program and arguments, to which the files are added
     command: tuple[str, ...] | None = None
 
 

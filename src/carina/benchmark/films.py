@@ -26,18 +26,10 @@ _LARGE_WHITE, _LARGE_NOISE = 4095, 12.0
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """Files of one kind.
+    """Files of one kind."""
 
-    Attributes
-    ----------
-    kind
-        Size and format.
-    paths
-        The files; each is another radiograph.
-    """
-
-    kind: Kind
-    paths: tuple[Path, ...]
+    kind: Kind  # size and format
+    paths: tuple[Path, ...]  # the files; each is another radiograph
 
     def take(self, count: int) -> list[Path]:
         """Return so many paths, the same ones again and again where there are not as many files."""

@@ -13,18 +13,10 @@ from carina.progress import Progress, no_progress
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is timed.
-
-    Attributes
-    ----------
-    run
-        Does it once.
-    calls
-        How often a round does it, each call timed alone.
-    """
+    """What is timed."""
 
     run: Callable[[], object]
-    calls: int = 1
+    calls: int = 1  # how often a round does it, each call timed alone
 
 
 @dataclass(frozen=True, slots=True)

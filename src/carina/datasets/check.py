@@ -34,49 +34,27 @@ _COLUMN = "measured column"
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong.
+    """One thing that is wrong."""
 
-    Attributes
-    ----------
-    kind
-        In a word: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``,
-        ``patient across splits``, ``tiny finding``, ``source known for some findings only``, ``source gives the finding
-        away`` and the same of each of `STORED_AS`.
-    message
-        What, where and what to do.
-    """
-
+    # In few words: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``, ``patient
+    # across splits``, ``tiny finding``, ``source known for some findings only``, ``source gives the finding
+    # away`` and the same of each of `STORED_AS`.
     kind: str
-    message: str
+    message: str  # what, where and what to do
 
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """How far the finding can be told from something else alone: the source, or the file format.
+    """How far the finding can be told from something else alone: the source, or the file format."""
 
-    Attributes
-    ----------
-    cramers_v
-        Cramér's V, 0 (not at all) to 1 (fully).
-    low, high
-        Its 95 % bootstrap interval, whole patients and groups of copies at a time.
-    accuracy
-        The share of images whose finding is the commonest one of their source, or whatever it is.
-    chance
-        The share of the commonest finding: what guessing without it reaches.
-    disjoint
-        Pairs of findings that share no source, or whatever it is.
-    images
-        Of how many images it is known.
-    """
-
-    cramers_v: float
+    cramers_v: float  # Cramér's V, 0 (not at all) to 1 (fully)
+    # low, high: its 95 % bootstrap interval, whole patients and groups of copies at a time
     low: float
     high: float
-    accuracy: float
-    chance: float
-    disjoint: tuple[tuple[str, str], ...]
-    images: int
+    accuracy: float  # the share of images whose finding is the commonest one of their source, or whatever it is
+    chance: float  # the share of the commonest finding: what guessing without it reaches
+    disjoint: tuple[tuple[str, str], ...]  # pairs of findings that share no source, or whatever it is
+    images: int  # of how many images it is known
 
 
 @dataclass(frozen=True, slots=True)

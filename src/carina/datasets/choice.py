@@ -27,43 +27,22 @@ _HALF_SALT = "carina half "
 
 
 class Choices(BaseModel):
-    """What was asked to be taken of a source, under the names by which Carina knows findings.
-
-    Attributes
-    ----------
-    findings
-        Which, by their new names; none where none was named.
-    rename
-        Findings that got another name, old to new.
-    views
-        Which, as named; none where all were taken.
-    half
-        Of the patients; none where all were taken.
-    columns
-        A table's names for fields, by field, where the user named some.
-    labels_as
-        The public collection whose tables were read; none for any other source.
-    uncertain
-        What -1 in such tables was taken for.
-    normal
-        Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
-    flag
-        The finding that the user wants flagged; nothing where the user did not say.
-    layout, patient_from, split_from
-        What folders mean, where patients are told, and which published split was kept; none where it was not said.
-    """
+    """What was asked to be taken of a source, under the names by which Carina knows findings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    findings: tuple[str, ...] | None = None
-    rename: dict[str, str] = {}
-    views: tuple[str, ...] | None = None
-    half: Half | None = None
-    columns: dict[str, str] = {}
-    labels_as: PublishedLabels | None = None
-    uncertain: Uncertain = "leave-out"
+    findings: tuple[str, ...] | None = None  # which, by their new names; none where none was named
+    rename: dict[str, str] = {}  # findings that got another name, old to new
+    views: tuple[str, ...] | None = None  # which, as named; none where all were taken
+    half: Half | None = None  # of the patients; none where all were taken
+    columns: dict[str, str] = {}  # a table's names for fields, by field, where the user named some
+    labels_as: PublishedLabels | None = None  # the public collection whose tables were read; none for any other source
+    uncertain: Uncertain = "leave-out"  # what -1 in such tables was taken for
+    # Findings that the user called normal, as named, or ``none``; nothing where the user did not say
     normal: tuple[str, ...] | None = None
-    flag: str | None = None
+    flag: str | None = None  # the finding that the user wants flagged; nothing where the user did not say
+    # layout, patient_from, split_from: what folders mean, where patients are told, and which published split was
+    # kept; none where it was not said
     layout: str | None = None
     patient_from: str | None = None
     split_from: SplitFrom | None = None

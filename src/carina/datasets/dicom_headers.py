@@ -29,18 +29,10 @@ _SHORTEST_KEY = 16
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A DICOM file that is none for a data set.
+    """A DICOM file that is none for a data set."""
 
-    Attributes
-    ----------
-    reason
-        Why, a clause without patient data.
-    identity
-        Whose it is, where it has an image.
-    """
-
-    reason: str
-    identity: Identity | None = None
+    reason: str  # why, a clause without patient data
+    identity: Identity | None = None  # whose it is, where it has an image
 
 
 def is_dicom(path: Path) -> bool:

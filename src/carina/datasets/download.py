@@ -9,20 +9,11 @@ from carina.errors import ConfigurationError, DataError
 
 @dataclass(frozen=True, slots=True)
 class PublicDataset:
-    """A public data set that Carina can download.
+    """A public data set that Carina can download."""
 
-    Attributes
-    ----------
-    handle
-        Its name at Kaggle.
-    folder
-        The folder inside the download that holds the findings' folders.
-    licence, cite
-        What its authors ask for.
-    """
-
-    handle: str
-    folder: str
+    handle: str  # its name at Kaggle
+    folder: str  # the folder inside the download that holds the findings' folders
+    # licence, cite: what its authors ask for
     licence: str
     cite: str
 

@@ -44,24 +44,13 @@ _TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".tsv.gz")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image, and what its folders say of it.
-
-    Attributes
-    ----------
-    path
-        Of the image.
-    finding_folder
-        The folder that names its finding.
-    source, patient
-        Names of folders; none where no folder says it.
-    split
-        Which part of a published split it lies in; none where no folder says it.
-    """
+    """An image, and what its folders say of it."""
 
     path: Path
-    finding_folder: Path
+    finding_folder: Path  # the folder that names its finding
+    # source, patient: names of folders; none where no folder says it
     source: str | None = None
-    split: PublishedSplit | None = None
+    split: PublishedSplit | None = None  # which part of a published split it lies in; none where no folder says it
     patient: str | None = None
 
 

@@ -26,39 +26,20 @@ _Waiting = deque[tuple[Path, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class TreeImage:
-    """An image file of a tree.
+    """An image file of a tree."""
 
-    Attributes
-    ----------
-    path
-        Absolute.
-    folders
-        The names of the folders that it lies in, from the top of the tree on.
-    """
-
-    path: Path
-    folders: tuple[str, ...]
+    path: Path  # absolute
+    folders: tuple[str, ...]  # the names of the folders that it lies in, from the top of the tree on
 
 
 @dataclass(slots=True)
 class FolderTree:
-    """What lies below a folder.
-
-    Attributes
-    ----------
-    top
-        The folder.
-    images
-        The image files, by path.
-    folders
-        Every folder below, as the names that lead to it.
-    left_out
-        Files and folders that are not taken: path and reason, by path.
-    """
+    """What lies below a folder."""
 
     top: Path
-    images: list[TreeImage] = field(default_factory=list)
-    folders: list[tuple[str, ...]] = field(default_factory=list)
+    images: list[TreeImage] = field(default_factory=list)  # the image files, by path
+    folders: list[tuple[str, ...]] = field(default_factory=list)  # every folder below, as the names that lead to it
+    # Files and folders that are not taken: path and reason, by path
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def leave_out(self, path: Path, reason: str) -> None:

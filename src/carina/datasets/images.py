@@ -25,18 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DatasetImage:
-    """One image of a data set.
+    """One image of a data set."""
 
-    Attributes
-    ----------
-    path
-        Where its file lay at import.
-    sha256
-        Of its decoded pixels at import; see `carina.radiographs.fingerprint.pixel_sha256`.
-    """
-
-    path: Path
-    sha256: str
+    path: Path  # where its file lay at import
+    sha256: str  # of its decoded pixels at import; see `carina.radiographs.fingerprint.pixel_sha256`
 
     def read(self) -> Radiograph:
         """Return the radiograph, whose pixels are those that were imported.

@@ -25,43 +25,21 @@ _IDENTIFIERS: tuple[Identifier, ...] = ("StudyInstanceUID", "PatientID")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a table says of one study or patient.
+    """What a table says of one study or patient."""
 
-    Attributes
-    ----------
-    finding
-        As the table writes it.
-    source
-        The hospital or collection; none where the table does not say.
-    row
-        Its line, as an editor counts them; the header is line 1.
-    """
-
-    finding: str
-    source: str | None
-    row: int
+    finding: str  # as the table writes it
+    source: str | None  # the hospital or collection; none where the table does not say
+    row: int  # its line, as an editor counts them; the header is line 1
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A table of labels.
-
-    Attributes
-    ----------
-    path
-        Where it lies.
-    identifier
-        What its rows are of.
-    of_digest
-        The label of each, by `carina.radiographs.dicom.identity.identifier_digest`.
-    notes
-        What was left out, a sentence each.
-    """
+    """A table of labels."""
 
     path: Path
-    identifier: Identifier
-    of_digest: dict[str, Label]
-    notes: tuple[str, ...]
+    identifier: Identifier  # what its rows are of
+    of_digest: dict[str, Label]  # the label of each, by `carina.radiographs.dicom.identity.identifier_digest`
+    notes: tuple[str, ...]  # what was left out, a sentence each
 
     def digest_of(self, identity: Identity) -> str | None:
         """Return by what an image's label is looked up."""

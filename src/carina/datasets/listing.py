@@ -46,33 +46,17 @@ _MAX_WRAPPERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images that a source names.
+    """The images that a source names."""
 
-    Attributes
-    ----------
-    images
-        One row an image, columns as in `LISTING_SCHEMA`, paths absolute.
-    notes
-        What was left out or assumed, a sentence each, to be shown to the user.
-    choices
-        What was asked for.
-    has_normal
-        Whether the source has normal images, taken or not.
-    errors
-        Files that are already known not to be readable, as in ``errors.csv``.
-    left_out
-        Files that were left out: path and reason, as in ``left_out.csv``.
-    published
-        Where the column split comes from; none where no image has one.
-    """
-
-    images: pl.DataFrame
-    notes: tuple[str, ...]
-    choices: Choices = field(default_factory=Choices)
-    has_normal: bool = False
+    images: pl.DataFrame  # one row an image, columns as in `LISTING_SCHEMA`, paths absolute
+    notes: tuple[str, ...]  # what was left out or assumed, a sentence each, to be shown to the user
+    choices: Choices = field(default_factory=Choices)  # what was asked for
+    has_normal: bool = False  # whether the source has normal images, taken or not
+    # Files that are already known not to be readable, as in ``errors.csv``
     errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
+    # Files that were left out: path and reason, as in ``left_out.csv``
     left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT_OUT_SCHEMA))
-    published: SplitFrom | None = None
+    published: SplitFrom | None = None  # where the column split comes from; none where no image has one
 
 
 def list_source(

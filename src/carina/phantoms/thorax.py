@@ -26,24 +26,15 @@ _AIRWAYS = tuple(
 
 @dataclass(frozen=True)
 class Thorax:
-    """What the rays cross on their way to each pixel, without any finding.
+    """What the rays cross on their way to each pixel, without any finding."""
 
-    Attributes
-    ----------
-    soft_cm, bone_cm, air_cm
-        float32 (size, size), centimetres of soft tissue, of bone, and of aerated lung, range >= 0.
-        Soft tissue already lacks what the lung displaces.
-    lung_mask
-        bool (size, size), True where a lung is seen beside heart, mediastinum and diaphragm.
-    scene
-        Who was projected, how and onto which pixels.
-    """
-
+    # soft_cm, bone_cm, air_cm: float32 (size, size), centimetres of soft tissue, of bone, and of aerated lung,
+    # range >= 0. Soft tissue already lacks what the lung displaces.
     soft_cm: Map
     bone_cm: Map
     air_cm: Map
-    lung_mask: NDArray[np.bool_]
-    scene: Scene
+    lung_mask: NDArray[np.bool_]  # bool (size, size), True where a lung is seen beside heart, mediastinum and diaphragm
+    scene: Scene  # who was projected, how and onto which pixels
 
 
 def project_thorax(patient: Patient, pose: Pose, canvas: Canvas) -> Thorax:
