@@ -22,14 +22,14 @@ from carina.datasets.choice import (
     take_half,
     take_views,
 )
-from carina.datasets.dicom_tree import DicomTree
+from carina.datasets.dicom_tree import list_dicom
 from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout
 from carina.datasets.folder_source import NOT_NAMED, list_folders
 from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
 from carina.datasets.folder_words import names_a_finding
 from carina.datasets.label_cells import SEVERAL, is_unknown, leave_out_unclear, parts_of, rename_label
 from carina.datasets.labels import read_labels
-from carina.datasets.manifest import ERRORS_SCHEMA, LISTING_SCHEMA
+from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
 from carina.datasets.patient_names import PatientPattern
 from carina.datasets.published_labels import PublishedLabels, Uncertain
@@ -232,8 +232,8 @@ def _list(
     if need_views:
         msg = f"{source} says nothing of views: it has one folder per finding. Only a table can have views."
         raise DataError(msg)
-    listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
-    return Listing(listed.images, notes + listed.notes, left_out=listed.left_out, published="folders")
+    images, gone, more = list_folders(source, with_lung_opacity, patient_key, layout)
+    return Listing(images, notes + more, left_out=gone, published="folders")
 
 
 def _not_in_table(folder: Path, named: pl.DataFrame) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
@@ -249,11 +249,8 @@ def _not_in_table(folder: Path, named: pl.DataFrame) -> tuple[list[tuple[str, st
 
 def _list_dicom(source: Path, labels: Path, table: TableOptions, patient_key: bytes | None) -> Listing:
     said = read_labels(labels, columns=table.columns, ignore_unknown_columns=table.ignore_unknown_columns)
-    tree = DicomTree(said, patient_key)
-    tree.add(read_tree(source))
-    notes = tree.notes()
-    images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
-    return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
+    images, errors, left_out, notes = list_dicom(read_tree(source), said, patient_key)
+    return Listing(images, notes, errors=errors, left_out=left_out)
 
 
 def _unified(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:

@@ -104,14 +104,15 @@ def _list_published(
     images: list[pl.DataFrame] = []
     left_out: _LeftOut = []
     notes: tuple[str, ...] = ()
-    for said in read_published(table.labels or source, kind, uncertain=table.uncertain, side_views=side_views):
-        found, more = images_of(said.rows, said.table, source if source.is_dir() else source.parent)
-        notes += said.notes + more
+    published = read_published(table.labels or source, kind, uncertain=table.uncertain, side_views=side_views)
+    for rows, path, said in published:
+        found, more = images_of(rows, path, source if source.is_dir() else source.parent)
+        notes += said + more
         found = _with_key(found, patient_key)
         if kind == "rsna":
             # Its tables say nothing of views, ages and sexes; its DICOM files do.
-            rows, ruled_out, more = fill_in_headers(found.to_dicts(), patient_key)
-            found, notes = pl.DataFrame(rows, schema=LISTING_SCHEMA), notes + more
+            filled, ruled_out, more = fill_in_headers(found.to_dicts(), patient_key)
+            found, notes = pl.DataFrame(filled, schema=LISTING_SCHEMA), notes + more
             left_out += ruled_out
         images.append(found)
     return pl.concat(images), left_out, notes
