@@ -92,14 +92,8 @@ def run_bench(
     backend, precision, threads
         What Carina computes with; see `carina.inference.predictor.Predictor`. What it is compared with computes in f32,
         on as many cores.
-    plan
-        How much is measured.
-    rivals
-        What it is compared with, besides ONNX Runtime.
-    notes
-        What a reader must know of them.
-    progress
-        Told how many turns are done, and of how many.
+    rivals, notes
+        What it is compared with, besides ONNX Runtime, and what a reader must know of them.
 
     Raises
     ------

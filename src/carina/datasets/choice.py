@@ -69,14 +69,7 @@ def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the images with their findings renamed, all at once, and a note for each new name.
-
-    Parameters
-    ----------
-    images
-        With the column finding.
-    renames
-        As from `canonical_renames`.
+    """Return the images with their findings renamed as `canonical_renames` says, all at once, and a note for each name.
 
     Raises
     ------
@@ -116,14 +109,8 @@ def take_views(
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the images that show one of the named views, and a note on how many were left out.
 
-    Parameters
-    ----------
-    images
-        With the column view; empty or ``?`` is unknown.
-    views
-        Names of views, of whatever case; ``unknown`` takes the images whose view is not known.
-    present
-        The views of the whole source, among which each named one must be.
+    Views are named in whatever case; ``unknown`` takes the images whose view is empty or ``?``. Each must be among the
+    views that are ``present`` in the whole source.
 
     Raises
     ------
@@ -157,13 +144,6 @@ def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str
     the development half where the SHA-256 of ``carina half`` + space + patient is even: neither the order, nor the
     paths, nor the other patients matter. If an image has no patient, its file name is used instead: images of one
     unknown patient can then fall into both halves, and so can copies of one image under two patients.
-
-    Parameters
-    ----------
-    images
-        With the columns path and patient.
-    half
-        ``development`` or ``final``.
 
     Raises
     ------

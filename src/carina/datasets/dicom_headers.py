@@ -109,12 +109,7 @@ def fill_in_headers(
 def patient_of(identity: Identity, key: bytes | None) -> str | None:
     """Return the hash of a patient for a manifest: of the PatientID, or of the study if there is none.
 
-    Parameters
-    ----------
-    identity
-        Of one of the patient's images.
-    key
-        A secret, without which nobody can find out whose hash it is; by default there is none.
+    The key is a secret, without which nobody can find out whose hash it is; there may be none.
     """
     digest = identity.patient or identity.study
     return digest if digest is None or key is None else _keyed(digest, key)

@@ -93,14 +93,8 @@ def parse_layout(text: str) -> tuple[Role, ...]:
 def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tuple[list[Placed], list[str]]:
     """Return each image of a tree with what its folders say of it, and what was assumed, in sentences.
 
-    Images that lie in no finding's folder are left out of the tree, with that reason.
-
-    Parameters
-    ----------
-    tree
-        Without masks.
-    layout
-        What each level means, from the outermost in. By default the names tell.
+    Images that lie in no finding's folder are left out of the tree, with that reason; masks are no longer in it. The
+    layout says what each level means, from the outermost in. By default the names tell.
 
     Raises
     ------

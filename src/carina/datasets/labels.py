@@ -65,14 +65,7 @@ def read_labels(
 
     No message holds a value of the first column. A finding is as `carina.datasets.label_cells.read_label` gives it.
 
-    Parameters
-    ----------
-    path
-        The table.
-    columns
-        Its names for the fields finding and source, by field.
-    ignore_unknown_columns
-        Go on when it has other columns.
+    For `columns` and `ignore_unknown_columns` see `carina.datasets.listing.list_source`.
 
     Raises
     ------

@@ -186,10 +186,8 @@ def list_source(
         patient_from=patient_from,
     )
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
-    left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed)])
-    left_out = pl.concat(
-        [left_out, _left_out_by("it is not in the views or the half that were asked for", listed, images)]
-    )
+    not_asked_for = _left_out_by("it is not in the views or the half that were asked for", listed, images)
+    left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed), not_asked_for])
     published: SplitFrom | None = listing.published or "column" if images["split"].is_not_null().any() else None
     return Listing(images, notes, choices, has_normal, listing.errors, left_out, published)
 

@@ -33,30 +33,21 @@ LEFT_OUT_FILE = "left_out.csv"
 DESCRIPTION_FILE = MARKERS["data set"]
 
 # What a source says of an image before it is opened.
-LISTING_SCHEMA = pl.Schema(
-    {
-        "path": pl.String,
-        "finding": pl.String,
-        "patient": pl.String,
-        "source": pl.String,
-        "view": pl.String,
-        "age": pl.Float64,
-        "sex": pl.String,
-        "mask": pl.String,
-        "split": pl.String,  # as published, in the words of those who made it
-    }
-)
+_SAID = {
+    "path": pl.String,  # absolute
+    "finding": pl.String,
+    "patient": pl.String,  # null where unknown; of DICOM a hash
+    "source": pl.String,  # the hospital or collection; null where unknown
+    "view": pl.String,
+    "age": pl.Float64,  # years
+    "sex": pl.String,
+    "mask": pl.String,  # absolute path of the lung mask; null where there is none
+}
+LISTING_SCHEMA = pl.Schema({**_SAID, "split": pl.String})  # the split in the words of those who published it
 
 MANIFEST_SCHEMA = pl.Schema(
     {
-        "path": pl.String,  # absolute
-        "finding": pl.String,
-        "patient": pl.String,  # null where unknown; of DICOM a hash
-        "source": pl.String,  # the hospital or collection; null where unknown
-        "view": pl.String,
-        "age": pl.Float64,  # years
-        "sex": pl.String,
-        "mask": pl.String,  # absolute path of the lung mask; null where there is none
+        **_SAID,
         "mask_sha256": pl.String,  # of the mask's file; null where there is no mask, and in manifests of Carina 0.1
         "sha256": pl.String,  # of the decoded pixels
         "width": pl.Int32,

@@ -35,16 +35,12 @@ def list_manifest(
 
     Parameters
     ----------
-    path
-        The table.
-    folder
-        Where the images are looked for; by default where the table lies.
-    columns
-        The table's names for fields, by field: see `carina.datasets.table_columns.choose_columns`.
+    path, folder
+        The table, and where the images are looked for; by default where the table lies.
+    columns, ignore_unknown_columns
+        See `carina.datasets.listing.list_source`.
     need_views
         Whether the table must have a column for the view.
-    ignore_unknown_columns
-        Go on when it has columns that Carina does not know.
 
     Raises
     ------
@@ -98,10 +94,8 @@ def images_of(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.DataFra
     ----------
     rows
         With the columns row (the line), path, finding and any others of the listing, all text.
-    table
-        Where they were read, for messages.
-    folder
-        Where the images are looked for.
+    table, folder
+        Where they were read, for messages, and where the images are looked for.
 
     Raises
     ------

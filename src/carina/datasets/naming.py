@@ -37,11 +37,6 @@ def unify_spellings(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]
 
     Known findings get the name by which Carina knows them. Spellings of another finding that differ only in case,
     spaces, ``_``, ``-`` or Unicode form get the commonest of them.
-
-    Parameters
-    ----------
-    images
-        With the column finding, as the source writes it.
     """
     count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
     spellings: dict[str, list[str]] = {}
@@ -75,12 +70,7 @@ def resolve_finding(name: str, present: Iterable[str]) -> str:
 def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the images with the findings that a person calls normal renamed Normal, and a note for each.
 
-    Parameters
-    ----------
-    images
-        With the column finding, each under one name.
-    normal
-        Names of findings, or ``none`` where no image is normal; none where nobody said.
+    Each finding has one name already. ``normal`` names findings, or is ``none`` where no image is normal.
 
     Raises
     ------
@@ -133,20 +123,17 @@ def choose_flag(
 ) -> tuple[str | None, str]:
     """Return the finding of a data set that is flagged, or none, and why.
 
-    What is not certain is asked, not guessed: which finding is normal, and which of several is flagged.
+    What is not certain is asked, not guessed: which finding is normal, and which of several is flagged. Of a data set
+    that is only for tests the model that judges it says what is flagged.
 
     Parameters
     ----------
     count
         Images of each finding.
-    asked
-        The finding that a person wants flagged.
-    normal
-        The findings that a person calls normal, or ``none``; nothing if nobody said.
+    asked, normal
+        The finding that a person wants flagged, and those that a person calls normal, or ``none``.
     has_normal
         Whether the source has normal images, even if they are not taken.
-    test_only
-        Whether the data set is only for tests: then the model that judges it says what is flagged.
     where
         The source, for messages.
 
@@ -174,16 +161,8 @@ def tell_flag(
 ) -> tuple[str, ...]:
     """Return notes on what is flagged, what is normal, and what may be normal under another name.
 
-    Parameters
-    ----------
-    flag, why
-        As from `choose_flag`.
-    count
-        Images of each finding that could be read.
-    test_only
-        Whether the data set is only for tests.
-    knows_normal
-        Whether the source has normal images, or a person said that it has none.
+    ``flag`` and ``why`` are as from `choose_flag`, ``count`` has the images that could be read, and ``knows_normal``
+    is whether the source has normal images, or a person said that it has none.
     """
     findings = order_findings(count)
     if flag is None and not test_only:
@@ -284,13 +263,7 @@ def _may_be_normal(name: str, findings: Iterable[str]) -> bool:
 
 
 def tell_alike(count: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a note for each pair of findings that may be one under two names; they are not merged.
-
-    Parameters
-    ----------
-    count
-        Images of each finding.
-    """
+    """Return a note for each pair of findings that may be one under two names; they are not merged."""
     pairs = [
         sorted(pair, key=lambda name: (count[name], name))
         for pair in combinations(sorted(name for name in count if name != NORMAL), 2)

@@ -30,14 +30,8 @@ def assign_splits(manifest: pl.DataFrame, *, seed: int, test_only: bool = False)
     order matter, and fill up the test split, then the calibration split, by finding: each group by the finding that
     `_with_stratum` gives it.
 
-    Parameters
-    ----------
-    manifest
-        With the columns sha256, finding, patient and group.
-    seed
-        Another seed gives another split.
-    test_only
-        Put every image into the test split: an external test set.
+    The manifest has the columns sha256, finding, patient and group. With ``test_only`` all images are in the test
+    split: an external test set.
 
     Raises
     ------
@@ -66,13 +60,8 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
     by finding and whole groups, as `assign_splits` chooses them. Where there are validation and no test images, the
     validation images are the test split.
 
-    Parameters
-    ----------
-    manifest
-        With the columns of `assign_splits`, and in ``split`` what was published: a word that
-        `carina.datasets.folder_words.published_split` understands.
-    seed
-        Of the choice of calibration images.
+    The manifest has the columns of `assign_splits`, and in ``split`` what was published: a word that
+    `carina.datasets.folder_words.published_split` understands.
 
     Raises
     ------

@@ -38,13 +38,6 @@ def choose_columns(table: Table, named: Mapping[str, str]) -> dict[Field, str]:
     A column that the user named goes first, then one with the field's own name, then one with another that is
     known for it; upper and lower case, spaces, underscores, hyphens and dots make no difference.
 
-    Parameters
-    ----------
-    table
-        Its columns are looked at.
-    named
-        The columns that the user named, by field.
-
     Raises
     ------
     ConfigurationError

@@ -51,17 +51,8 @@ def list_table(
     """Return the images that a source's table names, those that their headers rule out, and notes.
 
     Images have the columns of `LISTING_SCHEMA`, and are none without a table; what is ruled out is path and reason.
-
-    Parameters
-    ----------
-    source
-        A table, or a folder: of images that the table of ``--labels`` names, or that may have a table in it.
-    table
-        What the user said.
-    need_views
-        Whether the table must say views.
-    patient_key
-        With a key, patients are hashed with it, as those of DICOM files are.
+    The source is a table, or a folder: of images that the table of ``--labels`` names, or that may have a table in it.
+    With a key, patients are hashed with it, as those of DICOM files are.
 
     Raises
     ------

@@ -21,14 +21,8 @@ def draw_not_chest(rng: np.random.Generator, size: int) -> Grey:
     """Return an image that shows no chest: uint8 ``(size, size)``, range [0, 255].
 
     One of pages of text, charts, scenery, shapes, gradients, hands, skulls, knees, spines, slices of a trunk or a head,
-    fans of ultrasound; now and then in negative, turned, noisy, or of low contrast.
-
-    Parameters
-    ----------
-    rng
-        All that is drawn; the same state gives the same image.
-    size
-        Pixels to a side.
+    fans of ultrasound; now and then in negative, turned, noisy, or of low contrast. The same state of `rng` gives the
+    same image.
     """
     return _finished(_DRAWINGS[rng.integers(len(_DRAWINGS))], rng, size)
 
