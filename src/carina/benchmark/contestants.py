@@ -40,25 +40,16 @@ class Contestant:
 
 
 def carina_itself(
-    predictor: Predictor,
-    folder: Path,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
-    threads: int | None = None,
+    predictor: Predictor, folder: Path, backend: Backend, precision: Precision, threads: int | None
 ) -> Contestant:
     """Return Carina's own way: what the predictor, loaded with these options, chose, and the command."""
     for_one = Predictor(folder, backend=backend, precision=precision, threads=threads, one_at_a_time=True)
-    options = [
-        "--backend",
-        backend,
-        "--precision",
-        precision,
-        *([] if threads is None else ["--threads", str(threads)]),
-    ]
+    options = ["--backend", backend, "--precision", precision]
+    options += [] if threads is None else ["--threads", str(threads)]
     return _with_predictor("Carina", predictor, for_one, (*_COMMAND, str(folder), *options))
 
 
-def on_onnx_runtime(folder: Path, threads: int | None = None) -> Contestant:
+def on_onnx_runtime(folder: Path, threads: int | None) -> Contestant:
     """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
     predictor = Predictor(folder, backend="onnxruntime", threads=threads)
     return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)

@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from carina.datasets.label_cells import SEVERAL, parts_of, read_label, rename_label
-from carina.datasets.naming import resolve_finding
+from carina.datasets.naming import resolve_finding, tell_counts
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
@@ -86,7 +86,7 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     renamed = {finding: rename_label(finding, renames) for finding in before.unique()}
     for old in renames:
         if old not in count:
-            msg = f"There is no finding {old!r} to rename. The findings are: {_counted(count, order_findings(count))}."
+            msg = f"There is no finding {old!r} to rename. The findings are: {tell_counts(count)}."
             raise ConfigurationError(msg)
     taken: Counter[str] = Counter()
     for finding, number in before.value_counts().iter_rows():
@@ -96,7 +96,7 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     notes = []
     for new in order_findings(renames.values()):
         olds = order_findings(old for old in renames if renames[old] == new)
-        notes.append(f"{taken[new]} image{'s' * (taken[new] != 1)} renamed {new}: {_counted(count, olds)}.")
+        notes.append(f"{counted(taken[new], 'image')} renamed {new}: {tell_counts(count, olds)}.")
     return images.with_columns(after), tuple(notes)
 
 
@@ -128,7 +128,7 @@ def take_views(
     kept = pl.Series([name.casefold() in wanted for name in names], dtype=pl.Boolean)
     left_out = pl.Series("view", names, dtype=pl.String).filter(~kept)
     count: dict[str, int] = dict(left_out.value_counts().iter_rows())
-    left = f": {_counted(count, sorted(count))}" if count else ""
+    left = f": {tell_counts(count, sorted(count))}" if count else ""
     note = f"Views {', '.join(wanted.values())}: {len(left_out)} of {len(names)} images left out{left}."
     return images.filter(kept), (note,)
 
@@ -185,7 +185,3 @@ def require_some(images: pl.DataFrame, before: pl.DataFrame) -> tuple[str, ...]:
         raise DataError(msg)
     gone = [name for name in order_findings(before["finding"]) if name not in images["finding"]]
     return tuple(f"The choice of views and half leaves no image of {name}." for name in gone)
-
-
-def _counted(count: Mapping[str, int], names: Iterable[str]) -> str:
-    return ", ".join(f"{name} ({count[name]})" for name in names)

@@ -115,11 +115,6 @@ def patient_of(identity: Identity, key: bytes | None) -> str | None:
     return digest if digest is None or key is None else _keyed(digest, key)
 
 
-def keyed_patient(patient: str, key: bytes) -> str:
-    """Return the hash of a patient of a table: the same as for DICOM files with that PatientID."""
-    return _keyed(identifier_digest("PatientID", patient) or patient, key)
-
-
 def _keyed(digest: str, key: bytes) -> str:
     return hmac.digest(key, digest.encode(), "sha256").hex()
 
@@ -145,4 +140,5 @@ def read_key(path: Path) -> bytes:
 
 def patient_of_name(name: str, key: bytes | None) -> str | None:
     """Return the hash of a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
-    return identifier_digest("PatientID", name) if key is None or not name.strip() else keyed_patient(name, key)
+    digest = identifier_digest("PatientID", name)
+    return digest if key is None or not name.strip() else _keyed(digest or name, key)

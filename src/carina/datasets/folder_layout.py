@@ -331,8 +331,7 @@ def _assumed(levels: list[tuple[_Names, int]], placed: list[Placed], role: Role,
     notes = []
     if role == "source":
         count = Counter(each.source or "none" for each in placed)
-        told = ", ".join(f"{source} ({count[source]})" for source in sorted(count)[:_TOLD])
-        told += f" and {len(count) - _TOLD} more" if len(count) > _TOLD else ""
+        told = _listed(f"{source} ({images})" for source, images in count.items())
         notes.append(f"The outer folders are taken as the images' sources: {told}. Other meanings: --layout.")
     elif role == "-" and outer and all(map(names_a_fold, outer)):
         notes.append(f"The folders {_listed(outer)} are parts of a cross-validation and are not used.")

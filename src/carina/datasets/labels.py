@@ -12,6 +12,7 @@ from carina.datasets.table_columns import (
     choose_columns,
     column_of_images,
     columns_of,
+    plain,
     require_columns,
 )
 from carina.datasets.table_reading import Table, read_table
@@ -90,7 +91,7 @@ def read_labels(
     require_columns(table, chosen, ("finding",), advice_on(table.cells.columns))
     used = {column, *chosen.values()}
     left_out = [name for name in table.cells.columns if name not in used]
-    unknown = [name for name in left_out if _plain(name) not in _PLAIN_IDENTIFIERS]
+    unknown = [name for name in left_out if plain(name) not in _PLAIN_IDENTIFIERS]
     if unknown and not (ignore_unknown_columns or columns):
         msg = (
             f"{path} has unknown columns: {', '.join(unknown)}. Known: {', '.join(_IDENTIFIERS)}, finding, source. "
@@ -121,14 +122,10 @@ def _identifier_column(table: Table) -> tuple[Identifier, str] | None:
     """Return by what a table's rows are looked up, and the name of that column."""
     for kind in _IDENTIFIERS:
         for name in table.cells.columns:
-            if name == kind or _plain(name) == _plain(kind):
+            if plain(name) == plain(kind):
                 return kind, name
     return None
 
 
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", "").replace(" ", "")
-
-
-_PLAIN_IDENTIFIERS = frozenset(map(_plain, _IDENTIFIERS))
+_PLAIN_IDENTIFIERS = frozenset(map(plain, _IDENTIFIERS))
 _FIELDS: tuple[Field, ...] = ("finding", "source")

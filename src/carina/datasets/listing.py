@@ -28,7 +28,7 @@ from carina.datasets.folder_source import NOT_NAMED, list_folders
 from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
 from carina.datasets.folder_words import names_a_finding
 from carina.datasets.label_cells import SEVERAL, is_unknown, leave_out_unclear, parts_of, rename_label
-from carina.datasets.labels import read_labels
+from carina.datasets.labels import names_images, read_labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
 from carina.datasets.patient_names import PatientPattern
@@ -215,7 +215,7 @@ def _list(
     if table.labels is not None and not source.is_dir():
         msg = f"{source} is not a folder. With --labels, name the folder of the images that {table.labels} is about."
         raise DataError(msg)
-    if table.labels is not None and table.speaks_of_studies():
+    if table.labels is not None and table.labels_as is None and not names_images(table.labels, table.columns):
         return _list_dicom(source, table.labels, table, patient_key)
     notes: tuple[str, ...] = ()
     if layout is None:

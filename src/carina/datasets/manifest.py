@@ -67,7 +67,6 @@ _LATER_COLUMNS = (("mask_sha256",), ("file_format", "bit_depth", "colour"))
 
 Split = Literal["train", "calibration", "test", "validation"]
 _SPLITS = ("train", "calibration", "test")
-_COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
 
 
 class DatasetDescription(BaseModel):
@@ -137,7 +136,8 @@ class Dataset:
         DataError
             If the split is empty.
         """
-        rows = self.manifest.with_row_index("row").filter(pl.col(_COLUMN_OF_SPLIT[split]) == split)
+        column = "baseline_split" if split == "validation" else "split"
+        rows = self.manifest.with_row_index("row").filter(pl.col(column) == split)
         if rows.is_empty():
             msg = f"{self.folder} has no images in its {split} split. Import it again" + (
                 " without --test-only." if self.description.test_only else "."

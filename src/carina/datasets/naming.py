@@ -20,6 +20,7 @@ from carina.findings import (
     may_be_normal,
     order_findings,
 )
+from carina.wording import counted
 
 NO_NORMAL = "none"
 _KNOWN = frozenset(finding.name for finding in KNOWN_FINDINGS)
@@ -89,7 +90,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
             instead = f"leave out --normal {NO_NORMAL}" if here == NORMAL else f"say {_option_for(here)} instead"
             msg = (
                 f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
-                f"({_images(count[here])}). If it is normal, {instead}. Otherwise give it another name: "
+                f"({counted(count[here], 'image')}). If it is normal, {instead}. Otherwise give it another name: "
                 f"--rename {shlex.quote(f'{here}=NAME')}"
             )
             raise ConfigurationError(msg)
@@ -99,7 +100,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
     for name in normal:
         found = resolve_finding(name, count)
         if found not in count:
-            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {_counted(count)}."
+            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {tell_counts(count)}."
             raise ConfigurationError(msg)
         if found != NORMAL:
             renames[found] = NORMAL
@@ -149,7 +150,7 @@ def choose_flag(
             raise ConfigurationError(msg)
         return None, ""
     if len(findings) > 1 and not has_normal and not says_none(normal):
-        msg = f"{where} has no finding that is surely normal. It has: {_counted(count)}. {_ask_for_normal(count)}"
+        msg = f"{where} has no finding that is surely normal. It has: {tell_counts(count)}. {_ask_for_normal(count)}"
         raise ConfigurationError(msg)
     if asked is None and len(findings) == 1:
         return None, ""
@@ -169,13 +170,13 @@ def tell_flag(
         return (f"There is one finding only ({findings[0]}): nothing is flagged.", *_doubts(count))
     if flag is None:
         asks = not knows_normal and any(name not in _KNOWN for name in findings)
-        missing = f"No finding here is known to be normal: {_counted(count)}. {_ask_for_normal(count)}"
+        missing = f"No finding here is known to be normal: {tell_counts(count)}. {_ask_for_normal(count)}"
         return (*_doubts(count), *((missing,) if asks else ()))
     others = [name for name in findings if name not in (NORMAL, flag)]
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
     if strange := [name for name in others if not names_a_finding(name)]:
         also += f" Carina does not know: {', '.join(strange)}. What is not a finding can be left out with --findings."
-    normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
+    normal = f"Normal: {counted(count[NORMAL], 'image')}." if NORMAL in count else "No image is normal."
     return (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
 
 
@@ -186,7 +187,7 @@ def _flag_of(
     if asked is not None:
         flag = resolve_finding(asked, findings)
         if flag not in count:
-            msg = f"{where} has no finding {asked!r} to be flagged. It has: {_counted(count)}."
+            msg = f"{where} has no finding {asked!r} to be flagged. It has: {tell_counts(count)}."
             raise ConfigurationError(msg)
         if flag == NORMAL:
             msg = f"--flag {shlex.quote(asked)} names the normal finding. Name the finding that is to be read first."
@@ -201,7 +202,7 @@ def _flag_of(
         leave = f"Carina does not know: {', '.join(strange)}. To leave that out: --findings {known}."
         words = [
             f"{where} has several findings that could be flagged, which means read first:",
-            f"{_counted(count, candidates)}.",
+            f"{tell_counts(count, candidates)}.",
             *(f"{said}." for said in alike),
             *((leave,) if 0 < len(strange) < len(candidates) else ()),
             f"Say which one is flagged: {options}.",
@@ -215,8 +216,8 @@ def _flag_of(
         may_be = f"it may be another word for {NORMAL}" if doubtful else "Carina does not know this name"
         leave = f" If it is not a finding, leave it out: --findings {shlex.quote(','.join(others))}."
         msg = (
-            f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and {may_be}. "
-            f"If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."
+            f"{where}: only {flag} ({counted(count[flag], 'image')}) could be flagged, which means read first, and "
+            f"{may_be}. If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."
             f"{'' if doubtful else leave}"
         )
         raise ConfigurationError(msg)
@@ -248,8 +249,8 @@ def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
     if NORMAL not in count:
         return ()
     return tuple(
-        f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
-        f"{_option_for(name)}."
+        f"{name} ({counted(count[name], 'image')}) is taken as a finding that is not normal. If it is normal, import "
+        f"again with {_option_for(name)}."
         for name in order_findings(count)
         if _may_be_normal(name, count)
     )
@@ -312,9 +313,6 @@ def _abbreviates(short: str, long: str) -> bool:
     return letters == initials or (len(letters) >= 3 and word.startswith(letters)) or consonants
 
 
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count > 1)}"
-
-
-def _counted(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+def tell_counts(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+    """Return findings with how many images each has: "COVID-19 (2), Normal (3)"; by default all in their order."""
     return ", ".join(f"{name} ({count[name]})" for name in (order_findings(count) if names is None else names))

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from carina.datasets.dicom_headers import fill_in_headers, patient_of_name
-from carina.datasets.labels import names_images
 from carina.datasets.manifest import LISTING_SCHEMA
 from carina.datasets.manifest_table import find_manifest, images_of, list_manifest
 from carina.datasets.published_labels import PublishedLabels, Uncertain, read_published
@@ -39,10 +38,6 @@ class TableOptions:
         if self.uncertain != "leave-out" and self.labels_as not in ("chexpert", "mimic"):
             msg = "--uncertain is for the tables of --labels-as chexpert and mimic, where -1 means uncertain."
             raise ConfigurationError(msg)
-
-    def speaks_of_studies(self) -> bool:
-        """Return whether the table of ``--labels`` has a finding for each study or patient, and not for each image."""
-        return self.labels is not None and self.labels_as is None and not names_images(self.labels, self.columns)
 
 
 def list_table(
