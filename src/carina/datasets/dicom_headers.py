@@ -43,9 +43,9 @@ def is_dicom(path: Path) -> bool:
     return kind_of(path.name, head) == DICOM_IMAGE or path.suffix.lower() in _DICOM_ENDINGS
 
 
-def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:
+def read_identities(paths: Sequence[Path]) -> Iterator[Identity | LeftOut | InputError]:
     """Yield what each file's header says, in order: whose image it is, why it is left out, or what is wrong with it."""
-    return read_ahead(_read_identity, paths, ahead=_IN_FLIGHT, threads=workers)
+    return read_ahead(_read_identity, paths, ahead=_IN_FLIGHT, threads=2)
 
 
 def _read_identity(path: Path) -> Identity | LeftOut | InputError:

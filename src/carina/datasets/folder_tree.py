@@ -85,13 +85,7 @@ def read_tree(top: Path) -> FolderTree:
     return tree
 
 
-def _look_into(
-    folder: Path,
-    folders: tuple[str, ...],
-    tree: FolderTree,
-    todo: _Waiting,
-    links: _Waiting,
-) -> None:
+def _look_into(folder: Path, folders: tuple[str, ...], tree: FolderTree, todo: _Waiting, links: _Waiting) -> None:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:

@@ -31,7 +31,7 @@ from carina.datasets.label_cells import SEVERAL, is_unknown, leave_out_unclear, 
 from carina.datasets.labels import names_images, read_labels
 from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
-from carina.datasets.patient_names import PatientPattern
+from carina.datasets.patient_names import fill_in_patients, patient_pattern
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
@@ -110,7 +110,7 @@ def list_source(
         A secret for the hashes of patients: see `carina.datasets.dicom_headers.patient_of`.
     patient_from
         A regular expression that finds the patient in an image's path, from the source folder on: see
-        `carina.datasets.patient_names.PatientPattern`.
+        `carina.datasets.patient_names.patient_pattern`.
     layout
         What each level of folders means, from the outermost in: see `carina.datasets.folder_layout.parse_layout`. By
         default the folders' names tell.
@@ -128,7 +128,7 @@ def list_source(
     wanted = None if findings is None else order_findings(canonical_finding(name) for name in findings)
     renames = canonical_renames(rename)
     roles = None if layout is None else parse_layout(layout)
-    pattern = None if patient_from is None else PatientPattern(patient_from, patient_key)
+    pattern = None if patient_from is None else patient_pattern(patient_from)
     try:
         listing = _list(
             source.resolve(),
@@ -153,7 +153,7 @@ def list_source(
         notes += called + more + why
         left_out = pl.concat([left_out, unclear.select("path", reason=pl.lit(_UNCLEAR))])
         if pattern is not None:
-            listed, more = pattern.fill_in(listed, source.resolve())
+            listed, more = fill_in_patients(listed, source.resolve(), pattern, patient_key)
             notes += more
     has_normal = NORMAL in listed["finding"]
     if wanted is not None:

@@ -147,13 +147,8 @@ class Dataset:
 
     def counts(self) -> pl.DataFrame:
         """Return how many images each finding has in each split: one row per finding."""
-        counts = (
-            self.manifest.group_by("finding", "split")
-            .len()
-            .pivot("split", index="finding", values="len")
-            .fill_null(0)
-            .sort("finding")
-        )
+        images = self.manifest.group_by("finding", "split").len()
+        counts = images.pivot("split", index="finding", values="len").fill_null(0).sort("finding")
         return counts.select("finding", *(split for split in _SPLITS if split in counts.columns))
 
     def __repr__(self) -> str:

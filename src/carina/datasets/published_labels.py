@@ -258,14 +258,8 @@ def _beside(path: Path, part: str) -> Table | None:
 
 
 def _without_side_views(rows: pl.DataFrame, table: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    side = (
-        rows["view"]
-        .fill_null("")
-        .str.to_uppercase()
-        .str.split(" ")
-        .list.eval(pl.element().is_in(_SIDE_VIEWS))
-        .list.any()
-    )
+    words = rows["view"].fill_null("").str.to_uppercase().str.split(" ")
+    side = words.list.eval(pl.element().is_in(_SIDE_VIEWS)).list.any()
     if not side.any():
         return rows, ()
     counts = rows["view"].filter(side).value_counts(sort=True)
