@@ -177,12 +177,9 @@ def measure_association(manifest: pl.DataFrame, column: str) -> Association | No
 
 
 def _resampled_tables(known: pl.DataFrame, findings: list[str], values: list[str]) -> Iterator[NDArray[np.float64]]:
-    """Yield counts for drawn whole patients and groups of copies (cluster bootstrap).
+    """Yield counts for drawn whole patients and groups of copies (cluster bootstrap), some at a time for the memory.
 
-    Yields
-    ------
-    numpy.ndarray
-        float64 ``(replicates, findings, values)``, some replicates at a time, so that they fit into memory.
+    They are float64 ``(replicates, findings, values)``.
     """
     cells = np.array([findings.index(f) for f in known["finding"]]) * len(values)
     cells += np.array([values.index(value) for value in known[_COLUMN]])

@@ -138,13 +138,7 @@ def _by_layout(tree: FolderTree, layout: Sequence[Role]) -> list[Placed]:
 
 
 def _require_no_splits(tree: FolderTree, placed: list[Placed], layout: Sequence[Role]) -> None:
-    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten.
-
-    Raises
-    ------
-    DataError
-        Saying which folders, and what is around them.
-    """
+    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten."""
     splits = sorted({name for each in placed if published_split(name := each.finding_folder.name)})
     if len(splits) > 1:
         outer = sorted({image.folders[0] for image in tree.images if image.folders})
@@ -271,13 +265,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
 
 
 def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str]]) -> None:
-    """Refuse to guess if no name is known and several folders hold folders of equal names.
-
-    Raises
-    ------
-    DataError
-        Saying which names, and how to tell.
-    """
+    """Refuse to guess if no name is known and several folders hold folders of equal names."""
     outer = beside[()]
     count = Counter(name for one in outer for name in beside.get((one,), ()))
     shared = sorted(name for name, folders in count.items() if folders > 1)
@@ -295,10 +283,7 @@ def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str
 def _require_few(tree: FolderTree, outer: set[str], images: int) -> None:
     """Refuse to make each of many small folders a finding, where no name is known: they are patients' or the like.
 
-    Raises
-    ------
-    DataError
-        Without the folders' names, which may be patients'.
+    The message does not name the folders, whose names may be patients'.
     """
     if _are_patients(outer) or (len(outer) > _MANY and images < _IMAGES_OF_A_HOSPITAL * len(outer)):
         msg = (

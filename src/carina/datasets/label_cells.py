@@ -59,12 +59,7 @@ def rename_label(finding: str, renames: Mapping[str, str]) -> str:
 def leave_out_unclear(images: pl.DataFrame, before: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
     """Return the images with one known finding, those without, and a note on how many were left out and why.
 
-    Parameters
-    ----------
-    images
-        With the column finding, as `read_label` and `rename_label` give it.
-    before
-        The findings before renaming: what a user named is meant, even if its name is among the unknown ones.
+    ``before`` are the findings before renaming: what a user named is meant, even if its name is among the unknown ones.
 
     Raises
     ------
