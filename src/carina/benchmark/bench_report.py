@@ -82,7 +82,7 @@ class Bench:
     limit: Limit  # what the processor's matrix products are, and what the graphs need
     rows: tuple[BenchRow, ...]  # the figures
     # Of each rival, how far its answers are from Carina's at most: ``logit from tensor``, ``probability from
-    # tensor`` and ``probability from file`` (224² JPEG)
+    # tensor`` and ``probability from file`` (224² JPEG).
     agreement: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...] = ()  # what a reader of the figures must know
 

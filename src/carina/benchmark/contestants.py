@@ -28,14 +28,14 @@ class Contestant:
     """A way from files and tensors to answers."""
 
     name: str  # its name in the table
-    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``
+    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
     logits: Callable[[Tensors], Tensors]
-    # Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``
+    # Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
     decide: Callable[[Sequence[Path]], Probabilities]
     # Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of
-    # its own
+    # its own.
     find_lungs: Callable[[Sequence[NDArray[np.uint8]]], object] | None = None
-    # What judges files in a process of its own: program and arguments, to which the files are added
+    # What judges files in a process of its own: program and arguments, to which the files are added.
     command: tuple[str, ...] | None = None
 
 

@@ -38,7 +38,7 @@ class Choices(BaseModel):
     columns: dict[str, str] = {}  # a table's names for fields, by field, where the user named some
     labels_as: PublishedLabels | None = None  # the public collection whose tables were read; none for any other source
     uncertain: Uncertain = "leave-out"  # what -1 in such tables was taken for
-    # Findings that the user called normal, as named, or ``none``; nothing where the user did not say
+    # Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
     normal: tuple[str, ...] | None = None
     flag: str | None = None  # the finding that the user wants flagged; nothing where the user did not say
     # layout, patient_from, split_from: what folders mean, where patients are told, and which published split was

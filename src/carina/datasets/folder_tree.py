@@ -39,12 +39,12 @@ class FolderTree:
     top: Path
     images: list[TreeImage] = field(default_factory=list)  # the image files, by path
     folders: list[tuple[str, ...]] = field(default_factory=list)  # every folder below, as the names that lead to it
-    # Files and folders that are not taken: path and reason, by path
+    # Files and folders that are not taken: path and reason, by path.
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def leave_out(self, path: Path, reason: str) -> None:
-        """Note a file that is not taken."""
-        self.left_out.append((text_of(path), reason))
+        r"""Note a file that is not taken; bytes of its path that are not UTF-8 become ``\xe9``."""
+        self.left_out.append((os.fsencode(path).decode("utf-8", "backslashreplace"), reason))
 
     def drop(self, dropped: dict[Path, str]) -> None:
         """Take images out of the tree, each with its reason."""
@@ -133,11 +133,6 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
         noun = "folder" if reason in (_FOLDER_NOT_TEXT, _TAKEN_ALREADY) else "file"
         notes.append(say_left_out(count, noun, reason))
     return notes
-
-
-def text_of(path: Path) -> str:
-    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -52,9 +52,9 @@ class Listing:
     notes: tuple[str, ...]  # what was left out or assumed, a sentence each, to be shown to the user
     choices: Choices = field(default_factory=Choices)  # what was asked for
     has_normal: bool = False  # whether the source has normal images, taken or not
-    # Files that are already known not to be readable, as in ``errors.csv``
+    # Files that are already known not to be readable, as in ``errors.csv``.
     errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
-    # Files that were left out: path and reason, as in ``left_out.csv``
+    # Files that were left out: path and reason, as in ``left_out.csv``.
     left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT_OUT_SCHEMA))
     published: SplitFrom | None = None  # where the column split comes from; none where no image has one
 
