@@ -1,7 +1,7 @@
 """Downloads: found in the client's folder, or a message that says how to go on without network."""
 
 import sys
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,39 +12,37 @@ NAME = "covid19-radiography"
 
 
 @pytest.fixture
-def client(monkeypatch):
-    """Return what replaces the official client."""
-    client = ModuleType("kagglehub")
-    monkeypatch.setitem(sys.modules, "kagglehub", client)
-    return client
+def serve(monkeypatch):
+    """Return what replaces the official client's download by a function."""
+    return lambda download: monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
 
 
-def test_the_findings_folder_inside_the_download(client, tmp_path):
+def test_the_findings_folder_inside_the_download(serve, tmp_path):
     asked = []
     (tmp_path / "COVID-19_Radiography_Dataset" / "COVID").mkdir(parents=True)
-    client.dataset_download = lambda handle: asked.append(handle) or str(tmp_path)
+    serve(lambda handle: asked.append(handle) or str(tmp_path))
     assert download_public_dataset(NAME) == tmp_path / "COVID-19_Radiography_Dataset"
     assert asked == ["tawsifurrahman/covid19-radiography-database"]
 
 
-def test_another_layout_is_left_to_the_import(client, tmp_path):
+def test_another_layout_is_left_to_the_import(serve, tmp_path):
     (tmp_path / "COVID").mkdir()
-    client.dataset_download = lambda handle: str(tmp_path)
+    serve(lambda handle: str(tmp_path))
     assert download_public_dataset(NAME) == tmp_path
 
 
-def test_no_folder(client, tmp_path):
-    client.dataset_download = lambda handle: str(tmp_path / "none")
+def test_no_folder(serve, tmp_path):
+    serve(lambda handle: str(tmp_path / "none"))
     with pytest.raises(DataError, match=r"left no folder at .*none. Delete the client's cache and try again"):
         download_public_dataset(NAME)
 
 
 @pytest.mark.parametrize("error", [ConnectionError("secret-token"), ValueError(), KeyError("x")])
-def test_without_network_the_message_says_what_to_do(client, error):
+def test_without_network_the_message_says_what_to_do(serve, error):
     def fail(handle):
         raise error
 
-    client.dataset_download = fail
+    serve(fail)
     with pytest.raises(DataError) as caught:
         download_public_dataset(NAME)
     message = str(caught.value)
@@ -55,17 +53,17 @@ def test_without_network_the_message_says_what_to_do(client, error):
     assert "\n" not in message
 
 
-def test_ctrl_c_is_not_a_failed_download(client):
+def test_ctrl_c_is_not_a_failed_download(serve):
     def stop(handle):
         raise KeyboardInterrupt
 
-    client.dataset_download = stop
+    serve(stop)
     with pytest.raises(KeyboardInterrupt):
         download_public_dataset(NAME)
 
 
-def test_unknown_name(client):
-    client.dataset_download = lambda handle: pytest.fail("it downloaded")
+def test_unknown_name(serve):
+    serve(lambda handle: pytest.fail("it downloaded"))
     with pytest.raises(ConfigurationError, match=r"Unknown public data set 'chexpert'. Known: covid19-radiography"):
         download_public_dataset("chexpert")
 
