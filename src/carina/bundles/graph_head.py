@@ -120,8 +120,8 @@ def replace_head(graph: bytes, head: GraphHead) -> bytes:
 
 @cache
 def _model_type() -> Any:
-    from google.protobuf import descriptor_pb2, message_factory, text_format  # type: ignore[import-untyped]  # noqa: PLC0415
-    from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[import-untyped]  # noqa: PLC0415
+    from google.protobuf import descriptor_pb2, message_factory, text_format  # noqa: PLC0415
+    from google.protobuf.descriptor_pool import DescriptorPool  # noqa: PLC0415
 
     pool = DescriptorPool()
     pool.Add(text_format.Parse(_SCHEMA, descriptor_pb2.FileDescriptorProto()))
@@ -129,7 +129,7 @@ def _model_type() -> Any:
 
 
 def _parsed(graph: bytes) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
 
     try:
         return _model_type().FromString(graph)
