@@ -13,13 +13,14 @@ from carina.radiographs.preprocess import Preprocessing
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
 from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluation_files import AUDIT_FILE
-from carina.reports.text_files import aligned, estimate_cell, fold
+from carina.reports.text_files import aligned, estimate_cell, fold, signed_cell
 from carina.runtime.machine import describe_machine, library_versions
 from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
 AUDIT_PAGE_FILE = "audit.png"
 EXAMPLES_FILE = "examples.png"
+_TOLD_FROM = {"shown": "embedding", "histogram": "grey levels", "sharpness": "sharpness"}
 
 
 def write_audit(
@@ -114,12 +115,13 @@ def audit_text(audit: Audit) -> str:
             ],
         ),
         *_section(
-            "The source, told from the embedding within one finding (cross-validated by patient)",
+            "The source, told within one finding from the embedding, from grey levels alone and from sharpness alone "
+            "(cross-validated by patient)",
             [
                 ("", "balanced accuracy", "chance", "macro AUROC", "images"),
                 *(
                     (
-                        item.finding,
+                        f"{item.finding}, {_TOLD_FROM[item.input]}",
                         estimate_cell(item.balanced_accuracy),
                         "n/a" if item.chance is None else f"{item.chance:.3f}",
                         estimate_cell(item.macro_auroc),
@@ -128,7 +130,7 @@ def audit_text(audit: Audit) -> str:
                     for item in audit.source_probes
                 ),
             ],
-            [f"{item.finding}: {item.note}" for item in audit.source_probes if item.note],
+            [f"{item.finding}, {_TOLD_FROM[item.input]}: {item.note}" for item in audit.source_probes if item.note],
         ),
         *_section(
             "A source left out of a new head, its penalty and its threshold, which the model's own rule chooses",
@@ -153,12 +155,13 @@ def audit_text(audit: Audit) -> str:
         *_section(
             "Two findings of one source, where the source cannot help: AUROC (heads are trained on the pair alone)",
             [
-                ("", "images", "model", "new head", "head, no lungs", "head, 16 x 16 pixels"),
+                ("", "images", "model", "new head", "no lungs", "16 x 16 pixels", "grey levels", "sharpness"),
                 *(
                     (
                         f"{item.source}: {item.positive} or {item.negative}",
                         f"{item.positives} + {item.negatives}",
-                        *(estimate_cell(area) for area in (item.model, item.head, item.without_lungs, item.thumbnail)),
+                        *map(estimate_cell, (item.model, item.head, item.without_lungs)),
+                        *map(estimate_cell, (item.thumbnail, item.histogram, item.sharpness)),
                     )
                     for item in audit.same_source_pairs
                 ),
@@ -171,6 +174,7 @@ def audit_text(audit: Audit) -> str:
                 *((g.name, str(g.images), estimate_cell(g.macro_auroc)) for g in audit.age_groups),
             ],
         ),
+        *_later_sections(audit),
     ]
     for other in audit.external_sets:
         lines += _section(
@@ -192,6 +196,86 @@ def audit_text(audit: Audit) -> str:
     if audit.not_applicable:
         lines += ["", "Not asked", *(line for text in audit.not_applicable for line in _fold(text, hanging="- "))]
     return "\n".join(lines) + "\n"
+
+
+def _later_sections(audit: Audit) -> list[str]:
+    """Return gaps between groups, normals ruled out, and what activation maps are worth."""
+    return [
+        *_section(
+            f"Sensitivity for {audit.flag_finding} at the operating point: each group less the one with most patients",
+            [
+                ("", "", "sensitivity", "", "sensitivity", "gap"),
+                *(
+                    (
+                        f"{item.images_of}, {item.by}",
+                        item.group,
+                        estimate_cell(item.sensitivity),
+                        item.reference,
+                        estimate_cell(item.of_reference),
+                        signed_cell(item.gap),
+                    )
+                    for item in audit.sensitivity_gaps
+                ),
+            ],
+            [f"{item.by} {item.group}: {item.gap.note}" for item in audit.sensitivity_gaps if item.gap.value is None],
+        ),
+        *_section(
+            "Normals ruled out: 1 - P(Normal) lies below a threshold that keeps 99 % of all other findings",
+            [
+                ("", "threshold chosen on", "threshold", "normals ruled out", "images", "other findings kept"),
+                *(
+                    (
+                        f"{item.images_of}, {item.source or 'all'}",
+                        item.chosen_on,
+                        "n/a" if item.threshold is None else f"{item.threshold:.3f}",
+                        estimate_cell(item.ruled_out),
+                        str(item.ruled_out.denominator or ""),
+                        estimate_cell(item.sensitivity),
+                    )
+                    for item in audit.ruled_out
+                ),
+            ],
+            ["A threshold chosen on the same images gives too good a figure: it cannot be known before."]
+            if any(item.threshold is None for item in audit.ruled_out)
+            else [],
+        ),
+        *_section(
+            "Activation maps: probability of the called finding that is lost without the cells that a map marks most "
+            "(comprehensiveness), and with these alone (sufficiency)",
+            [
+                ("", "images", "probability", "without marked", "without random", "gain"),
+                *(
+                    (
+                        item.called or "all findings",
+                        str(item.images),
+                        estimate_cell(item.probability),
+                        *map(signed_cell, (item.comprehensiveness, item.comprehensiveness_random)),
+                        signed_cell(item.comprehensiveness_gain),
+                    )
+                    for item in audit.explanation_tests
+                ),
+                ("", "", "", "marked alone", "random alone", "gain"),
+                *(
+                    (
+                        item.called or "all findings",
+                        str(item.images),
+                        "",
+                        *map(signed_cell, (item.sufficiency, item.sufficiency_random)),
+                        signed_cell(item.sufficiency_gain),
+                    )
+                    for item in audit.explanation_tests
+                ),
+            ]
+            if audit.explanation_tests
+            else [],
+            [
+                (
+                    "A mean over 5, 10, 20 and 50 % of the cells. What is taken away becomes the mean grey of the "
+                    "image. A gain above 0 says that marked cells matter more than random ones."
+                )
+            ],
+        ),
+    ]
 
 
 def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> list[str]:

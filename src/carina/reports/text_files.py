@@ -153,8 +153,8 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
             item.finding,
             f"{item.mean_probability:.3f}",
             f"{item.prevalence:.3f}",
-            _signed_cell(item.intercept),
-            _signed_cell(item.slope),
+            signed_cell(item.intercept),
+            signed_cell(item.slope),
         )
         for item in items
     ]
@@ -238,7 +238,7 @@ def estimate_cell(estimate: Estimate) -> str:
     return f"{_number(estimate.value)} ({_number(estimate.low)}-{_number(estimate.high)})"
 
 
-def _signed_cell(estimate: Estimate) -> str:
+def signed_cell(estimate: Estimate) -> str:
     """Return "-0.12 (-0.31 to 0.07)": for numbers that may be negative."""
     if estimate.value is None:
         return "n/a"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError, DataError
 from carina.statistics.curves import checked_scores
@@ -130,15 +131,21 @@ def measure_subgroups(
     codes = group_codes(groups, len(positive))
     codes = np.arange(len(positive)) if codes is None else codes
     divisions = []
-    for by, (column, name_of) in _DIVISIONS.items():
-        values = table[column].to_list() if column in table.columns else [None] * table.height
-        names = np.array([name_of(value) for value in values], dtype=object)
+    for by in _DIVISIONS:
+        names = part_names(table, by)
         parts = tuple(
             _measure_part(name, names == name, positive, probability, threshold, codes, confidence)
             for name in _in_order(names)
         )
         divisions.append(Division(by, int((names != NOT_KNOWN).sum()), parts))
     return tuple(divisions)
+
+
+def part_names(table: pl.DataFrame, by: str) -> NDArray[np.object_]:
+    """Return the part that each row belongs to, such as ``PA`` by ``view``; `NOT_KNOWN` where the table is silent."""
+    column, name_of = _DIVISIONS[by]
+    values = table[column].to_list() if column in table.columns else [None] * table.height
+    return np.array([name_of(value) for value in values], dtype=object)
 
 
 def _text(value: Any) -> str:

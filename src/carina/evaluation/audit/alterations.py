@@ -1,4 +1,4 @@
-"""What the audit shows in place of a radiograph: lungs taken away, lungs alone, borders, thumbnails, grey levels."""
+"""What the audit shows in place of a radiograph: lungs or all else taken away, thumbnails, grey levels, sharpness."""
 
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
@@ -12,11 +12,11 @@ from carina.radiographs.lungs import LUNG_NET_SIZE
 from carina.radiographs.preprocess import Preprocessing, frame
 
 Alteration = Literal["shown", "lungs-black", "box-black", "lungs-alone", "border-alone"]
-Summary = Literal["thumbnail", "histogram"]
+Summary = Literal["thumbnail", "histogram", "sharpness"]
 Input = Alteration | Summary
 
 ALTERATIONS: Final[tuple[Alteration, ...]] = ("shown", "lungs-black", "box-black", "lungs-alone", "border-alone")
-SUMMARIES: Final[tuple[Summary, ...]] = ("thumbnail", "histogram")
+SUMMARIES: Final[tuple[Summary, ...]] = ("thumbnail", "histogram", "sharpness")
 
 TITLES: Final[dict[Input, str]] = {
     "shown": "As the model is shown it",
@@ -26,14 +26,18 @@ TITLES: Final[dict[Input, str]] = {
     "border-alone": "Border of the film alone, no lung in it",
     "thumbnail": "Thumbnail of 16 × 16 pixels",
     "histogram": "Grey levels alone, no picture",
+    "sharpness": "Sharpness alone, no picture, no grey levels",
 }
 
 THUMBNAIL_SIZE = 16
 _BINS = 32
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+# Of detail of one pixel, two, four, eight and sixteen: coarser than that are lungs and heart.
+_OCTAVES = 5
 SUMMARY_LENGTHS: Final[dict[Summary, int]] = {
     "thumbnail": THUMBNAIL_SIZE**2,
     "histogram": _BINS + len(_QUANTILES),
+    "sharpness": _OCTAVES,
 }
 # Raised whenever the same parameters would give other pixels, so that cached embeddings are not mixed.
 _VERSION = 2
@@ -148,23 +152,41 @@ def lungs_of_mask(pixels: NDArray[np.uint8]) -> Lungs | None:
 
 
 def summarise(shown: NDArray[np.uint8], whole: NDArray[np.uint8], summary: Summary) -> NDArray[np.float32]:
-    """Return the little that is left of a radiograph: float32 of `SUMMARY_LENGTHS`, range [0, 1].
+    """Return the little that is left of a radiograph: float32 of `SUMMARY_LENGTHS`.
 
     Parameters
     ----------
     shown
-        uint8 ``(size, size)``, what the network is shown: its thumbnail.
+        uint8 ``(size, size)``, what the network is shown: its thumbnail, range [0, 1].
     whole
-        uint8 ``(side, side)``, the whole radiograph: the shares of 32 grey bins, and nine quantiles.
+        uint8 ``(side, side)``, the whole radiograph: the shares of 32 grey bins, and nine quantiles, range [0, 1]; or
+        how much detail of five sizes it has, in decibels of its contrast. Grey levels are equalised first, so that any
+        other brightness or contrast of the same film gives the same sharpness.
     summary
         One of `SUMMARIES`.
     """
     if summary == "thumbnail":
         small = cv2.resize(shown, (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
         return np.asarray(small.ravel() / np.float32(255), dtype=np.float32)
+    if summary == "sharpness":
+        return _sharpness(whole)
     counts = np.bincount(whole.ravel() // (256 // _BINS), minlength=_BINS)
     quantiles = np.quantile(whole, _QUANTILES) / 255
     return np.concatenate([counts / whole.size, quantiles]).astype(np.float32)
+
+
+def _sharpness(whole: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the strength of each octave of detail, finest first: the bands of a Laplacian pyramid.
+
+    Source: Burt and Adelson 1983, doi:10.1109/TCOM.1983.1095851.
+    """
+    level = cv2.equalizeHist(whole).astype(np.float32)
+    contrast, bands = float(level.std()) + 1e-6, []
+    for _ in range(_OCTAVES):
+        coarser = cv2.pyrDown(level)
+        bands.append(level - cv2.pyrUp(coarser, dstsize=level.shape[::-1]))
+        level = coarser
+    return np.array([20 * np.log10((band.std() + 1e-3) / contrast) for band in bands], dtype=np.float32)
 
 
 def parameters_of(alteration: Alteration, settings: AlterationSettings) -> dict[str, float | str]:

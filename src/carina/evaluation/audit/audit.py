@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPointRule
 from carina.errors import ConfigurationError, DataError, LeakError
-from carina.evaluation.audit.alterations import ALTERATIONS, SUMMARIES, AlterationSettings
+from carina.evaluation.audit.alterations import ALTERATIONS, SUMMARIES, AlterationSettings, Input
 from carina.evaluation.audit.audit_results import (
     Audit,
     Counts,
@@ -19,9 +20,14 @@ from carina.evaluation.audit.audit_results import (
     HeadResult,
     LeftOutSource,
     ModelResult,
+    RuledOut,
+    SensitivityGap,
     SourceProbe,
 )
 from carina.evaluation.audit.audited_model import AuditedModel
+from carina.evaluation.audit.evidence import try_explanations
+from carina.evaluation.audit.gaps import sensitivity_gaps
+from carina.evaluation.audit.judged import Judged
 from carina.evaluation.audit.looks import Looker
 from carina.evaluation.audit.probes import (
     FindingHead,
@@ -34,18 +40,21 @@ from carina.evaluation.audit.probes import (
     same_source_pairs,
     sources_of,
 )
-from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
-from carina.evaluation.audit.words import sentence_of, verdicts_of
+from carina.evaluation.audit.ruling_out import choose_threshold, ruled_out
+from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, mean_estimates, remaining_shares
+from carina.evaluation.audit.words import further_verdicts, sentence_of, verdicts_of
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import rows_to_judge
+from carina.findings import NORMAL
 from carina.progress import Progress, no_progress
-from carina.statistics.bootstrap import bootstrap_estimates
-from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
+from carina.statistics.intervals import FloatArray, proportion_interval
 from carina.storage.cache_folder import default_cache_folder
 
 # A source of ten images that is thinned in proportion to the others would be gone.
 _KEPT_OF_EACH = 50
 _SURE = 0.5
+# The embedding, and what holds no picture: where that tells the source, the files do.
+_TELL_SOURCES: tuple[Input, ...] = ("shown", "histogram", "sharpness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class AuditSettings:
         At most so many train heads; drawn by finding and source.
     test_images
         At most so many of the test split and of the calibration split each.
+    explained_images
+        At most about so many of the test images try whether activation maps mark what the model needs.
     alterations
         How much is taken away.
     replicates, seed
@@ -66,6 +77,7 @@ class AuditSettings:
 
     train_images: int = 3000
     test_images: int = 1500
+    explained_images: int = 120
     alterations: AlterationSettings = field(default_factory=AlterationSettings)
     replicates: int = 2000
     seed: int = 1234
@@ -134,11 +146,25 @@ def run_audit(
         missing.append("same-source pairs: not applicable: no source shows two findings")
     if not ages:
         missing.append("age groups: not applicable: the manifest has no ages")
+    seen = [Judged("the test split", test.rows, model.policy.probabilities(test.looks.logits["shown"]))]
     outside = tuple(
-        _judge_external(looker, other, progress_of(f"Looking at {other.folder.name}")) for other in external
+        _judge_external(looker, other, progress_of(f"Looking at {other.folder.name}"), seen) for other in external
     )
     if not outside:
         missing.append("external sets: none was named (--external)")
+    gaps, set_aside, not_asked = _ask_about_groups(seen, calibration, model, settings)
+    missing += not_asked
+    explained = try_explanations(
+        looker,
+        draw_rows(test.rows, settings.explained_images, settings.seed),
+        replicates=settings.replicates,
+        seed=settings.seed,
+        progress=progress_of("Trying the activation maps"),
+    )
+    if not explained:
+        missing.append(
+            "activation maps: not applicable: the model's graph has no output contributions; export it again"
+        )
     sentence = sentence_of(heads, by_model)
     return Audit(
         model=model.name,
@@ -156,9 +182,15 @@ def run_audit(
         same_source_pairs=pairs,
         age_groups=ages,
         external_sets=outside,
+        sensitivity_gaps=gaps,
+        ruled_out=set_aside,
+        explanation_tests=explained,
         not_applicable=tuple(missing),
         sentence=sentence,
-        verdicts=verdicts_of(heads, by_model, probes, left_out),
+        verdicts=(
+            *verdicts_of(heads, by_model, probes, left_out),
+            *further_verdicts(heads, gaps, set_aside, explained, model.policy.flag_finding),
+        ),
         settings={
             **{name: value for name, value in asdict(settings).items() if name != "alterations"},
             **asdict(settings.alterations),
@@ -304,7 +336,13 @@ def _judge_model(
     shares = remaining_shares(
         test.labels, tables[0], tables, test.groups, replicates=settings.replicates, seed=settings.seed
     )
-    distances = _mean_distances(test, tables, prior, settings)
+    distances = mean_estimates(
+        np.stack([np.abs(table - prior).mean(axis=1) for table in tables], axis=1),
+        test.labels,
+        test.groups,
+        replicates=settings.replicates,
+        seed=settings.seed,
+    )
     called = tables[0].argmax(axis=1)
     return tuple(
         ModelResult(
@@ -316,20 +354,6 @@ def _judge_model(
             proportion_interval((table.argmax(axis=1) == called) & (table.max(axis=1) >= _SURE), test.groups),
         )
         for name, table, share, distance in zip(ALTERATIONS, tables, shares, distances, strict=True)
-    )
-
-
-def _mean_distances(
-    test: Part, tables: Sequence[FloatArray], prior: FloatArray, settings: AuditSettings
-) -> tuple[Estimate, ...]:
-    distances = np.stack([np.abs(table - prior).mean(axis=1) for table in tables], axis=1)
-
-    def statistic(weights: IntArray) -> FloatArray:
-        drawn = weights.astype(np.float64)
-        return np.asarray(drawn @ distances / drawn.sum(axis=1, keepdims=True))
-
-    return bootstrap_estimates(
-        statistic, truth=test.labels, groups=test.groups, replicates=settings.replicates, seed=settings.seed
     )
 
 
@@ -346,12 +370,13 @@ def _ask_about_sources(
     if not sources:
         reason = "not applicable: the manifest names no source"
         return (), (), [f"source probe: {reason}", f"leave one source out: {reason}"]
-    pool = test.with_(calibration, ("shown",))
+    pool = test.with_(calibration, _TELL_SOURCES)
     shown = [finding for finding in model.findings if (pool.rows["finding"] == finding).any()]
-    progress, steps = progress_of("Asking about sources"), len(shown) + len(sources)
+    asked = [(finding, name) for name in _TELL_SOURCES for finding in shown]
+    progress, steps = progress_of("Asking about sources"), len(asked) + len(sources)
     probes: list[SourceProbe] = []
-    for finding in shown:
-        probes.append(probe_source(pool, finding, seed=settings.seed))
+    for finding, name in asked:
+        probes.append(probe_source(pool, finding, name, seed=settings.seed))
         progress(len(probes), steps)
     missing = []
     left_out: list[LeftOutSource] = []
@@ -362,11 +387,36 @@ def _ask_about_sources(
     rule = OperatingPointRule(**point.model_dump(include=set(OperatingPointRule.model_fields)))
     for done, source in enumerate(sources, start=1):
         left_out += leave_source_out(source, train, calibration, test, model.findings, rule)
-        progress(len(shown) + done, steps)
+        progress(len(asked) + done, steps)
     return tuple(probes), tuple(left_out), missing
 
 
-def _judge_external(looker: Looker, dataset: Dataset, progress: Progress) -> ExternalSet:
+def _ask_about_groups(
+    seen: Sequence[Judged], calibration: Part, model: AuditedModel, settings: AuditSettings
+) -> tuple[tuple[SensitivityGap, ...], tuple[RuledOut, ...], list[str]]:
+    """Return the gaps and the shares of normals ruled out, here and elsewhere, and what could not be asked."""
+    bootstrap: dict[str, int] = {"replicates": settings.replicates, "seed": settings.seed}
+    gaps: list[SensitivityGap] = []
+    missing: list[str] = []
+    for judged in seen:
+        asked, not_asked = sensitivity_gaps(judged, model.policy, **bootstrap)
+        gaps += asked
+        missing += not_asked
+    if NORMAL not in model.findings:
+        return tuple(gaps), (), [*missing, f"normals ruled out: not applicable: the model does not know {NORMAL}"]
+    normal = model.findings.index(NORMAL)
+    table = model.policy.probabilities(calibration.looks.logits["shown"])
+    threshold = choose_threshold(Judged("the calibration split", calibration.rows, table), normal)
+    if threshold is None:
+        missing.append(
+            "normals ruled out at a threshold of the calibration split: not applicable: it has too few patients"
+        )
+    set_aside = [ruled_out(judged, normal, threshold, **bootstrap) for judged in seen]
+    return tuple(gaps), tuple(chain.from_iterable(set_aside)), missing
+
+
+def _judge_external(looker: Looker, dataset: Dataset, progress: Progress, seen: list[Judged]) -> ExternalSet:
+    """Return what the model reaches on a set from elsewhere; add its images and their probabilities to `seen`."""
     rows = dataset.manifest.with_row_index("row")
     learned = check_leaks(looker.model.folder, dataset, rows).learned["sha256"]
     left = rows.filter(~pl.col("sha256").is_in(learned.implode()))
@@ -375,5 +425,6 @@ def _judge_external(looker: Looker, dataset: Dataset, progress: Progress) -> Ext
         return ExternalSet(name, rows.height, dropped, (), "not applicable: the model learned from every image")
     looks = looker.look(left, alterations=("shown",), summaries=(), progress=progress)
     probabilities: NDArray[np.float64] = looker.model.policy.probabilities(looks.logits["shown"])
+    seen.append(Judged(name, left, probabilities))
     questions, note = ask_external(left, probabilities, looker.model.findings, looker.model.policy.flag_finding)
     return ExternalSet(name, rows.height, dropped, questions, note)

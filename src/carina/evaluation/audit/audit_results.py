@@ -62,10 +62,12 @@ class ModelResult:
 
 @dataclass(frozen=True, slots=True)
 class SourceProbe:
-    """Whether the embedding tells the source within one finding.
+    """Whether the source can be told within one finding.
 
     Attributes
     ----------
+    input
+        What it is told from: of ``shown`` the embedding.
     finding
         All images show it.
     sources
@@ -78,6 +80,7 @@ class SourceProbe:
         What was left out, or why there is no answer.
     """
 
+    input: Input
     finding: str
     sources: dict[str, int]
     balanced_accuracy: Estimate
@@ -123,9 +126,9 @@ class SameSourcePair:
         Images in the test split.
     model
         AUROC by the model's own odds of the two.
-    head, without_lungs, thumbnail
+    head, without_lungs, thumbnail, histogram, sharpness
         AUROC of heads trained on this pair alone: on the image as the model is shown it, with the lungs blacked out,
-        and on its thumbnail.
+        and on its thumbnail, its grey levels and its sharpness.
     """
 
     source: str
@@ -137,6 +140,8 @@ class SameSourcePair:
     head: Estimate
     without_lungs: Estimate
     thumbnail: Estimate
+    histogram: Estimate
+    sharpness: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,85 @@ class AgeGroup:
     name: str
     images: int
     macro_auroc: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityGap:
+    """How much better or worse the flagged finding is found in one group of images than in the largest one.
+
+    Attributes
+    ----------
+    images_of
+        The test split, or the external set.
+    by, group, reference
+        ``view``, ``source``, ``sex`` or ``age``, and the two groups of it.
+    sensitivity, of_reference
+        At the model's operating point.
+    gap
+        The first less the second.
+    """
+
+    images_of: str
+    by: str
+    group: str
+    reference: str
+    sensitivity: Estimate
+    of_reference: Estimate
+    gap: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    """The share of normal images that are ruled out: called normal at a threshold that keeps 99 % of all others.
+
+    Attributes
+    ----------
+    images_of, source
+        The test split or the external set, and the source within it; no source means all of them.
+    chosen_on
+        The images that chose the threshold.
+    threshold
+        On 1 - P(Normal): what lies below is ruled out. None where every draw of the images chooses its own.
+    ruled_out
+        Of the normal images.
+    sensitivity
+        Of all findings that are not normal: the share that is not ruled out with them.
+    """
+
+    images_of: str
+    source: str | None
+    chosen_on: str
+    threshold: float | None
+    ruled_out: Estimate
+    sensitivity: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationTest:
+    """Whether what an activation map marks is what the model needs: cells are taken away, or kept alone.
+
+    Attributes
+    ----------
+    called
+        The finding that the model calls and that is explained; None means all findings.
+    images, probability
+        How many, and the mean probability of the finding that is called.
+    comprehensiveness, comprehensiveness_random, comprehensiveness_gain
+        What this probability loses when the cells that speak for the finding most are taken away, when as many random
+        ones are, and the first less the second.
+    sufficiency, sufficiency_random, sufficiency_gain
+        What it loses when only these cells are kept, when only random ones are, and the second less the first.
+    """
+
+    called: str | None
+    images: int
+    probability: Estimate
+    comprehensiveness: Estimate
+    comprehensiveness_random: Estimate
+    comprehensiveness_gain: Estimate
+    sufficiency: Estimate
+    sufficiency_random: Estimate
+    sufficiency_gain: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +321,10 @@ class Audit:
         Of images.
     heads, by_model
         What remains, for new heads and for the model as it is.
-    source_probes, left_out_sources, same_source_pairs, age_groups, external_sets
+    source_probes, left_out_sources, same_source_pairs, age_groups, external_sets, sensitivity_gaps, ruled_out
         The further questions.
+    explanation_tests
+        Whether activation maps mark what the model needs.
     not_applicable
         The questions that could not be put, each with its reason.
     sentence
@@ -264,6 +350,9 @@ class Audit:
     same_source_pairs: tuple[SameSourcePair, ...]
     age_groups: tuple[AgeGroup, ...]
     external_sets: tuple[ExternalSet, ...]
+    sensitivity_gaps: tuple[SensitivityGap, ...]
+    ruled_out: tuple[RuledOut, ...]
+    explanation_tests: tuple[ExplanationTest, ...]
     not_applicable: tuple[str, ...]
     sentence: str
     verdicts: tuple[str, ...]

@@ -124,6 +124,16 @@ class Looker:
         """
         return _Pass(self, tuple(alterations), tuple(summaries)).run(rows, progress)
 
+    def frames(self, rows: pl.DataFrame) -> NDArray[np.uint8]:
+        """Return what the network is shown of rows of a manifest, unaltered: uint8 ``(n, size, size)``.
+
+        Raises
+        ------
+        DataError, ConfigurationError
+            See `look`.
+        """
+        return np.stack(list(_Pass(self, ("shown",), ()).frames(rows)))
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
@@ -153,7 +163,7 @@ class _Pass:
         self._crops = self._preprocessing.crop == "lungs"
 
     def run(self, rows: pl.DataFrame, progress: Progress) -> Looks:
-        items = [self._item(*row) for row in rows.select("path", "sha256", "mask", "mask_sha256").iter_rows()]
+        items = self._items(rows)
         folders = {kind: self._folder_of(kind) for kind in (*self._always, *self._altered)}
         wanted = {item.key for item in items}
         known: dict[_Kind, dict[str, NDArray[np.float32]]] = {
@@ -177,6 +187,16 @@ class _Pass:
                         write_shard(folders[kind], list(new), np.stack(list(new.values())))
                     known[kind].update(new)
         return self._looks(items, known)
+
+    def frames(self, rows: pl.DataFrame) -> Iterator[NDArray[np.uint8]]:
+        """Yield what the network is shown of each image."""
+        groups = batched(read_ahead(self._read, self._items(rows), ahead=2 * _BATCH), _BATCH)
+        for group, lungs in self._with_lungs(groups):
+            for read, (_, framed_by) in zip(group, lungs, strict=True):
+                yield frame(read.whole, framed_by, self._preprocessing)
+
+    def _items(self, rows: pl.DataFrame) -> list[_Item]:
+        return [self._item(*row) for row in rows.select("path", "sha256", "mask", "mask_sha256").iter_rows()]
 
     def _is_known(self, key: str, known: Mapping[_Kind, Mapping[str, NDArray[np.float32]]]) -> bool:
         if any(key not in known[kind] for kind in self._always):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from carina.datasets.label_cells import is_unknown
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
 from carina.decisions.policy import Policy
-from carina.evaluation.audit.alterations import Input
+from carina.evaluation.audit.alterations import SUMMARIES, Input
 from carina.evaluation.audit.audit_results import (
     AgeGroup,
     ExternalQuestion,
@@ -21,7 +21,7 @@ from carina.evaluation.audit.audit_results import (
 )
 from carina.evaluation.audit.heads import Head, fit_head
 from carina.evaluation.audit.looks import Looks
-from carina.evaluation.audit.share import macro_auroc
+from carina.evaluation.audit.share import macro_auroc, weighted_sum
 from carina.findings import NORMAL, order_findings
 from carina.statistics.delong import delong_interval
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
@@ -31,6 +31,7 @@ LEAST = 10
 _LEAST_TO_CHOOSE = 5
 _FOLDS = 5
 _ADULT_YEARS = 18.0
+_TO_TELL_A_PAIR: tuple[Input, ...] = ("shown", "lungs-black", *SUMMARIES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +129,8 @@ def fit_finding_head(train: Part, choosing: Part, findings: int, name: Input) ->
     return FindingHead(head, shown, findings)
 
 
-def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
-    """Return how well the embedding tells the source within a finding, cross-validated by group.
+def probe_source(pool: Pool, finding: str, name: Input = "shown", *, seed: int) -> SourceProbe:
+    """Return how well one kind of input tells the source within a finding, cross-validated by group.
 
     Parameters
     ----------
@@ -137,6 +138,8 @@ def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
         Images that the model was not trained on.
     finding
         All images looked at show it.
+    name
+        ``shown`` is the embedding of the image as the model is shown it.
     seed
         Of the folds.
     """
@@ -153,10 +156,10 @@ def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
         if counts and small:
             reason = f"fewer than two sources have {LEAST} patients"
         nothing = not_applicable(reason)
-        return SourceProbe(finding, {}, nothing, None, nothing, f"not applicable: {reason}")
+        return SourceProbe(name, finding, {}, nothing, None, nothing, f"not applicable: {reason}")
     used = rows["source"].is_in(kept).fill_null(value=False).to_numpy()
     rows = rows.filter(pl.Series(used))
-    features = pool.features["shown"][of_finding][used]
+    features = pool.features[name][of_finding][used]
     sources = np.searchsorted(kept, rows["source"].to_numpy().astype(str))
     groups = rows["group"].to_numpy().astype(np.int64)
     scores = _cross_validated(features, sources, groups, len(kept), seed)
@@ -164,26 +167,14 @@ def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
 
     recalls = [proportion_interval(right[sources == source], groups[sources == source]) for source in range(len(kept))]
     return SourceProbe(
+        name,
         finding,
         {source: int((sources == index).sum()) for index, source in enumerate(kept)},
-        _mean_of(recalls),
+        weighted_sum(recalls, [1 / len(kept)] * len(kept)),
         1 / len(kept),
         macro_auroc(sources, scores, groups),
         note,
     )
-
-
-def _mean_of(proportions: Sequence[Estimate]) -> Estimate:
-    """Return the mean of independent proportions; its interval exists at 0 % and 100 % too, as theirs do.
-
-    Source: the method of variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095.
-    """
-    known = [(item.value, item.low, item.high) for item in proportions]
-    value, low, high = (np.array(ends, dtype=np.float64) for ends in zip(*known, strict=True))
-    mean, count = float(value.mean()), len(proportions)
-    down = float(np.sqrt(((value - low) ** 2).sum())) / count
-    up = float(np.sqrt(((high - value) ** 2).sum())) / count
-    return Estimate(mean, max(0.0, mean - down), min(1.0, mean + up), "recovered from Wilson intervals")
 
 
 def _cross_validated(
@@ -311,7 +302,7 @@ def _judge_pair(
         int(truth.sum()),
         int((~truth).sum()),
         delong_interval(truth, odds, groups),
-        *(by_head(name) for name in ("shown", "lungs-black", "thumbnail")),
+        *(by_head(name) for name in _TO_TELL_A_PAIR),
     )
 
 

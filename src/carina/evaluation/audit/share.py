@@ -1,4 +1,4 @@
-"""What remains of an AUROC above chance, with an interval that knows both AUROCs come from the same images."""
+"""Figures with intervals over patients that several questions need; above all what remains of an AUROC above chance."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,15 @@ import numpy as np
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.curves import weighted_auroc
 from carina.statistics.delong import auroc_components, delong_interval, mean_auroc_interval
-from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable
+from carina.statistics.intervals import (
+    BoolArray,
+    Estimate,
+    FloatArray,
+    IntArray,
+    not_applicable,
+    proportion_interval,
+)
+from carina.statistics.subgroups import FEWEST_PATIENTS
 
 # With less above chance the share of it is a ratio of two noises.
 _LEAST_ABOVE_CHANCE = 0.01
@@ -70,3 +78,39 @@ def remaining_shares(
         return np.stack([macro(scores, weights) / whole for scores in others], axis=1)
 
     return bootstrap_estimates(statistic, truth=truth, groups=groups, replicates=replicates, seed=seed)
+
+
+def mean_estimates(
+    columns: FloatArray, truth: IntArray, groups: IntArray | None, *, replicates: int, seed: int
+) -> tuple[Estimate, ...]:
+    """Return the mean of each column, float ``(n, m)``, a row for each image."""
+
+    def statistic(weights: IntArray) -> FloatArray:
+        drawn = weights.astype(np.float64)
+        return np.asarray(drawn @ columns / drawn.sum(axis=1, keepdims=True))
+
+    return bootstrap_estimates(statistic, truth=truth, groups=groups, replicates=replicates, seed=seed)
+
+
+def proportion_of_enough(success: BoolArray, groups: IntArray) -> Estimate:
+    """Return a proportion, and of fewer than `FEWEST_PATIENTS` patients only its counts."""
+    patients = len(np.unique(groups))
+    if patients >= FEWEST_PATIENTS:
+        return proportion_interval(success, groups)
+    reason = f"too few: {patients} patients, {FEWEST_PATIENTS} are the least"
+    return not_applicable(reason, numerator=int(success.sum()), denominator=len(success))
+
+
+def weighted_sum(proportions: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """Return a weighted sum of independent proportions; its interval exists at 0 % and 100 % too, as theirs do.
+
+    Source: the method of variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095.
+    """
+    known = [(item.value, item.low, item.high) for item in proportions]
+    parts = np.array(known, dtype=np.float64) * np.array(weights)[:, np.newaxis]
+    value, ends = parts[:, 0], np.sort(parts[:, 1:], axis=1)
+    total = float(value.sum())
+    down, up = (float(np.sqrt(((value - ends[:, place]) ** 2).sum())) for place in (0, 1))
+    least, most = (sum(weight for weight in weights if sign * weight > 0) for sign in (-1, 1))
+    low, high = max(least, total - down), min(most, total + up)
+    return Estimate(total, low, high, "recovered from Wilson intervals")

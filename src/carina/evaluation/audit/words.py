@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from carina.evaluation.audit.audit_results import HeadResult, LeftOutSource, ModelResult, SourceProbe
+from carina.evaluation.audit.audit_results import (
+    ExplanationTest,
+    HeadResult,
+    LeftOutSource,
+    ModelResult,
+    RuledOut,
+    SensitivityGap,
+    SourceProbe,
+)
 from carina.statistics.intervals import Estimate
 
 # Above this share of the AUROC above chance, more is told by the rest of the film than by what lungs add to it.
@@ -19,6 +27,11 @@ def percent(estimate: Estimate) -> str:
     low, high = (f"{100 * end:.0f}".replace("-", "−") for end in (estimate.low, estimate.high))
     between = " to " if "−" in low + high else "–"
     return f"{100 * estimate.value:.0f} %".replace("-", "−") + f" ({low}{between}{high})"
+
+
+def points(estimate: Estimate) -> str:
+    """Return "31 points (27–35)": of a difference between two percentages."""
+    return percent(estimate).replace(" %", " points", 1)
 
 
 def sentence_of(heads: Sequence[HeadResult], by_model: Sequence[ModelResult]) -> str:
@@ -42,7 +55,8 @@ def verdicts_of(
     told = [
         f"{item.finding} {percent(item.balanced_accuracy)}, by guessing {100 * item.chance:.0f} %"
         for item in probes
-        if item.balanced_accuracy.value is not None
+        if item.input == "shown"
+        and item.balanced_accuracy.value is not None
         and item.balanced_accuracy.low is not None
         and item.chance is not None
         and item.balanced_accuracy.low > item.chance
@@ -104,3 +118,65 @@ def _on_data(heads: Sequence[HeadResult]) -> str:
         f"Without lungs these data are hard to tell apart: a new head reaches {percent(black.share)} of the AUROC "
         "above chance."
     )
+
+
+def further_verdicts(
+    heads: Sequence[HeadResult],
+    gaps: Sequence[SensitivityGap],
+    set_aside: Sequence[RuledOut],
+    explained: Sequence[ExplanationTest],
+    flag: str,
+) -> tuple[str, ...]:
+    """Return what the further questions mean, a statement each."""
+    verdicts = []
+    without_picture = [item for item in heads if item.input in ("histogram", "sharpness")]
+    if any(item.share.value is not None and item.share.value > LEANING for item in without_picture):
+        told = " and ".join(f"{percent(item.share)} from {_WITHOUT_PICTURE[item.input]}" for item in without_picture)
+        verdicts.append(
+            f"These data can be told apart without any picture: of the AUROC above chance, a new head reaches {told}. "
+            "Neither shows where anything lies, so this is how the files were made, or exposure; a model may use it."
+        )
+    if gaps:
+        verdicts.append(_on_gaps(gaps, flag))
+    verdicts += [
+        f"In {item.images_of}, {percent(item.ruled_out)} of the normals lie below the threshold that keeps 99 % of all "
+        f"findings in the calibration split; here it keeps {percent(item.sensitivity)}."
+        for item in set_aside
+        if item.source is None and item.threshold is not None and item.ruled_out.value is not None
+    ]
+    verdicts += [_on_explanations(item) for item in explained if item.called is None]
+    return tuple(verdicts)
+
+
+_WITHOUT_PICTURE = {"histogram": "grey levels alone", "sharpness": "sharpness alone"}
+
+
+def _on_gaps(gaps: Sequence[SensitivityGap], flag: str) -> str:
+    asked = [item for item in gaps if item.gap.value is not None]
+    clear = [item for item in asked if (item.gap.low or 0) > 0 or (item.gap.high or 0) < 0]
+    told = "; ".join(
+        f"{item.by} {item.group} {percent(item.sensitivity)}, {item.reference} {percent(item.of_reference)} "
+        f"({item.images_of})"
+        for item in clear
+    )
+    if not asked:
+        return (
+            f"Whether {flag} is found equally well in every view, source, sex and age cannot be said: too few patients."
+        )
+    if not clear:
+        return f"{flag} is found equally well in all groups compared, as far as {len(asked)} comparisons can tell."
+    return (
+        f"{flag} is not found equally well in all groups ({len(clear)} of {len(asked)} comparisons; of 20 one differs "
+        f"by chance): {told}."
+    )
+
+
+def _on_explanations(item: ExplanationTest) -> str:
+    gain = item.comprehensiveness_gain
+    marked = (
+        f"Without the cells that an activation map marks most, the probability of the finding that is called falls by "
+        f"{points(item.comprehensiveness)}, without as many random cells by {points(item.comprehensiveness_random)}"
+    )
+    if gain.low is not None and gain.low > 0:
+        return f"{marked}: the maps mark what the model needs."
+    return f"{marked}: the maps are no better than chance at marking what the model needs."

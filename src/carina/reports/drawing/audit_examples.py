@@ -113,12 +113,15 @@ def phantom_views(
     shown = views["shown"]
     small = np.rint(summarise(shown, whole, "thumbnail") * 255).astype(np.uint8)
     views["thumbnail"] = small.reshape(THUMBNAIL_SIZE, THUMBNAIL_SIZE)
-    views["histogram"] = _histogram_picture(summarise(shown, whole, "histogram")[:32], preprocessing.size)
+    views["histogram"] = _bars_picture(summarise(shown, whole, "histogram")[:32], preprocessing.size)
+    # From -40 decibels, below which no film is, to as strong as all contrast together.
+    strengths = np.clip(1 + summarise(shown, whole, "sharpness") / 40, 0.05, 1)
+    views["sharpness"] = _bars_picture(strengths, preprocessing.size)
     return views
 
 
-def _histogram_picture(shares: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-    """Return the grey bins as white bars on black, above a scale of the greys that they count."""
+def _bars_picture(shares: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+    """Return white bars on black, above a scale: of the greys that they count, or from fine detail to coarse."""
     picture = np.zeros((size, size), dtype=np.uint8)
     scale, gap = max(2, size // 10), max(1, size // 50)
     base = size - scale - gap

@@ -1,4 +1,4 @@
-"""The audit's further questions: same calls, sources told or left out, one source alone, ages, other sets."""
+"""The audit's further questions, such as same calls, sources told or left out, gaps between groups, other sets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,37 @@ from carina.evaluation.audit.alterations import TITLES
 from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.report_tables import Measured, ReportTable
-from carina.reports.written_numbers import estimate_of
+from carina.reports.written_numbers import estimate_of, value_text
 
 _PAIR = {
     "model": "the model",
     "head": "a new head",
     "without_lungs": "a new head, lungs blacked out",
     "thumbnail": "a new head, thumbnails",
+    "histogram": "a new head, grey levels alone",
+    "sharpness": "a new head, sharpness alone",
 }
+# What a source is told from, where it is not the embedding.
+_TOLD_FROM = {"histogram": "grey levels alone", "sharpness": "sharpness alone"}
+_EXPLAINED = {
+    "comprehensiveness": "lost without the marked cells",
+    "comprehensiveness_random": "lost without random cells",
+    "comprehensiveness_gain": "the first less the second (above 0: the map marks what is needed)",
+    "sufficiency": "lost with the marked cells alone",
+    "sufficiency_random": "lost with random cells alone",
+    "sufficiency_gain": "the second less the first (above 0: the map marks what suffices)",
+}
+_DIFFERENCE: dict[str, Any] = {"kind": "signed", "low": -1.0, "line": 0.0, "line_says": "no difference"}
 # Name, title, and looks of each drawing. On a scale with chance on it, chance is marked.
 _CHANCE: dict[str, Any] = {"kind": "area", "low": 0.3, "line": 0.5, "line_says": "chance"}
 _DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "audit_kept": ("The model makes the same call with P ≥ 0.5 where it sees", {"low": 0.0}),
-    "audit_sources": ("Does the embedding tell where an image comes from?", {"low": 0.0}),
+    "audit_sources": ("Can it be told where an image comes from?", {"low": 0.0}),
     "audit_left_out": ("A source that a new head has not seen (an optimistic bound)", {"low": 0.0}),
     "audit_same_source": ("Two findings of one source: AUROC where the source cannot tell", _CHANCE),
+    "audit_gaps": ("Sensitivity of a group, less that of the largest one", _DIFFERENCE),
+    "audit_ruled_out": ("Normals ruled out while 99 % of all findings are kept", {"low": 0.0}),
+    "audit_explanations": ("Do activation maps mark what the model needs? Probability lost", _DIFFERENCE),
     "audit_ages": ("The model by age: mean AUROC", {"kind": "area"}),
     "audit_external": ("Sets from elsewhere: AUROC (0.5 is chance)", _CHANCE),
 }
@@ -81,9 +97,10 @@ def _questions(audit: Mapping[str, Any]) -> list[_Question]:
         sources = ", ".join(f"{name} {count}" for name, count in item["sources"].items())
         chance = "" if item["chance"] is None else f"{item['chance']:.3f}"
         guessing = f"{100 * (item['chance'] or 0):.0f}\u00a0%"
-        heading = f"Source told within one finding: balanced accuracy, by guessing {guessing}"
+        told_from = _TOLD_FROM.get(item.get("input", "shown"), "the embedding")
+        heading = f"Source told from {told_from} within one finding: balanced accuracy, by guessing {guessing}"
         row = Row(item["finding"], sources, estimate_of(item["balanced_accuracy"]), heading, "s4")
-        asked = "source told from the embedding (balanced accuracy)"
+        asked = f"source told from {told_from} (balanced accuracy)"
         questions.append(_Question("audit_sources", asked, f"{item['finding']}: {sources or '–'}", chance, row))
     for item in audit["left_out_sources"]:
         counts = f"{item['measure']}, {item['estimate']['denominator'] or 0} images"
@@ -93,7 +110,7 @@ def _questions(audit: Mapping[str, Any]) -> list[_Question]:
     for item in audit.get("same_source_pairs", ()):
         sides = (f"{item[side]} ({item[f'{side}s']})" for side in ("positive", "negative"))
         of = f"{item['source']}: {' against '.join(sides)}"
-        for key, name in _PAIR.items():
+        for key, name in ((key, name) for key, name in _PAIR.items() if key in item):
             row = Row(name, "", estimate_of(item[key]), of, "s5")
             questions.append(_Question("audit_same_source", f"AUROC within one source, {name}", of, "0.5", row))
     for item in audit.get("age_groups", ()):
@@ -107,6 +124,30 @@ def _questions(audit: Mapping[str, Any]) -> list[_Question]:
             row = Row(of, images, estimate_of(item["auroc"]), str(other["name"]))
             asked = f"AUROC elsewhere: {other['name']}"
             questions.append(_Question("audit_external", asked, f"{of}, {images}", "0.5", row))
+    return [*questions, *_later_questions(audit)]
+
+
+def _later_questions(audit: Mapping[str, Any]) -> list[_Question]:
+    """Return the questions that audits of Carina 0.3 and before did not ask: gaps, normals ruled out, maps."""
+    questions = []
+    for item in audit.get("sensitivity_gaps", ()):
+        both = " and ".join(value_text(estimate_of(item[key])) for key in ("sensitivity", "of_reference"))
+        of = f"{item['by']}: {item['group']} less {item['reference']}"
+        row = Row(of, both, estimate_of(item["gap"]), f"In {item['images_of']}", "s2")
+        questions.append(_Question("audit_gaps", f"sensitivity gap in {item['images_of']}", f"{of}, {both}", "0", row))
+    for item in audit.get("ruled_out", ()):
+        share, kept = estimate_of(item["ruled_out"]), estimate_of(item["sensitivity"])
+        of = item["source"] or "all sources"
+        told = f"threshold of {item['chosen_on']}" + (f", kept {value_text(kept)}" if kept.value is not None else "")
+        row = Row(of, told, share, f"In {item['images_of']}", "s3")
+        questions.append(
+            _Question("audit_ruled_out", f"normals ruled out in {item['images_of']}", f"{of}, {told}", "", row)
+        )
+    for item in audit.get("explanation_tests", ()):
+        heading = f"{item['called'] or 'All findings'}, {item['images']} images"
+        for key, name in _EXPLAINED.items():
+            row = Row(name, "", estimate_of(item[key]), heading, "s5")
+            questions.append(_Question("audit_explanations", f"activation maps: {name}", heading, "", row))
     return questions
 
 

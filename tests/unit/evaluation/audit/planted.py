@@ -59,22 +59,26 @@ def write_planted(folder: Path, where: str, *, count: int = 420, sources: tuple[
         cv2.imwrite(str(folder / "images" / f"{number}.png"), np.clip(level, 1, 254).astype(np.uint8))
         cv2.imwrite(str(folder / "images" / f"mask-{number}.png"), mask.astype(np.uint8) * 255)
         age = int(rng.integers(3, 80))
-        rows.append(
-            (f"images/{number}.png", FINDINGS[finding], f"P{number}", sources[source], age, f"images/mask-{number}.png")
-        )
+        paths = (f"images/{number}.png", f"images/mask-{number}.png")
+        rows.append((*paths, FINDINGS[finding], f"P{number}", sources[source], age, ("AP", "PA")[number // 3 % 2]))
     with (folder / "manifest.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("path", "finding", "patient", "source", "age", "mask"))
+        writer.writerow(("path", "mask", "finding", "patient", "source", "age", "view"))
         writer.writerows(rows)
     return import_dataset(folder / "manifest.csv", folder / "dataset").dataset
 
 
-def write_graph(path: Path, kernel: np.ndarray, bias: np.ndarray) -> None:
-    """Write a network that averages 4 × 4 pixels of one channel (the embedding) and has a linear head."""
+def write_graph(path: Path, kernel: np.ndarray, bias: np.ndarray, *, marking: np.ndarray | None = None) -> None:
+    """Write a network that averages 4 × 4 pixels of one channel (the embedding) and has a linear head.
+
+    Its contributions are made by `marking` instead of the kernel, if given: a map that marks something else.
+    """
     nodes = [
         helper.make_node("AveragePool", ["nchw"], ["pooled"], kernel_shape=[POOL, POOL], strides=[POOL, POOL]),
         helper.make_node("Flatten", ["pooled"], ["embedding"]),
         helper.make_node("Gemm", ["embedding", "kernel", "bias"], ["logits"]),
+        helper.make_node("Transpose", ["pooled"], ["map"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["map", "marking"], ["contributions"]),
     ]
     nodes.insert(0, helper.make_node("Transpose", ["grey"], ["nchw"], perm=[0, 3, 1, 2]))
     nodes.insert(0, helper.make_node("Slice", ["tensor", "starts", "ends", "axes"], ["grey"]))
@@ -84,6 +88,7 @@ def write_graph(path: Path, kernel: np.ndarray, bias: np.ndarray) -> None:
         "axes": np.array([3]),
         "kernel": kernel.astype(np.float32),
         "bias": bias.astype(np.float32),
+        "marking": (kernel if marking is None else marking).astype(np.float32).reshape(SIDE, SIDE, -1),
     }
     graph = helper.make_graph(
         nodes,
@@ -92,6 +97,7 @@ def write_graph(path: Path, kernel: np.ndarray, bias: np.ndarray) -> None:
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(bias)]),
             helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", SIDE * SIDE]),
+            helper.make_tensor_value_info("contributions", TensorProto.FLOAT, ["n", SIDE, SIDE, len(bias)]),
         ],
         [numpy_helper.from_array(value, name) for name, value in initial.items()],
     )
