@@ -176,17 +176,14 @@ def summarise(shown: NDArray[np.uint8], whole: NDArray[np.uint8], summary: Summa
 
 
 def _sharpness(whole: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the strength of each octave of detail, finest first: the bands of a Laplacian pyramid.
-
-    Source: Burt and Adelson 1983, doi:10.1109/TCOM.1983.1095851.
-    """
+    """Return the strength of each octave of detail, finest first: differences of Gaussians, the same if mirrored."""
     level = cv2.equalizeHist(whole).astype(np.float32)
-    contrast, bands = float(level.std()) + 1e-6, []
-    for _ in range(_OCTAVES):
-        coarser = cv2.pyrDown(level)
-        bands.append(level - cv2.pyrUp(coarser, dstsize=level.shape[::-1]))
+    contrast, strengths = float(level.std()) + 1e-6, []
+    for octave in range(_OCTAVES):
+        coarser = cv2.GaussianBlur(level, (0, 0), 2.0**octave)
+        strengths.append(float((level - coarser).std()) + 1e-3)
         level = coarser
-    return np.array([20 * np.log10((band.std() + 1e-3) / contrast) for band in bands], dtype=np.float32)
+    return np.array([20 * np.log10(strength / contrast) for strength in strengths], dtype=np.float32)
 
 
 def parameters_of(alteration: Alteration, settings: AlterationSettings) -> dict[str, float | str]:

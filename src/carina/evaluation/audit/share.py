@@ -16,6 +16,7 @@ from carina.statistics.intervals import (
     proportion_interval,
 )
 from carina.statistics.subgroups import FEWEST_PATIENTS
+from carina.wording import counted
 
 # With less above chance the share of it is a ratio of two noises.
 _LEAST_ABOVE_CHANCE = 0.01
@@ -97,7 +98,7 @@ def proportion_of_enough(success: BoolArray, groups: IntArray) -> Estimate:
     patients = len(np.unique(groups))
     if patients >= FEWEST_PATIENTS:
         return proportion_interval(success, groups)
-    reason = f"too few: {patients} patients, {FEWEST_PATIENTS} are the least"
+    reason = f"too few: {counted(patients, 'patient')}, {FEWEST_PATIENTS} are the least"
     return not_applicable(reason, numerator=int(success.sum()), denominator=len(success))
 
 

@@ -12,6 +12,7 @@ from carina.evaluation.audit.audit_results import (
     SourceProbe,
 )
 from carina.statistics.intervals import Estimate
+from carina.wording import counted
 
 # Above this share of the AUROC above chance, more is told by the rest of the film than by what lungs add to it.
 LEANING = 0.5
@@ -164,7 +165,10 @@ def _on_gaps(gaps: Sequence[SensitivityGap], flag: str) -> str:
             f"Whether {flag} is found equally well in every view, source, sex and age cannot be said: too few patients."
         )
     if not clear:
-        return f"{flag} is found equally well in all groups compared, as far as {len(asked)} comparisons can tell."
+        return (
+            f"No difference in the sensitivity for {flag} between views, sources, sexes or ages is shown "
+            f"({counted(len(asked), 'comparison')}); few patients can hide one."
+        )
     return (
         f"{flag} is not found equally well in all groups ({len(clear)} of {len(asked)} comparisons; of 20 one differs "
         f"by chance): {told}."

@@ -1,5 +1,6 @@
 """What is taken away, to the pixel."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,8 +16,11 @@ from carina.evaluation.audit.alterations import (
     parameters_of,
     summarise,
 )
+from carina.evaluation.audit.heads import fit_head
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.preprocess import Preprocessing, frame
+from carina.statistics.curves import auroc
+from unit.evaluation.audit.planted import draw_healthy
 
 SETTINGS = AlterationSettings()
 PLAIN = Preprocessing(size=160)
@@ -114,6 +118,47 @@ def test_summaries_keep_no_more_than_they_say(whole):
     assert summarise(shown, whole, "histogram")[:32].sum() == pytest.approx(1)
     for name in SUMMARIES:
         assert summarise(shown, whole, name).shape == (SUMMARY_LENGTHS[name],)
+
+
+def test_sharpness_knows_no_grey_levels_and_falls_with_blur(whole):
+    blurred = cv2.GaussianBlur(whole, (0, 0), 1.5)
+    sharp = summarise(whole, whole, "sharpness")
+    for other in (255 - whole, whole // 2 + 40, (255 * (whole / 255) ** 0.6).astype(np.uint8)):
+        assert summarise(other, other, "sharpness") == pytest.approx(sharp, abs=0.3)
+    assert summarise(blurred, blurred, "sharpness")[0] < sharp[0] - 5
+
+
+# A finding that shows in one thing alone: all grey levels lighter or darker; all detail finer or coarser, with the very
+# grey levels of the film before; a mark in the left or in the right corner of a black border.
+PLANTED = {
+    "grey levels": {"histogram": True, "sharpness": False},
+    "sharpness": {"histogram": False, "sharpness": True},
+    "border": {"thumbnail": True, "histogram": False, "sharpness": False},
+}
+
+
+def with_finding(pixels, where, *, present):
+    if where == "grey levels":
+        return (255 * (pixels / 255) ** (0.8 if present else 1.2)).astype(np.uint8)
+    if where == "border":
+        marked = cv2.copyMakeBorder(pixels[14:-14, 14:-14], 14, 14, 14, 14, cv2.BORDER_CONSTANT, value=0)
+        marked[3:7, 3:7] = 250
+        return marked if present else np.ascontiguousarray(np.fliplr(marked))
+    blurred = cv2.GaussianBlur(pixels, (0, 0), 0.6 if present else 1.2)
+    same_greys = np.empty(pixels.size, np.uint8)
+    same_greys[np.argsort(blurred, axis=None, kind="stable")] = np.sort(pixels, axis=None)
+    return same_greys.reshape(pixels.shape)
+
+
+@pytest.mark.parametrize("where", PLANTED)
+def test_a_finding_is_told_by_the_summary_that_holds_it_alone(where):
+    present = np.arange(90) % 2
+    films = [with_finding(draw_healthy(number).pixels, where, present=present[number]) for number in range(90)]
+    for name, tells in PLANTED[where].items():
+        features = np.stack([summarise(film, film, name) for film in films])
+        head = fit_head(features[:40], present[:40], features[40:60], present[40:60])
+        area = auroc(present[60:] == 1, head.probabilities(features[60:])[:, 1])
+        assert (area > 0.9) if tells else (area < 0.75), name
 
 
 def test_the_cache_key_changes_with_what_is_used_and_with_nothing_else():

@@ -6,17 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
+from onnx import numpy_helper
 
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, ConfigurationError, DataError, LeakError
 from carina.evaluation.audit.audit import AuditSettings, draw_rows, run_audit
 from carina.evaluation.audit.audited_model import open_audited
+from carina.evaluation.audit.evidence import try_explanations
+from carina.evaluation.audit.looks import Looker
+from carina.progress import no_progress
 from carina.radiographs.preprocess import Preprocessing
 from unit.evaluation.audit.planted import (
     FINDINGS,
     SIZE,
+    write_graph,
     write_learned_from,
     write_lung_graph,
     write_model,
@@ -25,7 +31,7 @@ from unit.evaluation.audit.planted import (
 
 QUICK = AuditSettings(replicates=300)
 # Where it matters only that an audit is made.
-SMALL = AuditSettings(train_images=90, test_images=40, replicates=40)
+SMALL = AuditSettings(train_images=90, test_images=40, explained_images=6, replicates=40)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +109,9 @@ def test_the_sentence_says_both_numbers(made):
 
 def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
     _, _, audit = made("lungs")
-    assert [probe.finding for probe in audit.source_probes] == list(FINDINGS)
-    for probe in audit.source_probes:
+    asked = [(input_, finding) for input_ in ("shown", "histogram", "sharpness") for finding in FINDINGS]
+    assert [(probe.input, probe.finding) for probe in audit.source_probes] == asked
+    for probe in audit.source_probes[:3]:
         assert probe.chance == 0.5
         assert probe.balanced_accuracy.value > 0.9
         assert probe.macro_auroc.value > 0.9
@@ -122,7 +129,47 @@ def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
     (outside,) = audit.external_sets
     assert outside.images == audit.counts.of_test
     assert [question.score for question in outside.questions] == [f"P({finding})" for finding in FINDINGS]
-    assert audit.not_applicable == ()
+    assert [(item.images_of, item.by) for item in audit.sensitivity_gaps if item.by != "age"] == [
+        (images_of, by) for images_of in ("the test split", "dataset") for by in ("view", "source")
+    ]
+    # The view was dealt by turns.
+    assert audit.sensitivity_gaps[0].gap.low < 0 < audit.sensitivity_gaps[0].gap.high
+    assert {(item.images_of, item.source) for item in audit.ruled_out} == {
+        (images_of, source) for images_of in ("the test split", "dataset") for source in (None, "a", "b")
+    }
+    assert [text.split(":")[0] for text in audit.not_applicable] == [
+        f"sensitivity by sex, {images_of}" for images_of in ("the test split", "dataset")
+    ]
+
+
+def test_maps_that_mark_what_a_model_needs_are_told_from_maps_that_do_not(made, tmp_path):
+    dataset, model, audit = made("lungs")
+    known = audit.explanation_tests[0]
+    assert known.called is None
+    assert known.images == audit.counts.test
+    assert known.sufficiency_gain.low > 0.2
+    assert known.comprehensiveness.value - known.comprehensiveness_random.value == pytest.approx(
+        known.comprehensiveness_gain.value
+    )
+    assert [item.called for item in audit.explanation_tests[1:]] == list(FINDINGS)
+
+    kernel, bias = (
+        numpy_helper.to_array(value)
+        for value in onnx.load(model.graph).graph.initializer
+        if value.name in ("kernel", "bias")
+    )
+    kernel, bias = (kernel, bias) if kernel.ndim == 2 else (bias, kernel)
+    shuffled = replace(model, graph=tmp_path / "shuffled.onnx")
+    write_graph(shuffled.graph, kernel, bias, marking=np.random.default_rng(3).normal(size=kernel.shape))
+    rows = draw_rows(dataset.rows("test"), 60, 1)
+    how = {"replicates": 200, "seed": 1, "progress": no_progress}
+    lost = try_explanations(Looker(shuffled, None, tmp_path), rows, **how)[0].comprehensiveness_gain
+    assert lost.high < 0.2 < known.comprehensiveness_gain.low
+    without = replace(model, graph=tmp_path / "without.onnx")
+    graph = onnx.load(model.graph)
+    del graph.graph.output[-1]
+    onnx.save(graph, without.graph)
+    assert try_explanations(Looker(without, None, tmp_path), rows, **how) == ()
 
 
 def test_a_second_audit_comes_from_the_cache_and_says_the_same(made, tmp_path, monkeypatch):

@@ -102,6 +102,14 @@ def test_a_planted_source_is_found_and_none_is_found_in_noise():
     assert noise.balanced_accuracy.low < 0.5 < noise.balanced_accuracy.high + 0.05
 
 
+def test_a_source_is_told_from_the_input_that_is_asked():
+    pool = pool_of(0.0)
+    pool.features["sharpness"] = pool_of(3.0).features["shown"]
+    assert probe_source(pool, "Normal", "sharpness", seed=1).balanced_accuracy.low > 0.9
+    assert probe_source(pool, "Normal", seed=1).input == "shown"
+    assert probe_source(pool, "Normal", seed=1).balanced_accuracy.low < 0.5
+
+
 def test_images_of_a_group_never_train_and_judge_each_other():
     # Two images of each patient, alike to the pixel, and sources dealt by chance: only a leak could tell them.
     rng = np.random.default_rng(0)

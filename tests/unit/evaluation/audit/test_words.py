@@ -1,9 +1,19 @@
 """What is said of what was found."""
 
+from dataclasses import replace
+
 import pytest
 
-from carina.evaluation.audit.audit_results import HeadResult, LeftOutSource, ModelResult, SourceProbe
-from carina.evaluation.audit.words import percent, sentence_of, verdicts_of
+from carina.evaluation.audit.audit_results import (
+    ExplanationTest,
+    HeadResult,
+    LeftOutSource,
+    ModelResult,
+    RuledOut,
+    SensitivityGap,
+    SourceProbe,
+)
+from carina.evaluation.audit.words import further_verdicts, percent, sentence_of, verdicts_of
 from carina.statistics.intervals import Estimate, not_applicable
 
 AREA = Estimate(0.9, 0.85, 0.94, "DeLong")
@@ -57,7 +67,7 @@ def test_what_the_data_let_any_model_do():
 
 def test_a_source_that_is_not_told_apart_is_not_said_to_be():
     def probe(low):
-        return SourceProbe("Normal", {"a": 20, "b": 20}, Estimate(0.7, low, 0.9, "x"), 0.5, AREA, None)
+        return SourceProbe("shown", "Normal", {"a": 20, "b": 20}, Estimate(0.7, low, 0.9, "x"), 0.5, AREA, None)
 
     assert any(
         "tells where an image comes from" in text
@@ -78,6 +88,43 @@ def test_the_worst_source_is_named():
     assert "optimistic bound" in verdict
     good = verdicts_of(heads_of(0.2), model_of(0.2, 0.2), (), sources[:1])[-1]
     assert "sensitivity on a is 90 % (80–100) at worst: it holds there" in good
+
+
+def gap(low, high):
+    return SensitivityGap(
+        "the test split", "view", "AP", "PA", share(0.9), share(0.7), Estimate(0.2, low, high, "bootstrap")
+    )
+
+
+def map_test(low):
+    gain = Estimate(0.2, low, 0.3, "bootstrap")
+    return ExplanationTest(None, 60, *[share(0.4)] * 3, gain, *[share(0.1)] * 2, gain)
+
+
+def test_the_further_questions_are_said_as_what_they_mean():
+    heads = [HeadResult(name, 0.1, AREA, (), share(value)) for name, value in (("histogram", 0.8), ("sharpness", 0.3))]
+    normals = RuledOut("the test split", None, "the calibration split", 0.2, share(0.4), share(0.9))
+    told = further_verdicts(heads, [gap(0.1, 0.3), gap(-0.1, 0.5)], [normals], [map_test(0.1)], "COVID-19")
+    assert "80 % (70–90) from grey levels alone and 30 % (20–40) from sharpness alone" in told[0]
+    assert "(1 of 2 comparisons" in told[1]
+    assert "view AP 90 % (80–100), PA 70 % (60–80) (the test split)" in told[1]
+    assert told[2].startswith("In the test split, 40 % (30–50) of the normals lie below")
+    assert "here it keeps 90 % (80–100)" in told[2]
+    assert "falls by 40 points (30–50)" in told[3]
+    assert told[3].endswith("the maps mark what the model needs.")
+
+
+def test_what_is_not_shown_is_not_said_to_be_there():
+    heads = [HeadResult(name, 0.1, AREA, (), share(0.4)) for name in ("histogram", "sharpness")]
+    few = replace(gap(0.1, 0.3), gap=not_applicable("too few"))
+    (none,) = further_verdicts(heads, [gap(-0.1, 0.5), few], (), (), "COVID-19")
+    assert none.startswith("No difference in the sensitivity for COVID-19")
+    assert "(1 comparison)" in none
+    assert further_verdicts(heads, [few], (), (), "COVID-19")[0].endswith("cannot be said: too few patients.")
+    assert further_verdicts(heads, (), (), [map_test(-0.1)], "x")[0].endswith(
+        "no better than chance at marking what the model needs."
+    )
+    assert further_verdicts(heads, (), (), (), "x") == ()
 
 
 def test_percentages_are_written_as_people_write_them():
