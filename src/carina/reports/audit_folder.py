@@ -235,7 +235,7 @@ def _later_sections(audit: Audit) -> list[str]:
                     for item in audit.ruled_out
                 ),
             ],
-            ["A threshold chosen on the same images gives too good a figure: it cannot be known before."]
+            ["A threshold chosen on the same images cannot be known before, so that its figure is optimistic."]
             if any(item.threshold is None for item in audit.ruled_out)
             else [],
         ),

@@ -134,10 +134,13 @@ def write_pictures(folder: Path) -> None:
     gallery_table(pictures).write_parquet(folder / GALLERY_FILE)
 
 
+_EXPLAINED = ("comprehensiveness", "sufficiency")
+
+
 def audit_of(folder: Path, model_sha256: str) -> Path:
     """Write an audit folder in which every question was asked."""
     estimate = {"value": 0.69, "low": 0.66, "high": 0.72, "method": "bootstrap", "note": None}
-    kinds = ("shown", "lungs-black", "box-black", "lungs-alone", "border-alone", "thumbnail", "histogram")
+    kinds = ("shown", "lungs-black", "box-black", "lungs-alone", "border-alone", "thumbnail", "histogram", "sharpness")
     head = {"l2": 1.0, "macro_auroc": estimate, "by_finding": [estimate] * 3, "share": estimate}
     folder.mkdir(parents=True)
     content = {
@@ -151,7 +154,14 @@ def audit_of(folder: Path, model_sha256: str) -> Path:
         "heads": [{"input": kind, **head} for kind in kinds],
         "by_model": [{"input": kind, **head, "distance": estimate, "kept": estimate} for kind in kinds[:5]],
         "source_probes": [
-            {"finding": "Normal", "sources": {"a": 3, "b": 4}, "balanced_accuracy": estimate, "chance": 0.5}
+            {
+                "input": kind,
+                "finding": "Normal",
+                "sources": {"a": 3, "b": 4},
+                "balanced_accuracy": estimate,
+                "chance": 0.5,
+            }
+            for kind in ("shown", "histogram", "sharpness")
         ],
         "left_out_sources": [{"source": "a", "measure": "sensitivity", "estimate": estimate | {"denominator": 9}}],
         "same_source_pairs": [
@@ -161,10 +171,22 @@ def audit_of(folder: Path, model_sha256: str) -> Path:
                 "negative": "Normal",
                 "positives": 30,
                 "negatives": 40,
-                **dict.fromkeys(("model", "head", "without_lungs", "thumbnail"), estimate),
+                **dict.fromkeys(("model", "head", "without_lungs", "thumbnail", "histogram", "sharpness"), estimate),
             }
         ],
         "age_groups": [{"name": "children", "images": 12, "macro_auroc": estimate}],
+        "sensitivity_gaps": [
+            {"images_of": "the test split", "by": "view", "group": "AP", "reference": "PA"}
+            | dict.fromkeys(("sensitivity", "of_reference", "gap"), estimate)
+        ],
+        "ruled_out": [
+            {"images_of": "the test split", "source": None, "chosen_on": "the calibration split"}
+            | dict.fromkeys(("ruled_out", "sensitivity"), estimate)
+        ],
+        "explanation_tests": [
+            {"called": None, "images": 60}
+            | {f"{name}{of}": estimate for name in _EXPLAINED for of in ("", "_random", "_gain")}
+        ],
         "external_sets": [
             {
                 "name": "elsewhere",

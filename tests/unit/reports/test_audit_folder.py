@@ -36,7 +36,8 @@ def planted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def audit(planted):
     folder, dataset, model = planted
-    return run_audit(model, dataset, settings=AuditSettings(replicates=200), cache=folder / "cache")
+    settings = AuditSettings(explained_images=60, replicates=200)
+    return run_audit(model, dataset, settings=settings, cache=folder / "cache")
 
 
 def page_of(audit, looks=LOOKS):
@@ -91,9 +92,12 @@ def test_the_text_has_every_section_and_fits(audit):
     for heading in (
         "A new last layer, trained on such images",
         "The model as it is",
-        "The source, told from the embedding",
+        "The source, told within one finding from the embedding, from grey levels alone",
         "A source left out of a new head",
         "Ages: AUROC of the model",
+        "Sensitivity for COVID-19 at the operating point: each group less the one with most patients",
+        "Normals ruled out: 1 - P(Normal) lies below a threshold",
+        "Activation maps: probability of the called finding that is lost",
         "Not asked",
     ):
         assert heading in text, heading
@@ -126,7 +130,7 @@ def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(a
 
 def test_one_page_stays_one_page_and_says_what_is_left_out(audit):
     area = Estimate(0.9, 0.8, 0.95, "DeLong")
-    pairs = tuple(SameSourcePair(f"source {place}", *("a", "b", 30, 30), *[area] * 4) for place in range(5))
+    pairs = tuple(SameSourcePair(f"source {place}", *("a", "b", 30, 30), *[area] * 6) for place in range(5))
     page = words_of(page_of(replace(audit, same_source_pairs=pairs)))
     assert "source 2: a (30) against b (30)" in page
     assert "source 3" not in page

@@ -68,7 +68,7 @@ class AuditSettings:
     test_images
         At most so many of the test split and of the calibration split each.
     explained_images
-        At most about so many of the test images try whether activation maps mark what the model needs.
+        About so many of the test images try whether activation maps mark what the model needs.
     alterations
         How much is taken away.
     replicates, seed

@@ -11,6 +11,7 @@ from carina.evaluation.audit.audit_results import (
     SensitivityGap,
     SourceProbe,
 )
+from carina.evaluation.audit.ruling_out import KEPT
 from carina.statistics.intervals import Estimate
 from carina.wording import counted
 
@@ -135,21 +136,27 @@ def further_verdicts(
         told = " and ".join(f"{percent(item.share)} from {_WITHOUT_PICTURE[item.input]}" for item in without_picture)
         verdicts.append(
             f"These data can be told apart without any picture: of the AUROC above chance, a new head reaches {told}. "
-            "Neither shows where anything lies, so this is how the files were made, or exposure; a model may use it."
+            "Neither shows where anything lies: they tell how films were exposed and files were made, and only in part "
+            "that a lung is whiter. A model may use them."
         )
     if gaps:
         verdicts.append(_on_gaps(gaps, flag))
-    verdicts += [
-        f"In {item.images_of}, {percent(item.ruled_out)} of the normals lie below the threshold that keeps 99 % of all "
-        f"findings in the calibration split; here it keeps {percent(item.sensitivity)}."
-        for item in set_aside
-        if item.source is None and item.threshold is not None and item.ruled_out.value is not None
-    ]
+    in_all = [item for item in set_aside if item.source is None and item.threshold is not None]
+    verdicts += [_on_normals(item) for item in in_all if item.ruled_out.value is not None]
     verdicts += [_on_explanations(item) for item in explained if item.called is None]
     return tuple(verdicts)
 
 
 _WITHOUT_PICTURE = {"histogram": "grey levels alone", "sharpness": "sharpness alone"}
+
+
+def _on_normals(item: RuledOut) -> str:
+    short = item.sensitivity.high is not None and item.sensitivity.high < KEPT
+    return (
+        f"At the threshold that keeps {100 * KEPT:.0f} % of all findings in the calibration split, "
+        f"{percent(item.ruled_out)} of the normals of {item.images_of} are ruled out, and "
+        f"{percent(item.sensitivity)} of the findings are kept{': fewer than it should keep' if short else ''}."
+    )
 
 
 def _on_gaps(gaps: Sequence[SensitivityGap], flag: str) -> str:
@@ -176,11 +183,16 @@ def _on_gaps(gaps: Sequence[SensitivityGap], flag: str) -> str:
 
 
 def _on_explanations(item: ExplanationTest) -> str:
-    gain = item.comprehensiveness_gain
-    marked = (
-        f"Without the cells that an activation map marks most, the probability of the finding that is called falls by "
-        f"{points(item.comprehensiveness)}, without as many random cells by {points(item.comprehensiveness_random)}"
+    gains = (item.comprehensiveness_gain, item.sufficiency_gain)
+    better = sum(gain.low is not None and gain.low > 0 for gain in gains)
+    meaning = (
+        "the maps are no better than random cells at saying what the model needs",
+        "the maps are better than random cells in one of these two ways only, so they say little about what it needs",
+        "the maps say more than random cells about what the model needs",
     )
-    if gain.low is not None and gain.low > 0:
-        return f"{marked}: the maps mark what the model needs."
-    return f"{marked}: the maps are no better than chance at marking what the model needs."
+    return (
+        f"Without the cells that an activation map marks most, the probability of the called finding falls by "
+        f"{points(item.comprehensiveness)}, without as many random cells by {points(item.comprehensiveness_random)}; "
+        f"with these cells alone it falls by {points(item.sufficiency)}, with random cells alone by "
+        f"{points(item.sufficiency_random)}: {meaning[better]}."
+    )

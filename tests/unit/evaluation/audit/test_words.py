@@ -108,10 +108,10 @@ def test_the_further_questions_are_said_as_what_they_mean():
     assert "80 % (70–90) from grey levels alone and 30 % (20–40) from sharpness alone" in told[0]
     assert "(1 of 2 comparisons" in told[1]
     assert "view AP 90 % (80–100), PA 70 % (60–80) (the test split)" in told[1]
-    assert told[2].startswith("In the test split, 40 % (30–50) of the normals lie below")
-    assert "here it keeps 90 % (80–100)" in told[2]
-    assert "falls by 40 points (30–50)" in told[3]
-    assert told[3].endswith("the maps mark what the model needs.")
+    assert "40 % (30–50) of the normals of the test split are ruled out" in told[2]
+    assert told[2].endswith("90 % (80–100) of the findings are kept.")
+    assert "called finding falls by 40 points (30–50)" in told[3]
+    assert told[3].endswith("the maps say more than random cells about what the model needs.")
 
 
 def test_what_is_not_shown_is_not_said_to_be_there():
@@ -121,9 +121,13 @@ def test_what_is_not_shown_is_not_said_to_be_there():
     assert none.startswith("No difference in the sensitivity for COVID-19")
     assert "(1 comparison)" in none
     assert further_verdicts(heads, [few], (), (), "COVID-19")[0].endswith("cannot be said: too few patients.")
-    assert further_verdicts(heads, (), (), [map_test(-0.1)], "x")[0].endswith(
-        "no better than chance at marking what the model needs."
-    )
+    (none,) = further_verdicts(heads, (), (), [map_test(-0.1)], "x")
+    assert none.endswith("no better than random cells at saying what the model needs.")
+    half = replace(map_test(-0.1), sufficiency_gain=map_test(0.1).sufficiency_gain)
+    assert "in one of these two ways only" in further_verdicts(heads, (), (), [half], "x")[0]
+    kept = Estimate(0.75, 0.67, 0.82, "Wilson")
+    lost = RuledOut("elsewhere", None, "the calibration split", 0.2, share(0.4), kept)
+    assert further_verdicts(heads, (), [lost], (), "x")[0].endswith("are kept: fewer than it should keep.")
     assert further_verdicts(heads, (), (), (), "x") == ()
 
 

@@ -131,6 +131,23 @@ def test_an_audit_is_a_page_of_its_own(tmp_path):
     assert {"audit.svg", "audit.png", "audit_shares.csv"} <= {path.name for path in (tmp_path / "figures").iterdir()}
 
 
+def test_an_audit_of_an_earlier_version_is_read_without_the_later_questions(tmp_path):
+    folder = audit_of(tmp_path / "audit", "ab" * 32)
+    content = json.loads((folder / "audit.json").read_text("utf-8")) | {"model": "a", "dataset": "b", "carina": "0.3.0"}
+    for key in ("sensitivity_gaps", "ruled_out", "explanation_tests"):
+        del content[key]
+    for key in ("heads", "source_probes"):
+        content[key] = [item for item in content[key] if item["input"] not in ("histogram", "sharpness")]
+    del content["source_probes"][0]["input"]
+    for pair in content["same_source_pairs"]:
+        del pair["histogram"], pair["sharpness"]
+    (folder / "audit.json").write_text(json.dumps(content), "utf-8")
+    page = page_in(carina.open_audit(folder)._repr_html_())
+    assert "Source told from the embedding within one finding" in page
+    for later in ("Sharpness", "sharpness", "ruled out", "Do activation maps mark"):
+        assert later not in page
+
+
 def test_results_in_memory_are_plain_tables(folder):
     table = pl.read_parquet(folder / "predictions.parquet")
     truth, probabilities, groups = truth_of(table), probabilities_of(table), groups_of(table)

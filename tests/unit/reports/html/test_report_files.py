@@ -41,6 +41,9 @@ FIGURES = {
         "audit_same_source",
         "audit_ages",
         "audit_external",
+        "audit_gaps",
+        "audit_ruled_out",
+        "audit_explanations",
     },
     "room": {"reading_room", "reading_room_bands"},
 }
