@@ -9,6 +9,7 @@ from carina.evaluation.audit.share import proportion_of_enough, weighted_sum
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
 from carina.statistics.subgroups import NOT_KNOWN, part_names
+from carina.wording import listed
 
 _AXES = ("view", "source", "sex", "age")
 
@@ -36,15 +37,15 @@ def sensitivity_gaps(
     probability = judged.probabilities[shown.to_numpy(), policy.findings.index(policy.flag_finding)]
     found = probability >= policy.operating_point.threshold
     gaps: list[SensitivityGap] = []
-    missing = []
+    missing: dict[str, list[str]] = {}
     patients = judged.groups[shown.to_numpy()]
     for by in _AXES:
         names = part_names(positives, by)
         sizes = {str(name): len(np.unique(patients[names == name])) for name in sorted(set(names))}
         known = {name: size for name, size in sizes.items() if name != NOT_KNOWN}
         if len(sizes) < 2 or not known:
-            reason = f"all images with the finding are alike ({next(iter(known))})" if known else "it is not known"
-            missing.append(f"sensitivity by {by}, {images_of}: not applicable: {reason}")
+            reason = f"all images with the finding are alike ({next(iter(known))})" if known else "not known"
+            missing.setdefault(reason, []).append(by)
             continue
         reference = max(known, key=lambda name: known[name])
         of_reference = names == reference
@@ -54,7 +55,9 @@ def sensitivity_gaps(
                 one, other = (proportion_of_enough(found[rows], patients[rows]) for rows in (of_group, of_reference))
                 gap = _gap(found, of_group, of_reference, (one, other), patients, replicates, seed)
                 gaps.append(SensitivityGap(images_of, by, group, reference, one, other, gap))
-    return tuple(gaps), missing
+    return tuple(gaps), [
+        f"sensitivity by {listed(axes)}, {images_of}: not applicable: {reason}" for reason, axes in missing.items()
+    ]
 
 
 def _gap(

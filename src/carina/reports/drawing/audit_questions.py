@@ -25,25 +25,29 @@ _TOLD_FROM = {"histogram": "grey levels alone", "sharpness": "sharpness alone"}
 _EXPLAINED = {
     "comprehensiveness": "lost without the marked cells",
     "comprehensiveness_random": "lost without random cells",
-    "comprehensiveness_gain": "the first less the second (above 0: the map marks what is needed)",
+    "comprehensiveness_gain": "lost without marked cells, less without random ones",
     "sufficiency": "lost with the marked cells alone",
     "sufficiency_random": "lost with random cells alone",
-    "sufficiency_gain": "the second less the first (above 0: the map marks what suffices)",
+    "sufficiency_gain": "lost with random cells alone, less with marked ones",
 }
-_DIFFERENCE: dict[str, Any] = {"kind": "signed", "low": -1.0, "line": 0.0, "line_says": "no difference"}
+_DIFFERENCE: dict[str, Any] = {"kind": "signed", "line": 0.0, "line_says": "no difference"}
 # Name, title, and looks of each drawing. On a scale with chance on it, chance is marked.
 _CHANCE: dict[str, Any] = {"kind": "area", "low": 0.3, "line": 0.5, "line_says": "chance"}
 _DRAWN: dict[str, tuple[str, dict[str, Any]]] = {
     "audit_kept": ("The model makes the same call with P ≥ 0.5 where it sees", {"low": 0.0}),
-    "audit_sources": ("Can it be told where an image comes from?", {"low": 0.0}),
+    "audit_sources": ("Can it be told where an image comes from, within one finding?", {"low": 0.0}),
     "audit_left_out": ("A source that a new head has not seen (an optimistic bound)", {"low": 0.0}),
     "audit_same_source": ("Two findings of one source: AUROC where the source cannot tell", _CHANCE),
-    "audit_gaps": ("Sensitivity of a group, less that of the largest one", _DIFFERENCE),
+    "audit_gaps": ("Sensitivity of a group, less that of the largest one", _DIFFERENCE | {"low": -0.6, "high": 0.6}),
     "audit_ruled_out": ("Normals ruled out while 99 % of all findings are kept", {"low": 0.0}),
-    "audit_explanations": ("Do activation maps mark what the model needs? Probability lost", _DIFFERENCE),
+    "audit_explanations": (
+        "Do activation maps mark what the model needs? Probability lost (differences above 0: they do)",
+        _DIFFERENCE | {"low": -0.5},
+    ),
     "audit_ages": ("The model by age: mean AUROC", {"kind": "area"}),
     "audit_external": ("Sets from elsewhere: AUROC (0.5 is chance)", _CHANCE),
 }
+_ONLY_ANSWERS = ("audit_sources", "audit_gaps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,10 @@ class _Question:
 
 def draw_questions(audit: Mapping[str, Any]) -> list[Drawing]:
     """Return the further questions as forests, only those that could be asked."""
-    rows: dict[str, list[Row]] = {name: [] for name in _DRAWN}
+    rows: dict[str, list[Row]] = {name: [] for name in ("", *_DRAWN)}
     for question in _questions(audit):
-        # A probe that was impossible is in the table alone, with its reason.
-        if question.drawing != "audit_sources" or question.chance:
+        # What was impossible is in the table alone, with its reason.
+        if question.drawing not in _ONLY_ANSWERS or question.row.estimate.value is not None:
             rows[question.drawing].append(question.row)
     return [draw_forest(name, _DRAWN[name][0], rows[name], **_DRAWN[name][1]) for name in _DRAWN if rows[name]]
 
@@ -98,7 +102,7 @@ def _questions(audit: Mapping[str, Any]) -> list[_Question]:
         chance = "" if item["chance"] is None else f"{item['chance']:.3f}"
         guessing = f"{100 * (item['chance'] or 0):.0f}\u00a0%"
         told_from = _TOLD_FROM.get(item.get("input", "shown"), "the embedding")
-        heading = f"Source told from {told_from} within one finding: balanced accuracy, by guessing {guessing}"
+        heading = f"From {told_from}: balanced accuracy, by guessing {guessing}"
         row = Row(item["finding"], sources, estimate_of(item["balanced_accuracy"]), heading, "s4")
         asked = f"source told from {told_from} (balanced accuracy)"
         questions.append(_Question("audit_sources", asked, f"{item['finding']}: {sources or '–'}", chance, row))
@@ -144,10 +148,12 @@ def _later_questions(audit: Mapping[str, Any]) -> list[_Question]:
             _Question("audit_ruled_out", f"normals ruled out in {item['images_of']}", f"{of}, {told}", "", row)
         )
     for item in audit.get("explanation_tests", ()):
-        heading = f"{item['called'] or 'All findings'}, {item['images']} images"
+        of = f"{item['called'] or 'All findings'}, {item['images']} images"
         for key, name in _EXPLAINED.items():
-            row = Row(name, "", estimate_of(item[key]), heading, "s5")
-            questions.append(_Question("audit_explanations", f"activation maps: {name}", heading, "", row))
+            row = Row(name, "", estimate_of(item[key]), of, "s5")
+            # Of single findings the drawing shows the differences: the page is long enough.
+            drawing = "audit_explanations" if item["called"] is None or key.endswith("gain") else ""
+            questions.append(_Question(drawing, f"activation maps: {name}", of, "", row))
     return questions
 
 

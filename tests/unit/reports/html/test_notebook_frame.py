@@ -143,7 +143,7 @@ def test_an_audit_of_an_earlier_version_is_read_without_the_later_questions(tmp_
         del pair["histogram"], pair["sharpness"]
     (folder / "audit.json").write_text(json.dumps(content), "utf-8")
     page = page_in(carina.open_audit(folder)._repr_html_())
-    assert "Source told from the embedding within one finding" in page
+    assert "From the embedding: balanced accuracy" in page
     for later in ("Sharpness", "sharpness", "ruled out", "Do activation maps mark"):
         assert later not in page
 
