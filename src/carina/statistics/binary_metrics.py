@@ -57,8 +57,6 @@ def at_operating_point(
     finding_index: int,
     threshold: float,
     groups: IntArray | None = None,
-    *,
-    confidence: float = 0.95,
 ) -> OperatingPointMetrics:
     """Return what the binary decision `probability >= threshold` reaches for one finding against the rest.
 
@@ -74,8 +72,6 @@ def at_operating_point(
         The threshold.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -95,7 +91,7 @@ def at_operating_point(
         raise ConfigurationError(msg)
     codes = group_codes(groups, len(truth))
     called = probabilities[:, finding_index] >= threshold
-    cells, estimates = binary_estimates(truth == finding_index, called, codes, confidence)
+    cells, estimates = binary_estimates(truth == finding_index, called, codes)
     return OperatingPointMetrics(
         threshold=float(threshold),
         true_positive=cells.true_positive,
@@ -107,7 +103,7 @@ def at_operating_point(
 
 
 def binary_estimates(
-    positive: BoolArray, called: BoolArray, codes: IntArray | None, confidence: float
+    positive: BoolArray, called: BoolArray, codes: IntArray | None
 ) -> tuple[BinaryCounts, dict[str, Estimate]]:
     """Return the four cells and sensitivity, specificity, PPV and NPV of a binary decision."""
     parts = {
@@ -129,7 +125,7 @@ def binary_estimates(
             )
             continue
         members = None if codes is None else codes[among]
-        estimates[name] = proportion_interval(success[among], members, confidence)
+        estimates[name] = proportion_interval(success[among], members)
         effects[name] = design_effect(success[among], members)
     cells = BinaryCounts(
         int((positive & called).sum()),

@@ -10,7 +10,7 @@ import numpy as np
 
 from carina.errors import ConfigurationError, DataError
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import normal_quantile
+from carina.statistics.proportion import TAILS, normal_quantile
 
 # A block of drawn weights holds at most this many numbers (8 MB). A statistic keeps around ten arrays of that
 # shape alive, so the bootstrap stays below about 100 MB whatever the number of images and replicates.
@@ -24,7 +24,6 @@ def bootstrap_estimates(
     groups: IntArray | None = None,
     replicates: int = 2000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> tuple[Estimate, ...]:
     """Return each number of a statistic with its bootstrap interval.
 
@@ -48,8 +47,6 @@ def bootstrap_estimates(
         Number of draws.
     seed
         The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -59,13 +56,9 @@ def bootstrap_estimates(
         If `replicates` is below 1.
     """
     draws = draw_weights(truth, groups=groups, replicates=replicates, seed=seed)
-    normal_quantile(confidence)
     drawn = np.concatenate([statistic(block) for block in draws.blocks])
     values = statistic(np.ones((1, len(truth)), dtype=np.int_))[0]
-    return tuple(
-        estimate_from_replicates(float(value), drawn[:, column], draws, confidence)
-        for column, value in enumerate(values)
-    )
+    return tuple(estimate_from_replicates(float(value), drawn[:, column], draws) for column, value in enumerate(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +149,7 @@ def _draw_counts(strata: list[IntArray], units: int, rows: int, rng: np.random.G
     return counts
 
 
-def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws, confidence: float = 0.95) -> Estimate:
+def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws) -> Estimate:
     """Return a number with the interval that its bootstrap replicates give; see `bootstrap_estimates`.
 
     Parameters
@@ -167,8 +160,6 @@ def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws, conf
         float (r,), in each replicate; NaN where undefined.
     draws
         Where the replicates come from.
-    confidence
-        Two-sided confidence level.
     """
     if math.isnan(value):
         return not_applicable("undefined on this set")
@@ -182,11 +173,11 @@ def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws, conf
         notes.insert(0, "every replicate gave the same value, so the data show no spread")
         return Estimate(value, None, None, "none", note="; ".join(notes))
     share = 0 < value < 1 and kept.min() >= 0 and kept.max() <= 1
-    low, high = (_logit_bounds if share else _percentile_bounds)(value, kept, confidence)
+    low, high = (_logit_bounds if share else _percentile_bounds)(value, kept)
     return Estimate(value, low, high, draws.method, note="; ".join(notes) or None)
 
 
-def _logit_bounds(value: float, drawn: FloatArray, confidence: float) -> tuple[float, float]:
+def _logit_bounds(value: float, drawn: FloatArray) -> tuple[float, float]:
     """Return the interval of a share in (0, 1) from the bootstrap's standard error, on the logit scale.
 
     Neither percentiles nor BCa: repeated images inflate average precision, so its replicates lie too high,
@@ -196,12 +187,12 @@ def _logit_bounds(value: float, drawn: FloatArray, confidence: float) -> tuple[f
     On nearly perfect small sets (macro AUPRC 0.998, 15 images of the rarest finding) none does: 67, 84, 82 %.
     """
     centre = math.log(value / (1 - value))
-    half = normal_quantile(confidence) * float(np.std(drawn, ddof=1)) / (value * (1 - value))
+    half = normal_quantile() * float(np.std(drawn, ddof=1)) / (value * (1 - value))
     low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
     return min(low, value), max(high, value)
 
 
-def _percentile_bounds(value: float, drawn: FloatArray, confidence: float) -> tuple[float, float]:
+def _percentile_bounds(value: float, drawn: FloatArray) -> tuple[float, float]:
     """Return the percentile interval, stretched to hold the value: for a number that is no share."""
-    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    low, high = np.quantile(drawn, TAILS)
     return min(float(low), value), max(float(high), value)

@@ -28,7 +28,7 @@ from carina.statistics.intervals import (
     not_applicable,
     proportion_interval,
 )
-from carina.statistics.proportion import normal_quantile
+from carina.statistics.proportion import TAILS, normal_quantile
 
 BINS = 15
 _BLOCK_SIZE = 1_000_000  # numbers in a block of drawn weights or truths: 8 MB
@@ -172,7 +172,6 @@ def measure_calibration(
     bins: int = BINS,
     replicates: int = 2000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> CalibrationMeasures:
     """Return the measures of calibration of a prediction table, each with its interval.
 
@@ -201,21 +200,18 @@ def measure_calibration(
         Bootstrap draws, and simulated truths.
     seed
         The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
     DataError
         If the table is empty, the shapes do not fit, or a number is out of range.
     ConfigurationError
-        If there is less than one bin or replicate, or confidence is out of range.
+        If there is less than one bin or replicate.
     """
     truth, probabilities = _checked(truth, probabilities, findings)
     if bins < 1 or replicates < 1:
         msg = f"bins is {bins}, replicates {replicates}. Give at least 1 of each."
         raise ConfigurationError(msg)
-    normal_quantile(confidence)
     n, k = probabilities.shape
     called = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
     codes = group_codes(groups, n)
@@ -226,9 +222,9 @@ def measure_calibration(
     drawn = _with_mean(_draw_eces(curves, codes, replicates, seed))
     simulated = _with_mean(_simulate_eces(curves, probabilities, called, present, codes, replicates, seed))
     values = _with_mean(np.array([[_ece(curve.came_true - curve.probability, curve) for curve in curves]]))[0]
-    calibrated = [_range_of(column, confidence) for column in simulated.T]
+    calibrated = [_range_of(column) for column in simulated.T]
     eces = [
-        _ece_estimate(float(value), column, reference, confidence)
+        _ece_estimate(float(value), column, reference)
         for value, column, reference in zip(values, drawn.T, calibrated, strict=True)
     ]
     presence = np.eye(k)[truth]
@@ -240,20 +236,20 @@ def measure_calibration(
         parts: tuple[ReliabilityBin, ...] = ()
         if index in present:
             at = 1 + present.index(index)
-            ece, reference, parts = eces[at], calibrated[at], _reliability_bins(curves[at], codes, confidence)
-            brier = _mean_estimate(squares[:, index], 1.0, codes, confidence)
-            intercept, slope = recalibration(truth == index, probabilities[:, index], codes, confidence=confidence)
+            ece, reference, parts = eces[at], calibrated[at], _reliability_bins(curves[at], codes)
+            brier = _mean_estimate(squares[:, index], 1.0, codes)
+            intercept, slope = recalibration(truth == index, probabilities[:, index], codes)
         mean = float(probabilities[:, index].mean())
         per_finding.append(
             FindingCalibration(name, support, support / n, mean, brier, ece, reference, intercept, slope, parts)
         )
     return CalibrationMeasures(
-        brier=_mean_estimate(squares.sum(axis=1), 2.0, codes, confidence),
+        brier=_mean_estimate(squares.sum(axis=1), 2.0, codes),
         ece=eces[0],
         ece_if_calibrated=calibrated[0],
         mean_ece=eces[-1],
         mean_ece_if_calibrated=calibrated[-1],
-        bins=_reliability_bins(curves[0], codes, confidence),
+        bins=_reliability_bins(curves[0], codes),
         per_finding=tuple(per_finding),
     )
 
@@ -349,9 +345,9 @@ def _simulate_eces(
     return np.concatenate(blocks)
 
 
-def _range_of(simulated: FloatArray, confidence: float) -> Estimate:
+def _range_of(simulated: FloatArray) -> Estimate:
     """Return mean and central range of what a calibrated model would show."""
-    low, high = (float(end) for end in np.quantile(simulated, [0.5 - confidence / 2, 0.5 + confidence / 2]))
+    low, high = (float(end) for end in np.quantile(simulated, TAILS))
     mean = float(simulated.mean())
     note = (
         "mean and range over truths drawn from the probabilities themselves: no interval, but what chance alone gives"
@@ -359,7 +355,7 @@ def _range_of(simulated: FloatArray, confidence: float) -> Estimate:
     return Estimate(mean, min(low, mean), max(high, mean), "simulation", note=note)
 
 
-def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate, confidence: float) -> Estimate:
+def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate) -> Estimate:
     """Return an ECE with its interval: from 0 where a calibrated model would show as much.
 
     A replicate's ECE lies above that of the set as the set's lies above the truth. The lower end is therefore that of
@@ -370,14 +366,14 @@ def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate, confide
     spread = float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
     if spread < 1e-12:
         return Estimate(value, None, None, "none", note=_NO_SPREAD)
-    half = normal_quantile(confidence) * spread
+    half = normal_quantile() * spread
     low, note = value - (float(drawn.mean()) - value) - half, None
     if calibrated.high is not None and value <= calibrated.high:
         low, note = 0.0, "no larger than chance alone would give a calibrated model"
     return Estimate(value, min(max(0.0, low), value), min(1.0, value + half), "bootstrap (less its bias)", note=note)
 
 
-def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None, confidence: float) -> Estimate:
+def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None) -> Estimate:
     """Return the mean of one number an image, range [0, largest], with the logit interval of its standard error."""
     n = len(values)
     units = np.arange(n) if codes is None else codes
@@ -389,18 +385,18 @@ def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None, c
         return Estimate(
             mean, None, None, "none", note="all images or patients have the same, so the data show no spread"
         )
-    half = normal_quantile(confidence) * math.sqrt(variance) / largest / (share * (1 - share))
+    half = normal_quantile() * math.sqrt(variance) / largest / (share * (1 - share))
     centre = math.log(share / (1 - share))
     low, high = (largest / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in (centre - half, centre + half))
     method = "standard error of the mean" if codes is None else "standard error of the mean (by patient)"
     return Estimate(mean, min(low, mean), max(high, mean), method)
 
 
-def _reliability_bins(curve: _Curve, codes: IntArray | None, confidence: float) -> tuple[ReliabilityBin, ...]:
+def _reliability_bins(curve: _Curve, codes: IntArray | None) -> tuple[ReliabilityBin, ...]:
     """Return the bins by rising probability."""
     parts = []
     for index in range(int(curve.bin.max()) + 1):
         among = curve.bin == index
-        share = proportion_interval(curve.came_true[among], None if codes is None else codes[among], confidence)
+        share = proportion_interval(curve.came_true[among], None if codes is None else codes[among])
         parts.append(ReliabilityBin(int(among.sum()), float(curve.probability[among].mean()), share))
     return tuple(parts)

@@ -13,7 +13,7 @@ _NEAREST_TO_CERTAIN = 1e-12
 
 
 def recalibration(
-    positive: BoolArray, probability: FloatArray, groups: IntArray | None = None, *, confidence: float = 0.95
+    positive: BoolArray, probability: FloatArray, groups: IntArray | None = None
 ) -> tuple[Estimate, Estimate]:
     """Return calibration intercept and slope of one finding against the rest.
 
@@ -32,8 +32,6 @@ def recalibration(
         float (n,), range [0, 1].
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     """
     if positive.all() or not positive.any():
         nothing = not_applicable(f"no image {'without' if positive.any() else 'with'} this finding")
@@ -49,7 +47,7 @@ def recalibration(
     codes = group_codes(groups, len(truth))
     ones = np.ones((len(truth), 1))
     added = _fit_intercept(truth, logit)
-    intercept = _wald(added, _variance(ones, truth, added + logit, codes), codes, confidence, note)
+    intercept = _wald(added, _variance(ones, truth, added + logit, codes), codes, note)
     if np.ptp(logit) < 1e-9:
         return intercept, not_applicable("all images have the same probability")
     with_finding, without = logit[positive], logit[~positive]
@@ -63,7 +61,7 @@ def recalibration(
         return intercept, not_applicable("the logistic regression did not converge")
     variance = _variance(design, truth, design @ fitted, codes)
     slope = None if variance is None else variance / scale**2
-    return intercept, _wald(float(fitted[1]) / scale, slope, codes, confidence, note)
+    return intercept, _wald(float(fitted[1]) / scale, slope, codes, note)
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
@@ -135,12 +133,10 @@ def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntAr
     return max(clustered, model * max(1.0, clustered / robust))
 
 
-def _wald(
-    value: float, variance: float | None, codes: IntArray | None, confidence: float, note: str | None
-) -> Estimate:
+def _wald(value: float, variance: float | None, codes: IntArray | None, note: str | None) -> Estimate:
     """Return a coefficient with its normal interval."""
     if variance is None:
         return Estimate(value, None, None, "none", note="a single patient, so the data show no spread")
-    half = normal_quantile(confidence) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     method = "sandwich" if codes is None else "sandwich (by patient)"
     return Estimate(value, value - half, value + half, method, note=note)

@@ -1,7 +1,7 @@
 """ROC and precision-recall curves thinned for a page, with pointwise confidence bands from one bootstrap of patients.
 
 **The bands are pointwise**: at each false positive rate (each recall) taken by itself the interval holds the true
-sensitivity (precision) with the stated confidence. The whole true curve lies within them less often.
+sensitivity (precision) with 95 % confidence. The whole true curve lies within them less often.
 
 **Thinning**: a curve keeps the first point in each of `POINTS` equal parts of the way along it, so that no two kept
 neighbours are further apart than two such parts unless they are neighbours in the full curve. Every kept point is
@@ -93,7 +93,6 @@ def curves_with_bands(
     *,
     replicates: int = 1000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> tuple[FindingCurves, ...]:
     """Return ROC and precision-recall curve of each finding against the rest, with pointwise bands.
 
@@ -118,15 +117,13 @@ def curves_with_bands(
         Bootstrap draws. They give a variance and no quantile, so that fewer do than elsewhere.
     seed
         The same seed gives the same bands.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
     DataError
         As `metrics.measure` does.
     ConfigurationError
-        If replicates is below 1 or confidence is out of range.
+        If replicates is below 1.
     """
     truth = check_truth(truth, len(findings))
     probabilities = check_probabilities(probabilities, len(truth), len(findings))
@@ -148,8 +145,8 @@ def curves_with_bands(
         kish = kish_effect(None if groups is None else np.asarray(groups)[truth == i], int((truth == i).sum()))
         curves[i] = replace(
             curves[i],
-            roc_band=_roc_band(whole, replicated, kish, confidence),
-            precision_recall_band=_precision_recall_band(whole, replicated, kish, confidence),
+            roc_band=_roc_band(whole, replicated, kish),
+            precision_recall_band=_precision_recall_band(whole, replicated, kish),
             method=f"Wilson at the variance of a {draws.method}, pointwise",
         )
     return tuple(curves)
@@ -252,20 +249,20 @@ def _precision_at(steps: _Steps, recalls: FloatArray) -> tuple[FloatArray, Float
         return hits / called, called
 
 
-def _roc_band(whole: _Steps, drawn: _Steps, kish: float, confidence: float) -> Band:
+def _roc_band(whole: _Steps, drawn: _Steps, kish: float) -> Band:
     negatives, positives = float(whole.alarms[0, -1]), float(whole.hits[0, -1])
     # Closer where good models are told apart.
     rates = (np.arange(1, LEVELS + 1) / LEVELS) ** 2
     rates = rates[rates * negatives >= min(10.0, negatives)]
     value = _sensitivity_at(whole, rates[None])[0]
     replicated = _sensitivity_at(drawn, np.broadcast_to(rates, (len(drawn.hits), len(rates))))
-    low, high = wilson_from_replicates(value, replicated, np.full(len(rates), positives), kish, confidence)
+    low, high = wilson_from_replicates(value, replicated, np.full(len(rates), positives), kish)
     return Band(rates, value, low, high)
 
 
-def _precision_recall_band(whole: _Steps, drawn: _Steps, kish: float, confidence: float) -> Band:
+def _precision_recall_band(whole: _Steps, drawn: _Steps, kish: float) -> Band:
     recalls = np.arange(1, LEVELS + 1) / LEVELS
     value, called = _precision_at(whole, recalls[None])
     replicated, _ = _precision_at(drawn, np.broadcast_to(recalls, (len(drawn.hits), LEVELS)))
-    low, high = wilson_from_replicates(value[0], replicated, called[0], kish, confidence)
+    low, high = wilson_from_replicates(value[0], replicated, called[0], kish)
     return Band(recalls, value[0], low, high)

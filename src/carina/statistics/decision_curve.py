@@ -94,7 +94,6 @@ def decision_curve(
     calibrated_at: float | None = None,
     operating_point: float | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
-    confidence: float = 0.95,
 ) -> DecisionCurve:
     """Return the net benefit of acting on a finding's probability, at a prevalence that is taken as known.
 
@@ -126,8 +125,6 @@ def decision_curve(
         The shipped threshold of the probability as the model gives it, for `DecisionCurve.flag`.
     thresholds
         Threshold probabilities, strictly between 0 and 1.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -156,7 +153,7 @@ def decision_curve(
     flag = None
     if operating_point is not None:
         counts = count_at_thresholds(positive, probability, np.full(len(at), operating_point), groups)
-        flag = _net_benefit(counts, used, price, confidence)
+        flag = _net_benefit(counts, used, price)
     return DecisionCurve(
         finding,
         None,
@@ -164,7 +161,7 @@ def decision_curve(
         prevalence is not None,
         calibrated_at,
         at,
-        _net_benefit(count_at_thresholds(positive, probability, compared, groups), used, price, confidence),
+        _net_benefit(count_at_thresholds(positive, probability, compared, groups), used, price),
         flag,
         used - (1 - used) * price,
     )
@@ -176,14 +173,14 @@ def _moved(probability: FloatArray, start: float, end: float) -> FloatArray:
     return np.asarray(odds / (1 + odds))
 
 
-def _net_benefit(counts: ThresholdCounts, prevalence: float, price: FloatArray, confidence: float) -> NetBenefit:
+def _net_benefit(counts: ThresholdCounts, prevalence: float, price: FloatArray) -> NetBenefit:
     gain, loss = prevalence, (1 - prevalence) * price
     effects = counts.effects
     found, found_low, found_high = _wilson(
-        counts.true_positive, counts.positives, None if effects is None else effects.sensitivity, confidence
+        counts.true_positive, counts.positives, None if effects is None else effects.sensitivity
     )
     alarm, alarm_low, alarm_high = _wilson(
-        counts.false_positive, counts.negatives, None if effects is None else effects.specificity, confidence
+        counts.false_positive, counts.negatives, None if effects is None else effects.specificity
     )
     value = gain * found - loss * alarm
     return NetBenefit(
@@ -193,11 +190,9 @@ def _net_benefit(counts: ThresholdCounts, prevalence: float, price: FloatArray, 
     )
 
 
-def _wilson(
-    hits: IntArray, images: int, effects: FloatArray | None, confidence: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _wilson(hits: IntArray, images: int, effects: FloatArray | None) -> tuple[FloatArray, FloatArray, FloatArray]:
     shares = hits / images
     trials = np.full(len(hits), float(images)) if effects is None else images / effects
-    bounds = [wilson_bounds(float(p), float(n), confidence) for p, n in zip(shares, trials, strict=True)]
+    bounds = [wilson_bounds(float(p), float(n)) for p, n in zip(shares, trials, strict=True)]
     low, high = np.array(bounds).T
     return shares, low, high

@@ -76,7 +76,7 @@ def not_applicable(reason: str, *, numerator: int | None = None, denominator: in
     return Estimate(None, None, None, "none", numerator, denominator, reason)
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+def wilson_interval(successes: int, trials: int) -> Estimate:
     """Return a proportion with its Wilson score interval.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; preferred to the Wald interval by
@@ -86,8 +86,6 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
     ----------
     successes, trials
         Counts of independent trials.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -101,7 +99,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
     if trials == 0:
         return not_applicable("no images to count", numerator=0, denominator=0)
     proportion = successes / trials
-    low, high = wilson_bounds(proportion, trials, confidence)
+    low, high = wilson_bounds(proportion, trials)
     return Estimate(proportion, low, high, "Wilson", successes, trials)
 
 
@@ -171,7 +169,7 @@ def design_effect(success: BoolArray, groups: IntArray | None) -> float:
     return max(1.0, variance * n / (proportion * (1 - proportion)))
 
 
-def proportion_interval(success: BoolArray, groups: IntArray | None = None, confidence: float = 0.95) -> Estimate:
+def proportion_interval(success: BoolArray, groups: IntArray | None = None) -> Estimate:
     """Return the share of successes with a Wilson interval that respects images of one patient.
 
     Without groups of several images this is `wilson_interval`. With them the Wilson interval is computed at
@@ -185,15 +183,13 @@ def proportion_interval(success: BoolArray, groups: IntArray | None = None, conf
         bool (n,).
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     """
     success = np.asarray(success, dtype=np.bool_)
     n, hits = len(success), int(success.sum())
     if n == 0 or group_codes(groups, n) is None:
-        return wilson_interval(hits, n, confidence)
+        return wilson_interval(hits, n)
     effect = design_effect(success, groups)
-    low, high = wilson_bounds(hits / n, n / effect, confidence)
+    low, high = wilson_bounds(hits / n, n / effect)
     note = f"design effect {effect:.2f}"
     return Estimate(hits / n, low, high, "Wilson (design effect)", hits, n, note)
 
@@ -231,7 +227,7 @@ class BinaryCounts:
 _CORRECTED = "a cell of the 2 x 2 table is 0"
 
 
-def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool, confidence: float) -> tuple[float, float, float]:
+def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool) -> tuple[float, float, float]:
     """Return likelihood ratio, low and high on the log scale, each cell + 0.5 where one of the four is 0."""
     if positive_call:
         hits, alarms = float(counts.true_positive), float(counts.false_positive)
@@ -243,11 +239,11 @@ def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool, confidence: 
     ratio = (hits / positives) / (alarms / negatives)
     variance = counts.effect_positive * (1 / hits - 1 / positives)
     variance += counts.effect_negative * (1 / alarms - 1 / negatives)
-    spread = math.exp(normal_quantile(confidence) * math.sqrt(variance))
+    spread = math.exp(normal_quantile() * math.sqrt(variance))
     return ratio, ratio / spread, ratio * spread
 
 
-def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: float = 0.95) -> Estimate:
+def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool) -> Estimate:
     """Return LR+ = sensitivity / (1 - specificity), or LR- = (1 - sensitivity) / specificity.
 
     The interval is symmetric on the log scale. Where one of the four cells is 0 it comes from the table with
@@ -261,12 +257,10 @@ def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: f
         The four cells.
     positive_call
         True for LR+, False for LR-.
-    confidence
-        Two-sided confidence level.
     """
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
-    corrected, low, high = _log_ratio_bounds(counts, positive_call=positive_call, confidence=confidence)
+    corrected, low, high = _log_ratio_bounds(counts, positive_call=positive_call)
     hits = counts.true_positive if positive_call else counts.false_negative
     alarms = counts.false_positive if positive_call else counts.true_negative
     value, note = corrected, None
@@ -280,9 +274,7 @@ def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: f
     return Estimate(value, min(low, value), max(high, value), "log ratio", note=note)
 
 
-def predictive_value_at(
-    counts: BinaryCounts, prevalence: float, *, positive_call: bool, confidence: float = 0.95
-) -> Estimate:
+def predictive_value_at(counts: BinaryCounts, prevalence: float, *, positive_call: bool) -> Estimate:
     """Return the PPV (or NPV) that sensitivity and specificity give at a prevalence, by Bayes' theorem.
 
     The interval is that of the likelihood ratio carried through Bayes' theorem, which is exactly the logit
@@ -298,8 +290,6 @@ def predictive_value_at(
         Share of the finding where the model is to be used, strictly between 0 and 1.
     positive_call
         True for PPV, False for NPV.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -318,7 +308,7 @@ def predictive_value_at(
     with_finding = prevalence * hits / counts.positives
     without = (1 - prevalence) * alarms / counts.negatives
     odds = prevalence / (1 - prevalence)
-    _, low_ratio, high_ratio = _log_ratio_bounds(counts, positive_call=positive_call, confidence=confidence)
+    _, low_ratio, high_ratio = _log_ratio_bounds(counts, positive_call=positive_call)
     low, high = (ratio * odds / (1 + ratio * odds) for ratio in (low_ratio, high_ratio))
     value = with_finding / (with_finding + without)
     if not positive_call:

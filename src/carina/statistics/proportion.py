@@ -6,8 +6,12 @@ from statistics import NormalDist
 
 from carina.errors import ConfigurationError
 
+# Of every interval that Carina reports, and the shares of draws below and above its ends.
+CONFIDENCE = 0.95
+TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 
-def normal_quantile(confidence: float) -> float:
+
+def normal_quantile(confidence: float = CONFIDENCE) -> float:
     """Return the two-sided standard normal quantile, 1.96 for 0.95.
 
     Raises
@@ -21,7 +25,7 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def wilson_bounds(proportion: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_bounds(proportion: float, trials: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the Wilson score bounds of a proportion; `trials` may be fractional (an effective sample size).
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.

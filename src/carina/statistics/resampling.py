@@ -60,7 +60,7 @@ def kish_effect(groups: IntArray | None, n: int) -> float:
 
 
 def wilson_from_replicates(
-    share: FloatArray, drawn: FloatArray, images: FloatArray, kish: float, confidence: float = 0.95
+    share: FloatArray, drawn: FloatArray, images: FloatArray, kish: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return pointwise intervals of shares along a curve: Wilson's at the number of images that the bootstrap allows.
 
@@ -81,8 +81,6 @@ def wilson_from_replicates(
         float (t,), how many images each share was counted on, more than 0.
     kish
         See `kish_effect`.
-    confidence
-        Two-sided confidence level.
 
     Returns
     -------
@@ -93,7 +91,7 @@ def wilson_from_replicates(
     known = (binomial > 0) & (variance > 0)
     effective = np.where(known, binomial / np.where(known, variance, 1.0), images / kish)
     effective = np.minimum(effective, images)
-    z2 = normal_quantile(confidence) ** 2
+    z2 = normal_quantile() ** 2
     centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
     half = np.sqrt(z2 * (binomial / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
     low = np.where(share == 0, 0.0, np.minimum(np.maximum(centre - half, 0.0), share))

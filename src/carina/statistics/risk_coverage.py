@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma
 
-from carina.errors import ConfigurationError
 from carina.statistics.bootstrap import draw_weights, estimate_from_replicates
 from carina.statistics.curves import checked_scores
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
@@ -68,7 +67,6 @@ def measure_risk_coverage(
     *,
     replicates: int = 1000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> RiskCoverage:
     """Return the risk at each coverage, and the area below, with intervals.
 
@@ -87,20 +85,15 @@ def measure_risk_coverage(
         Bootstrap draws.
     seed
         The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
     DataError
         If the lengths differ, a certainty is NaN, or there are no images.
     ConfigurationError
-        If replicates is below 1 or confidence is out of range.
+        If replicates is below 1.
     """
     right, certainty = checked_scores(right, certainty)
-    if not 0 < confidence < 1:
-        msg = f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95."
-        raise ConfigurationError(msg)
     n = len(right)
     draws = draw_weights(np.zeros(n, dtype=np.int_), groups=groups, replicates=replicates, seed=seed, stratified=False)
     levels, run = np.unique(-certainty, return_inverse=True)
@@ -117,9 +110,9 @@ def measure_risk_coverage(
     coverage = np.array([share for share in COVERAGES if share * n >= min(_FEWEST, n)])
     risk = whole.risk_at(coverage)[0]
     counted = coverage * n
-    low, high = wilson_from_replicates(risk, replicated.risk_at(coverage), counted, kish_effect(groups, n), confidence)
+    low, high = wilson_from_replicates(risk, replicated.risk_at(coverage), counted, kish_effect(groups, n))
     errors = int((~right).sum())
-    area = estimate_from_replicates(float(whole.area()[0]), replicated.area(), draws, confidence)
+    area = estimate_from_replicates(float(whole.area()[0]), replicated.area(), draws)
     if n == 1:
         area = not_applicable("a single image has no order")
     last = np.minimum(np.searchsorted(np.cumsum(images), np.floor(counted + 1e-9), side="left"), len(levels) - 1)

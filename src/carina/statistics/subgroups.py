@@ -93,8 +93,6 @@ def measure_subgroups(
     probability: FloatArray,
     threshold: float,
     groups: IntArray | None = None,
-    *,
-    confidence: float = 0.95,
 ) -> tuple[Division, ...]:
     """Return what the decision ``probability >= threshold`` reaches in the parts of a prediction table.
 
@@ -110,8 +108,6 @@ def measure_subgroups(
         The operating point, chosen elsewhere.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -134,8 +130,7 @@ def measure_subgroups(
         values = table[column].to_list() if column in table.columns else [None] * table.height
         names = np.array([name_of(value) for value in values], dtype=object)
         parts = tuple(
-            _measure_part(name, names == name, positive, probability, threshold, codes, confidence)
-            for name in _in_order(names)
+            _measure_part(name, names == name, positive, probability, threshold, codes) for name in _in_order(names)
         )
         divisions.append(Division(by, int((names != NOT_KNOWN).sum()), parts))
     return tuple(divisions)
@@ -190,7 +185,6 @@ def _measure_part(
     probability: FloatArray,
     threshold: float,
     codes: IntArray,
-    confidence: float,
 ) -> Subgroup:
     having, lacking = rows & positive, rows & ~positive
     patients_with, patients_without = (len(np.unique(codes[side])) for side in (having, lacking))
@@ -205,14 +199,10 @@ def _measure_part(
         figures.append(
             not_applicable(too_few, numerator=hits, denominator=among)
             if too_few
-            else proportion_interval(right[side], codes[side], confidence)
+            else proportion_interval(right[side], codes[side])
         )
     missing = _too_few(patients_with, "with") or _too_few(patients_without, "without")
-    area = (
-        not_applicable(missing)
-        if missing
-        else delong_interval(positive[rows], probability[rows], codes[rows], confidence)
-    )
+    area = not_applicable(missing) if missing else delong_interval(positive[rows], probability[rows], codes[rows])
     return Subgroup(
         name,
         int(rows.sum()),

@@ -238,7 +238,6 @@ def test_a_single_image_or_patient_shows_no_spread():
         ({"probabilities": np.full((4, 3), math.nan)}, DataError, r"A probability leaves \[0, 1\]"),
         ({"bins": 0}, ConfigurationError, "bins is 0"),
         ({"replicates": 0}, ConfigurationError, "replicates 0"),
-        ({"confidence": 2.0}, ConfigurationError, "confidence is 2.0"),
     ],
 )
 def test_wrong_tables_are_refused(change, error, message):

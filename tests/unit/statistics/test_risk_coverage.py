@@ -123,8 +123,6 @@ def test_refuses() -> None:
         measure_risk_coverage(np.array([True]), np.array([math.nan]))
     with pytest.raises(DataError, match="bootstrap needs images"):
         measure_risk_coverage(np.array([], dtype=bool), np.array([]))
-    with pytest.raises(ConfigurationError, match="confidence is 2"):
-        measure_risk_coverage(np.array([True]), np.array([0.5]), confidence=2)
     with pytest.raises(ConfigurationError, match="replicates is 0"):
         measure_risk_coverage(np.array([True]), np.array([0.5]), replicates=0)
     assert measure_risk_coverage(np.array([True]), np.array([0.5]), replicates=3).area.value is None
