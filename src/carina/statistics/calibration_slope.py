@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
+from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.statistics.proportion import normal_quantile
 
@@ -33,14 +34,12 @@ def recalibration(
     groups
         int (n,) patient or duplicate group ids, or None.
     """
-    if positive.all() or not positive.any():
-        nothing = not_applicable(f"no image {'without' if positive.any() else 'with'} this finding")
-        return nothing, nothing
+    if missing := missing_side(positive):
+        return not_applicable(missing), not_applicable(missing)
     clipped = np.clip(probability, _NEAREST_TO_CERTAIN, 1 - _NEAREST_TO_CERTAIN)
     moved = int((clipped != probability).sum())
     if moved == len(probability):
-        nothing = not_applicable("every probability is 0 or 1")
-        return nothing, nothing
+        return (not_applicable("every probability is 0 or 1"),) * 2
     note = f"{moved} probabilities nearer to 0 or 1 than 1e-12 are taken as 1e-12 from it" if moved else None
     logit = np.log(clipped) - np.log1p(-clipped)
     truth = positive.astype(np.float64)

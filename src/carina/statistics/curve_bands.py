@@ -17,7 +17,7 @@ import numpy as np
 
 from carina.statistics.bootstrap import draw_weights
 from carina.statistics.checked_table import check_probabilities, check_truth
-from carina.statistics.curves import precision_recall_curve, roc_curve
+from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
 from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
 
@@ -60,9 +60,9 @@ class FindingCurves:
         Its name.
     note
         Why there are no curves, or None. All arrays are empty where there is a note.
-    roc_thresholds, false_positive_rate, sensitivity
-        float64 (t,), t <= `POINTS`. The first threshold is above every probability: there nothing is called.
-    precision_recall_thresholds, recall, precision
+    false_positive_rate, sensitivity
+        float64 (t,), t <= `POINTS`. At the first point, above every probability, nothing is called.
+    recall, precision
         float64 (t,), t <= `POINTS`.
     roc_band
         Sensitivity at each false positive rate, read off the straight lines between the points of the full curve.
@@ -74,10 +74,8 @@ class FindingCurves:
 
     finding: str
     note: str | None
-    roc_thresholds: FloatArray = field(default_factory=lambda: _NOTHING)
     false_positive_rate: FloatArray = field(default_factory=lambda: _NOTHING)
     sensitivity: FloatArray = field(default_factory=lambda: _NOTHING)
-    precision_recall_thresholds: FloatArray = field(default_factory=lambda: _NOTHING)
     recall: FloatArray = field(default_factory=lambda: _NOTHING)
     precision: FloatArray = field(default_factory=lambda: _NOTHING)
     roc_band: Band = _NO_BAND
@@ -127,7 +125,8 @@ def curves_with_bands(
     """
     truth = check_truth(truth, len(findings))
     probabilities = check_probabilities(probabilities, len(truth), len(findings))
-    curves = [_curves_of(name, truth == i, probabilities[:, i]) for i, name in enumerate(findings)]
+    wholes = [_Steps.of(*_all_cells(truth == i, probabilities[:, i])) for i in range(len(findings))]
+    curves = [_curves_of(name, truth == i, wholes[i]) for i, name in enumerate(findings)]
     present = [i for i, curve in enumerate(curves) if curve.note is None]
     if not present:
         return tuple(curves)
@@ -140,39 +139,29 @@ def curves_with_bands(
     draws = draw_weights(truth, groups=groups, replicates=replicates, seed=seed)
     drawn = count_cells(draws, cells, [2 * len(ends[i]) for i in present])
     for i, counts in zip(present, drawn, strict=True):
-        whole = _Steps.of(*_all_cells(truth == i, probabilities[:, i]))
         replicated = _Steps.of(counts[:, ::2], counts[:, 1::2])
         kish = kish_effect(None if groups is None else np.asarray(groups)[truth == i], int((truth == i).sum()))
         curves[i] = replace(
             curves[i],
-            roc_band=_roc_band(whole, replicated, kish),
-            precision_recall_band=_precision_recall_band(whole, replicated, kish),
+            roc_band=_roc_band(wholes[i], replicated, kish),
+            precision_recall_band=_precision_recall_band(wholes[i], replicated, kish),
             method=f"Wilson at the variance of a {draws.method}, pointwise",
         )
     return tuple(curves)
 
 
-def _curves_of(finding: str, positive: BoolArray, probability: FloatArray) -> FindingCurves:
+def _curves_of(finding: str, positive: BoolArray, whole: _Steps) -> FindingCurves:
     """Return the thinned curves without their bands."""
-    if positive.all() or not positive.any():
-        note = f"no image {'without' if positive.any() else 'with'} this finding"
+    if note := missing_side(positive):
         return FindingCurves(finding, note)
-    roc, curve = roc_curve(positive, probability), precision_recall_curve(positive, probability)
-    alarms = 1 - roc.specificity
-    kept = _evenly(alarms + roc.sensitivity, POINTS)
+    alarms, hits = whole.alarms[0], whole.hits[0]
+    rates, sensitivity = alarms / alarms[-1], hits / hits[-1]
+    kept = _evenly(rates + sensitivity, POINTS)
+    recall, precision = sensitivity[1:], hits[1:] / (hits[1:] + alarms[1:])
     # The way along a precision-recall curve goes up and down: what is passed counts, not where it ends.
-    passed = np.cumsum(np.abs(np.diff(curve.precision, prepend=curve.precision[0])))
-    kept_too = _evenly(curve.recall + passed / max(1.0, float(passed[-1])), POINTS)
-    return FindingCurves(
-        finding,
-        None,
-        roc.thresholds[kept],
-        alarms[kept],
-        roc.sensitivity[kept],
-        curve.thresholds[kept_too],
-        curve.recall[kept_too],
-        curve.precision[kept_too],
-    )
+    passed = np.cumsum(np.abs(np.diff(precision, prepend=precision[0])))
+    kept_too = _evenly(recall + passed / max(1.0, float(passed[-1])), POINTS)
+    return FindingCurves(finding, None, rates[kept], sensitivity[kept], recall[kept_too], precision[kept_too])
 
 
 def _evenly(way: FloatArray, room: int) -> IntArray:

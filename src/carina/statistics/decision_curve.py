@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from carina.errors import ConfigurationError
-from carina.statistics.curves import checked_scores
+from carina.statistics.curves import checked_scores, missing_side
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
 from carina.statistics.proportion import wilson_bounds
 from carina.statistics.threshold_counts import ThresholdCounts, count_at_thresholds
@@ -141,8 +141,7 @@ def decision_curve(
             msg = f"The {name} is {share}. Give a number strictly between 0 and 1, such as 0.05."
             raise ConfigurationError(msg)
     used = prevalence if prevalence is not None else float(positive.mean()) if len(positive) else 0.0
-    if positive.all() or not positive.any():
-        note = f"no image {'without' if positive.any() else 'with'} this finding"
+    if note := missing_side(positive):
         nothing = np.zeros(0)
         empty = NetBenefit(nothing, nothing, nothing)
         stated = prevalence is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from carina.statistics.curves import checked_scores, placements, require_both_sides
+from carina.statistics.curves import checked_scores, missing_side, placements, require_both_sides
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.statistics.proportion import TAILS, normal_quantile
 
@@ -63,6 +63,8 @@ class AurocComponents:
 def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | None = None) -> AurocComponents:
     """Return the components of DeLong's variance, summed by group where groups are given.
 
+    With groups the variance is Obuchowski's, so that several radiographs of one patient do not narrow it.
+
     Source: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Sun and Xu 2014,
     doi:10.1109/LSP.2014.2337313; groups: Obuchowski 1997, doi:10.2307/2533958.
 
@@ -72,7 +74,7 @@ def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | 
         If only one side is present, the lengths differ, or a score is NaN.
     """
     positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "AUROC")
+    require_both_sides(positive)
     codes = group_codes(groups, len(score))
     clustered = codes is not None
     codes = np.arange(len(score)) if codes is None else codes
@@ -95,30 +97,6 @@ def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | 
         pairs,
         clustered,
     )
-
-
-def delong_variance(positive: BoolArray, score: FloatArray, groups: IntArray | None = None) -> float | None:
-    """Return DeLong's variance of the AUROC, or None where a side has a single image (or patient).
-
-    With groups the variance is Obuchowski's, so that several radiographs of one patient do not narrow it.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Obuchowski 1997, doi:10.2307/2533958.
-
-    Parameters
-    ----------
-    positive
-        bool (n,), whether the image shows the finding.
-    score
-        float (n,), higher means more likely.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-
-    Raises
-    ------
-    DataError
-        If only one side is present, the lengths differ, or a score is NaN.
-    """
-    return auroc_components(positive, score, groups).variance()
 
 
 def delong_interval(
@@ -150,8 +128,8 @@ def delong_interval(
         If the lengths differ or a score is NaN.
     """
     positive, score = checked_scores(positive, score)
-    if positive.all() or not positive.any():
-        return not_applicable(f"no image {'without' if positive.any() else 'with'} this finding")
+    if missing := missing_side(positive):
+        return not_applicable(missing)
     parts = auroc_components(positive, score, groups)
     return _interval_from_variance(parts.auroc, parts.variance(), parts.pairs, parts.clustered)
 
