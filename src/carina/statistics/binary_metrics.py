@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from carina.statistics.intervals import (
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     design_effect,
     group_codes,
     not_applicable,
@@ -23,7 +23,7 @@ from carina.statistics.intervals import (
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPointMetrics:
+class OperatingPointMetrics(Record):
     """What a finding's binary decision `probability >= threshold` reaches against the rest.
 
     Parameters
@@ -45,10 +45,6 @@ class OperatingPointMetrics:
     specificity: Estimate
     ppv: Estimate
     npv: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return fields_to_json(self)
 
 
 def at_operating_point(
@@ -136,18 +132,3 @@ def binary_estimates(
         effects["specificity"],
     )
     return cells, estimates
-
-
-def fields_to_json(item: Any) -> dict[str, Any]:
-    """Return a dataclass as a dict in the order of its fields, estimates and arrays made plain."""
-    out: dict[str, Any] = {}
-    for name in item.__dataclass_fields__:
-        value = getattr(item, name)
-        if isinstance(value, Estimate):
-            value = value.to_json()
-        elif isinstance(value, np.ndarray):
-            value = value.tolist()
-        elif isinstance(value, tuple):
-            value = list(value)
-        out[name] = value
-    return out

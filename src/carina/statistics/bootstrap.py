@@ -10,7 +10,7 @@ import numpy as np
 
 from carina.errors import ConfigurationError, DataError
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import TAILS, normal_quantile
+from carina.statistics.proportion import TAILS, logit_bounds
 
 # A block of drawn weights holds at most this many numbers (8 MB). A statistic keeps around ten arrays of that
 # shape alive, so the bootstrap stays below about 100 MB whatever the number of images and replicates.
@@ -173,23 +173,13 @@ def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws) -> E
         notes.insert(0, "every replicate gave the same value, so the data show no spread")
         return Estimate(value, None, None, "none", note="; ".join(notes))
     share = 0 < value < 1 and kept.min() >= 0 and kept.max() <= 1
-    low, high = (_logit_bounds if share else _percentile_bounds)(value, kept)
+    # Neither percentiles nor BCa for a share: repeated images inflate average precision, so its replicates lie too
+    # high, and near 1 they pile up at the border. On simulated sets of 150 and 200 images (AUPRC 0.85 to 0.99) the
+    # 95 % percentile interval held the true AUPRC 84 to 90 % of the time, a bias-corrected one 87 to 92 %, the logit
+    # one 89 to 94 %; F1 and balanced accuracy 87 to 94 %, 87 to 96 % and 90 to 96 %.
+    # On nearly perfect small sets (macro AUPRC 0.998, 15 images of the rarest finding) none does: 67, 84, 82 %.
+    low, high = logit_bounds(value, float(np.std(kept, ddof=1))) if share else _percentile_bounds(value, kept)
     return Estimate(value, low, high, draws.method, note="; ".join(notes) or None)
-
-
-def _logit_bounds(value: float, drawn: FloatArray) -> tuple[float, float]:
-    """Return the interval of a share in (0, 1) from the bootstrap's standard error, on the logit scale.
-
-    Neither percentiles nor BCa: repeated images inflate average precision, so its replicates lie too high,
-    and near 1 they pile up at the border. On simulated sets of 150 and 200 images (AUPRC 0.85 to 0.99) the
-    95 % percentile interval held the true AUPRC 84 to 90 % of the time, a bias-corrected one 87 to 92 %,
-    this one 89 to 94 %; F1 and balanced accuracy 87 to 94 %, 87 to 96 % and 90 to 96 %.
-    On nearly perfect small sets (macro AUPRC 0.998, 15 images of the rarest finding) none does: 67, 84, 82 %.
-    """
-    centre = math.log(value / (1 - value))
-    half = normal_quantile() * float(np.std(drawn, ddof=1)) / (value * (1 - value))
-    low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
-    return min(low, value), max(high, value)
 
 
 def _percentile_bounds(value: float, drawn: FloatArray) -> tuple[float, float]:

@@ -17,26 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from carina.errors import ConfigurationError, DataError
+from carina.statistics.bootstrap import draw_weights
 from carina.statistics.calibration_slope import recalibration
 from carina.statistics.intervals import (
     BoolArray,
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     group_codes,
     not_applicable,
     proportion_interval,
 )
-from carina.statistics.proportion import TAILS, normal_quantile
+from carina.statistics.proportion import TAILS, logit_bounds, normal_quantile
 
 BINS = 15
-_BLOCK_SIZE = 1_000_000  # numbers in a block of drawn weights or truths: 8 MB
+_BLOCK_SIZE = 1_000_000  # numbers in a block of drawn truths: 8 MB
 _NO_SPREAD = "every replicate gave the same value, so the data show no spread"
 
 
 @dataclass(frozen=True, slots=True)
-class ReliabilityBin:
+class ReliabilityBin(Record):
     """Images of about the same probability, and how often it came true.
 
     Parameters
@@ -53,9 +54,14 @@ class ReliabilityBin:
     mean_probability: float
     share: Estimate
 
+    def to_json(self) -> dict[str, Any]:
+        """Return number, probability and share with its interval, as a JSON-safe dict."""
+        share = {"share": self.share.value, "low": self.share.low, "high": self.share.high}
+        return {"n": self.n, "mean_probability": self.mean_probability, **share}
+
 
 @dataclass(frozen=True, slots=True)
-class FindingCalibration:
+class FindingCalibration(Record):
     """How one finding's probability agrees with its presence; nothing but `mean_probability` where no image shows it.
 
     Parameters
@@ -92,13 +98,9 @@ class FindingCalibration:
     slope: Estimate
     bins: tuple[ReliabilityBin, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return _fields_to_json(self)
-
 
 @dataclass(frozen=True, slots=True)
-class CalibrationMeasures:
+class CalibrationMeasures(Record):
     """Calibration of one prediction table.
 
     Parameters
@@ -124,28 +126,6 @@ class CalibrationMeasures:
     mean_ece_if_calibrated: Estimate
     bins: tuple[ReliabilityBin, ...]
     per_finding: tuple[FindingCalibration, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
-        out = _fields_to_json(self)
-        out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
-        return out
-
-
-def _fields_to_json(item: FindingCalibration | CalibrationMeasures) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name in item.__dataclass_fields__:
-        value = getattr(item, name)
-        if isinstance(value, Estimate):
-            value = value.to_json()
-        elif name == "bins":
-            value = [
-                {"n": part.n, "mean_probability": part.mean_probability}
-                | {"share": part.share.value, "low": part.share.low, "high": part.share.high}
-                for part in value
-            ]
-        out[name] = value
-    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,32 +168,14 @@ def measure_calibration(
         int (n,), index of the true finding, 0 to k - 1.
     probabilities
         float (n, k), range [0, 1], rows sum to 1.
-    findings
-        k names in column order.
-    predicted
-        int (n,), the called finding; by default the most probable one.
-    groups
-        int (n,) patient or duplicate group ids, or None.
+    findings, predicted, groups, replicates, seed
+        As `carina.statistics.metrics.measure`, which has checked the table, takes them; there are as many simulated
+        truths as replicates.
     bins
         How many bins of equal mass; equal probabilities share one, so that there may be fewer.
-    replicates
-        Bootstrap draws, and simulated truths.
-    seed
-        The same seed gives the same intervals.
-
-    Raises
-    ------
-    DataError
-        If the table is empty, the shapes do not fit, or a number is out of range.
-    ConfigurationError
-        If there is less than one bin or replicate.
     """
-    truth, probabilities = _checked(truth, probabilities, findings)
-    if bins < 1 or replicates < 1:
-        msg = f"bins is {bins}, replicates {replicates}. Give at least 1 of each."
-        raise ConfigurationError(msg)
     n, k = probabilities.shape
-    called = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    called = probabilities.argmax(axis=1) if predicted is None else predicted
     codes = group_codes(groups, n)
     present = [index for index in range(k) if (truth == index).any()]
     of_called = probabilities[np.arange(n), called]
@@ -254,22 +216,6 @@ def measure_calibration(
     )
 
 
-def _checked(truth: IntArray, probabilities: FloatArray, findings: Sequence[str]) -> tuple[IntArray, FloatArray]:
-    """Return truth and probabilities as arrays that fit each other."""
-    truth, table = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
-    if len(truth) == 0 or truth.ndim != 1 or table.shape != (len(truth), len(findings)):
-        msg = (
-            f"truth has shape {truth.shape}, probabilities {table.shape}, for {len(findings)} findings. "
-            "Give one row an image, one column a finding, and at least one image."
-        )
-        raise DataError(msg)
-    # Written so that NaN is refused too.
-    if not ((table >= 0) & (table <= 1)).all() or truth.min() < 0 or truth.max() >= len(findings):
-        msg = "A probability leaves [0, 1] or a true finding is no column. Drop unknown (-1) rows."
-        raise DataError(msg)
-    return truth, table
-
-
 def _bin_of(probability: FloatArray, bins: int) -> IntArray:
     """Return the bin of each image, int (n,) from 0 without gaps: by the middle rank of its run of equals."""
     _, runs, sizes = np.unique(probability, return_inverse=True, return_counts=True)
@@ -291,22 +237,12 @@ def _with_mean(eces: FloatArray) -> FloatArray:
 def _draw_eces(curves: Sequence[_Curve], codes: IntArray | None, replicates: int, seed: int) -> FloatArray:
     """Return the ECE of each curve in each bootstrap replicate, float64 (replicates, curves); bins stay as they are."""
     n = len(curves[0].bin)
-    units = np.arange(n) if codes is None else codes
     columns = [curve.indicator * (curve.came_true - curve.probability)[:, None] for curve in curves]
-    gaps = np.zeros((int(units.max()) + 1, 1 + sum(part.shape[1] for part in columns)))
-    np.add.at(gaps, units, np.column_stack([np.ones(n), *columns]))
+    gaps = np.column_stack([np.ones(n), *columns])
     ends = np.cumsum([0, *(part.shape[1] for part in columns[:-1])])
-    rng = np.random.default_rng(seed)
-    count = len(gaps)
-    rows = max(1, _BLOCK_SIZE // count)
-    blocks = []
-    for start in range(0, replicates, rows):
-        size = min(rows, replicates - start)
-        places = rng.integers(0, count, size=(size, count)) + np.arange(size)[:, None] * count
-        weights = np.bincount(places.ravel(), minlength=size * count).reshape(size, count)
-        sums = weights.astype(np.float64) @ gaps
-        blocks.append(np.add.reduceat(np.abs(sums[:, 1:]), ends, axis=1) / sums[:, :1])
-    return np.concatenate(blocks)
+    draws = draw_weights(np.zeros(n, np.int_), groups=codes, replicates=replicates, seed=seed, stratified=False)
+    sums = np.concatenate([block.astype(np.float64) @ gaps for block in draws.blocks])
+    return np.asarray(np.add.reduceat(np.abs(sums[:, 1:]), ends, axis=1) / sums[:, :1])
 
 
 def _simulate_eces(
@@ -380,16 +316,13 @@ def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None) -
     mean = float(values.mean())
     deviations, count = np.bincount(units, weights=values - mean), int(units.max()) + 1
     variance = count / (count - 1) * float(deviations @ deviations) / n**2 if count > 1 else 0.0
-    share = mean / largest
+    share, method = mean / largest, "standard error of the mean"
     if variance < 1e-24 or not 0 < share < 1:
         return Estimate(
             mean, None, None, "none", note="all images or patients have the same, so the data show no spread"
         )
-    half = normal_quantile() * math.sqrt(variance) / largest / (share * (1 - share))
-    centre = math.log(share / (1 - share))
-    low, high = (largest / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in (centre - half, centre + half))
-    method = "standard error of the mean" if codes is None else "standard error of the mean (by patient)"
-    return Estimate(mean, min(low, mean), max(high, mean), method)
+    low, high = (largest * end for end in logit_bounds(share, math.sqrt(variance) / largest))
+    return Estimate(mean, min(low, mean), max(high, mean), method if codes is None else f"{method} (by patient)")
 
 
 def _reliability_bins(curve: _Curve, codes: IntArray | None) -> tuple[ReliabilityBin, ...]:

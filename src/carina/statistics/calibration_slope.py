@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 
 from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
@@ -81,35 +81,19 @@ def _fit_intercept(truth: FloatArray, logit: FloatArray) -> float:
 
 
 def _fit_logistic(design: FloatArray, truth: FloatArray) -> FloatArray | None:
-    """Return the coefficients of a logistic regression or None where they do not settle.
+    """Return the coefficients of a logistic regression or None where they do not settle."""
 
-    By hand, since SciPy's optimisers do not tell data that a line parts, whose coefficients grow without end.
-    """
+    def score(weights: FloatArray) -> FloatArray:
+        return np.asarray(design.T @ (truth - _sigmoid(design @ weights)))
 
-    def likelihood(weights: FloatArray) -> float:
-        x = design @ weights
-        return float(truth @ x - np.logaddexp(0.0, x).sum())
+    start = np.zeros(design.shape[1])
+    found = root(score, start, jac=lambda weights: -_information(design, design @ weights), tol=1e-12)
+    return np.asarray(found.x) if float(np.abs(found.fun).max()) < 1e-9 * len(truth) else None
 
-    weights = np.zeros(design.shape[1])
-    best = likelihood(weights)
-    for _ in range(100):
-        probability = _sigmoid(design @ weights)
-        information = design.T @ (design * (probability * (1 - probability))[:, None])
-        try:
-            step = np.linalg.solve(information, design.T @ (truth - probability))
-        except np.linalg.LinAlgError:
-            return None
-        if float(np.abs(step).max()) < 1e-7 * max(1.0, float(np.abs(weights).max())):  # the next would be 1e-14
-            return np.asarray(weights + step)
-        for _ in range(40):
-            reached = likelihood(weights + step)
-            if reached >= best - 1e-12 * abs(best):  # less is rounding
-                break
-            step = step / 2
-        else:
-            return None
-        weights, best = weights + step, reached
-    return None
+
+def _information(design: FloatArray, x: FloatArray) -> FloatArray:
+    probability = _sigmoid(x)
+    return np.asarray(design.T @ (design * (probability * (1 - probability))[:, None]))
 
 
 def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntArray | None) -> float | None:
@@ -120,9 +104,8 @@ def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntAr
     n = len(truth)
     if n < 2 or (codes is not None and codes.max() == 0):
         return None
-    probability = _sigmoid(x)
-    inverse = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
-    influence = (design * (truth - probability)[:, None]) @ inverse[:, -1]
+    inverse = np.linalg.inv(_information(design, x))
+    influence = (design * (truth - _sigmoid(x))[:, None]) @ inverse[:, -1]
     robust = n / (n - 1) * float(influence @ influence)
     model = float(inverse[-1, -1])
     if codes is None:

@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 from carina.statistics.curves import checked_scores, missing_side, placements, require_both_sides
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import TAILS, normal_quantile
+from carina.statistics.proportion import TAILS, logit_bounds
 
 # Placements are exact half-integers, so rounding leaves a variance of about 1e-32 where there is none, while
 # one misplaced pair among a million images gives 1e-24. Below this the variance is 0.
@@ -173,10 +173,7 @@ def _interval_from_variance(value: float, variance: float | None, pairs: int, cl
     value = min(max(value, 0.0), 1.0)
     if variance is None or variance < NO_VARIANCE or value in (0.0, 1.0):
         return independent_pairs_interval(value, pairs)
-    centre = math.log(value / (1 - value))
-    half = normal_quantile() * math.sqrt(variance) / (value * (1 - value))
-    low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
-    return Estimate(value, min(low, value), max(high, value), "DeLong (clustered)" if clustered else "DeLong")
+    return Estimate(value, *logit_bounds(value, math.sqrt(variance)), "DeLong (clustered)" if clustered else "DeLong")
 
 
 def independent_pairs_interval(value: float, pairs: int) -> Estimate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,30 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Record:
+    """A dataclass whose fields become JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON-safe nested dict, always with the same keys; null for what is missing.
+
+        `per_finding` is keyed by the finding's name.
+        """
+        out = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        if "per_finding" in out:
+            out["per_finding"] = {item["finding"]: item for item in out["per_finding"]}
+        return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate(Record):
     """A value with its confidence interval, or the reason why there is none.
 
     Parameters
@@ -58,10 +82,6 @@ class Estimate:
                     "use not_applicable() with the reason."
                 )
                 raise DataError(msg)
-
-    def to_json(self) -> dict[str, float | int | str | None]:
-        """Return the fields as a JSON-safe dict: always the same keys, null for what is missing."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __str__(self) -> str:
         if self.value is None:

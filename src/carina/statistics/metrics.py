@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.statistics.binary_metrics import binary_estimates, fields_to_json
+from carina.statistics.binary_metrics import binary_estimates
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.calibration_measures import CalibrationMeasures, measure_calibration
 from carina.statistics.checked_table import (
@@ -30,6 +29,7 @@ from carina.statistics.intervals import (
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     group_codes,
     likelihood_ratio,
     not_applicable,
@@ -39,7 +39,7 @@ from carina.statistics.intervals import (
 
 
 @dataclass(frozen=True, slots=True)
-class FindingMetrics:
+class FindingMetrics(Record):
     """One finding against the rest.
 
     Parameters
@@ -82,13 +82,9 @@ class FindingMetrics:
     auroc: Estimate
     auprc: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return fields_to_json(self)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Metrics:
+class Metrics(Record):
     """All measures of one prediction table.
 
     Parameters
@@ -129,13 +125,6 @@ class Metrics:
     weighted_auprc: Estimate
     per_finding: tuple[FindingMetrics, ...]
     calibration: CalibrationMeasures
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
-        out = fields_to_json(self)
-        out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
-        out["calibration"] = self.calibration.to_json()
-        return out
 
 
 def count_confusion(truth: IntArray, predicted: IntArray, findings: int) -> IntArray:

@@ -39,6 +39,14 @@ def wilson_bounds(proportion: float, trials: float, confidence: float = CONFIDEN
     return low, high
 
 
+def logit_bounds(share: float, deviation: float) -> tuple[float, float]:
+    """Return the bounds of a share in (0, 1) that its standard error gives, symmetric on the logit scale."""
+    centre = math.log(share / (1 - share))
+    half = normal_quantile() * deviation / (share * (1 - share))
+    low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
+    return min(low, share), max(high, share)
+
+
 @lru_cache(maxsize=65_536)
 def clopper_pearson_upper(successes: int, trials: int, level: float) -> float:
     """Return the exact one-sided upper bound of a proportion: too low with probability `level` at most.
