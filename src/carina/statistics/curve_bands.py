@@ -19,7 +19,7 @@ from carina.statistics.bootstrap import draw_weights
 from carina.statistics.checked_table import check_probabilities, check_truth
 from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
-from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
+from carina.statistics.resampling import count_cells, kish_effect, running_sums, wilson_from_replicates
 
 POINTS = 200
 LEVELS = 100
@@ -68,8 +68,6 @@ class FindingCurves:
         Sensitivity at each false positive rate, read off the straight lines between the points of the full curve.
     precision_recall_band
         Precision at the highest threshold whose recall is at least the level.
-    method
-        How the intervals were made.
     """
 
     finding: str
@@ -80,7 +78,6 @@ class FindingCurves:
     precision: FloatArray = field(default_factory=lambda: _NOTHING)
     roc_band: Band = _NO_BAND
     precision_recall_band: Band = _NO_BAND
-    method: str = "none"
 
 
 def curves_with_bands(
@@ -125,7 +122,7 @@ def curves_with_bands(
     """
     truth = check_truth(truth, len(findings))
     probabilities = check_probabilities(probabilities, len(truth), len(findings))
-    wholes = [_Steps.of(*_all_cells(truth == i, probabilities[:, i])) for i in range(len(findings))]
+    wholes = [_all_steps(truth == i, probabilities[:, i]) for i in range(len(findings))]
     curves = [_curves_of(name, truth == i, wholes[i]) for i, name in enumerate(findings)]
     present = [i for i, curve in enumerate(curves) if curve.note is None]
     if not present:
@@ -139,13 +136,12 @@ def curves_with_bands(
     draws = draw_weights(truth, groups=groups, replicates=replicates, seed=seed)
     drawn = count_cells(draws, cells, [2 * len(ends[i]) for i in present])
     for i, counts in zip(present, drawn, strict=True):
-        replicated = _Steps.of(counts[:, ::2], counts[:, 1::2])
+        replicated = _Steps(running_sums(counts[:, ::2]), running_sums(counts[:, 1::2]))
         kish = kish_effect(None if groups is None else np.asarray(groups)[truth == i], int((truth == i).sum()))
         curves[i] = replace(
             curves[i],
             roc_band=_roc_band(wholes[i], replicated, kish),
             precision_recall_band=_precision_recall_band(wholes[i], replicated, kish),
-            method=f"Wilson at the variance of a {draws.method}, pointwise",
         )
     return tuple(curves)
 
@@ -181,11 +177,11 @@ def _thinned(rising: FloatArray, positive: BoolArray, probability: FloatArray) -
     return np.asarray(rising[np.unique(np.append(0, kept))])
 
 
-def _all_cells(positive: BoolArray, probability: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return images without and with the finding at each distinct probability, falling: float64 (1, t) each."""
+def _all_steps(positive: BoolArray, probability: FloatArray) -> _Steps:
+    """Return the steps at each distinct probability, falling."""
     rising, place = np.unique(probability, return_inverse=True)
     sides = [np.bincount(place[side], minlength=len(rising)).astype(np.float64) for side in (~positive, positive)]
-    return sides[0][None, ::-1], sides[1][None, ::-1]
+    return _Steps(*(running_sums(side[None, ::-1]) for side in sides))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,15 +190,6 @@ class _Steps:
 
     alarms: FloatArray
     hits: FloatArray
-
-    @staticmethod
-    def of(without: FloatArray, having: FloatArray) -> _Steps:
-        """Return the steps of counts in cells, the cell of the highest probabilities first."""
-        start = np.zeros((len(without), 1))
-        return _Steps(
-            np.concatenate([start, np.cumsum(without, axis=1)], axis=1),
-            np.concatenate([start, np.cumsum(having, axis=1)], axis=1),
-        )
 
 
 def _place(rising: FloatArray, wanted: FloatArray, side: str) -> IntArray:

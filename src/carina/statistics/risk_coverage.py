@@ -18,7 +18,7 @@ from scipy.special import digamma
 from carina.statistics.bootstrap import draw_weights, estimate_from_replicates
 from carina.statistics.curves import checked_scores
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
-from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
+from carina.statistics.resampling import count_cells, kish_effect, running_sums, wilson_from_replicates
 
 COVERAGES = tuple(step / 200 for step in range(2, 201))
 _CELLS = 1000
@@ -43,8 +43,6 @@ class RiskCoverage:
         Mean risk over all coverages (AURC), 0 is best; with a bootstrap interval.
     area_best, area_random
         What the same number of errors would give if they were the least certain, and if certainty told nothing.
-    method
-        How the pointwise intervals were made.
     """
 
     n: int
@@ -57,7 +55,6 @@ class RiskCoverage:
     area: Estimate
     area_best: float
     area_random: float
-    method: str
 
 
 def measure_risk_coverage(
@@ -105,8 +102,8 @@ def measure_risk_coverage(
     cell = np.unique(np.floor(middle * _CELLS / n), return_inverse=True)[1].astype(np.int_)[run]
     cells = int(cell.max()) + 1
     (drawn,) = count_cells(draws, [2 * cell + ~right], [2 * cells])
-    replicated = _Taken.of(drawn[:, ::2] + drawn[:, 1::2], drawn[:, 1::2])
-    whole = _Taken.of(images[None], wrong[None])
+    replicated = _Taken(running_sums(drawn[:, ::2] + drawn[:, 1::2]), running_sums(drawn[:, 1::2]))
+    whole = _Taken(running_sums(images[None]), running_sums(wrong[None]))
     coverage = np.array([share for share in COVERAGES if share * n >= min(_FEWEST, n)])
     risk = whole.risk_at(coverage)[0]
     counted = coverage * n
@@ -125,9 +122,8 @@ def measure_risk_coverage(
         low=low,
         high=high,
         area=area,
-        area_best=float(_Taken.of(np.array([[n - errors, float(errors)]]), np.array([[0, float(errors)]])).area()[0]),
+        area_best=float(_Taken(np.array([[0.0, n - errors, n]]), np.array([[0.0, 0.0, errors]])).area()[0]),
         area_random=errors / n,
-        method=f"Wilson at the variance of a {draws.method}, pointwise",
     )
 
 
@@ -137,13 +133,6 @@ class _Taken:
 
     images: FloatArray
     errors: FloatArray
-
-    @staticmethod
-    def of(images: FloatArray, errors: FloatArray) -> _Taken:
-        """Return the sums of counts in cells, float (r, c) each."""
-        start = np.zeros((len(images), 1))
-        sums = (np.concatenate([start, np.cumsum(values, axis=1)], axis=1) for values in (images, errors))
-        return _Taken(*sums)
 
     def risk_at(self, coverage: FloatArray) -> FloatArray:
         """Return the share of errors among a share of all images: float64 (r, levels)."""
