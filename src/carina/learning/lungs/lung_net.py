@@ -112,14 +112,10 @@ def fit_lung_net(
 
     Parameters
     ----------
-    model
-        As `build_lung_net` gave it.
     greys
         uint8 ``(height, width)`` each, of any size, range [0, 255].
     masks
         uint8 of the same sizes: over 127 where there is lung, hidden behind the heart or not.
-    training
-        Passes, rate and seed.
     progress
         Told how many batches are done.
     """
