@@ -58,16 +58,10 @@ def at_operating_point(
 
     Parameters
     ----------
-    truth
-        int (n,), index of the true finding; unknown (-1) is refused.
-    probabilities
-        float (n, k), calibrated probabilities, rows sum to 1.
+    truth, probabilities, groups
+        As `metrics.measure` takes them.
     finding_index
         Column of the finding.
-    threshold
-        The threshold.
-    groups
-        int (n,) patient or duplicate group ids, or None.
 
     Raises
     ------

@@ -83,27 +83,9 @@ class Draws:
 def draw_weights(
     truth: IntArray, *, groups: IntArray | None = None, replicates: int, seed: int, stratified: bool = True
 ) -> Draws:
-    """Return bootstrap draws of whole images or patients; see `bootstrap_estimates`.
+    """Return bootstrap draws of whole images or patients; parameters and errors are those of `bootstrap_estimates`.
 
-    Parameters
-    ----------
-    truth
-        int (n,), the index of the true finding, 0 or more.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    replicates
-        Number of draws.
-    seed
-        The same seed gives the same draws.
-    stratified
-        Whether the number of images (or patients) of each finding is held, or varies as in a new sample.
-
-    Raises
-    ------
-    DataError
-        If there are no images or a truth is negative.
-    ConfigurationError
-        If `replicates` is below 1.
+    Stratified draws hold the number of images (or patients) of each finding; in others it varies as in a new sample.
     """
     truth = np.asarray(truth)
     if len(truth) == 0 or truth.min() < 0:
@@ -150,16 +132,9 @@ def _draw_counts(strata: list[IntArray], units: int, rows: int, rng: np.random.G
 
 
 def estimate_from_replicates(value: float, drawn: FloatArray, draws: Draws) -> Estimate:
-    """Return a number with the interval that its bootstrap replicates give; see `bootstrap_estimates`.
+    """Return a number with the interval that its bootstrap replicates, float (r,), give; see `bootstrap_estimates`.
 
-    Parameters
-    ----------
-    value
-        On the data itself; NaN where undefined.
-    drawn
-        float (r,), in each replicate; NaN where undefined.
-    draws
-        Where the replicates come from.
+    Both are NaN where undefined.
     """
     if math.isnan(value):
         return not_applicable("undefined on this set")

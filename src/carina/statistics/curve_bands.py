@@ -100,18 +100,8 @@ def curves_with_bands(
 
     Parameters
     ----------
-    truth
-        int (n,), index of the true finding; unknown (-1) is refused.
-    probabilities
-        float (n, k), calibrated probabilities, rows sum to 1.
-    findings
-        k names in column order.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    replicates
-        Bootstrap draws. They give a variance and no quantile, so that fewer do than elsewhere.
-    seed
-        The same seed gives the same bands.
+    truth, probabilities, findings, groups, replicates, seed
+        As `metrics.measure` takes them. Replicates give a variance and no quantile, so that fewer do than elsewhere.
 
     Raises
     ------

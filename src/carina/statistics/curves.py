@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from carina.errors import DataError
-from carina.statistics.intervals import BoolArray, FloatArray, IntArray
+from carina.statistics.intervals import BoolArray, FloatArray, IntArray, refuse_rows
 
 
 def checked_scores(positive: BoolArray, score: FloatArray) -> tuple[BoolArray, FloatArray]:
@@ -24,13 +24,10 @@ def checked_scores(positive: BoolArray, score: FloatArray) -> tuple[BoolArray, F
     if flags.ndim != 1 or flags.shape != values.shape:
         msg = f"positive has shape {flags.shape} and score {values.shape}. Give two arrays of one length."
         raise DataError(msg)
-    if flags.dtype != np.bool_ and not np.isin(flags, (0, 1)).all():
-        row = int(np.argmin(np.isin(flags, (0, 1))))
-        msg = f"Row {row} (from 0): positive is {flags[row]}. Unknown is not negative: drop the row."
-        raise DataError(msg)
-    if np.isnan(values).any():
-        msg = f"Row {int(np.argmax(np.isnan(values)))} (from 0): the score is NaN. Predict this image again."
-        raise DataError(msg)
+    if flags.dtype != np.bool_:
+        wrong = ~np.isin(flags, (0, 1))
+        refuse_rows(wrong, lambda row: f"positive is {flags[row]}. Unknown is not negative: drop the row.")
+    refuse_rows(np.isnan(values), lambda _: "the score is NaN. Predict this image again.")
     return flags.astype(np.bool_), values
 
 

@@ -36,10 +36,8 @@ def sensitivity_at_specificity(
         float ``(n,)``: its probability; called present at ``>=`` a threshold.
     specificities
         Each from 0 to 1.
-    groups
-        int ``(n,)``: patients or groups of copies, drawn as a whole.
-    replicates, seed
-        Of the bootstrap.
+    groups, replicates, seed
+        As `carina.statistics.metrics.measure` takes them.
 
     Raises
     ------

@@ -8,6 +8,7 @@ replicate alike) is left out with the reason, because an interval of no width cl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,20 @@ def wilson_interval(successes: int, trials: int) -> Estimate:
     return Estimate(proportion, low, high, "Wilson", successes, trials)
 
 
+def refuse_rows(wrong: BoolArray, reason: Callable[[int], str]) -> None:
+    """Refuse a table by its first wrong row, if there is one; the reason is asked for with its number.
+
+    Raises
+    ------
+    DataError
+        If a row is wrong.
+    """
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        msg = f"Row {row} (from 0): {reason(row)}"
+        raise DataError(msg)
+
+
 def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
     """Return groups renumbered from 0 without gaps, or None if every image is independent.
 
@@ -147,14 +162,9 @@ def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
     if groups.dtype.kind not in "iu":
         msg = f"groups has dtype {groups.dtype}. Give integer group ids."
         raise DataError(msg)
-    if n and groups.min() < 0:
-        # A -1 for "patient unknown" would silently tie all unknown patients into one huge group.
-        row = int(np.argmax(groups < 0))
-        msg = (
-            f"Row {row} (from 0): group id {groups[row]} is negative. "
-            "Give an image of an unknown patient an id of its own."
-        )
-        raise DataError(msg)
+    # A -1 for "patient unknown" would silently tie all unknown patients into one huge group.
+    remedy = "Give an image of an unknown patient an id of its own."
+    refuse_rows(groups < 0, lambda row: f"group id {groups[row]} is negative. {remedy}")
     values, codes = np.unique(groups, return_inverse=True)
     return None if len(values) == n else codes.astype(np.int_)
 
@@ -243,16 +253,19 @@ class BinaryCounts:
         """Number of images without the finding."""
         return self.false_positive + self.true_negative
 
+    def called(self, *, positive_call: bool) -> tuple[int, int]:
+        """Return the images with and without the finding that are called positive, or that are called negative."""
+        if positive_call:
+            return self.true_positive, self.false_positive
+        return self.false_negative, self.true_negative
+
 
 _CORRECTED = "a cell of the 2 x 2 table is 0"
 
 
 def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool) -> tuple[float, float, float]:
     """Return likelihood ratio, low and high on the log scale, each cell + 0.5 where one of the four is 0."""
-    if positive_call:
-        hits, alarms = float(counts.true_positive), float(counts.false_positive)
-    else:
-        hits, alarms = float(counts.false_negative), float(counts.true_negative)
+    hits, alarms = map(float, counts.called(positive_call=positive_call))
     positives, negatives = float(counts.positives), float(counts.negatives)
     if 0 in (hits, alarms, positives - hits, negatives - alarms):
         hits, alarms, positives, negatives = hits + 0.5, alarms + 0.5, positives + 1, negatives + 1
@@ -281,8 +294,7 @@ def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool) -> Estimate:
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
     corrected, low, high = _log_ratio_bounds(counts, positive_call=positive_call)
-    hits = counts.true_positive if positive_call else counts.false_negative
-    alarms = counts.false_positive if positive_call else counts.true_negative
+    hits, alarms = counts.called(positive_call=positive_call)
     value, note = corrected, None
     if hits and alarms:
         value = (hits / counts.positives) / (alarms / counts.negatives)
@@ -321,8 +333,7 @@ def predictive_value_at(counts: BinaryCounts, prevalence: float, *, positive_cal
         raise ConfigurationError(msg)
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
-    hits = counts.true_positive if positive_call else counts.false_negative
-    alarms = counts.false_positive if positive_call else counts.true_negative
+    hits, alarms = counts.called(positive_call=positive_call)
     if hits + alarms == 0:
         return not_applicable(f"no image is called {'positive' if positive_call else 'negative'}")
     with_finding = prevalence * hits / counts.positives

@@ -76,12 +76,8 @@ def measure_risk_coverage(
         bool (n,), whether the called finding is the true one.
     certainty
         float (n,), the called finding's probability (or any number that is higher for a surer call).
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    replicates
-        Bootstrap draws.
-    seed
-        The same seed gives the same intervals.
+    groups, replicates, seed
+        As `metrics.measure` takes them.
 
     Raises
     ------

@@ -197,8 +197,8 @@ def _measure_part(
             else proportion_interval(right[side], codes[side])
         )
     area = not_applicable(missing) if missing else delong_interval(positive[rows], probability[rows], codes[rows])
-    counts = (int(side.sum()) for side, _, _ in sides)
-    return Subgroup(name, int(rows.sum()), len(np.unique(codes[rows])), *counts, *figures, area)
+    having, lacking = (int(side.sum()) for side, _, _ in sides)
+    return Subgroup(name, int(rows.sum()), len(np.unique(codes[rows])), having, lacking, figures[0], figures[1], area)
 
 
 def _too_few(patients: int, word: str) -> str | None:
