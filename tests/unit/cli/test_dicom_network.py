@@ -11,6 +11,8 @@ from pydicom import dcmread
 from carina.cli.dicom import peers
 from carina.cli.dicom.listen import judge_factory
 from carina.decisions.triage import PRIORITIES
+from carina.dicom.fetching.dicomweb import WebArchive
+from carina.dicom.fetching.query import Delivery, Keep, Series
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from dicom_archives import LOGIN_PAGE, Answer, WebServer, as_file, multipart, paged, row_of, series_of, web_server
 from dicom_network import Pacs
@@ -18,6 +20,15 @@ from dicom_stand_in import make_image, write_image
 from make_dicom import encode_directory
 from unit.cli.conftest import Typed
 from unit.inference.small_model import write_small_run
+
+SECURED = """
+folder = "x"
+allow = ["A"]
+[destination.dicom]
+host = "h"
+port = 1
+tls = {}
+"""
 
 
 @pytest.fixture
@@ -34,8 +45,19 @@ def pacs() -> Iterator[Pacs]:
         (("listen", "--folder", "x", "--allow", "A" * 17), "1 to 16 letters"),
         (("listen", "--folder", "x", "--allow", "A", "--called", "B"), "--called goes with --to."),
         (("listen", "--folder", "x", "--allow", "A", "--to", "h:1", "--stow", "http://h"), "one of --to HOST:PORT and"),
+        (
+            ("listen", "--folder", "x", "--allow", "A", "--called", "B", "--stow", "http://h"),
+            "--called goes with --to:",
+        ),
+        (("listen", "--config", "secured.toml", "--to", "h:1"), "secured.toml names a destination, and --to would"),
+        (
+            ("listen", "--config", "secured.toml", "--stow", "http://h"),
+            "Change the address in that file, or leave --stow",
+        ),
         (("listen", "--config", "missing.toml"), "The settings missing.toml cannot be read"),
         (("send", "a.dcm"), "Say where to: one of --to HOST:PORT and --stow URL."),
+        (("send", "a.dcm", "--stow", "http://h", "--called", "B"), "--called goes with --to: a DICOMweb server"),
+        (("send", "a.dcm", "--stow", "http://h", "--tls"), "'http://h' is not encrypted, and TLS is asked for."),
         (("send", "a.dcm", "--to", "nonsense"), "'nonsense' is no address."),
         (("send", "a.dcm", "--stow", "pacs"), "'pacs' cannot be used: an address of DICOMweb begins with http:// or"),
         (("send", "a.dcm", "--to", "h:1", "--cert", "c.pem"), "Certificate and key go together."),
@@ -53,6 +75,8 @@ def pacs() -> Iterator[Pacs]:
             ("query", "--out", "x", "--from", "h:1", "--move", "10.0.0.5:11112", "--aet", "DESK"),
             "objects are taken from that title only. The archive must know DESK (--aet) by the address 10.0.0.5:11112.",
         ),
+        (("query", "--out", "x", "--dicomweb", "http://h", "--called", "B"), "--called goes with --from: a DICOMweb"),
+        (("query", "--out", "x", "--dicomweb", "http://h", "--ca", "c.pem"), "'http://h' is not encrypted, and TLS"),
         (("query", "--out", "x", "--dicomweb", "http://h", "--move", "h:1"), "--move goes with --from;"),
         (
             ("query", "--out", "x", "--from", "h:1", "--called", "A", "--move", "h:1", "--tls"),
@@ -64,6 +88,7 @@ def test_what_is_wrong_is_said_in_a_line(
     carina: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("secured.toml").write_text(SECURED, "utf-8")
     code, out, err = carina("dicom", *words)
     assert (code, out) == (2, "")
     assert message in err
@@ -83,14 +108,19 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     folder.mkdir(parents=True)
     paths = [write_image(folder / f"{seed}.dcm", seed) for seed in range(2)]
     (folder / "notes.txt").write_text("no DICOM")
+    (folder / "damaged.dcm").write_text("no DICOM")
+    # What is hidden is left out, and counted by its kind.
+    (folder / ".export").mkdir()
+    write_image(folder / ".export" / "3.dcm", 3)
+    write_image(folder / ".4.dcm", 4)
     to = ("--to", f"127.0.0.1:{pacs.port}", "--called", "PACS")
-    code, out, err = carina("dicom", "send", tmp_path / "some", *to)
+    # One that is named by itself as well is sent once.
+    code, out, err = carina("dicom", "send", paths[0], tmp_path / "some", *to)
     assert (code, out.splitlines()) == (0, [f"taken          {path}" for path in paths])
-    assert err == "2 files: 2 taken.\nIn the folders 1 file is no DICOM object and not sent.\n"
+    left_out = "1 .txt file, {}1 file without a DICOM header, 1 hidden folder, 1 hidden image"
+    assert err == f"2 files: 2 taken.\nLeft out: {left_out.format('')}.\n"
     (folder / "DICOMDIR").write_bytes(encode_directory([["0.DCM"]]))
-    assert carina("dicom", "send", folder, *to)[2].endswith(
-        "In the folders 2 files are no DICOM objects and not sent.\n"
-    )
+    assert carina("dicom", "send", folder, *to)[2].endswith(f"Left out: {left_out.format('1 DICOMDIR file, ')}.\n")
     (folder / "DICOMDIR").unlink()
     assert set(pacs.taken) == {make_image(seed).SOPInstanceUID for seed in range(2)}
     # A file that is named is sent, or it is said why not.
@@ -133,9 +163,10 @@ def test_files_and_folders_are_sent(carina: Typed, pacs: Pacs, tmp_path: Path) -
     ]
     pacs.statuses.put(0x0111)
     assert carina("dicom", "send", copies[0], *to)[0] == 0
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".export").mkdir(parents=True)
     code, _, err = carina("dicom", "send", tmp_path / "empty", *to)
-    assert (code, "There is no DICOM file in" in err) == (2, True)
+    assert code == 2
+    assert f"There is no DICOM file in {tmp_path / 'empty'}. Left out: 1 hidden folder. Name files" in err
 
 
 def test_a_peer_that_is_not_there_is_tried_again(carina: Typed, pacs: Pacs, tmp_path: Path) -> None:
@@ -216,6 +247,31 @@ def test_what_was_found_and_did_not_arrive_is_a_row_and_an_exit_code(
     archive.given, archive.found = given, paged([row_of(series_of(n, 1)) for n in range(3)])
     assert ask(carina, archive, out)[0] == 0
     assert not (out / "not_received.jsonl").exists()
+
+
+def test_what_a_query_that_ends_early_did_not_receive_is_listed(
+    carina: Typed, archive: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fetch = tmp_path / "found", WebArchive.fetch
+
+    def break_off(self: WebArchive, series: Series, keep: Keep) -> Delivery:
+        if series == series_of(1):
+            raise KeyboardInterrupt
+        return fetch(self, series, keep)
+
+    monkeypatch.setattr(WebArchive, "fetch", break_off)
+    code, _, err = ask(carina, archive, out)
+    assert code == 130
+    listed = out / "not_received.jsonl"
+    assert f"The query was broken off; 2 series may not be complete. UIDs: {listed}." in err
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [(row["code"], row["series"], row["expected"], row["received"]) for row in rows] == [
+        ("not-fetched", series_of(number).series, 1, None) for number in (1, 2)
+    ]
+    # A search that fails says nothing about what an earlier query did not receive.
+    archive.found = lambda _: Answer(status=404)
+    assert ask(carina, archive, out)[0] == 1
+    assert not listed.exists()
 
 
 def test_what_was_left_out_or_is_not_sure_is_said(carina: Typed, archive: WebServer, tmp_path: Path) -> None:

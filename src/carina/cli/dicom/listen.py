@@ -70,6 +70,13 @@ def listen_command(
     typed = {"folder": folder, "allow": allow, "aet": aet, "bind": bind, "port": port, "bundle": bundle}
     values |= {name: value for name, value in typed.items() if value is not None}
     if to is not None or stow is not None:
+        if "destination" in values:
+            option = "--stow" if to is None else "--to"
+            msg = (
+                f"{config} names a destination, and {option} would replace all its settings, such as its TLS. "
+                f"Change the address in that file, or leave {option} out."
+            )
+            raise ConfigurationError(msg)
         values["destination"] = destination_of(to, stow, called=called, calling=str(values.get("aet", "CARINA")))
     elif called is not None:
         msg = "--called goes with --to."

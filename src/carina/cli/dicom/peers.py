@@ -57,7 +57,7 @@ def destination_of(
     Raises
     ------
     ConfigurationError
-        If it is neither or both of the two, or an address is none.
+        If it is neither or both of the two, an address is none, or there is an AE title for a web server.
     """
     from carina.dicom.transport.settings import peer_at, web_at  # noqa: PLC0415
 
@@ -65,6 +65,9 @@ def destination_of(
         msg = "Say where to: one of --to HOST:PORT and --stow URL."
         raise ConfigurationError(msg)
     if stow is not None:
+        if called is not None:
+            msg = "--called goes with --to: a DICOMweb server has no AE title. Leave it out."
+            raise ConfigurationError(msg)
         return {"web": web_at(stow, tls).model_dump()}
     peer = peer_at(to or "", calling=calling, tls=tls, **({} if called is None else {"called": called}))
     return {"dicom": peer.model_dump()}

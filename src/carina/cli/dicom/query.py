@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
 
 if TYPE_CHECKING:
-    from carina.dicom.fetching.query import Archive, Fetched, Found, Missing
+    from carina.dicom.fetching.query import Archive, Fetched, Found, Missing, Series
     from carina.dicom.fetching.wanted import Wanted
     from carina.dicom.transport.settings import ClientTls
 
@@ -114,12 +114,15 @@ def query_command(
                 shown.table = PredictTable(model.policy, None)
             judge.start()
             stack.callback(judge.stop)
+        # The file of an earlier query says nothing about this one.
+        (out / NOT_RECEIVED).unlink(missing_ok=True)
         found = archive.find(wanted)
-        stack.callback(lambda: _list(out / NOT_RECEIVED, missing))
+        left = dict.fromkeys(found.series)
+        stack.callback(lambda: _list(out / NOT_RECEIVED, missing, left))
         # What was judged before the command was broken off is shown, too.
         stack.callback(shown.end)
         tell = stack.enter_context(running_count("received", streamed=not shown.comes_last))
-        for row in query(archive, found, store, judge, judged_by=judged_by):
+        for row in query(archive, found, store, judge, judged_by=judged_by, finished=left.pop):
             if isinstance(row, Missing):
                 missing.append(row)
                 shown.add_missing(row)
@@ -162,7 +165,7 @@ class _Shown:
         beside = row.state == "refused" and row.code in _BESIDE
         failed = not beside and (row.state == "failed" or (row.state == "refused" and row.code not in _NO_FAILURE))
         self.failed += failed
-        error = None if row.code is None else {"code": row.code, "message": row.reason or row.code}
+        error = None if row.code is None else {"code": row.code, "message": row.reason}
         if self._as_json:
             judged = {**(row.prediction or {}), "path": str(row.path), "state": row.state}
             told = judged | {"answers": [str(path) for path in row.answers]}
@@ -220,14 +223,21 @@ def _series(count: int) -> str:
     return f"{count} series"
 
 
-def _list(path: Path, missing: "Sequence[Missing]") -> None:
-    """Write what is missing into a file that its owner alone may read, or delete the file of an earlier query."""
-    if not missing:
-        path.unlink(missing_ok=True)
+def _list(path: Path, missing: "Sequence[Missing]", left: "Collection[Series]") -> None:
+    """Write what is missing, and what was left when the query was broken off, into a file for its owner alone."""
+    from carina.dicom.fetching.query import Missing  # noqa: PLC0415  # the network's libraries
+
+    told = {row.series for row in missing}
+    untold = [one for one in left if one.series not in told]
+    if untold:
+        print_note(f"The query was broken off; {_series(len(untold))} may not be complete. UIDs: {path}.")
+    message = "The query was broken off before this series was complete."
+    rows = [*missing, *(Missing("not-fetched", message, one.study, one.series, one.images) for one in untold)]
+    if not rows:
         return
     with whole_file(path) as temporary:
         temporary.chmod(0o600)
-        temporary.write_text("".join(json.dumps(asdict(row)) + "\n" for row in missing), encoding="utf-8")
+        temporary.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
 
 
 def _archive(
@@ -248,6 +258,9 @@ def _archive(
     if web is not None:
         if move is not None:
             msg = "--move goes with --from; a DICOMweb server gives what it is asked for."
+            raise ConfigurationError(msg)
+        if called is not None:
+            msg = "--called goes with --from: a DICOMweb server has no AE title. Leave it out."
             raise ConfigurationError(msg)
         from carina.dicom.fetching.dicomweb import WebArchive  # noqa: PLC0415
 

@@ -13,7 +13,10 @@ from carina.cli.console import print_note, print_result
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, destination_of, require_network, tls_of
 from carina.errors import ConfigurationError
 from carina.inference.inputs import image_inputs
+from carina.inference.left_out import LeftOutFiles
 from carina.radiographs.file_kind import FileKind
+
+_NO_OBJECT = FileKind("file without a DICOM header", is_image=False)
 
 
 def send_command(
@@ -57,7 +60,8 @@ def send_command(
     secured = tls_of(tls=tls, ca=ca, certificate=certificate, key=key)
     values = destination_of(to, stow, called=called, calling=aet, tls=secured)
     destination = Destination.model_validate(values)
-    paths, left_out = _files(files)
+    others = LeftOutFiles()
+    paths = _files(files, others)
     counts: Counter[str] = Counter()
     meanings: dict[str, str] = {}
     failed = 0
@@ -80,15 +84,14 @@ def send_command(
             print_note(f"{reason}: {meaning}")
     if len(paths) > 1 and not as_json:
         print_note(f"{len(paths)} files: {', '.join(f'{count} {state}' for state, count in counts.items())}.")
-    if left_out:
-        what = "1 file is no DICOM object" if left_out == 1 else f"{left_out} files are no DICOM objects"
-        print_note(f"In the folders {what} and not sent.")
+    if (said := others.sentence()) is not None:
+        print_note(said)
     if failed:
         raise typer.Exit(1)
 
 
-def _files(named: Sequence[Path]) -> tuple[list[Path], int]:
-    """Return the files that were named, and of folders those that are DICOM objects; and how many others those hold.
+def _files(named: Sequence[Path], others: LeftOutFiles) -> list[Path]:
+    """Return the files that were named, and of folders those that are DICOM objects, each once; count the others.
 
     Raises
     ------
@@ -96,27 +99,22 @@ def _files(named: Sequence[Path]) -> tuple[list[Path], int]:
         If there is none.
     """
     found: list[Path] = []
-    left_out = 0
-
-    def leave_out(_path: Path, _kind: FileKind) -> None:
-        nonlocal left_out
-        left_out += 1
-
     for path in named:
         if not path.is_dir():
             found.append(path)
             continue
         # A folder that may not be entered comes up, too, and so is told.
-        below = [
-            each.path for each in image_inputs([path], left_out=leave_out) if each.path != path or _is_closed(path)
-        ]
-        chosen = [file for file in below if _is_object(file)]
-        left_out += len(below) - len(chosen)
-        found += chosen
+        below = [each.path for each in image_inputs([path], left_out=others) if each.path != path or _is_closed(path)]
+        for file in below:
+            if _is_object(file):
+                found.append(file)
+            else:
+                others(file, _NO_OBJECT)
     if not found:
-        msg = f"There is no DICOM file in {', '.join(map(str, named))}. Name files, or folders that hold some."
+        what = [f"There is no DICOM file in {', '.join(map(str, named))}.", others.sentence()]
+        msg = " ".join([*filter(None, what), "Name files, or folders that hold some."])
         raise ConfigurationError(msg)
-    return found, left_out
+    return list(dict.fromkeys(found))
 
 
 def _is_closed(folder: Path) -> bool:

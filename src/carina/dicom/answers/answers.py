@@ -82,7 +82,7 @@ class AnsweredImages:
     """Which images were answered, so that two of them never pass for one.
 
     An archive knows an image by its SOP Instance UID alone: of two images with one UID, answers to both would be taken
-    for answers to one.
+    for answers to one. For one thread.
     """
 
     def __init__(self) -> None:
@@ -96,8 +96,8 @@ class AnsweredImages:
         InputError
             If another image has this UID.
         """
-        first = self._first.setdefault(uid, path)
-        if first == path:
+        first = self._first.get(uid)
+        if first is None or first == path:
             return None
         if read_bytes(first) == read_bytes(path):
             return first
@@ -106,6 +106,10 @@ class AnsweredImages:
             "answered. Find out which of the two has the right UID, and leave the other one out."
         )
         raise InputError(msg, "written-before")
+
+    def note(self, uid: str, path: Path) -> None:
+        """Note that an image was answered; of one that was not, another image of its UID may still be."""
+        self._first.setdefault(uid, path)
 
 
 def write_answers(
@@ -122,7 +126,8 @@ def write_answers(
     The same image, model, version of Carina and prevalence give the same UIDs, file names and bytes, so that writing
     again after a crash replaces a file by its like and sending again doubles nothing. An image that comes again under
     its UID with other pixels or another header gets answers of other UIDs wherever they say anything else. All objects
-    are made before the first is written, and each file appears whole or not at all. May be called from several threads.
+    are made before the first is written, and each file appears whole or not at all. May be called from several threads
+    if each has its own `answered`.
 
     Parameters
     ----------
@@ -137,13 +142,14 @@ def write_answers(
     prevalence
         See `carina.decisions.triage.choose_triage`.
     answered
-        The images that were answered before, and this one is then.
+        The images that were answered before. This image is added if an answer to it is written.
 
     Raises
     ------
     InputError
-        If the image cannot be read or referred to, or another one has its UID. Its code is ``own-answer`` where Carina
-        nothing is wrong then, and nothing to be done. No message holds a value of the file.
+        If the image cannot be read or referred to, or another image of its UID was answered. The code is ``own-answer``
+        if Carina wrote the file: nothing is wrong then, and nothing has to be done. No message holds a value of the
+        file.
     ConfigurationError
         If highdicom is not installed, a kind is none, or the prevalence lies outside 0 to 1.
     BundleError
@@ -167,6 +173,8 @@ def write_answers(
     fitting = [kind for kind in kinds if kind not in left_out]
     objects = _objects(prediction, source, predictor, fitting, prevalence)
     written = tuple(_write(out, answer, content) for answer, content in objects)
+    if written and answered is not None:
+        answered.note(source.sop_instance_uid, path)
     reason = None if written else "; ".join(left_out.values()) or None
     return Answers(prediction, written, reason, left_out, copy_of)
 

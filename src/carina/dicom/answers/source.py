@@ -217,7 +217,8 @@ def _is_small(items: Sequence[Dataset]) -> bool:
 def _require_optional(tag: BaseTag) -> None:
     """Refuse to go on without an attribute that says whose image it is."""
     if (tag.group, tag.element) in ((0x0010, 0x0010), (0x0010, 0x0020)):
-        raise InputError(_UNREADABLE, "unreadable-file")
+        # The error that is handled may quote the value.
+        raise InputError(_UNREADABLE, "unreadable-file") from None
 
 
 def _moment(attributes: Dataset) -> tuple[str, str] | None:

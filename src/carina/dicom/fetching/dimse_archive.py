@@ -1,5 +1,6 @@
 """An archive that is asked by C-FIND and sends by C-GET or C-MOVE (PS3.4 C)."""
 
+import shlex
 import threading
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ _PENDING = frozenset({0xFF00, 0xFF01})
 # All went well, or some objects did not.
 _DONE = frozenset({0x0000, 0xB000})
 _NONE_SENT = 0xA702
+# Of an A-ASSOCIATE-RJ, source and diagnostic: the calling or the called AE title is another. Source: PS3.8 table 9-21.
+_TITLES = frozenset({(1, 3), (1, 7)})
 _DESTINATION_UNKNOWN = 0xA801
 _IDLE_S = 60.0
 _COUNTS = ("Completed", "Failed", "Warning")
@@ -68,7 +71,9 @@ class DimseArchive:
         self._taken = self._unusable = 0
         self._failed: OSError | None = None
         # By which titles somebody wanted to bring objects and was turned away: its own, and the one that it asked for.
-        self._turned_away: tuple[str, str] | None = None
+        # None for what is no AE title.
+        self._turned_away: tuple[str | None, str | None] | None = None
+        self._no_room = False
         self._lock = threading.Lock()
         self._server: Any = None
         self._here = ""
@@ -93,7 +98,7 @@ class DimseArchive:
         """Fetch a series; see `carina.dicom.fetching.query.Archive`."""
         with self._lock:
             self._keep, self._taken, self._unusable, self._failed = keep, 0, 0, None
-            self._turned_away = None
+            self._turned_away, self._no_room = None, False
         wanted = identifier("SERIES", StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
         try:
             told = self._get(wanted) if self._by == "get" else self._move(wanted)
@@ -151,28 +156,37 @@ class DimseArchive:
         return sent + failed
 
     def _require_welcome(self) -> None:
-        """Say by which titles an archive wanted to bring objects, if it was turned away here.
+        """Say why an archive that wanted to bring objects was turned away here, if it was.
 
         Raises
         ------
         ArchiveUnusableError
-            If it was.
+            If it was turned away for an AE title.
+        PeerError
+            If there were too many connections at a time.
         """
         if self._turned_away is None:
+            if self._no_room:
+                msg = (
+                    f"{name_of(self._peer)} could not bring all objects: too many connections to {self._here} were "
+                    "open at a time. Have it send over fewer connections, or try again."
+                )
+                raise PeerError(msg)
             return
         theirs, ours = self._turned_away
         called, calling = self._peer.called, self._peer.calling
         msg = f"{name_of(self._peer)} could not bring objects. "
         if theirs != called:
-            msg += (
-                f"Somebody connected to {self._here} as {theirs}, and objects are taken from {called} only. If "
-                f"{theirs} is the archive's own AE title, type --called {theirs}."
-            )
+            who = theirs or "another title"
+            msg += f"Somebody connected to {self._here} as {who}, and objects are taken from {called} only."
+            if theirs is not None:
+                msg += f" If {theirs} is the archive's own AE title, type --called {shlex.quote(theirs)}."
         else:
             msg += (
-                f"It connected to {self._here} and asked for {ours}, and the AE title here is {calling}. Type --aet "
-                f"{ours}, or have the entry for this machine changed to {calling} there."
+                f"It connected to {self._here} and asked for {ours or 'another title'}, and the AE title here is "
+                f"{calling}. Have the entry for this machine changed to {calling} there"
             )
+            msg += "." if ours is None else f", or type --aet {shlex.quote(ours)}."
         raise ArchiveUnusableError(msg)
 
     def _how_to_be_known(self) -> str:
@@ -224,9 +238,12 @@ class DimseArchive:
         return SUCCESS
 
     def _note_turned_away(self, event: Any) -> None:
-        request = event.assoc.requestor.primitive
+        request, answer = event.assoc.requestor.primitive, event.assoc.acceptor.primitive
+        if (answer.result_source, answer.diagnostic) not in _TITLES:
+            self._no_room = True
+            return
         titles = (str(title).strip() for title in (request.calling_ae_title, request.called_ae_title))
-        theirs, ours = (title if is_ae_title(title) else "another title" for title in titles)
+        theirs, ours = (title if is_ae_title(title) else None for title in titles)
         self._turned_away = theirs, ours
 
     def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> Any:

@@ -60,7 +60,7 @@ class _Finds:
     """What was found so far."""
 
     series: dict[Series, None] = field(default_factory=dict)
-    missing: list[Missing] = field(default_factory=list)
+    missing: dict[Missing, None] = field(default_factory=dict)
     unfit: set[Series] = field(default_factory=set)
 
     def result(self) -> Found:
@@ -92,21 +92,21 @@ class Finder:
             raise PeerError(doubt)
         finds = _Finds()
         if doubt:
-            finds.missing.append(Missing("search-incomplete", doubt))
+            finds.missing[Missing("search-incomplete", doubt)] = None
         for number, study in enumerate(studies, 1):
             study_uid, where = _text(study, "StudyInstanceUID"), f"Study {number} of {len(studies)}"
             if not wanted.has_date(study.get("StudyDate")):
                 finds.unfit.add(Series(study_uid, ""))
             elif not is_uid(study_uid):
                 message = not_a_uid(where, name_of(self._peer))
-                finds.missing.append(Missing("not-a-uid", message, study_uid or None))
+                finds.missing[Missing("not-a-uid", message, study_uid or None)] = None
             else:
                 try:
                     for modality in wanted.modalities:
-                        self._find_in(study_uid, modality, wanted, f"{where}, {modality}", finds)
+                        self._find_in(study_uid, modality, wanted, where, finds)
                 except ArchiveUnusableError as error:
                     message = f"{where}: {error} Later studies were not searched."
-                    finds.missing.append(Missing("search-incomplete", message, study_uid))
+                    finds.missing[Missing("search-incomplete", message, study_uid)] = None
                     break
         return finds.result()
 
@@ -115,14 +115,15 @@ class Finder:
         keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": "", "Modality": modality}
         rows, doubt = self._ask("SERIES", **keys, NumberOfSeriesRelatedInstances="")
         if doubt:
-            finds.missing.append(Missing("search-incomplete", f"{where}: {doubt}", study_uid))
+            finds.missing[Missing("search-incomplete", f"{where}, {modality}: {doubt}", study_uid)] = None
         for row in rows:
             one = Series(study_uid, _text(row, "SeriesInstanceUID"))
             if not wanted.has_modality(_values(row, "Modality")):
                 finds.unfit.add(one)
             elif not is_uid(one.series):
+                # An archive may not heed the modality and name it for each of them: told once.
                 message = not_a_uid(f"{where}: a series", name_of(self._peer))
-                finds.missing.append(Missing("not-a-uid", message, study_uid, one.series or None))
+                finds.missing[Missing("not-a-uid", message, study_uid, one.series or None)] = None
             elif one not in finds.series:
                 finds.series[replace(one, images=self._images(row, one))] = None
 

@@ -133,7 +133,7 @@ class Fetched:
     answers
         Where the answers lie.
     code, reason
-        Why there are none, in a word and, where there is one, a sentence.
+        Why there are none: a code and what it means. None where there are answers or no judge was asked.
     known
         Whether an earlier query had judged it.
     prediction
@@ -166,7 +166,13 @@ def not_a_uid(where: str, name: str) -> str:
 
 
 def query(
-    archive: Archive, found: Found, store: ObjectStore, judge: JudgeProcess | None, *, judged_by: str = ""
+    archive: Archive,
+    found: Found,
+    store: ObjectStore,
+    judge: JudgeProcess | None,
+    *,
+    judged_by: str = "",
+    finished: Callable[[Series], object] = lambda _: None,
 ) -> Iterator[Fetched | Missing]:
     """Yield what became of each object that was found, one series after the other, and what did not arrive.
 
@@ -177,11 +183,14 @@ def query(
     found
         What.
     store
-        Where they are kept, under hashes; what was judged there by the same before is not judged again.
+        Where they are kept, under hashes. What the same judge judged before is not judged again if its prediction was
+        kept.
     judge
         None to fetch only. It was started.
     judged_by
         What makes other answers to the same object: the model, its version, the kinds.
+    finished
+        Called with each series that was asked for, once everything about it was yielded.
 
     Raises
     ------
@@ -219,6 +228,7 @@ def query(
         received = len(names)
         if (missing := _difference(series, said, received, where)) is not None:
             yield missing
+        finished(series)
 
 
 def _difference(series: Series, said: Delivery | PeerError, received: int, where: str) -> Missing | None:
@@ -255,8 +265,9 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
     key = digest_of(digest.encode("ascii"), judged_by.encode("utf-8"))
     # Not among the answers, which are sent as they are.
     kept = store.folder / "predictions" / f"{key}.json"
-    if answers := store.answer_files(key):
-        return Fetched(path, "judged", tuple(answers), known=True, prediction=_prediction_in(kept))
+    # An object whose prediction is gone is judged again: nothing could be shown of it.
+    if (answers := store.answer_files(key)) and (prediction := _prediction_in(kept)) is not None:
+        return Fetched(path, "judged", tuple(answers), known=True, prediction=prediction)
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)
@@ -270,15 +281,15 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
             return Fetched(path, "judged", tuple(store.answer_files(key)), prediction=prediction)
         if isinstance(said, Refusal):
             return Fetched(path, "refused", code=said.code, reason=said.message, prediction=prediction)
-        return Fetched(path, "failed", code=said.reason)
+        return Fetched(path, "failed", code=said.reason, reason=said.meaning)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _prediction_in(file: Path) -> Mapping[str, Any] | None:
-    """Return a prediction that was kept; none where none was."""
+    """Return a prediction that was kept; none where none was, or where it is damaged."""
     try:
         content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     return content

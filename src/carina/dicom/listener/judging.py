@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from carina.dicom.transport.log import quiet_libraries
@@ -16,6 +17,18 @@ from carina.errors import CarinaError, ConfigurationError, InputError
 
 # Loading a model takes seconds, on a busy machine a minute.
 _START_S = 300.0
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "too-slow": "judging it took too long and was ended. Run the same command again when the machine is less busy. "
+        "If it happens again, check the file.",
+        "process-ended": "the process that judges ended while it judged this image. The file may be damaged, or the "
+        "machine may have too little memory. Check both, and run the same command again.",
+        "no-judge": "the process that judges could not be started again. The machine may have too little memory. Free "
+        "some, and run the same command again.",
+        "no-answer": "the judge wrote no answer, or wrote it to another folder. Report this to those who make Carina, "
+        "without the image.",
+    }
+)
 _LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EROFS})
 
 
@@ -90,6 +103,21 @@ class Failure:
 
     reason: str
     later: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What the reason means and what can be done, for the person who asked."""
+        if (said := _MEANINGS.get(self.reason)) is not None:
+            return said
+        if self.later:
+            return (
+                f"the machine has too little memory or disk space, or its disk fails ({self.reason}). Mend that, and "
+                "run the same command again."
+            )
+        return (
+            f"judging it ended with an unexpected error ({self.reason}). Run the same command again. If it happens "
+            "again, report it to those who make Carina, without the image."
+        )
 
 
 class JudgeProcess:

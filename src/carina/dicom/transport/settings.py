@@ -338,7 +338,7 @@ def web_at(url: str, tls: ClientTls | None = None) -> Web:
     Raises
     ------
     ConfigurationError
-        If it is none.
+        If it is none, or begins with http:// although TLS is asked for.
     """
     try:
         address = _web_address(url)
@@ -346,6 +346,9 @@ def web_at(url: str, tls: ClientTls | None = None) -> Web:
         shown = "The address of the server" if "@" in url else repr(url)
         msg = f"{shown} cannot be used: {error}."
         raise ConfigurationError(msg) from None
+    if tls is not None and urlsplit(address).scheme != "https":
+        msg = f"{address!r} is not encrypted, and TLS is asked for. Write https://, or leave out the options of TLS."
+        raise ConfigurationError(msg)
     return Web(url=address, tls=tls or ClientTls())
 
 

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 import carina.dicom.answers.answers
 from carina.decisions.triage import Triage
-from carina.dicom.answers.answers import Answers, write_answers
+from carina.dicom.answers.answers import AnsweredImages, Answers, write_answers
 from carina.dicom.answers.objects import KINDS
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.explanation import lettering
@@ -349,5 +349,13 @@ def test_a_judgement_without_numbers_is_no_answer(
         yield Prediction(tmp_path, "", {}, triage, (), 0.0)
 
     monkeypatch.setattr(predictor, "predict", not_assessable)
-    answers = write_answers(write_source(tmp_path / "image.dcm"), predictor, tmp_path / "out")
+    before = AnsweredImages()
+    path = write_source(tmp_path / "image.dcm")
+    answers = write_answers(path, predictor, tmp_path / "out", answered=before)
     assert (answers.written, answers.reason) == ((), "Not judged: no number.")
+    # Another image of its UID may still be answered.
+    monkeypatch.undo()
+    other = write_source(tmp_path / "other.dcm", seed=2, SOPInstanceUID=str(dcmread(path).SOPInstanceUID))
+    assert write_answers(other, predictor, tmp_path / "out", ["sr"], answered=before).written
+    with pytest.raises(InputError, match=f"it has the SOP Instance UID of {other} and other contents"):
+        write_answers(path, predictor, tmp_path / "out", ["sr"], answered=before)

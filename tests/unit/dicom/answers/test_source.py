@@ -129,6 +129,17 @@ def test_what_carina_wrote_is_told_by_its_head_or_by_its_maker(tmp_path: Path) -
     assert again.value.code == "own-answer"
 
 
+@pytest.mark.parametrize("tag", [b"\x10\x00\x10\x00PN", b"\x10\x00\x20\x00LO"])
+def test_whose_image_it_is_is_read_or_the_image_is_refused(tmp_path: Path, tag: bytes) -> None:
+    path = write_source(tmp_path / "a.dcm")
+    content = path.read_bytes()
+    assert content.count(tag) == 1
+    path.write_bytes(content.replace(tag, tag[:4] + b"AO"))
+    with pytest.raises(InputError, match="its attributes cannot be read") as refused:
+        read_source(path)
+    assert refused.value.__suppress_context__
+
+
 @settings(max_examples=sampled(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_broken_file_is_read_or_refused_and_never_quoted(tmp_path: Path, data: st.DataObject) -> None:

@@ -13,7 +13,7 @@ from carina.dicom.listener.store import ObjectStore
 from carina.dicom.transport.settings import peer_at
 from carina.errors import ArchiveUnusableError, PeerError
 from dicom_archives import MOVE, DimseServer, dimse_server
-from dicom_network import Pacs
+from dicom_network import Pacs, association
 from dicom_stand_in import make_image
 
 WANTED = Wanted("20260102", ("CR",))
@@ -58,6 +58,8 @@ def test_uids_that_are_none_are_told(server: DimseServer, uid: str) -> None:
         ("not-a-uid", "1.2.3", uid or None),
     ]
     assert found.missing[0].message.startswith("Study 1 of 2 was not asked for")
+    # This archive does not heed the modality, and names the series twice.
+    assert archive(server).find(Wanted("20260102", ("CR", "DX"))).missing == found.missing
 
 
 def test_two_uids_in_one_are_none(server: DimseServer) -> None:
@@ -147,18 +149,29 @@ def test_what_goes_elsewhere_did_not_arrive(server: DimseServer) -> None:
     ("called", "calling", "message"),
     [
         ("OTHER", "CARINA", r"as ARCHIVE, and objects are taken from OTHER only\. .*type --called ARCHIVE\."),
-        ("ARCHIVE", "OTHER", r"asked for CARINA, and the AE title here is OTHER\. Type --aet CARINA,"),
+        ("ARCHIVE", "OTHER", r"asked for X ROOM, and the AE title here is OTHER\. .*, or type --aet 'X ROOM'\."),
     ],
 )
 def test_titles_by_which_objects_are_brought(server: DimseServer, called: str, calling: str, message: str) -> None:
-    """This archive takes any title in a search, and brings objects as ARCHIVE to CARINA whoever asked."""
+    """This archive takes any title in a search, and brings objects as ARCHIVE to X ROOM whoever asked."""
     peer = peer_at(f"127.0.0.1:{server.port}", called=called, calling=calling)
     moving = DimseArchive(peer, 100_000, by="move")
     server.move_to = ("127.0.0.1", moving._server.server_address[1])
-    server.brings_to = "CARINA"
+    server.brings_to = "X ROOM"
     try:
         assert len(moving.find(WANTED).series) == 2
         with pytest.raises(ArchiveUnusableError, match=message):
+            moving.fetch(Series("1.2.3", FIRST), lambda _: None)
+    finally:
+        moving.close()
+
+
+def test_who_is_turned_away_for_want_of_room_has_no_wrong_title(server: DimseServer) -> None:
+    moving = archive(server, by="move")
+    server.move_to = here = ("127.0.0.1", moving._server.server_address[1])
+    moving._server.ae.maximum_associations = 1
+    try:
+        with association(here[1], calling="ARCHIVE"), pytest.raises(PeerError, match="too many connections"):
             moving.fetch(Series("1.2.3", FIRST), lambda _: None)
     finally:
         moving.close()

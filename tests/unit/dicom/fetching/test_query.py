@@ -11,7 +11,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from carina.dicom.fetching.query import Delivery, Fetched, Found, Keep, Missing, Series, query
 from carina.dicom.fetching.wanted import Wanted
-from carina.dicom.listener.judging import AnswerFiles, JudgeProcess
+from carina.dicom.listener.judging import AnswerFiles, Failure, JudgeProcess
 from carina.dicom.listener.store import ObjectStore
 from carina.errors import ArchiveUnusableError, PeerError
 from dicom_archives import as_file, series_of
@@ -147,30 +147,44 @@ def test_what_is_there_already_is_not_written_again(fetch: Fetch) -> None:
 
 
 class Judging:
-    """AnswerFiles with a file, and counts how often it was asked."""
+    """Answers with a file, keeps a prediction, and counts how often it was asked."""
 
     def __init__(self) -> None:
         self.asked = 0
 
     def judge(self, stored: Path, folder: Path) -> AnswerFiles:
         self.asked += 1
+        (folder / "prediction.json").write_text('{"finding": "Normal"}')
         (folder / "answer.dcm").write_bytes(b"%d" % self.asked)
         return AnswerFiles(("answer.dcm",), ("1.2.3",))
 
 
 def test_a_prediction_is_kept_and_no_answer(tmp_path: Path) -> None:
-    class Keeping(Judging):
-        def judge(self, stored: Path, folder: Path) -> AnswerFiles:
-            (folder / "prediction.json").write_text('{"finding": "Normal"}')
-            return super().judge(stored, folder)
-
-    store, judging = ObjectStore(tmp_path / "found"), Keeping()
-    for known in (False, True):
+    store, judging = ObjectStore(tmp_path / "found"), Judging()
+    # What is gone or damaged is made again, so that every image has a row.
+    for known, content in ((False, None), (True, None), (False, ""), (False, "{")):
+        for kept in (store.folder / "predictions").glob("*"):
+            if content is not None:
+                kept.unlink()
+            if content:
+                kept.write_text(content)
         archive = Archive([(IMAGES[:1], Delivery())])
         (fetched,) = query(archive, Found((series_of(0, 1),)), store, cast("JudgeProcess", judging), judged_by="one")
         assert isinstance(fetched, Fetched)
         assert (fetched.known, fetched.prediction) == (known, {"finding": "Normal"})
         assert [path.name for path in fetched.answers[0].parent.iterdir()] == ["answer.dcm"]
+
+
+def test_an_image_that_the_judge_fails_with_gets_a_sentence(tmp_path: Path) -> None:
+    class Failing(Judging):
+        def judge(self, stored: Path, folder: Path) -> Failure:  # type: ignore[override]
+            return Failure("too-slow")
+
+    archive = Archive([(IMAGES[:1], Delivery())])
+    judge = cast("JudgeProcess", Failing())
+    (fetched,) = query(archive, Found((series_of(0, 1),)), ObjectStore(tmp_path / "found"), judge)
+    assert isinstance(fetched, Fetched)
+    assert (fetched.state, fetched.code, fetched.reason) == ("failed", "too-slow", Failure("too-slow").meaning)
 
 
 def test_what_another_judged_is_judged_anew(tmp_path: Path) -> None:

@@ -108,3 +108,18 @@ def test_a_judge_that_cannot_be_made_is_an_error() -> None:
 )
 def test_other_outcomes(tmp_path: Path, said: Sequence[str] | Exception, expected: Refusal | Failure) -> None:
     assert _judge(answering(said), tmp_path / "image.dcm", tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (Failure("too-slow"), "judging it took too long and was ended. Run the same command again"),
+        (Failure("process-ended"), "the process that judges ended while it judged this image. The file may be"),
+        (Failure("no-judge", later=True), "the process that judges could not be started again. The machine"),
+        (Failure("no-answer"), "the judge wrote no answer"),
+        (Failure("OSError", later=True), "or its disk fails (OSError). Mend that"),
+        (Failure("PermissionError"), "judging it ended with an unexpected error (PermissionError). Run"),
+    ],
+)
+def test_what_a_failure_means_is_said_with_advice(failure: Failure, message: str) -> None:
+    assert message in failure.meaning
