@@ -26,8 +26,7 @@ from carina.learning.training import Training
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 from carina.runtime.engine import load_engine
-from carina.storage.atomic import whole_file
-from carina.storage.tables import write_csv
+from carina.storage.atomic import whole_file, write_text
 
 _ENGINE_BATCH = 16
 _log = logging.getLogger(__name__)
@@ -180,7 +179,7 @@ def logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
 def _reporter(training: Training, progress: Progress = no_progress) -> Callable[[int, int, History], None]:
     def report(done: int, total: int, history: History) -> None:
         progress(done, total)
-        write_csv(training.out / HISTORY_FILE, history.as_table())
+        write_text(training.out / HISTORY_FILE, history.as_table().write_csv())
         row = history.rows[-1]
         _log.info(
             "epoch %d of at most %d: loss %.4f, accuracy %.4f; on %s %.4f, %.4f",

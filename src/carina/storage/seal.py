@@ -23,12 +23,8 @@ class Seal:
 
     Attributes
     ----------
-    folder
-        The folder.
-    sha256
-        Hexadecimal SHA-256 of SHA256SUMS, which names the whole folder.
-    sums
-        The hash of each file.
+    sha256, sums
+        Hexadecimal SHA-256 of SHA256SUMS, which names the whole folder, and those of each file.
     """
 
     folder: Path
@@ -93,11 +89,8 @@ def check_seal(folder: Path, *, required: Collection[str], allowed: Collection[s
     _refuse(folder, sorted(set(required) - sums.keys()), f"is not sealed, though a bundle needs it. {_AGAIN}")
     unknown = sorted(sums.keys() - {*required, *allowed})
     _refuse(folder, unknown, "is no file of a bundle that this version of Carina knows. Install a newer Carina.")
-    _refuse(
-        folder,
-        [name for name, sha256 in sums.items() if file_sha256(folder / name) != sha256],
-        f"was changed after it was sealed. {_AGAIN}",
-    )
+    changed = [name for name, sha256 in sums.items() if file_sha256(folder / name) != sha256]
+    _refuse(folder, changed, f"was changed after it was sealed. {_AGAIN}")
     return Seal(folder, hashlib.sha256(sealed).hexdigest(), sums)
 
 

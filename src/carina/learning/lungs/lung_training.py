@@ -38,8 +38,8 @@ from carina.radiographs.preprocess import resize_grey, to_tensor
 from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
+from carina.storage.atomic import write_text
 from carina.storage.seal import file_sha256
-from carina.storage.tables import write_csv
 
 TABLE_FILE = "metadata.csv"
 LUNGS_FILE = LUNG_GRAPH
@@ -167,7 +167,8 @@ def train_lungs(
         difference = largest_output_difference(model, folder / LUNGS_FILE, tensors, output="lung")
         largest_output_difference(features_of(model), folder / LUNGS_FILE, tensors, output="features")
     with _timed(seconds, "judge"):
-        write_csv(folder / DICE_FILE, _judge(held_out, folder / LUNGS_FILE, tell("Judging held-out images")))
+        judged = _judge(held_out, folder / LUNGS_FILE, tell("Judging held-out images"))
+        write_text(folder / DICE_FILE, judged.write_csv())
     seconds["total"] = round(time.perf_counter() - started, 2)
     parts = {"trainable": table.filter("trainable"), "held_out": held_out}
     return LungsTrained(
