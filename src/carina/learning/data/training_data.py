@@ -112,6 +112,10 @@ def gather_training_data(
     """
     datasets = tuple(open_dataset(folder) for folder in folders)
     column = "baseline_split" if recipe.split == "train-validation" else "split"
+    for folder, dataset in zip(folders, datasets, strict=True):
+        if "train" not in dataset.manifest[column]:
+            msg = f"{folder} was imported with --test-only: it has no images to train on."
+            raise DataError(msg)
     manifests: list[pl.DataFrame] = []
     left_out, groups = 0, 0
     for i, dataset in enumerate(datasets):
@@ -132,7 +136,7 @@ def gather_training_data(
     manifest = manifest.filter(~pl.col("source").fill_null("").is_in(list(without_sources)))
     train_rows = manifest.filter(pl.col(column) == "train")
     if train_rows.is_empty():
-        msg = f"{folders[0]} was imported with --test-only: it has no images to train on."
+        msg = f"No image to train on is left in {folders[0]}: all are from the sources that are left out."
         raise DataError(msg)
     findings = order_findings(train_rows["finding"].to_list())
     if len(findings) < 2:
