@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from carina.cli.console import print_note, print_result, running_count
+from carina.cli.options import argument, option, switch
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
@@ -29,48 +30,37 @@ _NO_KEY = "Without --key the same patient gets another pseudonym next time."
 def deidentify_command(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input.",
+        argument(
+            "PATH", "DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, option("DIR", "Folder to write; it must not exist.")],
     key: Annotated[
         Path | None,
-        typer.Option(
-            "--key",
-            metavar="FILE",
-            help="File with a secret key: the same key gives the same pseudonyms. It is made if absent.",
-        ),
+        option("FILE", "File with a secret key: the same key gives the same pseudonyms. It is made if absent."),
     ] = None,
     register: Annotated[
-        Path | None,
-        typer.Option(
-            "--register",
-            metavar="FILE",
-            help="New CSV file that tells what each file became. Keep it as private as the key.",
-        ),
+        Path | None, option("FILE", "New CSV file that tells what each file became. Keep it as private as the key.")
     ] = None,
     keep_patient_characteristics: Annotated[
-        bool, typer.Option("--keep-patient-characteristics", help="Keep age (at most 90), sex, size and weight.")
+        bool, switch("Keep age (at most 90), sex, size and weight.", "--keep-patient-characteristics")
     ] = False,
     shift_dates: Annotated[
         bool,
-        typer.Option(
+        switch(
+            "Move dates to earlier ones instead of removing them, by the same time for all images of a patient.",
             "--shift-dates",
-            help="Move dates to earlier ones instead of removing them, by the same time for all images of a patient.",
         ),
     ] = False,
-    keep_device: Annotated[bool, typer.Option("--keep-device", help="Keep which device made the image.")] = False,
-    keep_uids: Annotated[bool, typer.Option("--keep-uids", help="Keep all UIDs as they are.")] = False,
+    keep_device: Annotated[bool, switch("Keep which device made the image.", "--keep-device")] = False,
+    keep_uids: Annotated[bool, switch("Keep all UIDs as they are.", "--keep-uids")] = False,
     pixels_looked_at: Annotated[
         bool,
-        typer.Option(
-            "--pixels-looked-at",
-            help="Confirm that you looked at the images and that no name is burned into the pixels.",
+        switch(
+            "Confirm that you looked at the images and that no name is burned into the pixels.", "--pixels-looked-at"
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:
     """Write DICOM images without what identifies the patient.
 

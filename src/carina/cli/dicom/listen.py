@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from carina.cli.console import print_note
 from carina.cli.dicom.peers import destination_of, require_network
-from carina.cli.model_options import BundleOption
+from carina.cli.options import BundleOption, option, switch
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,43 +17,19 @@ if TYPE_CHECKING:
 
 
 def listen_command(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings file (TOML). Options that are typed go before it."),
-    ] = None,
+    config: Annotated[Path | None, option("FILE", "Settings file (TOML). Options that are typed go before it.")] = None,
     folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            metavar="FOLDER",
-            help="Folder for objects, answers and the journal. It must be on a local disk.",
-        ),
+        Path | None, option("FOLDER", "Folder for objects, answers and the journal. It must be on a local disk.")
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option("--allow", metavar="AET", help="AE title that is allowed to connect. Repeatable."),
-    ] = None,
-    aet: Annotated[
-        str | None, typer.Option("--aet", metavar="AET", help="Carina's own AE title. Default: CARINA.")
-    ] = None,
-    bind: Annotated[
-        str | None, typer.Option("--bind", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="Port to listen on. Default: 11112."),
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers to this archive by C-STORE.")
-    ] = None,
-    called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive that answers are sent to.")
-    ] = None,
-    stow: Annotated[
-        str | None, typer.Option("--stow", metavar="URL", help="Send answers to this DICOMweb server by STOW-RS.")
-    ] = None,
+    allow: Annotated[list[str] | None, option("AET", "AE title that is allowed to connect. Repeatable.")] = None,
+    aet: Annotated[str | None, option("AET", "Carina's own AE title. Default: CARINA.")] = None,
+    bind: Annotated[str | None, option("ADDRESS", "Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, option("NUMBER", "Port to listen on. Default: 11112.", min=0, max=65_535)] = None,
+    to: Annotated[str | None, option("HOST:PORT", "Send answers to this archive by C-STORE.")] = None,
+    called: Annotated[str | None, option("AET", "AE title of the archive that answers are sent to.")] = None,
+    stow: Annotated[str | None, option("URL", "Send answers to this DICOMweb server by STOW-RS.")] = None,
     bundle: BundleOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one object per line.")] = False,
+    as_json: Annotated[bool, switch("Print events as JSON, one object per line.", "--json")] = False,
 ) -> None:
     """Receive radiographs over the network and answer them.
 

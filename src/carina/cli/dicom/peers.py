@@ -4,20 +4,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from carina.cli.options import option
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from carina.dicom.transport.settings import ClientTls
 
-CA = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="CA certificates (PEM) used to verify the server, for TLS.")
-]
-CERTIFICATE = Annotated[
-    Path | None, typer.Option("--cert", metavar="FILE", help="Carina's own certificate (PEM), for TLS.")
-]
-KEY = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Private key of that certificate (PEM).")]
+CA = Annotated[Path | None, option("FILE", "CA certificates (PEM) used to verify the server, for TLS.")]
+CERTIFICATE = Annotated[Path | None, option("FILE", "Carina's own certificate (PEM), for TLS.", "--cert")]
+KEY = Annotated[Path | None, option("FILE", "Private key of that certificate (PEM).")]
 
 
 def require_network(verb: str) -> None:

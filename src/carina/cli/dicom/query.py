@@ -15,7 +15,7 @@ from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
-from carina.cli.model_options import BundleOption
+from carina.cli.options import BundleOption, KindsOption, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.errors import ConfigurationError
@@ -37,50 +37,31 @@ _BESIDE = frozenset({"own-answer", "companion-object"})
 
 
 def query_command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for objects and answers.")],
-    source: Annotated[str | None, typer.Option("--from", metavar="HOST:PORT", help="Archive to ask by C-FIND.")] = None,
-    called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
-    ] = None,
-    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
-    web: Annotated[
-        str | None, typer.Option("--dicomweb", metavar="URL", help="DICOMweb server to ask by QIDO-RS.")
-    ] = None,
+    out: Annotated[Path, option("DIR", "Folder for objects and answers.")],
+    source: Annotated[str | None, option("HOST:PORT", "Archive to ask by C-FIND.", "--from")] = None,
+    called: Annotated[str | None, option("AET", "AE title of the archive. Default: ANY-SCP.")] = None,
+    aet: Annotated[str, option("AET", "Carina's own AE title.")] = "CARINA",
+    web: Annotated[str | None, option("URL", "DICOMweb server to ask by QIDO-RS.", "--dicomweb")] = None,
     dates: Annotated[
-        str,
-        typer.Option(
-            "--date",
-            metavar="DATES",
-            help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.",
-        ),
+        str, option("DATES", "Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.", "--date")
     ] = "today",
-    modality: Annotated[
-        str, typer.Option("--modality", metavar="MODALITIES", help="Modalities of the series, comma-separated.")
-    ] = "CR,DX",
+    modality: Annotated[str, option("MODALITIES", "Modalities of the series, comma-separated.")] = "CR,DX",
     move: Annotated[
         str | None,
-        typer.Option(
-            "--move",
-            metavar="ADDRESS:PORT",
-            help="Fetch by C-MOVE and receive at this address, which the archive must know as that of --aet. It needs "
+        option(
+            "ADDRESS:PORT",
+            "Fetch by C-MOVE and receive at this address, which the archive must know as that of --aet. It needs "
             "--called. Default: fetch by C-GET.",
         ),
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
+    tls: Annotated[bool, switch("Use TLS. A URL with https uses it by itself.", "--tls")] = False,
     ca: CA = None,
     certificate: CERTIFICATE = None,
     key: KEY = None,
     bundle: BundleOption = None,
-    kinds: Annotated[
-        str,
-        typer.Option(
-            "--kinds",
-            metavar="KINDS",
-            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
-        ),
-    ] = "sr,sc",
-    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only fetch; judge nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    kinds: KindsOption = "sr,sc",
+    fetch_only: Annotated[bool, switch("Only fetch; judge nothing.", "--fetch-only")] = False,
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:
     """Find radiographs in an archive, fetch and judge them.
 
