@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
@@ -18,17 +17,15 @@ from carina.findings import Code
 from carina.radiographs.dicom.limits import MAX_LUT_BYTES, MAX_VALUE_BYTES
 
 _DUMMY = "REMOVED"
-_DUMMIES: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), _DUMMY),
-        "AS": "000Y",
-        "DA": "19000101",
-        "DS": "0",
-        "DT": "19000101000000",
-        "IS": "0",
-        "TM": "000000",
-    }
-)
+_DUMMIES: Mapping[str, str] = {
+    **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), _DUMMY),
+    "AS": "000Y",
+    "DA": "19000101",
+    "DS": "0",
+    "DT": "19000101000000",
+    "IS": "0",
+    "TM": "000000",
+}
 _TEXT = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _DATES = frozenset({"DA", "DT"})
 _TIMES = frozenset({"DA", "DT", "TM"})
@@ -37,15 +34,13 @@ _OLDEST = 90
 _PATIENT_AGE, _LUT_DESCRIPTOR, _LUT_DATA = 0x0010_1010, 0x0028_3002, 0x0028_3006
 _UNITS = frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
 # Of these only what the standard names may stay: text that objects must have (PS3.3 C.11.1.1.2), and words on patients.
-_NAMED: Mapping[int, frozenset[str]] = MappingProxyType(
-    {
-        0x0028_1054: _UNITS,
-        0x0028_3004: _UNITS,
-        0x0010_0040: frozenset({"M", "F", "O"}),
-        0x0010_2203: frozenset({"ALTERED", "UNALTERED"}),
-        0x0010_21A0: frozenset({"YES", "NO", "UNKNOWN"}),
-    }
-)
+_NAMED: Mapping[int, frozenset[str]] = {
+    0x0028_1054: _UNITS,
+    0x0028_3004: _UNITS,
+    0x0010_0040: frozenset({"M", "F", "O"}),
+    0x0010_2203: frozenset({"ALTERED", "UNALTERED"}),
+    0x0010_21A0: frozenset({"YES", "NO", "UNKNOWN"}),
+}
 _CODE_VALUE, _SCHEME, _MEANING = 0x0008_0100, 0x0008_0102, 0x0008_0104
 _IN_CODES = frozenset({_CODE_VALUE, 0x0008_0119, 0x0008_0120, _SCHEME, 0x0008_0103, _MEANING})
 _Element = tuple[int, str, Any]
@@ -243,4 +238,4 @@ def _meanings() -> Mapping[tuple[str, str], str]:
         for value, (meaning, _) in values.items()
     }
     older = {("SRT", old): found["SCT", new] for old, new in mapping["SRT"].items() if ("SCT", new) in found}
-    return MappingProxyType(found | older)
+    return found | older

@@ -252,7 +252,7 @@ class DimseArchive:
         entity.require_called_aet = True
         entity.maximum_pdu_size = OFFERED_PDU
         entity.network_timeout = _IDLE_S
-        syntaxes = list(transfer_syntaxes())
+        syntaxes = transfer_syntaxes()
         try:
             server = entity.make_server(
                 (bind, port),

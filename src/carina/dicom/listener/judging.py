@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from carina.dicom.transport.log import quiet_libraries
@@ -17,18 +16,16 @@ from carina.errors import CarinaError, ConfigurationError, InputError
 
 # Loading a model takes seconds, on a busy machine a minute.
 _START_S = 300.0
-_MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "too-slow": "judging it took too long and was ended. Run the same command again when the machine is less busy. "
-        "If it happens again, check the file.",
-        "process-ended": "the process that judges ended while it judged this image. The file may be damaged, or the "
-        "machine may have too little memory. Check both, and run the same command again.",
-        "no-judge": "the process that judges could not be started again. The machine may have too little memory. Free "
-        "some, and run the same command again.",
-        "no-answer": "the judge wrote no answer, or wrote it to another folder. Report this to those who make Carina, "
-        "without the image.",
-    }
-)
+_MEANINGS: Mapping[str, str] = {
+    "too-slow": "judging it took too long and was ended. Run the same command again when the machine is less busy. "
+    "If it happens again, check the file.",
+    "process-ended": "the process that judges ended while it judged this image. The file may be damaged, or the "
+    "machine may have too little memory. Check both, and run the same command again.",
+    "no-judge": "the process that judges could not be started again. The machine may have too little memory. Free "
+    "some, and run the same command again.",
+    "no-answer": "the judge wrote no answer, or wrote it to another folder. Report this to those who make Carina, "
+    "without the image.",
+}
 _LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EROFS})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from pydicom.uid import Verification
 from pynetdicom import AE, build_context, evt
 
 from carina.dicom.listener.judging import Judge, JudgeProcess
@@ -14,7 +15,7 @@ from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.receiver import SUCCESS, Receiver
 from carina.dicom.listener.work import DeliveryThread, Judging
 from carina.dicom.sending.sending import Sender, build_sender, now
-from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, VERIFICATION, transfer_syntaxes
+from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
 from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds
 from carina.dicom.transport.log import EventLog, quiet_libraries
 from carina.dicom.transport.settings import ListenSettings
@@ -129,8 +130,8 @@ class Listener:
         entity.maximum_pdu_size = OFFERED_PDU
         entity.network_timeout = limits.idle_s
         entity.acse_timeout = entity.dimse_timeout = min(30.0, limits.idle_s)
-        syntaxes = list(transfer_syntaxes())
-        contexts = [build_context(VERIFICATION), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)]
+        syntaxes = transfer_syntaxes()
+        contexts = [build_context(Verification), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)]
         try:
             server: BoundedServer = entity.make_server(
                 (settings.bind, settings.port),

@@ -4,7 +4,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -383,23 +382,21 @@ def _in_words(error: ValidationError) -> str:
 
 
 # What pydantic says, by its name for the kind of error.
-_SAID: Mapping[str, str] = MappingProxyType(
-    {
-        "greater_than_equal": "it must be {ge} or more",
-        "greater_than": "it must be more than {gt}",
-        "less_than_equal": "it must be {le} or less",
-        "int_parsing": "it must be a whole number",
-        "int_type": "it must be a whole number",
-        "int_from_float": "it must be a whole number",
-        "float_parsing": "it must be a number",
-        "float_type": "it must be a number",
-        "bool_parsing": "it must be true or false",
-        "bool_type": "it must be true or false",
-        "string_type": "it must be a text, in quotes",
-        "string_too_short": "it must not be empty",
-        "path_type": "it must be a path, in quotes",
-        "tuple_type": "it must be a list, as in ['ORTHANC']",
-        "too_short": "it must have at least {min_length} entry",
-        "model_type": "it must be a table with settings",
-    }
-)
+_SAID: Mapping[str, str] = {
+    "greater_than_equal": "it must be {ge} or more",
+    "greater_than": "it must be more than {gt}",
+    "less_than_equal": "it must be {le} or less",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_parsing": "it must be a number",
+    "float_type": "it must be a number",
+    "bool_parsing": "it must be true or false",
+    "bool_type": "it must be true or false",
+    "string_type": "it must be a text, in quotes",
+    "string_too_short": "it must not be empty",
+    "path_type": "it must be a path, in quotes",
+    "tuple_type": "it must be a list, as in ['ORTHANC']",
+    "too_short": "it must have at least {min_length} entry",
+    "model_type": "it must be a table with settings",
+}
