@@ -12,6 +12,7 @@ import typer
 
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.options import argument, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
@@ -72,9 +73,8 @@ def deidentify_command(
     from carina.dicom.deidentification.deidentify import WrittenBeforeError, deidentify  # noqa: PLC0415
     from carina.dicom.deidentification.profile import Options  # noqa: PLC0415
     from carina.dicom.deidentification.pseudonyms import Pseudonyms, read_or_create_key  # noqa: PLC0415
-    from carina.dicom.extra import require_profile_table  # noqa: PLC0415
 
-    require_profile_table()
+    require_libraries("De-identifying", "dicom-anonymizer")
     _require_apart(out, paths, [file for file in (key, register) if file is not None])
     options = Options(keep_patient_characteristics, keep_device, keep_uids, shift_dates)
     with ExitStack() as stack:

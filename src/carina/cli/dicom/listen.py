@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from carina.cli.console import print_note
-from carina.cli.dicom.peers import destination_of, require_network
+from carina.cli.dicom.peers import NETWORK, destination_of
 from carina.cli.options import BundleOption, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def listen_command(
 
     They come by C-STORE, until SIGTERM or Ctrl-C. Nothing that was accepted is lost.
     """
-    require_network("listen")
+    require_libraries("carina dicom listen", *NETWORK)
     from carina.dicom.listener.listener import listen  # noqa: PLC0415  # the network's libraries
     from carina.dicom.transport.log import EventLog  # noqa: PLC0415
     from carina.dicom.transport.settings import listen_settings, read_toml  # noqa: PLC0415
@@ -89,9 +90,8 @@ def judge_factory(
     """
     from carina.bundles.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
     from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
-    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence, keeps_predictions)
 
 

@@ -14,10 +14,11 @@ from carina._version import __version__
 from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.dicom.listen import judge_factory
-from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
+from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, tls_of
 from carina.cli.options import BundleOption, KindsOption, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
@@ -69,7 +70,7 @@ def query_command(
     compared with what arrived. Each object that is missing gets a line of its own, and not_received.jsonl in the folder
     holds its UIDs. The exit code is 1 if anything is missing or could not be judged.
     """
-    require_network("query")
+    require_libraries("carina dicom query", *NETWORK)
     from carina.dicom.fetching.query import Missing, query  # noqa: PLC0415
     from carina.dicom.fetching.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
     from carina.dicom.listener.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries

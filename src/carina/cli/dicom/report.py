@@ -13,6 +13,7 @@ from carina.cli.console import print_note, print_result
 from carina.cli.options import BundleOption, KindsOption, PrevalenceOption, argument, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_words import printable
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
 from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs
@@ -52,9 +53,8 @@ def report_command(
     # What writes DICOM takes longer to import than all else here.
     from carina.dicom.answers.answers import AnsweredImages, write_answers  # noqa: PLC0415
     from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
-    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     wanted = kinds_named(kinds.split(","))
     if prevalence is not None and not 0 <= prevalence <= 1:
         msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_note, print_result
-from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, destination_of, require_network, tls_of
+from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, destination_of, tls_of
 from carina.cli.options import argument, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
@@ -42,7 +43,7 @@ def send_command(
     confirmed it, not only that it answered. What each reason means is said once below. The exit code is 1 unless every
     file was taken or is already there.
     """
-    require_network("send")
+    require_libraries("carina dicom send", *NETWORK)
     from carina.dicom.sending.outcome import meaning_of  # noqa: PLC0415
     from carina.dicom.sending.sending import build_sender, send_files  # noqa: PLC0415
     from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415  # the network's libraries

@@ -15,7 +15,7 @@ from carina.dicom.answers.objects import Kind, kinds_named, series_uid, whole_ob
 from carina.dicom.answers.presentation_state import presentation_state, why_no_presentation_state
 from carina.dicom.answers.secondary_capture import draw_answer, secondary_capture
 from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
-from carina.dicom.extra import require_highdicom
+from carina.dicom.extra import require_libraries
 from carina.dicom.quiet import quiet
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import Explanation
@@ -157,7 +157,7 @@ def write_answers(
     OSError
         If `out` cannot be written or the disk is full. What lies there already is whole.
     """
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     kinds = kinds_named(kinds)
     require_foreign_dicom(path)
     (prediction,) = predictor.predict([path], prevalence=prevalence, explain="sc" in kinds)

@@ -14,10 +14,10 @@ from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from carina.dicom.sending.outcome import name_of
 from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
-from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds, bound_association
+from carina.dicom.transport.bounded import BoundedServer, Bounds, bound_association, listen_at
 from carina.dicom.transport.settings import Peer, ServerTls, is_ae_title
 from carina.dicom.transport.tls import client_context, server_context
-from carina.errors import ArchiveUnusableError, ConfigurationError, PeerError
+from carina.errors import ArchiveUnusableError, PeerError
 
 _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -75,7 +75,7 @@ class DimseArchive:
         self._turned_away: tuple[str | None, str | None] | None = None
         self._no_room = False
         self._lock = threading.Lock()
-        self._server: Any = None
+        self._server: BoundedServer | None = None
         self._here = ""
         if by == "move":
             self._server = self._wait_at(bind, port, tls)
@@ -246,26 +246,17 @@ class DimseArchive:
         theirs, ours = (title if is_ae_title(title) else None for title in titles)
         self._turned_away = theirs, ours
 
-    def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> Any:
+    def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> BoundedServer:
         entity = AE(ae_title=self._peer.calling)
         entity.require_calling_aet = [self._peer.called]
-        entity.require_called_aet = True
-        entity.maximum_pdu_size = OFFERED_PDU
-        entity.network_timeout = _IDLE_S
-        syntaxes = transfer_syntaxes()
-        try:
-            server = entity.make_server(
-                (bind, port),
-                contexts=[build_context(storage_class, syntaxes) for storage_class in STORAGE_CLASSES],
-                ssl_context=None if tls is None else server_context(tls),
-                evt_handlers=[(evt.EVT_C_STORE, self._take), (evt.EVT_REJECTED, self._note_turned_away)],
-                server_class=BoundedServer,
-                bounds=self._bounds,
-                on_refused=lambda _: None,
-            )
-        except OSError as error:
-            msg = f"{bind}:{port} cannot be listened on: {error.strerror}. Choose another address or port."
-            raise ConfigurationError(msg) from None
-        entity._servers.append(server)
+        server = listen_at(
+            bind,
+            port,
+            entity,
+            contexts=[build_context(storage_class, transfer_syntaxes()) for storage_class in STORAGE_CLASSES],
+            handlers=[(evt.EVT_C_STORE, self._take), (evt.EVT_REJECTED, self._note_turned_away)],
+            bounds=self._bounds,
+            tls=None if tls is None else server_context(tls),
+        )
         threading.Thread(target=server.serve_forever, name="brought", daemon=True).start()
         return server

@@ -7,12 +7,11 @@ on two pages, and say in a warning, if at all, that there is more. dicomweb-clie
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import requests
 
 from carina.dicom.transport.settings import Web
-from carina.dicom.transport.web import TIMEOUT, is_web_page, page_for_people, read_answer, refusal
+from carina.dicom.transport.web import TIMEOUT, Row, is_web_page, page_for_people, read_answer, refusal
 from carina.errors import PeerError
 
 # Azure's DICOM service refuses more.
@@ -23,20 +22,10 @@ _LONGEST_PAGE = 64_000_000
 # Source: RFC 7234 5.5; PS3.18 8.3.4.4: that results remain is said by a warning of code 299.
 _MORE = re.compile(r"(^|,)\s*299\b")
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """What a search gave.
-
-    Attributes
-    ----------
-    rows
-        The results in DICOM's JSON, each of them once.
-    doubt
-        Why there may be more, in a sentence; none where these are all.
-    """
+    """What a search gave: each result once, and why there may be more; no doubt where these are all."""
 
     rows: tuple[Row, ...]
     doubt: str | None = None
@@ -50,16 +39,7 @@ class _Page:
 
 
 def search(session: requests.Session, web: Web, path: str, keys: dict[str, str]) -> SearchResults:
-    """Return what fits some keys.
-
-    Parameters
-    ----------
-    session, web
-        Of a server.
-    path
-        After its address: ``series``, for example.
-    keys
-        Attributes and what they must be.
+    """Return what fits some keys, attributes and what they must be; `path` follows the address: ``series``.
 
     Raises
     ------
@@ -90,13 +70,6 @@ def search(session: requests.Session, web: Web, path: str, keys: dict[str, str])
     return SearchResults(
         tuple(seen.values()), f"{web.url} named more than {_MOST:,} results. Ask for fewer days at a time."
     )
-
-
-def values(row: Row, tag: str) -> list[Any]:
-    """Return the values of an attribute of a result, none where it has none."""
-    attribute = row.get(tag)
-    given = attribute.get("Value") if isinstance(attribute, dict) else None
-    return given if isinstance(given, list) else []
 
 
 def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, str]) -> _Page:

@@ -134,8 +134,6 @@ class Fetched:
         Where the answers lie.
     code, reason
         Why there are none: a code and what it means. None where there are answers or no judge was asked.
-    known
-        Whether an earlier query had judged it.
     prediction
         What ``carina predict --json`` says of it; none where the judge did not keep it.
     repeated
@@ -147,7 +145,6 @@ class Fetched:
     answers: tuple[Path, ...] = ()
     code: str | None = None
     reason: str | None = None
-    known: bool = False
     prediction: Mapping[str, Any] | None = field(default=None, compare=False)
     repeated: bool = False
 
@@ -267,7 +264,7 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
     kept = store.folder / "predictions" / f"{key}.json"
     # An object whose prediction is gone is judged again: nothing could be shown of it.
     if (answers := store.answer_files(key)) and (prediction := _prediction_in(kept)) is not None:
-        return Fetched(path, "judged", tuple(answers), known=True, prediction=prediction)
+        return Fetched(path, "judged", tuple(answers), prediction=prediction)
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)

@@ -72,17 +72,8 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnswerFiles:
-    """An object was judged.
+    """An object was judged: the SOP Instance UIDs of its answers, one at least."""
 
-    Attributes
-    ----------
-    names
-        Of the files in the folder, one at least.
-    uids
-        Their SOP Instance UIDs.
-    """
-
-    names: tuple[str, ...]
     uids: tuple[str, ...]
 
 
@@ -255,8 +246,7 @@ def _answers(paths: Sequence[Path], folder: Path) -> AnswerFiles | Failure:
 
     if not paths or any(path.parent != folder or not path.is_file() for path in paths):
         return Failure("no-answer")
-    uids = tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths)
-    return AnswerFiles(tuple(path.name for path in paths), uids)
+    return AnswerFiles(tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths))
 
 
 def _end_with_parent() -> None:

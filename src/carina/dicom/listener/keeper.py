@@ -1,6 +1,7 @@
 """What becomes of an object: the files in the store, the journal and the lines of those who wait, kept in step."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 from carina.dicom.listener.journal import Journal
 from carina.dicom.listener.line import Line
 from carina.dicom.listener.store import ObjectStore
-from carina.dicom.sending.sending import now, random_share
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import ListenSettings
 
@@ -146,14 +146,14 @@ class Keeper:
         """Try again later, or give up after as many failed attempts as are made at most."""
         known = self.journal.find(digest)
         failed = (0 if known is None else known.attempts) + counted
-        pause_s = self._retries.pause_s(max(1, failed), random_share())
-        self.journal.fail(digest, now() + pause_s, reason, counted=counted)
+        pause_s = self._retries.pause_s(max(1, failed))
+        self.journal.fail(digest, time.time() + pause_s, reason, counted=counted)
         if failed >= most:
             self.give_up(digest, reason)
             return
         event = "not sent" if line is self.to_send else "judging failed"
         self._log.tell(event, object=shown(digest), attempts=failed, again_s=pause_s, reason=reason)
-        line.put(digest, now() + pause_s)
+        line.put(digest, time.time() + pause_s)
 
     def give_up(self, digest: str, reason: str) -> None:
         """Move an object into the dead-letter folder."""

@@ -1,10 +1,11 @@
 """What ``carina dicom listen`` needs to know: typed, from a TOML file and options, refused where it is unknown."""
 
+import random
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,15 +56,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Model = TypeVar("_Model", bound=Settings)
+
+
 class ServerTls(Settings):
-    """TLS for those who connect to Carina.
+    """TLS for those who connect to Carina: PEM files, the certificate with its chain.
 
     Attributes
     ----------
-    certificate, key
-        PEM files; the certificate with its chain.
     client_ca
-        Only clients with a certificate signed by one of these (PEM) may connect.
+        Only clients with a certificate signed by one of these may connect.
     """
 
     certificate: Path
@@ -95,19 +97,7 @@ class ClientTls(Settings):
 
 
 class Peer(Settings):
-    """Another application entity.
-
-    Attributes
-    ----------
-    host, port
-        Its address.
-    called
-        Its AE title.
-    calling
-        Carina's own, as it is told to the peer.
-    tls
-        None for a plain connection.
-    """
+    """Another application entity: its address and AE title, and Carina's own title as it is told to the peer."""
 
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65_535)
@@ -133,15 +123,7 @@ class Web(Settings):
 
 
 class Destination(Settings):
-    """Where answers go: one of the two.
-
-    Attributes
-    ----------
-    dicom
-        By C-STORE.
-    web
-        By STOW-RS.
-    """
+    """Where answers go, either by C-STORE (`dicom`) or by STOW-RS (`web`)."""
 
     dicom: Peer | None = None
     web: Web | None = None
@@ -232,10 +214,10 @@ class Retries(Settings):
     sending: int = Field(default=120, ge=1)
     judging: int = Field(default=3, ge=1)
 
-    def pause_s(self, failed: int, share: float) -> float:
-        """Return how long to wait after so many failed attempts; `share` is random, from 0 to 1."""
+    def pause_s(self, failed: int) -> float:
+        """Return how long to wait after so many failed attempts."""
         longest = min(self.longest_s, self.first_s * 2.0 ** min(failed - 1, 60))
-        return longest * (0.5 + 0.5 * share)
+        return longest * random.uniform(0.5, 1)  # noqa: S311  # no secret
 
 
 class ListenSettings(Settings):
@@ -307,10 +289,7 @@ def listen_settings(values: Mapping[str, Any]) -> ListenSettings:
     ConfigurationError
         If one is missing, unknown or impossible; the message names it.
     """
-    try:
-        return ListenSettings.model_validate(dict(values))
-    except ValidationError as error:
-        raise ConfigurationError(_in_words(error)) from None
+    return _valid(ListenSettings, values)
 
 
 def peer_at(address: str, **values: Any) -> Peer:
@@ -325,10 +304,7 @@ def peer_at(address: str, **values: Any) -> Peer:
     if found is None:
         msg = f"{address!r} is no address. Write HOST:PORT, as in pacs.example:104."
         raise ConfigurationError(msg)
-    try:
-        return Peer(host=found[1].strip("[]"), port=int(found[2]), **values)
-    except ValidationError as error:
-        raise ConfigurationError(_in_words(error)) from None
+    return _valid(Peer, {"host": found[1].strip("[]"), "port": int(found[2]), **values})
 
 
 def web_at(url: str, tls: ClientTls | None = None) -> Web:
@@ -359,8 +335,12 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
     ConfigurationError
         If there is a certificate without a key, or a key without a certificate.
     """
+    return _valid(ClientTls, {"ca": ca, "certificate": certificate, "key": key})
+
+
+def _valid(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     try:
-        return ClientTls(ca=ca, certificate=certificate, key=key)
+        return model.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigurationError(_in_words(error)) from None
 

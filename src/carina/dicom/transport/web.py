@@ -30,17 +30,14 @@ _OTHER_REFUSALS: tuple[tuple[frozenset[int], str], ...] = (
 _UNKNOWN_REFUSAL = "does not answer as a DICOMweb server {status}. Check its address and that it runs."
 # For a whole answer that is no image.
 _ANSWER_S = 300.0
+# A data set in DICOM's JSON.
+Row = dict[str, Any]
 
 
 def open_session(web: Web, *, tries: int = 1) -> requests.Session:
     """Return a session for a server; its certificate is always checked.
 
-    Parameters
-    ----------
-    web
-        Its address.
-    tries
-        For each request. More than one is for requests without a body: what was read of it does not come again.
+    More than one of the `tries` is for requests without a body: what was read of it does not come again.
     """
     session = requests.Session()
     tls = web.tls
@@ -126,6 +123,13 @@ def read_answer(answer: requests.Response, most: int) -> bytes:
         if time.monotonic() > until:
             raise requests.exceptions.ReadTimeout
     return bytes(content[: most + 1])
+
+
+def values(row: Row, tag: str) -> list[Any]:
+    """Return the values of an attribute of a data set in DICOM's JSON, none where it has none."""
+    attribute = row.get(tag)
+    given = attribute.get("Value") if isinstance(attribute, dict) else None
+    return given if isinstance(given, list) else []
 
 
 class _Bearer(requests.auth.AuthBase):
