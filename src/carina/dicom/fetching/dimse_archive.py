@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.dsutils import encode_file_meta
 
-from carina.dicom.fetching.find_scu import Finder, identifier, open_association
+from carina.dicom.fetching.find_scu import find_series, identifier, open_association
 from carina.dicom.fetching.query import Delivery, Found, Keep, Series, images
 from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
@@ -33,20 +33,14 @@ _COUNTS = ("Completed", "Failed", "Warning")
 
 
 class DimseArchive:
-    """An archive in the Study Root information model.
+    """An archive in the Study Root information model, and the largest object that is taken from it.
 
     Parameters
     ----------
-    peer
-        Its address.
     by
         How it sends. For C-MOVE it must know Carina's title and address.
-    object_bytes
-        The largest object that is taken.
-    bind, port
-        For C-MOVE, where to wait for objects.
-    tls
-        For C-MOVE, of those who bring them.
+    bind, port, tls
+        For C-MOVE, where to wait for objects, and how those who bring them connect.
 
     Raises
     ------
@@ -88,11 +82,7 @@ class DimseArchive:
 
     def find(self, wanted: Wanted) -> Found:
         """Return the series that fit; see `carina.dicom.fetching.query.Archive`."""
-        finder = Finder(self._peer, self._tls)
-        try:
-            return finder.find(wanted)
-        finally:
-            finder.close()
+        return find_series(self._peer, self._tls, wanted)
 
     def fetch(self, series: Series, keep: Keep) -> Delivery:
         """Fetch a series; see `carina.dicom.fetching.query.Archive`."""

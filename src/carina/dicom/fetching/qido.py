@@ -31,13 +31,6 @@ class SearchResults:
     doubt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    rows: list[Row]
-    # There are more, as the server says.
-    warned: bool = False
-
-
 def search(session: requests.Session, web: Web, path: str, keys: dict[str, str]) -> SearchResults:
     """Return what fits some keys, attributes and what they must be; `path` follows the address: ``series``.
 
@@ -49,30 +42,31 @@ def search(session: requests.Session, web: Web, path: str, keys: dict[str, str])
         If there is no connection, before it named anything.
     """
     url, seen, offset = f"{web.url}/{path}", dict[str, Row](), 0
-    before = _Page([])
+    warned_before = False
     while len(seen) < _MOST:
         try:
-            page = _read_page(session, web, url, {**keys, "limit": str(PAGE), "offset": str(offset)})
+            rows, warned = _read_page(session, web, url, {**keys, "limit": str(PAGE), "offset": str(offset)})
         except (PeerError, requests.RequestException) as error:
             if not offset:
                 raise
             doubt = str(error) if isinstance(error, PeerError) else f"{web.url} does not answer any more."
             return SearchResults(tuple(seen.values()), f"The search ended early: {doubt}")
         known = len(seen)
-        seen.update((json.dumps(row, sort_keys=True), row) for row in page.rows)
+        seen.update((json.dumps(row, sort_keys=True), row) for row in rows)
         if len(seen) == known:
             # A full page that comes again: `offset` is ignored. One that is longer than a page: `limit` is, too.
-            repeated = bool(page.rows) and (before.warned or len(page.rows) == PAGE)
+            repeated = bool(rows) and (warned_before or len(rows) == PAGE)
             doubt = f"{web.url} says that there are more results, or repeats a full page. Ask for fewer days at a time."
-            return SearchResults(tuple(seen.values()), doubt if page.warned or repeated else None)
-        offset += len(page.rows)
-        before = page
+            return SearchResults(tuple(seen.values()), doubt if warned or repeated else None)
+        offset += len(rows)
+        warned_before = warned
     return SearchResults(
         tuple(seen.values()), f"{web.url} named more than {_MOST:,} results. Ask for fewer days at a time."
     )
 
 
-def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, str]) -> _Page:
+def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, str]) -> tuple[list[Row], bool]:
+    """Return the results of a page, and whether the server says that there are more."""
     with session.get(
         url,
         params=keys,
@@ -84,7 +78,7 @@ def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, st
         later = keys["offset"] != "0"
         # Some say so that there is nothing behind the last page.
         if answer.status_code == 204 or (later and answer.status_code == 404):
-            return _Page([])
+            return [], False
         if answer.status_code not in (200, 206):
             raise refusal(web, answer.status_code)
         content = read_answer(answer, _LONGEST_PAGE)
@@ -99,7 +93,7 @@ def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, st
             "its address."
         )
         raise PeerError(msg)
-    return _Page(rows, warned)
+    return rows, warned
 
 
 def _parse(content: bytes) -> list[Row] | None:

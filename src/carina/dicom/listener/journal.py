@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -284,12 +285,10 @@ class Journal:
             done.set_result(result)
 
     def _roll_back(self) -> None:
-        try:
+        # SQLite rolls back by itself where the disk failed.
+        with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            # SQLite rolls back by itself where the disk failed.
-            return
 
 
 _SELECT = "SELECT digest, state, bytes, attempts, due, reason FROM objects"

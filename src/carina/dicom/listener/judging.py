@@ -31,15 +31,7 @@ _LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errn
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object cannot be judged, now or ever.
-
-    Attributes
-    ----------
-    code
-        Why, in a word, as `carina.errors.InputError` has it.
-    message
-        Why, in a sentence without a value of a tag.
-    """
+    """An object cannot be judged, now or ever: a code of `carina.errors.InputError`, and why, without a tag's value."""
 
     code: str
     message: str
@@ -51,15 +43,8 @@ class Judge(Protocol):
     def __call__(self, stored: Path, folder: Path) -> Sequence[Path] | Refusal:
         """Return the files of the answers, written directly into a folder that is empty, or why there are none.
 
-        The same object gives the same answers with the same UIDs whenever it is judged: that is what makes a
-        repetition harmless.
-
-        Parameters
-        ----------
-        stored
-            An object in the DICOM File Format (PS3.10).
-        folder
-            Where to write.
+        The object is in the DICOM File Format (PS3.10). The same object gives the same answers with the same UIDs
+        whenever it is judged: that is what makes a repetition harmless.
 
         Raises
         ------

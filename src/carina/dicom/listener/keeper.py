@@ -64,19 +64,10 @@ class Turns:
 
 
 class Keeper:
-    """Store, journal and lines of a folder.
+    """Store, journal and lines of a folder; `delivers` says whether answers are sent anywhere.
 
     Everything here may raise `OSError` where the disk takes nothing more. What was asked for can be asked for again
     then, and a start after a kill at any point finds either the old state or the new one.
-
-    Parameters
-    ----------
-    settings
-        Folder, quota, retries, and whether objects are kept.
-    log
-        Is told what becomes of objects.
-    delivers
-        Whether answers are sent anywhere.
 
     Raises
     ------

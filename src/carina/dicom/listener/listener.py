@@ -29,16 +29,7 @@ _REJECTED = {(1, 3): "calling-title-not-allowed", (1, 7): "called-title-is-anoth
 
 
 class Listener:
-    """All of it, in a process.
-
-    Parameters
-    ----------
-    settings
-        What to do.
-    factory
-        Makes the judge; see `carina.dicom.listener.judging.JudgeProcess`.
-    log
-        Is told what happens.
+    """All of it, in a process. `factory` makes the judge; see `carina.dicom.listener.judging.JudgeProcess`.
 
     Raises
     ------

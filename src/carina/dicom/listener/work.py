@@ -16,15 +16,7 @@ _TOGETHER = 32
 
 
 class Judging(threading.Thread):
-    """Has one process judge, until the line of those who wait is closed.
-
-    Parameters
-    ----------
-    process
-        Which judges.
-    keeper, log, retries
-        What is done with the outcome, who is told, and how often to try.
-    """
+    """Has one process judge, until the line of those who wait is closed."""
 
     def __init__(self, process: JudgeProcess, keeper: Keeper, log: EventLog, retries: Retries) -> None:
         super().__init__(name="judging", daemon=True)
@@ -83,15 +75,7 @@ class Judging(threading.Thread):
 
 
 class DeliveryThread(threading.Thread):
-    """Sends answers, until the line of those who wait is closed.
-
-    Parameters
-    ----------
-    sender
-        What sends.
-    keeper, log, retries
-        What is done with the outcome, who is told, and how often to try.
-    """
+    """Sends answers, until the line of those who wait is closed."""
 
     def __init__(self, sender: Sender, keeper: Keeper, log: EventLog, retries: Retries) -> None:
         super().__init__(name="delivery", daemon=True)

@@ -63,15 +63,7 @@ def name_of(other: Peer | Web) -> str:
 
 
 def meaning_of(reason: str, other: Peer | Web) -> str:
-    """Return what a reason means and what can be done, in sentences.
-
-    Parameters
-    ----------
-    reason
-        Of an `Outcome`.
-    other
-        To whom the file was sent.
-    """
+    """Return in sentences what the reason of an `Outcome` means and what can be done; `other` is who got the file."""
     there = name_of(other)
     if reason.startswith("http-"):
         from carina.dicom.transport.web import refusal  # noqa: PLC0415  # one of two libraries is needed
