@@ -70,16 +70,7 @@ def judge_factory(
 ) -> "Callable[[], Judge]":
     """Return what makes, in another process, a judge that answers with Carina's own objects.
 
-    Parameters
-    ----------
-    bundle
-        By default the released one.
-    kinds
-        Of answers; see `carina.dicom.answers.answers`.
-    prevalence
-        See `carina.decisions.triage.choose_triage`.
-    keeps_predictions
-        Whether the judge writes what ``carina predict --json`` says of the image beside its answers.
+    With `keeps_predictions` it writes what ``carina predict --json`` says of the image beside its answers.
 
     Raises
     ------

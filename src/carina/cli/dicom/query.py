@@ -181,7 +181,7 @@ class _Shown:
 def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Missing]", out: Path) -> None:
     """Say in the end how much was found, and what was left out or is not sure."""
     images = f"{shown.received} image{'s' * (shown.received != 1)} received"
-    print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {_series(len(found.series))} found; {images}.")
+    print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {len(found.series)} series found; {images}.")
     if shown.table is not None:
         if shown.answers:
             print_note(f"Answers: {shown.answers} in {out / 'answers'}; --json names those of each image.")
@@ -195,14 +195,9 @@ def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Mi
             "series and other contents, such as another transfer syntax. Each is judged."
         )
     if found.unfit:
-        print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
+        print_note(f"Left out: {found.unfit} series of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):
-        print_note(f"How many images {_series(unsure)} should have is not known: what came counts as all.")
-
-
-def _series(count: int) -> str:
-    # One word for one and for many.
-    return f"{count} series"
+        print_note(f"How many images {unsure} series should have is not known: what came counts as all.")
 
 
 def _list(path: Path, missing: "Sequence[Missing]", left: "Collection[Series]") -> None:
@@ -212,7 +207,7 @@ def _list(path: Path, missing: "Sequence[Missing]", left: "Collection[Series]") 
     told = {row.series for row in missing}
     untold = [one for one in left if one.series not in told]
     if untold:
-        print_note(f"The query was broken off; {_series(len(untold))} may not be complete. UIDs: {path}.")
+        print_note(f"The query was broken off; {len(untold)} series may not be complete. UIDs: {path}.")
     message = "The query was broken off before this series was complete."
     rows = [*missing, *(Missing("not-fetched", message, one.study, one.series, one.images) for one in untold)]
     if not rows:

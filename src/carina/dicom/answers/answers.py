@@ -131,10 +131,6 @@ def write_answers(
 
     Parameters
     ----------
-    path
-        The image: a DICOM file.
-    predictor
-        The model.
     out
         The folder to write into; it is made where it does not exist.
     kinds

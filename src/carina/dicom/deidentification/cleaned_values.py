@@ -47,18 +47,10 @@ def words_of(raw: bytes) -> list[str]:
 
 
 def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
-    """Return values that have the form of their type, an empty one for none; nothing if one has not.
+    """Return values that have the form of their type (one of `FORMED`), an empty one for none; nothing if one has not.
 
-    Of decimal numbers (DS) those that have not are empty, and nothing comes back where all are.
-
-    Parameters
-    ----------
-    vr
-        One of `FORMED`.
-    raw
-        As the file has it.
-    most
-        How many values there may be; none for any number.
+    Nothing comes back, too, if there are more than `most`. Of decimal numbers (DS) those that have not their form are
+    empty, and nothing comes back where all are.
     """
     words = words_of(raw.upper() if vr == "CS" else raw)
     if not words or (most is not None and len(words) > most):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -52,10 +53,6 @@ class Cleaner:
 
     Parameters
     ----------
-    options
-        What is kept.
-    pseudonyms
-        Gives the new UIDs.
     identity
         Whose image it is: that of the shift of dates.
     signed
@@ -72,15 +69,7 @@ class Cleaner:
         self._signed, self._little = signed, little
 
     def clean(self, source: Dataset, *, keep_text: bool = False) -> Dataset:
-        """Return what may be kept of a data set.
-
-        Parameters
-        ----------
-        source
-            As pydicom read it: no element has been looked at yet.
-        keep_text
-            Whether free text in it is kept.
-        """
+        """Return what may be kept of a data set as pydicom read it, of which no element has been looked at yet."""
         cleaned = Dataset()
         # All at once: when pydicom decodes one, it may decode others for it, which then no longer are as they stand.
         elements = [source.get_item(tag) for tag in sorted(source.keys())]
@@ -162,7 +151,7 @@ class Cleaner:
         if vr in NUMERIC:
             return numbers_of(vr, raw, most, little=self._little)
         if vr == "OW" and tag == _LUT_DATA and len(raw) % 2 == 0:
-            return raw if self._little else _swapped(raw)
+            return raw if self._little else np.frombuffer(raw, ">u2").astype("<u2").tobytes()
         if vr not in FORMED or (vr in _TIMES and self._shift is None):
             return None
         words = formed(vr, raw, most)
@@ -200,12 +189,6 @@ def _most_values(tag: int) -> int | None:
     """Return how many values an attribute may have; none for any number."""
     most = dictionary_VM(tag).split("-")[-1]
     return int(most) if most.isdecimal() else None
-
-
-def _swapped(raw: bytes) -> bytes:
-    swapped = bytearray(raw)
-    swapped[::2], swapped[1::2] = raw[1::2], raw[::2]
-    return bytes(swapped)
 
 
 def _capped(age: str) -> str:

@@ -25,12 +25,7 @@ _ENOUGH = 3
 class Series:
     """A series in an archive, by its UIDs. They go back to where they came from, and nowhere else.
 
-    Attributes
-    ----------
-    study, series
-        Its UIDs.
-    images
-        How many images it has, as the archive says; none where it does not say.
+    `images` is how many it has, as the archive says; none where it does not say.
     """
 
     study: str
@@ -62,16 +57,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an archive found.
+    """What an archive found: each series once, what cannot be asked for, and why there may be more.
 
-    Attributes
-    ----------
-    series
-        Each of them once.
-    missing
-        What cannot be asked for, and why there may be more.
-    unfit
-        How many series it named that have another date or modality than was asked for.
+    `unfit` is how many series it named that have another date or modality than was asked for.
     """
 
     series: tuple[Series, ...]
@@ -175,10 +163,6 @@ def query(
 
     Parameters
     ----------
-    archive
-        Where they were found.
-    found
-        What.
     store
         Where they are kept, under hashes. What the same judge judged before is not judged again if its prediction was
         kept.

@@ -82,12 +82,7 @@ class Record:
 
 
 class Journal:
-    """The journal in a folder.
-
-    Parameters
-    ----------
-    folder
-        Must be on a disk of this machine: over a network, flushing and locking cannot be relied on.
+    """The journal in a folder on a disk of this machine: over a network, flushing and locking cannot be relied on.
 
     Raises
     ------

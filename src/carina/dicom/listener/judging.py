@@ -94,14 +94,9 @@ class Failure:
 
 
 class JudgeProcess:
-    """A process that judges one object at a time, started again when it ends.
+    """A process that judges one object at a time, each in so many seconds, and is started again when it ends.
 
-    Parameters
-    ----------
-    factory
-        Makes the judge, in the process. It must be importable there: a function of a module, or a partial of one.
-    seconds
-        For one object.
+    `factory` makes the judge, in the process. It must be importable there: a function of a module, or a partial of one.
     """
 
     def __init__(self, factory: Callable[[], Judge], seconds: float) -> None:

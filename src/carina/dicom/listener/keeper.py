@@ -14,31 +14,25 @@ from carina.dicom.transport.settings import ListenSettings
 
 
 class Room:
-    """How much all waiting objects may take together."""
+    """How much all waiting objects may take together, and have `taken`, in bytes."""
 
     def __init__(self, quota: int) -> None:
         self._quota = quota
-        self._taken = 0
+        self.taken = 0
         self._lock = threading.Lock()
-
-    @property
-    def taken(self) -> int:
-        """In bytes."""
-        with self._lock:
-            return self._taken
 
     def take(self, size: int, *, forced: bool = False) -> bool:
         """Take room for an object, if there is any; `forced` takes it anyhow."""
         with self._lock:
-            if not forced and self._taken + size > self._quota:
+            if not forced and self.taken + size > self._quota:
                 return False
-            self._taken += size
+            self.taken += size
             return True
 
     def give_back(self, size: int) -> None:
         """Give room back."""
         with self._lock:
-            self._taken = max(0, self._taken - size)
+            self.taken = max(0, self.taken - size)
 
 
 class Turns:

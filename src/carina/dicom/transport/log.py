@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import logging
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
+
+from carina.dicom.quiet import silenced
 
 _LIBRARIES = ("pydicom", "pynetdicom", "highdicom", "urllib3", "requests", "pylibjpeg")
 _PLAIN = re.compile(r"[A-Za-z0-9 ._:/\[\]-]{1,128}")
@@ -61,24 +61,18 @@ def quiet_libraries(log: EventLog | None = None) -> Iterator[None]:
     """
     from pynetdicom import _config  # noqa: PLC0415  # of the extra
 
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels, handled, hook = [logger.level for logger in loggers], _config.LOG_HANDLER_LEVEL, threading.excepthook
+    handled, hook = _config.LOG_HANDLER_LEVEL, threading.excepthook
 
     def tell_kind(error: threading.ExceptHookArgs) -> None:
         if log is not None:
             log.tell("internal error", kind=error.exc_type.__name__)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
+    with silenced(*_LIBRARIES):
         # Its own handlers write every message out; without them it is faster, too.
         _config.LOG_HANDLER_LEVEL = "none"
         threading.excepthook = tell_kind
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
             _config.LOG_HANDLER_LEVEL = handled
             threading.excepthook = hook
