@@ -2,11 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -79,7 +79,7 @@ def deidentify_command(
     options = Options(keep_patient_characteristics, keep_device, keep_uids, shift_dates)
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, what="de-identified images"))
-        record = None if register is None else stack.enter_context(_Register.opened(register))
+        record = None if register is None else stack.enter_context(_register_in(register))
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
         tell = stack.enter_context(running_count("read", streamed=True))
         others = LeftOutFiles()
@@ -101,7 +101,7 @@ def deidentify_command(
                 failed += 1
             (_print_json if as_json else _print_row)(number, made)
             if record is not None:
-                record.add(number, each.path, made)
+                record(number, each.path, made)
             tell(number)
     if (said := others.sentence()) is not None:
         print_note(said)
@@ -149,42 +149,28 @@ def _print_row(number: int, made: "Deidentified | InputError") -> None:
         print_result(f"{'':>7}  note         {note}")
 
 
-class _Register:
-    """A table of which file became which, a row at once, that only its owner may read."""
+@contextmanager
+def _register_in(path: Path) -> "Iterator[Callable[[int, Path, Deidentified | InputError], None]]":
+    """Yield what adds a row to a new table of which file became which, that only its owner may read."""
+    from carina.dicom.deidentification.pseudonyms import create_private  # noqa: PLC0415
+    from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._rows = csv.writer(stream)
-        self._write("input", "file", "became", "error")
+    try:
+        stream = create_private(path)
+    except FileExistsError:
+        msg = f"{path} already exists. Name a new file for the register."
+        raise ConfigurationError(msg) from None
+    rows = csv.writer(stream)
 
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path) -> "Iterator[_Register]":
-        """Yield a new register.
+    def write(*cells: object) -> None:
+        rows.writerow(cells)
+        # A row at once: what was written before the command was broken off is told.
+        stream.flush()
 
-        Raises
-        ------
-        ConfigurationError
-            If there is something of that name.
-        """
-        from carina.dicom.deidentification.pseudonyms import create_private  # noqa: PLC0415
+    def add(number: int, path: Path, made: "Deidentified | InputError") -> None:
+        became = ("", made.code) if isinstance(made, InputError) else (made.path.as_posix(), "")
+        write(number, path_in_words(path), *became)
 
-        try:
-            stream = create_private(path)
-        except FileExistsError:
-            msg = f"{path} already exists. Name a new file for the register."
-            raise ConfigurationError(msg) from None
-        with stream:
-            yield cls(stream)
-
-    def add(self, number: int, path: Path, made: "Deidentified | InputError") -> None:
-        from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
-
-        if isinstance(made, InputError):
-            self._write(number, path_in_words(path), "", made.code)
-        else:
-            self._write(number, path_in_words(path), made.path.as_posix(), "")
-
-    def _write(self, *cells: object) -> None:
-        self._rows.writerow(cells)
-        self._stream.flush()
+    with stream:
+        write("input", "file", "became", "error")
+        yield add

@@ -260,6 +260,6 @@ def _archive(
             msg = "--move with TLS needs --cert and --key: the archive connects to Carina then."
             raise ConfigurationError(msg)
         own = ServerTls(certificate=tls.certificate, key=tls.key, client_ca=tls.ca)
-    archive = DimseArchive(peer, _OBJECT_BYTES, by="move", bind=here.host, port=here.port, tls=own)
+    archive = DimseArchive(peer, _OBJECT_BYTES, here=(here.host, here.port), tls=own)
     stack.callback(archive.close)
     return archive

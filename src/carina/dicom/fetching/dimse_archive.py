@@ -2,7 +2,7 @@
 
 import shlex
 import threading
-from typing import Any, Literal
+from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import AE, build_context, build_role, evt
@@ -37,10 +37,11 @@ class DimseArchive:
 
     Parameters
     ----------
-    by
-        How it sends. For C-MOVE it must know Carina's title and address.
-    bind, port, tls
-        For C-MOVE, where to wait for objects, and how those who bring them connect.
+    here
+        Where to wait for objects that come by C-MOVE; the archive must know this address by Carina's title. By default
+        they come by C-GET.
+    tls
+        For C-MOVE, how those who bring objects connect.
 
     Raises
     ------
@@ -53,12 +54,10 @@ class DimseArchive:
         peer: Peer,
         object_bytes: int,
         *,
-        by: Literal["get", "move"] = "get",
-        bind: str = "127.0.0.1",
-        port: int = 0,
+        here: tuple[str, int] | None = None,
         tls: ServerTls | None = None,
     ) -> None:
-        self._peer, self._by = peer, by
+        self._peer = peer
         self._tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
         self._bounds = Bounds(object_bytes, _IDLE_S)
         self._keep: Keep | None = None
@@ -71,9 +70,9 @@ class DimseArchive:
         self._lock = threading.Lock()
         self._server: BoundedServer | None = None
         self._here = ""
-        if by == "move":
-            self._server = self._wait_at(bind, port, tls)
-            self._here = f"{bind}:{self._server.server_address[1]}"
+        if here is not None:
+            self._server = self._wait_at(*here, tls)
+            self._here = f"{here[0]}:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Wait for objects no longer."""
@@ -91,7 +90,7 @@ class DimseArchive:
             self._turned_away, self._no_room = None, False
         wanted = identifier("SERIES", StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
         try:
-            told = self._get(wanted) if self._by == "get" else self._move(wanted)
+            told = self._get(wanted) if self._server is None else self._move(wanted)
         except PeerError:
             # It was refused here, because the disk is full for example.
             if self._failed is not None:
@@ -204,7 +203,7 @@ class DimseArchive:
             raise ArchiveUnusableError(msg)
         if status not in _DONE and not refused:
             msg = f"{name} does not send what it found (status 0x{status:04X}). Look into its log."
-            if self._by == "move" and not self._taken:
+            if self._server is not None and not self._taken:
                 msg += f" It may not reach this machine. {self._how_to_be_known()}"
             raise PeerError(msg)
         completed, failed, warning = (int(last.get(f"NumberOf{kind}Suboperations") or 0) for kind in _COUNTS)
