@@ -34,16 +34,10 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """A DICOM object that was written.
+    """A DICOM object that was written, as ``carina-<kind>-<SOP Instance UID>.dcm``.
 
-    Attributes
-    ----------
-    kind
-        ``sr`` for the structured report, ``sc`` for the picture, ``pr`` for the presentation state.
-    path
-        Where it lies: ``carina-<kind>-<SOP Instance UID>.dcm``.
-    sop_class_uid, sop_instance_uid, series_uid
-        What it is. None of them tells who the patient is.
+    Its kind is ``sr`` for the structured report, ``sc`` for the picture, or ``pr`` for the presentation state. None of
+    its UIDs tells who the patient is.
     """
 
     kind: Kind

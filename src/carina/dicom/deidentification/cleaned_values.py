@@ -49,8 +49,8 @@ def words_of(raw: bytes) -> list[str]:
 def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
     """Return values that have the form of their type (one of `FORMED`), an empty one for none; nothing if one has not.
 
-    Nothing comes back, too, if there are more than `most`. Of decimal numbers (DS) those that have not their form are
-    empty, and nothing comes back where all are.
+    Nothing comes back either if there are more than `most`. Of decimal numbers (DS) those without the form are empty,
+    and nothing comes back where all are.
     """
     words = words_of(raw.upper() if vr == "CS" else raw)
     if not words or (most is not None and len(words) > most):

@@ -69,20 +69,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an archive said while it sent a series.
+    """What an archive said while it sent a series."""
 
-    Attributes
-    ----------
-    told
-        How many images it says that it sent or could not send; 0 where it does not say.
-    unusable
-        How many arrived that were too large or no DICOM objects.
-    partial
-        Whether it says that this is not all.
-    """
-
+    # How many images it says that it sent or could not send; 0 where it does not say.
     told: int = 0
+    # How many arrived that were too large or no DICOM objects.
     unusable: int = 0
+    # Whether it says that this is not all.
     partial: bool = False
 
 

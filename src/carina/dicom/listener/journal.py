@@ -55,22 +55,10 @@ class JournalError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of an object.
+    """What is known of an object: its size in bytes, how far it has come, and how many attempts failed in this state.
 
-    Attributes
-    ----------
-    digest
-        Its name.
-    state
-        How far it has come.
-    size
-        In bytes.
-    attempts
-        That failed in this state.
-    due
-        When the next one may be made, in seconds since 1970.
-    reason
-        Why it was refused, given up, or failed last.
+    `due` is when the next attempt may be made, in seconds since 1970; `reason` is why the object was refused, given up,
+    or failed last.
     """
 
     digest: str

@@ -64,14 +64,9 @@ class AnswerFiles:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Judging an object failed.
+    """Judging an object failed: with this kind of error, or with this end of the process.
 
-    Attributes
-    ----------
-    reason
-        The kind of the error, or what became of the process.
-    later
-        Whether it is not the object's fault: the disk is full, for one.
+    `later` tells whether it is not the object's fault: the disk is full, for one.
     """
 
     reason: str

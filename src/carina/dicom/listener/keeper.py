@@ -14,7 +14,7 @@ from carina.dicom.transport.settings import ListenSettings
 
 
 class Room:
-    """How much all waiting objects may take together, and have `taken`, in bytes."""
+    """How many bytes all waiting objects may take together, and how many they have `taken`."""
 
     def __init__(self, quota: int) -> None:
         self._quota = quota

@@ -40,7 +40,7 @@ def build_sender(destination: Destination) -> Sender:
 
 @dataclass(frozen=True, slots=True)
 class SentFile:
-    """What became of a file in the last of some attempts."""
+    """What became of a file in its last attempt, and how many attempts there were."""
 
     path: Path
     outcome: Outcome

@@ -48,7 +48,7 @@ def open_session(web: Web, *, tries: int = 1) -> requests.Session:
         session.cert = (str(tls.certificate), str(tls.key))
     if token := os.environ.get(TOKEN):
         # As an authentication, not a header: those are replaced by what ~/.netrc says.
-        session.auth = _Bearer(token)
+        session.auth = partial(_show_token, token)
     # A server may ask for a pause of any length, and nobody would know what is waited for.
     retry = Retry(
         tries - 1,
@@ -132,12 +132,6 @@ def values(row: Row, tag: str) -> list[Any]:
     return given if isinstance(given, list) else []
 
 
-class _Bearer(requests.auth.AuthBase):
-    """Shows a token."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+def _show_token(token: str, request: Any) -> Any:
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request
