@@ -27,8 +27,9 @@ test: $(VENV)/.dev
 
 # The tests start many processes, which would compile Carina each time where Python may keep nothing.
 pytest test-long: export PYTHONDONTWRITEBYTECODE :=
-# One process more than there are cores: tests wait for Chromium, Orthanc and what they start.
-PROCESSES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
+# One process more than the cores that this process may use: tests wait for Chromium, Orthanc and what they start.
+# macOS cannot tell them, so there all cores count.
+PROCESSES = $(shell $(BIN)/python -c 'import os; print(1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))')
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 pytest: $(VENV)/.dev
 	$(PYTEST)

@@ -1,4 +1,6 @@
-"""How messages count things."""
+"""How messages count and list things."""
+
+from collections.abc import Sequence
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -17,6 +19,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def were(count: int) -> str:
     """Return "was" for one and "were" for none or several."""
     return "was" if count == 1 else "were"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence: "A", "A and B", "A, B and C"; nothing for none."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def say_left_out(count: int, noun: str, reason: str) -> str:

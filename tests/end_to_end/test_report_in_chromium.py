@@ -17,10 +17,12 @@ from carina.evaluation.priorities import spread_of_bands
 from carina.evaluation.reading_room.waiting_times import ReadingRoom, expected_turnaround
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.html.open_reports import build_report, write_report
+from carina.reports.html.page import read_asset
 from carina.reports.html.sections.room_section import turnaround_at
+from carina.reports.written_numbers import full_text
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.decision_curve import decision_curve
-from carina.statistics.intervals import BinaryCounts, design_effect, predictive_value_at
+from carina.statistics.intervals import BinaryCounts, Estimate, design_effect, predictive_value_at
 from queueing import share_read_within
 from unit.reports.evaluations import audit_of, write_evaluated, write_pictures
 
@@ -147,6 +149,16 @@ def test_without_a_script_the_same_stands_there(browser, page):
     (words,) = re.findall(r'id="x-thousand-words"[^>]*>([^<]*)<', written)
     assert html.unescape(words) == browser.text("#x-thousand-words")
     assert written.count('class="drawing"') > 20
+
+
+def test_the_script_writes_shares_as_python_does(browser):
+    shares = [(0.93, 0.91, 0.95), (0.5, 0.2, 0.9999), (1.0, 0.99996, 1.0), (0.0, 1e-17, 0.03), (1.0, 1 - 2e-9, 1.0)]
+    written = browser.run(
+        f"(() => {{ {read_asset('drawing.js')}; return {json.dumps(shares)}.map(([value, low, high]) => {{"
+        "const write = (share) => percent(share, 1, [value, low, high]);"
+        "return `${write(value)} (${range({ low, high }, write)})`; }); })()"
+    )
+    assert written == [full_text(Estimate(*three, "x")) for three in shares]
 
 
 @pytest.mark.parametrize("prevalence", [0.1, 3, 17.3, 50])

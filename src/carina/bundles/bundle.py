@@ -103,7 +103,8 @@ class Adaptation(BaseModel):
     strength
         Of the ridge that drew the weights towards those of the parent.
     macro_auroc_before, macro_auroc_after, gain_low, gain_high
-        On held-out films of the site, and the 95 % interval of the difference.
+        On held-out films of the site, over the findings that the parent knows, too, and the 95 % interval of the
+        difference.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -65,6 +65,11 @@ class TrainingImages:
         """Return which images have a role: bool ``(n,)``."""
         return np.array([each == role for each in self.role], dtype=np.bool_)
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """Return the SHA-256 of the images that were trained on, without those of the other roles."""
+        return frozenset(sha256 for sha256, role in zip(self.sha256, self.role, strict=True) if role == "train")
+
 
 def write_training_images(path: Path, images: TrainingImages) -> None:
     """Write the list, whole or not at all."""

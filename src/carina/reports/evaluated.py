@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,12 +18,14 @@ from carina.bundles.run_folder import HISTORY_FILE, RECIPE_FILE
 from carina.bundles.safety import without_directories, without_folders
 from carina.decisions.policy import Policy
 from carina.decisions.triage import Priority
-from carina.errors import ConfigurationError
+from carina.errors import ConfigurationError, DataError
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.evaluation.priorities import priorities_of
-from carina.reports.evaluation_files import GALLERY_FILE, read_audit, read_evaluation
+from carina.reports.evaluation_files import GALLERY_FILE, difference_of_models, read_evaluation
 from carina.reports.written_numbers import estimate_of
 from carina.statistics.intervals import Estimate
+
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True)
@@ -134,17 +138,13 @@ class Evaluated:
         return estimate_of(found)
 
 
-def read_evaluated(
-    folder: Path, *, audit: Path | None = None, bundle: Path | None = None, images: bool = True
-) -> Evaluated:
-    """Return what an evaluation folder holds.
+def read_evaluated(folder: Path, *, bundle: Path | None = None, images: bool = True) -> Evaluated:
+    """Return what an evaluation folder holds, without an audit.
 
     Parameters
     ----------
     folder
         Of ``carina evaluate``.
-    audit
-        Of ``carina audit``, for the same model.
     bundle
         That the evaluated run was sealed into: its name, version and hash are in the report.
     images
@@ -153,9 +153,9 @@ def read_evaluated(
     Raises
     ------
     DataError
-        If the folder is no evaluation, or was written by another version.
+        If the folder is no evaluation, was written by another version, or a file in it is damaged.
     ConfigurationError
-        If the audit is none, or of another model, or the bundle holds another one.
+        If the bundle holds another model.
     BundleError
         If the bundle is none or damaged.
     """
@@ -169,38 +169,33 @@ def read_evaluated(
     if "assessable" not in table.columns:
         # Written before anything was refused.
         table = table.with_columns(assessable=pl.lit(True))
-    audited = None if audit is None else _read_audit(audit, content)
-    gallery = pl.read_parquet(folder / GALLERY_FILE) if images and (folder / GALLERY_FILE).is_file() else None
-    history = pl.read_csv(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else None
-    recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8") if (folder / RECIPE_FILE).is_file() else ""
-    return Evaluated(folder.resolve().name, content, table, history, recipe, audited, gallery)
+    gallery = _read(folder / GALLERY_FILE, pl.read_parquet) if images else None
+    history = _read(folder / HISTORY_FILE, pl.read_csv)
+    recipe = _read(folder / RECIPE_FILE, _recipe_text) or ""
+    return Evaluated(folder.resolve().name, content, table, history, recipe, None, gallery)
+
+
+def _read(path: Path, read: Callable[[Path], _Content]) -> _Content | None:
+    """Return a file that an evaluation folder may lack."""
+    if not path.is_file():
+        return None
+    try:
+        return read(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        msg = f"{path} is damaged. Evaluate again."
+        raise DataError(msg) from None
+
+
+def _recipe_text(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    tomllib.loads(text)
+    return text
 
 
 def _name_bundle(content: dict[str, Any], folder: Path, bundle: Path) -> None:
     described, seal = open_bundle(bundle)
-    told = described.model_dump(mode="json")
-    for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
-        if content["model"].get(key) != told[key]:
-            msg = f"{folder} judged {what} than {bundle} holds. Name the bundle that was made of the evaluated run."
-            raise ConfigurationError(msg)
+    if what := difference_of_models(content["model"], described.model_dump(mode="json")):
+        msg = f"{folder} judged {what} than {bundle} holds. Name the bundle that was made of the evaluated run."
+        raise ConfigurationError(msg)
     content["model"] |= {"name": described.name, "version": described.version}
     content["bundle_sha256"] = seal.sha256
-
-
-def audited_model(folder: Path) -> str:
-    """Return the SHA-256 of the model that an audit folder is about.
-
-    Raises
-    ------
-    ConfigurationError
-        If the folder is no audit.
-    """
-    return str(read_audit(folder)["model_sha256"])
-
-
-def _read_audit(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    audit = read_audit(folder)
-    if audit["model_sha256"] != content["model"].get("model_sha256"):
-        msg = f"{folder} audited another model than the one that was evaluated. Audit the same one."
-        raise ConfigurationError(msg)
-    return audit

@@ -1,6 +1,7 @@
 """The files in an evaluation folder, and of its audit: their names for whoever writes them, and how they are read."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,21 @@ def read_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
     except (OSError, pl.exceptions.PolarsError):
         msg = f"{folder / PREDICTIONS_FILE} is missing or damaged. Evaluate again."
         raise DataError(msg) from None
+
+
+def difference_of_models(judged: Mapping[str, Any], told: Mapping[str, Any]) -> str | None:
+    """Return what was judged in place of a bundle's model, as the words after "judged"; None where it was that model.
+
+    Parameters
+    ----------
+    judged
+        The model of ``metrics.json``.
+    told
+        The description of a bundle, as JSON.
+    """
+    if judged.get("model_sha256") != told["model_sha256"]:
+        return "another model"
+    return "this model with other thresholds" if judged.get("policy") != told["policy"] else None
 
 
 def read_audit(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from carina.evaluation.predictions import findings_of
 from carina.places import kind_of, wrong_place
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import draw_rates
+from carina.reports.drawing.drawing import Drawing
 from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import (
@@ -143,13 +144,21 @@ def _write_texts(folder: Path, evaluation: SplitResult) -> None:
         write_text(folder / name, write(evaluation.metrics, title=evaluation.title, notice=evaluation.notice))
 
 
+def pictures_of(report: Report, evaluated: Evaluated) -> dict[str, list[Drawing]]:
+    """Return what is drawn on each of the published baseline's pictures, by the picture's name."""
+    recall = draw_rates(evaluated, ("sensitivity",), name="recall_per_class")
+    drawn = report.drawings() | {recall.name: recall}
+    return {
+        name: [drawing for key, drawing in drawn.items() if key.startswith(start)]
+        for name, (start, _) in PICTURES.items()
+    }
+
+
 def write_pictures(folder: Path, report: Report, evaluated: Evaluated, title: str) -> None:
     """Write the published baseline's pictures: those of the report, each under a heading that names the data."""
-    drawn = report.drawings() | {"recall_per_class": draw_rates(evaluated, ("sensitivity",))}
-    for name, (start, caption) in PICTURES.items():
-        drawings = [drawing for key, drawing in drawn.items() if key.startswith(start)]
+    for name, drawings in pictures_of(report, evaluated).items():
         heading = f"{evaluated.model['name']}: training" if name.endswith("_curve") else title
-        sheet = compose(name, heading, drawings, columns=2, caption=caption, notice=report.notice)
+        sheet = compose(name, heading, drawings, columns=2, caption=PICTURES[name][1], notice=report.notice)
         write_png(sheet, folder / f"{name}.png", FOR_SCREEN)
 
 

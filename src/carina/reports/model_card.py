@@ -17,8 +17,9 @@ from carina.bundles.bundle import BundleDescription
 from carina.bundles.writing import WriteCard
 from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
-from carina.reports.evaluation_files import METRICS_FILE, read_audit, read_metrics
+from carina.reports.evaluation_files import METRICS_FILE, difference_of_models, read_audit, read_metrics
 from carina.reports.html.rendering import render
+from carina.wording import listed
 
 _KNOWN_DATASET = "covid19-radiography"
 
@@ -79,7 +80,9 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
             raise ConfigurationError(msg)
         sentence = None if audited is None else " ".join(audited["sentence"].split())
         for folder, evaluation in zip(evaluations, read, strict=True):
-            _require_same_model(folder, evaluation.model, bundle)
+            if what := difference_of_models(evaluation.model, bundle.model_dump(mode="json")):
+                msg = f"{folder} judged {what}; its figures cannot be on this card. Evaluate the run that is exported."
+                raise ConfigurationError(msg)
         return model_card(bundle, read, sentence)
 
     return write_card
@@ -115,7 +118,7 @@ def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], au
     card = render(
         "model_card.md",
         bundle=bundle,
-        findings=_listed(bundle.findings),
+        findings=listed(bundle.findings),
         evaluations=evaluations,
         index=json.dumps([index], ensure_ascii=False),
         audit=audit,
@@ -187,14 +190,6 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
 _KINDS = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
 
 
-def _require_same_model(folder: Path, judged: Mapping[str, Any], bundle: BundleDescription) -> None:
-    told = bundle.model_dump(mode="json")
-    for key, what in (("model_sha256", "another model"), ("policy", "this model with other thresholds")):
-        if judged.get(key) != told[key]:
-            msg = f"{folder} judged {what}; its figures cannot be on this card. Evaluate the run that is exported."
-            raise ConfigurationError(msg)
-
-
 def _estimate(estimate: Mapping[str, Any]) -> str:
     if estimate["value"] is None:
         return _cell(f"not applicable ({estimate['note']})")
@@ -209,7 +204,3 @@ def _share(value: float, bounds: tuple[float, float]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + f" and {names[-1]}"

@@ -10,6 +10,9 @@ from carina.statistics.intervals import Estimate
 
 Kind = Literal["share", "area", "ratio", "signed"]
 
+# Below this, a difference from 0 or 1 is an error of floating-point arithmetic. The page's script has the same limit.
+_AS_GOOD_AS_EQUAL = 1e-9
+
 
 def estimate_of(content: Mapping[str, Any] | None) -> Estimate:
     """Return the estimate that ``metrics.json`` or ``audit.json`` holds; one that is missing is not applicable."""
@@ -66,10 +69,13 @@ def _written(values: Sequence[float | None], kind: Kind) -> list[str]:
     if kind == "ratio":
         return [_three_digits(value) for value in present]
     factor, digits = (100.0, 1) if kind == "share" else (1.0, 3)
-    whole = factor
-    for more in range(digits, digits + 4):
+    # So many digits show how far any number is from 0 and 1 that is not as good as equal.
+    for more in range(digits, digits + 7):
         texts = [f"{factor * value:.{more}f}" for value in present]
-        if present[0] in (0.0, 1.0) or float(texts[0]) not in (0.0, whole):
+        if not any(
+            float(text) in (0.0, factor) and min(abs(value), abs(value - 1)) > _AS_GOOD_AS_EQUAL
+            for text, value in zip(texts, present, strict=True)
+        ):
             break
     return [text.replace("-", "−") for text in texts]
 

@@ -68,8 +68,11 @@ def draw_decision_curve(curve: DecisionCurve) -> Drawing:
     return panel.drawing
 
 
-def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated]]) -> Drawing:
-    """Return one finding's net benefit in several evaluations, each at its own set's prevalence."""
+def draw_decision_curves_over(finding: str, key: str, asked: Sequence[tuple[str, Evaluated]]) -> Drawing:
+    """Return one finding's net benefit in several evaluations, each at its own set's prevalence.
+
+    `key` names the finding in the file's name.
+    """
     curves = []
     for name, one in asked:
         index = one.findings.index(finding)
@@ -84,10 +87,9 @@ def draw_decision_curves_over(finding: str, asked: Sequence[tuple[str, Evaluated
     keys += [Key("acting on all", "muted", "line", (2, 3)), Key("acting on nobody", "ink")]
     x = Axis("Threshold probability at which one would act", 0, 1, PERCENT_TICKS)
     y = Axis("Net benefit, an image", low, high, number_ticks(low, high))
-    key = f"decision_curve_{finding.lower().replace(' ', '_')}"
-    panel = build_panel(
-        key, f"Decision curve: {finding}", "Net benefit, each at its own set's prevalence", x, y, keys=keys, height=280
-    )
+    said = "Net benefit, each at its own set's prevalence"
+    name, title = f"decision_curve_{key}", f"Decision curve: {finding}"
+    panel = build_panel(name, title, said, x, y, keys=keys, height=280)
     panel.curve([(0, 0), (1, 0)], "ink", width=1.3)
     for place, (_, curve) in enumerate(curves):
         ink, dash, _ = look(place)

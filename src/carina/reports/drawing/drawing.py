@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -148,6 +148,24 @@ class GreyImage:
 
 
 Part = Stroke | Area | Dot | Words | GreyImage
+
+
+def file_keys(names: Iterable[str]) -> dict[str, str]:
+    """Return for each name what names a file: letters, digits and underscores; no two names have the same.
+
+    Parameters
+    ----------
+    names
+        Whatever was drawn: findings, for example. Of names that look alike, the later ones have a number.
+    """
+    keys: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        key = plain = "".join(letter if letter.isalnum() else "_" for letter in name.lower())
+        number = 2
+        while key in keys.values():
+            key, number = f"{plain}_{number}", number + 1
+        keys[name] = key
+    return keys
 
 
 @dataclass(slots=True)

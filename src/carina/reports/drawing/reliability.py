@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from carina.reports.drawing.drawing import Drawing, Ink
+from carina.reports.drawing.drawing import Drawing, Ink, file_keys
 from carina.reports.drawing.panel import PERCENT_TICKS, UNIT_TICKS, Axis, Key, Panel, build_panel, look, pairs
 from carina.reports.drawing.text_measure import text_width
 from carina.reports.evaluated import Evaluated
@@ -16,19 +16,23 @@ from carina.reports.written_numbers import estimate_of, full_text, value_text
 from carina.statistics.intervals import FloatArray
 from carina.statistics.risk_coverage import RiskCoverage
 
+# In files' names: what is drawn of all calls together.
+_CALLS = "calls"
+
 
 def draw_reliability(evaluated: Evaluated) -> list[Drawing]:
     """Return a panel for the calls and one for each finding that occurs: how often each probability came true."""
     whole, probabilities = evaluated.metrics["calibration"], evaluated.probabilities
     calls = ("Reliability of the calls", "Share of right calls", probabilities.max(axis=1))
-    drawings = [_draw_reliability("calls", whole, "", *calls, "ink", "circle")]
+    drawings = [_draw_reliability(_CALLS, whole, "", *calls, "ink", "circle")]
+    keys = file_keys((_CALLS, *whole["per_finding"]))
     for place, (name, item) in enumerate(whole["per_finding"].items()):
         if item["bins"]:
             ink, _, mark = look(place)
             shown = probabilities[:, evaluated.findings.index(name)]
             slope, intercept = (value_text(estimate_of(item.get(key)), "signed") for key in ("slope", "intercept"))
             looks = (f"Reliability: {name}", "Share of images with it", shown, ink, mark)
-            drawings.append(_draw_reliability(name, item, f"; slope {slope}, intercept {intercept}", *looks))
+            drawings.append(_draw_reliability(keys[name], item, f"; slope {slope}, intercept {intercept}", *looks))
     return drawings
 
 
@@ -42,9 +46,10 @@ def _draw_reliability(
     said = "; ".join(
         f"probability {part['mean_probability']:.3f} came true in {part['share']:.3f} of {part['n']}" for part in bins
     )
-    name = f"reliability_{''.join(letter if letter.isalnum() else '_' for letter in key.lower())}"
     x, y = Axis("Mean probability", 0, 1, UNIT_TICKS), Axis(share, 0, 1, UNIT_TICKS)
-    panel = build_panel(name, title, f"{words}. {said}", x, y, subtitle=words, height=270, above=_COUNTS)
+    panel = build_panel(
+        f"reliability_{key}", title, f"{words}. {said}", x, y, subtitle=words, height=270, above=_COUNTS
+    )
     _draw_counts(panel, shown)
     panel.curve([(0, 0), (1, 1)], "muted", dash=(4, 3), width=1.3)
     for part in bins:

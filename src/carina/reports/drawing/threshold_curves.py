@@ -44,9 +44,13 @@ def draw_threshold_curves(evaluated: Evaluated, curves: Sequence[FindingCurves],
     return drawn
 
 
-def draw_over_each_other(finding: str, drawn: Sequence[tuple[str, Evaluated, FindingCurves]]) -> list[Drawing]:
-    """Return one finding's ROC and precision-recall curve of several evaluations, with shipped operating points."""
-    key = finding.lower().replace(" ", "_")
+def draw_over_each_other(
+    finding: str, key: str, drawn: Sequence[tuple[str, Evaluated, FindingCurves]]
+) -> list[Drawing]:
+    """Return one finding's ROC and precision-recall curve of several evaluations, with shipped operating points.
+
+    `key` names the finding in the files' names.
+    """
     return [
         _draw(
             f"{'roc' if roc else 'precision_recall'}_{key}",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from carina.reports.evaluated import Evaluated
+from carina.wording import listed
 
 
 def checklist_facts(evaluated: Evaluated) -> Mapping[str, str]:
@@ -18,7 +19,7 @@ def checklist_facts(evaluated: Evaluated) -> Mapping[str, str]:
     audit = evaluated.audit["sentence"] if evaluated.audit else "No audit was attached (carina audit)."
     unknown = [name for name in ("age", "sex", "view", "source") if evaluated.table[name].null_count()]
     return {
-        "findings": _listed(evaluated.findings),
+        "findings": listed(evaluated.findings),
         "flag": evaluated.flag,
         "threshold": f"{evaluated.threshold:.4f}",
         "chosen_on": str(point["chosen_on"]),
@@ -86,7 +87,7 @@ def _split_words(images: Mapping[str, int]) -> str:
 
 
 def _difference_words(evaluated: Evaluated) -> str:
-    name, trained = evaluated.content["data"]["name"], _listed(evaluated.trained_on)
+    name, trained = evaluated.content["data"]["name"], listed(evaluated.trained_on)
     if not evaluated.internal:
         return f"Other data than trained on ({trained}). In what they differ is yours to say."
     if len(evaluated.trained_on) > 1:
@@ -99,7 +100,7 @@ def _external_words(evaluated: Evaluated) -> str:
         return f"{evaluated.content['data']['name']}, another collection than trained on; leak check in section 1."
     asked = [str(other["name"]) for other in (evaluated.audit or {}).get("external_sets", ())]
     words = "Not by this evaluation: its images are of a collection trained on."
-    return f"{words} The audit (section 6) asks {_listed(asked)}." if asked else words
+    return f"{words} The audit (section 6) asks {listed(asked)}." if asked else words
 
 
 def _selection_words(evaluated: Evaluated, recipe: Mapping[str, Any]) -> str:
@@ -145,10 +146,6 @@ def _preprocessing_words(preprocessing: Mapping[str, Any]) -> str:
     ends = preprocessing.get("stretch")
     stretch = f", grey levels evened between percentiles {ends[0]:g} and {ends[1]:g}" if ends else ""
     return f"{crop}, {preprocessing['size']} × {preprocessing['size']} pixels, grey{stretch}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def versions_text(versions: Mapping[str, str]) -> str:

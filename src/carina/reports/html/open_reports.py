@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from carina.errors import ConfigurationError
-from carina.reports.evaluated import Evaluated, audited_model, read_evaluated
+from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import REPORT_FILE, read_audit
 from carina.reports.html.page import Report
 from carina.reports.html.sections.audit_section import build_audit
@@ -69,8 +70,8 @@ def open_report(
     Raises
     ------
     ConfigurationError
-        If no folder is named or one twice, several come with a bundle, or an audit or the bundle is of none of the
-        models.
+        If no folder is named or one twice, several come with a bundle, two audits are of one model, or an audit or the
+        bundle is of none of the models.
     DataError
         If a folder is no evaluation.
     BundleError
@@ -143,8 +144,8 @@ def write_report(
     Raises
     ------
     ConfigurationError
-        If several folders come without `out` or with a bundle, a folder is named twice, or an audit or the bundle is of
-        none of the models.
+        If several folders come without `out` or with a bundle, a folder is named twice, two audits are of one model, or
+        an audit or the bundle is of none of the models.
     DataError
         If a folder is no evaluation.
     BundleError
@@ -166,14 +167,21 @@ def _read(folders: Sequence[Path], audits: Sequence[Path], bundle: Path | None, 
     if len({folder.resolve() for folder in folders}) < len(folders):
         msg = "An evaluation is named twice. Name each once."
         raise ConfigurationError(msg)
-    of_model = {audited_model(audit): audit for audit in audits}
+    of_model: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for folder in audits:
+        audit = read_audit(folder)
+        sha256 = str(audit["model_sha256"])
+        if sha256 in of_model:
+            msg = f"{of_model[sha256][0]} and {folder} audited the same model. Name one of them."
+            raise ConfigurationError(msg)
+        of_model[sha256] = folder, audit
     evaluated = []
     for folder in folders:
         plain = read_evaluated(folder, bundle=bundle, images=images)
-        audit = of_model.get(str(plain.model.get("model_sha256")))
-        evaluated.append(plain if audit is None else read_evaluated(folder, audit=audit, bundle=bundle, images=images))
+        _, found = of_model.get(str(plain.model.get("model_sha256")), (None, None))
+        evaluated.append(plain if found is None else replace(plain, audit=found))
     models = {str(one.model.get("model_sha256")) for one in evaluated}
-    if strangers := [audit for sha256, audit in of_model.items() if sha256 not in models]:
+    if strangers := [folder for sha256, (folder, _) in of_model.items() if sha256 not in models]:
         msg = f"{strangers[0]} audited another model than those that were evaluated. Audit one of these."
         raise ConfigurationError(msg)
     return evaluated

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -20,6 +20,8 @@ from carina.reports.drawing.png import write_png
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import ReportTable
 from carina.storage.atomic import write_text
+
+_Shown = TypeVar("_Shown", Drawing, ReportTable)
 
 STYLE_FILES = ("page.css",)
 # One module in this order: the script is inlined as one, because inlined modules cannot import each other.
@@ -103,13 +105,18 @@ class Report:
             write_text(folder / f"{drawing.name}.svg", noticed.to_svg(alone=True) + "\n")
             if drawing.name not in pictured:
                 write_png(noticed, folder / f"{drawing.name}.png")
-        for section in self.sections:
-            for table in section.tables:
-                write_text(folder / f"{table.name}.csv", table.to_csv())
+        for table in self._tables().values():
+            write_text(folder / f"{table.name}.csv", table.to_csv())
 
     def drawings(self) -> dict[str, Drawing]:
-        """Return every figure by its name, in the order of reading."""
-        return {drawing.name: drawing for section in self.sections for drawing in section.drawings}
+        """Return every figure by its name, in the order of reading.
+
+        Raises
+        ------
+        ValueError
+            If two have the same name: one of their files would replace the other.
+        """
+        return _by_name([drawing for section in self.sections for drawing in section.drawings])
 
     def figure(self, name: str) -> Drawing:
         """Return a figure by the name of its files; in a notebook it shows itself.
@@ -129,7 +136,10 @@ class Report:
         KeyError
             If there is none of this name.
         """
-        return {table.name: table for section in self.sections for table in section.tables}[name]
+        return self._tables()[name]
+
+    def _tables(self) -> dict[str, ReportTable]:
+        return _by_name([table for section in self.sections for table in section.tables])
 
     def _repr_html_(self) -> str:
         # In a frame of its own, so that style and script touch nothing around it. The frame may run the page's script
@@ -137,6 +147,15 @@ class Report:
         style = "width:100%;height:900px;border:1px solid #999"
         content, name = html.escape(self.to_html(), quote=True), html.escape(self.title, quote=True)
         return f'<iframe title="{name}" srcdoc="{content}" sandbox="allow-scripts" style="{style}"></iframe>'
+
+
+def _by_name(shown: Sequence[_Shown]) -> dict[str, _Shown]:
+    by_name = {one.name: one for one in shown}
+    if len(by_name) < len(shown):
+        names = [one.name for one in shown]
+        msg = f"Two figures or tables are called {next(name for name in names if names.count(name) > 1)}."
+        raise ValueError(msg)
+    return by_name
 
 
 def embed_json(data: Mapping[str, Any]) -> Markup:

@@ -9,7 +9,7 @@ from typing import Any
 from carina._version import __version__
 from carina.errors import DataError
 from carina.reports.drawing.decision_curves import draw_decision_curves_over
-from carina.reports.drawing.drawing import Drawing
+from carina.reports.drawing.drawing import Drawing, file_keys
 from carina.reports.drawing.forest import Row, draw_forest
 from carina.reports.drawing.panel import look
 from carina.reports.drawing.threshold_curves import draw_over_each_other
@@ -108,13 +108,13 @@ def _of_finding(one: Evaluated, finding: str, key: str) -> Estimate:
 
 def _curves(names: Sequence[str], evaluated: Sequence[Evaluated]) -> Section:
     groups = []
-    for flag in dict.fromkeys(one.flag for one in evaluated):
+    for flag, key in file_keys(one.flag for one in evaluated).items():
         asked = [(name, one) for name, one in zip(names, evaluated, strict=True) if flag in one.findings]
         drawn = []
         for name, one in asked:
             curves = curves_with_bands(one.truth, one.probabilities, one.findings, one.groups)
             drawn.append((name, one, curves[one.findings.index(flag)]))
-        groups.append([*draw_over_each_other(flag, drawn), draw_decision_curves_over(flag, asked)])
+        groups.append([*draw_over_each_other(flag, key, drawn), draw_decision_curves_over(flag, key, asked)])
     body = render("curves_over_each_other.html", groups=groups)
     drawings = tuple(drawing for group in groups for drawing in group)
     return Section("curves", "Curves over each other", "Curves", body, drawings)

@@ -3,6 +3,7 @@
 import functools
 import io
 import threading
+from dataclasses import replace
 from importlib.resources import files
 
 import matplotlib as mpl
@@ -13,14 +14,14 @@ from PIL import Image
 
 from carina.errors import DataError
 from carina.reports.drawing.composition import compose
-from carina.reports.drawing.confusion import draw_confusion, draw_rates
-from carina.reports.drawing.drawing import LIGHT, Area, Dot, Stroke, Words
+from carina.reports.drawing.confusion import confusion_table, draw_confusion, draw_rates
+from carina.reports.drawing.drawing import LIGHT, Area, Dot, Stroke, Words, file_keys
 from carina.reports.drawing.learning_curves import draw_learning
 from carina.reports.drawing.panel import WIDTH
 from carina.reports.drawing.png import to_png
 from carina.reports.drawing.reliability import draw_reliability
 from carina.reports.drawing.threshold_curves import draw_threshold_curves
-from carina.reports.evaluation_folder import PICTURES, write_pictures
+from carina.reports.evaluation_folder import PICTURES, pictures_of, write_pictures
 from carina.reports.html.page import Report, Section
 from carina.statistics.curve_bands import curves_with_bands
 from unit.reports.drawing.pictures import (
@@ -244,6 +245,52 @@ def test_the_baseline_pictures_have_the_notice_as_a_banner(pictures):
             banner = tuple(int(LIGHT["alarm"][at : at + 2], 16) for at in (1, 3, 5))
             assert {rgb.getpixel((x, 2)) for x in (0, rgb.width // 2, rgb.width - 1)} == {banner}, path.name
             assert rgb.getpixel((2, rgb.height - 2)) == (255, 255, 255)
+
+
+def test_each_baseline_picture_has_its_drawings_and_no_others():
+    evaluated = evaluated_of(PUBLISHED, FINDINGS)
+    # As good a model as makes the corners of its curves worth showing.
+    content = evaluated.content | {"metrics": evaluated.metrics | {"macro_auroc": {"value": 0.95}}}
+    evaluated = replace(evaluated, content=content)
+    drawn = [drawing for drawing in drawings_of(evaluated) if drawing.name != "recall_per_class"]
+    report = replace(report_of(evaluated), sections=(Section("all", "All", "All", "", tuple(drawn)),))
+    pictured = pictures_of(report, evaluated)
+    assert {name: [drawing.name for drawing in drawings] for name, drawings in pictured.items()} == {
+        "confusion_matrix": ["confusion_matrix"],
+        "recall_per_class": ["recall_per_class"],
+        "sens_spec_per_class": ["findings"],
+        "roc": ["roc", "roc_corner"],
+        "reliability": [
+            *("reliability_calls", "reliability_covid_19", "reliability_normal", "reliability_viral_pneumonia")
+        ],
+        "accuracy_curve": ["accuracy_curve"],
+        "loss_curve": ["loss_curve"],
+    }
+    (recall,) = pictured["recall_per_class"]
+    assert "Sensitivity" in words_of(recall)
+    assert "Specificity" not in words_of(recall)
+
+
+def test_no_finding_names_a_file_of_another_drawing_or_folder():
+    drawn = draw_reliability(evaluated_of(PUBLISHED, ("Calls", "../../x", "Nodule/Mass")))
+    keys = ("calls", "calls_2", "______x", "nodule_mass")
+    assert [drawing.name for drawing in drawn] == [f"reliability_{key}" for key in keys]
+    assert file_keys(["calls", "A b", "a/b", "a_b_2", "a_b"]) == {
+        "calls": "calls", "A b": "a_b", "a/b": "a_b_2", "a_b_2": "a_b_2_2", "a_b": "a_b_3",
+    }  # fmt: skip
+
+
+def test_two_figures_or_tables_of_one_name_are_refused(tmp_path):
+    drawing = draw_confusion(evaluated_of(PUBLISHED, FINDINGS))
+    table = confusion_table(evaluated_of(PUBLISHED, FINDINGS))
+    drawn = Report("a", "b", "c", (Section("s", "s", "s", "", (drawing, drawing)),), {})
+    with pytest.raises(ValueError, match="are called confusion_matrix"):
+        drawn.drawings()
+    listed = Report(
+        "a", "b", "c", (Section("s", "s", "s", "", (), (table,)), Section("t", "t", "t", "", (), (table,))), {}
+    )
+    with pytest.raises(ValueError, match="are called confusion_matrix"):
+        listed.write_figures(tmp_path)
 
 
 def test_without_a_notice_there_is_no_banner():

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from carina.reports.evaluated import read_evaluated
+from carina.reports.evaluation_files import read_audit
 from carina.reports.html.checklist_answers import checklist_facts
 from carina.reports.html.checklists import TITLES, read_checklist
 from carina.reports.html.sections.provenance_section import checklist_table
@@ -68,7 +70,7 @@ def test_another_set_is_external_even_under_the_same_name(folder):
 
 
 def test_the_audit_names_the_external_sets_that_it_asked(folder, tmp_path):
-    evaluated = read_evaluated(folder, audit=audit_of(tmp_path / "audit", "ab" * 32))
+    evaluated = replace(read_evaluated(folder), audit=read_audit(audit_of(tmp_path / "audit", "ab" * 32)))
     assert checklist_facts(evaluated)["external"].endswith("The audit (section 6) asks elsewhere.")
 
 

@@ -13,12 +13,16 @@ import pytest
 
 from carina.bundles.bundle import open_bundle, released_bundle
 from carina.decisions.operating_point import OperatingPoint
+from carina.decisions.triage import choose_triage
 from carina.errors import ConfigurationError, DataError
+from carina.radiographs.gate import NO_LUNGS
 from carina.reports.evaluated import read_evaluated
 from carina.reports.html.open_reports import build_report, open_report, write_report
+from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.written_numbers import full_text
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
 
+FLAG_KEYS = ("covid_19", "nodule_mass")
 KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery", "room", "made"]
 
 
@@ -108,6 +112,17 @@ def test_every_headline_figure_stands_with_its_interval(report, page, folder):
         assert interval.rstrip(")") in text
 
 
+def test_each_image_has_the_priority_that_triage_gives_it(page, folder):
+    evaluated = read_evaluated(folder)
+    expected = []
+    for item in choose_rows(evaluated):
+        of_finding = dict(zip(evaluated.findings, evaluated.probabilities[item.row].tolist(), strict=True))
+        refused = None if evaluated.table["assessable"][item.row] else NO_LUNGS
+        expected.append((choose_triage(of_finding, evaluated.policy, refused=refused).priority, str(item.row)))
+    assert len({priority for priority, _ in expected}) > 2
+    assert re.findall(r'<p class="note"><b>([a-z-]+)</b> .*?· row (\d+) ·', page) == expected
+
+
 def test_how_it_was_made_names_bundle_time_and_memory(page):
     for told in ("ef" * 32, "ab" * 32, "12 s with all intervals, at most 456 MB", "carina train a-set --out run"):
         assert told in page
@@ -170,6 +185,21 @@ def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
         open_report(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(("gallery.parquet", b""), ("gallery.parquet", b"PAR1"), ("history.csv", b"")),
+        *(("history.csv", b"a,b\n1,2,3\n\xff\xfe"), ("recipe.toml", b"="), ("recipe.toml", b"\xff\xfe")),
+    ],
+)
+def test_a_damaged_file_is_named(folder, tmp_path, name, content):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(broken / name))} is damaged\. Evaluate again\.$"):
+        read_evaluated(broken)
+
+
 def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
     audit = audit_of(tmp_path / "audit", "ab" * 32)
     page = open_report(folder, audits=[audit]).to_html()
@@ -184,6 +214,11 @@ def test_an_audit_of_another_model_is_refused(folder, tmp_path):
         open_report(folder, audits=[audit])
     with pytest.raises(ConfigurationError, match="another model than those"):
         write_report([folder], tmp_path / "x.html", audits=[audit])
+    twins = [audit_of(tmp_path / name, "ab" * 32) for name in ("one", "two")]
+    with pytest.raises(ConfigurationError, match=r"one and \S+two audited the same model\. Name one of them\.$"):
+        open_report(folder, audits=twins)
+    with pytest.raises(ConfigurationError, match="audited the same model"):
+        open_report(folder, audits=twins[:1] * 2)
     (audit / "audit.json").write_text("{}", "utf-8")
     with pytest.raises(ConfigurationError, match=r"audit\.json is damaged"):
         open_report(folder, audits=[audit])
@@ -226,13 +261,19 @@ def test_several_stand_side_by_side(folder, tmp_path):
 
 def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder, tmp_path):
     other = write_evaluated(tmp_path / "other", seed=9, n=300)
-    content = json.loads((other / "metrics.json").read_text("utf-8"))
+    flag, stranger = "COVID-19", "Nodule/Mass"
+    content = json.loads((other / "metrics.json").read_text("utf-8").replace(flag, stranger))
     content["model"]["name"] = "another"
     content["metrics"]["per_finding"]["Other opacity"] = content["metrics"]["per_finding"]["Normal"]
     (other / "metrics.json").write_text(json.dumps(content), "utf-8")
     table = pl.read_parquet(other / "predictions.parquet")
-    table.with_columns(pl.lit(0.0).alias("probability:Other opacity")).write_parquet(other / "predictions.parquet")
-    page = write_report([folder, other], tmp_path / "both.html").read_text("utf-8")
+    table = table.rename({f"probability:{flag}": f"probability:{stranger}"}).with_columns(
+        pl.col("finding", "called").replace({flag: stranger}), pl.lit(0.0).alias("probability:Other opacity")
+    )
+    table.write_parquet(other / "predictions.parquet")
+    page = write_report([folder, other], tmp_path / "both.html", figures=tmp_path / "figures").read_text("utf-8")
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg") if not path.stem.startswith("side_by_side")}
+    assert drawn == {f"{kind}_{key}" for kind in ("roc", "precision_recall", "decision_curve") for key in FLAG_KEYS}
     assert "by-hand on a-set, another on a-set" in page
     assert "not a finding of this model" in page
     assert "not measured by the version" not in page

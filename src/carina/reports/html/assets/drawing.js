@@ -17,14 +17,15 @@ function html(name, attributes, ...children) {
   return made;
 }
 
-// Percent that never rounds some to none or most to all.
-function percent(share, digits = 1) {
+// Percent that never rounds some to none or most to all; shares that are read together have equally many digits.
+// The same as value_text and interval_text of carina.reports.written_numbers; a test holds them equal.
+function percent(share, digits = 1, together = [share]) {
   if (share === null || share === undefined) return "n/a";
-  for (let more = digits; more < digits + 4; more++) {
-    const text = (100 * share).toFixed(more);
-    if (share === 0 || share === 1 || (Number(text) > 0 && Number(text) < 100)) return `${text}\u00a0%`;
-  }
-  return `${(100 * share).toFixed(digits + 3)}\u00a0%`;
+  const uncertain = together.filter((one) => typeof one === "number")
+    .filter((one) => Math.min(Math.abs(one), Math.abs(one - 1)) > 1e-9);
+  let more = digits;
+  while (more < 7 && uncertain.some((one) => [0, 100].includes(Number((100 * one).toFixed(more))))) more++;
+  return `${(100 * share).toFixed(more)}\u00a0%`;
 }
 
 function range(estimate, write) {

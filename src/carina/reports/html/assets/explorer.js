@@ -186,8 +186,9 @@ function showResults(state, results) {
   const { cells } = results;
   for (const key of ["tp", "fn", "fp", "tn"]) byId(`x-${key}`).textContent = whole(cells[key]);
   const share = (name) => {
-    byId(`x-${name}`).textContent = percent(results[name].value);
-    byId(`x-${name}-interval`).textContent = results[name].value === null ? "" : ` (${range(results[name], percent)})`;
+    const { value, low, high } = results[name], write = (share) => percent(share, 1, [value, low, high]);
+    byId(`x-${name}`).textContent = write(value);
+    byId(`x-${name}-interval`).textContent = value === null ? "" : ` (${range(results[name], write)})`;
   };
   ["sensitivity", "specificity", "ppv", "npv"].forEach(share);
   const benefit = (value) => signed(value, 4);

@@ -1,7 +1,7 @@
 """Section 3, the operating-point explorer: its controls as HTML, and what its script computes from.
 
 The script computes everything again in the browser from the probabilities and the truth, by the same formulas as
-`carina.evaluation`; a test drives a browser and holds the two equal.
+`carina.statistics`; a test drives a browser and holds the two equal.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from carina.decisions.triage import choose_triage
 from carina.radiographs.gate import NO_LUNGS
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
@@ -114,10 +113,7 @@ def _triage_words(evaluated: Evaluated, row: int) -> tuple[str | None, str]:
         refused = evaluated.table["refused"][row]
     accepted = "gate: accepted" if evaluated.model.get("gate") else "no gate looked at it"
     gate = accepted if refused is None else f"gate: {refused}"
-    if evaluated.policy is None:
-        return None, gate
-    of_finding = dict(zip(evaluated.findings, evaluated.probabilities[row].tolist(), strict=True))
-    return choose_triage(of_finding, evaluated.policy, refused=refused).priority, gate
+    return None if evaluated.priorities is None else evaluated.priorities[row], gate
 
 
 def _table(evaluated: Evaluated, chosen: tuple[Chosen, ...]) -> ReportTable:

@@ -63,7 +63,7 @@ def thresholds_table(evaluated: Evaluated, limit: int) -> ReportTable:
         ]
         sign = f"{threshold!r} (shipped)" if row in found.shipped else repr(threshold)
         rows.append((sign, *cells, *(Measured(side) for side in sides)))
-    head = ("Threshold", "Found", "Missed", "False alarms", "Left in peace", "Sensitivity", "Specificity")
+    head = ("Threshold", "Found", "Missed", "False alarms", "True negatives", "Sensitivity", "Specificity")
     return ReportTable("thresholds", f"Thresholds of P({evaluated.flag}) on this set", head, tuple(rows))
 
 
