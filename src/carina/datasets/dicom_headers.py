@@ -9,7 +9,7 @@ from pathlib import Path
 from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
 from carina.radiographs.dicom.identity import Identity, identifier_digest
-from carina.radiographs.dicom.workers import identify_dicom
+from carina.radiographs.dicom.workers import shared_workers
 from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
@@ -66,12 +66,12 @@ def _identify(path: Path) -> Identity:
         beginning = b""
     if len(beginning) == _HEADER_BYTES:
         try:
-            return identify_dicom(beginning)
+            return shared_workers().identify(beginning)
         except InputError as error:
             # Anything else may only be so because it was cut off.
             if error.code == "not-a-radiograph":
                 raise
-    return identify_dicom(read_bytes(path))
+    return shared_workers().identify(read_bytes(path))
 
 
 def said_of_patient(identity: Identity, key: bytes | None) -> dict[str, object]:
