@@ -40,20 +40,6 @@ def explained(
     return Explanation(findings, both, both.sum(axis=(0, 1)), calibration, seen, lungs, grey)
 
 
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return where every line that is written into a picture is noted."""
-    written: list[str] = []
-    wrapped = lettering.wrapped
-
-    def noting(text: str, *rest: object) -> list[str]:
-        written.append(text)
-        return wrapped(text, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(lettering, "wrapped", noting)
-    return written
-
-
 def test_colours_tell_for_from_against_and_leave_the_rest_alone() -> None:
     cells = np.array([[1.0, -1.0], [0.0, 0.5]])
     picture = draw_overlay(explained(cells), "A", 0.9)
