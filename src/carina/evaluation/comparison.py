@@ -26,41 +26,21 @@ from carina.statistics.proportion import normal_quantile, wilson_bounds
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """One measure of model A against the same measure of model B.
+    """One measure of model A against the same measure of model B."""
 
-    Parameters
-    ----------
-    measure
-        "accuracy", "sensitivity", "specificity" or "AUROC".
-    finding
-        The finding measured against the rest; None for accuracy.
-    value_a, value_b
-        The measure of each model; None where it does not exist.
-    difference
-        A - B with its paired interval, range [-1, 1].
-    p_value
-        Two-sided; None where the test does not exist, `difference.note` then says why.
-    p_value_holm
-        Corrected for all tests of one comparison; None outside a comparison.
-    method
-        The test: "McNemar mid-p", "McNemar mid-p (by patient)", "DeLong paired", "DeLong paired (clustered)".
-    only_a, only_b
-        Images that only A, and only B, judged rightly; None for AUROC.
-    z
-        DeLong's standard normal statistic; None for McNemar, which is exact.
-    """
-
-    measure: str
-    finding: str | None
+    measure: str  # "accuracy", "sensitivity", "specificity" or "AUROC"
+    finding: str | None  # the finding measured against the rest; None for accuracy
+    # The measure of each model; None where it does not exist.
     value_a: float | None
     value_b: float | None
-    difference: Estimate
-    p_value: float | None
-    p_value_holm: float | None
-    method: str
+    difference: Estimate  # A - B with its paired interval, range [-1, 1]
+    p_value: float | None  # two-sided; None where the test does not exist, `difference.note` then says why
+    p_value_holm: float | None  # corrected for all tests of one comparison; None outside a comparison
+    method: str  # the test: "McNemar mid-p", "McNemar mid-p (by patient)", "DeLong paired", "DeLong paired (clustered)"
+    # Images that only A, and only B, judged rightly; None for AUROC.
     only_a: int | None = None
     only_b: int | None = None
-    z: float | None = None
+    z: float | None = None  # DeLong's standard normal statistic; None for McNemar, which is exact
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe dict, always with the same keys."""
@@ -71,24 +51,12 @@ class PairedTest:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All paired tests between two models.
+    """All paired tests between two models."""
 
-    Parameters
-    ----------
-    findings
-        Names, in column order.
-    n
-        Number of images.
-    groups
-        Number of patients (or duplicate groups); None if every image is independent.
-    tests
-        Accuracy, then for each finding sensitivity, specificity and AUROC.
-    """
-
-    findings: tuple[str, ...]
-    n: int
-    groups: int | None
-    tests: tuple[PairedTest, ...]
+    findings: tuple[str, ...]  # names, in column order
+    n: int  # number of images
+    groups: int | None  # number of patients (or duplicate groups); None if every image is independent
+    tests: tuple[PairedTest, ...]  # accuracy, then for each finding sensitivity, specificity and AUROC
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON-safe nested dict."""

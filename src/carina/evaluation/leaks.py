@@ -25,25 +25,14 @@ _PAIRS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class LeakCheck:
-    """Which test images the model has seen.
+    """Which test images the model has seen."""
 
-    Attributes
-    ----------
-    learned
-        One row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
-    stopped_on
-        How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the
-        figures on them are a little too good.
-    images
-        How many test images were checked.
-    training_images
-        Against how many.
-    """
-
-    learned: pl.DataFrame
+    learned: pl.DataFrame  # one row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``)
+    # How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the figures
+    # on them are a little too good.
     stopped_on: int
-    images: int
-    training_images: int
+    images: int  # how many test images were checked
+    training_images: int  # against how many
 
     @property
     def same_pixels(self) -> int:

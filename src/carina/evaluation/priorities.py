@@ -20,24 +20,12 @@ FLAGGED_BANDS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrioritySpread:
-    """Images of each finding at each priority.
+    """Images of each finding at each priority."""
 
-    Parameters
-    ----------
-    findings
-        k names.
-    priorities
-        c names, the one that is read first in front.
-    flagged
-        How many of the first priorities count as flagged.
-    images
-        int (k, c).
-    """
-
-    findings: tuple[str, ...]
-    priorities: tuple[str, ...]
-    flagged: int
-    images: IntArray
+    findings: tuple[str, ...]  # k names
+    priorities: tuple[str, ...]  # c names, the one that is read first in front
+    flagged: int  # how many of the first priorities count as flagged
+    images: IntArray  # int (k, c)
 
     def arriving(self, finding: str, prevalence: float | None = None) -> Priorities:
         """Return the spread of what arrives, where the flagged finding has a prevalence; by default that of the set.

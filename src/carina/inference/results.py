@@ -20,24 +20,12 @@ _WHY = ("overlay", "inside_lungs", "lungs_fill")
 
 @dataclass(frozen=True, slots=True)
 class JudgedBy:
-    """What a result depends on beside the image; where any of it differs, results do not belong together.
+    """What a result depends on beside the image; where any of it differs, results do not belong together."""
 
-    Attributes
-    ----------
-    model_sha256
-        Of the classifier's graph.
-    bundle_sha256
-        A hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`.
-    precision
-        That the graph was computed in.
-    prevalence
-        That was stated, as text; empty where none was.
-    """
-
-    model_sha256: str
-    bundle_sha256: str
-    precision: str
-    prevalence: str
+    model_sha256: str  # of the classifier's graph
+    bundle_sha256: str  # a hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`
+    precision: str  # that the graph was computed in
+    prevalence: str  # that was stated, as text; empty where none was
 
     @classmethod
     def of(cls, predictor: Predictor, prevalence: float | None) -> "JudgedBy":
@@ -64,28 +52,15 @@ def _stated(prevalence: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row of a file.
+    """A row of a file."""
 
-    Attributes
-    ----------
-    start, end
-        Where it begins and ends, in bytes.
-    path
-        Of the input, as `path_in_words` gives it.
-    failed
-        Whether the input could not be judged.
-    sha256
-        Of the pixels that were judged; none where it failed.
-    judged_by
-        What judged it; none where it failed and its row does not say.
-    """
-
+    # Where it begins and ends, in bytes.
     start: int
     end: int
-    path: str
-    failed: bool
-    sha256: str | None
-    judged_by: JudgedBy | None
+    path: str  # of the input, as `path_in_words` gives it
+    failed: bool  # whether the input could not be judged
+    sha256: str | None  # of the pixels that were judged; none where it failed
+    judged_by: JudgedBy | None  # what judged it; none where it failed and its row does not say
 
 
 class RowError(ValueError):

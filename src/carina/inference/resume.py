@@ -43,22 +43,13 @@ _AHEAD = 16
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The rows of a file, in its order.
+    """The rows of a file, in its order."""
 
-    Attributes
-    ----------
-    paths, pixels
-        ``S16`` ``(rows,)``: hashes.
-    failed
-        bool ``(rows,)``.
-    end
-        Where the last whole row ends, in bytes.
-    """
-
+    # ``S16`` ``(rows,)``: hashes.
     paths: NDArray[np.bytes_]
     pixels: NDArray[np.bytes_]
-    failed: NDArray[np.bool_]
-    end: int
+    failed: NDArray[np.bool_]  # bool ``(rows,)``
+    end: int  # where the last whole row ends, in bytes
 
     def last_of_each_path(self) -> NDArray[np.int64]:
         """Return the last row of each path, in the order of the paths' hashes."""

@@ -30,33 +30,15 @@ _Content = TypeVar("_Content")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation, as its folder tells it.
+    """One evaluation, as its folder tells it."""
 
-    Attributes
-    ----------
-    name
-        Of the folder.
-    content
-        ``metrics.json``, without a folder of the machine that it was made on.
-    table
-        The prediction table.
-    history
-        One row per epoch; None where the folder has none.
-    recipe
-        The recipe as text; empty where the folder has none.
-    audit
-        ``audit.json`` of the same model; None where none was named.
-    gallery
-        Small images of chosen rows; None where images were left out.
-    """
-
-    name: str
-    content: dict[str, Any]
-    table: pl.DataFrame
-    history: pl.DataFrame | None
-    recipe: str
-    audit: dict[str, Any] | None
-    gallery: pl.DataFrame | None
+    name: str  # of the folder
+    content: dict[str, Any]  # ``metrics.json``, without a folder of the machine that it was made on
+    table: pl.DataFrame  # the prediction table
+    history: pl.DataFrame | None  # one row per epoch; None where the folder has none
+    recipe: str  # the recipe as text; empty where the folder has none
+    audit: dict[str, Any] | None  # ``audit.json`` of the same model; None where none was named
+    gallery: pl.DataFrame | None  # small images of chosen rows; None where images were left out
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -37,24 +37,15 @@ _DICE_SCHEMA = {"image": pl.String, "patient": pl.Int64, "dice": pl.Float64, "tw
 
 @dataclass(frozen=True, slots=True)
 class LungReport:
-    """How well the lungs of the held-out images were found.
-
-    Attributes
-    ----------
-    images, patients
-        How many.
-    mean, median, smallest
-        Of the Dice coefficient over images, 0 to 1; an image without two lungs counts as 0.
-    without_two_lungs
-        Share of the images in which no two lungs were found.
-    """
+    """How well the lungs of the held-out images were found."""
 
     images: int
     patients: int
+    # Of the Dice coefficient over images, 0 to 1; an image without two lungs counts as 0.
     mean: Estimate
     median: float
     smallest: float
-    without_two_lungs: Estimate
+    without_two_lungs: Estimate  # share of the images in which no two lungs were found
 
 
 def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:

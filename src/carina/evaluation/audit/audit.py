@@ -50,23 +50,12 @@ _SURE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What an audit may be told.
+    """What an audit may be told."""
 
-    Attributes
-    ----------
-    train_images
-        At most so many train heads; drawn by finding and source.
-    test_images
-        At most so many of the test split and of the calibration split each.
-    alterations
-        How much is taken away.
-    replicates, seed
-        Of the bootstraps, and of every draw.
-    """
-
-    train_images: int = 3000
-    test_images: int = 1500
-    alterations: AlterationSettings = field(default_factory=AlterationSettings)
+    train_images: int = 3000  # at most so many train heads; drawn by finding and source
+    test_images: int = 1500  # at most so many of the test split and of the calibration split each
+    alterations: AlterationSettings = field(default_factory=AlterationSettings)  # how much is taken away
+    # Of the bootstraps, and of every draw.
     replicates: int = 2000
     seed: int = 1234
 

@@ -26,19 +26,12 @@ _BIAS_RIDGE = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A linear map from features to the logits of some findings.
+    """A linear map from features to the logits of some findings."""
 
-    Attributes
-    ----------
-    kernel, bias
-        float64 ``(features, k)`` and ``(k,)``, for the features as they are.
-    l2
-        The penalty that was chosen.
-    """
-
+    # float64 ``(features, k)`` and ``(k,)``, for the features as they are.
     kernel: Floats
     bias: Floats
-    l2: float
+    l2: float  # the penalty that was chosen
 
     def logits(self, features: NDArray[np.floating]) -> Floats:
         """Return float64 ``(n, k)``."""

@@ -50,21 +50,12 @@ _Values = dict[_Kind, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What came out for n images; rows without lungs are NaN wherever lungs were needed.
+    """What came out for n images; rows without lungs are NaN wherever lungs were needed."""
 
-    Attributes
-    ----------
-    found
-        bool ``(n,)``: whether lungs were found.
-    features
-        What a head is trained on: float32 ``(n, embedding)`` of each alteration, ``(n, length)`` of each summary.
-    logits
-        float32 ``(n, findings)`` of each alteration.
-    """
-
-    found: NDArray[np.bool_]
+    found: NDArray[np.bool_]  # bool ``(n,)``: whether lungs were found
+    # What a head is trained on: float32 ``(n, embedding)`` of each alteration, ``(n, length)`` of each summary.
     features: Mapping[Input, NDArray[np.float32]]
-    logits: Mapping[Alteration, NDArray[np.float32]]
+    logits: Mapping[Alteration, NDArray[np.float32]]  # float32 ``(n, findings)`` of each alteration
 
     def only(self, rows: NDArray[np.bool_]) -> "Looks":
         """Return the looks at some of the images."""
@@ -77,24 +68,12 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Looker:
-    """What turns images into `Looks`.
+    """What turns images into `Looks`."""
 
-    Attributes
-    ----------
-    model
-        The model that is audited.
-    segmenter
-        The graph that finds lungs where a data set has no mask; none where every image has one.
-    cache
-        The folder that holds all caches.
-    settings
-        Of the alterations.
-    """
-
-    model: AuditedModel
-    segmenter: Path | None
-    cache: Path
-    settings: AlterationSettings = field(default_factory=AlterationSettings)
+    model: AuditedModel  # the model that is audited
+    segmenter: Path | None  # the graph that finds lungs where a data set has no mask; none where every image has one
+    cache: Path  # the folder that holds all caches
+    settings: AlterationSettings = field(default_factory=AlterationSettings)  # of the alterations
 
     def look(
         self,

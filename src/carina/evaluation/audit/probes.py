@@ -35,21 +35,11 @@ _ADULT_YEARS = 18.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Images of one split with what came out for them.
+    """Images of one split with what came out for them."""
 
-    Attributes
-    ----------
-    rows
-        Of the manifest: finding, source, age and group are looked at.
-    labels
-        int ``(n,)``: indices into the model's findings.
-    looks
-        In the order of the rows.
-    """
-
-    rows: pl.DataFrame
-    labels: NDArray[np.int64]
-    looks: Looks
+    rows: pl.DataFrame  # of the manifest: finding, source, age and group are looked at
+    labels: NDArray[np.int64]  # int ``(n,)``: indices into the model's findings
+    looks: Looks  # in the order of the rows
 
     @property
     def groups(self) -> NDArray[np.int64]:

@@ -25,17 +25,10 @@ _GROUPS = ("with_flag", "flagged", "not_flagged")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedGroup:
-    """Simulated turnaround of some images in minutes.
+    """Simulated turnaround of some images in minutes."""
 
-    Parameters
-    ----------
-    mean
-        With the interval that the number of simulated rooms gives.
-    median, nine_of_ten
-        Within which half and nine tenths of the images are read; None where there is no mean.
-    """
-
-    mean: Estimate
+    mean: Estimate  # with the interval that the number of simulated rooms gives
+    # Within which half and nine tenths of the images are read; None where there is no mean.
     median: float | None
     nine_of_ten: float | None
 
@@ -52,24 +45,14 @@ class SimulatedGroup:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTurnaround:
-    """Simulated turnaround.
+    """Simulated turnaround."""
 
-    Parameters
-    ----------
-    images, rooms
-        How many images were measured in each room, and how many rooms there were; 0 where nothing was simulated.
-    without_flag
-        Of every image where no flag sorts them.
-    priorities
-        By name, in the order of reading.
-    findings
-        By name: ``with_flag``, ``flagged`` and ``not_flagged``, as in `reading_room.FindingTurnaround`.
-    """
-
+    # How many images were measured in each room, and how many rooms there were; 0 where nothing was simulated.
     images: int
     rooms: int
-    without_flag: SimulatedGroup
-    priorities: dict[str, SimulatedGroup]
+    without_flag: SimulatedGroup  # of every image where no flag sorts them
+    priorities: dict[str, SimulatedGroup]  # by name, in the order of reading
+    # By name: ``with_flag``, ``flagged`` and ``not_flagged``, as in `reading_room.FindingTurnaround`.
     findings: dict[str, dict[str, SimulatedGroup]]
 
 

@@ -18,26 +18,12 @@ _LEFT, _RIGHT = 6.0, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row.
+    """One row."""
 
-    Attributes
-    ----------
-    name
-        Of the group.
-    counts
-        How many, as text.
-    estimate
-        The number; without a value its note is written instead.
-    heading
-        Under which heading it is.
-    ink, mark
-        How it is drawn.
-    """
-
-    name: str
-    counts: str
-    estimate: Estimate
-    heading: str = ""
+    name: str  # of the group
+    counts: str  # how many, as text
+    estimate: Estimate  # the number; without a value its note is written instead
+    heading: str = ""  # under which heading it is
     ink: Ink = "s1"
     mark: str = "square"
 

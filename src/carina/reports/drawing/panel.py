@@ -18,22 +18,13 @@ _LEFT, _RIGHT, _BELOW = 60.0, 20.0, 46.0
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis.
+    """One axis."""
 
-    Attributes
-    ----------
-    title
-        What is measured, with its unit.
-    low, high
-        Its ends.
-    ticks
-        Where numbers are, and what is written there.
-    """
-
-    title: str
+    title: str  # what is measured, with its unit
+    # Its ends.
     low: float
     high: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, str], ...]  # where numbers are, and what is written there
 
 
 UNIT_TICKS = ((0.0, "0"), (0.2, "0.2"), (0.4, "0.4"), (0.6, "0.6"), (0.8, "0.8"), (1.0, "1"))
@@ -53,21 +44,12 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A plotting area in a drawing, with its axes drawn.
+    """A plotting area in a drawing, with its axes drawn."""
 
-    Attributes
-    ----------
-    drawing
-        What it is drawn in.
-    x, y
-        Its axes.
-    left, top, width, height
-        Of the plotting area, in units.
-    """
-
-    drawing: Drawing
+    drawing: Drawing  # what it is drawn in
     x: Axis
     y: Axis
+    # Of the plotting area, in units.
     left: float
     top: float
     width: float
