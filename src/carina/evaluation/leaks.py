@@ -54,14 +54,7 @@ class LeakCheck:
 
 
 def check_leaks(model: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:
-    """Return which of the rows a model learned from.
-
-    Parameters
-    ----------
-    model
-        A finished run or a bundle.
-    dataset, rows
-        The test data: rows of its manifest with their index in the column ``row``.
+    """Return which rows of a manifest, with their index in the column ``row``, a run or a bundle learned from.
 
     Raises
     ------

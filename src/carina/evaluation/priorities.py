@@ -32,13 +32,6 @@ class PrioritySpread:
 
         Findings without an image are left out: how triage would treat them is not known.
 
-        Parameters
-        ----------
-        finding
-            Whose prevalence is stated.
-        prevalence
-            Range [0, 1].
-
         Raises
         ------
         ConfigurationError
@@ -57,15 +50,7 @@ class PrioritySpread:
 
 
 def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> PrioritySpread:
-    """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table.
-
-    Parameters
-    ----------
-    table
-        A prediction table.
-    finding, threshold
-        Of the operating point.
-    """
+    """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table."""
     findings = findings_of(table)
     below = probabilities_of(table)[:, findings.index(finding)] < threshold
     return _spread(table, below.astype(np.int_), ("flagged", "not flagged"), 1)
@@ -93,8 +78,6 @@ def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | Non
     ----------
     table
         A prediction table; without the column assessable all images are.
-    policy
-        Of the model that made it.
     prevalence
         At which the bands keep their promises; see `carina.decisions.triage.choose_triage`.
 

@@ -92,18 +92,8 @@ def recalibrate(
 
     Parameters
     ----------
-    bundle
-        What to recalibrate. It stays as it is.
     dataset
         Images of the hospital: those of its calibration split, or all of one that was imported with ``--test-only``.
-    out
-        The folder to write; it must not exist.
-    version
-        Of the new bundle.
-    write_card
-        Gives the model card for what the new bundle says of itself.
-    progress
-        Told how many images are judged.
 
     Raises
     ------
@@ -227,10 +217,6 @@ def refit_policy(
 
     Parameters
     ----------
-    old
-        Its rules are kept: what is aimed at, and what is promised.
-    logits, labels, groups, chosen_on
-        The other data.
     findings, flag_finding
         Of the new policy; by default those of the old one.
 

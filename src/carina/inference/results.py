@@ -103,17 +103,7 @@ def path_in_words(path: Path | None) -> str:
 
 
 class JsonLines:
-    """A JSON object a line.
-
-    Parameters
-    ----------
-    predictor
-        Whose predictions they are.
-    explained
-        Whether each has its explanation in numbers.
-    prevalence
-        That was stated for the decisions.
-    """
+    """One JSON object per line, each with its explanation in numbers where the predictions were explained."""
 
     name = "JSON lines"
     header = ""

@@ -94,8 +94,6 @@ class ResumedResults:
 
         Parameters
         ----------
-        inputs
-            What was named.
         pixel_sha256
             Reads an input and returns the SHA-256 of its pixels, or raises `InputError`.
         """
@@ -145,13 +143,6 @@ class ResumedResults:
 @contextmanager
 def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     """Yield a file of results, ready for more rows; it is made where there is none.
-
-    Parameters
-    ----------
-    path
-        The file.
-    rows
-        The format of its rows.
 
     Raises
     ------

@@ -27,19 +27,6 @@ def write_audit(
 ) -> None:
     """Write an audit folder, whole or not at all.
 
-    Parameters
-    ----------
-    audit
-        What was found.
-    out
-        The folder to write; it must not exist.
-    preprocessing
-        How the audited model is shown an image.
-    alterations
-        How much was taken away.
-    command
-        What was typed, for the record.
-
     Raises
     ------
     ConfigurationError

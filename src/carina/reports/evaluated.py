@@ -125,12 +125,8 @@ def read_evaluated(folder: Path, *, bundle: Path | None = None, images: bool = T
 
     Parameters
     ----------
-    folder
-        Of ``carina evaluate``.
     bundle
         That the evaluated run was sealed into: its name, version and hash are in the report.
-    images
-        Whether small images are taken, where the folder has some.
 
     Raises
     ------

@@ -79,11 +79,6 @@ class SideBySide:
 def compare_evaluations(folders: Sequence[Path | str]) -> SideBySide:
     """Return evaluations side by side, each but the first tested against the first on the images they share.
 
-    Parameters
-    ----------
-    folders
-        At least two that ``carina evaluate`` wrote.
-
     Raises
     ------
     ConfigurationError

@@ -58,17 +58,6 @@ def write_evaluation(evaluation: SplitResult, out: Path, *, command: str, images
 
     The folder appears whole or not at all.
 
-    Parameters
-    ----------
-    evaluation
-        What to write.
-    out
-        The folder to write; it must not exist.
-    command
-        What was typed, for the record.
-    images
-        Whether small images of chosen rows are written, for the report.
-
     Raises
     ------
     ConfigurationError

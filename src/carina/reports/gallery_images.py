@@ -41,10 +41,6 @@ def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, DatasetImag
 
     Parameters
     ----------
-    path
-        Of the Parquet file.
-    model
-        The run or bundle that judged them.
     rows
         Row of the prediction table, and its image. All were read before, when they were judged.
 

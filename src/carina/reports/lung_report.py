@@ -51,13 +51,6 @@ class LungReport:
 def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     """Write ``lungs.json`` and ``examples.png`` beside the segmenter, and return what was measured.
 
-    Parameters
-    ----------
-    folder
-        With ``lungs.onnx`` and ``dice.csv`` as the training left them.
-    facts
-        What the training says of itself; it goes into ``lungs.json`` as it is.
-
     Raises
     ------
     DataError
@@ -83,8 +76,6 @@ def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1
     ----------
     table
         One row per held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
-    replicates, seed
-        Of the bootstrap of the mean.
     """
     values, patients = table["dice"].to_numpy(), table["patient"].to_numpy()
 

@@ -42,13 +42,6 @@ class EvaluatedOn:
 def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) -> WriteCard:
     """Return what writes a bundle's card; the folders are read at once, before any work is done.
 
-    Parameters
-    ----------
-    evaluations
-        Folders of `carina evaluate`.
-    audit
-        A folder of `carina audit`.
-
     Raises
     ------
     DataError
@@ -74,17 +67,7 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
 
 
 def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
-    """Return the card, Markdown with YAML front matter.
-
-    Parameters
-    ----------
-    bundle
-        What the bundle says of itself.
-    evaluations
-        What it reached.
-    audit
-        What an audit said of it, in a sentence.
-    """
+    """Return the card, Markdown with YAML front matter."""
     index = {
         "name": bundle.name,
         "results": [

@@ -29,15 +29,6 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
 
     Averages run over the findings that occur; scikit-learn counts a finding that does not occur as 0 in them. One
     that occurs and is never called counts as precision 0 here as there, and a note says so.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title
-        What the data are.
-    notice
-        A warning that no reader may miss; None where there is none.
     """
     items = metrics.per_finding
     precisions = np.array([item.ppv.value or 0.0 for item in items])
@@ -68,15 +59,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
 
 
 def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
-    """Return AUROC and AUPRC, macro, weighted and of each finding against the rest, with 95 % intervals.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
-    """
+    """Return AUROC and AUPRC, macro, weighted and of each finding against the rest, with 95 % intervals."""
     averages = [
         ("macro avg", metrics.macro_auroc, metrics.macro_auprc, metrics.n),
         ("weighted avg", metrics.weighted_auroc, metrics.weighted_auprc, metrics.n),
@@ -97,13 +80,6 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
 
     PPV and NPV hold at the prevalence of this set; where the metrics have a stated prevalence, they follow once
     more for that one.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
     """
     items = metrics.per_finding
     blocks = [_measures(item, metrics.confusion, index) for index, item in enumerate(items)]
@@ -121,15 +97,7 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
 
 
 def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
-    """Return Brier score, calibration error, intercept and slope, of the calls and of each finding against the rest.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
-    """
+    """Return Brier score, calibration error, intercept and slope, of the calls and of each finding against the rest."""
     whole, total = metrics.calibration, str(metrics.n)
     items = whole.per_finding
     errors = [("", "Brier score", "ECE", "ECE if calibrated", "support"), _EMPTY]

@@ -67,14 +67,8 @@ def alter(
     ----------
     whole
         uint8 ``(read_size, read_size)``.
-    lungs
-        What is blacked out, or left.
     framed_by
         Where the crop is cut; see `carina.radiographs.preprocess.frame`.
-    alteration
-        One of `ALTERATIONS`.
-    preprocessing, settings
-        Of the model, and of the audit.
     """
     if alteration == "border-alone":
         side = whole.shape[0]

@@ -76,26 +76,7 @@ def run_audit(
     cache: Path | None = None,
     progress_of: Callable[[str], Progress] = nobody_listens,
 ) -> Audit:
-    """Return how much of what a model knows of a data set is lungs.
-
-    Parameters
-    ----------
-    model
-        From `carina.evaluation.audit.audited_model.open_audited`.
-    dataset
-        With train, calibration and test split: heads are trained, chosen and judged on them.
-    external
-        Sets from elsewhere that the model is judged on as it is. Images that it learned from are left out.
-    segmenter
-        Finds the lungs where the data set has no masks; by default the model's own.
-    drop_leaks
-        Leave out test images that the model learned from, instead of refusing the whole.
-    settings
-        How many images, and how they are altered.
-    cache
-        The folder for caches; by default the user's.
-    progress_of
-        Gives what is told how far a stage is.
+    """Return how much of what a model knows of a data set is lungs; `carina.audit` describes the arguments.
 
     Raises
     ------
@@ -178,17 +159,7 @@ def _lungs_from(dataset: Dataset, segmenter: Path | None, model: AuditedModel) -
 
 
 def draw_rows(rows: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
-    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each.
-
-    Parameters
-    ----------
-    rows
-        With the columns finding and source.
-    limit
-        Where there are fewer, all come back.
-    seed
-        The same seed draws the same rows.
-    """
+    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each."""
     if rows.height <= limit:
         return rows
     rng = np.random.default_rng(seed)

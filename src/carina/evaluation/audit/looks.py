@@ -91,8 +91,6 @@ class Looker:
             With the columns path, sha256, mask and mask_sha256.
         alterations, summaries
             What is wanted; with nothing but ``shown`` no mask is read.
-        progress
-            Told how many images are done.
 
         Raises
         ------

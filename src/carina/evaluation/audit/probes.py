@@ -121,14 +121,7 @@ def fit_finding_head(train: Part, choosing: Part, findings: int, name: Input) ->
 def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
     """Return how well the embedding tells the source within a finding, cross-validated by group.
 
-    Parameters
-    ----------
-    pool
-        Images that the model was not trained on.
-    finding
-        All images looked at show it.
-    seed
-        Of the folds.
+    The pool holds images that the model was not trained on.
     """
     of_finding = _is(pool.rows["finding"], finding)
     rows = pool.rows.filter(pl.Series(of_finding))
@@ -208,12 +201,6 @@ def leave_source_out(
 
     Parameters
     ----------
-    source
-        To leave out.
-    train, calibration, test
-        With looks at the image as the model is shown it.
-    findings
-        Of the model.
     rule
         Of the model's operating point; its finding is the one that is flagged.
     """
@@ -333,8 +320,6 @@ def ask_external(
         With the columns finding and group.
     probabilities
         float ``(n, findings)``, calibrated.
-    findings, flag
-        Of the model.
     """
     labels = rows["finding"].to_numpy().astype(str)
     groups = rows["group"].to_numpy().astype(np.int64)

@@ -73,16 +73,10 @@ def simulate_turnaround(
 
     Parameters
     ----------
-    room
-        The reading room.
-    priorities
-        How the findings among the arrivals spread over priorities.
     images
         Measured in each room.
     rooms
         How many; at least 2.
-    seed
-        The same seed gives the same answer.
     confidence
         Two-sided confidence level, of the simulation alone.
 

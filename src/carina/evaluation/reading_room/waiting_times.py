@@ -141,8 +141,6 @@ def mean_waits(room: ReadingRoom, shares: Sequence[float] | FloatArray) -> tuple
 
     Parameters
     ----------
-    room
-        The reading room.
     shares
         float (c,), share of each priority among the arrivals, the one that is read first in front, summing to 1.
     """
@@ -193,15 +191,7 @@ class Turnaround:
 
 
 def expected_turnaround(room: ReadingRoom, priorities: Priorities) -> Turnaround:
-    """Return the mean turnaround of each priority and each finding by the formulas, with and without the flag.
-
-    Parameters
-    ----------
-    room
-        The reading room.
-    priorities
-        How the findings among the arrivals spread over priorities.
-    """
+    """Return the mean turnaround of each priority and each finding by the formulas, with and without the flag."""
     read = room.reading_minutes
     (alone,) = mean_waits(room, [1.0])
     minutes = tuple(None if wait is None else wait + read for wait in mean_waits(room, priorities.shares))
@@ -263,8 +253,6 @@ def mix_at(images: IntArray, finding: int, prevalence: float | None) -> FloatArr
     ----------
     images
         int (k,), images of each finding.
-    finding
-        Whose prevalence is stated.
     prevalence
         Range [0, 1]; by default that of the images.
 

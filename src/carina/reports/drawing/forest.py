@@ -43,16 +43,10 @@ def draw_forest(
 
     Parameters
     ----------
-    name, title
-        Of the drawing.
     rows
         From above; a heading is written where it changes.
-    kind
-        How numbers are written.
     low
         The scale's left end; by default what the intervals need.
-    high
-        Its right end.
     line, line_says
         A value that all are compared with, and what it is.
     """

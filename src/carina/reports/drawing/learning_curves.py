@@ -36,10 +36,6 @@ def draw_learning_curve(history: pl.DataFrame, model: Mapping[str, Any], quantit
     ----------
     history
         One row per epoch: epoch, loss, accuracy, val_loss, val_accuracy.
-    model
-        What the run says of itself, as JSON.
-    quantity
-        ``loss`` or ``accuracy``.
 
     Raises
     ------

@@ -113,23 +113,7 @@ def build_panel(
     subtitle: str | None = None,
     above: float = 0.0,
 ) -> Panel:
-    """Return an empty panel in a drawing of its own, with title, axes, grid and key.
-
-    Parameters
-    ----------
-    name, title, description
-        Of the drawing.
-    x, y
-        The axes.
-    height
-        Of the plotting area.
-    keys
-        What the lines and marks are.
-    subtitle
-        A line below the title.
-    above
-        Room to be left between titles and plotting area.
-    """
+    """Return an empty panel in a drawing of its own, with title, axes, grid and key."""
     titles = fit_lines(title, WIDTH - 8, TEXT, bold=True)
     subtitles = fit_lines(subtitle, WIDTH - 8, SMALL) if subtitle else []
     entries = [(key, fit_lines(key.text, WIDTH - 52, SMALL)) for key in keys]
