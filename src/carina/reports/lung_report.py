@@ -69,7 +69,7 @@ def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     return report
 
 
-def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1234) -> LungReport:
+def summarise_dice(table: pl.DataFrame) -> LungReport:
     """Return mean, median and smallest Dice coefficient with intervals that respect images of one patient.
 
     Parameters
@@ -83,9 +83,7 @@ def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1
         weights = drawn.astype(np.float64)
         return np.asarray((weights @ values / weights.sum(axis=1))[:, np.newaxis], dtype=np.float64)
 
-    (estimate,) = bootstrap_estimates(
-        mean, truth=np.zeros(len(values), dtype=np.int_), groups=patients, replicates=replicates, seed=seed
-    )
+    (estimate,) = bootstrap_estimates(mean, truth=np.zeros(len(values), dtype=np.int_), groups=patients)
     return LungReport(
         images=table.height,
         patients=table["patient"].n_unique(),

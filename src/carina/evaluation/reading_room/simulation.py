@@ -63,7 +63,6 @@ def simulate_turnaround(
     images: int = 1000,
     rooms: int = 200,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> SimulatedTurnaround:
     """Return the turnaround of simulated images, with and without the flag.
 
@@ -77,8 +76,6 @@ def simulate_turnaround(
         Measured in each room.
     rooms
         How many; at least 2.
-    confidence
-        Two-sided confidence level, of the simulation alone.
 
     Raises
     ------
@@ -121,11 +118,11 @@ def simulate_turnaround(
     return SimulatedTurnaround(
         images,
         rooms,
-        _summary(alone, every, confidence),
-        {name: _summary(sorted_out, places == i, confidence) for i, name in enumerate(priorities.names)},
+        _summary(alone, every),
+        {name: _summary(sorted_out, places == i) for i, name in enumerate(priorities.names)},
         {
             finding: {
-                name: _summary(sorted_out, (findings == i) & part, confidence)
+                name: _summary(sorted_out, (findings == i) & part)
                 for name, part in zip(_GROUPS, (every, flagged, ~flagged), strict=True)
             }
             for i, finding in enumerate(priorities.findings)
@@ -177,8 +174,8 @@ def run_rooms(
     return turnaround
 
 
-def _summary(turnaround: FloatArray, taken: BoolArray, confidence: float) -> SimulatedGroup:
-    """Return mean, median and ninth decile of some images; the interval is that of a ratio of rooms' sums."""
+def _summary(turnaround: FloatArray, taken: BoolArray) -> SimulatedGroup:
+    """Return mean, median and ninth decile of some images; the 95 % interval is that of a ratio of rooms' sums."""
     counts = taken.sum(axis=1)
     if not counts.sum():
         return SimulatedGroup(not_applicable("no such image was simulated"), None, None)
@@ -186,6 +183,6 @@ def _summary(turnaround: FloatArray, taken: BoolArray, confidence: float) -> Sim
     mean = float(sums.sum() / counts.sum())
     rooms = len(counts)
     error = math.sqrt(rooms / (rooms - 1) * float(((sums - mean * counts) ** 2).sum())) / float(counts.sum())
-    half = normal_quantile(confidence) * error
+    half = normal_quantile(0.95) * error
     median, nine_of_ten = np.quantile(turnaround[taken], (0.5, 0.9)).tolist()
     return SimulatedGroup(Estimate(mean, max(0.0, mean - half), mean + half, "simulation"), median, nine_of_ten)

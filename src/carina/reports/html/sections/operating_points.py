@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Measured, ReportTable
-from carina.statistics.intervals import BinaryCounts, Estimate, design_effect, not_applicable
+from carina.statistics.binary_metrics import binary_estimates
+from carina.statistics.intervals import BinaryCounts, Estimate, group_codes, not_applicable
 from carina.statistics.operating_table import build_operating_table
 from carina.statistics.proportion import wilson_bounds
 
@@ -80,9 +81,4 @@ def shipped_counts(evaluated: Evaluated) -> BinaryCounts:
     index = evaluated.findings.index(evaluated.flag)
     positive = evaluated.truth == index
     called = evaluated.probabilities[:, index] >= evaluated.threshold
-    sides = [
-        design_effect(success[among], evaluated.groups[among]) if among.any() else 1.0
-        for success, among in ((called, positive), (~called, ~positive))
-    ]
-    cells = (positive & called, positive & ~called, ~positive & called, ~positive & ~called)
-    return BinaryCounts(*(int(cell.sum()) for cell in cells), *sides)
+    return binary_estimates(positive, called, group_codes(evaluated.groups, len(positive)), 0.95)[0]
