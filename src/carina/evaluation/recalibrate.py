@@ -23,7 +23,7 @@ from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import rows_to_judge
+from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
@@ -188,13 +188,12 @@ def _logits(
 
 
 def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:
-    index = {finding: place for place, finding in enumerate(old.findings)}
     try:
         return refit_policy(
             old,
             logits,
-            np.array([index[finding] for finding in rows["finding"]], dtype=np.int64),
-            rows["group"].to_numpy(),
+            labels_of(rows, old.findings),
+            groups_of(rows),
             chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
         )
     except ConfigurationError as error:

@@ -37,7 +37,7 @@ from carina.evaluation.audit.probes import (
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
 from carina.evaluation.audit.words import sentence_of, verdicts_of
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import rows_to_judge
+from carina.evaluation.predictions import labels_of, rows_to_judge
 from carina.progress import Progress, no_progress
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
@@ -187,7 +187,6 @@ def _look_at_splits(
     rows["test"] = _without_leaks(looker.model, dataset, rows["test"], drop=drop_leaks)
     dropped = sizes["test"] - rows["test"].height
     parts, without = {}, 0
-    index = {finding: place for place, finding in enumerate(findings)}
     for split in splits:
         limit = settings.train_images if split == "train" else settings.test_images
         drawn = draw_rows(rows[split], limit, settings.seed)
@@ -199,8 +198,7 @@ def _look_at_splits(
             )
             raise DataError(msg)
         without += int((~looks.found).sum())
-        labels = np.array([index[finding] for finding in drawn["finding"]], dtype=np.int64)
-        parts[split] = Part(drawn, labels, looks).only(looks.found)
+        parts[split] = Part(drawn, labels_of(drawn, findings), looks).only(looks.found)
     train, calibration, test = (parts[split] for split in splits)
     counts = Counts(
         train=train.rows.height,
@@ -306,7 +304,7 @@ def _ask_about_sources(
     if not sources:
         reason = "not applicable: the manifest names no source"
         return (), (), [f"source probe: {reason}", f"leave one source out: {reason}"]
-    pool = test.with_(calibration, ("shown",))
+    pool = test.with_(calibration)
     shown = [finding for finding in model.findings if (pool.rows["finding"] == finding).any()]
     progress, steps = progress_of("Asking about sources"), len(shown) + len(sources)
     probes: list[SourceProbe] = []

@@ -178,14 +178,6 @@ class Audit:
     verdicts: tuple[str, ...]
     settings: dict[str, float | int | str]
 
-    def head_on(self, name: Input) -> HeadResult:
-        """Return the result of the head on one kind of input."""
-        return next(item for item in self.heads if item.input == name)
-
-    def model_on(self, name: Alteration) -> ModelResult:
-        """Return the result of the model on one kind of input."""
-        return next(item for item in self.by_model if item.input == name)
-
     def _repr_html_(self) -> str:
         """Return the sentence, the verdicts, and what is left without lungs, for a notebook."""
         own: dict[str, ModelResult] = {item.input: item for item in self.by_model}

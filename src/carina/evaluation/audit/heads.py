@@ -53,6 +53,8 @@ def fit_head(
 ) -> Head:
     """Return the head whose penalty gives the lowest log loss on the choosing images.
 
+    What is minimised is the mean log loss plus ``l2 / 2`` times the squared standardised kernel.
+
     Parameters
     ----------
     features, labels
@@ -92,12 +94,6 @@ def fit_head(
             break
     at, l2 = best
     return problem.head(problem.solve(l2, at), l2)
-
-
-def solve_head(features: NDArray[np.floating], labels: NDArray[np.integer], l2: float) -> Head:
-    """Return the head of one penalty: the mean log loss plus ``l2 / 2`` times the squared standardised kernel."""
-    problem = _Problem(features, labels, np.ones(len(labels)))
-    return problem.head(problem.solve(l2, problem.start()), l2)
 
 
 def _weights(labels: NDArray[np.integer], *, balanced: bool) -> Floats:
