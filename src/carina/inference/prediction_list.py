@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -134,11 +135,7 @@ class Predictions(tuple[AnyPrediction, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Come back whole from a copy or another process."""
-        return _predictions, (tuple(self), self._rows, dict(self.left_out))
-
-
-def _predictions(items: Iterable[AnyPrediction], rows: Csv, left_out: Mapping[str, int]) -> Predictions:
-    return Predictions(items, rows=rows, left_out=left_out)
+        return partial(Predictions, rows=self._rows, left_out=dict(self.left_out)), (tuple(self),)
 
 
 def _cells(prediction: AnyPrediction, place: int) -> tuple[str, str, str, str]:

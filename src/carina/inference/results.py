@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from carina._version import __version__
 from carina.bundles.bundle import BundleDescription
@@ -67,36 +67,6 @@ class RowError(ValueError):
     """A stored row is none of this format, or was written with other options."""
 
 
-class RowFormat(Protocol):
-    """How predictions are written to a file.
-
-    Attributes
-    ----------
-    name
-        For messages.
-    header
-        The first line with its end, or nothing.
-    judged_by
-        What each of its rows was judged by.
-    """
-
-    name: str
-    header: str
-    judged_by: JudgedBy
-
-    def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
-        """Return a prediction and the name of its picture as a row, with the line's end."""
-
-    def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole rows of a file, from its first byte on; a half-written one at its end is none.
-
-        Raises
-        ------
-        RowError
-            If there is something else before it.
-        """
-
-
 def path_in_words(path: Path | None) -> str:
     r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``. Empty if there was no file."""
     return "" if path is None else os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -125,7 +95,7 @@ class JsonLines:
         }
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
-        """Return a prediction as a line."""
+        """Return a prediction, with the name of its picture, as a line with its end."""
         return json.dumps(self._object(prediction, picture), ensure_ascii=False) + "\n"
 
     def _object(self, prediction: AnyPrediction, picture: Path | None) -> dict[str, Any]:
@@ -158,7 +128,13 @@ class JsonLines:
         return content
 
     def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole lines of a file; see `RowFormat.read`."""
+        """Yield the whole lines of a file, from its first byte on; a half-written one at its end is none.
+
+        Raises
+        ------
+        RowError
+            If there is something else before it.
+        """
         start = 0
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
@@ -233,7 +209,7 @@ class Csv:
         return ["" if why is None or why[key] is None else str(why[key]) for key in _WHY]
 
     def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole rows of a file, without its header; see `RowFormat.read`."""
+        """Yield the whole rows of a file, without its header; see `JsonLines.read`."""
         lines = _Lines(stream)
         start, seen = 0, 0
         try:
@@ -259,10 +235,12 @@ class Csv:
             raise RowError(msg)
 
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
-        error = 5 + len(self._findings)
-        judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
-        sha256 = cells[len(self.columns) - 1 - (len(_WHY) if self._explained else 0)] or None
-        return StoredRow(start, end, cells[0], bool(cells[error]), sha256, judged_by)
+        row = dict(zip(self.columns, cells, strict=True))
+        judged_by = JudgedBy(*(row[field.name] for field in fields(JudgedBy)))
+        return StoredRow(start, end, row["path"], bool(row["error_code"]), row["sha256"] or None, judged_by)
+
+
+RowFormat = JsonLines | Csv
 
 
 def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dict[str, Any] | None:

@@ -53,12 +53,8 @@ class _Stored:
 
     def last_of_each_path(self) -> NDArray[np.int64]:
         """Return the last row of each path, in the order of the paths' hashes."""
-        order = np.argsort(self.paths, kind="stable")
-        paths = self.paths[order]
-        is_last = np.ones(len(paths), bool)
-        is_last[:-1] = paths[1:] != paths[:-1]
-        last: NDArray[np.int64] = order[is_last]
-        return last
+        _, from_the_end = np.unique(self.paths[::-1], return_index=True)
+        return np.asarray(len(self.paths) - 1 - from_the_end, np.int64)
 
 
 class ResumedResults:
