@@ -141,7 +141,8 @@ def mcnemar(
     return PairedTest(
         measure,
         finding,
-        *(float(right.mean()) for right in (right_a, right_b)),
+        float(right_a.mean()),
+        float(right_b.mean()),
         difference,
         p_value,
         None,

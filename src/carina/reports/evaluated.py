@@ -23,7 +23,8 @@ from carina.evaluation.predictions import findings_of, groups_of, probabilities_
 from carina.evaluation.priorities import priorities_of
 from carina.reports.evaluation_files import GALLERY_FILE, difference_of_models, read_evaluation
 from carina.reports.written_numbers import estimate_of
-from carina.statistics.intervals import Estimate
+from carina.statistics.binary_metrics import binary_estimates
+from carina.statistics.intervals import BinaryCounts, BoolArray, Estimate, FloatArray, group_codes
 
 _Content = TypeVar("_Content")
 
@@ -111,6 +112,18 @@ class Evaluated:
     def priorities(self) -> list[Priority] | None:
         """The priority that triage gives to each image; None where there is no policy."""
         return None if self.policy is None else priorities_of(self.table, self.policy)
+
+    def against_rest(self, finding: str) -> tuple[BoolArray, FloatArray]:
+        """Return whether each image shows a finding, and the finding's probability: bool and float64 (n,)."""
+        index = self.findings.index(finding)
+        return self.truth == index, self.probabilities[:, index]
+
+    @cached_property
+    def shipped(self) -> BinaryCounts:
+        """The four cells of the flagged finding at the shipped threshold, with the design effects of both sides."""
+        positive, probability = self.against_rest(self.flag)
+        codes = group_codes(self.groups, len(positive))
+        return binary_estimates(positive, probability >= self.threshold, codes, 0.95)[0]
 
     def estimate(self, *path: str) -> Estimate:
         """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""

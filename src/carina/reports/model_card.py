@@ -28,7 +28,6 @@ _KNOWN_DATASET = "covid19-radiography"
 class EvaluatedOn:
     """What one evaluation folder tells a card."""
 
-    # What was judged.
     dataset: str
     split: str
     images: int

@@ -17,7 +17,6 @@ from carina.statistics.intervals import Estimate
 class Measured:
     """An estimate in a cell."""
 
-    # The number, and how it is written.
     estimate: Estimate
     kind: Kind = "share"
     counts: bool = False  # whether the counts behind it are written below it

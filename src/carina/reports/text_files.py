@@ -121,8 +121,8 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
             item.finding,
             f"{item.mean_probability:.3f}",
             f"{item.prevalence:.3f}",
-            _signed_cell(item.intercept),
-            _signed_cell(item.slope),
+            estimate_cell(item.intercept, signed=True),
+            estimate_cell(item.slope, signed=True),
         )
         for item in items
     ]
@@ -197,22 +197,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def estimate_cell(estimate: Estimate) -> str:
-    """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"."""
+def estimate_cell(estimate: Estimate, *, signed: bool = False) -> str:
+    """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"; of a signed number "-0.12 (-0.31 to 0.07)"."""
+    write, between = (_signed, " to ") if signed else (_number, "-")
     if estimate.value is None:
         return "n/a"
     if estimate.low is None or estimate.high is None:
-        return f"{_number(estimate.value)} (no interval)"
-    return f"{_number(estimate.value)} ({_number(estimate.low)}-{_number(estimate.high)})"
-
-
-def _signed_cell(estimate: Estimate) -> str:
-    """Return "-0.12 (-0.31 to 0.07)": for numbers that may be negative."""
-    if estimate.value is None:
-        return "n/a"
-    if estimate.low is None or estimate.high is None:
-        return f"{_signed(estimate.value)} (no interval)"
-    return f"{_signed(estimate.value)} ({_signed(estimate.low)} to {_signed(estimate.high)})"
+        return f"{write(estimate.value)} (no interval)"
+    return f"{write(estimate.value)} ({write(estimate.low)}{between}{write(estimate.high)})"
 
 
 def _signed(value: float) -> str:

@@ -1,7 +1,7 @@
 """How much of what a model knows is lungs: the questions, in the order in which they are asked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -331,7 +331,7 @@ def _judge_external(looker: Looker, dataset: Dataset, progress: Progress) -> Ext
     name, dropped = dataset.folder.name, rows.height - left.height
     if left.is_empty():
         return ExternalSet(name, rows.height, dropped, (), "not applicable: the model learned from every image")
-    looks = looker.look(left, alterations=("shown",), summaries=(), progress=progress)
+    looks = replace(looker, alterations=("shown",), summaries=()).look(left, progress=progress)
     probabilities: NDArray[np.float64] = looker.model.policy.probabilities(looks.logits["shown"])
     questions, note = ask_external(left, probabilities, looker.model.findings, looker.model.policy.flag_finding)
     return ExternalSet(name, rows.height, dropped, questions, note)

@@ -92,11 +92,9 @@ class AgeGroup:
 class ExternalQuestion:
     """One question put to an external set."""
 
-    # The findings on either side.
     positive: tuple[str, ...]
     negative: tuple[str, ...]
     score: str  # the name of the probability that answers it
-    # Images on either side.
     positives: int
     negatives: int
     auroc: Estimate  # the answer

@@ -28,7 +28,7 @@ doi:10.1287/opre.14.1.133. For triage devices in radiology: Thompson et al. 2024
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,30 +110,6 @@ class Priorities:
     def shares(self) -> FloatArray:
         """Share of each priority among the arrivals, float64 (c,)."""
         return np.asarray(self.mix @ self.chances, dtype=np.float64)
-
-
-def flag_priorities(mix: Mapping[str, float], flagged: Mapping[str, float]) -> Priorities:
-    """Return the two priorities that a flag makes: flagged, and not flagged.
-
-    Parameters
-    ----------
-    mix
-        Share of each finding among the arrivals, summing to 1.
-    flagged
-        Share of each finding's images that is flagged: the sensitivity for the finding that the flag is for, 1 -
-        specificity for each of the others.
-
-    Raises
-    ------
-    ConfigurationError
-        If the two name other findings, or a share is none.
-    """
-    if set(mix) != set(flagged):
-        msg = f"The mix is of {', '.join(mix)}; shares flagged are given for {', '.join(flagged)}."
-        raise ConfigurationError(msg)
-    rates = np.array([flagged[finding] for finding in mix], dtype=np.float64)
-    chances = np.column_stack([rates, 1 - rates])
-    return Priorities(tuple(mix), np.array(list(mix.values()), dtype=np.float64), ("flagged", "not flagged"), chances)
 
 
 def mean_waits(room: ReadingRoom, shares: Sequence[float] | FloatArray) -> tuple[float | None, ...]:

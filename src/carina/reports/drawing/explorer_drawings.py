@@ -99,11 +99,9 @@ _OUTCOMES = ("found", "missed", "false alarm", "true negative")
 
 def shares_of_outcomes(evaluated: Evaluated) -> dict[str, float]:
     """Return the shares of images found, missed, false alarms and true negatives at the shipped threshold."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive = evaluated.truth == index
-    called = evaluated.probabilities[:, index] >= evaluated.threshold
-    cells = (positive & called, positive & ~called, ~positive & called, ~positive & ~called)
-    return {name: float(cell.mean()) for name, cell in zip(_OUTCOMES, cells, strict=True)}
+    cells = evaluated.shipped
+    counts = (cells.true_positive, cells.false_negative, cells.false_positive, cells.true_negative)
+    return {name: count / len(evaluated.truth) for name, count in zip(_OUTCOMES, counts, strict=True)}
 
 
 def of_thousand(shares: Mapping[str, float]) -> dict[str, int]:

@@ -21,7 +21,6 @@ class Axis:
     """One axis."""
 
     title: str  # what is measured, with its unit
-    # Its ends.
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...]  # where numbers are, and what is written there

@@ -16,9 +16,8 @@ from carina.evaluation.reading_room.waiting_times import (
     Priorities,
     ReadingRoom,
     expected_turnaround,
-    flag_priorities,
 )
-from queueing import chance_of_a_wait, share_read_within
+from queueing import chance_of_a_wait, flag_priorities, share_read_within
 
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 BANDS = Priorities(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Measured, ReportTable
-from carina.statistics.binary_metrics import binary_estimates
-from carina.statistics.intervals import BinaryCounts, Estimate, group_codes, not_applicable
+from carina.statistics.intervals import Estimate, not_applicable
 from carina.statistics.operating_table import build_operating_table
 from carina.statistics.proportion import wilson_bounds
 
@@ -51,8 +50,7 @@ def operating_points_table(evaluated: Evaluated) -> ReportTable:
 
 def thresholds_table(evaluated: Evaluated, limit: int) -> ReportTable:
     """Return counts, sensitivity and specificity at the thresholds of the flagged finding, at most so many rows."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive, probability = evaluated.truth == index, evaluated.probabilities[:, index]
+    positive, probability = evaluated.against_rest(evaluated.flag)
     found = build_operating_table(positive, probability, evaluated.groups, shipped=(evaluated.threshold,), limit=limit)
     counts, effects = found.counts, found.counts.effects
     rows: list[tuple[Cell, ...]] = []
@@ -74,11 +72,3 @@ def share_estimate(hits: int, n: int, effect: float) -> Estimate:
         return not_applicable("no image")
     low, high = wilson_bounds(hits / n, n / effect)
     return Estimate(hits / n, low, high, "Wilson", numerator=hits, denominator=n)
-
-
-def shipped_counts(evaluated: Evaluated) -> BinaryCounts:
-    """Return the four cells at the shipped threshold, with the design effects of both sides."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive = evaluated.truth == index
-    called = evaluated.probabilities[:, index] >= evaluated.threshold
-    return binary_estimates(positive, called, group_codes(evaluated.groups, len(positive)), 0.95)[0]
