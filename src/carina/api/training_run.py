@@ -83,7 +83,6 @@ class Run:
         return to_picture(draw_learning_curve(history, self.description.model_dump(mode="json"), quantity))
 
     def _repr_html_(self) -> str:
-        """Return the summary for a notebook."""
         return boxed(lines_html(self.summary()))
 
 

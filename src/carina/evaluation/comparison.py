@@ -73,7 +73,6 @@ class Comparison:
         ]
 
     def _repr_html_(self) -> str:
-        """Return every paired test, for a notebook."""
         head = ("figure", "A", "B", "A − B", "p", "p (Holm)", "test")
         return boxed(f"<b>A against B on the same {self.n:,} images</b>", table_html(head, self.rows()))
 

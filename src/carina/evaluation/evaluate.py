@@ -161,7 +161,6 @@ class SplitResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return the headline, the confusion matrix and every measure of each finding, for a notebook."""
         metrics, reached = self.metrics, self.at_operating_point
         headline: list[tuple[str, object]] = [
             ("images", f"{metrics.n:,}"),

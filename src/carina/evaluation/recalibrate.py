@@ -72,7 +72,6 @@ class Recalibrated:
         return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence)])
 
     def _repr_html_(self) -> str:
-        """Return the summary for a notebook."""
         return boxed(lines_html(self.summary()))
 
 

@@ -129,7 +129,6 @@ class Predictions(tuple[AnyPrediction, ...]):
         return f"<carina.Predictions of {counted(len(self), 'image')}. {' '.join(self.summary().splitlines())}>"
 
     def _repr_html_(self) -> str:
-        """Return the predictions for a notebook: name, priority, most probable finding and reason, and the summary."""
         rows = [_cells(prediction, place) for place, prediction in enumerate(self, start=1)]
         return boxed_result(table_html(("image", "priority", "finding", "reason"), rows), lines_html(self.summary()))
 

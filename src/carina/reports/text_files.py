@@ -166,7 +166,6 @@ class _Row:
 
 
 def _measures(item: FindingMetrics, confusion: IntArray, index: int) -> list[_Row]:
-    """Return all measures of one finding."""
     hits = int(confusion[index, index])
     called, others = int(confusion[:, index].sum()), int(confusion.sum()) - item.n
     misses, alarms = item.n - hits, called - hits
@@ -230,7 +229,6 @@ def _head(what: str, metrics: Metrics, title: str, notice: str | None, named: Se
 
 
 def _methods(named: Sequence[_Named]) -> str:
-    """Return the line on how the intervals were made."""
     by_method: dict[str, dict[str, None]] = {}
     for _, measure, estimate in named:
         if estimate.low is not None:

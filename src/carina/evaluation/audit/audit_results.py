@@ -177,7 +177,6 @@ class Audit:
     settings: dict[str, float | int | str]
 
     def _repr_html_(self) -> str:
-        """Return the sentence, the verdicts, and what is left without lungs, for a notebook."""
         own: dict[str, ModelResult] = {item.input: item for item in self.by_model}
         rows: list[tuple[object, ...]] = []
         for item in self.heads:

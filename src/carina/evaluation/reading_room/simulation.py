@@ -47,9 +47,6 @@ class SimulatedGroup:
 class SimulatedTurnaround:
     """Simulated turnaround."""
 
-    # How many images were measured in each room, and how many rooms there were; 0 where nothing was simulated.
-    images: int
-    rooms: int
     without_flag: SimulatedGroup  # of every image where no flag sorts them
     priorities: dict[str, SimulatedGroup]  # by name, in the order of reading
     # By name: ``with_flag``, ``flagged`` and ``not_flagged``, as in `reading_room.FindingTurnaround`.
@@ -91,8 +88,6 @@ def simulate_turnaround(
     if reason is not None:
         missing = SimulatedGroup(not_applicable(reason), None, None)
         return SimulatedTurnaround(
-            0,
-            0,
             missing,
             dict.fromkeys(priorities.names, missing),
             {finding: dict.fromkeys(_GROUPS, missing) for finding in priorities.findings},
@@ -116,8 +111,6 @@ def simulate_turnaround(
     flagged = places < priorities.flagged
     every = np.ones_like(flagged)
     return SimulatedTurnaround(
-        images,
-        rooms,
         _summary(alone, every),
         {name: _summary(sorted_out, places == i) for i, name in enumerate(priorities.names)},
         {
