@@ -132,6 +132,10 @@ class Evaluated:
             found = found.get(key) if isinstance(found, dict) else None
         return estimate_of(found)
 
+    def reached(self, *names: str) -> list[Estimate]:
+        """Return what the shipped operating point reached on this set, by the measures' names."""
+        return [self.estimate("operating_point", "reached", name) for name in names]
+
 
 def read_evaluated(folder: Path, *, bundle: Path | None = None, images: bool = True) -> Evaluated:
     """Return what an evaluation folder holds, without an audit.

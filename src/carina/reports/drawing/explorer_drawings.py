@@ -55,12 +55,9 @@ def draw_probabilities(evaluated: Evaluated) -> Drawing:
         return left + (x - LOW) / (HIGH - LOW) * room
 
     at = across(evaluated.threshold)
-    reached = [evaluated.estimate("operating_point", "reached", name).value for name in ("sensitivity", "specificity")]
-    said = "; ".join(
-        f"{name} {percent_text(value)}"
-        for name, value in zip(("sensitivity", "specificity"), reached, strict=True)
-        if value
-    )
+    names = ("sensitivity", "specificity")
+    reached = zip(names, evaluated.reached(*names), strict=True)
+    said = "; ".join(f"{name} {percent_text(of.value)}" for name, of in reached if of.value)
     drawing = Drawing(
         "probabilities",
         f"Probabilities of {evaluated.flag} and the shipped threshold {evaluated.threshold:.3f}",

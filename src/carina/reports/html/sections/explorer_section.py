@@ -69,7 +69,7 @@ def build_explorer(evaluated: Evaluated) -> Section:
         findings=[(name, name) for name in evaluated.findings],
         flag=evaluated.flag,
         threshold=evaluated.threshold,
-        reached=[evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")],
+        reached=evaluated.reached("sensitivity", "specificity"),
         histogram=histogram,
         matrix=(("present", found), ("absent", absent)),
         measures=_MEASURES,

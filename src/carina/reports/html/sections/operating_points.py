@@ -15,15 +15,14 @@ _CELLS = (("true", "positive"), ("false", "negative"), ("false", "positive"), ("
 
 def operating_points_table(evaluated: Evaluated) -> ReportTable:
     """Return the shipped operating point with what it reaches on this set, and points read off this set's own curve."""
-    reached = ("operating_point", "reached")
     chosen = evaluated.content["operating_point"]["chosen"]
     rule = chosen["rule"] if chosen.get("target") is None else f"{chosen['rule']} {chosen['target']:g}"
-    names = ("sensitivity", "specificity", "ppv", "npv")
+    reached = evaluated.reached("sensitivity", "specificity", "ppv", "npv")
     rows: list[tuple[Cell, ...]] = [
         (
             f"shipped: {rule}",
             f"{evaluated.threshold:.4f}",
-            *(Measured(evaluated.estimate(*reached, name), counts=True) for name in names),
+            *(Measured(estimate, counts=True) for estimate in reached),
         )
     ]
     read_off = evaluated.content.get("sensitivity_at_specificity", {})
