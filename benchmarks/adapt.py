@@ -230,26 +230,32 @@ def measure_site(
                         flag=flag,
                     )
                 )
-        if told:
+        # A way that was refused in all draws has no figures, and is counted all the same.
+        tried = [way for way in ways(old, findings, flag, there) if way in told or way in refused]
+        if tried:
             result[str(count)] = {
-                way: summary(each) | {"no_threshold": refused.get(way, 0)} for way, each in told.items()
+                way: summary(told.get(way, [])) | {"no_threshold": refused.get(way, 0)} for way in tried
             }
-            print(name, count, {way: each["auroc"] for way, each in result[str(count)].items()}, flush=True)
+            print(name, count, {way: each.get("auroc") for way, each in result[str(count)].items()}, flush=True)
     return result
 
 
 def table(content: dict[str, Any]) -> str:
-    """Return the AUROCs as a Markdown table: mean and standard deviation over draws."""
+    """Return AUROC (mean and standard deviation over draws) and mean sensitivity of each way as a Markdown table."""
     names = ("shipped", "recalibrate", "from scratch", "adapt", "adapt, absent left out")
     lines = [f"| site | labels | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for site, told in content["sites"].items():
         for count in [each for each in told if each.isdigit()]:
-            reached = {name: of["auroc"] for name, of in told[count].items()}
-            cells = [
-                f"{reached[name]['mean']:.3f} ± {reached[name]['sd']:.3f}" if name in reached else "" for name in names
-            ]
+            cells = [_cell(told[count][name]) if name in told[count] else "" for name in names]
             lines.append(f"| {site} | {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(of: dict[str, Any]) -> str:
+    if "auroc" not in of:
+        return f"no threshold in {of['no_threshold']} draws"
+    flagged = f"{of['sensitivity']['mean']:.3f}" if "sensitivity" in of else "–"
+    return f"{of['auroc']['mean']:.3f} ± {of['auroc']['sd']:.3f} / {flagged}"
 
 
 def main(argv: list[str] | None = None) -> None:

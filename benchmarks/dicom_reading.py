@@ -39,7 +39,7 @@ from carina.phantoms.phantom import MAX_SIZE, PHANTOM_FINDINGS, draw_phantom
 from carina.radiographs.dicom.codecs import decode_codestream
 from carina.radiographs.dicom.codestream import read_jpeg, read_jpeg_2000
 from carina.radiographs.dicom.decode import decode
-from carina.radiographs.dicom.workers import Workers, decode_dicom
+from carina.radiographs.dicom.workers import Workers, shared_workers
 from carina.radiographs.preprocess import frame, resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.runtime.machine import describe_machine, library_versions
@@ -99,7 +99,7 @@ def measure(bundle: Path, *, rounds: int, files: int) -> Figures:
             runs: tuple[Callable[[], object], ...] = (
                 decoder_alone(coding, codestream),
                 lambda one=one: decode(one),
-                lambda one=one: decode_dicom(one),
+                lambda one=one: shared_workers().decode(one),
                 lambda path=paths[0]: tensor(path),
                 lambda paths=paths: decide(paths),
             )

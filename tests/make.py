@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -232,6 +233,11 @@ def make_manifest(findings: Sequence[str], **columns: Sequence[object]) -> pl.Da
         ("path", "finding", "patient", "source", "sha256", "split", "file_format", "colour"), pl.String
     )
     return pl.DataFrame(table, schema_overrides=strings)
+
+
+def finding_counts(listing: Any) -> dict[str, int]:
+    """Return how many images of each finding a listing of a source has."""
+    return dict(listing.images.group_by("finding").len().iter_rows())
 
 
 def names_in(folder: Path) -> list[str]:

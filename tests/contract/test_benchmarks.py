@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from carina.bundles.bundle import open_bundle, released_bundle
 from carina.datasets.manifest import Dataset
+from carina.errors import ConfigurationError
+from carina.evaluation.adaptation.site import SiteFilms
 from carina.inference.prediction import Prediction
 from carina.inference.predictor import Predictor
 from carina.radiographs.preprocess import resize_grey
@@ -125,6 +128,30 @@ def test_the_decoder_that_dicom_is_timed_against_decodes() -> None:
         np.testing.assert_array_equal(decoded.ravel(), film.ravel())
     assert benchmark.draw_film(0).shape == (2500, 2000)
     assert 2000 < benchmark.draw_film(0).max() <= 4095
+
+
+def test_the_guide_to_adapting_shows_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("adapt")
+    root = BENCHMARKS.parent
+    table = benchmark.table(json.loads((root / "results" / "adapt.json").read_text(encoding="utf-8")))
+    assert (
+        "| external-cohen | 200 |  | 0.680 ± 0.002 / 0.051 | 0.730 ± 0.007 / 0.037 | 0.723 ± 0.008 / 0.008 |" in table
+    )
+    assert table in (root / "docs" / "how-to" / "adapt.md").read_text(encoding="utf-8")
+    # A way that finds no threshold in any draw is counted, too.
+    described, _ = open_bundle(released_bundle())
+    labels = np.arange(40) % 4
+    logits = np.eye(4)[labels].astype(np.float32)
+    films = benchmark.Part(SiteFilms(logits, logits, labels >= 0), labels, np.arange(40))
+
+    def refuse(*_: object) -> None:
+        msg = "no threshold"
+        raise ConfigurationError(msg)
+
+    monkeypatch.setattr(benchmark, "ways", lambda *_: {"adapt": refuse})
+    told = benchmark.measure_site("external-cohen", films, films, described.policy.findings, described.policy)
+    assert told["25"] == {"adapt": {"draws": 0, "no_threshold": 10}}
+    assert "no threshold in 10 draws" in benchmark.table({"sites": {"external-cohen": told}})
 
 
 def test_a_repeated_evaluation_is_a_larger_one_of_other_patients(tmp_path: Path) -> None:

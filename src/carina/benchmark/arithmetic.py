@@ -18,19 +18,12 @@ MATRIX_SIZES = (512, 1024, 2048)
 
 @dataclass(frozen=True, slots=True)
 class MatrixProduct:
-    """A product of two square float32 matrices, ready to be timed.
+    """A product of two square float32 matrices, ready to be timed."""
 
-    Attributes
-    ----------
-    library, size
-        What computes it, and rows and columns of both.
-    compute
-        Computes it once, on all of its threads.
-    """
-
+    # library, size: what computes it, and rows and columns of both
     library: str
     size: int
-    compute: Callable[[], object]
+    compute: Callable[[], object]  # computes it once, on all of its threads
 
     @property
     def operations(self) -> int:
@@ -41,12 +34,7 @@ class MatrixProduct:
 def matrix_products(threads: int, sizes: tuple[int, ...] = MATRIX_SIZES) -> list[MatrixProduct]:
     """Return products to measure the processor by: each size by NumPy, and by OpenVINO where it is installed.
 
-    Parameters
-    ----------
-    threads
-        For OpenVINO. NumPy's library takes the cores that this process may use.
-    sizes
-        Rows and columns.
+    OpenVINO takes so many threads; NumPy's library takes the cores that this process may use.
     """
     try:
         import openvino  # noqa: PLC0415  # optional: NumPy gives a limit, too
@@ -66,12 +54,8 @@ def multiply_adds(graph: Path) -> int | None:
     """Return the multiply-adds of convolutions and matrix products in a graph for one input, or none without OpenVINO.
 
     Each counts as its definition does. Pooling, activations, resizing and additions are not counted: they are a
-    hundredth of the work of these networks, and no matrix product would do them.
-
-    Parameters
-    ----------
-    graph
-        An ``.onnx`` file with one input, whose first axis is the batch's and whose other axes are fixed.
+    hundredth of the work of these networks, and no matrix product would do them. The graph is an ``.onnx`` file with
+    one input, whose first axis is the batch's and whose other axes are fixed.
     """
     try:
         import openvino  # noqa: PLC0415  # only it knows the shapes inside a graph

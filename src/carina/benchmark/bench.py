@@ -8,7 +8,7 @@ classifier, each measured alone on all cores, allow together.
 
 import subprocess
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -40,34 +40,17 @@ _Tasks = dict[Hashable, Task]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
-
-    Attributes
-    ----------
-    rounds
-        How many.
-    films
-        Files of each kind.
-    tensors
-        Tensors in bulk, and radiographs in which lungs are sought.
-    bulk, singles
-        Files a round that are judged in bulk, and one by one, of each kind.
-    many
-        Files that one command is given, for its memory.
-    matrix_sizes
-        Of the products that the processor is measured by.
-    pause_s
-        Before each task.
-    """
+    """How much is measured."""
 
     rounds: int
-    films: Mapping[Kind, int]
-    tensors: int
+    films: Mapping[Kind, int]  # files of each kind
+    tensors: int  # tensors in bulk, and radiographs in which lungs are sought
+    # bulk, singles: files a round that are judged in bulk, and one by one, of each kind
     bulk: Mapping[Kind, int]
     singles: Mapping[Kind, int]
-    many: int
-    matrix_sizes: tuple[int, ...] = MATRIX_SIZES
-    pause_s: float = 0.1
+    many: int  # files that one command is given, for its memory
+    matrix_sizes: tuple[int, ...] = MATRIX_SIZES  # of the products that the processor is measured by
+    pause_s: float = 0.1  # before each task
 
 
 FULL = Plan(
@@ -109,14 +92,8 @@ def run_bench(
     backend, precision, threads
         What Carina computes with; see `carina.inference.predictor.Predictor`. What it is compared with computes in f32,
         on as many cores.
-    plan
-        How much is measured.
-    rivals
-        What it is compared with, besides ONNX Runtime.
-    notes
-        What a reader must know of them.
-    progress
-        Told how many turns are done, and of how many.
+    rivals, notes
+        What it is compared with, besides ONNX Runtime, and what a reader must know of them.
 
     Raises
     ------
@@ -269,50 +246,44 @@ class _Found:
 
     def rows(self, tensor: str) -> Iterator[BenchRow]:
         """Yield every figure that was timed."""
-        count, all_graphs = self.plan.tensors, tuple(self.limit.multiply_adds)
-        classified, rivals = self._rates("logits", items=count)
+        of_count, all_graphs = partial(rate, items=self.plan.tensors), tuple(self.limit.multiply_adds)
+        classified, rivals = self._figures(of_count, "logits")
         yield BenchRow("tensor to logits", tensor, "bulk", "images/s", classified, rivals, self._allowed(ONNX_FILE))
         nets = [classified]
         if LUNGS_FILE in all_graphs:
-            sought, rivals = self._rates("lungs", items=count)
+            sought, rivals = self._figures(of_count, "lungs")
             nets.append(sought)
             yield BenchRow("lungs alone", SMALL, "bulk", "images/s", sought, rivals, self._allowed(LUNGS_FILE))
         for kind, files in self.plan.bulk.items():
             decoded = rate(self.timed["decode", kind], files)
             yield BenchRow("decoding alone", kind, "bulk", "images/s", decoded, {})
         for kind, files in self.plan.bulk.items():
-            figure, rivals = self._rates("bulk", kind, items=files)
+            figure, rivals = self._figures(partial(rate, items=files), "bulk", kind)
             parts = 1 / sum(1 / part.value for part in (rate(self.timed["decode", kind], files), *nets))
             limit = self._allowed(*all_graphs)
             yield BenchRow("file to decision", kind, "bulk", "images/s", figure, rivals, limit, parts)
         for kind in self.plan.singles:
             yield from self._latencies(kind, self._allowed(*all_graphs))
-        figure, rivals = self._medians("command")
+        figure, rivals = self._figures(partial(percentile, percent=50), "command")
         yield BenchRow("command", f"{SMALL}, one", "cold start", "s", figure, rivals)
 
     def _allowed(self, *graphs: str) -> float | None:
         return self.limit.images_per_second(*graphs)
 
     def _latencies(self, kind: Kind, allowed: float | None) -> Iterator[BenchRow]:
+        limit = None if allowed is None else 1000 / allowed
         for percent in _PERCENTILES:
-            of_name = {
-                name: _in_ms(percentile(timed, percent)) for name, timed in self._of_contestants("single", kind).items()
-            }
-            figure = of_name.pop(self.names[0])
-            limit = None if allowed is None else 1000 / allowed
-            yield BenchRow("one file to decision", kind, f"p{percent}", "ms", figure, of_name, limit)
+            figure, rivals = self._figures(partial(_percentile_ms, percent=percent), "single", kind)
+            yield BenchRow("one file to decision", kind, f"p{percent}", "ms", figure, rivals, limit)
 
-    def _rates(self, *key: str, items: int) -> tuple[RoundSpread, dict[str, RoundSpread]]:
-        rates = {name: rate(timed, items) for name, timed in self._of_contestants(*key).items()}
-        return rates.pop(self.names[0]), rates
-
-    def _medians(self, *key: str) -> tuple[RoundSpread, dict[str, RoundSpread]]:
-        medians = {name: percentile(timed, 50) for name, timed in self._of_contestants(*key).items()}
-        return medians.pop(self.names[0]), medians
-
-    def _of_contestants(self, *key: str) -> dict[str, Rounds]:
-        return {name: self.timed[*key, name] for name in self.names if (*key, name) in self.timed}
+    def _figures(
+        self, measure: Callable[[Rounds], RoundSpread], *key: str
+    ) -> tuple[RoundSpread, dict[str, RoundSpread]]:
+        """Return a figure of Carina's times, and that of each rival that was timed."""
+        figures = {name: measure(self.timed[*key, name]) for name in self.names if (*key, name) in self.timed}
+        return figures.pop(self.names[0]), figures
 
 
-def _in_ms(seconds: RoundSpread) -> RoundSpread:
+def _percentile_ms(timed: Rounds, percent: float) -> RoundSpread:
+    seconds = percentile(timed, percent)
     return RoundSpread(1000 * seconds.value, 1000 * seconds.low, 1000 * seconds.high)

@@ -13,21 +13,11 @@ Unit = Literal["images/s", "ms", "s", "MB"]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What the processor gives, and what the graphs ask of it.
+    """What the processor gives, and what the graphs ask of it."""
 
-    Attributes
-    ----------
-    gflops
-        10^9 operations a second of the fastest float32 matrix product of each round.
-    product
-        Which one that was most often.
-    multiply_adds
-        Of each graph, for one image; none where nobody could count them.
-    """
-
-    gflops: RoundSpread
-    product: str
-    multiply_adds: Mapping[str, int | None]
+    gflops: RoundSpread  # 10^9 operations a second of the fastest float32 matrix product of each round
+    product: str  # which one that was most often
+    multiply_adds: Mapping[str, int | None]  # of each graph, for one image; none where nobody could count them
 
     def images_per_second(self, *graphs: str) -> float | None:
         """Return how many images a second these graphs could do if all they needed were such matrix products."""
@@ -39,32 +29,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
-    """One figure.
+    """One figure."""
 
-    Attributes
-    ----------
-    measured, given, statistic
-        What was done, to what, and which figure of it this is.
-    unit
-        More is better of ``images/s``, less of all others.
-    figure
-        Carina's.
-    rivals
-        That of each rival that was measured.
-    limit
-        What the processor's matrix products would allow.
-    parts
-        What the parts, each measured alone, allow together.
-    """
-
+    # measured, given, statistic: what was done, to what, and which figure of it this is
     measured: str
     given: str
     statistic: str
-    unit: Unit
-    figure: RoundSpread
-    rivals: Mapping[str, RoundSpread]
-    limit: float | None = None
-    parts: float | None = None
+    unit: Unit  # more is better of ``images/s``, less of all others
+    figure: RoundSpread  # Carina's
+    rivals: Mapping[str, RoundSpread]  # that of each rival that was measured
+    limit: float | None = None  # what the processor's matrix products would allow
+    parts: float | None = None  # what the parts, each measured alone, allow together
 
     def times(self, rival: str) -> float | None:
         """Return how many times as good as a rival: as fast, or with as little memory; none without its figure."""
@@ -94,38 +69,22 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """All that was measured in one run.
+    """All that was measured in one run."""
 
-    Attributes
-    ----------
-    model
-        Name, hash, and the size of its tensors.
-    machine, versions, engine, precision, threads
-        What it was measured on.
-    rounds
-        How many; every figure with a spread is the median of so many.
-    limit
-        What the processor's matrix products are, and what the graphs need.
-    rows
-        The figures.
-    agreement
-        Of each rival, how far its answers are from Carina's at most: ``logit from tensor``, ``probability from tensor``
-        and ``probability from file`` (224² JPEG).
-    notes
-        What a reader of the figures must know.
-    """
-
-    model: Mapping[str, str]
+    model: Mapping[str, str]  # name, hash, and the size of its tensors
+    # machine, versions, engine, precision, threads: what it was measured on
     machine: str
     versions: Mapping[str, str]
     engine: str
     precision: str
     threads: int
-    rounds: int
-    limit: Limit
-    rows: tuple[BenchRow, ...]
+    rounds: int  # how many; every figure with a spread is the median of so many
+    limit: Limit  # what the processor's matrix products are, and what the graphs need
+    rows: tuple[BenchRow, ...]  # the figures
+    # Of each rival, how far its answers are from Carina's at most: ``logit from tensor``, ``probability from
+    # tensor`` and ``probability from file`` (224² JPEG).
     agreement: Mapping[str, Mapping[str, float]]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the figures must know
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -25,50 +25,31 @@ _COMMAND = (sys.executable, "-c", "from carina.cli import main; main()", "predic
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A way from files and tensors to answers.
+    """A way from files and tensors to answers."""
 
-    Attributes
-    ----------
-    name
-        Its name in the table.
-    logits
-        Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
-    decide
-        Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
-    find_lungs
-        Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of its
-        own.
-    command
-        What judges files in a process of its own: program and arguments, to which the files are added.
-    """
-
-    name: str
+    name: str  # its name in the table
+    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
     logits: Callable[[Tensors], Tensors]
+    # Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
     decide: Callable[[Sequence[Path]], Probabilities]
+    # Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of
+    # its own.
     find_lungs: Callable[[Sequence[NDArray[np.uint8]]], object] | None = None
+    # What judges files in a process of its own: program and arguments, to which the files are added.
     command: tuple[str, ...] | None = None
 
 
 def carina_itself(
-    predictor: Predictor,
-    folder: Path,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
-    threads: int | None = None,
+    predictor: Predictor, folder: Path, backend: Backend, precision: Precision, threads: int | None
 ) -> Contestant:
     """Return Carina's own way: what the predictor, loaded with these options, chose, and the command."""
     for_one = Predictor(folder, backend=backend, precision=precision, threads=threads, one_at_a_time=True)
-    options = [
-        "--backend",
-        backend,
-        "--precision",
-        precision,
-        *([] if threads is None else ["--threads", str(threads)]),
-    ]
+    options = ["--backend", backend, "--precision", precision]
+    options += [] if threads is None else ["--threads", str(threads)]
     return _with_predictor("Carina", predictor, for_one, (*_COMMAND, str(folder), *options))
 
 
-def on_onnx_runtime(folder: Path, threads: int | None = None) -> Contestant:
+def on_onnx_runtime(folder: Path, threads: int | None) -> Contestant:
     """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
     predictor = Predictor(folder, backend="onnxruntime", threads=threads)
     return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)

@@ -1,6 +1,6 @@
 """What a benchmark reads: synthetic radiographs as files of three kinds, small, medium and large."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ MEDIUM: Kind = "1024² PNG"
 LARGE: Kind = "3000² 16-bit PNG"
 KINDS: tuple[Kind, ...] = (SMALL, MEDIUM, LARGE)
 
-_JPEG_QUALITY = 90
+_JPEG_SETTINGS = [cv2.IMWRITE_JPEG_QUALITY, 90]
 _LARGE_SIZE = 3000
 # Detectors store 12 bits in 16. Their noise decides how long a PNG takes to decode: half of its bytes are noise.
 _LARGE_WHITE, _LARGE_NOISE = 4095, 12.0
@@ -26,18 +26,10 @@ _LARGE_WHITE, _LARGE_NOISE = 4095, 12.0
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """Files of one kind.
+    """Files of one kind."""
 
-    Attributes
-    ----------
-    kind
-        Size and format.
-    paths
-        The files; each is another radiograph.
-    """
-
-    kind: Kind
-    paths: tuple[Path, ...]
+    kind: Kind  # size and format
+    paths: tuple[Path, ...]  # the files; each is another radiograph
 
     def take(self, count: int) -> list[Path]:
         """Return so many paths, the same ones again and again where there are not as many files."""
@@ -52,41 +44,25 @@ def write_films(folder: Path, counts: Mapping[Kind, int]) -> dict[Kind, Films]:
     OSError
         If the folder cannot be written or the disk is full.
     """
-    writers: dict[Kind, tuple[int, str, Callable[[Path, NDArray[np.uint8], int], None]]] = {
-        SMALL: (224, ".jpg", _write_small),
-        MEDIUM: (MAX_SIZE, ".png", _write_medium),
-        LARGE: (MAX_SIZE, ".png", _write_large),
-    }
     paths: dict[Kind, list[Path]] = {kind: [] for kind in counts}
     for seed in range(max(counts.values())):
         finding = PHANTOM_FINDINGS[seed % len(PHANTOM_FINDINGS)]
         drawn: dict[int, NDArray[np.uint8]] = {}
         for kind in (kind for kind, count in counts.items() if seed < count):
-            size, ending, write = writers[kind]
+            size, ending, settings = (MAX_SIZE, ".png", []) if kind != SMALL else (224, ".jpg", _JPEG_SETTINGS)
             if size not in drawn:
                 drawn[size] = draw_phantom(finding, seed=seed, size=size).pixels
+            pixels = _enlarged(drawn[size], seed) if kind == LARGE else drawn[size]
             path = folder / f"{KINDS.index(kind)}-{seed}{ending}"
-            write(path, drawn[size], seed)
+            # Not cv2.imwrite, which says of a full disk no more than False.
+            _, encoded = cv2.imencode(ending, pixels, settings)
+            path.write_bytes(encoded.tobytes())
             paths[kind].append(path)
     return {kind: Films(kind, tuple(paths[kind])) for kind in counts}
 
 
-def _write_small(path: Path, pixels: NDArray[np.uint8], _: int) -> None:
-    _write(path, pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-def _write_medium(path: Path, pixels: NDArray[np.uint8], _: int) -> None:
-    _write(path, pixels, [])
-
-
-def _write_large(path: Path, pixels: NDArray[np.uint8], seed: int) -> None:
+def _enlarged(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint16]:
     size = (_LARGE_SIZE, _LARGE_SIZE)
     large = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_CUBIC) * (_LARGE_WHITE / 255)
     noise = np.random.default_rng(seed).standard_normal(size, np.float32) * np.float32(_LARGE_NOISE)
-    _write(path, np.clip(large + noise, 0, _LARGE_WHITE).astype(np.uint16), [])
-
-
-def _write(path: Path, pixels: NDArray[np.generic], settings: list[int]) -> None:
-    # Not cv2.imwrite, which says of a full disk no more than False.
-    _, encoded = cv2.imencode(path.suffix, pixels, settings)
-    path.write_bytes(encoded.tobytes())
+    return np.asarray(np.clip(large + noise, 0, _LARGE_WHITE), np.uint16)

@@ -13,18 +13,10 @@ from carina.progress import Progress, no_progress
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is timed.
-
-    Attributes
-    ----------
-    run
-        Does it once.
-    calls
-        How often a round does it, each call timed alone.
-    """
+    """What is timed."""
 
     run: Callable[[], object]
-    calls: int = 1
+    calls: int = 1  # how often a round does it, each call timed alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +38,7 @@ def time_in_rounds(
     """Return how long each task took: in every round all of them, one after the other, every second round backwards.
 
     Each is done once before, untimed: what is loaded, compiled or allocated on first use is not what is asked here.
-
-    Parameters
-    ----------
-    tasks
-        By a name of any kind.
-    rounds
-        How many, >= 1.
-    pause_s
-        Before each task's turn: threads of what ran before may still be spinning.
-    progress
-        Told after each task's turn.
+    Before each task's turn there is a pause: threads of what ran before may still be spinning.
 
     Raises
     ------

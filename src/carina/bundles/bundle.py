@@ -24,12 +24,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from carina._version import __version__
-from carina.bundles.golden import (
-    Tolerances,
-)
+from carina.bundles.golden import Tolerances
 from carina.bundles.int8_twin import INT8_FILE, Int8Record
 from carina.bundles.run_folder import (
     GATE_FILE,
@@ -43,9 +41,7 @@ from carina.bundles.run_folder import (
     FinishedRun,
     open_run,
 )
-from carina.bundles.safety import (
-    require_self_contained,
-)
+from carina.bundles.safety import require_self_contained
 from carina.errors import BundleError, ConfigurationError
 from carina.places import MARKERS, kind_of, wrong_place
 from carina.runtime.engine import Precision
@@ -57,16 +53,15 @@ GOLDEN_FILE = "golden.npz"
 CARD_FILE = "README.md"
 RELEASED_NAME = "carina-mobilenetv2"
 
-_REQUIRED = (
-    *(ONNX_FILE, KERAS_FILE, BUNDLE_FILE, RECIPE_FILE, HISTORY_FILE, TRAINING_IMAGES_FILE, GOLDEN_FILE, CARD_FILE),
-)
+_OF_RUN = (ONNX_FILE, KERAS_FILE, RECIPE_FILE, HISTORY_FILE, TRAINING_IMAGES_FILE)
+_REQUIRED = (*_OF_RUN, BUNDLE_FILE, GOLDEN_FILE, CARD_FILE)
 FORMAT = "carina-bundle-1"
 _PREPROCESSING_VERSION = 1
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}$"
 
 
-class Recalibration(BaseModel):
+class Recalibration(BaseModel, frozen=True, extra="forbid"):
     """Where a bundle's policy comes from, if not from training.
 
     Attributes
@@ -79,8 +74,6 @@ class Recalibration(BaseModel):
         How many more there were that the model had been trained on, and that it does not judge.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     bundle_sha256: str
     dataset: str
     data_fingerprint: str
@@ -89,7 +82,7 @@ class Recalibration(BaseModel):
     left_out_refused: int
 
 
-class Adaptation(BaseModel):
+class Adaptation(BaseModel, frozen=True, extra="forbid"):
     """On which films the last layer was fitted again. Nothing here names a hospital, a folder or a patient.
 
     Attributes
@@ -103,10 +96,9 @@ class Adaptation(BaseModel):
     strength
         Of the ridge that drew the weights towards those of the parent.
     macro_auroc_before, macro_auroc_after, gain_low, gain_high
-        On held-out films of the site, and the 95 % interval of the difference.
+        On held-out films of the site, over the findings that the parent knows, too, and the 95 % interval of the
+        difference.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_fingerprint: str
     images: int
@@ -123,20 +115,16 @@ class Adaptation(BaseModel):
     gain_high: float
 
 
-class Ancestor(BaseModel):
+class Ancestor(BaseModel, frozen=True, extra="forbid"):
     """A bundle that a bundle was made from.
 
     Attributes
     ----------
     name, version, sha256
         Of that bundle; the hash is that of its seal.
-    by
-        What was done to it: ``recalibrate`` or ``adapt``.
-    images
-        On how many images.
+    by, images
+        What was done to it, and on how many images.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     version: str
@@ -157,20 +145,15 @@ class BundleDescription(FinishedRun):
 
     Attributes
     ----------
-    name, version
-        Of the bundle. The recipe's own name is in `recipe`.
-    created
-        When.
-    carina
-        The version of Carina that wrote it.
+    name, version, created, carina
+        Of the bundle (the recipe's own name is in `recipe`), and of the Carina that wrote it.
     recipe
         With every default written out.
     tolerances
         How far the golden examples may be missed elsewhere.
-    recalibration
-        Where the policy comes from, if not from training.
-    adaptation
-        On which films the last layer was fitted again, if it was. ``model.keras`` and the recipe are then the parent's.
+    recalibration, adaptation
+        Where the policy comes from, if not from training, and on which films the last layer was fitted again, if it
+        was. ``model.keras`` and the recipe are then the parent's.
     lineage
         The bundles that it was made from, the oldest first. Bundles of Carina 0.3 do not say it.
     int8

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE, FinishedRun
@@ -25,7 +25,7 @@ _EXAMPLES = 6
 _DRAWN = 18
 
 
-class Tolerances(BaseModel):
+class Tolerances(BaseModel, frozen=True, extra="forbid"):
     """How far a recomputed value may lie from the golden one.
 
     Attributes
@@ -37,8 +37,6 @@ class Tolerances(BaseModel):
     logit, probability
         Of the outputs. Reordered float32 sums differ in the sixth digit, a grey level here and there in the third.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     box: float = Field(default=0.001, ge=0, allow_inf_nan=False)
     grey: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -77,9 +75,8 @@ def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
     )
     stable = np.flatnonzero([np.array_equal(*pair, equal_nan=True) for pair in zip(*boxes, strict=True)])[:_EXAMPLES]
     if len(stable) < _EXAMPLES:
-        msg = (
-            f"{folder / LUNGS_FILE} gives other boxes on another engine: {len(stable)} of {_DRAWN} agree. Train again."
-        )
+        found = f"{len(stable)} of {_DRAWN} agree"
+        msg = f"{folder / LUNGS_FILE} gives other boxes on another engine: {found}. Train again."
         raise BundleError(msg)
     judged = pipeline.judge(list(wholes[stable]))
     if not np.isfinite(judged.logits).all():

@@ -6,7 +6,7 @@ not, the bundle has the record and not the graph.
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from carina.bundles.golden import Tolerances
 
@@ -15,20 +15,16 @@ INT8_FILE = "model.int8.onnx"
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class TwinLimits(BaseModel):
+class TwinLimits(BaseModel, frozen=True, extra="forbid"):
     """What a twin may cost.
 
     Attributes
     ----------
-    auroc_cost
-        Of the macro AUROC.
-    changed
-        The largest share of decisions that may be others.
+    auroc_cost, changed
+        Of the macro AUROC, and the largest share of decisions that may be others.
     images
         Fewer prove nothing: one of them would be a larger share.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     auroc_cost: float = Field(default=0.001, ge=0)
     changed: _Share = 0.005
@@ -42,15 +38,13 @@ class TwinLimits(BaseModel):
         )
 
 
-class Parity(BaseModel):
+class Parity(BaseModel, frozen=True, extra="forbid"):
     """What a twin changes, as one engine computes it, beside the classifier in 32-bit floating point.
 
     Attributes
     ----------
-    engine
-        Library and version.
-    images
-        How many were judged by both.
+    engine, images
+        Library and version, and how many images were judged by both.
     auroc_cost
         Of the macro AUROC, one finding against the rest; negative where the twin does better.
     changed, findings_changed
@@ -58,8 +52,6 @@ class Parity(BaseModel):
     largest_difference
         Of a probability.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: str
     images: int = Field(ge=1)
@@ -85,19 +77,15 @@ class Parity(BaseModel):
         )
 
 
-class Int8Record(BaseModel):
+class Int8Record(BaseModel, frozen=True, extra="forbid"):
     """What ``bundle.json`` says of the twin.
 
     Attributes
     ----------
-    accepted
-        Whether it may be used: only then it lies in the bundle.
-    sha256
-        Of ``model.int8.onnx``, where it does.
-    method
-        How it was made.
-    rounded_on
-        Training images that its steps and weights were chosen on.
+    accepted, sha256
+        Whether it may be used, and the hash of ``model.int8.onnx``, which lies in the bundle only then.
+    method, rounded_on
+        How it was made, and how many training images its steps and weights were chosen on.
     measured_on
         The images of `parity`: split and data sets.
     limits, parity
@@ -106,8 +94,6 @@ class Int8Record(BaseModel):
         How far the golden examples, which are those of the classifier, may be missed by it: twice as far as either
         engine missed them when the bundle was written.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     accepted: bool
     sha256: str | None = None

@@ -7,7 +7,7 @@ network computes one, the lungs of the next are found.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import Found, LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame, to_tensor
-from carina.runtime.engine import Backend, Engine, Precision, Tensors, load_engine
+from carina.runtime.engine import Engine, EngineSettings, Tensors, load_engine
 from carina.runtime.streams import carry
 
 Wholes = Sequence[NDArray[np.uint8]]
@@ -69,14 +69,10 @@ class Pipeline:
 
     Attributes
     ----------
-    preprocessing
-        What the network is shown.
-    engine
-        The classifier.
-    lung_finder
-        The segmenter; none where the model has none.
-    gate
-        None where the model has none. A gate needs the segmenter's features.
+    preprocessing, engine
+        What the network is shown, and the classifier.
+    lung_finder, gate
+        The segmenter and what needs its features; none where the model has none.
     """
 
     preprocessing: Preprocessing
@@ -88,12 +84,14 @@ class Pipeline:
         """Return what the model makes of a list of whole radiographs."""
         found = None if self.lung_finder is None else self.lung_finder.find(wholes)
         lungs, refusals, frames = self._shown(wholes, found)
-        return Judged(lungs, refusals, frames, self.engine.run(self._tensor(frames)) if len(frames) else {})
+        tensor = to_tensor(frames, self.preprocessing.pixel_range)
+        return Judged(lungs, refusals, frames, self.engine.run(tensor) if len(frames) else {})
 
     def stream(self, batches: Iterable[tuple[_Carried, Wholes]]) -> Iterator[tuple[_Carried, Judged]]:
         """Yield for each list of whole radiographs, in order, what `judge` gives for it, beside what came with it."""
         shown = ((carried, self._shown(wholes, found)) for (carried, wholes), found in self._found(batches))
-        tensors = (((carried, steps), self._tensor(steps[2])) for carried, steps in shown)
+        pixel_range = self.preprocessing.pixel_range
+        tensors = (((carried, steps), to_tensor(steps[2], pixel_range)) for carried, steps in shown)
         for (carried, (lungs, refusals, frames)), outputs in carry(self.engine.stream, tensors):
             yield carried, Judged(lungs, refusals, frames, outputs)
 
@@ -118,20 +116,9 @@ class Pipeline:
         size = self.preprocessing.size
         return lungs, refusals, np.stack(framed) if framed else np.zeros((0, size, size), np.uint8)
 
-    def _tensor(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return to_tensor(frames, self.preprocessing.pixel_range)
-
 
 def load_pipeline(
-    folder: Path,
-    model: FinishedRun,
-    *,
-    graph: str = ONNX_FILE,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
-    threads: int | None = None,
-    one_at_a_time: bool = False,
-    keep_compiled: bool = False,
+    folder: Path, model: FinishedRun, *, graph: str = ONNX_FILE, **settings: Unpack[EngineSettings]
 ) -> Pipeline:
     """Return a run's or bundle's pipeline, ready to judge.
 
@@ -141,7 +128,7 @@ def load_pipeline(
         A run or bundle, and what it says of itself.
     graph
         The classifier's file.
-    backend, precision, threads, one_at_a_time, keep_compiled
+    settings
         See `carina.runtime.engine.load_engine`. The lungs are sought in 32-bit floating point: their box must not move.
 
     Raises
@@ -151,23 +138,10 @@ def load_pipeline(
     ConfigurationError
         If this machine does not have the backend or the precision.
     """
-    engine = load_engine(
-        folder / graph,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        one_at_a_time=one_at_a_time,
-        keep_compiled=keep_compiled,
-    )
+    engine = load_engine(folder / graph, **settings)
     finder = gate = None
     if model.has_segmenter:
-        finder = LungFinder(
-            folder / LUNGS_FILE,
-            backend=backend,
-            threads=threads,
-            one_at_a_time=one_at_a_time,
-            keep_compiled=keep_compiled,
-        )
+        finder = LungFinder(folder / LUNGS_FILE, **settings | {"precision": "auto"})
     if model.gate is not None:
         gate = read_gate(folder / GATE_FILE)
         if gate.lungs_sha256 != model.lungs_sha256:

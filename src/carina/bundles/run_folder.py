@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
@@ -40,10 +40,8 @@ TRAINING_IMAGES_FILE = "training_images.txt"
 RUN_FILE = MARKERS["finished run"]
 
 
-class StartedRun(BaseModel):
+class StartedRun(BaseModel, frozen=True, extra="forbid"):
     """What ``started.json`` holds: what training needs, beside the recipe, to go on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["carina-run-2"] = "carina-run-2"
     datasets: tuple[str, ...]
@@ -52,17 +50,15 @@ class StartedRun(BaseModel):
     started: datetime
 
 
-class GateRecord(BaseModel):
+class GateRecord(BaseModel, frozen=True, extra="forbid"):
     """How the gate of a run was made, and what it lets through.
 
     Attributes
     ----------
     sha256
         Of ``gate.npz``; loading fails closed on any difference.
-    radiographs
-        Training radiographs used.
-    images
-        Training images of each kind made from them.
+    radiographs, images
+        Training radiographs used, and training images of each kind made from them.
     dropped
         Training radiographs left out since they themselves looked like another kind.
     negatives, negatives_unreadable
@@ -77,8 +73,6 @@ class GateRecord(BaseModel):
         Wall time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     sha256: str
     radiographs: int
     images: dict[str, int]
@@ -92,15 +86,13 @@ class GateRecord(BaseModel):
     seconds: float
 
 
-class FinishedRun(BaseModel):
+class FinishedRun(BaseModel, frozen=True, extra="forbid"):
     """What ``run.json`` holds.
 
     Attributes
     ----------
-    name
-        The recipe's name.
-    findings
-        In the order of the logits.
+    name, findings
+        The recipe's name, and the findings in the order of the logits.
     preprocessing
         How radiographs become the model's tensors.
     stopping_split
@@ -124,13 +116,9 @@ class FinishedRun(BaseModel):
         Wall time of each stage, with what it took before a kill, and ``total``.
     peak_memory_mb
         Largest resident memory of the training process.
-    versions, machine
-        Libraries and processor.
-    command
-        What was typed.
+    versions, machine, command
+        Libraries, processor, and what was typed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["carina-run-2"] = "carina-run-2"
     name: str

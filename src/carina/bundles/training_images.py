@@ -21,6 +21,8 @@ from carina.storage.atomic import write_text
 ROLES = ("train", "stopping", "calibration")
 _LINE = re.compile(rf"([0-9a-f]{{64}}) ({'|'.join(ROLES)}) ([0-9a-f]{{16}}) ([0-9a-f]{{128}})")
 
+_AGAIN = "Train or export the model again."
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingImages:
@@ -28,14 +30,10 @@ class TrainingImages:
 
     Attributes
     ----------
-    sha256
-        Of the decoded pixels, hexadecimal.
-    role
-        One of `ROLES`.
-    perceptual_hash
-        uint64 ``(n,)``.
-    detail_hash
-        uint8 ``(n, 64)``.
+    sha256, role
+        Of the decoded pixels, hexadecimal; and one of `ROLES`.
+    perceptual_hash, detail_hash
+        uint64 ``(n,)`` and uint8 ``(n, 64)``.
     """
 
     sha256: tuple[str, ...]
@@ -65,13 +63,16 @@ class TrainingImages:
         """Return which images have a role: bool ``(n,)``."""
         return np.array([each == role for each in self.role], dtype=np.bool_)
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """Return the SHA-256 of the images that were trained on, without those of the other roles."""
+        return frozenset(sha256 for sha256, role in zip(self.sha256, self.role, strict=True) if role == "train")
+
 
 def write_training_images(path: Path, images: TrainingImages) -> None:
     """Write the list, whole or not at all."""
     rows = zip(images.sha256, images.role, images.perceptual_hash.tolist(), images.detail_hash, strict=True)
-    lines = (
-        f"{sha256} {role} {perceptual:016x} {detail.tobytes().hex()}\n" for sha256, role, perceptual, detail in rows
-    )
+    lines = (f"{sha256} {role} {near:016x} {detail.tobytes().hex()}\n" for sha256, role, near, detail in rows)
     write_text(path, "".join(lines))
 
 
@@ -86,14 +87,12 @@ def read_training_images(path: Path) -> TrainingImages:
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
-        msg = f"{path} is missing or damaged: a leak could not be found. Train or export the model again."
+        msg = f"{path} is missing or damaged: a leak could not be found. {_AGAIN}"
         raise BundleError(msg) from None
     fields = [_LINE.fullmatch(line) for line in lines]
     if not lines or None in fields:
         damaged = fields.index(None) + 1 if lines else 1
-        msg = (
-            f"{path}, line {damaged} is no training image: a leak could not be found. Train or export the model again."
-        )
+        msg = f"{path}, line {damaged} is no training image: a leak could not be found. {_AGAIN}"
         raise BundleError(msg)
     sha256, roles, perceptual, details = zip(*(field.groups() for field in fields if field), strict=True)
     return TrainingImages(

@@ -20,15 +20,7 @@ from carina.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How the golden examples came out in one way of computing.
-
-    Attributes
-    ----------
-    engine, precision, threads
-        What computed them.
-    differences, tolerances
-        How far they were missed at most, and how far they may be.
-    """
+    """How the golden examples came out in one way of computing: how far they were missed, and how far they may be."""
 
     engine: str
     precision: str
@@ -56,10 +48,8 @@ class Verification:
 
     Attributes
     ----------
-    name, version
-        Of the bundle.
-    flag_finding
-        The finding that it flags.
+    name, version, flag_finding
+        Of the bundle, and the finding that it flags.
     sha256
         The hash of its seal, to be compared with a published one.
     checks
@@ -123,8 +113,6 @@ def verify_bundle(
 
     Parameters
     ----------
-    folder
-        A bundle.
     backend
         What the examples are recomputed by; ``auto`` is every engine that is installed.
     precision

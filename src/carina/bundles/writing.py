@@ -45,15 +45,7 @@ WriteCard = Callable[[BundleDescription], str]
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A classifier's twin in 8-bit integers.
-
-    Attributes
-    ----------
-    record
-        What is known of it.
-    graph
-        The ONNX file; none where it was refused.
-    """
+    """What is known of a classifier's twin in 8-bit integers, and the ONNX file; none where it was refused."""
 
     record: Int8Record
     graph: bytes | None
@@ -66,10 +58,8 @@ def export_bundle(
 
     Parameters
     ----------
-    run
-        A finished run.
-    out
-        The folder to write; it must not exist.
+    run, out
+        A finished run, and the folder to write, which must not exist.
     name, version
         Of the bundle: letters, digits, dots, hyphens, underscores.
     write_card
@@ -139,18 +129,13 @@ def write_bundle(
 
     Parameters
     ----------
-    source
-        Where the graphs lie.
-    out, write_card
-        See `export_bundle`.
-    description
-        What the bundle is to say of itself.
+    source, description
+        Where the graphs lie, and what the bundle is to say of itself.
     more_images
         What it learned from, or its policy was chosen on, since: it must not be judged by them unawares.
-    graph
-        The classifier, where it is another than the source's.
-    int8_graph
-        The classifier in 8-bit integers, where the description has accepted it.
+    graph, int8_graph
+        The classifier, where it is another than the source's; and in 8-bit integers, where the description has accepted
+        it.
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.has_segmenter else (ONNX_FILE,)

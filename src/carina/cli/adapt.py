@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carina.cli.console import print_note, print_result, progress_bars
+from carina.cli.console import print_note, print_result, progress_bars, running_count
 from carina.cli.export import print_bundle
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
@@ -106,12 +106,16 @@ def adapt_command(
     print_bundle(out, done.verification)
     if unlabelled is not None:
         from carina.evaluation.adaptation.new_films import judge_folder  # noqa: PLC0415
+        from carina.inference.results import path_in_words  # noqa: PLC0415
 
-        judged = judge_folder(out, unlabelled)
+        with running_count("judged", streamed=False) as tell:
+            judged = judge_folder(out, unlabelled, tell=tell)
         for line in describe_prevalence(judged, done.held_out):
             print_result(line)
         if label_next is not None:
             chosen = judged.choose_next(_NEXT)
             with whole_file(label_next) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-                csv.writer(stream).writerows([("path", "chosen"), *chosen])
+                rows = csv.writer(stream, lineterminator="\n")
+                rows.writerow(("path", "chosen"))
+                rows.writerows((path_in_words(path), reason) for path, reason in chosen)
             print_result(f"{label_next}: {len(chosen)} images to label next. Figures for your site: the random ones.")

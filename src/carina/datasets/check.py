@@ -34,49 +34,27 @@ _COLUMN = "measured column"
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong.
+    """One thing that is wrong."""
 
-    Attributes
-    ----------
-    kind
-        In a word: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``,
-        ``patient across splits``, ``tiny finding``, ``source known for some findings only``, ``source gives the finding
-        away`` and the same of each of `STORED_AS`.
-    message
-        What, where and what to do.
-    """
-
+    # In few words: ``unreadable``, ``missing``, ``copies across findings``, ``copies across splits``, ``patient
+    # across splits``, ``tiny finding``, ``source known for some findings only``, ``source gives the finding
+    # away`` and the same of each of `STORED_AS`.
     kind: str
-    message: str
+    message: str  # what, where and what to do
 
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """How far the finding can be told from something else alone: the source, or the file format.
+    """How far the finding can be told from something else alone: the source, or the file format."""
 
-    Attributes
-    ----------
-    cramers_v
-        Cramér's V, 0 (not at all) to 1 (fully).
-    low, high
-        Its 95 % bootstrap interval, whole patients and groups of copies at a time.
-    accuracy
-        The share of images whose finding is the commonest one of their source, or whatever it is.
-    chance
-        The share of the commonest finding: what guessing without it reaches.
-    disjoint
-        Pairs of findings that share no source, or whatever it is.
-    images
-        Of how many images it is known.
-    """
-
-    cramers_v: float
+    cramers_v: float  # Cramér's V, 0 (not at all) to 1 (fully)
+    # low, high: its 95 % bootstrap interval, whole patients and groups of copies at a time
     low: float
     high: float
-    accuracy: float
-    chance: float
-    disjoint: tuple[tuple[str, str], ...]
-    images: int
+    accuracy: float  # the share of images whose finding is the commonest one of their source, or whatever it is
+    chance: float  # the share of the commonest finding: what guessing without it reaches
+    disjoint: tuple[tuple[str, str], ...]  # pairs of findings that share no source, or whatever it is
+    images: int  # of how many images it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +115,7 @@ def check_dataset(dataset: Dataset) -> DatasetCheck:
         .group_by("finding", "source")
         .agg(
             images=pl.len(),
-            patients=pl.col("patient").drop_nulls().n_unique()
-            if manifest["patient"].is_not_null().any()
-            else pl.lit(None),
+            patients=pl.col("patient").drop_nulls().n_unique() if manifest["patient"].count() else pl.lit(None),
             copies=pl.col("copy").sum(),
             **{split: (pl.col("split") == split).sum() for split in ("train", "calibration", "test")},
         )
@@ -201,12 +177,9 @@ def measure_association(manifest: pl.DataFrame, column: str) -> Association | No
 
 
 def _resampled_tables(known: pl.DataFrame, findings: list[str], values: list[str]) -> Iterator[NDArray[np.float64]]:
-    """Yield counts for drawn whole patients and groups of copies (cluster bootstrap).
+    """Yield counts for drawn whole patients and groups of copies (cluster bootstrap), some at a time for the memory.
 
-    Yields
-    ------
-    numpy.ndarray
-        float64 ``(replicates, findings, values)``, some replicates at a time, so that they fit into memory.
+    They are float64 ``(replicates, findings, values)``.
     """
     cells = np.array([findings.index(f) for f in known["finding"]]) * len(values)
     cells += np.array([values.index(value) for value in known[_COLUMN]])
@@ -235,27 +208,25 @@ def _cramers_v(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(smaller < 2, 0.0, np.sqrt(parts.sum(axis=(1, 2)) / (total * np.maximum(smaller - 1, 1))))
 
 
-def _unreadable(dataset: Dataset) -> list[Trouble]:
+def _unreadable(dataset: Dataset) -> Iterator[Trouble]:
     errors = dataset.unreadable()
-    if errors.is_empty():
-        return []
-    first = f"{Path(errors['path'][0]).name}: {errors['message'][0]}"
-    return [Trouble("unreadable", f"{counted(errors.height, 'file')} could not be read at import. The first: {first}")]
+    if not errors.is_empty():
+        first = f"{Path(errors['path'][0]).name}: {errors['message'][0]}"
+        yield Trouble("unreadable", f"{counted(errors.height, 'file')} could not be read at import. The first: {first}")
 
 
-def _missing(manifest: pl.DataFrame) -> list[Trouble]:
+def _missing(manifest: pl.DataFrame) -> Iterator[Trouble]:
     # os.path, because Path.is_file raises where a folder may not be entered.
     missing = [path for path in manifest["path"] if not os.path.isfile(path)]  # noqa: PTH113
-    if not missing:
-        return []
-    gone = counted(len(missing), "image is", "images are")
-    return [Trouble("missing", f"{gone} gone since the import. The first: {missing[0]}")]
+    if missing:
+        gone = counted(len(missing), "image is", "images are")
+        yield Trouble("missing", f"{gone} gone since the import. The first: {missing[0]}")
 
 
-def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) -> list[Trouble]:
+def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) -> Iterator[Trouble]:
     straddling = manifest.filter(pl.col(column).n_unique().over("duplicate_group") > 1).sort("duplicate_group")
     if straddling.is_empty():
-        return []
+        return
     groups = straddling["duplicate_group"]
     # One image for each of the values that differ.
     first = straddling.filter(groups == groups[0]).group_by(column).agg(pl.col("path").min()).sort(column)
@@ -263,41 +234,32 @@ def _copies(manifest: pl.DataFrame, column: str, kind: str, consequence: str) ->
     shown = names if len(set(names)) == len(names) else first["path"]
     told = " and ".join(f"{name} ({value})" for name, value in zip(shown, first[column], strict=True))
     what = f"{straddling.height} images in {counted(groups.n_unique(), 'group')} of near-duplicates"
-    return [
-        Trouble(
-            kind,
-            f"{what} have more than one {column}; {consequence}. The first: {told}.",
-        )
-    ]
+    yield Trouble(kind, f"{what} have more than one {column}; {consequence}. The first: {told}.")
 
 
-def _patients_across_splits(dataset: Dataset) -> list[Trouble]:
+def _patients_across_splits(dataset: Dataset) -> Iterator[Trouble]:
     known = dataset.manifest.filter(pl.col("patient").is_not_null())
     straddling = known.group_by("patient").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
-    if not straddling:
-        return []
-    choices = dataset.description.choices
-    published = choices is not None and choices.split_from is not None
-    what = "1 patient is" if straddling == 1 else f"{straddling} patients are"
-    advice = "Import again without --split-from." if published else "Import again."
-    return [Trouble("patient across splits", f"{what} in more than one split. {advice}")]
+    if straddling:
+        choices = dataset.description.choices
+        published = choices is not None and choices.split_from is not None
+        what = counted(straddling, "patient is", "patients are")
+        advice = "Import again without --split-from." if published else "Import again."
+        yield Trouble("patient across splits", f"{what} in more than one split. {advice}")
 
 
-def _tiny(manifest: pl.DataFrame) -> list[Trouble]:
-    tests = manifest.filter(pl.col("split") == "test").group_by("finding").len()
-    of_finding = dict(tests.iter_rows())
-    return [
-        Trouble(
-            "tiny finding",
-            f"{finding} has {counted(of_finding.get(finding, 0), 'test image')}; under {MIN_TEST_IMAGES} its "
-            "sensitivity is known to no better than ±14 points.",
-        )
-        for finding in manifest["finding"].unique().sort()
-        if of_finding.get(finding, 0) < MIN_TEST_IMAGES
-    ]
+def _tiny(manifest: pl.DataFrame) -> Iterator[Trouble]:
+    tests = manifest.group_by("finding").agg((pl.col("split") == "test").sum()).sort("finding")
+    for finding, images in tests.iter_rows():
+        if images < MIN_TEST_IMAGES:
+            yield Trouble(
+                "tiny finding",
+                f"{finding} has {counted(images, 'test image')}; under {MIN_TEST_IMAGES} its sensitivity is known to "
+                "no better than ±14 points.",
+            )
 
 
-def _source_of_some(manifest: pl.DataFrame) -> list[Trouble]:
+def _source_of_some(manifest: pl.DataFrame) -> Iterator[Trouble]:
     """Return a trouble where the source is known for some findings and for no image of the others.
 
     The measured association leaves out images without a source, so it cannot show this.
@@ -305,21 +267,19 @@ def _source_of_some(manifest: pl.DataFrame) -> list[Trouble]:
     sources = manifest.group_by("finding").agg(known=pl.col("source").is_not_null().any()).sort("finding")
     with_source, without = (sources.filter(pl.col("known") == known)["finding"] for known in (True, False))
     if with_source.is_empty() or without.is_empty():
-        return []
+        return
     only = "one finding only" if len(with_source) == 1 else "some findings only"
-    return [
-        Trouble(
-            "source known for some findings only",
-            f"the source is known for {only}: {', '.join(with_source)}. It is not known for any image of "
-            f"{', '.join(without)}. If these images come from elsewhere, a model may tell scanners apart instead of "
-            "lungs, and a high figure on this data set proves nothing by itself. Give each image its source.",
-        )
-    ]
+    yield Trouble(
+        "source known for some findings only",
+        f"the source is known for {only}: {', '.join(with_source)}. It is not known for any image of "
+        f"{', '.join(without)}. If these images come from elsewhere, a model may tell scanners apart instead of lungs, "
+        "and a high figure on this data set proves nothing by itself. Give each image its source.",
+    )
 
 
-def _given_away(name: str, association: Association | None) -> list[Trouble]:
+def _given_away(name: str, association: Association | None) -> Iterator[Trouble]:
     if association is None:
-        return []
+        return
     if association.disjoint:
         pairs = "; ".join(f"{one} and {other}" for one, other in association.disjoint)
         what = f"these findings share no {name}: {pairs}"
@@ -329,12 +289,10 @@ def _given_away(name: str, association: Association | None) -> list[Trouble]:
             f"{association.chance:.0%}; Cramér's V {association.cramers_v:.2f})"
         )
     else:
-        return []
+        return
     learned = "scanners" if name == "source" else f"images by their {name}"
-    return [
-        Trouble(
-            f"{name} gives the finding away",
-            f"{what}. A model may tell {learned} apart instead of lungs, and a high figure on this data set proves "
-            "nothing by itself.",
-        )
-    ]
+    yield Trouble(
+        f"{name} gives the finding away",
+        f"{what}. A model may tell {learned} apart instead of lungs, and a high figure on this data set proves nothing "
+        "by itself.",
+    )

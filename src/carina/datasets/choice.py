@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from carina.datasets.label_cells import SEVERAL, parts_of, read_label, rename_label
-from carina.datasets.naming import resolve_finding
+from carina.datasets.naming import resolve_finding, tell_counts
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.errors import ConfigurationError, DataError
 from carina.findings import canonical_finding, order_findings
@@ -27,43 +27,22 @@ _HALF_SALT = "carina half "
 
 
 class Choices(BaseModel):
-    """What was asked to be taken of a source, under the names by which Carina knows findings.
-
-    Attributes
-    ----------
-    findings
-        Which, by their new names; none where none was named.
-    rename
-        Findings that got another name, old to new.
-    views
-        Which, as named; none where all were taken.
-    half
-        Of the patients; none where all were taken.
-    columns
-        A table's names for fields, by field, where the user named some.
-    labels_as
-        The public collection whose tables were read; none for any other source.
-    uncertain
-        What -1 in such tables was taken for.
-    normal
-        Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
-    flag
-        The finding that the user wants flagged; nothing where the user did not say.
-    layout, patient_from, split_from
-        What folders mean, where patients are told, and which published split was kept; none where it was not said.
-    """
+    """What was asked to be taken of a source, under the names by which Carina knows findings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    findings: tuple[str, ...] | None = None
-    rename: dict[str, str] = {}
-    views: tuple[str, ...] | None = None
-    half: Half | None = None
-    columns: dict[str, str] = {}
-    labels_as: PublishedLabels | None = None
-    uncertain: Uncertain = "leave-out"
+    findings: tuple[str, ...] | None = None  # which, by their new names; none where none was named
+    rename: dict[str, str] = {}  # findings that got another name, old to new
+    views: tuple[str, ...] | None = None  # which, as named; none where all were taken
+    half: Half | None = None  # of the patients; none where all were taken
+    columns: dict[str, str] = {}  # a table's names for fields, by field, where the user named some
+    labels_as: PublishedLabels | None = None  # the public collection whose tables were read; none for any other source
+    uncertain: Uncertain = "leave-out"  # what -1 in such tables was taken for
+    # Findings that the user called normal, as named, or ``none``; nothing where the user did not say.
     normal: tuple[str, ...] | None = None
-    flag: str | None = None
+    flag: str | None = None  # the finding that the user wants flagged; nothing where the user did not say
+    # layout, patient_from, split_from: what folders mean, where patients are told, and which published split was
+    # kept; none where it was not said
     layout: str | None = None
     patient_from: str | None = None
     split_from: SplitFrom | None = None
@@ -90,14 +69,7 @@ def canonical_renames(rename: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the images with their findings renamed, all at once, and a note for each new name.
-
-    Parameters
-    ----------
-    images
-        With the column finding.
-    renames
-        As from `canonical_renames`.
+    """Return the images with their findings renamed as `canonical_renames` says, all at once, and a note for each name.
 
     Raises
     ------
@@ -114,7 +86,7 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     renamed = {finding: rename_label(finding, renames) for finding in before.unique()}
     for old in renames:
         if old not in count:
-            msg = f"There is no finding {old!r} to rename. The findings are: {_counted(count, order_findings(count))}."
+            msg = f"There is no finding {old!r} to rename. The findings are: {tell_counts(count)}."
             raise ConfigurationError(msg)
     taken: Counter[str] = Counter()
     for finding, number in before.value_counts().iter_rows():
@@ -124,7 +96,7 @@ def rename_findings(images: pl.DataFrame, renames: Mapping[str, str]) -> tuple[p
     notes = []
     for new in order_findings(renames.values()):
         olds = order_findings(old for old in renames if renames[old] == new)
-        notes.append(f"{taken[new]} image{'s' * (taken[new] != 1)} renamed {new}: {_counted(count, olds)}.")
+        notes.append(f"{counted(taken[new], 'image')} renamed {new}: {tell_counts(count, olds)}.")
     return images.with_columns(after), tuple(notes)
 
 
@@ -137,14 +109,8 @@ def take_views(
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the images that show one of the named views, and a note on how many were left out.
 
-    Parameters
-    ----------
-    images
-        With the column view; empty or ``?`` is unknown.
-    views
-        Names of views, of whatever case; ``unknown`` takes the images whose view is not known.
-    present
-        The views of the whole source, among which each named one must be.
+    Views are named in whatever case; ``unknown`` takes the images whose view is empty or ``?``. Each must be among the
+    views that are ``present`` in the whole source.
 
     Raises
     ------
@@ -162,7 +128,7 @@ def take_views(
     kept = pl.Series([name.casefold() in wanted for name in names], dtype=pl.Boolean)
     left_out = pl.Series("view", names, dtype=pl.String).filter(~kept)
     count: dict[str, int] = dict(left_out.value_counts().iter_rows())
-    left = f": {_counted(count, sorted(count))}" if count else ""
+    left = f": {tell_counts(count, sorted(count))}" if count else ""
     note = f"Views {', '.join(wanted.values())}: {len(left_out)} of {len(names)} images left out{left}."
     return images.filter(kept), (note,)
 
@@ -178,13 +144,6 @@ def take_half(images: pl.DataFrame, half: Half) -> tuple[pl.DataFrame, tuple[str
     the development half where the SHA-256 of ``carina half`` + space + patient is even: neither the order, nor the
     paths, nor the other patients matter. If an image has no patient, its file name is used instead: images of one
     unknown patient can then fall into both halves, and so can copies of one image under two patients.
-
-    Parameters
-    ----------
-    images
-        With the columns path and patient.
-    half
-        ``development`` or ``final``.
 
     Raises
     ------
@@ -226,7 +185,3 @@ def require_some(images: pl.DataFrame, before: pl.DataFrame) -> tuple[str, ...]:
         raise DataError(msg)
     gone = [name for name in order_findings(before["finding"]) if name not in images["finding"]]
     return tuple(f"The choice of views and half leaves no image of {name}." for name in gone)
-
-
-def _counted(count: Mapping[str, int], names: Iterable[str]) -> str:
-    return ", ".join(f"{name} ({count[name]})" for name in names)

@@ -9,7 +9,7 @@ from pathlib import Path
 from carina.errors import ConfigurationError, InputError
 from carina.radiographs.dicom.directory import is_directory
 from carina.radiographs.dicom.identity import Identity, identifier_digest
-from carina.radiographs.dicom.workers import identify_dicom
+from carina.radiographs.dicom.workers import shared_workers
 from carina.radiographs.file_kind import DICOM_IMAGE, kind_of
 from carina.radiographs.header import View
 from carina.radiographs.intended_use import refusals
@@ -29,18 +29,10 @@ _SHORTEST_KEY = 16
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A DICOM file that is none for a data set.
+    """A DICOM file that is none for a data set."""
 
-    Attributes
-    ----------
-    reason
-        Why, a clause without patient data.
-    identity
-        Whose it is, where it has an image.
-    """
-
-    reason: str
-    identity: Identity | None = None
+    reason: str  # why, a clause without patient data
+    identity: Identity | None = None  # whose it is, where it has an image
 
 
 def is_dicom(path: Path) -> bool:
@@ -51,9 +43,9 @@ def is_dicom(path: Path) -> bool:
     return kind_of(path.name, head) == DICOM_IMAGE or path.suffix.lower() in _DICOM_ENDINGS
 
 
-def read_identities(paths: Sequence[Path], workers: int = 2) -> Iterator[Identity | LeftOut | InputError]:
+def read_identities(paths: Sequence[Path]) -> Iterator[Identity | LeftOut | InputError]:
     """Yield what each file's header says, in order: whose image it is, why it is left out, or what is wrong with it."""
-    return read_ahead(_read_identity, paths, ahead=_IN_FLIGHT, threads=workers)
+    return read_ahead(_read_identity, paths, ahead=_IN_FLIGHT, threads=2)
 
 
 def _read_identity(path: Path) -> Identity | LeftOut | InputError:
@@ -74,12 +66,12 @@ def _identify(path: Path) -> Identity:
         beginning = b""
     if len(beginning) == _HEADER_BYTES:
         try:
-            return identify_dicom(beginning)
+            return shared_workers().identify(beginning)
         except InputError as error:
             # Anything else may only be so because it was cut off.
             if error.code == "not-a-radiograph":
                 raise
-    return identify_dicom(read_bytes(path))
+    return shared_workers().identify(read_bytes(path))
 
 
 def said_of_patient(identity: Identity, key: bytes | None) -> dict[str, object]:
@@ -117,20 +109,10 @@ def fill_in_headers(
 def patient_of(identity: Identity, key: bytes | None) -> str | None:
     """Return the hash of a patient for a manifest: of the PatientID, or of the study if there is none.
 
-    Parameters
-    ----------
-    identity
-        Of one of the patient's images.
-    key
-        A secret, without which nobody can find out whose hash it is; by default there is none.
+    The key is a secret, without which nobody can find out whose hash it is; there may be none.
     """
     digest = identity.patient or identity.study
     return digest if digest is None or key is None else _keyed(digest, key)
-
-
-def keyed_patient(patient: str, key: bytes) -> str:
-    """Return the hash of a patient of a table: the same as for DICOM files with that PatientID."""
-    return _keyed(identifier_digest("PatientID", patient) or patient, key)
 
 
 def _keyed(digest: str, key: bytes) -> str:
@@ -158,4 +140,5 @@ def read_key(path: Path) -> bytes:
 
 def patient_of_name(name: str, key: bytes | None) -> str | None:
     """Return the hash of a patient whom a folder or a file is named after: as `patient_of` of that PatientID."""
-    return identifier_digest("PatientID", name) if key is None or not name.strip() else keyed_patient(name, key)
+    digest = identifier_digest("PatientID", name)
+    return digest if key is None or not name.strip() else _keyed(digest or name, key)

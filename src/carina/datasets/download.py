@@ -1,6 +1,5 @@
 """Public data sets, downloaded by their official client and imported."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +8,11 @@ from carina.errors import ConfigurationError, DataError
 
 @dataclass(frozen=True, slots=True)
 class PublicDataset:
-    """A public data set that Carina can download.
+    """A public data set that Carina can download."""
 
-    Attributes
-    ----------
-    handle
-        Its name at Kaggle.
-    folder
-        The folder inside the download that holds the findings' folders.
-    licence, cite
-        What its authors ask for.
-    """
-
-    handle: str
-    folder: str
+    handle: str  # its name at Kaggle
+    folder: str  # the folder inside the download that holds the findings' folders
+    # licence, cite: what its authors ask for
     licence: str
     cite: str
 
@@ -37,15 +27,10 @@ PUBLIC_DATASETS = {
 }
 
 
-def download_public_dataset(name: str, *, download: Callable[[str], str] | None = None) -> Path:
-    """Return the folder of a downloaded public data set, ready to be imported; a second call reuses the download.
+def download_public_dataset(name: str) -> Path:
+    """Return the folder of a downloaded one of `PUBLIC_DATASETS`, ready to be imported.
 
-    Parameters
-    ----------
-    name
-        A key of `PUBLIC_DATASETS`.
-    download
-        Takes the handle and returns the local folder; by default ``kagglehub.dataset_download``.
+    A second call reuses the download.
 
     Raises
     ------
@@ -59,7 +44,9 @@ def download_public_dataset(name: str, *, download: Callable[[str], str] | None 
         raise ConfigurationError(msg)
     public = PUBLIC_DATASETS[name]
     try:
-        root = Path((download or _download_with_kagglehub)(public.handle))
+        import kagglehub  # noqa: PLC0415  # a second to import, for one verb
+
+        root = Path(kagglehub.dataset_download(public.handle))
     except Exception as error:  # noqa: BLE001  # kagglehub lets through whatever its transport raises
         msg = (
             f"{name} could not be downloaded ({type(error).__name__}). Without network: fetch kaggle.com/datasets/"
@@ -73,9 +60,3 @@ def download_public_dataset(name: str, *, download: Callable[[str], str] | None 
         msg = f"The download of {name} left no folder at {root}. Delete the client's cache and try again."
         raise DataError(msg)
     return root
-
-
-def _download_with_kagglehub(handle: str) -> str:
-    import kagglehub  # noqa: PLC0415  # a second to import, for one verb
-
-    return str(kagglehub.dataset_download(handle))

@@ -44,24 +44,13 @@ _TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz", ".tsv.gz")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image, and what its folders say of it.
-
-    Attributes
-    ----------
-    path
-        Of the image.
-    finding_folder
-        The folder that names its finding.
-    source, patient
-        Names of folders; none where no folder says it.
-    split
-        Which part of a published split it lies in; none where no folder says it.
-    """
+    """An image, and what its folders say of it."""
 
     path: Path
-    finding_folder: Path
+    finding_folder: Path  # the folder that names its finding
+    # source, patient: names of folders; none where no folder says it
     source: str | None = None
-    split: PublishedSplit | None = None
+    split: PublishedSplit | None = None  # which part of a published split it lies in; none where no folder says it
     patient: str | None = None
 
 
@@ -104,14 +93,8 @@ def parse_layout(text: str) -> tuple[Role, ...]:
 def place_images(tree: FolderTree, layout: Sequence[Role] | None = None) -> tuple[list[Placed], list[str]]:
     """Return each image of a tree with what its folders say of it, and what was assumed, in sentences.
 
-    Images that lie in no finding's folder are left out of the tree, with that reason.
-
-    Parameters
-    ----------
-    tree
-        Without masks.
-    layout
-        What each level means, from the outermost in. By default the names tell.
+    Images that lie in no finding's folder are left out of the tree, with that reason; masks are no longer in it. The
+    layout says what each level means, from the outermost in. By default the names tell.
 
     Raises
     ------
@@ -155,13 +138,7 @@ def _by_layout(tree: FolderTree, layout: Sequence[Role]) -> list[Placed]:
 
 
 def _require_no_splits(tree: FolderTree, placed: list[Placed], layout: Sequence[Role]) -> None:
-    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten.
-
-    Raises
-    ------
-    DataError
-        Saying which folders, and what is around them.
-    """
+    """Refuse a layout whose level of findings has the parts of a split, as when a folder around all is forgotten."""
     splits = sorted({name for each in placed if published_split(name := each.finding_folder.name)})
     if len(splits) > 1:
         outer = sorted({image.folders[0] for image in tree.images if image.folders})
@@ -288,13 +265,7 @@ def _finding_levels(tree: FolderTree, found: list[_Names]) -> list[tuple[_Names,
 
 
 def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str]]) -> None:
-    """Refuse to guess if no name is known and several folders hold folders of equal names.
-
-    Raises
-    ------
-    DataError
-        Saying which names, and how to tell.
-    """
+    """Refuse to guess if no name is known and several folders hold folders of equal names."""
     outer = beside[()]
     count = Counter(name for one in outer for name in beside.get((one,), ()))
     shared = sorted(name for name, folders in count.items() if folders > 1)
@@ -312,10 +283,7 @@ def _require_unambiguous(tree: FolderTree, beside: dict[tuple[str, ...], set[str
 def _require_few(tree: FolderTree, outer: set[str], images: int) -> None:
     """Refuse to make each of many small folders a finding, where no name is known: they are patients' or the like.
 
-    Raises
-    ------
-    DataError
-        Without the folders' names, which may be patients'.
+    The message does not name the folders, whose names may be patients'.
     """
     if _are_patients(outer) or (len(outer) > _MANY and images < _IMAGES_OF_A_HOSPITAL * len(outer)):
         msg = (
@@ -348,8 +316,7 @@ def _assumed(levels: list[tuple[_Names, int]], placed: list[Placed], role: Role,
     notes = []
     if role == "source":
         count = Counter(each.source or "none" for each in placed)
-        told = ", ".join(f"{source} ({count[source]})" for source in sorted(count)[:_TOLD])
-        told += f" and {len(count) - _TOLD} more" if len(count) > _TOLD else ""
+        told = _listed(f"{source} ({images})" for source, images in count.items())
         notes.append(f"The outer folders are taken as the images' sources: {told}. Other meanings: --layout.")
     elif role == "-" and outer and all(map(names_a_fold, outer)):
         notes.append(f"The folders {_listed(outer)} are parts of a cross-validation and are not used.")

@@ -1,7 +1,6 @@
 """A folder with one folder per finding: its images, with what folders, headers and workbooks say of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,38 +31,13 @@ _SOURCE_OF_URL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FolderListing:
-    """The images of a tree, with what their folders say of them.
-
-    Attributes
-    ----------
-    images
-        One row an image, columns as in `LISTING_SCHEMA`.
-    notes
-        What was left out or assumed, in sentences.
-    left_out
-        Columns as in `LEFT_OUT_SCHEMA`.
-    """
-
-    images: pl.DataFrame
-    notes: tuple[str, ...]
-    left_out: pl.DataFrame
-
-
 def list_folders(
-    source: Path, *, with_lung_opacity: bool, patient_key: bytes | None, layout: Sequence[Role] | None
-) -> FolderListing:
-    """Return the images of a folder with one folder per finding.
+    source: Path, with_lung_opacity: bool, patient_key: bytes | None, layout: Sequence[Role] | None
+) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
+    """Return the images of a folder with one folder per finding, what was left out, and notes.
 
-    Parameters
-    ----------
-    source
-        The folder.
-    with_lung_opacity
-        Whether the fourth folder of the COVID-19 Radiography Database is taken.
-    patient_key, layout
-        See `carina.datasets.listing.list_source`.
+    The tables have the columns of `LISTING_SCHEMA` and `LEFT_OUT_SCHEMA`. Lung opacity is the fourth folder of the
+    COVID-19 Radiography Database. For `patient_key` and `layout` see `carina.datasets.listing.list_source`.
 
     Raises
     ------
@@ -106,11 +80,8 @@ def list_folders(
     rows, ruled_out, of_headers = fill_in_headers(rows, patient_key)
     left_out = [(path, reason) for path, reason in tree.left_out if path not in read]
     told = [(path, reason) for path, reason in left_out if reason != NOT_NAMED]
-    return FolderListing(
-        pl.DataFrame(rows, schema=LISTING_SCHEMA),
-        (*assumed, *notes, *notes_of(told), *of_headers),
-        left_out=pl.DataFrame([*left_out, *ruled_out], schema=LEFT_OUT_SCHEMA, orient="row"),
-    )
+    gone = pl.DataFrame([*left_out, *ruled_out], schema=LEFT_OUT_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=LISTING_SCHEMA), gone, (*assumed, *notes, *notes_of(told), *of_headers)
 
 
 def _sources_from_workbook(path: Path) -> dict[str, str]:

@@ -26,44 +26,25 @@ _Waiting = deque[tuple[Path, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class TreeImage:
-    """An image file of a tree.
+    """An image file of a tree."""
 
-    Attributes
-    ----------
-    path
-        Absolute.
-    folders
-        The names of the folders that it lies in, from the top of the tree on.
-    """
-
-    path: Path
-    folders: tuple[str, ...]
+    path: Path  # absolute
+    folders: tuple[str, ...]  # the names of the folders that it lies in, from the top of the tree on
 
 
 @dataclass(slots=True)
 class FolderTree:
-    """What lies below a folder.
-
-    Attributes
-    ----------
-    top
-        The folder.
-    images
-        The image files, by path.
-    folders
-        Every folder below, as the names that lead to it.
-    left_out
-        Files and folders that are not taken: path and reason, by path.
-    """
+    """What lies below a folder."""
 
     top: Path
-    images: list[TreeImage] = field(default_factory=list)
-    folders: list[tuple[str, ...]] = field(default_factory=list)
+    images: list[TreeImage] = field(default_factory=list)  # the image files, by path
+    folders: list[tuple[str, ...]] = field(default_factory=list)  # every folder below, as the names that lead to it
+    # Files and folders that are not taken: path and reason, by path.
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def leave_out(self, path: Path, reason: str) -> None:
-        """Note a file that is not taken."""
-        self.left_out.append((text_of(path), reason))
+        r"""Note a file that is not taken; bytes of its path that are not UTF-8 become ``\xe9``."""
+        self.left_out.append((os.fsencode(path).decode("utf-8", "backslashreplace"), reason))
 
     def drop(self, dropped: dict[Path, str]) -> None:
         """Take images out of the tree, each with its reason."""
@@ -104,13 +85,7 @@ def read_tree(top: Path) -> FolderTree:
     return tree
 
 
-def _look_into(
-    folder: Path,
-    folders: tuple[str, ...],
-    tree: FolderTree,
-    todo: _Waiting,
-    links: _Waiting,
-) -> None:
+def _look_into(folder: Path, folders: tuple[str, ...], tree: FolderTree, todo: _Waiting, links: _Waiting) -> None:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
@@ -158,11 +133,6 @@ def notes_of(left_out: list[tuple[str, str]]) -> list[str]:
         noun = "folder" if reason in (_FOLDER_NOT_TEXT, _TAKEN_ALREADY) else "file"
         notes.append(say_left_out(count, noun, reason))
     return notes
-
-
-def text_of(path: Path) -> str:
-    r"""Return a path as text; bytes of it that are not UTF-8 become ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -4,8 +4,8 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from carina.errors import DataError
 from carina.radiographs.file_kind import IMAGE_ENDINGS, is_hidden
@@ -13,27 +13,16 @@ from carina.radiographs.file_kind import IMAGE_ENDINGS, is_hidden
 _Parts = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPaths:
-    """Where the images of a table lie.
+class FoundImage(NamedTuple):
+    """Where an image of a table lies."""
 
-    Attributes
-    ----------
-    paths
-        Absolute, one for each name; where no file was found the one that was tried.
-    exists
-        Whether a file lies there.
-    searched
-        Whether it was found by a name that fits and not at the path as it is written.
-    """
-
-    paths: list[str]
-    exists: list[bool]
-    searched: list[bool]
+    path: str  # absolute; where no file was found the one that was tried
+    exists: bool
+    searched: bool  # found by a name that fits and not at the path as it is written
 
 
-def find_images(names: Sequence[str], rows: Sequence[int], folder: Path, table: Path) -> FoundPaths:
-    r"""Return where images lie.
+def find_images(names: Sequence[str], rows: Sequence[int], folder: Path, table: Path) -> list[FoundImage]:
+    r"""Return where the images lie that a table names on these lines.
 
     First the path as it is written is tried, from `folder` unless it is absolute. If no file lies there, the files
     below the folder are searched for one that fits: without regard to upper and lower case, Unicode form, backslashes
@@ -41,44 +30,28 @@ def find_images(names: Sequence[str], rows: Sequence[int], folder: Path, table: 
     for ``a.png``), or the written path ends with it (``normal/a.png`` for ``C:\data\normal\a.png``). Two folders that
     contradict each other never fit.
 
-    Parameters
-    ----------
-    names
-        As the table writes them.
-    rows
-        The line of each.
-    folder
-        Where relative paths begin.
-    table
-        For messages.
-
     Raises
     ------
     DataError
         If several files fit one name.
     """
-    found = FoundPaths([], [], [])
     index: _Index | None = None
+    found = []
     for name, row in zip(names, rows, strict=True):
-        path = folder / name
-        searched = False
         # os.path, because Path.is_file raises where a folder may not be entered.
-        exists = os.path.isfile(path)  # noqa: PTH113
-        if not exists:
-            index = index or _Index(folder)
-            fitting = index.fitting(name)
-            if len(fitting) > 1:
-                told = " and ".join(str(folder.joinpath(*parts)) for parts in fitting[:2])
-                msg = (
-                    f"{table}, row {row}: {len(fitting)} files fit '{name}', such as {told}. Write the folder of "
-                    "the image in the table, too."
-                )
-                raise DataError(msg)
-            exists = searched = bool(fitting)
-            path = folder.joinpath(*fitting[0]) if fitting else path
-        found.paths.append(str(path))
-        found.exists.append(exists)
-        found.searched.append(searched)
+        if os.path.isfile(folder / name):  # noqa: PTH113
+            found.append(FoundImage(str(folder / name), exists=True, searched=False))
+            continue
+        index = index or _Index(folder)
+        fitting = [folder.joinpath(*parts) for parts in index.fitting(name)]
+        if len(fitting) > 1:
+            msg = (
+                f"{table}, row {row}: {len(fitting)} files fit '{name}', such as {fitting[0]} and {fitting[1]}. Write "
+                "the folder of the image in the table, too."
+            )
+            raise DataError(msg)
+        path = fitting[0] if fitting else folder / name
+        found.append(FoundImage(str(path), exists=bool(fitting), searched=bool(fitting)))
     return found
 
 

@@ -25,18 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DatasetImage:
-    """One image of a data set.
+    """One image of a data set."""
 
-    Attributes
-    ----------
-    path
-        Where its file lay at import.
-    sha256
-        Of its decoded pixels at import; see `carina.radiographs.fingerprint.pixel_sha256`.
-    """
-
-    path: Path
-    sha256: str
+    path: Path  # where its file lay at import
+    sha256: str  # of its decoded pixels at import; see `carina.radiographs.fingerprint.pixel_sha256`
 
     def read(self) -> Radiograph:
         """Return the radiograph, whose pixels are those that were imported.
@@ -63,14 +55,7 @@ def images_of(rows: "pl.DataFrame") -> list[DatasetImage]:
 
 
 def read_whole(path: str, sha256: str, size: int) -> NDArray[np.uint8]:
-    """Return one whole image of a data set: uint8 ``(size, size)``, range [0, 255].
-
-    Parameters
-    ----------
-    path, sha256
-        As the manifest has them.
-    size
-        Height and width in pixels; the image is stretched to the square.
+    """Return one whole image of a data set, stretched to a square: uint8 ``(size, size)``, range [0, 255].
 
     Raises
     ------
@@ -81,12 +66,7 @@ def read_whole(path: str, sha256: str, size: int) -> NDArray[np.uint8]:
 
 
 def read_mask(path: str, sha256: str | None = None) -> bytes:
-    """Return the bytes of a lung mask's file.
-
-    Parameters
-    ----------
-    path, sha256
-        As the manifest has them; without a hash, the file is taken as it is.
+    """Return the bytes of a lung mask's file, of which a manifest has path and hash; without a hash, as it is.
 
     Raises
     ------

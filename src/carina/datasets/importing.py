@@ -2,12 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ from carina.findings import order_findings
 from carina.notebook import boxed, lines_html, table_html
 from carina.places import kind_of
 from carina.progress import Progress, no_progress
-from carina.radiographs.fingerprint import DETAIL_LENGTH, Fingerprint, fingerprint
+from carina.radiographs.fingerprint import DETAIL_LENGTH, fingerprint
 from carina.radiographs.raster import describe_raster
 from carina.radiographs.read import radiograph_of, read_bytes, sniff_format
 from carina.runtime.streams import read_ahead
@@ -115,19 +115,8 @@ class ImportReport:
         return boxed(table_html(counts.columns, counts.rows()), lines_html(self.summary()))
 
 
-class _Decoded(NamedTuple):
-    fingerprint: Fingerprint
-    width: int
-    height: int
-    file_format: str
-    bit_depth: int | None
-    colour: str | None
-    two_valued: bool
-
-    def row(self, listed: int) -> tuple[object, ...]:
-        """Return what the table has of it, columns as in `_DECODED_SCHEMA`."""
-        found = self.fingerprint
-        return (listed, found.sha256, self.width, self.height, found.perceptual_hash, *self[3:])
+# Of an image that was read its detail, and its row of `_DECODED_SCHEMA` but the first column.
+_Decoded = tuple[bytes, tuple[object, ...]]
 
 
 def import_dataset(
@@ -280,14 +269,8 @@ def import_dataset(
         )
         (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
-    dataset = open_dataset(out)
-    said = (*said, *_where_left_out(dataset, listing.left_out))
-    return ImportReport(dataset, (*notes, *said), listing.left_out.height, offered)
-
-
-def _where_left_out(dataset: Dataset, left_out: pl.DataFrame) -> tuple[str, ...]:
-    """Return which table names the files that were left out; nothing where none was."""
-    return () if left_out.is_empty() else (f"What was left out is named in {dataset.folder / LEFT_OUT_FILE}.",)
+    named = () if listing.left_out.is_empty() else (f"What was left out is named in {out / LEFT_OUT_FILE}.",)
+    return ImportReport(open_dataset(out), (*notes, *said, *named), listing.left_out.height, offered)
 
 
 def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:
@@ -362,18 +345,21 @@ def _decode_all(
     chunks = [pl.DataFrame(schema=_DECODED_SCHEMA)]
     rows: list[tuple[object, ...]] = []
     errors: list[tuple[str, str, str]] = []
+    # The threads here are the parallelism; OpenCV's own would fight them for the same cores.
+    cv2.setNumThreads(1)
     # The generator is closed in any case: Ctrl-C must not leave threads that go on decoding.
     with (
         (folder / DETAILS_FILE).open("wb") as details,
-        closing(_decode_in_order(images["path"], workers)) as results,
+        closing(read_ahead(_decode, images["path"], ahead=_IN_FLIGHT, threads=workers)) as results,
     ):
         _write_details_header(details, 0)
         for listed, result in enumerate(results):
             if isinstance(result, InputError):
                 errors.append((images["path"][listed], result.code, str(result)))
             else:
-                details.write(result.fingerprint.detail.tobytes())
-                rows.append(result.row(listed))
+                detail, row = result
+                details.write(detail)
+                rows.append((listed, *row))
             if len(rows) == _ROWS_A_CHUNK:
                 chunks.append(pl.DataFrame(rows, schema=_DECODED_SCHEMA, orient="row"))
                 rows = []
@@ -391,13 +377,6 @@ def _write_details_header(stream: BinaryIO, rows: int) -> None:
     np.lib.format.write_array_header_1_0(stream, header)
 
 
-def _decode_in_order(paths: pl.Series, workers: int) -> Generator[_Decoded | InputError]:
-    """Yield what each path holds, in order, with a bounded number of images in memory."""
-    # The threads here are the parallelism; OpenCV's own would fight them for the same cores.
-    cv2.setNumThreads(1)
-    return read_ahead(_decode, paths, ahead=_IN_FLIGHT, threads=workers)
-
-
 def _decode(path: str) -> _Decoded | InputError:
     try:
         content = read_bytes(Path(path))
@@ -409,4 +388,6 @@ def _decode(path: str) -> _Decoded | InputError:
         name = sniff_format(content)
         stored = (name, *describe_raster(content, name))
     two_valued = len(np.unique(radiograph.pixels[::_STEP, ::_STEP])) <= 2
-    return _Decoded(fingerprint(radiograph), radiograph.width, radiograph.height, *stored, two_valued)
+    found = fingerprint(radiograph)
+    row = (found.sha256, radiograph.width, radiograph.height, found.perceptual_hash, *stored, two_valued)
+    return found.detail.tobytes(), row

@@ -8,6 +8,7 @@ import polars as pl
 
 from carina.errors import DataError
 from carina.findings import order_findings
+from carina.wording import counted
 
 # Between the findings of one image, as NIH's table writes them.
 SEVERAL = "|"
@@ -58,12 +59,7 @@ def rename_label(finding: str, renames: Mapping[str, str]) -> str:
 def leave_out_unclear(images: pl.DataFrame, before: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
     """Return the images with one known finding, those without, and a note on how many were left out and why.
 
-    Parameters
-    ----------
-    images
-        With the column finding, as `read_label` and `rename_label` give it.
-    before
-        The findings before renaming: what a user named is meant, even if its name is among the unknown ones.
+    ``before`` are the findings before renaming: what a user named is meant, even if its name is among the unknown ones.
 
     Raises
     ------
@@ -76,12 +72,13 @@ def leave_out_unclear(images: pl.DataFrame, before: pl.Series) -> tuple[pl.DataF
     several &= ~unknown
     notes = []
     if unknown.any():
-        counts = _counted(before.filter(unknown))
-        notes.append(f"{_images(int(unknown.sum()))} left out, since the finding is not known: {counts}.")
+        gone = counted(int(unknown.sum()), "image was", "images were")
+        notes.append(f"{gone} left out, since the finding is not known: {_counted(before.filter(unknown))}.")
     if several.any():
+        gone = counted(int(several.sum()), "image was", "images were")
         counts = _counted(images["finding"].filter(several))
         notes.append(
-            f"{_images(int(several.sum()))} left out, since several findings are named: {counts}. To take them, give "
+            f"{gone} left out, since several findings are named: {counts}. To take them, give "
             "the findings one name with --rename."
         )
     unclear = unknown | several
@@ -89,10 +86,6 @@ def leave_out_unclear(images: pl.DataFrame, before: pl.Series) -> tuple[pl.DataF
         msg = f"No image has one known finding. {' '.join(notes)}"
         raise DataError(msg)
     return images.filter(~unclear), images.filter(unclear), tuple(notes)
-
-
-def _images(count: int) -> str:
-    return "1 image was" if count == 1 else f"{count} images were"
 
 
 def _counted(findings: pl.Series) -> str:

@@ -12,6 +12,7 @@ from carina.datasets.table_columns import (
     choose_columns,
     column_of_images,
     columns_of,
+    plain,
     require_columns,
 )
 from carina.datasets.table_reading import Table, read_table
@@ -25,43 +26,21 @@ _IDENTIFIERS: tuple[Identifier, ...] = ("StudyInstanceUID", "PatientID")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a table says of one study or patient.
+    """What a table says of one study or patient."""
 
-    Attributes
-    ----------
-    finding
-        As the table writes it.
-    source
-        The hospital or collection; none where the table does not say.
-    row
-        Its line, as an editor counts them; the header is line 1.
-    """
-
-    finding: str
-    source: str | None
-    row: int
+    finding: str  # as the table writes it
+    source: str | None  # the hospital or collection; none where the table does not say
+    row: int  # its line, as an editor counts them; the header is line 1
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A table of labels.
-
-    Attributes
-    ----------
-    path
-        Where it lies.
-    identifier
-        What its rows are of.
-    of_digest
-        The label of each, by `carina.radiographs.dicom.identity.identifier_digest`.
-    notes
-        What was left out, a sentence each.
-    """
+    """A table of labels."""
 
     path: Path
-    identifier: Identifier
-    of_digest: dict[str, Label]
-    notes: tuple[str, ...]
+    identifier: Identifier  # what its rows are of
+    of_digest: dict[str, Label]  # the label of each, by `carina.radiographs.dicom.identity.identifier_digest`
+    notes: tuple[str, ...]  # what was left out, a sentence each
 
     def digest_of(self, identity: Identity) -> str | None:
         """Return by what an image's label is looked up."""
@@ -87,14 +66,7 @@ def read_labels(
 
     No message holds a value of the first column. A finding is as `carina.datasets.label_cells.read_label` gives it.
 
-    Parameters
-    ----------
-    path
-        The table.
-    columns
-        Its names for the fields finding and source, by field.
-    ignore_unknown_columns
-        Go on when it has other columns.
+    For `columns` and `ignore_unknown_columns` see `carina.datasets.listing.list_source`.
 
     Raises
     ------
@@ -119,7 +91,7 @@ def read_labels(
     require_columns(table, chosen, ("finding",), advice_on(table.cells.columns))
     used = {column, *chosen.values()}
     left_out = [name for name in table.cells.columns if name not in used]
-    unknown = [name for name in left_out if _plain(name) not in _PLAIN_IDENTIFIERS]
+    unknown = [name for name in left_out if plain(name) not in _PLAIN_IDENTIFIERS]
     if unknown and not (ignore_unknown_columns or columns):
         msg = (
             f"{path} has unknown columns: {', '.join(unknown)}. Known: {', '.join(_IDENTIFIERS)}, finding, source. "
@@ -150,14 +122,10 @@ def _identifier_column(table: Table) -> tuple[Identifier, str] | None:
     """Return by what a table's rows are looked up, and the name of that column."""
     for kind in _IDENTIFIERS:
         for name in table.cells.columns:
-            if name == kind or _plain(name) == _plain(kind):
+            if plain(name) == plain(kind):
                 return kind, name
     return None
 
 
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", "").replace(" ", "")
-
-
-_PLAIN_IDENTIFIERS = frozenset(map(_plain, _IDENTIFIERS))
+_PLAIN_IDENTIFIERS = frozenset(map(plain, _IDENTIFIERS))
 _FIELDS: tuple[Field, ...] = ("finding", "source")

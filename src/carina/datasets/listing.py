@@ -22,16 +22,16 @@ from carina.datasets.choice import (
     take_half,
     take_views,
 )
-from carina.datasets.dicom_tree import DicomTree
+from carina.datasets.dicom_tree import list_dicom
 from carina.datasets.folder_layout import UNDERSTOOD, Role, parse_layout
 from carina.datasets.folder_source import NOT_NAMED, list_folders
 from carina.datasets.folder_tree import LEFT_OUT_SCHEMA, read_tree
 from carina.datasets.folder_words import names_a_finding
 from carina.datasets.label_cells import SEVERAL, is_unknown, leave_out_unclear, parts_of, rename_label
-from carina.datasets.labels import read_labels
-from carina.datasets.manifest import ERRORS_SCHEMA, LISTING_SCHEMA
+from carina.datasets.labels import names_images, read_labels
+from carina.datasets.manifest import ERRORS_SCHEMA
 from carina.datasets.naming import name_normal, resolve_finding, tell_alike, unify_spellings
-from carina.datasets.patient_names import PatientPattern
+from carina.datasets.patient_names import fill_in_patients, patient_pattern
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_source import TableOptions, list_table
 from carina.errors import ConfigurationError, DataError
@@ -46,33 +46,17 @@ _MAX_WRAPPERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images that a source names.
+    """The images that a source names."""
 
-    Attributes
-    ----------
-    images
-        One row an image, columns as in `LISTING_SCHEMA`, paths absolute.
-    notes
-        What was left out or assumed, a sentence each, to be shown to the user.
-    choices
-        What was asked for.
-    has_normal
-        Whether the source has normal images, taken or not.
-    errors
-        Files that are already known not to be readable, as in ``errors.csv``.
-    left_out
-        Files that were left out: path and reason, as in ``left_out.csv``.
-    published
-        Where the column split comes from; none where no image has one.
-    """
-
-    images: pl.DataFrame
-    notes: tuple[str, ...]
-    choices: Choices = field(default_factory=Choices)
-    has_normal: bool = False
+    images: pl.DataFrame  # one row an image, columns as in `LISTING_SCHEMA`, paths absolute
+    notes: tuple[str, ...]  # what was left out or assumed, a sentence each, to be shown to the user
+    choices: Choices = field(default_factory=Choices)  # what was asked for
+    has_normal: bool = False  # whether the source has normal images, taken or not
+    # Files that are already known not to be readable, as in ``errors.csv``.
     errors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ERRORS_SCHEMA))
+    # Files that were left out: path and reason, as in ``left_out.csv``.
     left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT_OUT_SCHEMA))
-    published: SplitFrom | None = None
+    published: SplitFrom | None = None  # where the column split comes from; none where no image has one
 
 
 def list_source(
@@ -126,7 +110,7 @@ def list_source(
         A secret for the hashes of patients: see `carina.datasets.dicom_headers.patient_of`.
     patient_from
         A regular expression that finds the patient in an image's path, from the source folder on: see
-        `carina.datasets.patient_names.PatientPattern`.
+        `carina.datasets.patient_names.patient_pattern`.
     layout
         What each level of folders means, from the outermost in: see `carina.datasets.folder_layout.parse_layout`. By
         default the folders' names tell.
@@ -144,7 +128,7 @@ def list_source(
     wanted = None if findings is None else order_findings(canonical_finding(name) for name in findings)
     renames = canonical_renames(rename)
     roles = None if layout is None else parse_layout(layout)
-    pattern = None if patient_from is None else PatientPattern(patient_from, patient_key)
+    pattern = None if patient_from is None else patient_pattern(patient_from)
     try:
         listing = _list(
             source.resolve(),
@@ -169,7 +153,7 @@ def list_source(
         notes += called + more + why
         left_out = pl.concat([left_out, unclear.select("path", reason=pl.lit(_UNCLEAR))])
         if pattern is not None:
-            listed, more = pattern.fill_in(listed, source.resolve())
+            listed, more = fill_in_patients(listed, source.resolve(), pattern, patient_key)
             notes += more
     has_normal = NORMAL in listed["finding"]
     if wanted is not None:
@@ -202,10 +186,8 @@ def list_source(
         patient_from=patient_from,
     )
     notes += require_some(images, listed) + spellings + tell_alike(dict(images.group_by("finding").len().iter_rows()))
-    left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed)])
-    left_out = pl.concat(
-        [left_out, _left_out_by("it is not in the views or the half that were asked for", listed, images)]
-    )
+    not_asked_for = _left_out_by("it is not in the views or the half that were asked for", listed, images)
+    left_out = pl.concat([left_out, _left_out_by(NOT_NAMED, renamed, listed), not_asked_for])
     published: SplitFrom | None = listing.published or "column" if images["split"].is_not_null().any() else None
     return Listing(images, notes, choices, has_normal, listing.errors, left_out, published)
 
@@ -233,7 +215,7 @@ def _list(
     if table.labels is not None and not source.is_dir():
         msg = f"{source} is not a folder. With --labels, name the folder of the images that {table.labels} is about."
         raise DataError(msg)
-    if table.labels is not None and table.speaks_of_studies():
+    if table.labels is not None and table.labels_as is None and not names_images(table.labels, table.columns):
         return _list_dicom(source, table.labels, table, patient_key)
     notes: tuple[str, ...] = ()
     if layout is None:
@@ -248,8 +230,8 @@ def _list(
     if need_views:
         msg = f"{source} says nothing of views: it has one folder per finding. Only a table can have views."
         raise DataError(msg)
-    listed = list_folders(source, with_lung_opacity=with_lung_opacity, patient_key=patient_key, layout=layout)
-    return Listing(listed.images, notes + listed.notes, left_out=listed.left_out, published="folders")
+    images, gone, more = list_folders(source, with_lung_opacity, patient_key, layout)
+    return Listing(images, notes + more, left_out=gone, published="folders")
 
 
 def _not_in_table(folder: Path, named: pl.DataFrame) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
@@ -265,11 +247,8 @@ def _not_in_table(folder: Path, named: pl.DataFrame) -> tuple[list[tuple[str, st
 
 def _list_dicom(source: Path, labels: Path, table: TableOptions, patient_key: bytes | None) -> Listing:
     said = read_labels(labels, columns=table.columns, ignore_unknown_columns=table.ignore_unknown_columns)
-    tree = DicomTree(said, patient_key)
-    tree.add(read_tree(source))
-    notes = tree.notes()
-    images = pl.DataFrame(tree.images, schema=LISTING_SCHEMA)
-    return Listing(images, notes, errors=tree.errors, left_out=tree.left_out)
+    images, errors, left_out, notes = list_dicom(read_tree(source), said, patient_key)
+    return Listing(images, notes, errors=errors, left_out=left_out)
 
 
 def _unified(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:

@@ -33,30 +33,21 @@ LEFT_OUT_FILE = "left_out.csv"
 DESCRIPTION_FILE = MARKERS["data set"]
 
 # What a source says of an image before it is opened.
-LISTING_SCHEMA = pl.Schema(
-    {
-        "path": pl.String,
-        "finding": pl.String,
-        "patient": pl.String,
-        "source": pl.String,
-        "view": pl.String,
-        "age": pl.Float64,
-        "sex": pl.String,
-        "mask": pl.String,
-        "split": pl.String,  # as published, in the words of those who made it
-    }
-)
+_SAID = {
+    "path": pl.String,  # absolute
+    "finding": pl.String,
+    "patient": pl.String,  # null where unknown; of DICOM a hash
+    "source": pl.String,  # the hospital or collection; null where unknown
+    "view": pl.String,
+    "age": pl.Float64,  # years
+    "sex": pl.String,
+    "mask": pl.String,  # absolute path of the lung mask; null where there is none
+}
+LISTING_SCHEMA = pl.Schema({**_SAID, "split": pl.String})  # the split in the words of those who published it
 
 MANIFEST_SCHEMA = pl.Schema(
     {
-        "path": pl.String,  # absolute
-        "finding": pl.String,
-        "patient": pl.String,  # null where unknown; of DICOM a hash
-        "source": pl.String,  # the hospital or collection; null where unknown
-        "view": pl.String,
-        "age": pl.Float64,  # years
-        "sex": pl.String,
-        "mask": pl.String,  # absolute path of the lung mask; null where there is none
+        **_SAID,
         "mask_sha256": pl.String,  # of the mask's file; null where there is no mask, and in manifests of Carina 0.1
         "sha256": pl.String,  # of the decoded pixels
         "width": pl.Int32,
@@ -76,7 +67,6 @@ _LATER_COLUMNS = (("mask_sha256",), ("file_format", "bit_depth", "colour"))
 
 Split = Literal["train", "calibration", "test", "validation"]
 _SPLITS = ("train", "calibration", "test")
-_COLUMN_OF_SPLIT = {"train": "split", "calibration": "split", "test": "split", "validation": "baseline_split"}
 
 
 class DatasetDescription(BaseModel):
@@ -146,7 +136,8 @@ class Dataset:
         DataError
             If the split is empty.
         """
-        rows = self.manifest.with_row_index("row").filter(pl.col(_COLUMN_OF_SPLIT[split]) == split)
+        column = "baseline_split" if split == "validation" else "split"
+        rows = self.manifest.with_row_index("row").filter(pl.col(column) == split)
         if rows.is_empty():
             msg = f"{self.folder} has no images in its {split} split. Import it again" + (
                 " without --test-only." if self.description.test_only else "."
@@ -156,13 +147,8 @@ class Dataset:
 
     def counts(self) -> pl.DataFrame:
         """Return how many images each finding has in each split: one row per finding."""
-        counts = (
-            self.manifest.group_by("finding", "split")
-            .len()
-            .pivot("split", index="finding", values="len")
-            .fill_null(0)
-            .sort("finding")
-        )
+        images = self.manifest.group_by("finding", "split").len()
+        counts = images.pivot("split", index="finding", values="len").fill_null(0).sort("finding")
         return counts.select("finding", *(split for split in _SPLITS if split in counts.columns))
 
     def __repr__(self) -> str:

@@ -35,16 +35,12 @@ def list_manifest(
 
     Parameters
     ----------
-    path
-        The table.
-    folder
-        Where the images are looked for; by default where the table lies.
-    columns
-        The table's names for fields, by field: see `carina.datasets.table_columns.choose_columns`.
+    path, folder
+        The table, and where the images are looked for; by default where the table lies.
+    columns, ignore_unknown_columns
+        See `carina.datasets.listing.list_source`.
     need_views
         Whether the table must have a column for the view.
-    ignore_unknown_columns
-        Go on when it has columns that Carina does not know.
 
     Raises
     ------
@@ -98,10 +94,8 @@ def images_of(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.DataFra
     ----------
     rows
         With the columns row (the line), path, finding and any others of the listing, all text.
-    table
-        Where they were read, for messages.
-    folder
-        Where the images are looked for.
+    table, folder
+        Where they were read, for messages, and where the images are looked for.
 
     Raises
     ------
@@ -135,12 +129,12 @@ def images_of(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.DataFra
 def _found(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.Series, tuple[str, ...]]:
     names = rows["path"].to_list()
     found = find_images(names, rows["row"].to_list(), folder, table)
-    missing = [place for place, exists in enumerate(found.exists) if not exists]
-    searched = [place for place, it in enumerate(found.searched) if it]
+    missing = [place for place, image in enumerate(found) if not image.exists]
+    searched = [place for place, image in enumerate(found) if image.searched]
     notes = []
     if missing:
         tried = (
-            f"The first that was tried is {found.paths[missing[0]]}; no file below {folder} fits "
+            f"The first that was tried is {found[missing[0]].path}; no file below {folder} fits "
             f"'{names[missing[0]]}' either."
         )
         if len(missing) == len(names):
@@ -153,9 +147,9 @@ def _found(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.Series, tu
     if searched:
         notes.append(
             f"{len(searched)} of {len(names)} images do not lie at the path that {table.name} gives and were found by "
-            f"their name below {folder}. The first: '{names[searched[0]]}' is {found.paths[searched[0]]}."
+            f"their name below {folder}. The first: '{names[searched[0]]}' is {found[searched[0]].path}."
         )
-    return pl.Series("path", found.paths, dtype=pl.String), tuple(notes)
+    return pl.Series("path", [image.path for image in found], dtype=pl.String), tuple(notes)
 
 
 def _no_image(images: int, table: Path) -> str:
@@ -168,9 +162,9 @@ def _masks(rows: pl.DataFrame, table: Path, folder: Path) -> tuple[pl.Series, tu
     named = rows.filter(pl.col("mask").is_not_null())
     names = named["mask"].to_list()
     found = find_images(names, named["row"].to_list(), folder, table)
-    path_of = dict(zip(names, found.paths, strict=True))
+    path_of = {name: image.path for name, image in zip(names, found, strict=True)}
     masks = rows["mask"].replace_strict(path_of, default=None, return_dtype=pl.String)
-    missing = [path for path, exists in zip(found.paths, found.exists, strict=True) if not exists]
+    missing = [image.path for image in found if not image.exists]
     if not missing:
         return masks, ()
     return masks, (f"Masks that {table.name} names and that do not exist: {len(missing)}. The first: {missing[0]}",)

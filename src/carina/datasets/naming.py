@@ -20,6 +20,7 @@ from carina.findings import (
     may_be_normal,
     order_findings,
 )
+from carina.wording import counted
 
 NO_NORMAL = "none"
 _KNOWN = frozenset(finding.name for finding in KNOWN_FINDINGS)
@@ -37,11 +38,6 @@ def unify_spellings(images: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]
 
     Known findings get the name by which Carina knows them. Spellings of another finding that differ only in case,
     spaces, ``_``, ``-`` or Unicode form get the commonest of them.
-
-    Parameters
-    ----------
-    images
-        With the column finding, as the source writes it.
     """
     count: dict[str, int] = dict(images.group_by("finding").len().iter_rows())
     spellings: dict[str, list[str]] = {}
@@ -75,12 +71,7 @@ def resolve_finding(name: str, present: Iterable[str]) -> str:
 def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the images with the findings that a person calls normal renamed Normal, and a note for each.
 
-    Parameters
-    ----------
-    images
-        With the column finding, each under one name.
-    normal
-        Names of findings, or ``none`` where no image is normal; none where nobody said.
+    Each finding has one name already. ``normal`` names findings, or is ``none`` where no image is normal.
 
     Raises
     ------
@@ -99,7 +90,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
             instead = f"leave out --normal {NO_NORMAL}" if here == NORMAL else f"say {_option_for(here)} instead"
             msg = (
                 f"--normal {NO_NORMAL} says that no image is normal, but there is the finding {here} "
-                f"({_images(count[here])}). If it is normal, {instead}. Otherwise give it another name: "
+                f"({counted(count[here], 'image')}). If it is normal, {instead}. Otherwise give it another name: "
                 f"--rename {shlex.quote(f'{here}=NAME')}"
             )
             raise ConfigurationError(msg)
@@ -109,7 +100,7 @@ def name_normal(images: pl.DataFrame, normal: Sequence[str] | None) -> tuple[pl.
     for name in normal:
         found = resolve_finding(name, count)
         if found not in count:
-            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {_counted(count)}."
+            msg = f"There is no finding {name!r} to be taken as {NORMAL}. The findings are: {tell_counts(count)}."
             raise ConfigurationError(msg)
         if found != NORMAL:
             renames[found] = NORMAL
@@ -133,20 +124,17 @@ def choose_flag(
 ) -> tuple[str | None, str]:
     """Return the finding of a data set that is flagged, or none, and why.
 
-    What is not certain is asked, not guessed: which finding is normal, and which of several is flagged.
+    What is not certain is asked, not guessed: which finding is normal, and which of several is flagged. Of a data set
+    that is only for tests the model that judges it says what is flagged.
 
     Parameters
     ----------
     count
         Images of each finding.
-    asked
-        The finding that a person wants flagged.
-    normal
-        The findings that a person calls normal, or ``none``; nothing if nobody said.
+    asked, normal
+        The finding that a person wants flagged, and those that a person calls normal, or ``none``.
     has_normal
         Whether the source has normal images, even if they are not taken.
-    test_only
-        Whether the data set is only for tests: then the model that judges it says what is flagged.
     where
         The source, for messages.
 
@@ -162,7 +150,7 @@ def choose_flag(
             raise ConfigurationError(msg)
         return None, ""
     if len(findings) > 1 and not has_normal and not says_none(normal):
-        msg = f"{where} has no finding that is surely normal. It has: {_counted(count)}. {_ask_for_normal(count)}"
+        msg = f"{where} has no finding that is surely normal. It has: {tell_counts(count)}. {_ask_for_normal(count)}"
         raise ConfigurationError(msg)
     if asked is None and len(findings) == 1:
         return None, ""
@@ -174,29 +162,21 @@ def tell_flag(
 ) -> tuple[str, ...]:
     """Return notes on what is flagged, what is normal, and what may be normal under another name.
 
-    Parameters
-    ----------
-    flag, why
-        As from `choose_flag`.
-    count
-        Images of each finding that could be read.
-    test_only
-        Whether the data set is only for tests.
-    knows_normal
-        Whether the source has normal images, or a person said that it has none.
+    ``flag`` and ``why`` are as from `choose_flag`, ``count`` has the images that could be read, and ``knows_normal``
+    is whether the source has normal images, or a person said that it has none.
     """
     findings = order_findings(count)
     if flag is None and not test_only:
         return (f"There is one finding only ({findings[0]}): nothing is flagged.", *_doubts(count))
     if flag is None:
         asks = not knows_normal and any(name not in _KNOWN for name in findings)
-        missing = f"No finding here is known to be normal: {_counted(count)}. {_ask_for_normal(count)}"
+        missing = f"No finding here is known to be normal: {tell_counts(count)}. {_ask_for_normal(count)}"
         return (*_doubts(count), *((missing,) if asks else ()))
     others = [name for name in findings if name not in (NORMAL, flag)]
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
     if strange := [name for name in others if not names_a_finding(name)]:
         also += f" Carina does not know: {', '.join(strange)}. What is not a finding can be left out with --findings."
-    normal = f"Normal: {_images(count[NORMAL])}." if NORMAL in count else "No image is normal."
+    normal = f"Normal: {counted(count[NORMAL], 'image')}." if NORMAL in count else "No image is normal."
     return (f"Flagged finding: {flag} ({why}). {normal}{also}", *_doubts(count))
 
 
@@ -207,7 +187,7 @@ def _flag_of(
     if asked is not None:
         flag = resolve_finding(asked, findings)
         if flag not in count:
-            msg = f"{where} has no finding {asked!r} to be flagged. It has: {_counted(count)}."
+            msg = f"{where} has no finding {asked!r} to be flagged. It has: {tell_counts(count)}."
             raise ConfigurationError(msg)
         if flag == NORMAL:
             msg = f"--flag {shlex.quote(asked)} names the normal finding. Name the finding that is to be read first."
@@ -222,7 +202,7 @@ def _flag_of(
         leave = f"Carina does not know: {', '.join(strange)}. To leave that out: --findings {known}."
         words = [
             f"{where} has several findings that could be flagged, which means read first:",
-            f"{_counted(count, candidates)}.",
+            f"{tell_counts(count, candidates)}.",
             *(f"{said}." for said in alike),
             *((leave,) if 0 < len(strange) < len(candidates) else ()),
             f"Say which one is flagged: {options}.",
@@ -236,8 +216,8 @@ def _flag_of(
         may_be = f"it may be another word for {NORMAL}" if doubtful else "Carina does not know this name"
         leave = f" If it is not a finding, leave it out: --findings {shlex.quote(','.join(others))}."
         msg = (
-            f"{where}: only {flag} ({_images(count[flag])}) could be flagged, which means read first, and {may_be}. "
-            f"If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."
+            f"{where}: only {flag} ({counted(count[flag], 'image')}) could be flagged, which means read first, and "
+            f"{may_be}. If it is a finding, add: --flag {shlex.quote(flag)}. If it is normal, add: {_option_for(flag)}."
             f"{'' if doubtful else leave}"
         )
         raise ConfigurationError(msg)
@@ -269,8 +249,8 @@ def _doubts(count: Mapping[str, int]) -> tuple[str, ...]:
     if NORMAL not in count:
         return ()
     return tuple(
-        f"{name} ({_images(count[name])}) is taken as a finding that is not normal. If it is normal, import again with "
-        f"{_option_for(name)}."
+        f"{name} ({counted(count[name], 'image')}) is taken as a finding that is not normal. If it is normal, import "
+        f"again with {_option_for(name)}."
         for name in order_findings(count)
         if _may_be_normal(name, count)
     )
@@ -284,13 +264,7 @@ def _may_be_normal(name: str, findings: Iterable[str]) -> bool:
 
 
 def tell_alike(count: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a note for each pair of findings that may be one under two names; they are not merged.
-
-    Parameters
-    ----------
-    count
-        Images of each finding.
-    """
+    """Return a note for each pair of findings that may be one under two names; they are not merged."""
     pairs = [
         sorted(pair, key=lambda name: (count[name], name))
         for pair in combinations(sorted(name for name in count if name != NORMAL), 2)
@@ -339,9 +313,6 @@ def _abbreviates(short: str, long: str) -> bool:
     return letters == initials or (len(letters) >= 3 and word.startswith(letters)) or consonants
 
 
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count > 1)}"
-
-
-def _counted(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+def tell_counts(count: Mapping[str, int], names: Iterable[str] | None = None) -> str:
+    """Return findings with how many images each has: "COVID-19 (2), Normal (3)"; by default all in their order."""
     return ", ".join(f"{name} ({count[name]})" for name in (order_findings(count) if names is None else names))

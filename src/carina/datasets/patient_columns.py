@@ -30,14 +30,8 @@ _ISO_UNKNOWN = frozenset({"0", "9"})
 def read_ages(column: pl.Series, rows: pl.Series) -> tuple[pl.Series, tuple[str, ...]]:
     """Return ages in years, 0 to 120, null where there is none, and a note on those that are not understood.
 
-    A number is in years, with a point or a comma; ``058Y``, ``18M``, ``3W`` and ``58 years`` say their unit.
-
-    Parameters
-    ----------
-    column
-        Text.
-    rows
-        The line of each, for the note.
+    A number is in years, with a point or a comma; ``058Y``, ``18M``, ``3W`` and ``58 years`` say their unit. The note
+    names lines, which `rows` holds.
     """
     meant = {text: _age(text) for text in column.drop_nulls().unique()}
     ages = column.replace_strict(meant, default=None, return_dtype=pl.Float64)
@@ -61,13 +55,6 @@ def read_sexes(column: pl.Series, rows: pl.Series) -> tuple[pl.Series, tuple[str
     Words are known in a few languages, and the numbers of ISO/IEC 5218 where both 1 and 2 are there. If a column holds
     another single letter or digit, its letters follow a rule that is not known (H and M, V and M), and all are left
     empty: the same letter means a man in one language and a woman in another.
-
-    Parameters
-    ----------
-    column
-        Text.
-    rows
-        The line of each, for the note.
     """
     values = {text: text.strip().casefold() for text in column.drop_nulls().unique()}
     known = dict(_SEXES)

@@ -7,8 +7,7 @@ DOI 10.1609/aaai.v33i01.3301590. RSNA Pneumonia Detection Challenge: Shih et al.
 2019, DOI 10.1148/ryai.2019180041. MIMIC-CXR-JPG: Johnson et al., arXiv:1901.07042.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,25 +52,6 @@ _TABLES: dict[PublishedLabels, tuple[tuple[str, ...], frozenset[str], str]] = {
 _SIDE_VIEWS = frozenset({"LATERAL", "LL", "RL", "LLD", "RLD", "LAO", "RAO", "SWIMMERS"})
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRows:
-    """What a published table says, as `carina.datasets.manifest_table.images_of` takes it.
-
-    Attributes
-    ----------
-    rows
-        With the columns row, path, finding and others of the listing, all text but the row.
-    table
-        Where the rows were read.
-    notes
-        What was left out, a sentence each.
-    """
-
-    rows: pl.DataFrame
-    table: Path
-    notes: tuple[str, ...]
-
-
 def advice_on(columns: Sequence[str]) -> str:
     """Return a sentence that names the published tables with these columns, empty if there are none."""
     fitting = [kind for kind, (_, told_by, _) in _TABLES.items() if told_by <= set(columns)]
@@ -79,9 +59,11 @@ def advice_on(columns: Sequence[str]) -> str:
 
 
 def read_published(
-    source: Path, kind: PublishedLabels, *, uncertain: Uncertain = "leave-out", side_views: bool = False
-) -> list[PublishedRows]:
-    """Return what the published tables of a collection say of its images.
+    source: Path, kind: PublishedLabels, *, uncertain: Uncertain, side_views: bool
+) -> Iterator[tuple[pl.DataFrame, Path, tuple[str, ...]]]:
+    """Yield what each published table of a collection says of its images, the table's path, and what was left out.
+
+    The rows are as `carina.datasets.manifest_table.images_of` takes them.
 
     Parameters
     ----------
@@ -100,7 +82,6 @@ def read_published(
     DataError
         If there is no such table, a column is missing, a cell is not one of the published ones, or no image is left.
     """
-    published = []
     for path in _tables(source, kind):
         table = read_table(path)
         if kind == "nih":
@@ -117,8 +98,7 @@ def read_published(
         if rows.is_empty():
             msg = f"{path} names no image that can be taken. {' '.join(notes)}"
             raise DataError(msg)
-        published.append(PublishedRows(rows, path, table.notes + notes))
-    return published
+        yield rows, path, table.notes + notes
 
 
 def _tables(source: Path, kind: PublishedLabels) -> list[Path]:
@@ -278,14 +258,8 @@ def _beside(path: Path, part: str) -> Table | None:
 
 
 def _without_side_views(rows: pl.DataFrame, table: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    side = (
-        rows["view"]
-        .fill_null("")
-        .str.to_uppercase()
-        .str.split(" ")
-        .list.eval(pl.element().is_in(_SIDE_VIEWS))
-        .list.any()
-    )
+    words = rows["view"].fill_null("").str.to_uppercase().str.split(" ")
+    side = words.list.eval(pl.element().is_in(_SIDE_VIEWS)).list.any()
     if not side.any():
         return rows, ()
     counts = rows["view"].filter(side).value_counts(sort=True)

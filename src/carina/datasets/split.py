@@ -30,14 +30,8 @@ def assign_splits(manifest: pl.DataFrame, *, seed: int, test_only: bool = False)
     order matter, and fill up the test split, then the calibration split, by finding: each group by the finding that
     `_with_stratum` gives it.
 
-    Parameters
-    ----------
-    manifest
-        With the columns sha256, finding, patient and group.
-    seed
-        Another seed gives another split.
-    test_only
-        Put every image into the test split: an external test set.
+    The manifest has the columns sha256, finding, patient and group. With ``test_only`` all images are in the test
+    split: an external test set.
 
     Raises
     ------
@@ -66,13 +60,8 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
     by finding and whole groups, as `assign_splits` chooses them. Where there are validation and no test images, the
     validation images are the test split.
 
-    Parameters
-    ----------
-    manifest
-        With the columns of `assign_splits`, and in ``split`` what was published: a word that
-        `carina.datasets.folder_words.published_split` understands.
-    seed
-        Of the choice of calibration images.
+    The manifest has the columns of `assign_splits`, and in ``split`` what was published: a word that
+    `carina.datasets.folder_words.published_split` understands.
 
     Raises
     ------
@@ -98,7 +87,7 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
         split, cut = _cut_calibration(manifest, split, seed)
         notes.append(f"The calibration split is cut from the published training images: {counted(cut, 'image')}.")
     kept = _with_splits(manifest, split)
-    counts = _counts(kept)
+    counts = {(finding, part): n for finding, part, n in kept.group_by("finding", "split").len().iter_rows()}
     for finding in sorted(set(manifest["finding"])):
         missing = [name for name in ("train", "calibration", "test") if not counts.get((finding, name))]
         if missing:
@@ -120,6 +109,10 @@ def keep_published_split(manifest: pl.DataFrame, *, seed: int) -> tuple[pl.DataF
 
 def _groups_of(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Return one row per group, in the order in which they fill the splits."""
+
+    def order_key(sha256: str) -> str:
+        return hashlib.sha256(f"{seed} {sha256}".encode()).hexdigest()
+
     return (
         manifest.group_by("group")
         .agg(
@@ -128,7 +121,7 @@ def _groups_of(manifest: pl.DataFrame, seed: int) -> pl.DataFrame:
             key=pl.col("sha256").min(),
             images=pl.len(),
         )
-        .with_columns(key=pl.col("key").map_elements(lambda sha: _order_key(sha, seed), return_dtype=pl.String))
+        .with_columns(key=pl.col("key").map_elements(order_key, return_dtype=pl.String))
         .sort("finding", "key")
     )
 
@@ -172,10 +165,6 @@ def _require_everywhere(manifest: pl.DataFrame, groups: pl.DataFrame, split_of_g
             raise DataError(msg)
 
 
-def _order_key(sha256: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed} {sha256}".encode()).hexdigest()
-
-
 def _fill(stratum: pl.DataFrame, reached: set[str]) -> dict[int, str]:
     """Return the split of each group of one finding; each split gets at least one, but those it has `reached`."""
     total = int(stratum["images"].sum())
@@ -214,10 +203,6 @@ def _cut_calibration(manifest: pl.DataFrame, split: pl.Series, seed: int) -> tup
                 taken += images
     cut = train.filter(pl.col("group").is_in(list(chosen)))["row"]
     return split.scatter(cut, "calibration"), len(cut)
-
-
-def _counts(manifest: pl.DataFrame) -> dict[tuple[str, str], int]:
-    return {(finding, split): n for finding, split, n in manifest.group_by("finding", "split").len().iter_rows()}
 
 
 def _leaks(manifest: pl.DataFrame) -> Iterator[str]:

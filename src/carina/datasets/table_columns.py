@@ -15,7 +15,7 @@ Field = Literal["path", "finding", "patient", "source", "view", "age", "sex", "m
 _SAMPLE = 20
 FIELDS: tuple[Field, ...] = get_args(Field)
 
-# As compared by `_plain`: without case, spaces, underscores, hyphens and dots.
+# As compared by `plain`.
 OTHER_NAMES: dict[Field, tuple[str, ...]] = {
     "path": (
         *("file", "filename", "filepath", "image", "images", "imagepath", "imagefile", "imagename", "imagefilename"),
@@ -37,13 +37,6 @@ def choose_columns(table: Table, named: Mapping[str, str]) -> dict[Field, str]:
 
     A column that the user named goes first, then one with the field's own name, then one with another that is
     known for it; upper and lower case, spaces, underscores, hyphens and dots make no difference.
-
-    Parameters
-    ----------
-    table
-        Its columns are looked at.
-    named
-        The columns that the user named, by field.
 
     Raises
     ------
@@ -73,7 +66,7 @@ def _named(table: Table, field: str, name: str) -> str:
     columns = table.cells.columns
     if name.strip() in columns:
         return name.strip()
-    alike = [column for column in columns if _plain(column) == _plain(name)]
+    alike = [column for column in columns if plain(column) == plain(name)]
     if len(alike) != 1:
         msg = f"--column {field}={name}: {table.path} has no column {name!r}. {columns_of(table)}"
         raise ConfigurationError(msg)
@@ -83,8 +76,8 @@ def _named(table: Table, field: str, name: str) -> str:
 def _found(table: Table, field: Field, free: list[str]) -> str | None:
     if field in free:
         return field
-    own = [name for name in free if _plain(name) == field]
-    fitting = own or [name for name in free if _plain(name) in OTHER_NAMES[field]]
+    own = [name for name in free if plain(name) == field]
+    fitting = own or [name for name in free if plain(name) in OTHER_NAMES[field]]
     if len(fitting) > 1:
         names = " and ".join(repr(name) for name in fitting)
         msg = f"{table.path} has the columns {names}, which both fit {field!r}. Choose: --column {field}=NAME."
@@ -92,7 +85,8 @@ def _found(table: Table, field: Field, free: list[str]) -> str | None:
     return fitting[0] if fitting else None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a column's name as names are compared: without case, spaces, underscores, hyphens and dots."""
     return name.casefold().translate(str.maketrans("", "", " _-.\t"))
 
 

@@ -39,30 +39,14 @@ _ENCODINGS = {"utf-32": "UTF-32", "utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp125
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that was read.
-
-    Attributes
-    ----------
-    path
-        Where it lies.
-    cells
-        Text in every column, without white space around it; null where a cell is empty.
-    rows
-        Int64, the line on which each row begins, as an editor counts them.
-    repeated
-        Names of several columns with different contents; the second has " (2)" after its name.
-    how
-        As what it was read, for messages: "with commas between the cells, as UTF-8".
-    notes
-        What was guessed or not used, a sentence each.
-    """
+    """A table that was read."""
 
     path: Path
-    cells: pl.DataFrame
-    rows: pl.Series
-    repeated: frozenset[str]
-    how: str
-    notes: tuple[str, ...]
+    cells: pl.DataFrame  # text in every column, without white space around it; null where a cell is empty
+    rows: pl.Series  # Int64, the line on which each row begins, as an editor counts them
+    repeated: frozenset[str]  # names of several columns with different contents; the second has " (2)" after its name
+    how: str  # as what it was read, for messages: "with commas between the cells, as UTF-8"
+    notes: tuple[str, ...]  # what was guessed or not used, a sentence each
 
 
 def read_table(path: Path) -> Table:

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from carina.datasets.dicom_headers import fill_in_headers, patient_of_name
-from carina.datasets.labels import names_images
 from carina.datasets.manifest import LISTING_SCHEMA
 from carina.datasets.manifest_table import find_manifest, images_of, list_manifest
 from carina.datasets.published_labels import PublishedLabels, Uncertain, read_published
@@ -40,10 +39,6 @@ class TableOptions:
             msg = "--uncertain is for the tables of --labels-as chexpert and mimic, where -1 means uncertain."
             raise ConfigurationError(msg)
 
-    def speaks_of_studies(self) -> bool:
-        """Return whether the table of ``--labels`` has a finding for each study or patient, and not for each image."""
-        return self.labels is not None and self.labels_as is None and not names_images(self.labels, self.columns)
-
 
 def list_table(
     source: Path, table: TableOptions, *, need_views: bool, patient_key: bytes | None
@@ -51,17 +46,8 @@ def list_table(
     """Return the images that a source's table names, those that their headers rule out, and notes.
 
     Images have the columns of `LISTING_SCHEMA`, and are none without a table; what is ruled out is path and reason.
-
-    Parameters
-    ----------
-    source
-        A table, or a folder: of images that the table of ``--labels`` names, or that may have a table in it.
-    table
-        What the user said.
-    need_views
-        Whether the table must say views.
-    patient_key
-        With a key, patients are hashed with it, as those of DICOM files are.
+    The source is a table, or a folder: of images that the table of ``--labels`` names, or that may have a table in it.
+    With a key, patients are hashed with it, as those of DICOM files are.
 
     Raises
     ------
@@ -104,14 +90,15 @@ def _list_published(
     images: list[pl.DataFrame] = []
     left_out: _LeftOut = []
     notes: tuple[str, ...] = ()
-    for said in read_published(table.labels or source, kind, uncertain=table.uncertain, side_views=side_views):
-        found, more = images_of(said.rows, said.table, source if source.is_dir() else source.parent)
-        notes += said.notes + more
+    published = read_published(table.labels or source, kind, uncertain=table.uncertain, side_views=side_views)
+    for rows, path, said in published:
+        found, more = images_of(rows, path, source if source.is_dir() else source.parent)
+        notes += said + more
         found = _with_key(found, patient_key)
         if kind == "rsna":
             # Its tables say nothing of views, ages and sexes; its DICOM files do.
-            rows, ruled_out, more = fill_in_headers(found.to_dicts(), patient_key)
-            found, notes = pl.DataFrame(rows, schema=LISTING_SCHEMA), notes + more
+            filled, ruled_out, more = fill_in_headers(found.to_dicts(), patient_key)
+            found, notes = pl.DataFrame(filled, schema=LISTING_SCHEMA), notes + more
             left_out += ruled_out
         images.append(found)
     return pl.concat(images), left_out, notes

@@ -62,7 +62,7 @@ def check_leaks(model: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:
         If the model does not say what it learned from.
     """
     seen = read_training_images(model / TRAINING_IMAGES_FILE)
-    trained = seen.with_role("train")
+    trained, learned_from = seen.with_role("train"), seen.learned
     # The same images hashed the same way; a role does not matter to it.
     tested = TrainingImages.of(
         rows["sha256"].to_list(),
@@ -73,7 +73,6 @@ def check_leaks(model: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:
     pairs = _confirmed(find_near(tested, seen), seen, dataset, rows["row"].to_numpy())
     near = np.zeros((2, rows.height), dtype=np.bool_)
     near[trained[pairs[:, 1]].astype(np.intp), pairs[:, 0]] = True
-    learned_from = {sha256 for sha256, learned in zip(seen.sha256, trained.tolist(), strict=True) if learned}
     decided = set(seen.sha256) - learned_from
     same_trained = np.array([sha256 in learned_from for sha256 in tested.sha256], dtype=np.bool_)
     same_stopped = np.array([sha256 in decided for sha256 in tested.sha256], dtype=np.bool_)

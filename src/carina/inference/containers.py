@@ -13,7 +13,7 @@ from pathlib import Path
 from carina.errors import InputError
 from carina.inference.image_input import Input, TellLeftOut
 from carina.radiographs.archive import BadMember, Member, list_archive
-from carina.radiographs.dicom.workers import list_dicom_directory
+from carina.radiographs.dicom.workers import shared_workers
 from carina.radiographs.file_kind import HEAD_BYTES, HIDDEN_IMAGE, is_archive, is_hidden, kind_of
 from carina.radiographs.read import read_bytes
 
@@ -68,7 +68,7 @@ def _require_no_archive(member: Member, head: bytes) -> None:
 def _in_directory(path: Path) -> Iterator[Input]:
     listed: set[Path] = set()
     disc = _Disc(path.parent)
-    for number, names in enumerate(list_dicom_directory(read_bytes(path)), start=1):
+    for number, names in enumerate(shared_workers().list_directory(read_bytes(path)), start=1):
         try:
             file = disc.file_named(names)
         except InputError as error:

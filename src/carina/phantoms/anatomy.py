@@ -22,18 +22,10 @@ _ALONG = np.linspace(0.0, 1.0, 5)
 
 @dataclass(frozen=True)
 class Vessels:
-    """The pulmonary vessels as tapering branches.
+    """The pulmonary vessels as tapering branches."""
 
-    Attributes
-    ----------
-    paths
-        float64 (n, 5, 2), thorax units at full inspiration, thinnest branches first.
-    radii
-        float64 (n,), thorax units, at the root of each branch.
-    """
-
-    paths: Points
-    radii: NDArray[np.float64]
+    paths: Points  # float64 (n, 5, 2), thorax units at full inspiration, thinnest branches first
+    radii: NDArray[np.float64]  # float64 (n,), thorax units, at the root of each branch
 
 
 @dataclass(frozen=True)

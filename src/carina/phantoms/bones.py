@@ -90,32 +90,28 @@ def _clavicle(scene: Scene, side: float) -> Points:
     patient = scene.patient
     inner, rise = patient.apex_y + 0.16, patient.clavicle_rise
     shoulder = patient.apex_y + patient.shoulder_drop + 0.03
-    axis = np.array(
-        [
-            [0.075, inner],
-            [0.24, inner - 0.35 * rise],
-            [0.45, inner - 0.95 * rise],
-            [0.66, inner - rise - 0.03],
-            [0.82, shoulder],
-        ]
-    )
+    axis = [
+        [0.075, inner],
+        [0.24, inner - 0.35 * rise],
+        [0.45, inner - 0.95 * rise],
+        [0.66, inner - rise - 0.03],
+        [0.82, shoulder],
+    ]
     # The inner ends lie in front: a rotated patient shows one of them nearer to the spine.
-    return smooth_curve(axis) * [side, 1.0] + [0.07 * scene.pose.rotation, 0.0]
+    return smooth_curve(np.array(axis)) * [side, 1.0] + [0.07 * scene.pose.rotation, 0.0]
 
 
 def _shoulder_blade(scene: Scene, side: float) -> Points:
     """Return a shoulder blade's outline; with the arms down it slides over the lung."""
     top = scene.patient.apex_y + scene.patient.shoulder_drop
     tip, slide = scene.patient.half_width * 0.98 - scene.pose.scapula, scene.pose.scapula
-    outline = np.array(
-        [
-            [0.84, top + 0.10],
-            [0.70, top + 0.03],
-            [0.60 - slide, top + 0.09],
-            [tip - 0.10, top + 0.34],
-            [tip + 0.02, top + 0.66],
-            [tip + 0.07, top + 0.62],
-            [0.84, top + 0.25],
-        ]
-    )
-    return smooth_curve(outline, closed=True) * [side, 1.0]
+    outline = [
+        [0.84, top + 0.10],
+        [0.70, top + 0.03],
+        [0.60 - slide, top + 0.09],
+        [tip - 0.10, top + 0.34],
+        [tip + 0.02, top + 0.66],
+        [tip + 0.07, top + 0.62],
+        [0.84, top + 0.25],
+    ]
+    return smooth_curve(np.array(outline), closed=True) * [side, 1.0]

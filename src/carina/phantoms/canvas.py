@@ -109,12 +109,5 @@ def build_canvas(pose: Pose, size: int) -> Canvas:
     scale = pose.zoom * size / 2
     cosine, sine = scale * np.cos(pose.tilt), scale * np.sin(pose.tilt)
     centre = (size - 1) / 2
-    return Canvas(
-        size,
-        np.array(
-            [
-                [cosine, -sine, centre + pose.shift[0] * scale],
-                [sine, cosine, centre + pose.shift[1] * scale],
-            ]
-        ),
-    )
+    across, down = centre + pose.shift[0] * scale, centre + pose.shift[1] * scale
+    return Canvas(size, np.array([[cosine, -sine, across], [sine, cosine, down]]))

@@ -29,17 +29,11 @@ class _Detector:
     latitude: float
 
 
-_DETECTORS = dict(
-    zip(
-        SOURCES,
-        (
-            _Detector(photons=30000, scatter=0.35, blur=0.50, equalisation=0.25, edge=0.35, latitude=1.00),
-            _Detector(photons=16000, scatter=0.50, blur=0.65, equalisation=0.10, edge=0.15, latitude=1.12),
-            _Detector(photons=50000, scatter=0.28, blur=0.45, equalisation=0.38, edge=0.50, latitude=0.95),
-        ),
-        strict=True,
-    )
-)
+_DETECTORS = {
+    SOURCES[0]: _Detector(photons=30000, scatter=0.35, blur=0.50, equalisation=0.25, edge=0.35, latitude=1.00),
+    SOURCES[1]: _Detector(photons=16000, scatter=0.50, blur=0.65, equalisation=0.10, edge=0.15, latitude=1.12),
+    SOURCES[2]: _Detector(photons=50000, scatter=0.28, blur=0.45, equalisation=0.38, edge=0.50, latitude=0.95),
+}
 
 
 def expose_film(

@@ -21,14 +21,8 @@ def draw_not_chest(rng: np.random.Generator, size: int) -> Grey:
     """Return an image that shows no chest: uint8 ``(size, size)``, range [0, 255].
 
     One of pages of text, charts, scenery, shapes, gradients, hands, skulls, knees, spines, slices of a trunk or a head,
-    fans of ultrasound; now and then in negative, turned, noisy, or of low contrast.
-
-    Parameters
-    ----------
-    rng
-        All that is drawn; the same state gives the same image.
-    size
-        Pixels to a side.
+    fans of ultrasound; now and then in negative, turned, noisy, or of low contrast. The same state of `rng` gives the
+    same image.
     """
     return _finished(_DRAWINGS[rng.integers(len(_DRAWINGS))], rng, size)
 
@@ -254,18 +248,16 @@ def _layers(size: int) -> tuple[Map, Map]:
     return np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
 
 
-def _limb(layer: Map, start: NDArray[np.floating], end: NDArray[np.floating], wide: float) -> None:
+def _limb(layer: Map, start: NDArray[np.floating], end: NDArray[np.floating], wide: float, grey: float = 0.45) -> None:
     size = layer.shape[0]
     first, last = (tuple(np.rint(point * size).astype(int).tolist()) for point in (start, end))
-    cv2.line(layer, first, last, (0.45,), max(1, int(wide * size)), cv2.LINE_AA)
+    cv2.line(layer, first, last, (grey,), max(1, int(wide * size)), cv2.LINE_AA)
 
 
 def _bone(layer: Map, start: NDArray[np.floating], end: NDArray[np.floating], wide: float) -> None:
     """Draw a shaft: a bright rind around a darker marrow."""
-    size = layer.shape[0]
-    first, last = (tuple(np.rint(point * size).astype(int).tolist()) for point in (start, end))
-    for grey, share in ((0.85, 1.0), (0.55, 0.55)):
-        cv2.line(layer, first, last, (grey,), max(1, int(share * wide * size)), cv2.LINE_AA)
+    _limb(layer, start, end, wide, grey=0.85)
+    _limb(layer, start, end, 0.55 * wide, grey=0.55)
 
 
 def _oval(layer: Map, centre: tuple[float, float], axes: tuple[float, float], grey: float) -> None:
@@ -286,19 +278,5 @@ def _soften(layer: Map, radius: float) -> Map:
 
 
 _SURROUNDINGS: tuple[Drawing, ...] = (_text, _chart, _scenery, _scenery, _shapes)
-_DRAWINGS: tuple[Drawing, ...] = (
-    _text,
-    _chart,
-    _scenery,
-    _scenery,
-    _scenery,
-    _shapes,
-    _gradient,
-    _hand,
-    _knee,
-    _skull,
-    _spine,
-    _trunk_slice,
-    _head_slice,
-    _fan,
-)
+_PARTS: tuple[Drawing, ...] = (_hand, _knee, _skull, _spine, _trunk_slice, _head_slice, _fan)
+_DRAWINGS: tuple[Drawing, ...] = (_text, _chart, _scenery, _scenery, _scenery, _shapes, _gradient, *_PARTS)

@@ -1,10 +1,9 @@
 """Synthetic frontal chest radiographs: a demo and tests that need neither data nor a network.
 
-A phantom is drawn as a film is taken. `phantom_anatomy` invents a patient and a position,
-`phantom_thorax` says what the rays cross, `phantom_findings` replaces air by fluid, `phantom_film` exposes
-and develops; this file puts the steps together and writes whole sets. Only the air inside the lungs
-depends on the finding: anatomy, positioning, exposure and noise come from streams of random numbers that
-never see it.
+A phantom is drawn as a film is taken. `anatomy` invents a patient and a position, `thorax` says what the rays cross,
+`opacities` replaces air by fluid, `film` exposes and develops; this file puts the steps together and writes whole sets.
+Only the air inside the lungs depends on the finding: anatomy, positioning, exposure and noise come from streams of
+random numbers that never see it.
 """
 
 import csv

@@ -16,24 +16,16 @@ CHEST_WALL = smooth_curve(
 
 @dataclass(frozen=True)
 class Scene:
-    """A patient in a pose on a canvas, with the place of every pixel in the chest.
+    """A patient in a pose on a canvas, with the place of every pixel in the chest."""
 
-    Attributes
-    ----------
-    patient, pose, canvas
-        Who is drawn, how positioned, and on which pixels.
-    x, y
-        float32 (size, size), thorax units at full inspiration, the midline at x = 0.
-    height
-        float32 (size, size), 0 at the apex of the lungs and 1 at their base.
-    """
-
+    # patient, pose, canvas: who is drawn, how positioned, and on which pixels
     patient: Patient
     pose: Pose
     canvas: Canvas
+    # x, y: float32 (size, size), thorax units at full inspiration, the midline at x = 0
     x: Map
     y: Map
-    height: Map
+    height: Map  # float32 (size, size), 0 at the apex of the lungs and 1 at their base
 
     def chest(self, shares: Points, side: float = 1.0) -> Points:
         """Return points given as shares of the chest's half width and height, in thorax units."""

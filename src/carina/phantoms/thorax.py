@@ -26,24 +26,15 @@ _AIRWAYS = tuple(
 
 @dataclass(frozen=True)
 class Thorax:
-    """What the rays cross on their way to each pixel, without any finding.
+    """What the rays cross on their way to each pixel, without any finding."""
 
-    Attributes
-    ----------
-    soft_cm, bone_cm, air_cm
-        float32 (size, size), centimetres of soft tissue, of bone, and of aerated lung, range >= 0.
-        Soft tissue already lacks what the lung displaces.
-    lung_mask
-        bool (size, size), True where a lung is seen beside heart, mediastinum and diaphragm.
-    scene
-        Who was projected, how and onto which pixels.
-    """
-
+    # soft_cm, bone_cm, air_cm: float32 (size, size), centimetres of soft tissue, of bone, and of aerated lung,
+    # range >= 0. Soft tissue already lacks what the lung displaces.
     soft_cm: Map
     bone_cm: Map
     air_cm: Map
-    lung_mask: NDArray[np.bool_]
-    scene: Scene
+    lung_mask: NDArray[np.bool_]  # bool (size, size), True where a lung is seen beside heart, mediastinum and diaphragm
+    scene: Scene  # who was projected, how and onto which pixels
 
 
 def project_thorax(patient: Patient, pose: Pose, canvas: Canvas) -> Thorax:
@@ -81,22 +72,16 @@ def _pleura(scene: Scene, side: float) -> Points:
 def _dome(rise: float, side: float) -> Points:
     """Return the hemidiaphragm from the costophrenic angle to the midline and the pleura back to the apex."""
     foot = 0.0 if side < 0 else 0.012
-    dome = smooth_curve(
-        np.array(
-            [
-                [0.975, 0.985 + foot],
-                [0.89, 0.965 + foot - 0.36 * rise],
-                [0.74, 0.965 + foot - 0.76 * rise],
-                [0.52, 0.965 + foot - rise],
-                [0.30, 0.97 + foot - 0.88 * rise],
-                [0.10, 0.98 + foot - 0.40 * rise],
-            ]
-        )
-    )
-    midline = smooth_curve(
-        np.array([[0.06, 0.80], [0.05, 0.40], [0.10, 0.14], [0.17, 0.035], [0.25, -0.012], [0.33, -0.008]])
-    )
-    return np.concatenate([dome, midline])
+    dome = [
+        [0.975, 0.985 + foot],
+        [0.89, 0.965 + foot - 0.36 * rise],
+        [0.74, 0.965 + foot - 0.76 * rise],
+        [0.52, 0.965 + foot - rise],
+        [0.30, 0.97 + foot - 0.88 * rise],
+        [0.10, 0.98 + foot - 0.40 * rise],
+    ]
+    midline = [[0.06, 0.80], [0.05, 0.40], [0.10, 0.14], [0.17, 0.035], [0.25, -0.012], [0.33, -0.008]]
+    return np.concatenate([smooth_curve(np.array(dome)), smooth_curve(np.array(midline))])
 
 
 def _heart(scene: Scene) -> Map:
@@ -106,26 +91,24 @@ def _heart(scene: Scene) -> Map:
     ratio = patient.cardiothoracic_ratio * (1 + 0.45 * (1 - pose.breath)) * (1.10 if pose.view == "AP" else 1.0)
     right, left = 0.70 * ratio, 1.30 * ratio
     waist = 0.48 + 0.20 * patient.heart_roundness
-    outline = np.array(
-        [
-            [-0.14, 0.40],
-            [-0.62 * right, 0.53],
-            [-0.96 * right, 0.66],
-            [-0.98 * right, 0.77],
-            [-0.80 * right, 0.88],
-            [-0.10, 0.99],
-            [0.55 * left, 0.985],
-            [0.88 * left, 0.925],
-            [0.99 * left, 0.855],
-            [0.93 * left, 0.765],
-            [waist * left + 0.06, 0.61],
-            [0.5 * waist * left + 0.12, 0.49],
-            [0.16, 0.42],
-            [0.10, 0.36],
-            [-0.06, 0.35],
-        ]
-    )
-    curve = smooth_curve(scene.chest(outline), closed=True, steps=6)
+    outline = [
+        [-0.14, 0.40],
+        [-0.62 * right, 0.53],
+        [-0.96 * right, 0.66],
+        [-0.98 * right, 0.77],
+        [-0.80 * right, 0.88],
+        [-0.10, 0.99],
+        [0.55 * left, 0.985],
+        [0.88 * left, 0.925],
+        [0.99 * left, 0.855],
+        [0.93 * left, 0.765],
+        [waist * left + 0.06, 0.61],
+        [0.5 * waist * left + 0.12, 0.49],
+        [0.16, 0.42],
+        [0.10, 0.36],
+        [-0.06, 0.35],
+    ]
+    curve = smooth_curve(scene.chest(np.array(outline)), closed=True, steps=6)
     return scene.canvas.rounded(scene.breathe(curve, 0.45), 0.13, 0.010)
 
 
@@ -133,26 +116,24 @@ def _great_vessels(scene: Scene) -> Map:
     """Return the relative thickness of the upper mediastinum with the aortic knob, range [0, 1]."""
     patient = scene.patient
     knob = patient.aortic_knob / patient.half_width
-    outline = np.array(
-        [
-            [-0.17, -0.22],
-            [-0.16, 0.0],
-            [-0.155, 0.16],
-            [-0.165, 0.34],
-            [-0.19, 0.52],
-            [-0.10, 0.90],
-            [0.12, 0.93],
-            [0.155, 0.56],
-            [0.15, 0.41],
-            [0.13 + 0.60 * knob, 0.355],
-            [0.135 + knob, 0.31],
-            [0.12 + 0.75 * knob, 0.265],
-            [0.13, 0.20],
-            [0.145, 0.05],
-            [0.17, -0.22],
-        ]
-    )
-    curve = smooth_curve(scene.chest(outline), closed=True, steps=6)
+    outline = [
+        [-0.17, -0.22],
+        [-0.16, 0.0],
+        [-0.155, 0.16],
+        [-0.165, 0.34],
+        [-0.19, 0.52],
+        [-0.10, 0.90],
+        [0.12, 0.93],
+        [0.155, 0.56],
+        [0.15, 0.41],
+        [0.13 + 0.60 * knob, 0.355],
+        [0.135 + knob, 0.31],
+        [0.12 + 0.75 * knob, 0.265],
+        [0.13, 0.20],
+        [0.145, 0.05],
+        [0.17, -0.22],
+    ]
+    curve = smooth_curve(scene.chest(np.array(outline)), closed=True, steps=6)
     return scene.canvas.rounded(scene.breathe(curve, 0.1), 0.10, 0.012)
 
 
@@ -162,23 +143,21 @@ def _body(scene: Scene) -> Map:
     wide = patient.half_width + 0.045 + 0.55 * patient.fat
     top = patient.apex_y + patient.shoulder_drop
     belly = wide * (0.97 + 0.5 * patient.fat)
-    half = np.array(
-        [
-            [0.21 + 0.2 * patient.fat, -1.7],
-            [0.20 + 0.2 * patient.fat, top - 0.30],
-            [0.27 + 0.2 * patient.fat, top - 0.155],
-            [0.52, top - 0.075],
-            [0.80, top + 0.01],
-            [0.93, top + 0.13],
-            [0.90 + 0.3 * patient.fat, top + 0.34],
-            [max(wide, 0.84), top + 0.58],
-            [wide + 0.005, 0.12],
-            [wide, 0.45],
-            [belly, 0.85],
-            [belly, 1.9],
-        ]
-    )
-    curve = smooth_curve(half, steps=6)
+    half = [
+        [0.21 + 0.2 * patient.fat, -1.7],
+        [0.20 + 0.2 * patient.fat, top - 0.30],
+        [0.27 + 0.2 * patient.fat, top - 0.155],
+        [0.52, top - 0.075],
+        [0.80, top + 0.01],
+        [0.93, top + 0.13],
+        [0.90 + 0.3 * patient.fat, top + 0.34],
+        [max(wide, 0.84), top + 0.58],
+        [wide + 0.005, 0.12],
+        [wide, 0.45],
+        [belly, 0.85],
+        [belly, 1.9],
+    ]
+    curve = smooth_curve(np.array(half), steps=6)
     trunk = canvas.rounded(np.concatenate([curve, curve[::-1] * [-1, 1]]), 0.27)
     # Shoulders and neck are thinner from front to back than the chest and the abdomen.
     slope = 0.76 + 0.24 * np.clip((scene.y - (top - 0.2)) * 1.6, 0, 1) + 0.20 * np.clip(scene.y * 2, 0, 1)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from carina.errors import InputError
 from carina.radiographs.file_kind import ARCHIVE_BEGINNINGS
-from carina.radiographs.read import MAX_FILE_BYTES
+from carina.radiographs.read import check_size, closed_file
 
 # A study has some dozen files, a day of a department some thousand.
 MAX_MEMBERS = 10_000
@@ -35,10 +35,9 @@ class Member:
 
     Attributes
     ----------
-    archive
-        Where the archive lies.
-    name
-        Within it: folders and a name, that lead nowhere else. As the archive has it, which may name a patient.
+    archive, name
+        Where the archive lies, and within it folders and a name, that lead nowhere else. As the archive has it, which
+        may name a patient.
     offset, packed, size, crc
         Where it begins, its bytes there, those that it inflates to, and their CRC-32.
     stored
@@ -64,19 +63,11 @@ class Member:
         content = self._inflated(self.size)
         if len(content) != self.size or zlib.crc32(content) != self.crc:
             raise _damaged_member()
-        if not content:
-            msg = "the file is empty. Copy it again from where it came from."
-            raise InputError(msg, "empty-file")
+        check_size(len(content))
         return content
 
     def head(self, length: int) -> bytes:
-        """Return its first bytes, at most so many.
-
-        Raises
-        ------
-        InputError
-            If they are damaged.
-        """
+        """Return its first bytes, at most so many; errors are those of `read`."""
         return self._inflated(min(length, self.size))
 
     def _inflated(self, wanted: int) -> bytes:
@@ -112,10 +103,8 @@ class BadMember:
 
     Attributes
     ----------
-    number
-        Which of the archive's files it is, counted from 1: its name may be what is wrong.
-    error
-        Why.
+    number, error
+        Which of the archive's files it is, counted from 1 (its name may be what is wrong), and why.
     """
 
     number: int
@@ -134,13 +123,10 @@ def list_archive(path: Path) -> list[Member | BadMember]:
         size = path.stat().st_size
         with path.open("rb") as stream, zipfile.ZipFile(_Bounded(stream)) as archive:
             entries = archive.infolist()
-    except _ListTooLongError:
-        raise _too_many() from None
     except InputError:
         raise
     except PermissionError:
-        msg = "this user may not read the file. Ask its owner for read permission."
-        raise InputError(msg, "permission-denied") from None
+        raise closed_file() from None
     except Exception:  # noqa: BLE001  # a damaged list of files raises anything
         msg = "the ZIP archive is damaged. Copy it again from where it came from."
         raise InputError(msg, "unreadable-file") from None
@@ -167,9 +153,8 @@ def _require_bearable(entries: list[zipfile.ZipInfo], size: int) -> None:
         msg = "the ZIP archive is encrypted. Unpack it, and name the folder."
         raise InputError(msg, "unsupported-format")
     if sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:
-        msg = (
-            f"the files in the ZIP archive are over {MAX_TOTAL_BYTES // 1024**3} GiB in all. Unpack it, if it is sound."
-        )
+        most = f"{MAX_TOTAL_BYTES // 1024**3} GiB"
+        msg = f"the files in the ZIP archive are over {most} in all. Unpack it, if it is sound."
         raise InputError(msg, "too-large")
     if sum(entry.compress_size for entry in entries) > size:
         msg = "the files in the ZIP archive lie over each other: it is damaged, or was made to do harm."
@@ -188,16 +173,11 @@ def _require_harmless(entry: zipfile.ZipInfo) -> None:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         msg = "it is compressed in another way than by deflate. Unpack the archive, and name the folder."
         raise InputError(msg, "unsupported-format")
-    if entry.file_size > MAX_FILE_BYTES:
-        msg = f"the file has {entry.file_size:,} bytes; more than {MAX_FILE_BYTES:,} are not read as a radiograph."
-        raise InputError(msg, "too-large")
+    if entry.file_size:
+        check_size(entry.file_size)
     if entry.file_size > max(_ANY_RATIO_BYTES, MAX_RATIO * entry.compress_size):
         msg = f"it inflates to over {MAX_RATIO} times its size, which no radiograph does. Check the archive."
         raise InputError(msg, "too-large")
-
-
-class _ListTooLongError(Exception):
-    """An archive's list of files is longer than is read."""
 
 
 class _Bounded:
@@ -208,11 +188,9 @@ class _Bounded:
         self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
 
     def read(self, length: int = -1) -> bytes:
-        if length > MAX_LIST_BYTES:
-            raise _ListTooLongError
-        content = self._stream.read(MAX_LIST_BYTES + 1 if length < 0 else length)
-        if len(content) > MAX_LIST_BYTES:
-            raise _ListTooLongError
+        content = b"" if length > MAX_LIST_BYTES else self._stream.read(MAX_LIST_BYTES + 1 if length < 0 else length)
+        if max(length, len(content)) > MAX_LIST_BYTES:
+            raise _too_many()
         return content
 
     def seekable(self) -> bool:
@@ -220,10 +198,8 @@ class _Bounded:
 
 
 def _too_many() -> InputError:
-    return InputError(
-        f"the ZIP archive holds over {MAX_MEMBERS:,} files. Unpack it, if it is sound, and name the folder.",
-        "too-large",
-    )
+    msg = f"the ZIP archive holds over {MAX_MEMBERS:,} files. Unpack it, if it is sound, and name the folder."
+    return InputError(msg, "too-large")
 
 
 def _damaged_member() -> InputError:

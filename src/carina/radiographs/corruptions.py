@@ -6,7 +6,7 @@ turned, mirrored left to right, brighter, framed, of low resolution, with a whit
 generator that is handed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,17 +17,8 @@ from carina.radiographs.lung_mask import Lungs
 Grey = NDArray[np.uint8]
 
 ODDITIES = (
-    "clockwise",
-    "counterclockwise",
-    "upside-down",
-    "inverted",
-    "cropped",
-    "blank",
-    "noise",
-    "blurred",
-    "several",
-    "embedded",
-    "sideways",
+    *("clockwise", "counterclockwise", "upside-down", "inverted", "cropped", "blank", "noise", "blurred", "several"),
+    *("embedded", "sideways"),
 )
 
 # A crop is an oddity where less than this share of the lungs is left.
@@ -47,23 +38,17 @@ def make_odd(
 
     Parameters
     ----------
-    kind
-        One of `ODDITIES`.
-    whole
-        The radiograph: uint8 ``(size, size)``.
-    rng
-        All that is drawn.
+    kind, whole, rng
+        One of `ODDITIES`, the radiograph (uint8 ``(size, size)``), and all that is drawn.
     lungs
-        Where they are, if known.
+        Where they are, if known, for "cropped".
     others
         More radiographs, for "several".
     picture
         No radiograph, for "embedded"; by default a plain wall.
     """
-    if kind in _CERTAIN:
-        return _CERTAIN[kind](whole)
-    if kind in _BY_CHANCE:
-        return _BY_CHANCE[kind](whole, rng)
+    if kind in _ALONE:
+        return np.ascontiguousarray(_ALONE[kind](whole, rng))
     if kind == "cropped":
         return crop_away(whole, rng, lungs)
     if kind == "several":
@@ -71,47 +56,15 @@ def make_odd(
     return put_into_picture(whole, np.full_like(whole, 200) if picture is None else picture, rng)
 
 
-def turn_clockwise(whole: Grey) -> Grey:
-    """Return the radiograph on its side, turned by 90° clockwise."""
-    return np.ascontiguousarray(np.rot90(whole, -1))
-
-
-def turn_counterclockwise(whole: Grey) -> Grey:
-    """Return the radiograph on its side, turned by 90° counter-clockwise."""
-    return np.ascontiguousarray(np.rot90(whole, 1))
-
-
-def turn_over(whole: Grey) -> Grey:
-    """Return the radiograph turned by 180°."""
-    return np.ascontiguousarray(whole[::-1, ::-1])
-
-
-def mirror_upside_down(whole: Grey) -> Grey:
-    """Return the radiograph mirrored so that the head is below: as one turned by 180°, but left stays left."""
-    return np.ascontiguousarray(whole[::-1])
-
-
 def mirror_sideways(whole: Grey) -> Grey:
     """Return the radiograph mirrored left to right. No oddity: such films exist, and only a marker would tell."""
     return np.ascontiguousarray(whole[:, ::-1])
 
 
-def invert(whole: Grey) -> Grey:
-    """Return the radiograph in the other polarity: bone black, air white."""
-    return np.ascontiguousarray(255 - whole)
-
-
 def crop_away(whole: Grey, rng: np.random.Generator, lungs: Lungs | None = None) -> Grey:
     """Return a piece of the radiograph, a third to six tenths of its sides, filling the square.
 
-    Parameters
-    ----------
-    whole
-        The radiograph.
-    rng
-        Size and place of the piece.
-    lungs
-        Where known, the piece holds less than 55 % of them.
+    Where the lungs are known, it holds less than 55 % of them.
     """
     height, width = whole.shape
     for attempt in range(20):
@@ -180,12 +133,7 @@ def blur_away(whole: Grey, rng: np.random.Generator) -> Grey:
 def put_together(wholes: Sequence[Grey], rng: np.random.Generator) -> Grey:
     """Return several radiographs on one sheet, two to four in a row or column, with or without gaps.
 
-    Parameters
-    ----------
-    wholes
-        At least one, all of one size; they are used again where there are fewer than places.
-    rng
-        Rows, columns, gaps, order.
+    At least one is needed, all of one size; they are used again where there are fewer than places.
     """
     height, width = wholes[0].shape
     rows, columns = ((2, 2), (2, 3), (3, 2), (3, 3), (4, 4), (1, 3), (3, 1))[rng.integers(7)]
@@ -201,17 +149,7 @@ def put_together(wholes: Sequence[Grey], rng: np.random.Generator) -> Grey:
 
 
 def put_into_picture(whole: Grey, picture: Grey, rng: np.random.Generator) -> Grey:
-    """Return a picture of which the radiograph is only a part: on a page, a screen, or photographed on a wall.
-
-    Parameters
-    ----------
-    whole
-        The radiograph.
-    picture
-        Of the same size, anything but a radiograph.
-    rng
-        Size, place, slant and light.
-    """
+    """Return a picture (of the same size) of which the radiograph is a part: on a page, a screen, or photographed."""
     height, width = whole.shape
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
     photographed = rng.random() < 0.5
@@ -229,22 +167,14 @@ def put_into_picture(whole: Grey, picture: Grey, rng: np.random.Generator) -> Gr
 
 
 def _lamp(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the reflection of a lamp: a soft bright spot somewhere."""
+    # A soft bright spot somewhere.
     y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j].astype(np.float32)
     away = np.hypot(x - rng.uniform(0, 1), y - rng.uniform(0, 1)) / rng.uniform(0.08, 0.3)
     return np.asarray(rng.choice([0, rng.uniform(20, 120)]) * np.exp(-0.5 * away**2), np.float32)
 
 
 def fold_sideways(whole: Grey, rng: np.random.Generator) -> Grey:
-    """Return what a side view looks like roughly: both halves over each other, the spine along one side.
-
-    Parameters
-    ----------
-    whole
-        The radiograph.
-    rng
-        Where it is folded, how much of each half is seen, which side is forward, and the margin.
-    """
+    """Return what a side view looks like roughly: both halves over each other, the spine along one side."""
     height, width = whole.shape
     fold = int(rng.uniform(0.42, 0.58) * width)
     left, right = whole[:, :fold], whole[:, fold:][:, ::-1]
@@ -264,17 +194,7 @@ def fold_sideways(whole: Grey, rng: np.random.Generator) -> Grey:
 
 
 def whiten_lung(whole: Grey, lungs: Lungs, rng: np.random.Generator) -> Grey:
-    """Return the radiograph with the lower part, or all, of one lung white, as by an effusion: disease, no oddity.
-
-    Parameters
-    ----------
-    whole
-        The radiograph.
-    lungs
-        Where they are.
-    rng
-        Which lung, how far up, how white.
-    """
+    """Return the radiograph with the lower part, or all, of one lung white, as by an effusion: disease, no oddity."""
     height, width = whole.shape
     mask = cv2.resize(lungs.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     top, left, bottom, right = lungs.box
@@ -291,16 +211,8 @@ def vary_harmless(whole: Grey, lungs: Lungs | None, rng: np.random.Generator) ->
     """Return the radiograph as another room, detector or publisher might have shown it: still to be judged.
 
     Now and then mirrored left to right, turned by up to 12°, moved, scaled, squeezed; grey values bent; edges
-    sharpened; a rim added, text or a marker written on it; resolution lost; a lung whitened as by an effusion.
-
-    Parameters
-    ----------
-    whole
-        The radiograph.
-    lungs
-        Where known, the lungs; only then is one whitened.
-    rng
-        All that is drawn.
+    sharpened; a rim added, text or a marker written on it; resolution lost; a lung, where known, whitened as by an
+    effusion.
     """
     if lungs is not None and rng.random() < 0.15:
         whole = whiten_lung(whole, lungs, rng)
@@ -308,20 +220,15 @@ def vary_harmless(whole: Grey, lungs: Lungs | None, rng: np.random.Generator) ->
     turn = np.deg2rad(np.clip(rng.normal(0, 4), -12, 12))
     # One in eight is a small film on a large dark one, as portable machines and old scans give it.
     small = rng.random() < 1 / 8
-    size = rng.uniform(-0.4, -0.2) if small else rng.uniform(-0.2, 0.12)
-    scale = np.exp(size + np.array([1, -1]) * rng.uniform(-0.12, 0.12))
+    enlarged = rng.uniform(-0.4, -0.2) if small else rng.uniform(-0.2, 0.12)
+    scale = np.exp(enlarged + np.array([1, -1]) * rng.uniform(-0.12, 0.12))
     scale[0] *= -1 if rng.random() < 0.5 else 1
     linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(scale)
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     shift = centre - linear @ centre + np.array([width, height]) * rng.uniform(-0.06, 0.06, size=2)
     rim = float(rng.choice([0.0, 0.0, 20.0] if small else [0.0, 0.0, 0.0, 20.0, 255.0]))
-    values = cv2.warpAffine(
-        whole.astype(np.float32),
-        np.column_stack([linear, shift]),
-        (width, height),
-        flags=cv2.INTER_LINEAR,
-        borderValue=(rim,),
-    )
+    matrix, size = np.column_stack([linear, shift]), (width, height)
+    values = cv2.warpAffine(whole.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR, borderValue=(rim,))
     if rng.random() < 0.25:
         fewer = int(rng.uniform(0.3, 0.8) * width)
         values = cv2.resize(cv2.resize(values, (fewer, fewer), interpolation=cv2.INTER_AREA), (width, height))
@@ -348,17 +255,17 @@ def _write_on(grey: Grey, rng: np.random.Generator) -> None:
         cv2.putText(grey, str(rng.choice(words)), (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, (grey_level,), 1, cv2.LINE_AA)
 
 
-def _put_upside_down(whole: Grey, rng: np.random.Generator) -> Grey:
-    return turn_over(whole) if rng.random() < 0.5 else mirror_upside_down(whole)
-
-
 def _grey(values: NDArray[np.floating]) -> Grey:
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
-_CERTAIN = {"clockwise": turn_clockwise, "counterclockwise": turn_counterclockwise, "inverted": invert}
-_BY_CHANCE = {
-    "upside-down": _put_upside_down,
+_ALONE: Mapping[str, Callable[[Grey, np.random.Generator], Grey]] = {
+    "clockwise": lambda whole, _: np.rot90(whole, -1),
+    "counterclockwise": lambda whole, _: np.rot90(whole),
+    # Turned by 180°, or mirrored so that the head is below and left stays left.
+    "upside-down": lambda whole, rng: whole[::-1, ::-1] if rng.random() < 0.5 else whole[::-1],
+    # Bone black, air white.
+    "inverted": lambda whole, _: 255 - whole,
     "blank": fade_out,
     "noise": drown_in_noise,
     "blurred": blur_away,

@@ -61,13 +61,7 @@ def pixel_sha256(radiograph: Radiograph) -> str:
 
 
 def detail_correlation(first: NDArray[np.int8], second: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Return how far the fine structure of pairs of images agrees: float32 ``(n,)``, range [-1, 1].
-
-    Parameters
-    ----------
-    first, second
-        int8 ``(n, 1764)``: the `Fingerprint.detail` of the two images of each pair.
-    """
+    """Return how far the details (int8 ``(n, 1764)``) of pairs of images agree: float32 ``(n,)``, range [-1, 1]."""
     one, other = first.astype(np.float32), second.astype(np.float32)
     products = np.einsum("ij,ij->i", one, other)
     norms = np.sqrt(np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other))
@@ -79,14 +73,8 @@ def detail_hash(details: NDArray[np.int8]) -> NDArray[np.uint8]:
 
     A bit is the side of a random hyperplane on which the detail lies; two details at an angle differ in a share
     angle / pi of their bits. Signs by SHAKE-256 and whole-number sums make the bits the same on every machine.
+    `details` are int8 ``(n, 1764)``: the `Fingerprint.detail` of each image.
 
-    Parameters
-    ----------
-    details
-        int8 ``(n, 1764)``: `Fingerprint.detail` of each image.
-
-    Notes
-    -----
     Source: Charikar 2002, "Similarity estimation techniques from rounding algorithms", doi:10.1145/509907.509965.
     """
     bits = [np.zeros((0, DETAIL_HASH_BITS // 8), np.uint8)]
@@ -98,14 +86,9 @@ def detail_hash(details: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def detail_hash_correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return what `detail_correlation` is about, by the hashes of pairs: float64 ``(n,)``, range [-1, 1].
+    """Return about `detail_correlation`, by the hashes (uint8 ``(n, 64)``) of pairs: float64 ``(n,)``, range [-1, 1].
 
     Within about 0.04 either way at a correlation of 0.7, and 0.013 at 0.95 (one standard deviation).
-
-    Parameters
-    ----------
-    first, second
-        uint8 ``(n, 64)``: the `detail_hash` of the two images of each pair.
     """
     differing = np.bitwise_count(first ^ second).sum(axis=1, dtype=np.int64)
     return np.asarray(np.cos(np.pi * differing / DETAIL_HASH_BITS))
@@ -131,10 +114,7 @@ def _perceptual_hash(image: NDArray[np.uint8]) -> int:
 def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Return the fine structure at equal local contrast, in steps of 1/32 standard deviation.
 
-    All chest radiographs look alike: plain correlation of thumbnails passes 0.95 for hundreds of pairs of
-    different people. With slow gradients removed and local contrast made equal (a black collimator edge
-    would outweigh everything else), strangers stay under 0.65 and copies above 0.75
-    (docs/decisions/0003-near-duplicates.md).
+    By it strangers stay under 0.65 and copies above 0.75; see docs/decisions/0003-near-duplicates.md.
     """
     image = thumbnail.astype(np.float32)
     fine = image - cv2.GaussianBlur(image, (0, 0), 1.2)
@@ -142,5 +122,4 @@ def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.int8]:
     equalised = (fine / (local_contrast + 0.3 * fine.std() + 1e-3))[_RIM:-_RIM, _RIM:-_RIM].ravel()
     centred = equalised - equalised.mean()
     standardised = centred / (centred.std() + 1e-6)
-    detail: NDArray[np.int8] = np.clip(np.rint(standardised * 32.0), -127, 127).astype(np.int8)
-    return detail
+    return np.asarray(np.clip(np.rint(standardised * 32.0), -127, 127), np.int8)

@@ -69,10 +69,9 @@ class Verdict:
 
     Attributes
     ----------
-    reasons
-        Why it must not be judged: clauses that can follow "because"; none if it may be judged.
-    kind
-        What it most looks like: "radiograph" or a key of `REASONS`.
+    reasons, kind
+        Why it must not be judged (clauses that can follow "because"; none if it may be judged), and what it most looks
+        like: "radiograph" or a key of `REASONS`.
     strangeness
         What is compared with the gate's line: grows with the distance, and falls with the log odds.
     log_odds
@@ -137,12 +136,9 @@ class Gate:
         At or below it an image is let through.
     ordinary_log_odds
         At or above it an image that is refused is called unlike radiographs rather than any other kind.
-    acceptance
-        The share of radiographs that was to be let through when the line was drawn.
-    reached
-        The share of the calibration radiographs that it lets through.
-    calibration_images
-        How many these were.
+    acceptance, reached, calibration_images
+        The share of radiographs that was to be let through when the line was drawn, that of the calibration radiographs
+        that it lets through, and how many these were.
     lungs_sha256
         Of the segmenter whose features these are.
     """
@@ -163,10 +159,7 @@ class Gate:
     lungs_sha256: str
 
     def judge(
-        self,
-        features: NDArray[np.float32],
-        wholes: Sequence[NDArray[np.uint8]],
-        lungs: Sequence[Lungs | None],
+        self, features: NDArray[np.float32], wholes: Sequence[NDArray[np.uint8]], lungs: Sequence[Lungs | None]
     ) -> list[Verdict]:
         """Return a verdict on each image, in order.
 
@@ -234,13 +227,7 @@ def standardised(
 
 
 def plain_problem(whole: NDArray[np.uint8]) -> str | None:
-    """Return "blank" or "noise" where an image is so by plain measures of its pixels, whatever the features say.
-
-    Parameters
-    ----------
-    whole
-        uint8 ``(height, width)``, range [0, 255].
-    """
+    """Return "blank" or "noise" where uint8 ``(height, width)`` is so by plain measures, whatever the features say."""
     counts = np.cumsum(cv2.calcHist([whole], [0], None, [256], [0, 256]))
     low, high = np.searchsorted(counts, counts[-1] * np.array([0.02, 0.98]))
     if high - low < _SMALLEST_SPREAD:

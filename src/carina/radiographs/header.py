@@ -25,10 +25,9 @@ class Header:
     ----------
     modality
         A defined term of a modality that makes radiographs (CR, DX, RG, OT); none where the header names none.
-    region
-        The part of the body; "unknown" where words are used that Carina does not know, none where there are none.
-    view
-        How the beam went; "unknown" and none as above.
+    region, view
+        The part of the body, and how the beam went; "unknown" where words are used that Carina does not know, none
+        where there are none.
     age_years
         Of the patient, when the image was made; none where the header does not say.
     laterality
@@ -39,18 +38,15 @@ class Header:
         Whether writing is burned into the pixels that may name the patient.
     for_processing
         Whether these are raw detector values that were never meant to be looked at.
-    lossy
-        Whether the image was ever compressed with loss.
-    square_pixels
-        Whether a pixel is as high as it is wide.
+    lossy, square_pixels
+        Whether the image was ever compressed with loss, and whether a pixel is as high as it is wide.
     shown_by
         What gave the grey values their display range.
     polarity_contradicted
         Whether PhotometricInterpretation and PresentationLUTShape say opposite things of black and white.
-    crop
-        What was kept of the stored image, by its shutter and collimator: top, left, bottom, right in pixels.
-    shutter_ignored
-        Whether they were not followed, because they leave next to nothing of the image.
+    crop, shutter_ignored
+        What was kept of the stored image, by its shutter and collimator (top, left, bottom, right in pixels); and
+        whether these were not followed, because they leave next to nothing of the image.
     preamble_is_program
         Whether the file's first bytes also make it a program that a computer would run.
     doubts

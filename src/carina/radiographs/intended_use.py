@@ -37,19 +37,17 @@ def refusals(header: Header) -> tuple[str, ...]:
 
 
 def pixel_refusals(whole: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Return why no pixels like these may be judged, by any model: clauses, each of which can follow "because".
-
-    Parameters
-    ----------
-    whole
-        The radiograph as `carina.radiographs.preprocess.resize_grey` gives it: uint8 ``(size, size)``.
-    """
+    """Return why no pixels like these (uint8 ``(size, size)``) may be judged, by any model: clauses after "because"."""
     levels = np.sort(np.bincount(whole.ravel(), minlength=256))
     if levels[-2:].sum() > _MOST_IN_TWO_LEVELS * whole.size:
         return ("nearly all of its pixels have one of two grey values, as in a mask, a drawing or an empty film",)
     return ()
 
 
+_OUTLIERS = (
+    "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they are ignored when black and "
+    "white are chosen."
+)
 _NOT_FRONTAL = {"lateral": "a lateral", "oblique": "an oblique", "decubitus": "a decubitus"}
 
 
@@ -58,14 +56,11 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
 
     Sentences without patient data and without numbers, so that those of many images can be counted.
     """
+    header = radiograph.header
     found = [
         (
-            radiograph.outliers > 0
-            or (radiograph.header is not None and radiograph.header.shown_by == "own range without outliers"),
-            (
-                "Some pixels are far brighter or darker than the rest, as burnt-in letters are: they are ignored when "
-                "black and white are chosen."
-            ),
+            radiograph.outliers > 0 or (header is not None and header.shown_by == "own range without outliers"),
+            _OUTLIERS,
         ),
         (
             min(radiograph.height, radiograph.width) < FEW_PIXELS,
@@ -74,7 +69,7 @@ def reservations_of(radiograph: Radiograph) -> tuple[str, ...]:
         (radiograph.coloured, SENTENCES["coloured"]),
         (radiograph.transparent, "Parts of the image are transparent; they are judged as if they were on black."),
     ]
-    of_header = () if radiograph.header is None else reservations(radiograph.header)
+    of_header = () if header is None else reservations(header)
     return (*(sentence for holds, sentence in found if holds), *of_header)
 
 

@@ -49,17 +49,10 @@ class Lungs:
 
 
 def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
-    """Return the two lungs in one output of the segmenter, or none where there are no two.
-
-    Parameters
-    ----------
-    probability
-        float ``(size, size)``, range [0, 1]: of lung.
-    """
+    """Return the two lungs in a probability, float ``(size, size)``, range [0, 1]; none where there are no two."""
     lung = (probability >= _THRESHOLD).astype(np.uint8)
     two = _two_largest(lung)
-    if two is None:
-        two = _two_largest(_without_bridges(lung))
+    two = _two_largest(_without_bridges(lung)) if two is None else two
     return None if two is None else Lungs(_filled(two))
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from carina.errors import BundleError
 from carina.radiographs.lung_mask import Lungs, lungs_from_probability
 from carina.radiographs.preprocess import to_tensor
-from carina.runtime.engine import Backend, Tensors, load_engine
+from carina.runtime.engine import EngineSettings, Tensors, load_engine
 
 LUNG_NET_SIZE = 96
 """Pixels a side of the square that the segmenters of this version of Carina see."""
@@ -21,13 +22,7 @@ _WHERE = f"Name the {LUNG_GRAPH} of a run or a bundle, or train one: carina lung
 
 
 class Found:
-    """What the segmenter saw in n radiographs.
-
-    Attributes
-    ----------
-    lungs
-        Where the lungs of each are; none where there are no two.
-    """
+    """What the segmenter saw in n radiographs: `lungs` are where those of each are; none where there are no two."""
 
     def __init__(self, outputs: Tensors) -> None:
         self._outputs = outputs
@@ -60,7 +55,7 @@ class LungFinder:
     graph
         ``lungs.onnx``: input float32 ``(n, size, size, 3)`` in [-1, 1], output ``lung`` ``(n, size, size, 1)`` in
         [0, 1]. Of 96 pixels a side; segmenters of earlier versions have 160.
-    backend, threads, one_at_a_time, keep_compiled
+    settings
         See `carina.runtime.engine.load_engine`.
 
     Raises
@@ -69,24 +64,14 @@ class LungFinder:
         If the file is missing, no valid graph, or that of something else.
     """
 
-    def __init__(
-        self,
-        graph: Path,
-        *,
-        backend: Backend = "auto",
-        threads: int | None = None,
-        one_at_a_time: bool = False,
-        keep_compiled: bool = False,
-    ) -> None:
+    def __init__(self, graph: Path, **settings: Unpack[EngineSettings]) -> None:
         if not os.path.isfile(graph):  # noqa: PTH113  # it never raises
             inside = graph / LUNG_GRAPH
             there = f"{graph} is a folder" if os.path.isdir(graph) else f"There is no file {graph}"  # noqa: PTH112
             name = f"Name the file: {inside}" if os.path.isfile(inside) else _WHERE  # noqa: PTH113
             msg = f"{there}. {name}"
             raise BundleError(msg)
-        self.engine = load_engine(
-            graph, backend=backend, threads=threads, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled
-        )
+        self.engine = load_engine(graph, **settings)
         rows, columns, *_ = (*self.engine.input_sizes, 0, 0)
         if rows < 1 or rows != columns or "lung" not in self.engine.outputs:
             wrong = "takes no square image" if rows < 1 or rows != columns else "has no output 'lung'"
@@ -104,10 +89,9 @@ class LungFinder:
 
 
 def _tensor(batch: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.float32]:
-    greys = [cv2.resize(grey, (size, size), interpolation=_interpolation(grey, size)) for grey in batch]
+    greys = [
+        cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR)
+        for grey in batch
+    ]
     stacked = np.stack(greys) if greys else np.zeros((0, size, size), np.uint8)
     return to_tensor(stacked, "minus-one-one")
-
-
-def _interpolation(grey: NDArray[np.uint8], size: int) -> int:
-    return int(cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR)

@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.radiograph import Radiograph
@@ -19,7 +19,7 @@ from carina.radiographs.radiograph import Radiograph
 _SMALLEST_STRETCH = 8
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(BaseModel, frozen=True, extra="forbid"):
     """How radiographs become tensors; it travels with the weights.
 
     Attributes
@@ -43,8 +43,6 @@ class Preprocessing(BaseModel):
     version
         Raised whenever the same settings would give other tensors, so that caches and models are not mixed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(default=224, ge=32, le=1024)
     pixel_range: Literal["zero-one", "minus-one-one"] = "minus-one-one"
@@ -91,12 +89,7 @@ def resize_grey(radiograph: Radiograph, size: int) -> NDArray[np.uint8]:
 def to_tensor(grey: NDArray[np.uint8], pixel_range: str) -> NDArray[np.float32]:
     """Return float32 ``(…, height, width, 3)`` with three equal channels, range [0, 1] or [-1, 1].
 
-    Parameters
-    ----------
-    grey
-        uint8 ``(…, height, width)`` from `resize_grey`.
-    pixel_range
-        ``zero-one`` or ``minus-one-one``.
+    Of uint8 ``(…, height, width)`` from `resize_grey`, by `Preprocessing.pixel_range`.
     """
     scale, offset = scale_and_offset(pixel_range)
     scaled = grey.astype(np.float32) * np.float32(scale) + np.float32(offset)
@@ -121,8 +114,6 @@ def frame(whole: NDArray[np.uint8], lungs: Lungs | None, preprocessing: Preproce
         uint8 ``(read_size, read_size)`` from `resize_grey`.
     lungs
         Where the lungs are; none where no two were found. Not looked at with ``crop = "none"``.
-    preprocessing
-        Crop, stretch and size.
     """
     if preprocessing.crop == "lungs":
         size = (preprocessing.size, preprocessing.size)
@@ -147,12 +138,8 @@ def crop_matrix(lungs: Lungs | None, preprocessing: Preprocessing) -> NDArray[np
     whole, size = preprocessing.whole_size, preprocessing.size
     scale_x, scale_y = size / ((right - left) * whole), size / ((bottom - top) * whole)
     # Pixel centres lie at halves: the box's edge is then on the crop's edge.
-    return np.array(
-        [
-            [scale_x, 0.0, (0.5 - left * whole) * scale_x - 0.5],
-            [0.0, scale_y, (0.5 - top * whole) * scale_y - 0.5],
-        ]
-    )
+    shift_x, shift_y = (0.5 - left * whole) * scale_x - 0.5, (0.5 - top * whole) * scale_y - 0.5
+    return np.array([[scale_x, 0.0, shift_x], [0.0, scale_y, shift_y]])
 
 
 def stretch_table(grey: NDArray[np.uint8], percentiles: tuple[float, float]) -> NDArray[np.float64]:

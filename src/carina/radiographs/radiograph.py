@@ -37,10 +37,8 @@ class Radiograph:
 
     Attributes
     ----------
-    pixels
-        uint8, uint16 or float32 ``(height, width)``, range ``[0, white]``.
-    white
-        The grey value that is displayed as white; 0 is black.
+    pixels, white
+        uint8, uint16 or float32 ``(height, width)``, range ``[0, white]``; `white` is displayed as white, 0 as black.
     header
         What the file's header says of it; none where its format has none.
     outliers

@@ -12,20 +12,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageChops,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageChops, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from carina.errors import InputError
 from carina.radiographs.radiograph import GREY_TOLERANCE, MAX_PIXELS, Radiograph, build_radiograph, check_dimensions
@@ -56,11 +53,11 @@ class _RasterFormat:
 
 
 RASTER_FORMATS = {
-    "PNG": _RasterFormat(lambda b: b[:8] == b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    "JPEG": _RasterFormat(lambda b: b[:3] == b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    "TIFF": _RasterFormat(lambda b: b[:4] in _TIFF_BEGINNINGS, TiffImagePlugin.TiffImageFile),
-    "BMP": _RasterFormat(lambda b: b[:2] == b"BM", BmpImagePlugin.BmpImageFile),
-    "WebP": _RasterFormat(lambda b: b[:4] == b"RIFF" and b[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
+    "PNG": _RasterFormat(lambda b: b[:8] == b"\x89PNG\r\n\x1a\n", PngImageFile),
+    "JPEG": _RasterFormat(lambda b: b[:3] == b"\xff\xd8\xff", JpegImageFile),
+    "TIFF": _RasterFormat(lambda b: b[:4] in _TIFF_BEGINNINGS, TiffImageFile),
+    "BMP": _RasterFormat(lambda b: b[:2] == b"BM", BmpImageFile),
+    "WebP": _RasterFormat(lambda b: b[:4] == b"RIFF" and b[8:12] == b"WEBP", WebPImageFile),
 }
 
 
@@ -72,10 +69,8 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
 
     Parameters
     ----------
-    content
-        The whole file.
-    image_format
-        A key of ``RASTER_FORMATS``.
+    content, image_format
+        The whole file, and a key of ``RASTER_FORMATS``.
 
     Raises
     ------
@@ -83,20 +78,10 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
         If the file is truncated, damaged, animated, of an impossible size or of an unknown pixel layout, or if its
         grey values cannot be displayed (see :func:`carina.radiographs.radiograph.build_radiograph`).
     """
-    with _decoders_are_quiet():
-        return _decode(content, image_format)
-
-
-def _decode(content: bytes, image_format: str) -> Radiograph:
     try:
-        with RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
-            check_dimensions(*image.size)
-            _refuse_several_frames(image)
+        with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
             deep_colour = _is_deep_colour(image, content, image_format)
-            polarity_is_inverted = _is_white_zero(image)
-            # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
-            image.load()
-            seen = _decode_deep_colour(content, image) if deep_colour else _grey_pixels(image)
+            return _radiograph_of(image, partial(_decode_deep_colour, content) if deep_colour else _grey_pixels)
     except InputError:
         raise
     except MemoryError:
@@ -108,22 +93,15 @@ def _decode(content: bytes, image_format: str) -> Radiograph:
     except Exception as error:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
         # The text of the error may quote the file, so it is not shown.
         raise _damaged(image_format, error, content) from None
-    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
 
 
 def describe_raster(content: bytes, image_format: str) -> tuple[int, str]:
-    """Return how a raster file that `decode_raster` reads stores its pixels: bits a channel, and in which colours.
-
-    Parameters
-    ----------
-    content, image_format
-        See `decode_raster`.
-    """
+    """Return how a raster file that `decode_raster` reads stores its pixels: bits a channel, and in which colours."""
     with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
         colour = _COLOUR_OF_MODE.get(image.mode, "grey" if image.mode in _GREY_MODES else image.mode)
         if image_format == "PNG":
             return content[24], colour
-        if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if isinstance(image, TiffImageFile):
             return max(image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))), colour
         return 1 if image.mode == "1" else 8, colour
 
@@ -138,27 +116,30 @@ def convert_image(image: Image.Image) -> Radiograph:
     InputError
         As `decode_raster` does.
     """
-    with _decoders_are_quiet():
-        check_dimensions(*image.size)
-        _refuse_several_frames(image)
-        polarity_is_inverted = _is_white_zero(image)
-        try:
-            image.load()
-            seen = _grey_pixels(image)
-        except InputError:
-            raise
-        except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
-            msg = "Pillow cannot decode the image. Open its file again, or name the file."
-            raise InputError(msg, "unreadable-file") from None
-    return _in_display_polarity(seen.radiograph(), inverted=polarity_is_inverted)
+    try:
+        with _decoders_are_quiet():
+            return _radiograph_of(image, _grey_pixels)
+    except InputError:
+        raise
+    except Exception:  # noqa: BLE001  # damaged data makes Pillow's plugins raise anything
+        msg = "Pillow cannot decode the image. Open its file again, or name the file."
+        raise InputError(msg, "unreadable-file") from None
 
 
-def _in_display_polarity(radiograph: Radiograph, *, inverted: bool) -> Radiograph:
+def _radiograph_of(image: Image.Image, pixels_of: Callable[[Image.Image], _Seen]) -> Radiograph:
+    check_dimensions(*image.size)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        msg = f"it holds {frames} frames or pages. Export the one radiograph as a file of its own."
+        raise InputError(msg, "animated")
+    inverted = _is_white_zero(image)
+    # Always decoded by Pillow, which refuses truncated data; OpenCV would fill the rest with grey.
+    image.load()
+    radiograph = pixels_of(image).radiograph()
     if not inverted:
         return radiograph
     pixels = np.subtract(radiograph.white, radiograph.pixels, dtype=np.float32)
-    as_stored = pixels if radiograph.pixels.dtype == np.float32 else pixels.astype(np.uint16)
-    return replace(radiograph, pixels=as_stored)
+    return replace(radiograph, pixels=pixels if radiograph.pixels.dtype == np.float32 else pixels.astype(np.uint16))
 
 
 _quiet_lock = threading.Lock()
@@ -209,19 +190,12 @@ def _damaged(image_format: str, error: Exception, content: bytes) -> InputError:
     return InputError(msg, "unreadable-file")
 
 
-def _refuse_several_frames(image: Image.Image) -> None:
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        msg = f"it holds {frames} frames or pages. Export the one radiograph as a file of its own."
-        raise InputError(msg, "animated")
-
-
 def _is_deep_colour(image: Image.Image, content: bytes, image_format: str) -> bool:
     """Return whether the file has more than 8 bits a channel and more than one channel: Pillow keeps only 8."""
     if image_format == "PNG":
         bit_depth, colour_type = content[24], content[25]
         return bit_depth == 16 and colour_type != 0
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffImageFile):
         bits = image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))
         return len(bits) > 1 and max(bits) > 8
     return False
@@ -229,7 +203,7 @@ def _is_deep_colour(image: Image.Image, content: bytes, image_format: str) -> bo
 
 def _is_white_zero(image: Image.Image) -> bool:
     """Return whether a TIFF stores white as zero at over 8 bit, which Pillow does not invert (it does up to 8)."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+    if not isinstance(image, TiffImageFile):
         return False
     tags = image.tag_v2
     deep = max(tags.get(_TIFF_BITS_PER_SAMPLE, (1,))) > 8 and image.mode in _GREY_MODES
@@ -264,7 +238,7 @@ def _grey_pixels(image: Image.Image) -> _Seen:
 
 
 def _decode_deep_colour(content: bytes, image: Image.Image) -> _Seen:
-    if isinstance(image, PngImagePlugin.PngImageFile):
+    if isinstance(image, PngImageFile):
         content = _png_pixels_only(content)
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.ndim != 3:
@@ -279,11 +253,9 @@ def convert_colours(pixels: NDArray[np.generic], white: float) -> Radiograph:
 
     Parameters
     ----------
-    pixels
+    pixels, white
         ``(height, width, 3)`` as red, green and blue, or with a fourth channel for what is opaque; any integer or float
-        type.
-    white
-        The largest value that a channel can have.
+        type. And the largest value that a channel can have.
 
     Raises
     ------
@@ -324,8 +296,7 @@ def _png_pixels_only(content: bytes) -> bytes:
         if content[place + 4 : place + 8] in (b"IHDR", b"tRNS", b"IDAT"):
             kept.append(content[place : place + 12 + length])
         place += 12 + length
-    end = b"IEND"
-    return b"".join([*kept, bytes(4), end, zlib.crc32(end).to_bytes(4, "big")])
+    return b"".join([*kept, bytes(4), b"IEND", zlib.crc32(b"IEND").to_bytes(4, "big")])
 
 
 def _apply_orientation(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:

@@ -20,14 +20,7 @@ def read_radiograph(path: str | PathLike[str], *, deflated: bool = False) -> Rad
     """Return the radiograph in an image file: DICOM, PNG, JPEG, TIFF, BMP or WebP, grey or colour.
 
     The name's ending does not matter; the first bytes decide. A file that begins as DICOM and as something else is
-    DICOM, which says more of its image.
-
-    Parameters
-    ----------
-    path
-        The file.
-    deflated
-        Whether a deflated DICOM data set is to be inflated.
+    DICOM, which says more of its image. A deflated DICOM data set is inflated on request (`deflated`).
 
     Raises
     ------
@@ -48,10 +41,10 @@ def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
     """
     if begins_as(content) is not None:
         # It brings subprocesses along, which a PNG does not need.
-        from carina.radiographs.dicom.workers import decode_dicom  # noqa: PLC0415
+        from carina.radiographs.dicom.workers import shared_workers  # noqa: PLC0415
 
         with suppress(NotDicomError):
-            return decode_dicom(content, deflated=deflated)
+            return shared_workers().decode(content, deflated=deflated)
     return decode_raster(content, sniff_format(content))
 
 
@@ -95,10 +88,9 @@ def read_bytes(path: Path) -> bytes:
 
 def missing_file(path: Path) -> InputError:
     """Return the error that a file is not there."""
+    msg = "there is no such file. Check the path."
     if path.is_symlink():
         msg = "this is a link, and the file that it leads to does not exist. Mend the link, or name the file itself."
-    else:
-        msg = "there is no such file. Check the path."
     return InputError(msg, "not-found")
 
 
@@ -144,12 +136,10 @@ def kind_at(folder: str | Path, name: str) -> FileKind:
     """Return what a file in a folder is; it is opened only where its name does not say that it is an image."""
     if (kind := kind_by_name(name)) is not None:
         return kind
-    head = read_head(Path(folder, name))
-    return BROKEN_LINK if head == b"" and _leads_nowhere(Path(folder, name)) else kind_of(name, head)
-
-
-def _leads_nowhere(path: Path) -> bool:
-    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110  # this never raises
+    path = Path(folder, name)
+    head = read_head(path)
+    leads_nowhere = head == b"" and os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114  # no errors
+    return BROKEN_LINK if leads_nowhere else kind_of(name, head)
 
 
 def sniff_format(content: bytes) -> str:
@@ -164,9 +154,8 @@ def sniff_format(content: bytes) -> str:
         if raster.begins(content):
             return name
     wanted = ", ".join(("DICOM", *RASTER_FORMATS))
+    msg = f"the content is not an image that Carina reads ({wanted}), whatever the name says."
     if (foreign := foreign_format(content)) is not None:
         article = "an" if foreign.startswith("A") else "a"
         msg = f"this is {article} {foreign} file. Carina reads {wanted}: convert it."
-        raise InputError(msg, "unsupported-format")
-    msg = f"the content is not an image that Carina reads ({wanted}), whatever the name says."
     raise InputError(msg, "unsupported-format")

@@ -37,7 +37,7 @@ from carina.reports.text_files import calibration_text, classification_report, r
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
 from carina.storage.atomic import whole_folder, write_text
 from carina.storage.seal import SEAL_FILE
-from carina.storage.tables import write_csv, write_parquet
+from carina.storage.tables import write_parquet
 
 _CELLS = "Cells: number of images and their share of the row. Framed: called correctly."
 _INTERVALS = "In brackets and as lines: 95 % intervals. The text files in this folder say how they were made."
@@ -79,7 +79,7 @@ def write_record(evaluation: SplitResult, folder: Path, *, command: str, images:
     run = evaluation.model_folder
     write_parquet(folder / PREDICTIONS_FILE, evaluation.table)
     if evaluation.leaks.learned.height:
-        write_csv(folder / LEAKS_FILE, evaluation.leaks.learned)
+        write_text(folder / LEAKS_FILE, evaluation.leaks.learned.write_csv())
     content = _metrics_content(evaluation, command)
     # The hash over all files of a bundle, which was checked when it was opened; none for a run.
     seal = run / SEAL_FILE

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,16 @@ from carina.runtime.machine import describe_machine, usable_cores
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
 Tensors = Mapping[str, NDArray[np.float32]]
-# As OpenVINO calls it among what a processor is capable of.
-_BF16 = "BF16"
+
+
+class EngineSettings(TypedDict, total=False):
+    """What `load_engine` may be told."""
+
+    backend: Backend
+    precision: Precision
+    threads: int | None
+    one_at_a_time: bool
+    keep_compiled: bool
 
 
 class Engine(Protocol):
@@ -33,14 +41,10 @@ class Engine(Protocol):
     ----------
     name
         Library and version, for people and for ``run.json``.
-    precision
-        What it computes in: ``f32``, ``bf16`` or ``int8``.
-    threads
-        How many processor cores it uses.
-    input_sizes
-        Rows, columns and channels of one image; 0 where the graph leaves one open.
-    outputs
-        Their names.
+    precision, threads
+        What it computes in (``f32``, ``bf16`` or ``int8``), and by how many processor cores.
+    input_sizes, outputs
+        Rows, columns and channels of one image, 0 where the graph leaves one open; and the names of the outputs.
     """
 
     name: str
@@ -129,7 +133,7 @@ def available_precisions(backend: Backend) -> tuple[Precision, ...]:
         return ("f32",)
     import openvino  # noqa: PLC0415  # see `load_engine`
 
-    return ("f32", "bf16") if _BF16 in _capabilities(openvino.Core()) else ("f32",)
+    return ("f32", "bf16") if _has_bf16(openvino.Core()) else ("f32",)
 
 
 def _damaged(path: Path) -> BundleError:
@@ -141,12 +145,14 @@ class _OpenVinoEngine:
         self, openvino: Any, path: Path, precision: str, settings: dict[str, Any], *, keep_compiled: bool
     ) -> None:
         core = openvino.Core()
-        if precision == "bf16" and _BF16 not in _capabilities(core):
+        if precision == "bf16" and not _has_bf16(core):
             msg = f"This processor ({describe_machine()}) does not compute in bf16. Choose f32 or int8."
             raise ConfigurationError(msg)
         try:
-            compile_graph = _compiled_or_kept if keep_compiled else _compiled
-            self._compiled = compile_graph(openvino, core, path, settings)
+            if keep_compiled:
+                self._compiled = _compiled_or_kept(openvino, core, path, settings)
+            else:
+                self._compiled = core.compile_model(str(path), "CPU", settings)
         except RuntimeError:
             raise _damaged(path) from None
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
@@ -200,13 +206,8 @@ class _OpenVinoEngine:
         return outputs
 
 
-def _capabilities(core: Any) -> list[str]:
-    """Return the number formats that this processor computes in, and more."""
-    return list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-
-
-def _compiled(_: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
-    return core.compile_model(str(path), "CPU", settings)
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, Any]) -> Any:
@@ -218,7 +219,7 @@ def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, 
             return core.import_model(kept, "CPU", settings)
         except RuntimeError:  # of a build that calls itself by the same version
             pass
-    compiled = _compiled(openvino, core, path, settings)
+    compiled = core.compile_model(str(path), "CPU", settings)
     keep_graph(key, compiled.export_model().getvalue())
     return compiled
 

@@ -11,18 +11,8 @@ from pathlib import Path
 from carina.errors import ConfigurationError
 
 _LIBRARIES = (
-    "keras",
-    "numpy",
-    "onnxruntime",
-    "opencv-python-headless",
-    "openvino",
-    "pillow",
-    "pydicom",
-    "pyjpegls",
-    "pylibjpeg-openjpeg",
-    "python-gdcm",
-    "tensorflow-cpu",
-    "tensorflow",
+    *("keras", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow", "pydicom", "pyjpegls"),
+    *("pylibjpeg-openjpeg", "python-gdcm", "tensorflow-cpu", "tensorflow"),
 )
 
 
@@ -85,10 +75,7 @@ print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
 def peak_memory_of_command_mb(command: Sequence[str]) -> float | None:
     """Return the largest resident memory, in MB, of a command that is run to its end; none where nobody can tell.
 
-    Parameters
-    ----------
-    command
-        A program's full path and its arguments. What it writes to stdout is dropped.
+    It begins with a program's full path. What it writes to stdout is dropped.
 
     Raises
     ------

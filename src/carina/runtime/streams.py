@@ -16,14 +16,8 @@ def read_ahead(
 ) -> Generator[_Result]:
     """Yield ``read(item)`` for each item, in order, while threads read the next ones.
 
-    Parameters
-    ----------
-    read
-        Called in a thread. What it raises is raised here, in the item's place.
-    items
-        Taken as they are needed: at most `ahead` are read or being read before they are asked for.
-    ahead, threads
-        How many items, and by how many threads.
+    What reading raises is raised here, in the item's place. Items are taken as they are needed: at most `ahead` are
+    read or being read before they are asked for.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(threads) as pool:
@@ -46,12 +40,7 @@ def carry(
 ) -> Iterator[tuple[_Carried, _Result]]:
     """Send the second of each pair through a stream, and yield the first again beside what comes out.
 
-    Parameters
-    ----------
-    stream
-        Yields one result for each item, in order. It may take several items before it yields the first result.
-    pairs
-        What is carried along, and what goes through the stream.
+    The stream yields one result for each item, in order. It may take several items before it yields the first result.
     """
     waiting: deque[_Carried] = deque()
 

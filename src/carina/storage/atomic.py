@@ -47,12 +47,7 @@ def write_text(path: Path, text: str) -> None:
 def whole_folder(out: Path, *, what: str) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that takes its name on success and is deleted on failure.
 
-    Parameters
-    ----------
-    out
-        The folder to be. It must not exist, or be empty.
-    what
-        What it will be ("dataset", "evaluation"), for the error message.
+    `out` must not exist, or be empty; `what` is what it will be ("dataset", "evaluation"), for the error message.
 
     Raises
     ------

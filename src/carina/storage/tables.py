@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from carina.storage.atomic import whole_file, write_text
+from carina.storage.atomic import whole_file
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:
@@ -20,14 +20,3 @@ def write_parquet(path: Path, table: pl.DataFrame) -> None:
     table.write_parquet(buffer)
     with whole_file(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-
-
-def write_csv(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as CSV with a header, whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written or the disk is full.
-    """
-    write_text(path, table.write_csv())

@@ -1,6 +1,8 @@
 """``carina adapt``, as typed: a bundle learns a phantom hospital, or is refused."""
 
 import csv
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,7 @@ from carina.evaluation.leaks import check_leaks
 from carina.inference.prediction import Prediction
 from carina.inference.predictor import Predictor
 from carina.phantoms.phantom import write_phantoms
+from make_dicom import encode_object
 from unit.cli.conftest import Typed
 
 # What a network of random weights can see, so that a refit has something to learn: a bright or a dark band.
@@ -45,10 +48,24 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
-    carina: Typed, bundle: Path, site: Dataset, tmp_path: Path
+    carina: Typed, bundle: Path, site: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     _hospital(tmp_path / "new", count=30, seed=79)
+    truth = {path: path.parents[1].name for path in sorted((tmp_path / "new").glob("*/images/*.png"))}
+    # Besides 30 films and their masks: a learned film, one whose name is not UTF-8, a damaged one, and a report.
+    more = tmp_path / "new" / "more"
+    more.mkdir()
+    learned, other = Path(site.rows("test")["path"][0]).read_bytes(), next(iter(truth)).read_bytes()
+    for name, content in {
+        b"learned.png": learned,
+        b"\xe9.png": other,
+        b"damaged.png": other[:40],
+        b"report.dcm": encode_object("1.2.840.10008.5.1.4.1.1.88.33", "SR"),
+    }.items():
+        (more / os.fsdecode(name)).write_bytes(content)
+    told_judged: list[int] = []
+    monkeypatch.setattr("carina.cli.adapt.running_count", lambda *_, **__: nullcontext(told_judged.append))
     code, out, err = carina(
         *("adapt", bundle, site.folder, "--out", tmp_path / "b"),
         *("--unlabelled", tmp_path / "new", "--label-next", tmp_path / "next.csv"),
@@ -68,7 +85,6 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     (parent,) = new.lineage
     assert (parent.sha256, parent.by, parent.images) == (old_seal.sha256, "adapt", 120)
     # What it says is what it does: on films of the site that nobody has shown it.
-    truth = {path: path.parents[1].name for path in sorted((tmp_path / "new").glob("*/images/*.png"))}
     names = {"COVID": "COVID-19"}
     right = [
         sum(
@@ -88,18 +104,26 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     assert (tmp_path / "b" / KERAS_FILE).read_bytes() == (bundle / KERAS_FILE).read_bytes()
     for sentence in (
         "Films used: 120 films of ",
-        "Macro AUROC by number of labelled films",
+        "Macro AUROC by number of labelled films, without calibration (mean ± SD of draws): 25 films 0.",
+        "; 96 films ",
+        "From 25 to 96 films it ",
         "sensitivity of COVID-19: ",
         "The adapted model is for this site alone",
         f"Made from tiny-bundle 1.2.3 (seal {old_seal.sha256[:16]}…) by carina adapt on 120 images.",
+        f"Without labels: 31 images of {tmp_path / 'new'} judged.",
+        "Left out there: 1 that the model learned from, 30 that it does not judge, 1 that could not be read, ",
+        "1 DICOM file beside the images",
         "Estimated share of COVID-19: 0.",
         "Films without labels cannot give AUROC",
     ):
         assert sentence in out
     assert "by carina adapt on 120 images." in carina("verify", tmp_path / "b")[1]
-    rows = list(csv.DictReader((tmp_path / "next.csv").read_text().splitlines()))
+    assert told_judged == [*range(1, 65)]
+    table = (tmp_path / "next.csv").read_bytes()
+    assert b"\r" not in table
+    rows = list(csv.DictReader(table.decode().splitlines()))
     assert {row["chosen"] for row in rows} == {"informative", "random"}
-    assert {Path(row["path"]) for row in rows} <= {*(tmp_path / "new").rglob("*.png")}
+    assert {row["path"] for row in rows} == {str(more / "\\xe9.png"), *map(str, truth)}
 
 
 @pytest.mark.long
@@ -114,14 +138,27 @@ def test_a_finding_is_learned_and_another_one_left_out(
     assert code == 1
     assert "has findings that the adapted model would not know: Tuberculosis (30)" in err
     assert "--add 'Tuberculosis'" in err
-    words = ("--add", "Tuberculosis", "--leave-out", "Viral Pneumonia", "--flag", "Tuberculosis", "--version", "2")
+    # Named twice, it is one finding.
+    words = (
+        "--add",
+        "Tuberculosis",
+        "--add",
+        "Tuberculosis",
+        "--leave-out",
+        "Viral Pneumonia",
+        "--flag",
+        "Tuberculosis",
+        "--version",
+        "2",
+    )
     code, out, err = carina("adapt", bundle, tb.folder, "--out", tmp_path / "b", *words)
     assert code == 0, out + err
     new, _ = open_bundle(tmp_path / "b")
     assert new.findings == ("COVID-19", "Normal", "Tuberculosis")
     assert new.policy.flag_finding == "Tuberculosis"
     assert "the adapted one flags Tuberculosis: their sensitivities are not compared" in out
-    assert "AUROC of Tuberculosis: 0.500 before" in out
+    assert "after; the shipped model does not know it." in out
+    assert "Macro AUROC, without Tuberculosis: " in out
     head = read_head((tmp_path / "b" / ONNX_FILE).read_bytes())
     assert head.kernel.shape[1] == 3
 
@@ -142,7 +179,8 @@ def test_a_model_that_is_no_better_replaces_nothing(carina: Typed, bundle: Path,
     chance = import_dataset(by_chance, tmp_path / "chance", test_only=True).dataset
     code, out, _ = carina("adapt", bundle, chance.folder, "--out", tmp_path / "b")
     assert code == 1
-    assert "No bundle was written: the macro AUROC on held-out films changed by " in out
+    assert "No bundle was written: the sensitivity of COVID-19 fell from " in out
+    assert ", and the macro AUROC on held-out films changed by " in out
     assert "which does not show that the adapted model is better. Keep the shipped model." in out
     assert not (tmp_path / "b").exists()
 
@@ -160,6 +198,9 @@ def test_adapt_refuses_what_it_cannot_use(
     code, _, err = carina("adapt", bundle, site.folder, "--out", out, "--leave-out", "TB")
     assert code == 2
     assert "--leave-out 'TB': the model has no such finding" in err
+    code, _, err = carina("adapt", bundle, site.folder, "--out", out, "--leave-out", "Viral Pneumonia")
+    assert code == 2
+    assert f"--leave-out 'Viral Pneumonia': {site.folder} has 30 films of it. Keep the finding." in err
     assert carina("adapt", bundle, site.folder, "--out", out, "--label-next", tmp_path / "n.csv")[0] == 2
     assert carina("adapt", bundle, site.folder, "--out", out, "--unlabelled", tmp_path / "none")[0] == 2
     assert carina("adapt", bundle, site.folder, "--out", bundle)[0] == 2

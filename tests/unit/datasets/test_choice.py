@@ -12,7 +12,7 @@ from carina.datasets.importing import import_dataset
 from carina.datasets.listing import list_source
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, COVID_19, LUNG_OPACITY, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
-from make import names_in, touch_images, write_csv, write_official, write_tree
+from make import finding_counts, names_in, touch_images, write_csv, write_official, write_tree
 
 ROWS = [
     ["a.png", "Normal", "P1", "PA"],
@@ -34,14 +34,10 @@ def names(listing):
     return "".join(path[-5] for path in listing.images["path"])
 
 
-def counts(listing):
-    return dict(listing.images.group_by("finding").len().iter_rows())
-
-
 def test_findings_are_renamed_before_they_are_chosen(manifest):
     rename = {"COVID-19 with ARDS": "covid", "SARS": "other_opacity", " no_finding ": "clear"}
     listing = list_source(manifest, rename=rename, findings=["COVID", "Other opacity", "clear"])
-    assert counts(listing) == {COVID_19: 2, OTHER_OPACITY: 2, "clear": 1}
+    assert finding_counts(listing) == {COVID_19: 2, OTHER_OPACITY: 2, "clear": 1}
     assert listing.notes == (
         "1 image renamed COVID-19: COVID-19 with ARDS (1).",
         "2 images renamed Other opacity: SARS (2).",
@@ -80,15 +76,15 @@ def test_renames_that_mean_nothing(rename, says):
 
 def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path):
     source = write_official(tmp_path, 2)
-    assert counts(list_source(source, rename={"Lung_Opacity": "Other opacity"})) == {
+    assert finding_counts(list_source(source, rename={"Lung_Opacity": "Other opacity"})) == {
         **dict.fromkeys(BASELINE_FINDINGS, 2),
         OTHER_OPACITY: 2,
     }
     # Another finding's new name does not bring it in.
     listing = list_source(source, rename={"Viral Pneumonia": "Other opacity"})
-    assert counts(listing) == {COVID_19: 2, NORMAL: 2, OTHER_OPACITY: 2}
+    assert finding_counts(listing) == {COVID_19: 2, NORMAL: 2, OTHER_OPACITY: 2}
     assert any(f"of {LUNG_OPACITY}, as in" in note for note in listing.notes)
-    assert VIRAL_PNEUMONIA not in counts(listing)
+    assert VIRAL_PNEUMONIA not in finding_counts(listing)
 
 
 def test_the_import_says_what_was_chosen(tmp_path):

@@ -1,7 +1,7 @@
 """Downloads: found in the client's folder, or a message that says how to go on without network."""
 
 import sys
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,31 +11,40 @@ from carina.errors import ConfigurationError, DataError
 NAME = "covid19-radiography"
 
 
-def test_the_findings_folder_inside_the_download(tmp_path):
+@pytest.fixture
+def serve(monkeypatch):
+    """Return what replaces the official client's download by a function."""
+    return lambda download: monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
+
+
+def test_the_findings_folder_inside_the_download(serve, tmp_path):
     asked = []
     (tmp_path / "COVID-19_Radiography_Dataset" / "COVID").mkdir(parents=True)
-    folder = download_public_dataset(NAME, download=lambda handle: asked.append(handle) or str(tmp_path))
-    assert folder == tmp_path / "COVID-19_Radiography_Dataset"
+    serve(lambda handle: asked.append(handle) or str(tmp_path))
+    assert download_public_dataset(NAME) == tmp_path / "COVID-19_Radiography_Dataset"
     assert asked == ["tawsifurrahman/covid19-radiography-database"]
 
 
-def test_another_layout_is_left_to_the_import(tmp_path):
+def test_another_layout_is_left_to_the_import(serve, tmp_path):
     (tmp_path / "COVID").mkdir()
-    assert download_public_dataset(NAME, download=lambda handle: str(tmp_path)) == tmp_path
+    serve(lambda handle: str(tmp_path))
+    assert download_public_dataset(NAME) == tmp_path
 
 
-def test_no_folder(tmp_path):
+def test_no_folder(serve, tmp_path):
+    serve(lambda handle: str(tmp_path / "none"))
     with pytest.raises(DataError, match=r"left no folder at .*none. Delete the client's cache and try again"):
-        download_public_dataset(NAME, download=lambda handle: str(tmp_path / "none"))
+        download_public_dataset(NAME)
 
 
 @pytest.mark.parametrize("error", [ConnectionError("secret-token"), ValueError(), KeyError("x")])
-def test_without_network_the_message_says_what_to_do(error):
+def test_without_network_the_message_says_what_to_do(serve, error):
     def fail(handle):
         raise error
 
+    serve(fail)
     with pytest.raises(DataError) as caught:
-        download_public_dataset(NAME, download=fail)
+        download_public_dataset(NAME)
     message = str(caught.value)
     assert f"could not be downloaded ({type(error).__name__})" in message
     assert "kaggle.com/datasets/tawsifurrahman/covid19-radiography-database" in message
@@ -44,24 +53,19 @@ def test_without_network_the_message_says_what_to_do(error):
     assert "\n" not in message
 
 
-def test_ctrl_c_is_not_a_failed_download():
+def test_ctrl_c_is_not_a_failed_download(serve):
     def stop(handle):
         raise KeyboardInterrupt
 
+    serve(stop)
     with pytest.raises(KeyboardInterrupt):
-        download_public_dataset(NAME, download=stop)
+        download_public_dataset(NAME)
 
 
-def test_unknown_name():
+def test_unknown_name(serve):
+    serve(lambda handle: pytest.fail("it downloaded"))
     with pytest.raises(ConfigurationError, match=r"Unknown public data set 'chexpert'. Known: covid19-radiography"):
-        download_public_dataset("chexpert", download=lambda handle: pytest.fail("it downloaded"))
-
-
-def test_the_default_is_the_official_client(monkeypatch, tmp_path):
-    client = ModuleType("kagglehub")
-    client.dataset_download = lambda handle: tmp_path if handle == PUBLIC_DATASETS[NAME].handle else None
-    monkeypatch.setitem(sys.modules, "kagglehub", client)
-    assert download_public_dataset(NAME) == tmp_path
+        download_public_dataset("chexpert")
 
 
 def test_every_public_data_set_says_its_licence_and_what_to_cite():

@@ -10,11 +10,11 @@ from make import touch_images
 
 
 def find(folder, name):
-    found = find_images([name], [2], folder, folder / "t.csv")
-    if not found.exists[0]:
-        assert found.paths == [str(folder / name)]
+    (found,) = find_images([name], [2], folder, folder / "t.csv")
+    if not found.exists:
+        assert found.path == str(folder / name)
         return None
-    return found.paths[0].removeprefix(f"{folder}/"), found.searched[0]
+    return found.path.removeprefix(f"{folder}/"), found.searched
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from carina.findings import COVID_19, LUNG_OPACITY, NORMAL, VIRAL_PNEUMONIA
 from make import (
     OFFICIAL_FOLDERS,
     as_ordinary_user,
+    finding_counts,
     let_others_enter,
     make_grey,
     write_csv,
@@ -27,14 +28,10 @@ def official(tmp_path_factory):
     return write_official(tmp_path_factory.mktemp("official"))
 
 
-def counts(listing):
-    return dict(listing.images.group_by("finding").len().iter_rows())
-
-
 def test_official_layout(official):
     listing = list_source(official)
     assert listing.images.schema == LISTING_SCHEMA
-    assert counts(listing) == {COVID_19: 4, NORMAL: 4, VIRAL_PNEUMONIA: 4}
+    assert finding_counts(listing) == {COVID_19: 4, NORMAL: 4, VIRAL_PNEUMONIA: 4}
     assert not listing.images["path"].str.contains("masks").any()
     row = listing.images.row(by_predicate=pl.col("path").str.ends_with("/COVID-2.png"), named=True)
     assert row["path"] == str(official / "COVID" / "images" / "COVID-2.png")
@@ -55,7 +52,7 @@ def test_official_sources_come_from_the_workbook(official):
 
 def test_lung_opacity_when_it_is_named(official):
     listing = list_source(official, findings=["Lung_Opacity", "COVID"])
-    assert counts(listing) == {COVID_19: 4, LUNG_OPACITY: 4}
+    assert finding_counts(listing) == {COVID_19: 4, LUNG_OPACITY: 4}
     assert not any("images of Lung Opacity" in note for note in listing.notes)
 
 
@@ -110,7 +107,7 @@ def test_any_tree(tmp_path):
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "a.png").touch()
     listing = list_source(tmp_path)
-    assert counts(listing) == {"Tuberculosis": 3, NORMAL: 1}
+    assert finding_counts(listing) == {"Tuberculosis": 3, NORMAL: 1}
     assert listing.notes == (
         "Left out, since they are not images: 1 empty file.",
         "Left out, since they are hidden: 3 folders, 1 image.",
@@ -130,7 +127,7 @@ def test_any_tree(tmp_path):
 
 def test_two_folders_of_one_finding_are_one(tmp_path):
     write_tree(tmp_path, {"COVID": 1, "covid19": 2})
-    assert counts(list_source(tmp_path)) == {COVID_19: 3}
+    assert finding_counts(list_source(tmp_path)) == {COVID_19: 3}
 
 
 def test_the_order_is_by_name(tmp_path):
@@ -143,7 +140,7 @@ def test_wrapped_folder(tmp_path, depth):
     inner = tmp_path.joinpath(*["COVID-19_Radiography_Dataset"] * depth)
     write_official(inner, 1)
     (tmp_path / "__MACOSX").mkdir()
-    assert counts(list_source(tmp_path)) == {COVID_19: 1, NORMAL: 1, VIRAL_PNEUMONIA: 1}
+    assert finding_counts(list_source(tmp_path)) == {COVID_19: 1, NORMAL: 1, VIRAL_PNEUMONIA: 1}
 
 
 def test_wrapped_manifest(tmp_path):
@@ -156,9 +153,9 @@ def test_wrapped_manifest(tmp_path):
 
 def test_a_single_finding_is_not_taken_for_a_wrapping(tmp_path):
     write_tree(tmp_path / "Normal", {"patient 1": 2, "patient 2": 1})
-    assert counts(list_source(tmp_path)) == {NORMAL: 3}
+    assert finding_counts(list_source(tmp_path)) == {NORMAL: 3}
     write_image(tmp_path / "only" / "Asthma" / "images" / "a.png", make_grey())
-    assert counts(list_source(tmp_path / "only")) == {"Asthma": 1}
+    assert finding_counts(list_source(tmp_path / "only")) == {"Asthma": 1}
 
 
 def test_names_that_are_not_text_are_left_out_and_said(tmp_path):

@@ -9,13 +9,9 @@ from carina.datasets.listing import list_source
 from carina.datasets.manifest import LISTING_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, NORMAL
-from make import touch_images, write_csv, write_tree
+from make import finding_counts, touch_images, write_csv, write_tree
 
 HEADER = ["path", "finding", "patient", "source", "view", "age", "sex", "mask", "split"]
-
-
-def counts(listing):
-    return dict(listing.images.group_by("finding").len().iter_rows())
 
 
 def said(listing):
@@ -44,7 +40,7 @@ def test_a_folder_with_a_manifest(tmp_path, name):
     table = pl.DataFrame({"path": ["COVID/COVID-1.png"], "finding": ["Asthma"]})
     table.write_parquet(tmp_path / name) if name.endswith("parquet") else table.write_csv(tmp_path / name)
     listing = list_source(tmp_path)
-    assert counts(listing) == {"Asthma": 1}
+    assert finding_counts(listing) == {"Asthma": 1}
     assert f"The images are those that {name} names, with its findings; folders were not searched." in listing.notes
 
 
@@ -65,7 +61,7 @@ def test_an_unrelated_table_beside_finding_folders_is_not_used_and_said(tmp_path
     write_tree(tmp_path, {"COVID": 2, "Normal": 1})
     write_csv(tmp_path / "metadata.csv", ["FILE NAME", "URL"], [["COVID-1", "https://example.org"]])
     listing = list_source(tmp_path)
-    assert counts(listing) == {COVID_19: 2, NORMAL: 1}
+    assert finding_counts(listing) == {COVID_19: 2, NORMAL: 1}
     assert "metadata.csv was not used to find images" in said(listing)
     assert "has no column 'finding'. It has: FILE NAME, URL" in said(listing)
     (tmp_path / "metadata.csv").write_bytes(b"\0\1\2nonsense" * 99)
@@ -144,7 +140,7 @@ def test_images_without_one_known_finding_are_left_out_and_counted(tmp_path):
     touch_images(tmp_path, *(f"{n}.png" for n in range(len(cells))))
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [[f"{n}.png", cell] for n, cell in enumerate(cells)])
     listing = list_source(path)
-    assert counts(listing) == {COVID_19: 1, NORMAL: 1, "A": 1}
+    assert finding_counts(listing) == {COVID_19: 1, NORMAL: 1, "A": 1}
     assert "8 images were left out, since the finding is not known: " in said(listing)
     assert "and 3 others." in said(listing)
     assert "2 images were left out, since several findings are named: A|B (2)." in said(listing)
@@ -196,7 +192,7 @@ def test_an_image_in_several_rows_has_the_findings_of_all(tmp_path):
     touch_images(tmp_path, "a.png", "b.png", "c.png")
     rows = [["a.png", "COVID"], ["b.png", "COVID"], ["./a.png", "Nodule"], ["b.png", "covid-19"], ["c.png", "Nodule"]]
     listing = list_source(write_csv(tmp_path / "m.csv", ["path", "finding"], rows))
-    assert counts(listing) == {COVID_19: 1, "Nodule": 1}
+    assert finding_counts(listing) == {COVID_19: 1, "Nodule": 1}
     assert "m.csv names 2 images in several rows, 4 in all; each was taken once." in listing.notes
     assert "1 image was left out, since several findings are named: COVID-19|Nodule (1)." in said(listing)
 

@@ -165,7 +165,7 @@ def test_bounds_are_wilsons() -> None:
     point = choose_operating_point(PRESENT, PROBABILITY, rule("specificity-at-least", 0.8), chosen_on="toy data")
     # statsmodels' proportion_confint(3, 4, method="wilson") and of (4, 5).
     assert point.sensitivity_bounds() == pytest.approx(proportion_confint(3, 4, method="wilson"))
-    assert point.specificity_bounds(0.9) == pytest.approx(proportion_confint(4, 5, alpha=0.1, method="wilson"))
+    assert point.specificity_bounds() == pytest.approx(proportion_confint(4, 5, method="wilson"))
 
 
 def test_a_rule_that_only_a_trivial_threshold_meets_says_so() -> None:

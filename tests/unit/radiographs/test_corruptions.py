@@ -10,15 +10,10 @@ from carina.radiographs.corruptions import (
     ODDITIES,
     crop_away,
     fold_sideways,
-    invert,
     make_odd,
     mirror_sideways,
-    mirror_upside_down,
     put_into_picture,
     put_together,
-    turn_clockwise,
-    turn_counterclockwise,
-    turn_over,
     vary_harmless,
     whiten_lung,
 )
@@ -38,13 +33,14 @@ def place_of_mark(image: np.ndarray) -> tuple[int, int]:
 
 
 def test_turns_and_mirrors_go_where_their_names_say():
-    assert place_of_mark(turn_clockwise(MARKED)) == (1, 7)
-    assert place_of_mark(turn_counterclockwise(MARKED)) == (6, 0)
-    assert place_of_mark(turn_over(MARKED)) == (7, 6)
-    assert place_of_mark(mirror_upside_down(MARKED)) == (7, 1)
+    def made(kind, seed=0):
+        return make_odd(kind, MARKED, np.random.default_rng(seed))
+
+    assert place_of_mark(made("clockwise")) == (1, 7)
+    assert place_of_mark(made("counterclockwise")) == (6, 0)
+    assert {place_of_mark(made("upside-down", seed)) for seed in range(9)} == {(7, 6), (7, 1)}
     assert place_of_mark(mirror_sideways(MARKED)) == (0, 6)
-    np.testing.assert_array_equal(invert(invert(MARKED)), MARKED)
-    assert invert(MARKED)[0, 1] == 55
+    np.testing.assert_array_equal(made("inverted"), 255 - MARKED)
 
 
 @pytest.mark.parametrize("kind", ODDITIES)

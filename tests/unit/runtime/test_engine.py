@@ -67,11 +67,11 @@ def test_precision_and_threads_are_told_and_bf16_is_not_pretended(
     assert load_engine(doubling, precision="int8", threads=1).precision == "int8"
     with pytest.raises(ConfigurationError, match=r"computes in f32 and int8 here.*install openvino"):
         load_engine(doubling, backend="onnxruntime", precision="bf16")
-    monkeypatch.setattr(carina.runtime.engine, "_capabilities", lambda core: ["FP32", "INT8"])
+    monkeypatch.setattr(carina.runtime.engine, "_has_bf16", lambda core: False)
     assert available_precisions("openvino") == available_precisions("auto") == ("f32",)
     with pytest.raises(ConfigurationError, match=r"does not compute in bf16. Choose f32 or int8"):
         load_engine(doubling, precision="bf16")
-    monkeypatch.setattr(carina.runtime.engine, "_capabilities", lambda core: ["FP32", "BF16"])
+    monkeypatch.setattr(carina.runtime.engine, "_has_bf16", lambda core: True)
     assert available_precisions("openvino") == ("f32", "bf16")
     assert available_precisions("onnxruntime") == ("f32",)
     # The processor here may have none; OpenVINO then computes in f32.

@@ -1,7 +1,6 @@
 """Calibration against hand computation and scikit-learn, coverage by simulation, what does not exist."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
 from amount import LONG, sampled
-from carina.errors import ConfigurationError, DataError
 from carina.statistics.calibration_measures import measure_calibration
 from carina.statistics.intervals import wilson_interval
 from unit.statistics.drawn import drawn_table
@@ -227,21 +225,3 @@ def test_a_single_image_or_patient_shows_no_spread():
     lonely = measure_calibration(truth, table, "abc", groups=np.zeros(30, int), replicates=20)
     assert lonely.per_finding[0].slope.note == "a single patient, so the data show no spread"
     assert lonely.ece.low is None
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"truth": np.array([], int)}, DataError, "at least one image"),
-        ({"truth": np.array([0, 1])}, DataError, r"truth has shape \(2,\), probabilities \(4, 3\), for 3 findings"),
-        ({"truth": np.array([0, -1, 1, 2])}, DataError, r"Drop unknown \(-1\) rows"),
-        ({"probabilities": np.full((4, 3), math.nan)}, DataError, r"A probability leaves \[0, 1\]"),
-        ({"bins": 0}, ConfigurationError, "bins is 0"),
-        ({"replicates": 0}, ConfigurationError, "replicates 0"),
-        ({"confidence": 2.0}, ConfigurationError, "confidence is 2.0"),
-    ],
-)
-def test_wrong_tables_are_refused(change, error, message):
-    good = {"truth": np.array([0, 1, 1, 2]), "probabilities": np.full((4, 3), 1 / 3), "findings": "abc"}
-    with pytest.raises(error, match=message):
-        measure_calibration(**{**good, **change})

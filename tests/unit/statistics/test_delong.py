@@ -12,7 +12,6 @@ from amount import sampled
 from carina.statistics.delong import (
     auroc_components,
     delong_interval,
-    delong_variance,
     independent_pairs_interval,
     mean_auroc_interval,
 )
@@ -44,7 +43,7 @@ def test_delong_variance_by_hand():
     # Positives 3, 1 against negatives 2, 0: placements of positives 1, 1/2; of negatives 1/2, 1; area 3/4.
     # S10 = S01 = ((1/4)^2 + (1/4)^2) / 1 = 1/8; variance 1/16 + 1/16.
     positive = np.array([True, True, False, False])
-    assert delong_variance(positive, np.array([3.0, 1, 2, 0])) == pytest.approx(1 / 8)
+    assert auroc_components(positive, np.array([3.0, 1, 2, 0])).variance() == pytest.approx(1 / 8)
 
 
 @quick
@@ -52,7 +51,7 @@ def test_delong_variance_by_hand():
 def test_delong_variance_agrees_with_all_pairs(table):
     positive, score = table
     assume(2 <= positive.sum() <= len(score) - 2)
-    assert delong_variance(positive, score) == pytest.approx(brute_delong(positive, score), abs=1e-12)
+    assert auroc_components(positive, score).variance() == pytest.approx(brute_delong(positive, score), abs=1e-12)
 
 
 @quick
@@ -60,7 +59,7 @@ def test_delong_variance_agrees_with_all_pairs(table):
 def test_clustered_variance_agrees_with_obuchowski_written_out(table, data):
     positive, score = table
     groups = np.array(data.draw(st.lists(st.integers(0, 6), min_size=len(score), max_size=len(score))))
-    got = delong_variance(positive, score, groups)
+    got = auroc_components(positive, score, groups).variance()
     if min(len(set(groups[positive])), len(set(groups[~positive]))) < 2:
         assert got is None
     else:

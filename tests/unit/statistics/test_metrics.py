@@ -348,7 +348,6 @@ def test_perfect_predictions_claim_no_certainty():
         ({"prevalence": {"d": 0.1}}, ConfigurationError, "prevalence names 'd'. Known findings: a, b, c"),
         ({"prevalence": {"a": 1.0}}, ConfigurationError, "Give a share between 0 and 1"),
         ({"replicates": 0}, ConfigurationError, "Give at least 1"),
-        ({"confidence": 2.0}, ConfigurationError, "confidence is 2.0"),
     ],
 )
 def test_wrong_tables_are_refused(change, error, message):

@@ -42,7 +42,6 @@ def test_figures_of_a_part_are_those_of_its_images() -> None:
     assert part.auroc == delong_interval(positive[rows], probability[rows], groups[rows])
     assert (part.images, part.with_finding, part.without_finding) == (40, having.sum(), (rows & ~positive).sum())
     assert part.patients == len(np.unique(groups[rows]))
-    assert part.patients_with == len(np.unique(groups[having]))
 
 
 def test_every_image_is_in_one_part_of_each_division() -> None:

@@ -34,9 +34,9 @@ from carina.radiographs.dicom.attributes import Attributes, read_attributes
 from carina.radiographs.dicom.behind import all_elements
 from carina.radiographs.dicom.limits import MAX_VALUE_BYTES
 from carina.radiographs.dicom.outline import (
+    Element,
     Encoding,
     Meta,
-    Pixels,
     begins_as,
     find_pixels,
     guess_encoding,
@@ -180,7 +180,7 @@ def _made(
     return made, notes
 
 
-def _outline(content: bytes) -> tuple[Meta, Coding, Encoding, Pixels]:
+def _outline(content: bytes) -> tuple[Meta, Coding, Encoding, Element]:
     """Return where what lies, after every element and sequence up to the pixels was held against its limits."""
     if begins_as(content) is None:
         msg = "this is not a DICOM file. Leave it out."

@@ -11,7 +11,7 @@ from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Layout
 from carina.radiographs.dicom.codecs import Patterns
 from carina.radiographs.dicom.codestream import read_jpeg, read_jpeg_2000, read_jpeg_2000_start
-from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
+from carina.radiographs.dicom.outline import Element, Encoding, read_fragments
 from carina.radiographs.dicom.stored import colours_of, only_frame, read_native, read_run_lengths, require_agreement
 from carina.radiographs.dicom.syntaxes import Coding
 
@@ -36,7 +36,7 @@ class BarePixels:
 
 
 def bare_pixels(
-    content: memoryview, pixels: Pixels, layout: Layout, coding: Coding, encoding: Encoding, transfer_syntax: str
+    content: memoryview, pixels: Element, layout: Layout, coding: Coding, encoding: Encoding, transfer_syntax: str
 ) -> BarePixels:
     """Return the pixels of a file's only image.
 

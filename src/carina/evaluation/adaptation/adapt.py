@@ -23,12 +23,13 @@ from carina.datasets.manifest import Dataset
 from carina.decisions.policy import Policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.adaptation_words import describe_adaptation
-from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out, macro_auroc
+from carina.evaluation.adaptation.held_out import FEWEST, FitPolicy, HeldOut, hold_out
 from carina.evaluation.adaptation.refit import cross_fit, refit_head, start_from
 from carina.evaluation.adaptation.site import judge_rows
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.recalibrate import refit_policy
 from carina.findings import NORMAL, order_findings
+from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
 from carina.wording import counted
@@ -64,7 +65,8 @@ class Adapted:
     held_out
         The shipped and the adapted model on films that neither learned from.
     refused
-        Why the adapted model must not replace the shipped one, in one sentence. None where a bundle was written.
+        Why the adapted model must not replace the shipped one, all reasons in one sentence. None where a bundle was
+        written.
     adaptation
         On what, and what was left out.
     untouched
@@ -89,6 +91,10 @@ class Adapted:
             self.held_out, self.adaptation, self.old, self.new, untouched=self.untouched, refused=self.refused
         )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return boxed(lines_html(self.summary()))
 
 
 def adapt(
@@ -145,7 +151,9 @@ def adapt(
     films = judge_rows(bundle, described, rows, cache, progress=progress)
     refused = int((~films.accepted).sum())
     rows, films = rows.filter(pl.Series(films.accepted)), films[films.accepted]
-    _require_enough(rows, flag, settings.add, site.folder)
+    _require_enough(rows, flag, [each for each in findings if each not in described.findings], site.folder)
+    # Where a file is gone, this says so before the long work.
+    days = _days_of(rows)
     labels = np.array([findings.index(finding) for finding in rows["finding"]], dtype=np.int64)
     groups = rows["group"].to_numpy().astype(np.int64)
     start = start_from(described.findings, findings)
@@ -159,7 +167,6 @@ def adapt(
         raise DataError(msg) from None
     (refit,) = refit_head(films, labels, groups, start, (crossed.strength,))
     gain, why_not = held_out.gain(), held_out.why_not()
-    days = _days_of(rows)
     adaptation = Adaptation(
         data_fingerprint=site.description.fingerprint,
         images=rows.height,
@@ -170,8 +177,8 @@ def adapt(
         left_out_leaks=leaked.len(),
         left_out_refused=refused,
         strength=crossed.strength,
-        macro_auroc_before=macro_auroc(labels, groups, held_out.shipped.probabilities),
-        macro_auroc_after=macro_auroc(labels, groups, held_out.adapted.probabilities),
+        macro_auroc_before=held_out.macro_auroc(held_out.shipped),
+        macro_auroc_after=held_out.macro_auroc(held_out.adapted),
         gain_low=gain.low if gain.low is not None else -1.0,
         gain_high=gain.high if gain.high is not None else 1.0,
     )
@@ -220,7 +227,13 @@ def _findings_of(
     if unknown := [finding for finding in settings.leave_out if finding not in described.findings]:
         msg = f"--leave-out {unknown[0]!r}: the model has no such finding. It has: {', '.join(described.findings)}."
         raise ConfigurationError(msg)
-    added = [finding for finding in settings.add if finding not in described.findings]
+    if there := [finding for finding in settings.leave_out if finding in count]:
+        msg = (
+            f"--leave-out {there[0]!r}: {folder} has {counted(count[there[0]], 'film')} of it. Keep the finding. Or "
+            "leave its films out: import again with --findings, and name all findings but this one."
+        )
+        raise ConfigurationError(msg)
+    added = dict.fromkeys(finding for finding in settings.add if finding not in described.findings)
     findings = (*(f for f in described.findings if f not in settings.leave_out), *added)
     if unknown := [finding for finding in order_findings(count) if finding not in findings]:
         told = ", ".join(f"{finding} ({count[finding]})" for finding in unknown)
@@ -250,6 +263,13 @@ def _require_enough(rows: pl.DataFrame, flag: str, added: Sequence[str], folder:
                 "finding that the site has."
             )
             raise DataError(msg)
+    known = rows.filter(~pl.col("finding").is_in([*added])).partition_by("finding")
+    if max((films["group"].n_unique() for films in known), default=0) < FEWEST:
+        msg = (
+            f"{folder} cannot adapt this bundle: no finding that the model knows has {FEWEST} patients or more among "
+            "the films that could be used, so nothing shows whether the adapted model is better. Add films of one."
+        )
+        raise DataError(msg)
 
 
 def _policies(old: Policy, findings: Sequence[str], flag: str, chosen_on: str) -> FitPolicy:

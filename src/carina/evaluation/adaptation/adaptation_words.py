@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 
 from carina.bundles.bundle import Adaptation
 from carina.decisions.change import why_no_band
 from carina.decisions.policy import Policy
-from carina.evaluation.adaptation.held_out import FEWEST, HeldOut, Judgements, signed
+from carina.evaluation.adaptation.held_out import CURVE, CURVE_SHARE, FEWEST, HeldOut, Judgements, signed
 from carina.evaluation.adaptation.new_films import JudgedFolder
 from carina.evaluation.adaptation.unlabelled import CANNOT, estimate_prevalence
 from carina.evaluation.comparison import PairedTest
+from carina.radiographs.file_kind import counted as counted_kinds
 from carina.wording import counted
 
 
@@ -32,26 +34,30 @@ def describe_adaptation(
         for finding in untouched
     ]
     lines += [_describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
+    lines += [
+        f"AUROC of {finding}: {area} after; the shipped model does not know it."
+        for finding, area in held_out.added_aurocs().items()
+    ]
     measured = {held_out.findings[place] for place in held_out.measured} | set(untouched)
     if small := [finding for finding in held_out.findings if finding not in measured]:
         lines.append(f"Not measured, with fewer than {FEWEST} patients: {', '.join(small)}.")
     if held_out.shipped.flagged is None:
+        sensitivity, specificity = held_out.adapted_calls()
         lines.append(
             f"The shipped model flags {old.flag_finding}; the adapted one flags {held_out.flag_finding}: their "
-            "sensitivities are not compared."
+            f"sensitivities are not compared. The adapted model has a sensitivity of {sensitivity:.3f} and a "
+            f"specificity of {specificity:.3f}. Look at both before you use it."
         )
+    without = f", without {' and '.join(held_out.added)}" if held_out.added else ""
     lines.append(
-        f"Macro AUROC: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
+        f"Macro AUROC{without}: {on.macro_auroc_before:.3f} before, {on.macro_auroc_after:.3f} after; "
         f"difference {signed(held_out.gain())}."
     )
     for name, judged, policy in (("shipped", held_out.shipped, old), ("adapted", held_out.adapted, new)):
         lines += _describe_promises(name, held_out, judged, policy)
-    lines += _describe_curve(held_out, on.images, on.macro_auroc_after)
+    lines.append(_describe_curve(held_out))
     if refused is not None:
-        lines.append(
-            f"No bundle was written: {refused}. Keep the shipped model. More labelled films may help; carina "
-            "recalibrate fits thresholds alone."
-        )
+        lines.append(f"No bundle was written: {refused}. Keep the shipped model. {_describe_way_out(held_out, new)}")
     else:
         lines.append(
             "The adapted model is for this site alone: it was not tested anywhere else, and may be worse there."
@@ -59,16 +65,36 @@ def describe_adaptation(
     return lines
 
 
+def _describe_way_out(held_out: HeldOut, new: Policy) -> str:
+    """Return what a person can do where no bundle was written, and why it was not."""
+    if held_out.lost_sensitivity() is None:
+        return "More labelled films may help; carina recalibrate fits thresholds alone."
+    specificity = next(test for test in held_out.calls() if test.measure == "specificity")
+    return (
+        f"The new threshold follows the bundle's rule, {new.operating_point.in_words()}. At your site the shipped "
+        f"threshold has a specificity of {specificity.value_b:.3f}, the new one has {specificity.value_a:.3f}: a "
+        "threshold that flags fewer films without the finding also flags fewer films with it. Label more films of "
+        f"{held_out.flag_finding}, so that the model tells them better "
+        "from the others. Or try carina recalibrate, which keeps the weights: it follows the same rule, so compare its "
+        "sensitivity before you use it."
+    )
+
+
 def describe_prevalence(judged: JudgedFolder, held_out: HeldOut) -> list[str]:
     """Return what films without labels say of how frequent the findings are, and what they cannot say."""
     shares = estimate_prevalence(
         judged.probabilities, held_out.adapted.probabilities, held_out.labels, held_out.findings
     )
-    left_out = sum(judged.left_out.values())
-    unused = f"{judged.refused} that the model does not judge, {judged.unreadable} that could not be read"
+    unused = [
+        f"{judged.learned} that the model learned from",
+        f"{judged.refused} that it does not judge",
+        f"{judged.unreadable} that could not be read",
+    ]
+    if judged.left_out:
+        unused.append(counted_kinds(judged.left_out))
     lines = [
         f"Without labels: {counted(len(judged.paths), 'image')} of {judged.folder} judged.",
-        f"Left out there: {unused}, {counted(left_out, 'file')} of another kind.",
+        f"Left out there: {', '.join(unused)}.",
     ]
     lines += [f"Estimated share of {finding}: {share}." for finding, share in shares.items()]
     return [*lines, CANNOT]
@@ -92,16 +118,20 @@ def _describe_promises(name: str, held_out: HeldOut, judged: Judgements, policy:
     return lines
 
 
-def _describe_curve(held_out: HeldOut, images: int, reached: float) -> list[str]:
+def _describe_curve(held_out: HeldOut) -> str:
     if not held_out.curve:
-        return []
+        fewest = math.ceil(CURVE[0] / CURVE_SHARE)
+        return f"Whether more films would help was not measured: it takes {fewest} films or more."
     steps = ", ".join(f"{size} films {mean:.3f} ± {sd:.3f}" for size, (mean, sd) in held_out.curve.items())
-    sizes: Sequence[int] = list(held_out.curve)
-    last, (mean, sd) = sizes[-1], held_out.curve[sizes[-1]]
+    last, (mean, sd) = list(held_out.curve.items())[-1]
+    films, reached = held_out.curve_end
     gain = reached - mean
     verdict = (
-        f"From {last} to {images} films it rose by {gain:.3f}: as many more films may bring about as much, rarely more."
+        f"From {last} to {films} films it rose by {gain:.3f}: as many more films may bring about as much, rarely more."
         if gain > sd
-        else f"From {last} to {images} films it did not rise clearly ({gain:+.3f}): more films bring little."
+        else f"From {last} to {films} films it did not rise clearly ({gain:+.3f}): more films bring little."
     )
-    return [f"Macro AUROC by number of labelled films (mean ± SD of draws): {steps}. {verdict}"]
+    return (
+        f"Macro AUROC by number of labelled films, without calibration (mean ± SD of draws): {steps}; {films} films "
+        f"{reached:.3f}. {verdict}"
+    )

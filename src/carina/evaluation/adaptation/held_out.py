@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from carina.evaluation.adaptation.site import SiteFilms
 from carina.evaluation.comparison import PairedTest, mcnemar, paired_delong
 from carina.findings import NORMAL
 from carina.statistics.curves import auroc
-from carina.statistics.delong import auroc_components
+from carina.statistics.delong import auroc_components, delong_interval
 from carina.statistics.intervals import Estimate, IntArray, not_applicable
 from carina.statistics.proportion import normal_quantile
 
@@ -27,7 +27,10 @@ FitPolicy = Callable[[NDArray[np.floating], NDArray[np.integer], NDArray[np.inte
 
 FEWEST = 10
 """Patients with a finding, and without. With fewer, a fold of a fold has none of them."""
-_CURVE = (25, 50, 100, 200, 400, 800, 1600)
+CURVE = (25, 50, 100, 200, 400, 800, 1600)
+"""Numbers of labelled films in a learning curve."""
+CURVE_SHARE = 0.4
+"""Of all labelled films, the most that a point of the learning curve may have."""
 _CURVE_DRAWS = 4
 
 
@@ -58,29 +61,55 @@ class HeldOut:
     ----------
     findings, flag_finding
         Of the adapted model.
+    added
+        Those of them that the shipped model does not know.
     labels, groups
         int ``(n,)``: true finding and patient of each film.
     shipped, adapted
         What each says. The adapted one is another for each fold: it had not seen the fold.
     curve
         For numbers of labelled films, the macro AUROC that they give, and its standard deviation over draws.
+    curve_end
+        The number of films that each fold's model learned from, and the macro AUROC of these models: what the curve is
+        compared with. Like the curve it is that of logits without calibration.
     """
 
     findings: tuple[str, ...]
     flag_finding: str
+    added: tuple[str, ...]
     labels: IntArray
     groups: IntArray
     shipped: Judgements
     adapted: Judgements
     curve: dict[int, tuple[float, float]]
+    curve_end: tuple[int, float]
 
     @property
     def measured(self) -> tuple[int, ...]:
         """Return the findings that enough patients have and enough have not: the AUROC of fewer is chance."""
         return measurable(self.labels, self.groups)
 
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """Return the measured findings that the shipped model knows: only these have a before and an after."""
+        return tuple(finding for finding in self.measured if self.findings[finding] not in self.added)
+
+    def macro_auroc(self, judged: Judgements) -> float:
+        """Return the mean AUROC over the findings that are compared."""
+        return macro_auroc(self.labels, judged.probabilities, self.compared)
+
+    def added_aurocs(self) -> dict[str, Estimate]:
+        """Return the AUROC of each measured finding that the shipped model does not know, after adapting."""
+        return {
+            self.findings[place]: delong_interval(
+                self.labels == place, self.adapted.probabilities[:, place], self.groups
+            )
+            for place in self.measured
+            if place not in self.compared
+        }
+
     def aurocs(self) -> list[PairedTest]:
-        """Return for each measured finding the AUROC after and before, and their paired difference."""
+        """Return for each finding that both models know the AUROC after and before, and their paired difference."""
         return [
             paired_delong(
                 self.labels == finding,
@@ -89,7 +118,7 @@ class HeldOut:
                 self.groups,
                 finding=self.findings[finding],
             )
-            for finding in self.measured
+            for finding in self.compared
         ]
 
     def calls(self) -> list[PairedTest]:
@@ -109,19 +138,25 @@ class HeldOut:
             for measure, among in (("sensitivity", truth), ("specificity", ~truth))
         ]
 
+    def adapted_calls(self) -> tuple[float, float]:
+        """Return sensitivity and specificity of the flagged finding by the adapted model."""
+        truth = self.labels == self.findings.index(self.flag_finding)
+        called = self.adapted.flagged if self.adapted.flagged is not None else np.zeros(len(truth), np.bool_)
+        return float(called[truth].mean()), float((~called)[~truth].mean())
+
     def gain(self) -> Estimate:
-        """Return how much the macro AUROC over the measured findings rose, with its paired interval.
+        """Return how much the macro AUROC over the findings that both models know rose, with its paired interval.
 
         Source: DeLong et al. 1988, doi:10.2307/2531595; by patient: Obuchowski 1997, doi:10.2307/2533958.
         """
         total, value = np.zeros(len(np.unique(self.groups))), 0.0
-        for finding in self.measured:
+        for finding in self.compared:
             positive = self.labels == finding
             after, before = (
                 auroc_components(positive, judged.probabilities[:, finding], self.groups)
                 for judged in (self.adapted, self.shipped)
             )
-            value += (after.auroc - before.auroc) / len(self.measured)
+            value += (after.auroc - before.auroc) / len(self.compared)
             if min(after.positive_groups, after.negative_groups) < 2:
                 return Estimate(
                     value, None, None, "none", note=f"one patient has, or has not, {self.findings[finding]}"
@@ -130,23 +165,53 @@ class HeldOut:
                 (after.positive - before.positive, after.positive_groups),
                 (after.negative - before.negative, after.negative_groups),
             ):
-                total += math.sqrt(count / (count - 1)) * part / len(self.measured)
-        if not self.measured:
-            return not_applicable("all films have one finding")
+                total += math.sqrt(count / (count - 1)) * part / len(self.compared)
+        if not self.compared:
+            return not_applicable("no finding that both models know has enough patients")
         half = normal_quantile(0.95) * float(np.sqrt(total @ total))
         return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "DeLong paired")
 
     def why_not(self) -> str | None:
-        """Return why the adapted model must not replace the shipped one, in one sentence; none where it may."""
+        """Return why the adapted model must not replace the shipped one, all reasons in one sentence; none if it may.
+
+        It is refused where the flagged finding's sensitivity or any AUROC fell by more than chance, where the macro
+        AUROC did not rise by more than chance, and where an added finding may be told no better than by chance.
+        """
+        reasons = []
+        if (lost := self.lost_sensitivity()) is not None:
+            reasons.append(
+                f"the sensitivity of {lost.finding} fell from {lost.value_b:.3f} to {lost.value_a:.3f} on held-out "
+                f"films (difference {signed(lost.difference)})"
+            )
         gain = self.gain()
         if gain.low is None or gain.low <= 0:
-            return (
+            reasons.append(
                 f"the macro AUROC on held-out films changed by {signed(gain)}, which does not show that the adapted "
                 "model is better"
             )
-        for test in self.aurocs():
-            if test.difference.high is not None and test.difference.high < 0:
-                return f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
+        reasons += [
+            f"the AUROC of {test.finding} fell by {signed(test.difference)} on held-out films"
+            for test in self.aurocs()
+            if test.difference.high is not None and test.difference.high < 0
+        ]
+        reasons += [
+            f"the AUROC of the added finding {finding} is {area} on held-out films, which does not show that it is "
+            "told from the others"
+            for finding, area in self.added_aurocs().items()
+            if area.low is None or area.low <= 0.5
+        ]
+        return ", and ".join(reasons) or None
+
+    def lost_sensitivity(self) -> PairedTest | None:
+        """Return the test of the flagged finding's sensitivity where it fell by more than chance; none elsewhere.
+
+        Each model is taken at its own threshold. A model can rank films better and still flag almost none of them.
+        """
+        for test in self.calls():
+            fell = test.difference.value is not None and test.difference.value < 0
+            # No interval: every patient lost the flag alike, which is no chance.
+            if test.measure == "sensitivity" and fell and (test.difference.high is None or test.difference.high < 0):
+                return test
         return None
 
     def promises(self, model: Judgements) -> dict[BandName, tuple[int, int]]:
@@ -198,7 +263,9 @@ def hold_out(
     priorities = [""] * count
     findings: tuple[str, ...] = ()
     flag = ""
-    sizes = [size for size in _CURVE if size < 0.8 * count]
+    # Half of what a fold learns from and less: larger draws would be nearly the same films again and again.
+    sizes = [size for size in CURVE if size <= CURVE_SHARE * count]
+    raw = np.zeros((count, start.shape[1]))
     curve = np.zeros((len(sizes), _CURVE_DRAWS, count, start.shape[1]))
     for number in range(FOLDS):
         train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -206,7 +273,8 @@ def hold_out(
         policy = fit(crossed.logits, labels[train], groups[train])
         findings, flag = policy.findings, policy.flag_finding
         (refit,) = refit_head(films[train], labels[train], groups[train], start, (crossed.strength,))
-        said = _judge(refit.logits(films[held]), policy)
+        raw[held] = refit.logits(films[held])
+        said = _judge(raw[held], policy)
         probabilities[held], flagged[held] = said.probabilities, said.flagged
         for place, priority in zip(held.tolist(), said.priority, strict=True):
             priorities[place] = priority
@@ -217,15 +285,22 @@ def hold_out(
                 curve[row, draw, held] = few.logits(films[held])
     before = _widened(_judge(films.logits, shipped), shipped, findings, flag)
     after = Judgements(probabilities, flagged, tuple(priorities))
-    reached = [[macro_auroc(labels, groups, softmax(logits)) for logits in draws] for draws in curve]
+    added = tuple(finding for finding in findings if finding not in shipped.findings)
+    held_out = HeldOut(findings, flag, added, labels, groups, before, after, {}, (0, 0.0))
+    compared = held_out.compared
+    reached = [[macro_auroc(labels, softmax(logits), compared) for logits in draws] for draws in curve]
     spread = {size: (float(np.mean(of)), float(np.std(of, ddof=1))) for size, of in zip(sizes, reached, strict=True)}
-    return HeldOut(findings, flag, labels, groups, before, after, spread)
+    end = (round((1 - 1 / FOLDS) * count), macro_auroc(labels, softmax(raw), compared))
+    return replace(held_out, curve=spread, curve_end=end)
 
 
 def draw_patients(
     labels: NDArray[np.integer], groups: NDArray[np.integer], films: int, *, seed: int | Sequence[int]
 ) -> NDArray[np.intp]:
-    """Return the numbers of about so many films, of whole patients drawn at random, findings as frequent as in all."""
+    """Return the numbers of so many films, of patients drawn at random, findings as frequent as in all.
+
+    Patients stay whole: there are a few films more where the last patient has several.
+    """
     rng = np.random.default_rng(seed)
     patients, first = np.unique(groups, return_index=True)
     order = rng.permutation(len(patients))
@@ -234,8 +309,10 @@ def draw_patients(
     for finding in np.unique(labels[first]):
         of_finding = order[labels[first][order] == finding]
         rank[of_finding] = (np.arange(len(of_finding)) + rng.random()) / len(of_finding)
-    place = rank[np.searchsorted(patients, groups)]
-    return np.sort(np.argsort(place, kind="stable")[:films])
+    place = np.argsort(rank)
+    films_of = np.bincount(np.searchsorted(patients, groups))[place]
+    enough = int(np.searchsorted(np.cumsum(films_of), films)) + 1
+    return np.flatnonzero(np.isin(groups, patients[place[:enough]]))
 
 
 def measurable(labels: IntArray, groups: IntArray) -> tuple[int, ...]:
@@ -247,9 +324,9 @@ def measurable(labels: IntArray, groups: IntArray) -> tuple[int, ...]:
     )
 
 
-def macro_auroc(labels: IntArray, groups: IntArray, probabilities: NDArray[np.float64]) -> float:
-    """Return the mean AUROC over the findings that can be measured."""
-    return float(np.mean([auroc(labels == f, probabilities[:, f]) for f in measurable(labels, groups)]))
+def macro_auroc(labels: IntArray, probabilities: NDArray[np.float64], findings: Sequence[int]) -> float:
+    """Return the mean AUROC over some findings: columns of float64 ``(n, k)``."""
+    return float(np.mean([auroc(labels == finding, probabilities[:, finding]) for finding in findings]))
 
 
 def _judge(logits: NDArray[np.floating], policy: Policy) -> Judgements:

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from carina.bundles.run_folder import RECIPE_FILE, STARTED_FILE, FinishedRun, StartedRun
+from carina.bundles.run_folder import RECIPE_FILE, STARTED_FILE, StartedRun
 from carina.datasets.duplicates import find_duplicates
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.errors import BundleError, ConfigurationError, DataError
@@ -60,8 +60,8 @@ class TrainingData:
         return details
 
 
-def reopen_training_data(run: Path, finished: FinishedRun) -> TrainingData:
-    """Return what a finished run learned from, where it still lies where it lay.
+def reopen_training_data(run: Path) -> tuple[Recipe, TrainingData]:
+    """Return a run's recipe and what it learns from, where that still lies where it lay.
 
     Raises
     ------
@@ -76,11 +76,11 @@ def reopen_training_data(run: Path, finished: FinishedRun) -> TrainingData:
         msg = f"{run / STARTED_FILE} is missing or damaged: nobody knows what the run learned from. Train again."
         raise BundleError(msg) from None
     folders = [Path(folder) for folder in started.datasets]
-    if joint_fingerprint([open_dataset(folder) for folder in folders]) != finished.data_fingerprint:
+    if joint_fingerprint([open_dataset(folder) for folder in folders]) != started.data_fingerprint:
         msg = f"{' + '.join(started.datasets)} is not the data that {run} was trained on. Import it again."
         raise DataError(msg)
-    recipe = load_recipe(str(run / RECIPE_FILE))
-    return gather_training_data(folders, recipe, without_sources=started.without_sources)
+    recipe = load_recipe(run / RECIPE_FILE)
+    return recipe, gather_training_data(folders, recipe, without_sources=started.without_sources)
 
 
 def joint_fingerprint(datasets: Sequence[Dataset]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from carina.errors import InputError
 from carina.radiographs.dicom import terms
@@ -11,19 +11,11 @@ from carina.radiographs.dicom.shapes import Shape, read_shapes
 from carina.radiographs.dicom.showing import Display, read_display
 from carina.radiographs.dicom.uids import bare_uid, is_uid
 from carina.radiographs.dicom.values import Values, missing, read_values, silence
-from carina.radiographs.doubts import Doubt, in_order
+from carina.radiographs.doubts import Doubt, SingleValued, in_order
 from carina.radiographs.header import Header, Modality
 
 Photometric = Literal["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
-_PHOTOMETRICS: dict[str, Photometric] = {
-    "MONOCHROME1": "MONOCHROME1",
-    "MONOCHROME2": "MONOCHROME2",
-    "RGB": "RGB",
-    "YBR_FULL": "YBR_FULL",
-    "YBR_FULL_422": "YBR_FULL_422",
-    "YBR_ICT": "YBR_ICT",
-    "YBR_RCT": "YBR_RCT",
-}
+_PHOTOMETRICS: dict[str, Photometric] = {word: word for word in get_args(Photometric)}
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _DATES_OF_THE_IMAGE = ("AcquisitionDate", "StudyDate", "SeriesDate", "ContentDate")
 
@@ -36,16 +28,12 @@ class Layout:
     ----------
     rows, columns
         In pixels.
-    samples
-        1 for grey, 3 for colour.
-    photometric
-        What they mean.
+    samples, photometric
+        1 for grey, 3 for colour, and what they mean.
     allocated, stored, high
         Bits of room for a value, bits of it that are used, and the highest of these.
-    signed
-        Whether they are two's complement.
-    by_plane
-        Whether colours lie one after the other.
+    signed, by_plane
+        Whether they are two's complement, and whether colours lie one after the other.
     """
 
     rows: int
@@ -65,10 +53,8 @@ class Attributes:
 
     Attributes
     ----------
-    layout, display, shapes
-        See there.
-    header
-        What bears on whether it may be judged, as far as the data set says it.
+    layout, display, shapes, header
+        See there; the header as far as the data set says it.
     """
 
     layout: Layout
@@ -78,14 +64,9 @@ class Attributes:
 
 
 def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attributes:
-    """Return what a data set says of its image.
+    """Return what the elements of a data set, up to the pixels, say of its image.
 
-    Parameters
-    ----------
-    data_set
-        Its elements up to the pixels, which `carina.radiographs.dicom.outline.find_pixels` has walked.
-    encoding
-        Of its elements.
+    Only what `carina.radiographs.dicom.outline.find_pixels` has walked may be handed over.
 
     Raises
     ------
@@ -98,13 +79,7 @@ def read_attributes(data_set: bytes | memoryview, encoding: Encoding) -> Attribu
 
 
 def require_foreign(values: Values) -> None:
-    """Refuse an object that Carina itself wrote.
-
-    Raises
-    ------
-    InputError
-        If it is one.
-    """
+    """Refuse an object that Carina itself wrote, with an InputError."""
     if terms.OWN_MANUFACTURER in (word.strip(" \0") for word in values.words("Manufacturer")):
         msg = "this is an answer that Carina wrote, and no radiograph. Leave it out."
         raise InputError(msg, "own-answer")
@@ -196,10 +171,10 @@ def _burned_in(reader: Values) -> tuple[bool | None, set[Doubt]]:
 def _layout(reader: Values) -> Layout:
     rows, columns = reader.needed("Rows", 1, 65_535), reader.needed("Columns", 1, 65_535)
     allocated = reader.needed("BitsAllocated", 1, 64)
-    words = {word.upper() for word in reader.distinct("PhotometricInterpretation")}
+    keyword: SingleValued = "PhotometricInterpretation"
+    words = {word.upper() for word in reader.distinct(keyword)}
     if not words:
-        msg = "PhotometricInterpretation"
-        raise missing(msg)
+        raise missing(keyword)
     if len(words) > 1:
         msg = "it has several values of PhotometricInterpretation, which contradict each other. Export it again."
         raise InputError(msg, "unreadable-file")

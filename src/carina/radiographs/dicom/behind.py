@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from carina.errors import InputError
-from carina.radiographs.dicom.outline import Encoding, Pixels, end_of_pixels, list_elements
+from carina.radiographs.dicom.outline import Element, Encoding, end_of_pixels, list_elements
 from carina.radiographs.dicom.tags import FLOAT_PIXEL_DATA, TAGS
 from carina.radiographs.doubts import Doubt
 
@@ -16,14 +16,9 @@ _WANTED = frozenset(TAGS.values())
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The elements of a data set, without its pixels.
+    """The elements of a data set as they are written, without its pixels; and what was found behind these.
 
-    Attributes
-    ----------
-    content
-        As they are written. Where a tag came twice, the first one's.
-    doubts
-        What was found behind the pixels.
+    Where a tag came twice, the first one's.
     """
 
     content: bytes | memoryview
@@ -33,23 +28,15 @@ class Elements:
 def all_elements(
     content: memoryview,
     start: int,
-    pixels: Pixels,
+    pixels: Element,
     encoding: Encoding,
     *,
     is_sequence: Callable[[int], bool] | None = None,
 ) -> Elements:
     """Return the elements of a data set up to the pixels, and those that should be there and lie behind.
 
-    Parameters
-    ----------
-    content
-        The file, or what it inflates to, perhaps no longer than up to its pixels.
-    start
-        Where the data set begins.
-    pixels
-        Where its pixels are.
-    encoding, is_sequence
-        As of `carina.radiographs.dicom.outline.find_pixels`.
+    The content need not reach further than up to the pixels. The parameters are those of
+    `carina.radiographs.dicom.outline.find_pixels`, and `pixels` is what it found.
     """
     before = content[start : pixels.header]
     try:

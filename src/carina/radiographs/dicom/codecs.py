@@ -11,23 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carina.errors import InputError
-from carina.radiographs.dicom.codestream import Codestream, Process, read_jpeg_2000_start
+from carina.radiographs.dicom.codestream import Codestream, Process, damaged_pixels, read_jpeg_2000_start
 
 Patterns = NDArray[np.unsignedinteger[Any]]
 """Unsigned patterns of bits: uint8 or uint16."""
 
 
 def decode_codestream(content: bytes, said: Codestream) -> Patterns:
-    """Return what a codestream holds: unsigned patterns of bits, ``(height, width)`` or ``(height, width, 3)``.
+    """Return what a codestream with such a header holds: ``(height, width)`` or ``(height, width, 3)``.
 
     Colours are as they are stored, but for transforms that belong to the coding (JPEG 2000's, HP's of JPEG-LS).
-
-    Parameters
-    ----------
-    content
-        The codestream.
-    said
-        What its header says.
 
     Raises
     ------
@@ -142,6 +135,4 @@ _DECODERS: dict[Process, Callable[[bytes, Codestream], Patterns]] = {
 
 
 def _damaged(process: Process) -> InputError:
-    coding = process if process.startswith("JPEG") else f"JPEG ({process})"
-    msg = f"its {coding} pixels are damaged and cannot be decoded. Copy the file again from where it came from."
-    return InputError(msg, "unreadable-file")
+    return damaged_pixels(process if process.startswith("JPEG") else f"JPEG ({process})")

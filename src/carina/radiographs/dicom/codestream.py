@@ -16,14 +16,14 @@ from carina.radiographs.dicom.limits import MAX_TILES
 Colour = Literal["RGB", "YCbCr"]
 Process = Literal["baseline", "extended", "lossless", "JPEG-LS", "JPEG 2000"]
 
+# As errors call them.
+_JPEG, _JPEG_LS, _JPEG_2000, _RLE = "JPEG", "JPEG-LS", "JPEG 2000", "RLE"
 _RLE_HEADER = 64
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN, _END_OF_IMAGE, _JPEG_LS_PRESETS = 0xDA, 0xD9, 0xF8
 # Sequential and progressive Huffman; arithmetic coding and hierarchies are not used in DICOM.
 _FRAMES: dict[int, Process] = {0xC0: "baseline", 0xC1: "extended", 0xC2: "extended", 0xC3: "lossless", 0xF7: "JPEG-LS"}
-_BITS = MappingProxyType(
-    {"baseline": (8,), "extended": (8, 12), "lossless": range(2, 17), "JPEG-LS": range(2, 17)},
-)
+_BITS = MappingProxyType({"baseline": (8,), "extended": (8, 12), "lossless": range(2, 17), "JPEG-LS": range(2, 17)})
 _OTHER_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _OVERSIZE = 4
 _JFIF, _APP8, _ADOBE = 0xE0, 0xE8, 0xEE
@@ -46,10 +46,8 @@ class Codestream:
         How it is coded.
     width, height
         In pixels.
-    components
-        1 for grey, 3 for colour.
-    bits
-        Of a value.
+    components, bits
+        1 for grey, 3 for colour; and the bits of a value.
     colour
         What the three components are once they are decoded; none where the codestream does not say, or says both.
     transformed
@@ -84,10 +82,7 @@ def read_jpeg(content: bytes) -> Codestream:
                 frame = _FRAMES[marker], segment
             elif marker in _OTHER_FRAMES:
                 msg = "its pixels are JPEG of an arithmetic or hierarchical process. Export them uncompressed."
-                raise InputError(
-                    msg,
-                    "unsupported-format",
-                )
+                raise InputError(msg, "unsupported-format")
             elif word := _colour_in(marker, segment):
                 words[marker] = word
     except InputError:
@@ -95,8 +90,7 @@ def read_jpeg(content: bytes) -> Codestream:
         if frame is None:
             raise
     if frame is None:
-        msg = "JPEG"
-        raise _damaged(msg)
+        raise damaged_pixels(_JPEG)
     process, segment = frame
     # JFIF and Adobe speak of JPEG alone: JPEG-LS of RGB may follow a head of theirs.
     said = {word for marker, word in words.items() if marker == _APP8 or process != "JPEG-LS"}
@@ -106,13 +100,11 @@ def read_jpeg(content: bytes) -> Codestream:
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the content of each segment before the first scan."""
     if content[:2] != b"\xff\xd8":
-        msg = "JPEG"
-        raise _damaged(msg)
+        raise damaged_pixels(_JPEG)
     position = 2
     while position + 4 <= len(content):
         if content[position] != 0xFF:
-            msg = "JPEG"
-            raise _damaged(msg)
+            raise damaged_pixels(_JPEG)
         marker = content[position + 1]
         if marker == 0xFF or marker in _STANDALONE_MARKERS:
             position += 1 if marker == 0xFF else 2
@@ -122,8 +114,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(content[position + 2 : position + 4], "big")
         segment = content[position + 4 : position + 2 + length]
         if length < 2 or len(segment) != length - 2:
-            msg = "JPEG"
-            raise _truncated(msg)
+            raise _truncated(_JPEG)
         yield marker, segment
         position += 2 + length
 
@@ -147,13 +138,11 @@ def _colour_in(marker: int, segment: bytes) -> Colour | None:
 
 def _jpeg_frame(process: Process, segment: bytes, words: set[Colour]) -> Codestream:
     if len(segment) < 6:
-        msg = "JPEG"
-        raise _truncated(msg)
+        raise _truncated(_JPEG)
     bits, height, width, components = struct.unpack_from(">BHHB", segment)
     # A height of zero would be told after the first scan, when it is too late to refuse it.
     if not height or not width or not components or len(segment) < 6 + 3 * components or bits not in _BITS[process]:
-        msg = "JPEG"
-        raise _damaged(msg)
+        raise damaged_pixels(_JPEG)
     parts = [(segment[place], segment[place + 1]) for place in range(6, 6 + 3 * components, 3)]
     if len({sampling for _, sampling in parts}) > 1:
         # Only chroma is stored with fewer values: nobody does that to a channel of RGB.
@@ -176,13 +165,11 @@ def require_whole_jpeg_ls(content: bytes) -> None:
         If it is so.
     """
     if content.rfind(b"\xff\xd9") == -1:
-        msg = "JPEG-LS"
-        raise _truncated(msg)
+        raise _truncated(_JPEG_LS)
     position = content.find(b"\xff\xf8")
     while position != -1:
         if content[position + 4 : position + 5] == bytes([_OVERSIZE]):
-            msg = "JPEG-LS"
-            raise _damaged(msg)
+            raise damaged_pixels(_JPEG_LS)
         position = content.find(b"\xff\xf8", position + 1)
 
 
@@ -196,16 +183,14 @@ def read_jpeg_2000(content: bytes) -> Codestream:
     """
     start = read_jpeg_2000_start(content)
     if content[start : start + 4] != b"\xff\x4f\xff\x51":
-        msg = "JPEG 2000"
-        raise _damaged(msg)
+        raise damaged_pixels(_JPEG_2000)
     try:
         size, _, right, lower, left, upper, tile_width, tile_height, tile_left, tile_upper, components = (
             struct.unpack_from(">HHIIIIIIIIH", content, start + 4)
         )
         parts = [struct.unpack_from("BBB", content, start + 42 + 3 * place) for place in range(min(components, 4))]
     except struct.error:
-        msg = "JPEG 2000"
-        raise _truncated(msg) from None
+        raise _truncated(_JPEG_2000) from None
     width, height = right - left, lower - upper
     if (
         size != 38 + 3 * components
@@ -219,25 +204,19 @@ def read_jpeg_2000(content: bytes) -> Codestream:
         # Components of different depths or signs, which no radiograph has.
         or len({depth for depth, _, _ in parts}) > 1
     ):
-        msg = "JPEG 2000"
-        raise _damaged(msg)
+        raise damaged_pixels(_JPEG_2000)
     tiles = -(-(right - tile_left) // tile_width) * -(-(lower - tile_upper) // tile_height)
     if tiles > MAX_TILES:
         msg = f"its JPEG 2000 pixels claim {tiles:,} tiles; at most {MAX_TILES:,} are read. Export them uncompressed."
         raise InputError(msg, "too-large")
     boxed, transformed = _jp2_colour(content[:start]), components == 3 and _is_transformed(content, start + 2)
-    colour: Colour | None = None
-    if components == 3:
-        colour = "RGB" if transformed else boxed
+    colour = None if components != 3 else "RGB" if transformed else boxed
     depth, is_signed = parts[0][0] & 0x7F, bool(parts[0][0] & 0x80)
     return Codestream("JPEG 2000", width, height, components, depth + 1, colour, transformed, is_signed)
 
 
 def _is_transformed(content: bytes, position: int) -> bool:
-    """Return whether a codestream's main header says that its first three components were transformed as RGB is.
-
-    Source: ITU-T T.800 A.6.1 (COD, multiple component transformation).
-    """
+    """Return whether RGB was transformed. Source: ITU-T T.800 A.6.1 (COD, multiple component transformation)."""
     while position + 9 <= len(content):
         marker, length = struct.unpack_from(">HH", content, position)
         if marker == _CODING_STYLE:
@@ -249,13 +228,7 @@ def _is_transformed(content: bytes, position: int) -> bool:
 
 
 def _jp2_colour(boxes: bytes) -> Colour | None:
-    """Return what the boxes of a JP2 file before its codestream say of its colours.
-
-    Raises
-    ------
-    InputError
-        If they say that its values are places in a palette.
-    """
+    """Return what the boxes of a JP2 file before its codestream say of its colours."""
     if b"pclr" in boxes:
         msg = "its JPEG 2000 pixels are places in a palette of colours. Export it as grey image."
         raise InputError(msg, "unsupported-format")
@@ -267,18 +240,15 @@ def _jp2_colour(boxes: bytes) -> Colour | None:
 
 
 def read_jpeg_2000_start(content: bytes) -> int:
-    """Return where a JPEG 2000 codestream begins: at once, or within the boxes of a JP2 file.
+    """Return where a JPEG 2000 codestream begins: at once, or within the boxes of a JP2 file (ITU-T T.800 I.4).
 
     Raises
     ------
     InputError
         If there are boxes, and none in them.
     """
-    return _codestream_in_boxes(content) if content[:12] == _JP2_BEGINNING else 0
-
-
-def _codestream_in_boxes(content: bytes) -> int:
-    """Return where the codestream of a JP2 file begins. Source: ITU-T T.800 I.4."""
+    if content[:12] != _JP2_BEGINNING:
+        return 0
     position = 0
     while position + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
@@ -291,8 +261,7 @@ def _codestream_in_boxes(content: bytes) -> int:
         if length < header:
             break
         position += length
-    msg = "JPEG 2000"
-    raise _damaged(msg)
+    raise damaged_pixels(_JPEG_2000)
 
 
 def read_rle_segments(content: memoryview, count: int) -> list[memoryview]:
@@ -304,20 +273,18 @@ def read_rle_segments(content: memoryview, count: int) -> list[memoryview]:
         If the table of segments does not say `count`, or its offsets lie outside or run backwards.
     """
     if len(content) < _RLE_HEADER:
-        msg = "RLE"
-        raise _truncated(msg)
+        raise _truncated(_RLE)
     said, *offsets = struct.unpack_from("<16I", content)
     if said != count or count > 15:
-        msg = "RLE"
-        raise _damaged(msg)
+        raise damaged_pixels(_RLE)
     edges = [*offsets[:count], len(content)]
     if edges[0] < _RLE_HEADER or any(start > end for start, end in pairwise(edges)):
-        msg = "RLE"
-        raise _damaged(msg)
+        raise damaged_pixels(_RLE)
     return [content[start:end] for start, end in pairwise(edges)]
 
 
-def _damaged(coding: str) -> InputError:
+def damaged_pixels(coding: str) -> InputError:
+    """Return the error that compressed pixels cannot be decoded."""
     msg = f"its {coding} pixels are damaged and cannot be decoded. Copy the file again from where it came from."
     return InputError(msg, "unreadable-file")
 

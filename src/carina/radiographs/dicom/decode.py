@@ -11,10 +11,10 @@ from carina.radiographs.dicom.display import display_grey
 from carina.radiographs.dicom.limits import MAX_INFLATED_BYTES
 from carina.radiographs.dicom.outline import (
     PREAMBLE_BYTES,
+    Element,
     Encoding,
     Meta,
     NotDicomError,
-    Pixels,
     begins_as,
     find_pixels,
     guess_encoding,
@@ -42,12 +42,7 @@ _OF_NO_IMAGE = frozenset(
 def decode(content: bytes, *, deflated: bool = False) -> Radiograph:
     """Return the radiograph in a DICOM file's bytes.
 
-    Parameters
-    ----------
-    content
-        All of them.
-    deflated
-        Whether a deflated data set is to be inflated.
+    A deflated data set is inflated only on request (`deflated`).
 
     Raises
     ------
@@ -104,16 +99,10 @@ class Walked:
 
     Attributes
     ----------
-    body
-        The file, or what its data set inflates to.
-    header
-        The data set without the pixels.
-    encoding
-        Of its elements.
-    pixels
-        Where they are.
-    coding
-        Of the pixels.
+    body, header, encoding
+        The file, or what its data set inflates to; the data set without the pixels; and how its elements are written.
+    pixels, coding
+        Where the pixels are, and how they are coded.
     doubts
         What lies behind the pixels that should lie before them.
     """
@@ -121,7 +110,7 @@ class Walked:
     body: memoryview
     header: bytes | memoryview
     encoding: Encoding
-    pixels: Pixels
+    pixels: Element
     coding: Coding
     doubts: frozenset[Doubt]
 

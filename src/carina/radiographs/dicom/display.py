@@ -38,10 +38,8 @@ def display_grey(
 
     Parameters
     ----------
-    stored
-        Its pixels, ``(rows, columns)``.
-    layout, display
-        What its header says of them.
+    stored, layout, display
+        Its pixels, ``(rows, columns)``, and what its header says of them.
     visible
         What of it is to be seen; the rest is cut off, or black.
 
@@ -50,7 +48,7 @@ def display_grey(
     grey
         uint16 ``(height, width)`` of the box, range [0, 65535], 0 is black.
     shown_by
-        "lookup table", "window", "own range", or "own range without outliers".
+        What gave the grey values their range.
 
     Raises
     ------

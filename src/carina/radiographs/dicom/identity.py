@@ -17,10 +17,8 @@ class Identity:
     ----------
     patient, study
         The `identifier_digest` of its PatientID and of its StudyInstanceUID; none where it has none.
-    sex
-        ``F``, ``M`` or ``O``; none where it does not say.
-    header
-        What bears on whether it may be judged.
+    sex, header
+        ``F``, ``M`` or ``O``, none where it does not say; and what bears on whether it may be judged.
     """
 
     patient: str | None

@@ -5,43 +5,23 @@ list that is counted, not a function that calls itself. What passes can be given
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from carina.errors import InputError
-from carina.radiographs.dicom.limits import (
-    MAX_DEPTH,
-    MAX_ELEMENTS,
-    MAX_FRAGMENTS,
-    MAX_LUT_BYTES,
-    MAX_VALUE_BYTES,
-)
-from carina.radiographs.dicom.tags import (
-    ALL_TAGS,
-    DOUBLE_FLOAT_PIXEL_DATA,
-    FLOAT_PIXEL_DATA,
-    ITEM,
-    ITEM_END,
-    KEYWORDS,
-    LUT_DATA,
-    MEDIA_STORAGE_SOP_CLASS_UID,
-    MEDIA_STORAGE_SOP_INSTANCE_UID,
-    PIXEL_DATA,
-    SEQUENCE_END,
-    SEQUENCES,
-    SPECIFIC_CHARACTER_SET,
-    TRANSFER_SYNTAX_UID,
-)
+from carina.radiographs.dicom import tags
+from carina.radiographs.dicom.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_FRAGMENTS, MAX_LUT_BYTES, MAX_VALUE_BYTES
 
 PREAMBLE_BYTES = 128
 _UNDEFINED = 0xFFFF_FFFF
 # With these a length has 32 bits, with all others 16. Source: PS3.5 7.1.2.
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_META = (TRANSFER_SYNTAX_UID, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID)
-_PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_WANTED = frozenset({*ALL_TAGS.values(), SPECIFIC_CHARACTER_SET})
+_META = (tags.TRANSFER_SYNTAX_UID, tags.MEDIA_STORAGE_SOP_CLASS_UID, tags.MEDIA_STORAGE_SOP_INSTANCE_UID)
+_PIXELS = frozenset({tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA, tags.PIXEL_DATA})
+_WANTED = frozenset({*tags.ALL_TAGS.values(), tags.SPECIFIC_CHARACTER_SET})
 
 Beginning = Literal["file", "data set"]
 
@@ -77,19 +57,17 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
-    """The element that holds the pixels.
+class Element:
+    """Where an element lies.
 
     Attributes
     ----------
     tag
-        PixelData, or one of its floating-point relatives.
-    header
-        Where the element begins, and the data set before it ends.
-    start
-        Where its value begins.
+        Group and number.
+    header, start
+        Where it begins, and where its value does.
     length
-        In bytes; none where it is made of fragments.
+        In bytes; none where it ends with a delimiter, as pixels in fragments do.
     vr
         As it is written; none in implicit encoding.
     """
@@ -164,17 +142,13 @@ def find_pixels(
     *,
     most: int = MAX_ELEMENTS,
     is_sequence: Callable[[int], bool] | None = None,
-) -> Pixels | None:
+) -> Element | None:
     """Walk a data set up to its pixels and return where they are; none where there are none.
 
     Parameters
     ----------
-    content
-        The file, or what it inflates to.
-    start
-        Where the data set begins.
-    encoding
-        Of its elements.
+    content, start, encoding
+        The file, or what it inflates to, where the data set begins in it, and how its elements are written.
     most
         How many elements are walked.
     is_sequence
@@ -187,31 +161,21 @@ def find_pixels(
         If an element claims more bytes than are there, there are too many, they lie too deep, or one that Carina
         reads is too long.
     """
-    return _Walk(content, start, encoding, is_sequence).to_pixels(most)
+    for element in _Walk(content, start, encoding, is_sequence).outermost(most):
+        if element.tag in _PIXELS:
+            return element
+        if element.tag > tags.PIXEL_DATA and element.tag not in (tags.ITEM, tags.ITEM_END, tags.SEQUENCE_END):
+            return None
+    return None
 
 
 def list_elements(
     content: bytes | memoryview, start: int, encoding: Encoding, *, is_sequence: Callable[[int], bool] | None = None
 ) -> list[tuple[int, int, int]]:
-    """Return tag, beginning and end of each element from a byte on up to the end of the content.
-
-    Parameters are those of `find_pixels`.
-
-    Raises
-    ------
-    InputError
-        As `find_pixels`.
-    """
-    return _Walk(content, start, encoding, is_sequence).to_end(MAX_ELEMENTS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    tag: int
-    header: int
-    start: int
-    length: int | None
-    vr: bytes | None
+    """Return tag, beginning and end of each element up to the end; parameters and errors are those of `find_pixels`."""
+    walk = _Walk(content, start, encoding, is_sequence)
+    begun = [(element.tag, element.header) for element in walk.outermost(MAX_ELEMENTS)]
+    return [(tag, start, end) for (tag, start), (_, end) in pairwise([*begun, (0, walk.position)])]
 
 
 @dataclass(slots=True)
@@ -227,77 +191,51 @@ class _Level:
 
 class _Walk:
     def __init__(
-        self,
-        content: bytes | memoryview,
-        start: int,
-        encoding: Encoding,
-        is_sequence: Callable[[int], bool] | None,
+        self, content: bytes | memoryview, start: int, encoding: Encoding, is_sequence: Callable[[int], bool] | None
     ) -> None:
         self._content = content
         self._is_sequence = is_sequence
-        self._position = start
+        self.position = start
         self._levels = [_Level("elements", len(content), open=False, encoding=encoding)]
 
-    def to_pixels(self, most: int) -> Pixels | None:
+    def outermost(self, most: int) -> Iterator[Element]:
+        """Yield the elements of the data set itself; what lies within each is walked through before the next."""
         for _ in range(most):
-            while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
+            while len(self._levels) > 1 and not self._levels[-1].open and self.position >= self._levels[-1].end:
                 self._levels.pop()
             level = self._levels[-1]
-            if level.end - self._position < 8:
+            if level.end - self.position < 8:
                 if len(self._levels) == 1:
                     # What is left is too short for anything but padding.
-                    return None
+                    return
                 msg = "it ends within a sequence"
                 raise _truncated(msg)
-            element = _element(self._content, self._position, level.end, level.encoding)
+            element = _element(self._content, self.position, level.end, level.encoding)
             if len(self._levels) == 1:
-                if element.tag in _PIXELS:
-                    return Pixels(element.tag, element.header, element.start, element.length, element.vr)
-                if element.tag > PIXEL_DATA and element.tag not in (ITEM, ITEM_END, SEQUENCE_END):
-                    return None
+                yield element
             self._step_over(element, level)
-        raise _too_many(most)
+        msg = f"it has over {most:,} elements beside its pixels; radiographs have some hundred. Check the file."
+        raise InputError(msg, "too-large")
 
-    def to_end(self, most: int) -> list[tuple[int, int, int]]:
-        begun: list[tuple[int, int]] = []
-        for _ in range(most):
-            while len(self._levels) > 1 and self._at_end_of(self._levels[-1]):
-                self._levels.pop()
-            level = self._levels[-1]
-            if level.end - self._position < 8:
-                if len(self._levels) > 1:
-                    msg = "it ends within a sequence"
-                    raise _truncated(msg)
-                ends = [*(start for _, start in begun[1:]), self._position]
-                return [(tag, start, end) for (tag, start), end in zip(begun, ends, strict=True)]
-            element = _element(self._content, self._position, level.end, level.encoding)
-            if len(self._levels) == 1:
-                begun.append((element.tag, element.header))
-            self._step_over(element, level)
-        raise _too_many(most)
-
-    def _at_end_of(self, level: _Level) -> bool:
-        return not level.open and self._position >= level.end
-
-    def _step_over(self, element: _Element, level: _Level) -> None:
-        if element.tag in (ITEM_END, SEQUENCE_END):
+    def _step_over(self, element: Element, level: _Level) -> None:
+        if element.tag in (tags.ITEM_END, tags.SEQUENCE_END):
             # An item may end its sequence, but an element between items is none.
-            wanted = ITEM_END if level.holds == "elements" else SEQUENCE_END
+            wanted = tags.ITEM_END if level.holds == "elements" else tags.SEQUENCE_END
             if element.tag != wanted or not level.open:
                 raise _damaged(element)
             self._levels.pop()
-            self._position = element.start
+            self.position = element.start
         elif level.holds != "elements":
-            if element.tag != ITEM:
+            if element.tag != tags.ITEM:
                 raise _damaged(element)
             self._enter_item(element, level)
-        elif element.tag == ITEM:
+        elif element.tag == tags.ITEM:
             raise _damaged(element)
         else:
             self._enter_element(element, level)
 
-    def _enter_item(self, element: _Element, level: _Level) -> None:
-        self._position = element.start
+    def _enter_item(self, element: Element, level: _Level) -> None:
+        self.position = element.start
         if element.length is None:
             if level.holds == "fragments":
                 raise _damaged(element)
@@ -305,14 +243,14 @@ class _Walk:
             return
         _require_room(element, level.end)
         if level.holds == "fragments":
-            self._position += element.length
+            self.position += element.length
         else:
             self._push(_Level("elements", element.start + element.length, open=False, encoding=level.encoding))
 
-    def _enter_element(self, element: _Element, level: _Level) -> None:
-        self._position = element.start
+    def _enter_element(self, element: Element, level: _Level) -> None:
+        self.position = element.start
         if element.length is None:
-            if element.vr in (None, b"SQ", b"UN") and element.tag != PIXEL_DATA:
+            if element.vr in (None, b"SQ", b"UN") and element.tag != tags.PIXEL_DATA:
                 # Of unknown type it is implicit little endian inside. Source: PS3.5 6.2.2.
                 inner = Encoding(implicit=True, little=True) if element.vr == b"UN" else level.encoding
                 self._push(_Level("items", level.end, open=True, encoding=inner))
@@ -323,59 +261,57 @@ class _Walk:
         if self._holds_items(element):
             self._push(_Level("items", element.start + element.length, open=False, encoding=level.encoding))
             return
-        longest = MAX_LUT_BYTES if element.tag == LUT_DATA else MAX_VALUE_BYTES
+        longest = MAX_LUT_BYTES if element.tag == tags.LUT_DATA else MAX_VALUE_BYTES
         if element.tag in _WANTED and element.length > longest:
-            msg = f"its {KEYWORDS[element.tag]} has more than the {longest:,} bytes that are read. Check the file."
+            msg = f"its {tags.KEYWORDS[element.tag]} has more than the {longest:,} bytes that are read. Check the file."
             raise InputError(msg, "too-large")
-        self._position += element.length
+        self.position += element.length
 
-    def _holds_items(self, element: _Element) -> bool:
+    def _holds_items(self, element: Element) -> bool:
         if self._is_sequence is None:
-            return element.tag in SEQUENCES
+            return element.tag in tags.SEQUENCES
         return element.vr == b"SQ" or (element.vr is None and self._is_sequence(element.tag))
 
     def _push(self, level: _Level) -> None:
         self._levels.append(level)
         # A sequence and its item are two levels.
         if len(self._levels) > 2 * MAX_DEPTH + 1:
-            msg = f"its sequences are nested over {MAX_DEPTH} deep; those of radiographs are two or three."
-            msg_0 = f"{msg} Check the file."
-            raise InputError(msg_0, "too-large")
+            usual = "those of radiographs are two or three"
+            msg = f"its sequences are nested over {MAX_DEPTH} deep; {usual}. Check the file."
+            raise InputError(msg, "too-large")
 
 
-def _element(content: bytes | memoryview, position: int, end: int, encoding: Encoding) -> _Element:
-    """Return the element whose header begins at a position."""
+def _element(content: bytes | memoryview, position: int, end: int, encoding: Encoding) -> Element:
+    msg = "it ends within an element"
     if end - position < 8:
-        msg = "it ends within an element"
         raise _truncated(msg)
     order = "<" if encoding.little else ">"
     group, number, length = struct.unpack_from(f"{order}HHI", content, position)
     tag = group << 16 | number
     start, vr = position + 8, None
-    if group != ITEM >> 16 and not encoding.implicit:
+    if group != tags.ITEM >> 16 and not encoding.implicit:
         written = bytes(content[position + 4 : position + 6])
         # What is no type at all is taken for an element without one, as pydicom does: some writers mix the two.
         if written.isalpha() and written.isupper():
             vr = written
             if vr in _LONG_VRS:
                 if end - start < 4:
-                    msg = "it ends within an element"
                     raise _truncated(msg)
                 (length,) = struct.unpack_from(f"{order}I", content, start)
                 start += 4
             else:
                 (length,) = struct.unpack_from(f"{order}H", content, position + 6)
-                return _Element(tag, position, start, length, vr)
-    return _Element(tag, position, start, None if length == _UNDEFINED else length, vr)
+                return Element(tag, position, start, length, vr)
+    return Element(tag, position, start, None if length == _UNDEFINED else length, vr)
 
 
-def _require_room(element: _Element, end: int) -> None:
+def _require_room(element: Element, end: int) -> None:
     if (element.length or 0) > end - element.start:
         msg = f"the element at byte {element.header:,} claims more bytes than follow"
         raise _truncated(msg)
 
 
-def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryview]:
+def read_fragments(content: bytes | memoryview, pixels: Element) -> list[memoryview]:
     """Return the fragments of encapsulated pixels, the table of offsets first.
 
     Raises
@@ -386,27 +322,21 @@ def read_fragments(content: bytes | memoryview, pixels: Pixels) -> list[memoryvi
     return _fragments_and_end(content, pixels)[0]
 
 
-def end_of_pixels(content: bytes | memoryview, pixels: Pixels) -> int:
-    """Return where the element of the pixels ends, which may be beyond what is there.
-
-    Raises
-    ------
-    InputError
-        As `read_fragments`.
-    """
+def end_of_pixels(content: bytes | memoryview, pixels: Element) -> int:
+    """Return where the element of the pixels ends, perhaps beyond what is there; errors as of `read_fragments`."""
     return _fragments_and_end(content, pixels)[1] if pixels.length is None else pixels.start + pixels.length
 
 
-def _fragments_and_end(content: bytes | memoryview, pixels: Pixels) -> tuple[list[memoryview], int]:
+def _fragments_and_end(content: bytes | memoryview, pixels: Element) -> tuple[list[memoryview], int]:
     view, position = memoryview(content), pixels.start
     fragments: list[memoryview] = []
     # Compressed pixels are always explicit little endian. Source: PS3.5 A.4.
     encoding = Encoding(implicit=False, little=True)
     while len(content) - position >= 8:
         element = _element(content, position, len(content), encoding)
-        if element.tag == SEQUENCE_END:
+        if element.tag == tags.SEQUENCE_END:
             return fragments, element.start
-        if element.tag != ITEM or element.length is None:
+        if element.tag != tags.ITEM or element.length is None:
             raise _damaged(element)
         _require_room(element, len(content))
         fragments.append(view[element.start : element.start + element.length])
@@ -418,16 +348,11 @@ def _fragments_and_end(content: bytes | memoryview, pixels: Pixels) -> tuple[lis
     return fragments, len(content)
 
 
-def _too_many(most: int) -> InputError:
-    msg = f"it has over {most:,} elements beside its pixels; radiographs have some hundred. Check the file."
-    return InputError(msg, "too-large")
-
-
 def _truncated(what: str) -> InputError:
     return InputError(f"the DICOM file is cut off: {what}. Copy it again from where it came from.", "truncated")
 
 
-def _damaged(element: _Element) -> InputError:
+def _damaged(element: Element) -> InputError:
     # Neither tag nor length are told: where a walk has lost its way, they are letters of a value.
     msg = f"the DICOM file is damaged at byte {element.header:,}. Copy it again from where it came from."
     return InputError(msg, "unreadable-file")

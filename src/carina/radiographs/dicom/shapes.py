@@ -10,7 +10,7 @@ _EDGES = ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An outline of what is to be seen, by a shutter or a collimator. Source: PS3.3 C.7.6.11, C.8.7.3.
+    """An outline of what is to be seen, by a shutter or a collimator.
 
     Attributes
     ----------

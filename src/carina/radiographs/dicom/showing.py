@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,22 +11,14 @@ from carina.radiographs.dicom.values import Lut, Values, no_table
 from carina.radiographs.doubts import Doubt
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
-_FUNCTIONS: dict[str, Function] = {"LINEAR": "LINEAR", "LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
+_FUNCTIONS: dict[str, Function] = {word: word for word in get_args(Function)}
 _LUT_SHAPES = {"INVERSE": True, "IDENTITY": False}
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window. Source: PS3.3 C.11.2.1.2.
-
-    Attributes
-    ----------
-    centre, width, function
-        What it makes of values.
-    place
-        Which of several windows it is, counted from 0.
-    """
+    """A window; `place` is which of several it is, counted from 0. Source: PS3.3 C.11.2.1.2."""
 
     centre: float
     width: float
@@ -52,14 +44,14 @@ class Display:
         The lowest and highest stored value that only fill the image up, 16 bits as stored; none where none do.
     """
 
-    modality_lut: Lut | None
-    slope: float
-    intercept: float
-    voi_lut: Lut | None
-    voi_lut_item: int | None
-    window: Window | None
-    inverse: bool | None
-    padding: tuple[int, int] | None
+    modality_lut: Lut | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    voi_lut: Lut | None = None
+    voi_lut_item: int | None = None
+    window: Window | None = None
+    inverse: bool | None = None
+    padding: tuple[int, int] | None = None
 
 
 def read_display(reader: Values, *, is_grey: bool) -> tuple[Display, set[Doubt]]:
@@ -73,32 +65,23 @@ def read_display(reader: Values, *, is_grey: bool) -> tuple[Display, set[Doubt]]
     doubts: set[Doubt] = set()
     if not is_grey:
         # Colours have none of all this.
-        return Display(None, 1.0, 0.0, None, None, None, None, None), doubts
+        return Display(), doubts
     groups = [group for keyword in _GROUPS for group in reader.items(keyword)[:1]]
     shown_by = [reader, *(item for group in groups for item in group.items("FrameVOILUTSequence")[:1])]
     window = _window(shown_by, doubts)
     voi_lut, voi_lut_item = _voi_lut(shown_by, window, doubts)
-    modality_luts = reader.luts("ModalityLUTSequence")
+    keyword = "ModalityLUTSequence"
+    modality_luts = reader.luts(keyword)
     if modality_luts and modality_luts[0] is None:
-        msg = "ModalityLUTSequence"
-        raise no_table(msg)
+        raise no_table(keyword)
     rescaled = [reader, *(item for group in groups for item in group.items("PixelValueTransformationSequence")[:1])]
     slope, intercept = _line(rescaled, doubts)
     shape = reader.single("PresentationLUTShape")
-    inverse = None if shape is None else _LUT_SHAPES.get(shape.upper())
+    inverse = _LUT_SHAPES.get((shape or "").upper())
     if shape is not None and inverse is None:
         doubts.add("presentation")
-    display = Display(
-        modality_lut=modality_luts[0] if modality_luts else None,
-        slope=slope,
-        intercept=intercept,
-        voi_lut=voi_lut,
-        voi_lut_item=voi_lut_item,
-        window=window,
-        inverse=inverse,
-        padding=_padding(reader, doubts),
-    )
-    return display, doubts
+    modality_lut, padding = modality_luts[0] if modality_luts else None, _padding(reader, doubts)
+    return Display(modality_lut, slope, intercept, voi_lut, voi_lut_item, window, inverse, padding), doubts
 
 
 def _window(candidates: Sequence[Values], doubts: set[Doubt]) -> Window | None:
@@ -124,24 +107,16 @@ def _window(candidates: Sequence[Values], doubts: set[Doubt]) -> Window | None:
 
 
 def _voi_lut(candidates: Sequence[Values], window: Window | None, doubts: set[Doubt]) -> tuple[Lut | None, int | None]:
-    """Return the first table that can be used, and which item of the image's own sequence it is.
-
-    Raises
-    ------
-    InputError
-        If there are tables, none of which can be used, and no window either.
-    """
-    own = candidates[0].luts("VOILUTSequence")
-    luts = [*own, *(lut for reader in candidates[1:] for lut in reader.luts("VOILUTSequence"))]
+    """Return the first table that can be used, and which item of the image's own sequence it is."""
+    keyword = "VOILUTSequence"
+    own = candidates[0].luts(keyword)
+    luts = [*own, *(lut for reader in candidates[1:] for lut in reader.luts(keyword))]
     place = next((place for place, lut in enumerate(luts) if lut is not None), None)
     if luts and place is None and window is None:
-        msg = "VOILUTSequence"
-        raise no_table(msg)
+        raise no_table(keyword)
     if luts and luts[0] is None:
         doubts.add("lookup table")
-    if place is None:
-        return None, None
-    return luts[place], place if place < len(own) else None
+    return (None, None) if place is None else (luts[place], place if place < len(own) else None)
 
 
 def _line(candidates: Sequence[Values], doubts: set[Doubt]) -> tuple[float, float]:

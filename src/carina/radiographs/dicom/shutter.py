@@ -26,10 +26,9 @@ class Visible:
 
     Attributes
     ----------
-    box
-        Top, left, bottom and right in pixels, the latter two beyond it.
-    mask
-        bool ``(height, width)`` of the box, true where it is to be seen; none where all of it is.
+    box, mask
+        Top, left, bottom and right in pixels, the latter two beyond it; and bool ``(height, width)`` of the box, true
+        where it is to be seen, or none where all of it is.
     ignored
         Whether shapes were not followed, because they leave next to nothing.
     doubts
@@ -44,20 +43,19 @@ class Visible:
 
 def find_visible(shapes: tuple[Shape, ...], height: int, width: int) -> Visible:
     """Return what all shapes together leave of an image of `height` × `width` pixels."""
-    whole = (0, 0, height, width)
-    box = whole
+    box = whole = (0, 0, height, width)
     for shape in shapes:
         box = _common(box, _box(shape))
     top, left, bottom, right = box
     is_outside = any(_reaches_outside(shape, height, width) for shape in shapes)
     outside: set[Doubt] = {"shutter outside"} if is_outside else set()
+    mask, left_over = None, (bottom - top) * (right - left)
     too_small = min(bottom - top, right - left) < min(MIN_SIDE_PX, height, width)
-    if too_small or (bottom - top) * (right - left) < _SMALLEST_SHARE * height * width:
-        return Visible(whole, ignored=True, doubts=frozenset(outside))
     curved = [shape for shape in shapes if shape.edges is None]
-    mask = np.logical_and.reduce([_mask(shape, box) for shape in curved]) if curved else None
-    left_over = (bottom - top) * (right - left) if mask is None else int(np.count_nonzero(mask))
-    if left_over < _SMALLEST_SHARE * height * width:
+    if curved and not too_small:
+        mask = np.logical_and.reduce([_mask(shape, box) for shape in curved])
+        left_over = int(np.count_nonzero(mask))
+    if too_small or left_over < _SMALLEST_SHARE * height * width:
         return Visible(whole, ignored=True, doubts=frozenset(outside))
     is_small = min(bottom - top, right - left) < _SMALL_SIDE_PX or left_over < _SMALL_SHARE * height * width
     crops: set[Doubt] = {"shutter crops"} if is_small and left_over < height * width else set()

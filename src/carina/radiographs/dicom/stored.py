@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Layout
@@ -16,7 +15,7 @@ from carina.radiographs.dicom.codestream import (
     read_rle_segments,
     require_whole_jpeg_ls,
 )
-from carina.radiographs.dicom.outline import Encoding, Pixels, read_fragments
+from carina.radiographs.dicom.outline import Element, Encoding, read_fragments
 from carina.radiographs.dicom.syntaxes import Coding
 from carina.radiographs.doubts import Doubt
 from carina.radiographs.radiograph import GREY_TOLERANCE
@@ -49,19 +48,15 @@ class Stored:
     doubts: frozenset[Doubt] = frozenset()
 
 
-def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
+def read_stored(content: memoryview, pixels: Element, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
     """Return the pixels of a file's only image.
 
     Parameters
     ----------
-    content
-        The file, or what it inflates to.
-    pixels
-        Where they are.
-    layout
-        How they are stored.
-    coding
-        How they are compressed, if at all.
+    content, pixels
+        The file, or what it inflates to, and where they are in it.
+    layout, coding
+        How they are stored, and compressed, if at all.
     encoding
         Of the data set, whose order of bytes uncompressed pixels have.
 
@@ -90,14 +85,12 @@ def read_stored(content: memoryview, pixels: Pixels, layout: Layout, coding: Cod
         msg = "its PhotometricInterpretation is one of JPEG 2000, which its pixels are not. Export it as grey image."
         raise InputError(msg, "unreadable-file")
     is_rgb = layout.photometric == "RGB"
-    grey = _grey_of_colour(samples, is_rgb=is_rgb)
-    return Stored(
-        grey, layout.stored, shift, layout.signed, doubts | _of_colours(samples, layout.stored, is_rgb=is_rgb)
-    )
+    doubts |= _of_colours(samples, layout.stored, is_rgb=is_rgb)
+    return Stored(_grey_of_colour(samples, is_rgb=is_rgb), layout.stored, shift, layout.signed, doubts)
 
 
 def read_native(
-    content: memoryview, pixels: Pixels, layout: Layout, encoding: Encoding
+    content: memoryview, pixels: Element, layout: Layout, encoding: Encoding
 ) -> tuple[Patterns, frozenset[Doubt]]:
     """Return uncompressed pixels: uint8 or uint16 ``(height, width)``, of colour ``(height, width, 3)``.
 
@@ -147,7 +140,7 @@ def read_native(
 
 
 def _values_of(
-    raw: memoryview, values: int, layout: Layout, pixels: Pixels, encoding: Encoding, *, halved: bool
+    raw: memoryview, values: int, layout: Layout, pixels: Element, encoding: Encoding, *, halved: bool
 ) -> Patterns:
     """Return so many values of uncompressed pixels in the order of rows, columns and colours."""
     order = "<" if encoding.little else ">"
@@ -188,12 +181,6 @@ def _has_other_bits(patterns: Patterns, layout: Layout) -> bool:
     return bool(((beside != 0) & ((beside != above) | (negative == 0))).any())
 
 
-def _several_frames() -> InputError:
-    return InputError(
-        "its pixels are enough for several images. Export the one radiograph as a file of its own.", "animated"
-    )
-
-
 def only_frame(fragments: list[memoryview]) -> memoryview:
     """Return the fragments of the one image as one; the first one is the table of offsets, an entry an image.
 
@@ -208,7 +195,8 @@ def only_frame(fragments: list[memoryview]) -> memoryview:
     table, *rest = fragments
     beginning = _beginning(rest[0])
     if len(table) > 4 or (beginning and any(part[: len(beginning)] == beginning for part in rest[1:])):
-        raise _several_frames()
+        msg = "its pixels are enough for several images. Export the one radiograph as a file of its own."
+        raise InputError(msg, "animated")
     return rest[0] if len(rest) == 1 else memoryview(b"".join(rest))
 
 
@@ -318,13 +306,7 @@ def colours_of(said: Codestream, layout: Layout) -> tuple[bool, set[Doubt]]:
 
 
 def require_agreement(said: Codestream, layout: Layout, coding: Coding) -> None:
-    """Refuse a codestream whose size is not the one that the data set says, before a decoder takes memory for it.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """Refuse (InputError) a codestream of another size than the data set says, before a decoder takes memory for it."""
     if (said.width, said.height) != (layout.columns, layout.rows):
         msg = (
             f"its header says {layout.columns:,} × {layout.rows:,} pixels and its {coding} codestream "
@@ -344,8 +326,7 @@ def _grey_of_colour(colour: Patterns, *, is_rgb: bool) -> Patterns:
     if not is_rgb:
         return np.ascontiguousarray(colour[..., 0])
     weights = np.array([19595, 38470, 7471], np.uint32)
-    summed: NDArray[np.uint32] = colour.astype(np.uint32) @ weights
-    grey: Patterns = ((summed + np.uint32(0x8000)) >> np.uint32(16)).astype(colour.dtype)
+    grey: Patterns = ((colour.astype(np.uint32) @ weights + np.uint32(0x8000)) >> np.uint32(16)).astype(colour.dtype)
     return grey
 
 

@@ -61,14 +61,8 @@ def silence() -> Iterator[None]:
 def read_values(data_set: bytes | memoryview, encoding: Encoding, tags: Iterable[int] = ()) -> "Values":
     """Return the values of a data set that `carina.radiographs.dicom.outline.find_pixels` has walked.
 
-    Parameters
-    ----------
-    data_set
-        Its elements up to the pixels.
-    encoding
-        Of its elements.
-    tags
-        Which to read beside those of `carina.radiographs.dicom.tags.TAGS`.
+    Its elements up to the pixels are to be handed over, and which `tags` to read beside those of
+    `carina.radiographs.dicom.tags.TAGS`.
     """
     from pydicom import config  # noqa: PLC0415  # a quarter of a second, which only a process for DICOM pays
     from pydicom.filereader import read_dataset  # noqa: PLC0415
@@ -81,7 +75,7 @@ def read_values(data_set: bytes | memoryview, encoding: Encoding, tags: Iterable
 
 
 def _is_behind(tag: int, _vr: str | None, _length: int) -> bool:
-    """Return whether an element is where nothing was walked any more."""
+    # Nothing was walked any more.
     return tag > PIXEL_DATA
 
 
@@ -201,13 +195,7 @@ class Values:
         return int(number)
 
     def needed(self, keyword: str, low: int, high: int) -> int:
-        """Return a whole number that must be there and within its bounds.
-
-        Raises
-        ------
-        InputError
-            If it is not.
-        """
+        """Return a whole number; InputError if it is not there and within its bounds."""
         number = self.whole(keyword, low, high)
         if number is None:
             raise missing(keyword)

@@ -67,10 +67,8 @@ class Workers:
 
     Parameters
     ----------
-    limits
-        What each may use for one file.
-    most
-        How many there may be; by default one a core.
+    limits, most
+        What each may use for one file, and how many there may be; by default one a core.
     """
 
     def __init__(self, limits: DecodingLimits | None = None, most: int | None = None) -> None:
@@ -91,7 +89,14 @@ class Workers:
             If it has no preamble and is not a data set with an image either.
         """
         answer, pixels = self._ask({"task": "decode", "deflated": deflated}, content)
-        return _radiograph(answer, pixels)
+        if answer.get("error") == NOT_DICOM:
+            raise NotDicomError
+        _raise_error(answer)
+        with _sensible():
+            header = _HEADERS.validate_python(answer.get("header"))
+        if pixels is None or pixels.dtype != np.uint16:
+            raise _no_sense()
+        return Radiograph(pixels, float(WHITE), header)
 
     def identify(self, content: bytes) -> Identity:
         """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.
@@ -104,10 +109,8 @@ class Workers:
         """
         answer, _ = self._ask({"task": "identify"}, content)
         _raise_error(answer)
-        try:
+        with _sensible():
             identity = _IDENTITIES.validate_python(answer)
-        except ValidationError:
-            raise _no_sense() from None
         if not all(digest is None or _DIGEST.fullmatch(digest) for digest in (identity.patient, identity.study)):
             raise _no_sense()
         return identity
@@ -122,11 +125,8 @@ class Workers:
         """
         answer, listed = self._ask({"task": "list"}, content)
         _raise_error(answer)
-        try:
-            names = _NAMES.validate_json(b"" if listed is None else listed.tobytes())
-        except ValidationError:
-            raise _no_sense() from None
-        return names
+        with _sensible():
+            return _NAMES.validate_json(b"" if listed is None else listed.tobytes())
 
     def _ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         with self._room:
@@ -147,7 +147,7 @@ class Workers:
     def process_ids(self) -> list[int]:
         """Return the system's numbers of the processes that there are by now."""
         with self._lock:
-            return [worker.process_id for worker in self._all]
+            return [worker.process.pid for worker in self._all]
 
     def close(self) -> None:
         """End all processes."""
@@ -187,13 +187,11 @@ class _GoneError(Exception):
 
 
 class _Worker:
-    """One process that decodes."""
-
     def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
         self._expired = False
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # this interpreter and our own words
+            self.process = subprocess.Popen(  # noqa: S603  # this interpreter and our own words
                 [sys.executable, "-I", "-B", "-c", _PROGRAM, json.dumps(sys.path), json.dumps(asdict(limits))],
                 bufsize=0,
                 stdin=subprocess.PIPE,
@@ -205,7 +203,7 @@ class _Worker:
             )
         except OSError as error:
             raise _not_started(error.strerror or "no reason given") from None
-        for stream in (self._process.stdin, self._process.stdout):
+        for stream in (self.process.stdin, self.process.stdout):
             _widen(stream)
         said = bytearray(len(READY))
         try:
@@ -218,12 +216,8 @@ class _Worker:
             msg = "it ended at once; is pydicom installed?"
             raise _not_started(msg)
 
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self.process.poll() is None
 
     def ask(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """Return the words and the bytes of an answer. If anything goes wrong, nothing more is to be asked.
@@ -261,13 +255,12 @@ class _Worker:
         return answer, more
 
     def _send(self, content: bytes) -> None:
-        stream, left = self._process.stdin, memoryview(content)
+        stream, left = self.process.stdin, memoryview(content)
         while stream is not None and left:
             left = left[stream.write(left) :]
 
     def _receive(self, room: bytearray | memoryview) -> None:
-        """Fill the room with what the process says."""
-        stream, left = self._process.stdout, memoryview(room)
+        stream, left = self.process.stdout, memoryview(room)
         while left:
             count = 0 if stream is None else stream.readinto(left)  # type: ignore[attr-defined]  # it is a FileIO
             if not count:
@@ -290,11 +283,11 @@ class _Worker:
                 return
             seconds -= 1.0
         self._expired = True
-        self._process.kill()
+        self.process.kill()
 
     def _why_gone(self) -> InputError:
         self.end()
-        if self._expired or self._process.returncode == -_SIGXCPU:
+        if self._expired or self.process.returncode == -_SIGXCPU:
             seconds = self._limits.seconds if self._expired else self._limits.cpu_seconds
             msg = f"decoding it took over {seconds:g} s and was ended. Check the file, or export it uncompressed."
             return InputError(msg, "too-slow")
@@ -306,23 +299,24 @@ class _Worker:
 
     def end(self) -> None:
         """End the process, at once if it is busy."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        self._process.kill()
-        self._process.wait()
+        self._close_pipes()
+        self.process.kill()
+        self.process.wait()
 
     def forget(self) -> None:
         """Close this process's ends of the pipes, and leave the process to the one that started it."""
-        for stream in (self._process.stdin, self._process.stdout):
+        self._close_pipes()
+        # Not this process's child: nobody here is to wait for it.
+        self.process.returncode = 0
+
+    def _close_pipes(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()
-        # Not this process's child: nobody here is to wait for it.
-        self._process.returncode = 0
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
-    """Let a pipe hold more at a time, where the system can and may."""
+    # More at a time, where the system can and may.
     if fcntl is not None and pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -339,7 +333,6 @@ def _parsed(said: bytearray) -> dict[str, Any]:
 
 
 def _shape(said: Any, size: int) -> tuple[int, int]:
-    """Return height and width of so many bytes of grey values."""
     match said:
         case [int(height), int(width)] if min(height, width) > 0 and 2 * height * width == size:
             return height, width
@@ -347,7 +340,6 @@ def _shape(said: Any, size: int) -> tuple[int, int]:
 
 
 def _raise_error(answer: dict[str, Any]) -> None:
-    """Raise what an answer says to be wrong, if anything."""
     error, message = answer.get("error"), answer.get("message")
     code = _CODES.get(error) if isinstance(error, str) else None
     if code is not None and isinstance(message, str) and message.isprintable():
@@ -361,18 +353,12 @@ def _no_sense() -> InputError:
     return InputError(msg, "unreadable-file")
 
 
-def _radiograph(answer: dict[str, Any], pixels: NDArray[Any] | None) -> Radiograph:
-    """Return what an answer says, or raise it."""
-    if answer.get("error") == NOT_DICOM:
-        raise NotDicomError
-    _raise_error(answer)
+@contextmanager
+def _sensible() -> Iterator[None]:
     try:
-        header = _HEADERS.validate_python(answer.get("header"))
+        yield
     except ValidationError:
-        header = None
-    if pixels is None or pixels.dtype != np.uint16 or header is None:
-        raise _no_sense()
-    return Radiograph(pixels, float(WHITE), header)
+        raise _no_sense() from None
 
 
 def _not_started(why: str) -> InputError:
@@ -384,25 +370,8 @@ _shared: Workers | None = None
 _shared_lock = threading.Lock()
 
 
-def decode_dicom(content: bytes, *, deflated: bool = False) -> Radiograph:
-    """Return the radiograph in a DICOM file's bytes, decoded by the processes that this process shares.
-
-    Parameters and errors are those of `Workers.decode`.
-    """
-    return _shared_workers().decode(content, deflated=deflated)
-
-
-def identify_dicom(content: bytes) -> Identity:
-    """Return whose image a DICOM file holds, read by the processes that this process shares; see `Workers.identify`."""
-    return _shared_workers().identify(content)
-
-
-def list_dicom_directory(content: bytes) -> list[tuple[str, ...]]:
-    """Return the names in a DICOMDIR, read by the processes that this process shares; see `Workers.list_directory`."""
-    return _shared_workers().list_directory(content)
-
-
-def _shared_workers() -> Workers:
+def shared_workers() -> Workers:
+    """Return the processes that all of this process shares."""
     global _shared  # noqa: PLW0603  # one for all threads, which share the cores
     with _shared_lock:
         if _shared is None:

@@ -84,8 +84,10 @@ def test_folds_and_draws_keep_patients_whole_and_findings_even() -> None:
     fold = split_patients(labels, groups, 5, seed=3)
     assert all(len(np.unique(fold[groups == group])) == 1 for group in groups)
     assert all(((labels == 0) & (fold == number)).sum() == 8 for number in range(5))
-    drawn = draw_patients(labels, groups, 30, seed=5)
-    assert len(drawn) == 30
-    assert 8 <= (labels[drawn] == 1).sum() <= 12
-    assert len(np.unique(groups[drawn])) == 15
+    # An odd number would cut a patient with two films: it gets both.
+    for films in (29, 30):
+        drawn = draw_patients(labels, groups, films, seed=5)
+        assert len(drawn) == 30
+        assert 8 <= (labels[drawn] == 1).sum() <= 12
+        assert len(np.unique(groups[drawn])) == 15
     assert not np.array_equal(drawn, draw_patients(labels, groups, 30, seed=6))

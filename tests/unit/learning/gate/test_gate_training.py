@@ -12,7 +12,7 @@ from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, DataError
 from carina.learning.gate.gate_training import choose_radiographs, train_gate
 from carina.learning.recipe import GateSettings
-from carina.radiographs.corruptions import invert, mirror_sideways, turn_clockwise, turn_over
+from carina.radiographs.corruptions import make_odd, mirror_sideways
 from carina.radiographs.gate import Gate, read_gate
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
@@ -58,12 +58,12 @@ def test_phantoms_are_let_through_and_oddities_refused_by_name(trained, graph: P
     gate, _, _ = trained
     assert np.mean([verdict.accepted for verdict in verdicts(gate, graph, tested)]) > 0.7
     assert np.mean([v.accepted for v in verdicts(gate, graph, [mirror_sideways(w) for w in tested])]) > 0.6
-    for alter, words in (
-        (turn_clockwise, "rotated by 90° clockwise"),
-        (turn_over, "upside down"),
-        (invert, "inverted"),
+    for kind, words in (
+        ("clockwise", "rotated by 90° clockwise"),
+        ("upside-down", "upside down"),
+        ("inverted", "inverted"),
     ):
-        judged = verdicts(gate, graph, [alter(whole) for whole in tested])
+        judged = verdicts(gate, graph, [make_odd(kind, whole, np.random.default_rng(2)) for whole in tested])
         assert np.mean([not verdict.accepted for verdict in judged]) > 0.8
         assert np.mean([words in (verdict.refused or "") for verdict in judged]) > 0.6
     assert not verdicts(gate, graph, [np.full((96, 96), 40, np.uint8)])[0].accepted

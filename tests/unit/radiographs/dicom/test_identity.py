@@ -7,7 +7,7 @@ import pytest
 from carina.errors import InputError
 from carina.radiographs.dicom import workers as workers_module
 from carina.radiographs.dicom.identity import identifier_digest
-from carina.radiographs.dicom.workers import Workers, identify_dicom
+from carina.radiographs.dicom.workers import Workers, shared_workers
 from make import make_grey
 from make_dicom import BIG_ENDIAN, IMPLICIT, encode_dicom, encode_object
 
@@ -16,7 +16,7 @@ GREY = make_grey(1, (60, 50))
 
 def test_hashes_of_whose_it_is() -> None:
     said = {"PatientID": " 0815 ", "StudyInstanceUID": "1.2.3", "PatientSex": "F", "ViewPosition": "AP"}
-    found = [identify_dicom(encode_dicom(GREY, syntax, **said)) for syntax in (IMPLICIT, BIG_ENDIAN)]
+    found = [shared_workers().identify(encode_dicom(GREY, syntax, **said)) for syntax in (IMPLICIT, BIG_ENDIAN)]
     for identity in found:
         assert identity.patient == identifier_digest("PatientID", "0815")
         assert identity.study == identifier_digest("StudyInstanceUID", "1.2.3")
@@ -31,21 +31,21 @@ def test_a_study_and_a_patient_of_one_number_are_two() -> None:
 
 
 def test_what_is_not_said_is_none() -> None:
-    identity = identify_dicom(encode_dicom(GREY, PatientID=None, PatientSex="Secret"))
+    identity = shared_workers().identify(encode_dicom(GREY, PatientID=None, PatientSex="Secret"))
     assert (identity.patient, identity.study, identity.sex) == (None, None, None)
 
 
 def test_letters_beyond_ascii_are_those_of_the_table() -> None:
     for character_set, name in (("ISO_IR 100", "müller".encode("latin-1")), ("ISO_IR 192", "müller".encode())):
         content = encode_dicom(GREY, PatientID=name, SpecificCharacterSet=character_set)
-        assert identify_dicom(content).patient == identifier_digest("PatientID", "müller")
+        assert shared_workers().identify(content).patient == identifier_digest("PatientID", "müller")
 
 
 def test_the_pixels_need_not_be_there() -> None:
     content = encode_dicom(make_grey(1, (600, 500)), PatientID="0815")
-    assert identify_dicom(content[:2000]) == identify_dicom(content)
+    assert shared_workers().identify(content[:2000]) == shared_workers().identify(content)
     with pytest.raises(InputError):
-        identify_dicom(content[:300])
+        shared_workers().identify(content[:300])
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_pixels_need_not_be_there() -> None:
 )
 def test_what_has_no_radiograph_is_said(content: bytes, code: str) -> None:
     with pytest.raises(InputError) as refused:
-        identify_dicom(content)
+        shared_workers().identify(content)
     assert refused.value.code == code
     assert "SECRET" not in str(refused.value)
 

@@ -51,12 +51,12 @@ def thresholds_table(evaluated: Evaluated, limit: int) -> ReportTable:
     """Return counts, sensitivity and specificity at the thresholds of the flagged finding, at most so many rows."""
     positive, probability = evaluated.against_rest(evaluated.flag)
     found = build_operating_table(positive, probability, evaluated.groups, shipped=(evaluated.threshold,), limit=limit)
-    counts, effects = found.counts, found.counts.effects
+    counts = found.counts
     rows: list[tuple[Cell, ...]] = []
     for row, threshold in enumerate(counts.thresholds.tolist()):
         cells = [int(getattr(counts, f"{name}_{kind}")[row]) for name, kind in _CELLS]
         sides = [
-            share_estimate(hits, hits + others, 1.0 if effects is None else float(getattr(effects, name)[row]))
+            share_estimate(hits, hits + others, float(getattr(counts, f"{name}_effect")[row]))
             for name, hits, others in (("sensitivity", cells[0], cells[1]), ("specificity", cells[3], cells[2]))
         ]
         sign = f"{threshold!r} (shipped)" if row in found.shipped else repr(threshold)
