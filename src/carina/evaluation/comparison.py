@@ -10,25 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, ndtr
 
 from carina.errors import DataError
 from carina.notebook import boxed, table_html
-from carina.statistics.binary_metrics import fields_to_json
 from carina.statistics.checked_table import check_probabilities, check_truth
 from carina.statistics.curves import checked_scores
 from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
-from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
+from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, Record, group_codes, not_applicable
 from carina.statistics.proportion import normal_quantile, wilson_bounds
-
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class PairedTest:
+class PairedTest(Record):
     """One measure of model A against the same measure of model B."""
 
     measure: str  # "accuracy", "sensitivity", "specificity" or "AUROC"
@@ -47,17 +43,13 @@ class PairedTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Record):
     """All paired tests between two models."""
 
     findings: tuple[str, ...]  # names, in column order
     n: int  # number of images
     groups: int | None  # number of patients (or duplicate groups); None if every image is independent
     tests: tuple[PairedTest, ...]  # accuracy, then for each finding sensitivity, specificity and AUROC
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict."""
-        return fields_to_json(self) | {"tests": [fields_to_json(test) for test in self.tests]}
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return each test as text: figure, both values, difference, p, p after Holm, and the test."""
@@ -187,8 +179,8 @@ def _newcombe_paired(right_a: BoolArray, right_b: BoolArray) -> Estimate:
     both, neither = float((right_a & right_b).sum()), float((~right_a & ~right_b).sum())
     only_a, only_b = float((right_a & ~right_b).sum()), float((~right_a & right_b).sum())
     share_a, share_b = (both + only_a) / n, (both + only_b) / n
-    low_a, high_a = wilson_bounds(share_a, n, _CONFIDENCE)
-    low_b, high_b = wilson_bounds(share_b, n, _CONFIDENCE)
+    low_a, high_a = wilson_bounds(share_a, n)
+    low_b, high_b = wilson_bounds(share_b, n)
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     covariance = both * neither - only_a * only_b
     if covariance > 0:
@@ -215,7 +207,7 @@ def _clustered_difference(gains: IntArray, sizes: IntArray) -> Estimate:
     variance = groups / (groups - 1) * float(((gains - value * sizes) ** 2).sum()) / n**2
     if variance < NO_VARIANCE:
         return Estimate(value, None, None, "none", note="all patients agree, so the data show no spread")
-    half = normal_quantile(_CONFIDENCE) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "normal (by patient)")
 
 
@@ -277,7 +269,7 @@ def paired_delong(
         difference = Estimate(value, None, None, "none", note=reason)
         return PairedTest("AUROC", finding, parts_a.auroc, parts_b.auroc, difference, p_value, None, method)
     z = value / math.sqrt(variance)
-    half = normal_quantile(_CONFIDENCE) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     difference = Estimate(value, max(-1.0, value - half), min(1.0, value + half), method)
     p_value = float(2 * ndtr(-abs(z)))
     return PairedTest("AUROC", finding, parts_a.auroc, parts_b.auroc, difference, p_value, None, method, z=z)

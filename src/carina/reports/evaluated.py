@@ -122,8 +122,7 @@ class Evaluated:
     def shipped(self) -> BinaryCounts:
         """The four cells of the flagged finding at the shipped threshold, with the design effects of both sides."""
         positive, probability = self.against_rest(self.flag)
-        codes = group_codes(self.groups, len(positive))
-        return binary_estimates(positive, probability >= self.threshold, codes, 0.95)[0]
+        return binary_estimates(positive, probability >= self.threshold, group_codes(self.groups, len(positive)))[0]
 
     def estimate(self, *path: str) -> Estimate:
         """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""

@@ -176,6 +176,6 @@ def _summary(turnaround: FloatArray, taken: BoolArray) -> SimulatedGroup:
     mean = float(sums.sum() / counts.sum())
     rooms = len(counts)
     error = math.sqrt(rooms / (rooms - 1) * float(((sums - mean * counts) ** 2).sum())) / float(counts.sum())
-    half = normal_quantile(0.95) * error
+    half = normal_quantile() * error
     median, nine_of_ten = np.quantile(turnaround[taken], (0.5, 0.9)).tolist()
     return SimulatedGroup(Estimate(mean, max(0.0, mean - half), mean + half, "simulation"), median, nine_of_ten)
