@@ -13,12 +13,11 @@ from PIL import Image
 from browser import CHROMIUM, NO_CHROMIUM, Browser, open_browser
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
 from carina.decisions.triage import choose_triage
-from carina.evaluation.priorities import spread_of_bands
+from carina.evaluation.priorities import spread_of_bands, spread_of_flag
 from carina.evaluation.reading_room.waiting_times import ReadingRoom, expected_turnaround
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.html.open_reports import build_report, write_report
 from carina.reports.html.page import read_asset
-from carina.reports.html.sections.room_section import turnaround_at
 from carina.reports.written_numbers import full_text
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.decision_curve import decision_curve
@@ -328,7 +327,8 @@ def test_the_reading_room_is_that_of_python(browser, page, evaluated):
         if prevalence is not None:
             change(browser, "#r-prevalence", 100 * prevalence)
         told = browser.run("JSON.parse(JSON.stringify(globalThis.carinaRoom.result))")
-        expected = turnaround_at(evaluated, room, prevalence)
+        spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
+        expected = expected_turnaround(room, spread.arriving(evaluated.flag, prevalence))
         assert told["without"] == (None if expected.without_flag is None else pytest.approx(expected.without_flag))
         for own, item in zip(told["findings"], expected.findings, strict=True):
             for key, value in (
@@ -355,7 +355,8 @@ def test_simulated_ranges_are_those_of_the_exact_distribution(browser, page, eva
     change(browser, "#r-arrivals", room.arrivals_per_hour)
     change(browser, "#r-readers", room.readers)
     told = ranges_of(browser)
-    expected = turnaround_at(evaluated, room)
+    spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
+    expected = expected_turnaround(room, spread.arriving(evaluated.flag))
     for key, share in (("median", 0.5), ("nineOfTen", 0.9)):
         assert share_read_within(told["without"][key], room, [1.0], 0) == pytest.approx(share, abs=0.02)
         for own, item in zip(told["findings"], expected.findings, strict=True):

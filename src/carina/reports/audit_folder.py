@@ -7,7 +7,7 @@ from typing import Any
 
 from carina._version import __version__
 from carina.evaluation.audit.alterations import TITLES, AlterationSettings
-from carina.evaluation.audit.audit_results import Audit
+from carina.evaluation.audit.audit_results import Audit, HeadResult, ModelResult
 from carina.evaluation.audit.words import percent
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
@@ -26,19 +26,6 @@ def write_audit(
     audit: Audit, out: Path, *, preprocessing: Preprocessing, alterations: AlterationSettings, command: str
 ) -> None:
     """Write an audit folder, whole or not at all.
-
-    Parameters
-    ----------
-    audit
-        What was found.
-    out
-        The folder to write; it must not exist.
-    preprocessing
-        How the audited model is shown an image.
-    alterations
-        How much was taken away.
-    command
-        What was typed, for the record.
 
     Raises
     ------
@@ -86,13 +73,7 @@ def audit_text(audit: Audit) -> str:
             [
                 ("", "macro AUROC", "share", *audit.findings, "L2"),
                 *(
-                    (
-                        TITLES[item.input],
-                        estimate_cell(item.macro_auroc),
-                        "reference" if item.input == "shown" else percent(item.share),
-                        *(estimate_cell(area) for area in item.by_finding),
-                        f"{item.l2:g}",
-                    )
+                    (*_reached(item), *(estimate_cell(area) for area in item.by_finding), f"{item.l2:g}")
                     for item in audit.heads
                 ),
             ],
@@ -101,16 +82,7 @@ def audit_text(audit: Audit) -> str:
             "The model as it is (distance: of its probabilities from the prior; same call: with P >= 0.5)",
             [
                 ("", "macro AUROC", "share", "distance", "same call"),
-                *(
-                    (
-                        TITLES[item.input],
-                        estimate_cell(item.macro_auroc),
-                        "reference" if item.input == "shown" else percent(item.share),
-                        estimate_cell(item.distance),
-                        estimate_cell(item.kept),
-                    )
-                    for item in audit.by_model
-                ),
+                *((*_reached(item), estimate_cell(item.distance), estimate_cell(item.kept)) for item in audit.by_model),
             ],
         ),
         *_section(
@@ -192,6 +164,11 @@ def audit_text(audit: Audit) -> str:
     if audit.not_applicable:
         lines += ["", "Not asked", *(line for text in audit.not_applicable for line in _fold(text, hanging="- "))]
     return "\n".join(lines) + "\n"
+
+
+def _reached(item: HeadResult | ModelResult) -> tuple[str, str, str]:
+    share = "reference" if item.input == "shown" else percent(item.share)
+    return TITLES[item.input], estimate_cell(item.macro_auroc), share
 
 
 def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> list[str]:

@@ -14,7 +14,7 @@ from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.audit_results import SameSourcePair
-from carina.evaluation.audit.words import percent, sentence_of
+from carina.evaluation.audit.words import percent, result_on, sentence_of
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.audit_folder import audit_text, write_audit
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples, phantom_views
@@ -98,7 +98,7 @@ def test_the_text_has_every_section_and_fits(audit):
     ):
         assert heading in text, heading
     assert "external sets: none was named (--external)" in text
-    shown = audit.head_on("lungs-black")
+    shown = result_on(audit.heads, "lungs-black")
     assert f"{shown.macro_auroc.value:.3f} ({shown.macro_auroc.low:.3f}-{shown.macro_auroc.high:.3f})" in text
     assert percent(shown.share) in text
 
@@ -108,9 +108,9 @@ def test_the_page_says_the_sentence_and_the_verdicts(audit):
     assert audit.sentence in page
     for verdict in audit.verdicts:
         assert verdict in page
-    share = audit.head_on("lungs-black").share
+    share = result_on(audit.heads, "lungs-black").share
     assert full_text(share) in page
-    assert full_text(audit.model_on("lungs-black").macro_auroc, "area") in page
+    assert full_text(result_on(audit.by_model, "lungs-black").macro_auroc, "area") in page
     assert "The small pictures are phantoms, no patients" in page
 
 

@@ -1,7 +1,7 @@
 """How much of what a model knows is lungs: the questions, in the order in which they are asked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ from carina.evaluation.audit.probes import (
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, remaining_shares
 from carina.evaluation.audit.words import sentence_of, verdicts_of
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import rows_to_judge
+from carina.evaluation.predictions import labels_of, rows_to_judge
 from carina.progress import Progress, no_progress
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, proportion_interval
@@ -50,23 +50,12 @@ _SURE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What an audit may be told.
+    """What an audit may be told."""
 
-    Attributes
-    ----------
-    train_images
-        At most so many train heads; drawn by finding and source.
-    test_images
-        At most so many of the test split and of the calibration split each.
-    alterations
-        How much is taken away.
-    replicates, seed
-        Of the bootstraps, and of every draw.
-    """
-
-    train_images: int = 3000
-    test_images: int = 1500
-    alterations: AlterationSettings = field(default_factory=AlterationSettings)
+    train_images: int = 3000  # at most so many train heads; drawn by finding and source
+    test_images: int = 1500  # at most so many of the test split and of the calibration split each
+    alterations: AlterationSettings = field(default_factory=AlterationSettings)  # how much is taken away
+    # Of the bootstraps, and of every draw.
     replicates: int = 2000
     seed: int = 1234
 
@@ -87,26 +76,7 @@ def run_audit(
     cache: Path | None = None,
     progress_of: Callable[[str], Progress] = nobody_listens,
 ) -> Audit:
-    """Return how much of what a model knows of a data set is lungs.
-
-    Parameters
-    ----------
-    model
-        From `carina.evaluation.audit.audited_model.open_audited`.
-    dataset
-        With train, calibration and test split: heads are trained, chosen and judged on them.
-    external
-        Sets from elsewhere that the model is judged on as it is. Images that it learned from are left out.
-    segmenter
-        Finds the lungs where the data set has no masks; by default the model's own.
-    drop_leaks
-        Leave out test images that the model learned from, instead of refusing the whole.
-    settings
-        How many images, and how they are altered.
-    cache
-        The folder for caches; by default the user's.
-    progress_of
-        Gives what is told how far a stage is.
+    """Return how much of what a model knows of a data set is lungs; `carina.audit` describes the arguments.
 
     Raises
     ------
@@ -189,17 +159,7 @@ def _lungs_from(dataset: Dataset, segmenter: Path | None, model: AuditedModel) -
 
 
 def draw_rows(rows: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
-    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each.
-
-    Parameters
-    ----------
-    rows
-        With the columns finding and source.
-    limit
-        Where there are fewer, all come back.
-    seed
-        The same seed draws the same rows.
-    """
+    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each."""
     if rows.height <= limit:
         return rows
     rng = np.random.default_rng(seed)
@@ -227,7 +187,6 @@ def _look_at_splits(
     rows["test"] = _without_leaks(looker.model, dataset, rows["test"], drop=drop_leaks)
     dropped = sizes["test"] - rows["test"].height
     parts, without = {}, 0
-    index = {finding: place for place, finding in enumerate(findings)}
     for split in splits:
         limit = settings.train_images if split == "train" else settings.test_images
         drawn = draw_rows(rows[split], limit, settings.seed)
@@ -239,8 +198,7 @@ def _look_at_splits(
             )
             raise DataError(msg)
         without += int((~looks.found).sum())
-        labels = np.array([index[finding] for finding in drawn["finding"]], dtype=np.int64)
-        parts[split] = Part(drawn, labels, looks).only(looks.found)
+        parts[split] = Part(drawn, labels_of(drawn, findings), looks).only(looks.found)
     train, calibration, test = (parts[split] for split in splits)
     counts = Counts(
         train=train.rows.height,
@@ -346,7 +304,7 @@ def _ask_about_sources(
     if not sources:
         reason = "not applicable: the manifest names no source"
         return (), (), [f"source probe: {reason}", f"leave one source out: {reason}"]
-    pool = test.with_(calibration, ("shown",))
+    pool = test.with_(calibration)
     shown = [finding for finding in model.findings if (pool.rows["finding"] == finding).any()]
     progress, steps = progress_of("Asking about sources"), len(shown) + len(sources)
     probes: list[SourceProbe] = []
@@ -373,7 +331,7 @@ def _judge_external(looker: Looker, dataset: Dataset, progress: Progress) -> Ext
     name, dropped = dataset.folder.name, rows.height - left.height
     if left.is_empty():
         return ExternalSet(name, rows.height, dropped, (), "not applicable: the model learned from every image")
-    looks = looker.look(left, alterations=("shown",), summaries=(), progress=progress)
+    looks = replace(looker, alterations=("shown",), summaries=()).look(left, progress=progress)
     probabilities: NDArray[np.float64] = looker.model.policy.probabilities(looks.logits["shown"])
     questions, note = ask_external(left, probabilities, looker.model.findings, looker.model.policy.flag_finding)
     return ExternalSet(name, rows.height, dropped, questions, note)

@@ -13,6 +13,7 @@ from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, ConfigurationError, DataError, LeakError
 from carina.evaluation.audit.audit import AuditSettings, draw_rows, run_audit
 from carina.evaluation.audit.audited_model import open_audited
+from carina.evaluation.audit.words import result_on
 from carina.radiographs.preprocess import Preprocessing
 from unit.evaluation.audit.planted import (
     FINDINGS,
@@ -66,34 +67,34 @@ def altered(dataset, **columns):
 def test_a_signal_in_the_border_remains_whole_without_lungs(made):
     _, _, audit = made("border")
     for name in ("lungs-black", "border-alone"):
-        share = audit.head_on(name).share
+        share = result_on(audit.heads, name).share
         assert share.value > 0.85, name
         assert share.low > 0.75
     # The box takes some of the border at the sides.
-    assert audit.head_on("box-black").share.value > 0.6
+    assert result_on(audit.heads, "box-black").share.value > 0.6
     # The model, which was fitted on films with lungs, is also put off by the black.
-    assert audit.model_on("lungs-black").share.value > 0.55
-    assert abs(audit.head_on("lungs-alone").share.value) < 0.3
+    assert result_on(audit.by_model, "lungs-black").share.value > 0.55
+    assert abs(result_on(audit.heads, "lungs-alone").share.value) < 0.3
     assert audit.verdicts[0].startswith("The model leans on what is not lung")
     assert audit.verdicts[1].startswith("These data can be told apart without lungs")
 
 
 def test_a_signal_in_the_lungs_is_gone_without_them(made):
     _, _, audit = made("lungs")
-    assert audit.head_on("shown").macro_auroc.value > 0.8
+    assert result_on(audit.heads, "shown").macro_auroc.value > 0.8
     for name in ("lungs-black", "box-black", "border-alone"):
-        share = audit.head_on(name).share
+        share = result_on(audit.heads, name).share
         assert abs(share.value) < 0.35, name
         assert share.low < 0.1
-    assert abs(audit.model_on("lungs-black").share.value) < 0.35
-    assert audit.head_on("lungs-alone").share.value > 0.8
+    assert abs(result_on(audit.by_model, "lungs-black").share.value) < 0.35
+    assert result_on(audit.heads, "lungs-alone").share.value > 0.8
     assert audit.verdicts[0].startswith("Without lungs the model loses most of what it knows")
     assert audit.verdicts[1].startswith("Without lungs these data are hard to tell apart")
 
 
 def test_the_sentence_says_both_numbers(made):
     _, _, audit = made("border")
-    remains, reached = audit.model_on("lungs-black").share, audit.head_on("lungs-black").share
+    remains, reached = result_on(audit.by_model, "lungs-black").share, result_on(audit.heads, "lungs-black").share
     assert f"Of the AUROC above chance, {100 * remains.value:.0f} % (" in audit.sentence
     assert f"a new last layer, trained on images without lungs, reaches {100 * reached.value:.0f} % (" in audit.sentence
     content = json.loads(json.dumps(audit.to_json(), allow_nan=False))
@@ -226,8 +227,8 @@ def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
     )
     audit = run_audit(cropping, dataset, settings=QUICK, cache=tmp_path)
     # The planted border is cut off, so only "border alone", which is shown whole, still has it.
-    assert audit.head_on("border-alone").macro_auroc.value > 0.9
-    assert audit.head_on("shown").macro_auroc.value < 0.75
+    assert result_on(audit.heads, "border-alone").macro_auroc.value > 0.9
+    assert result_on(audit.heads, "shown").macro_auroc.value < 0.75
     with pytest.raises(ConfigurationError, match="by its own segmenter, so --lungs would audit another model"):
         run_audit(cropping, dataset, segmenter=tmp_path / "other.onnx", settings=QUICK, cache=tmp_path)
 

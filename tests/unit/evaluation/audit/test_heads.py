@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from carina.errors import DataError
-from carina.evaluation.audit.heads import fit_head, solve_head
+from carina.evaluation.audit.heads import fit_head
 
 
 def data_of(n, d, k, *, seed=3, spread=2.0):
@@ -23,7 +23,7 @@ def data_of(n, d, k, *, seed=3, spread=2.0):
 @pytest.mark.parametrize("l2", [1.0, 0.01, 0.0003])
 def test_the_solution_is_that_of_scikit_learn(n, d, k, l2):
     features, labels = data_of(n, d, k)
-    head = solve_head(features, labels, l2)
+    head = fit_head(features, labels, features, labels, grid=(l2,))
     scaler = StandardScaler().fit(features.astype(np.float64))
     standard = scaler.transform(features.astype(np.float64))
     judge = LogisticRegression(C=1 / (n * l2), tol=1e-10, max_iter=20000).fit(standard, labels)
@@ -56,7 +56,7 @@ def test_a_feature_that_never_varies_does_no_harm():
     features[:, 2] = 7.0
     changed = features.copy()
     changed[:, 2] += 0.001
-    head = solve_head(features, labels, 0.01)
+    head = fit_head(features, labels, features, labels, grid=(0.01,))
     assert np.isfinite(head.kernel).all()
     np.testing.assert_allclose(head.probabilities(changed), head.probabilities(features), atol=1e-3)
 

@@ -89,7 +89,7 @@ def pool_of(strength, *, n=60, sources=("a", "b"), group_size=1):
     rows = pl.DataFrame(
         {"finding": ["Normal"] * n, "source": [sources[i] for i in source], "group": np.arange(n) // group_size}
     )
-    return Pool(rows, {"shown": features.astype(np.float32)})
+    return Pool(rows, features.astype(np.float32))
 
 
 def test_a_planted_source_is_found_and_none_is_found_in_noise():
@@ -109,7 +109,7 @@ def test_images_of_a_group_never_train_and_judge_each_other():
     features = rng.normal(0, 1, (60, 200)).astype(np.float32)
     twice = rng.permutation(np.repeat(np.arange(60), 2))
     rows = pl.DataFrame({"finding": ["Normal"] * 120, "source": [("a", "b")[i] for i in source[twice]], "group": twice})
-    answer = probe_source(Pool(rows, {"shown": features[twice]}), "Normal", seed=1)
+    answer = probe_source(Pool(rows, features[twice]), "Normal", seed=1)
     assert answer.balanced_accuracy.value < 0.65
 
 
