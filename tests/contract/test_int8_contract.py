@@ -44,6 +44,7 @@ def bundle(sealed: tuple[Path, Verification], tmp_path: Path) -> Path:
     return shutil.copytree(sealed[0], tmp_path / "bundle")
 
 
+@pytest.mark.long
 def test_a_proved_twin_travels_and_is_verified_in_every_way_that_there_is(
     sealed: tuple[Path, Verification], twin: Twin
 ) -> None:

@@ -1,9 +1,12 @@
 """Thinned curves are points of the full ones; bands hold the truth as often as they say."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from sklearn import metrics as sk
 
@@ -15,11 +18,13 @@ from carina.statistics.fixed_specificity import sensitivity_at_specificity
 quick = settings(deadline=None, database=None, max_examples=sampled(40))
 
 
-def two(probability):
+def two(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([1 - probability, probability])
 
 
-def binormal(rng, n, distance, images_a_patient=1):
+def binormal(
+    rng: np.random.Generator, n: int, distance: float, images_a_patient: int = 1
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
     """Return truth, probability and patients of two normal distributions; a patient's images are alike."""
     patients = n // images_a_patient
     positive = np.repeat(rng.random(patients) < 0.3, images_a_patient)
@@ -35,7 +40,7 @@ def binormal(rng, n, distance, images_a_patient=1):
 
 @quick
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60))
-def test_small_curves_are_whole_and_agree_with_scikit_learn(rows) -> None:
+def test_small_curves_are_whole_and_agree_with_scikit_learn(rows: Any) -> None:
     positive, probability = np.array([flag for flag, _ in rows]), np.array([step for _, step in rows]) / 20
     curves = curves_with_bands(positive.astype(int), two(probability), ("a", "b"), replicates=20)[1]
     if positive.all() or not positive.any():
@@ -125,7 +130,7 @@ def test_bands_respect_patients_and_their_draws_are_fixed() -> None:
 
 
 @pytest.mark.parametrize("images_a_patient", [1, 3])
-def test_bands_hold_the_truth_as_often_as_they_say(images_a_patient) -> None:
+def test_bands_hold_the_truth_as_often_as_they_say(images_a_patient: int) -> None:
     distance, roc, precision = 2.0, [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)

@@ -1,9 +1,12 @@
 """Each row of the table is what is reached at its threshold."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from amount import sampled
 from carina.errors import ConfigurationError, DataError
@@ -19,7 +22,7 @@ probabilities = st.one_of(
 )
 
 
-def two_findings(probability):
+def two_findings(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([1 - probability, probability])
 
 
@@ -27,7 +30,7 @@ def two_findings(probability):
 @given(
     st.lists(st.tuples(st.booleans(), probabilities), min_size=1, max_size=40), st.lists(st.floats(0, 1), max_size=3)
 )
-def test_every_row_is_what_is_reached_at_its_threshold(rows, shipped) -> None:
+def test_every_row_is_what_is_reached_at_its_threshold(rows: Any, shipped: Any) -> None:
     positive, probability = np.array([flag for flag, _ in rows]), np.array([value for _, value in rows])
     table = build_operating_table(positive, probability, shipped=shipped)
     counts = table.counts

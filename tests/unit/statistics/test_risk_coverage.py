@@ -1,11 +1,13 @@
 """Risk among the most certain images: by hand, by brute force, and with intervals that hold the truth."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from amount import sampled
 from carina.errors import ConfigurationError, DataError
@@ -15,7 +17,9 @@ from carina.statistics.risk_coverage import measure_risk_coverage
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
-def brute_force(right, certainty, draws=400):
+def brute_force(
+    right: NDArray[np.bool_], certainty: NDArray[np.float64], draws: int = 400
+) -> tuple[NDArray[np.float64], float]:
     """Return the mean risk at each number of images, and the mean of these, over random orders of equal images."""
     rng = np.random.default_rng(0)
     rows = []
@@ -44,7 +48,7 @@ def test_by_hand() -> None:
 
 @quick
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=25))
-def test_ties_are_cut_in_proportion(rows) -> None:
+def test_ties_are_cut_in_proportion(rows: Any) -> None:
     right, certainty = np.array([flag for flag, _ in rows]), np.array([step for _, step in rows]) / 4
     risks, area = brute_force(right, certainty)
     measured = measure_risk_coverage(right, certainty, replicates=5)

@@ -1,5 +1,7 @@
 """Counts and design effects at many thresholds equal those at each one alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ quick = settings(deadline=None, database=None, max_examples=sampled(80))
 
 
 @st.composite
-def tables(draw):
+def tables(draw: Any) -> Any:
     """Few distinct probabilities and few patients, so that ties and patients of several images are common."""
     n = draw(st.integers(1, 30))
     positive = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
@@ -36,7 +38,7 @@ def test_by_hand() -> None:
 
 @quick
 @given(tables(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
-def test_every_threshold_alone_gives_the_same(table, more) -> None:
+def test_every_threshold_alone_gives_the_same(table: Any, more: Any) -> None:
     positive, score, groups = table
     thresholds = np.array([*np.unique(score), *more, 0.0, 1.0])
     counts = count_at_thresholds(positive, score, thresholds, groups)

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,12 +32,12 @@ SMALL = AuditSettings(train_images=90, test_images=40, replicates=40)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Return what makes the data set, the model and the audit of a planted signal, each once."""
     folder = tmp_path_factory.mktemp("planted")
     known = {}
 
-    def make(where):
+    def make(where: Any) -> Any:
         if where not in known:
             dataset = write_planted(folder / where, where)
             model = write_model(folder / f"{where}-model", dataset)
@@ -48,7 +50,7 @@ def made(tmp_path_factory):
     return make
 
 
-def dataset_of_test(dataset):
+def dataset_of_test(dataset: Dataset) -> Dataset:
     """Return the test images as a set from elsewhere."""
     rows = dataset.manifest.with_row_index("row").filter(pl.col("split") == "test")
     outside = Dataset(dataset.folder, dataset.description, rows.drop("row"))
@@ -56,7 +58,7 @@ def dataset_of_test(dataset):
     return outside
 
 
-def altered(dataset, **columns):
+def altered(dataset: Dataset, **columns: Any) -> Dataset:
     if "mask" in columns:
         columns["mask_sha256"] = pl.lit(None, pl.String)
     changed = Dataset(dataset.folder, dataset.description, dataset.manifest.with_columns(**columns))
@@ -64,7 +66,7 @@ def altered(dataset, **columns):
     return changed
 
 
-def test_a_signal_in_the_border_remains_whole_without_lungs(made):
+def test_a_signal_in_the_border_remains_whole_without_lungs(made: Callable[..., Any]) -> None:
     _, _, audit = made("border")
     for name in ("lungs-black", "border-alone"):
         share = result_on(audit.heads, name).share
@@ -79,7 +81,7 @@ def test_a_signal_in_the_border_remains_whole_without_lungs(made):
     assert audit.verdicts[1].startswith("These data can be told apart without lungs")
 
 
-def test_a_signal_in_the_lungs_is_gone_without_them(made):
+def test_a_signal_in_the_lungs_is_gone_without_them(made: Callable[..., Any]) -> None:
     _, _, audit = made("lungs")
     assert result_on(audit.heads, "shown").macro_auroc.value > 0.8
     for name in ("lungs-black", "box-black", "border-alone"):
@@ -92,7 +94,7 @@ def test_a_signal_in_the_lungs_is_gone_without_them(made):
     assert audit.verdicts[1].startswith("Without lungs these data are hard to tell apart")
 
 
-def test_the_sentence_says_both_numbers(made):
+def test_the_sentence_says_both_numbers(made: Callable[..., Any]) -> None:
     _, _, audit = made("border")
     remains, reached = result_on(audit.by_model, "lungs-black").share, result_on(audit.heads, "lungs-black").share
     assert f"Of the AUROC above chance, {100 * remains.value:.0f} % (" in audit.sentence
@@ -102,7 +104,7 @@ def test_the_sentence_says_both_numbers(made):
     assert content["heads"][0]["share"]["value"] == 1.0
 
 
-def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
+def test_the_planted_source_is_found_and_the_other_questions_are_answered(made: Callable[..., Any]) -> None:
     _, _, audit = made("lungs")
     assert [probe.finding for probe in audit.source_probes] == list(FINDINGS)
     for probe in audit.source_probes:
@@ -126,19 +128,21 @@ def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
     assert audit.not_applicable == ()
 
 
-def test_a_second_audit_comes_from_the_cache_and_says_the_same(made, tmp_path, monkeypatch):
+def test_a_second_audit_comes_from_the_cache_and_says_the_same(
+    made: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, model, _ = made("border")
     cache = tmp_path / "cache"
     first = run_audit(model, dataset, settings=SMALL, cache=cache)
 
-    def fail(*args, **kwargs):
+    def fail(*args: Any, **kwargs: Any) -> None:
         pytest.fail("the network was asked again")
 
     monkeypatch.setattr("carina.evaluation.audit.looks.load_engine", fail)
     assert run_audit(model, dataset, settings=SMALL, cache=cache) == first
 
 
-def test_a_damaged_shard_is_looked_at_again(made, tmp_path):
+def test_a_damaged_shard_is_looked_at_again(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("border")
     cache = tmp_path / "cache"
     first = run_audit(model, dataset, settings=SMALL, cache=cache)
@@ -147,7 +151,7 @@ def test_a_damaged_shard_is_looked_at_again(made, tmp_path):
     assert run_audit(model, dataset, settings=SMALL, cache=cache) == first
 
 
-def test_without_sources_and_ages_the_questions_are_not_applicable(made, tmp_path):
+def test_without_sources_and_ages_the_questions_are_not_applicable(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     nameless = altered(dataset, source=pl.lit(None, pl.String), age=pl.lit(None, pl.Float64))
     audit = run_audit(model, nameless, settings=SMALL, cache=tmp_path)
@@ -157,7 +161,7 @@ def test_without_sources_and_ages_the_questions_are_not_applicable(made, tmp_pat
     assert "age groups: not applicable: the manifest has no ages" in audit.not_applicable
 
 
-def test_lungs_that_are_nowhere_are_refused(made, tmp_path):
+def test_lungs_that_are_nowhere_are_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     blank = tmp_path / "blank.png"
     import cv2
@@ -169,7 +173,7 @@ def test_lungs_that_are_nowhere_are_refused(made, tmp_path):
         run_audit(model, altered(dataset, mask=pl.lit(str(blank))), settings=SMALL, cache=tmp_path)
 
 
-def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
+def test_images_without_lungs_are_left_out_and_counted(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     import cv2
 
@@ -182,7 +186,7 @@ def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
     assert counts.train + counts.calibration + counts.test == 420 - 30
 
 
-def test_a_mask_that_is_another_one_now_or_gone_is_refused(made, tmp_path):
+def test_a_mask_that_is_another_one_now_or_gone_is_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     assert dataset.manifest["mask_sha256"].null_count() == 0
     mask = Path(dataset.manifest.filter(pl.col("split") == "test")["mask"][0])
@@ -198,13 +202,13 @@ def test_a_mask_that_is_another_one_now_or_gone_is_refused(made, tmp_path):
         mask.write_bytes(before)
 
 
-def test_no_masks_and_no_segmenter_is_refused(made, tmp_path):
+def test_no_masks_and_no_segmenter_is_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     with pytest.raises(ConfigurationError, match=r"images without a lung mask.*no segmenter.*--lungs lungs\.onnx"):
         run_audit(model, altered(dataset, mask=pl.lit(None, pl.String)), settings=SMALL, cache=tmp_path)
 
 
-def test_a_segmenter_finds_lungs_where_there_is_no_mask(made, tmp_path):
+def test_a_segmenter_finds_lungs_where_there_is_no_mask(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     graph = tmp_path / "lungs.onnx"
     write_lung_graph(graph)
@@ -215,7 +219,7 @@ def test_a_segmenter_finds_lungs_where_there_is_no_mask(made, tmp_path):
     assert audit.counts.without_lungs == 0
 
 
-def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
+def test_a_model_that_crops_is_audited_by_its_own_segmenter(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, _, _ = made("border")
     graph = tmp_path / "lungs.onnx"
     write_lung_graph(graph)
@@ -233,7 +237,7 @@ def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
         run_audit(cropping, dataset, segmenter=tmp_path / "other.onnx", settings=QUICK, cache=tmp_path)
 
 
-def test_test_images_that_were_learned_are_refused_or_dropped(made, tmp_path):
+def test_test_images_that_were_learned_are_refused_or_dropped(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, _, _ = made("border")
     model = write_model(tmp_path / "model", dataset)
     write_learned_from(model.folder, dataset, "test")
@@ -243,7 +247,7 @@ def test_test_images_that_were_learned_are_refused_or_dropped(made, tmp_path):
         run_audit(model, dataset, drop_leaks=True, settings=SMALL, cache=tmp_path)
 
 
-def test_drawing_keeps_small_sources():
+def test_drawing_keeps_small_sources() -> None:
     rows = pl.DataFrame(
         {"finding": ["x"] * 1000 + ["y"] * 1030, "source": ["a"] * 1000 + ["b"] * 1000 + ["c"] * 30, "at": range(2030)}
     )
@@ -256,6 +260,6 @@ def test_drawing_keeps_small_sources():
     assert draw_rows(rows, 2030, 1).equals(rows)
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path):
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a run or a bundle"):
         open_audited(tmp_path)

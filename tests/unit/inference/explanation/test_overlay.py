@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,7 +125,7 @@ def test_every_size_has_a_legend_that_can_be_read(shape: tuple[int, int], monkey
     lines = []
     wrapped = lettering.wrapped
 
-    def noting(text, font, room):  # type: ignore[no-untyped-def]
+    def noting(text: str, font: Any, room: Any) -> Any:
         found = wrapped(text, font, room)
         lines.extend((font.getlength(line), room, line) for line in found)
         return found
