@@ -222,7 +222,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     folder, run = arguments.run, open_run(arguments.run)
-    data = reopen_training_data(folder, run)
+    _, data = reopen_training_data(folder)
     frames = Frames(run.preprocessing, folder / LUNGS_FILE, arguments.cache)
     taken = data.train_rows.sample(min(data.train_rows.height, 2 * ROUNDED_ON), seed=0, shuffle=True)
     train = read(frames, taken, run)[0]

@@ -14,7 +14,15 @@ import cmath
 from collections.abc import Callable, Sequence
 from math import comb, exp, pi
 
-from carina.evaluation.reading_room.waiting_times import ReadingRoom
+import numpy as np
+
+from carina.evaluation.reading_room.waiting_times import Priorities, ReadingRoom
+
+
+def flag_priorities(mix: dict[str, float], flagged: dict[str, float]) -> Priorities:
+    """Return the two priorities that a flag makes, from shares of the arrivals and of each finding that is flagged."""
+    chances = np.array([[flagged[finding], 1 - flagged[finding]] for finding in mix])
+    return Priorities(tuple(mix), np.array(list(mix.values())), ("flagged", "not flagged"), chances)
 
 
 def chance_of_a_wait(load: float, readers: int) -> float:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -99,7 +100,9 @@ def test_a_bundle_predicts_where_a_run_does(
         assert (one.probabilities, one.triage) == (other.probabilities, other.triage)
 
 
-def test_no_folder_of_the_machine_travels(tiny_bundle: tuple[Path, Verification], tmp_path_factory) -> None:
+def test_no_folder_of_the_machine_travels(
+    tiny_bundle: tuple[Path, Verification], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder, _ = tiny_bundle
     # The data set, the run and this bundle all lie below here.
     private = str(tmp_path_factory.getbasetemp().parent).encode()
@@ -196,7 +199,9 @@ def described_with(bundle: Path, change: Callable[[dict], object]) -> Path:  # t
         (lambda told: told["tolerances"].update(logit=float("inf")), r"tolerances\.logit"),
     ],
 )
-def test_a_description_that_is_not_understood_in_full_is_refused(bundle: Path, change, said: str) -> None:
+def test_a_description_that_is_not_understood_in_full_is_refused(
+    bundle: Path, change: Callable[..., Any], said: str
+) -> None:
     with pytest.raises(BundleError, match=said):
         open_model(described_with(bundle, change))
 
@@ -276,7 +281,9 @@ def test_another_policy_than_the_golden_one_is_noticed(bundle: Path) -> None:
         verify_bundle(described_with(bundle, hotter))
 
 
-def test_what_must_not_travel_is_refused_at_export_and_at_verification(tiny_run: Path, tmp_path: Path, bundle) -> None:
+def test_what_must_not_travel_is_refused_at_export_and_at_verification(
+    tiny_run: Path, tmp_path: Path, bundle: Path
+) -> None:
     (bundle / KERAS_FILE).write_bytes(b"PK")
     write_seal(bundle)
     with pytest.raises(BundleError, match=r"model\.keras is no Keras model"):
@@ -295,7 +302,9 @@ def test_what_must_not_travel_is_refused_at_export_and_at_verification(tiny_run:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "run"]
 
 
-def test_export_refuses_to_overwrite_and_names_that_are_none(tiny_run: Path, tiny_bundle, tmp_path: Path) -> None:
+def test_export_refuses_to_overwrite_and_names_that_are_none(
+    tiny_run: Path, tiny_bundle: tuple[Path, Verification], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigurationError, match="already exists"):
         export_bundle(tiny_run, tiny_bundle[0], name="x", version="1", write_card=lambda b: "")
     for name, version, which in (("../x", "1", "name"), ("x", "1 / 2", "version"), ("", "1", "name")):
@@ -388,7 +397,7 @@ def test_images_without_lungs_do_not_recalibrate(lung_run: Path, phantom_dataset
         recalibrate(tmp_path / "bundle", dataset, tmp_path / "newer", version="2", write_card=lambda b: "")
 
 
-def test_the_keras_model_is_packed_and_the_same(tiny_run: Path, tiny_bundle) -> None:
+def test_the_keras_model_is_packed_and_the_same(tiny_run: Path, tiny_bundle: tuple[Path, Verification]) -> None:
     with zipfile.ZipFile(tiny_run / KERAS_FILE) as stored, zipfile.ZipFile(tiny_bundle[0] / KERAS_FILE) as packed:
         assert stored.namelist() == packed.namelist()
         assert all(stored.read(name) == packed.read(name) for name in stored.namelist())

@@ -52,7 +52,7 @@ def test_the_statement_names_what_is_accepted(monkeypatch: pytest.MonkeyPatch) -
         dict(re.findall(r"^\| ([^|]+?)(?: \([^|]*only\))? \| (1\.2\.840\.[\d.]+) \|$", part, flags=re.M))
         for part in CONFORMANCE.split("**Storage SCP**")[1].split("| status |")[0].split("| transfer syntax |")
     ]
-    assert tables[0] == {name: uid for uid, name in syntaxes.STORAGE_CLASSES.items()}
+    assert tables[0] == {uid.name: uid for uid in syntaxes.STORAGE_CLASSES}
     # The order counts: it is that of preference.
-    assert list(tables[1].values()) == list(syntaxes.transfer_syntaxes())
+    assert list(tables[1].values()) == syntaxes.transfer_syntaxes()
     assert f"{OFFERED_PDU:,} bytes" in CONFORMANCE

@@ -2,9 +2,12 @@
 
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
@@ -15,7 +18,7 @@ from carina.radiographs.dicom import terms
 from carina.radiographs.dicom.display import values_of_patterns
 from carina.radiographs.header import Header
 from carina.radiographs.preprocess import resize_grey, to_tensor
-from carina.radiographs.radiograph import build_radiograph
+from carina.radiographs.radiograph import Radiograph, build_radiograph
 from carina.radiographs.read import read_radiograph
 from make import make_grey
 from make_dicom import (
@@ -34,7 +37,7 @@ SIZE = 48
 LOSSES = {JPEG_BASELINE: 0.02, JPEG_LS_NEAR: 0.009, JPEG_2000: 0.05}
 
 
-def tensor_of(radiograph):
+def tensor_of(radiograph: Radiograph) -> NDArray[np.float32]:
     return to_tensor(resize_grey(radiograph, SIZE), "zero-one")
 
 
@@ -50,7 +53,9 @@ CASES = [
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 @pytest.mark.parametrize(("syntax", "depth", "signed"), CASES)
-def test_the_tensor_is_that_of_the_plain_pixels(tmp_path, syntax, depth, signed, photometric):
+def test_the_tensor_is_that_of_the_plain_pixels(
+    tmp_path: Path, syntax: str, depth: int, signed: bool, photometric: str
+) -> None:
     plain = make_grey(7, (96, 80), depth)
     stored = plain if photometric == "MONOCHROME2" else plain.dtype.type(2**depth - 1) - plain
     offset = 0
@@ -72,7 +77,7 @@ def test_the_tensor_is_that_of_the_plain_pixels(tmp_path, syntax, depth, signed,
     assert np.ptp(expected) > 0.8
 
 
-def test_a_sixteenth_of_the_window_is_not_the_whole():
+def test_a_sixteenth_of_the_window_is_not_the_whole() -> None:
     """The test above means something: another window gives another tensor."""
     plain = make_grey(7, (96, 80), 12)
     narrow = decode_module.decode(encode_dicom(plain, stored=12, WindowCenter=2048, WindowWidth=256))
@@ -80,7 +85,7 @@ def test_a_sixteenth_of_the_window_is_not_the_whole():
 
 
 @pytest.mark.parametrize("path", shipped_files(), ids=lambda path: path.name)
-def test_each_file_that_pydicom_ships_is_a_radiograph_or_a_named_error(path):
+def test_each_file_that_pydicom_ships_is_a_radiograph_or_a_named_error(path: Path) -> None:
     try:
         radiograph = read_radiograph(path, deflated=True)
     except InputError as error:
@@ -91,7 +96,7 @@ def test_each_file_that_pydicom_ships_is_a_radiograph_or_a_named_error(path):
         assert min(radiograph.pixels.shape) >= 32
 
 
-def test_most_of_what_pydicom_ships_is_told_apart():
+def test_most_of_what_pydicom_ships_is_told_apart() -> None:
     codes: dict[str, int] = {}
     for path in shipped_files():
         try:
@@ -107,11 +112,11 @@ def test_most_of_what_pydicom_ships_is_told_apart():
     assert codes.get("unreadable-file", 0) <= 2
 
 
-def stored_values(content, monkeypatch):
+def stored_values(content: bytes, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.int64]:
     """What is stored in a file of any modality: its values, whatever is then made of them."""
     found = []
 
-    def spy(stored, layout, display, visible):
+    def spy(stored: Any, layout: Any, display: Any, visible: Any) -> Any:
         found.append(values_of_patterns(stored)[stored.patterns])
         return stored.patterns.astype(np.uint16), "own range"
 
@@ -142,7 +147,7 @@ IMAGES = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.name)
-def test_stored_values_are_those_that_pydicom_gives(path, monkeypatch):
+def test_stored_values_are_those_that_pydicom_gives(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = pixel_array(path, raw=False).astype(float)
     if expected.ndim == 3:
         expected = expected @ np.array([0.299, 0.587, 0.114])
@@ -151,13 +156,13 @@ def test_stored_values_are_those_that_pydicom_gives(path, monkeypatch):
     np.testing.assert_allclose(values, expected, atol=0.51)
 
 
-def test_the_files_to_compare_are_there():
+def test_the_files_to_compare_are_there() -> None:
     assert len(IMAGES) == 31
 
 
 @pytest.mark.parametrize("depth", [8, 12])
 @pytest.mark.filterwarnings("ignore")
-def test_extended_jpeg_as_dcmtk_codes_and_decodes_it(tmp_path, depth):
+def test_extended_jpeg_as_dcmtk_codes_and_decodes_it(tmp_path: Path, depth: int) -> None:
     if shutil.which("dcmcjpeg") is None:
         pytest.skip("dcmtk is not installed")
     pytest.importorskip("gdcm")

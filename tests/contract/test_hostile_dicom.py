@@ -6,6 +6,10 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,13 +51,13 @@ MB = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def workers():
+def workers() -> Iterator[Workers]:
     pool = Workers(most=2)
     yield pool
     pool.close()
 
 
-def most_memory(pool):
+def most_memory(pool: Workers) -> int:
     """The most that any of the processes held so far, in bytes; nothing where the system does not tell."""
     if sys.platform != "linux":
         return 0
@@ -64,7 +68,7 @@ def most_memory(pool):
     return max(peaks)
 
 
-def outcome(pool, content, **options):
+def outcome(pool: Workers, content: bytes, **options: Any) -> str:
     """What is said of a file: "read", or an error's code."""
     try:
         radiograph = pool.decode(content, **options)
@@ -77,33 +81,33 @@ def outcome(pool, content, **options):
     return "read"
 
 
-def jpeg_2000_of(side):
+def jpeg_2000_of(side: int) -> bytes:
     """A codestream of a few bytes that claims a size, its tile as large as it is."""
     size = struct.pack(">HHHIIIIIIIIH3B", 0xFF51, 41, 0, side, side, 0, 0, side, side, 0, 0, 1, 7, 1, 1)
     return b"\xff\x4f" + size + b"\xff\x52\0\x0c" + bytes(10) + b"\xff\xd9"
 
 
-def jpeg_of(side, marker=0xC0):
+def jpeg_of(side: int, marker: int = 0xC0) -> bytes:
     return b"\xff\xd8\xff" + bytes([marker]) + struct.pack(">HBHHB", 11, 8, side, side, 1) + b"\1\x11\0\xff\xd9"
 
 
-def deep_sequence(depth, *, tag=0x00540220):
+def deep_sequence(depth: int, *, tag: int = 0x00540220) -> bytes:
     start = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, 0xFFFFFFFF)
     return (start + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * depth
 
 
-def deflated_zeros(size):
+def deflated_zeros(size: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     parts = [packer.compress(data_set(layout_of(GREY)) + raw_element(0x7FE00010, "OB", b"", length=size))]
     parts += [packer.compress(bytes(MB)) for _ in range(size // MB)]
     return b"".join([*parts, packer.flush()])
 
 
-def claim(rows, columns, syntax, frame):
+def claim(rows: int, columns: int, syntax: str, frame: bytes) -> bytes:
     return encode_dicom(GREY, syntax, frame=frame, Rows=rows, Columns=columns)
 
 
-def film(pixel_element, before=b"", syntax=EXPLICIT, **changed):
+def film(pixel_element: bytes, before: bytes = b"", syntax: str = EXPLICIT, **changed: Any) -> bytes:
     return with_meta(before + data_set({**layout_of(GREY), **changed}) + pixel_element, syntax)
 
 
@@ -145,7 +149,7 @@ BOMBS = [
 
 
 @pytest.mark.parametrize(("make", "code"), [bomb[1:] for bomb in BOMBS], ids=[bomb[0] for bomb in BOMBS])
-def test_bombs_do_not_go_off(make, code, workers):
+def test_bombs_do_not_go_off(make: Callable[..., Any], code: str, workers: Workers) -> None:
     content = make()
     started = time.perf_counter()
     assert outcome(workers, content) == code
@@ -153,7 +157,7 @@ def test_bombs_do_not_go_off(make, code, workers):
     assert most_memory(workers) < 400 * MB
 
 
-def test_a_deflated_bomb_stops_at_its_limit(workers):
+def test_a_deflated_bomb_stops_at_its_limit(workers: Workers) -> None:
     for size, code in ((400 * MB, "too-large"), (100 * MB, "unreadable-file")):
         packed = deflated_zeros(size)
         assert len(packed) < MB
@@ -165,7 +169,7 @@ def test_a_deflated_bomb_stops_at_its_limit(workers):
 
 
 @pytest.mark.parametrize("depth", [17, 5000])
-def test_sequences_of_given_length_are_as_shallow(workers, depth):
+def test_sequences_of_given_length_are_as_shallow(workers: Workers, depth: int) -> None:
     """These are parsed when their value is asked for: only those that are asked for count, and all of these."""
     body = b""
     for _ in range(depth):
@@ -182,7 +186,9 @@ PATHS = ("../../../../etc/passwd", "/etc/passwd", "..\\..\\windows", "file:///et
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_names_that_are_paths_open_nothing(path, workers, tmp_path, monkeypatch):
+def test_names_that_are_paths_open_nothing(
+    path: str, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     names = dict.fromkeys(("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientName"), path)
     content = encode_dicom(GREY, ReferencedFileID=path, **names)
@@ -191,7 +197,7 @@ def test_names_that_are_paths_open_nothing(path, workers, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_some_hundred_files_that_were_changed(workers):
+def test_some_hundred_files_that_were_changed(workers: Workers) -> None:
     """`benchmarks/mutated_dicom.py` does the same a hundred thousand times."""
     sound = corpus()
     outcomes: dict[str, int] = {}
@@ -218,7 +224,7 @@ SOUND = [encode_dicom(make_grey(2, (60, 50), 12), syntax, stored=12) for syntax 
         max_size=4,
     ),
 )
-def test_any_patch_gives_a_radiograph_or_a_named_error(workers, sound, patches):
+def test_any_patch_gives_a_radiograph_or_a_named_error(workers: Workers, sound: Any, patches: Any) -> None:
     content = bytearray(sound)
     for place, new, old in patches:
         start = round(place * len(content))
@@ -228,7 +234,7 @@ def test_any_patch_gives_a_radiograph_or_a_named_error(workers, sound, patches):
 
 @settings(max_examples=sampled(100))
 @given(body=st.binary(max_size=400), preamble=st.booleans(), syntax=st.sampled_from([*SYNTAXES, None]))
-def test_any_bytes_give_a_named_error(workers, body, preamble, syntax):
+def test_any_bytes_give_a_named_error(workers: Workers, body: bytes, preamble: Any, syntax: str) -> None:
     content = with_meta(body, syntax, bytes(128) if preamble else None)
     assert outcome(workers, content, deflated=True) != "read"
 
@@ -237,7 +243,7 @@ def test_any_bytes_give_a_named_error(workers, body, preamble, syntax):
 PLANTED = "Zxqv"
 
 
-def planted(rng):
+def planted(rng: Random) -> bytes:
     """A data set that has a secret in every element that the standard knows, of its type or of another."""
     body = {}
     for tag, entry in DicomDictionary.items():
@@ -271,7 +277,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def test_no_value_of_a_tag_gets_out(tmp_path):
+def test_no_value_of_a_tag_gets_out(tmp_path: Path) -> None:
     rng = random.Random(5)
     pixels = raw_element(0x7FE00010, "OB", GREY.tobytes())
     for number in range(60):
@@ -315,7 +321,7 @@ def test_no_value_of_a_tag_gets_out(tmp_path):
 DAMAGE = ("unreadable-file", "truncated", "unsupported-format", "constant-image")
 
 
-def test_frames_that_encoders_would_never_write(workers):
+def test_frames_that_encoders_would_never_write(workers: Workers) -> None:
     """Codestreams of noise behind sound headers."""
     rng = np.random.default_rng(0)
     for syntax in SYNTAXES:
@@ -338,7 +344,7 @@ DIRECTORIES = [
 ]
 
 
-def test_directories_of_others_are_read_as_pydicom_reads_them(workers):
+def test_directories_of_others_are_read_as_pydicom_reads_them(workers: Workers) -> None:
     """Each that is whole: one that pydicom ships ends within an element."""
     counts = []
     for path in shipped_files():
@@ -353,7 +359,7 @@ def test_directories_of_others_are_read_as_pydicom_reads_them(workers):
 
 
 @pytest.mark.parametrize("sound", [corpus(), DIRECTORIES], ids=["files", "directories"])
-def test_changed_files_are_identified_and_listed_or_named_errors(workers, sound):
+def test_changed_files_are_identified_and_listed_or_named_errors(workers: Workers, sound: list[bytes]) -> None:
     said = []
     for _, content in mutations(sound, 70_000, 250):
         for ask in (workers.identify, workers.list_directory):
@@ -371,7 +377,7 @@ def test_changed_files_are_identified_and_listed_or_named_errors(workers, sound)
     assert most_memory(workers) < 1000 * MB
 
 
-def test_a_directory_within_its_limits_is_done_in_time(workers):
+def test_a_directory_within_its_limits_is_done_in_time(workers: Workers) -> None:
     started = time.monotonic()
     with pytest.raises(InputError) as refused:
         workers.list_directory(with_meta(deep_sequence(3000), sop_class="1.2.840.10008.1.3.10"))

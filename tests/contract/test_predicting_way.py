@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -91,7 +93,7 @@ def test_nothing_to_predict_is_no_error(tiny_run: Path) -> None:
 def test_paths_are_read_as_they_are_needed(test_paths: list[Path], tiny_run: Path) -> None:
     taken = 0
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[Any]:
         nonlocal taken
         while True:
             taken += 1

@@ -2,7 +2,9 @@
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from conftest import TINY_RECIPE
 
 
 @pytest.mark.usefixtures("empty_pictures")
-def test_a_tree_becomes_a_data_set_a_run_and_an_answer(carina, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_tree_becomes_a_data_set_a_run_and_an_answer(carina: Callable[..., Any], tmp_path: Path) -> None:
     """Two findings of the user's own, in the published baseline's way of training."""
     assert carina("data", "phantom", "--out", tmp_path / "p", "--count", 60, "--size", 64, "--difficulty", 0).code == 0
     tree = tmp_path / "mine"
@@ -61,8 +63,14 @@ def test_a_tree_becomes_a_data_set_a_run_and_an_answer(carina, tmp_path: Path) -
         (["data", "check", "{tmp}"], 1, "not a data set. A data set is made by"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_leaves_nothing(  # type: ignore[no-untyped-def]
-    carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path, arguments: list[str], code: int, message: str
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    carina: Callable[..., Any],
+    tiny_run: Path,
+    phantom_dataset: Dataset,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
     filled = [a.format(tmp=tmp_path, dataset=phantom_dataset.folder, run=tiny_run) for a in arguments]
     result = carina(*filled)

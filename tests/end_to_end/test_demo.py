@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from conftest import tiny_recipe
 
 
 @pytest.fixture
-def demo(carina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:  # type: ignore[no-untyped-def]
+def demo(carina: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
 
     def run() -> str:
@@ -46,7 +47,7 @@ def test_the_demo_can_be_repeated(demo: Callable[[], str], tmp_path: Path, monke
         assert open_run(tmp_path / "demo" / "run").epochs == epochs
 
 
-def test_the_demo_replaces_no_folder_but_its_own(carina, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_demo_replaces_no_folder_but_its_own(carina: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     assert carina("demo", "--out", tmp_path).code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

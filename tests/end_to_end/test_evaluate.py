@@ -1,7 +1,9 @@
 """``carina evaluate`` and ``carina compare`` on phantoms, as typed: files, numbers, leaks, a full disk."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -37,7 +39,7 @@ def test_the_evaluation_holds_every_file_of_the_baseline(evaluation: Path, tiny_
 
 @pytest.mark.usefixtures("empty_pictures")
 def test_the_report_shows_images_unless_told_not_to(
-    evaluation: Path, carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+    evaluation: Path, carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     assert "data:image/webp;base64," in (evaluation / "report.html").read_text(encoding="utf-8")
     assert {"roc.svg", "per_finding.csv"} <= {path.name for path in (evaluation / "figures").iterdir()}
@@ -76,7 +78,9 @@ def test_a_model_learns_something_from_easy_phantoms(evaluation: Path) -> None:
 
 
 @pytest.mark.usefixtures("empty_pictures")
-def test_images_trained_on_are_refused(carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_images_trained_on_are_refused(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
     arguments = ["evaluate", tiny_run, phantom_dataset.folder, "--split", "train", "--out", tmp_path / "out"]
     refused = carina(*arguments)
     assert refused.code == 1
@@ -98,8 +102,8 @@ def test_images_trained_on_are_refused(carina, tiny_run: Path, phantom_dataset: 
 
 
 @pytest.mark.usefixtures("empty_pictures")
-def test_a_re_encoded_training_image_is_found_out(  # type: ignore[no-untyped-def]
-    carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+def test_a_re_encoded_training_image_is_found_out(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     known = phantom_dataset.rows("train")
     fresh = phantom_dataset.rows("test")
@@ -119,7 +123,7 @@ def test_a_re_encoded_training_image_is_found_out(  # type: ignore[no-untyped-de
     assert "2 left out" in dropped.out
 
 
-def test_compare_tests_in_pairs(carina, evaluation: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_compare_tests_in_pairs(carina: Callable[..., Any], evaluation: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "metrics.json").write_bytes((evaluation / "metrics.json").read_bytes())
@@ -133,8 +137,8 @@ def test_compare_tests_in_pairs(carina, evaluation: Path, tmp_path: Path) -> Non
     assert carina("compare", evaluation, tmp_path).code == 1
 
 
-def test_a_full_disk_while_evaluating_is_one_line(  # type: ignore[no-untyped-def]
-    carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+def test_a_full_disk_while_evaluating_is_one_line(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     with small_disk(tmp_path / "disk", 64) as disk:
         result = carina("evaluate", tiny_run, phantom_dataset.folder, "--out", disk / "ev")

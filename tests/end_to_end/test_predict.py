@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ from carina.datasets.manifest import Dataset
 from carina.radiographs.gate import NO_GATE
 
 
-def test_predict_gives_one_object_a_line(carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_predict_gives_one_object_a_line(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
     good = phantom_dataset.rows("test")["path"][0]
     (tmp_path / "text.png").write_text("not an image")
     result = carina("predict", good, tmp_path / "text.png", tmp_path / "gone.png", "--run", tiny_run, "--json")
@@ -35,7 +39,9 @@ def test_predict_gives_one_object_a_line(carina, tiny_run: Path, phantom_dataset
     assert "2 inputs could not be judged" in result.err
 
 
-def test_predict_as_csv_and_for_people(carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_predict_as_csv_and_for_people(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+) -> None:
     folder = Path(phantom_dataset.rows("test")["path"][0]).parent
     result = carina("predict", folder, "--run", tiny_run, "--csv")
     assert result.code == 0
@@ -47,8 +53,8 @@ def test_predict_as_csv_and_for_people(carina, tiny_run: Path, phantom_dataset: 
     assert carina("predict", folder, "--run", tiny_run, "--csv", "--json").code == 2
 
 
-def test_prevalence_stands_in_the_reason_and_few_images_promise_nothing(  # type: ignore[no-untyped-def]
-    carina, tiny_run: Path, phantom_dataset: Dataset
+def test_prevalence_stands_in_the_reason_and_few_images_promise_nothing(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset
 ) -> None:
     paths = phantom_dataset.rows("test")["path"].to_list()
 
@@ -66,8 +72,8 @@ def test_prevalence_stands_in_the_reason_and_few_images_promise_nothing(  # type
         assert any(words in reason for priority, reason in triages if priority == "secondary-review"), triages
 
 
-def test_a_file_name_that_is_no_utf_8_does_not_end_the_batch(  # type: ignore[no-untyped-def]
-    carina, tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
+def test_a_file_name_that_is_no_utf_8_does_not_end_the_batch(
+    carina: Callable[..., Any], tiny_run: Path, phantom_dataset: Dataset, tmp_path: Path
 ) -> None:
     strange = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     Path(strange).write_bytes(Path(phantom_dataset.rows("test")["path"][0]).read_bytes())

@@ -3,7 +3,9 @@
 import html
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -13,12 +15,11 @@ from PIL import Image
 from browser import CHROMIUM, NO_CHROMIUM, Browser, open_browser
 from carina.decisions.operating_point import OperatingPointRule, choose_operating_point
 from carina.decisions.triage import choose_triage
-from carina.evaluation.priorities import spread_of_bands
+from carina.evaluation.priorities import spread_of_bands, spread_of_flag
 from carina.evaluation.reading_room.waiting_times import ReadingRoom, expected_turnaround
 from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.html.open_reports import build_report, write_report
 from carina.reports.html.page import read_asset
-from carina.reports.html.sections.room_section import turnaround_at
 from carina.reports.written_numbers import full_text
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.decision_curve import decision_curve
@@ -30,12 +31,12 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory) -> Evaluated:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     return read_evaluated(write_evaluated(tmp_path_factory.mktemp("chromium") / "first", n=500))
 
 
 @pytest.fixture(scope="module")
-def page(evaluated, tmp_path_factory) -> Path:
+def page(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("written")
     write_pictures(write_evaluated(folder / "first", n=500))
     audit = audit_of(folder / "audit", "ab" * 32)
@@ -43,7 +44,7 @@ def page(evaluated, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     with open_browser() as tab:
         yield tab
 
@@ -114,13 +115,13 @@ def expect_triage(browser: Browser, evaluated: Evaluated) -> None:
     assert triage["counts"] == {name: row.tolist() for name, row in counts.items()}
 
 
-def test_it_opens_without_an_error_and_asks_for_nothing(browser, page):
+def test_it_opens_without_an_error_and_asks_for_nothing(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.messages == []
     assert [request for request in browser.requests if not request.startswith("data:")] == [page.resolve().as_uri()]
 
 
-def test_the_policy_lets_nothing_in_or_out(browser, page):
+def test_the_policy_lets_nothing_in_or_out(browser: Browser, page: Path) -> None:
     browser.open(page)
     sent = browser.run("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'refused')")
     assert sent == "refused"
@@ -131,7 +132,7 @@ def test_the_policy_lets_nothing_in_or_out(browser, page):
     )
 
 
-def test_the_explorer_starts_at_the_shipped_operating_point(browser, page, evaluated):
+def test_the_explorer_starts_at_the_shipped_operating_point(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     assert explored(browser)["state"]["threshold"] == evaluated.threshold
     expect_numbers(browser, evaluated)
@@ -139,7 +140,7 @@ def test_the_explorer_starts_at_the_shipped_operating_point(browser, page, evalu
     assert "shipped operating point" in browser.text("#x-warning")
 
 
-def test_without_a_script_the_same_stands_there(browser, page):
+def test_without_a_script_the_same_stands_there(browser: Browser, page: Path) -> None:
     written = page.read_text("utf-8")
     browser.open(page)
     for key in ("tp", "fn", "fp", "tn", "sensitivity", "specificity", "ppv", "npv", "npv-interval", "said"):
@@ -151,7 +152,7 @@ def test_without_a_script_the_same_stands_there(browser, page):
     assert written.count('class="drawing"') > 20
 
 
-def test_the_script_writes_shares_as_python_does(browser):
+def test_the_script_writes_shares_as_python_does(browser: Any) -> None:
     shares = [(0.93, 0.91, 0.95), (0.5, 0.2, 0.9999), (1.0, 0.99996, 1.0), (0.0, 1e-17, 0.03), (1.0, 1 - 2e-9, 1.0)]
     written = browser.run(
         f"(() => {{ {read_asset('drawing.js')}; return {json.dumps(shares)}.map(([value, low, high]) => {{"
@@ -162,7 +163,7 @@ def test_the_script_writes_shares_as_python_does(browser):
 
 
 @pytest.mark.parametrize("prevalence", [0.1, 3, 17.3, 50])
-def test_words_and_signs_of_1000_patients_agree(browser, page, prevalence):
+def test_words_and_signs_of_1000_patients_agree(browser: Browser, page: Path, prevalence: float) -> None:
     browser.open(page)
     change(browser, "#x-prevalence", prevalence)
     signs = [
@@ -178,7 +179,7 @@ def test_words_and_signs_of_1000_patients_agree(browser, page, prevalence):
     assert having == pytest.approx(found + missed, abs=0.11)
 
 
-def test_numbers_after_a_drag_are_those_of_python(browser, page, evaluated):
+def test_numbers_after_a_drag_are_those_of_python(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     browser.run("document.querySelector('#x-histogram').scrollIntoView({block: 'center', behavior: 'instant'})")
     browser.settle()
@@ -210,7 +211,9 @@ def change(browser: Browser, selector: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("prevalence", [0.3, 2, 8, 45, 90])
-def test_ppv_and_bands_follow_the_prevalence(browser, page, evaluated, prevalence):
+def test_ppv_and_bands_follow_the_prevalence(
+    browser: Browser, page: Path, evaluated: Evaluated, prevalence: float
+) -> None:
     browser.open(page)
     change(browser, "#x-prevalence", prevalence)
     assert explored(browser)["state"]["prevalence"] == pytest.approx(prevalence / 100)
@@ -218,7 +221,7 @@ def test_ppv_and_bands_follow_the_prevalence(browser, page, evaluated, prevalenc
     expect_triage(browser, evaluated)
 
 
-def test_bands_are_those_of_python_at_many_prevalences(browser, page, evaluated):
+def test_bands_are_those_of_python_at_many_prevalences(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     shares = (1 / (1 + np.exp(-np.linspace(-6, 3.5, 90)))).round(6)
     told = browser.run(
@@ -237,7 +240,9 @@ def test_bands_are_those_of_python_at_many_prevalences(browser, page, evaluated)
 
 
 @pytest.mark.parametrize(("what", "target"), [("sensitivity", 0.95), ("specificity", 0.9), ("sensitivity", 1.0)])
-def test_a_wished_rate_chooses_the_threshold_that_python_chooses(browser, page, evaluated, what, target):
+def test_a_wished_rate_chooses_the_threshold_that_python_chooses(
+    browser: Browser, page: Path, evaluated: Evaluated, what: str, target: float
+) -> None:
     browser.open(page)
     change(browser, f"#x-ask-{what}", 100 * target)
     rule = OperatingPointRule(rule=f"{what}-at-least", target=target, finding="COVID-19") if target < 1 else None
@@ -251,7 +256,7 @@ def test_a_wished_rate_chooses_the_threshold_that_python_chooses(browser, page, 
     assert "looks a little better here" in browser.text("#x-warning")
 
 
-def test_the_cheapest_threshold_is_that_of_python(browser, page, evaluated):
+def test_the_cheapest_threshold_is_that_of_python(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     change(browser, "#x-cost-miss", 7)
     browser.run("document.querySelector('#x-cheapest').click()")
@@ -267,7 +272,7 @@ def test_the_cheapest_threshold_is_that_of_python(browser, page, evaluated):
     assert state["threshold"] == pytest.approx(point.threshold, abs=1e-15)
 
 
-def test_another_finding_has_its_own_numbers(browser, page, evaluated):
+def test_another_finding_has_its_own_numbers(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     change(browser, "#x-finding", "Viral Pneumonia")
     assert explored(browser)["state"]["finding"] == 2
@@ -275,7 +280,7 @@ def test_another_finding_has_its_own_numbers(browser, page, evaluated):
     assert "stay at its shipped operating point" in browser.text("#x-bands-words")
 
 
-def test_the_link_keeps_the_state(browser, page, evaluated):
+def test_the_link_keeps_the_state(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     change(browser, "#x-threshold", 0.123456)
     change(browser, "#x-prevalence", 7)
@@ -290,7 +295,7 @@ def test_the_link_keeps_the_state(browser, page, evaluated):
     assert browser.messages == []
 
 
-def test_the_explorer_works_by_keyboard_alone(browser, page, evaluated):
+def test_the_explorer_works_by_keyboard_alone(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     browser.run("document.querySelector('#x-slider').focus()")
     start = explored(browser)["state"]["threshold"]
@@ -304,7 +309,7 @@ def test_the_explorer_works_by_keyboard_alone(browser, page, evaluated):
     assert browser.run("document.querySelector('#x-slider').getAttribute('aria-valuetext')").startswith("threshold")
 
 
-def test_tab_reaches_every_control_and_the_skip_link_is_first(browser, page):
+def test_tab_reaches_every_control_and_the_skip_link_is_first(browser: Browser, page: Path) -> None:
     browser.open(page)
     reached = []
     for _ in range(60):
@@ -315,7 +320,7 @@ def test_tab_reaches_every_control_and_the_skip_link_is_first(browser, page):
         assert control in reached
 
 
-def test_the_reading_room_is_that_of_python(browser, page, evaluated):
+def test_the_reading_room_is_that_of_python(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     for room, prevalence in (
         (ReadingRoom(10, 5, 1), None),
@@ -328,7 +333,8 @@ def test_the_reading_room_is_that_of_python(browser, page, evaluated):
         if prevalence is not None:
             change(browser, "#r-prevalence", 100 * prevalence)
         told = browser.run("JSON.parse(JSON.stringify(globalThis.carinaRoom.result))")
-        expected = turnaround_at(evaluated, room, prevalence)
+        spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
+        expected = expected_turnaround(room, spread.arriving(evaluated.flag, prevalence))
         assert told["without"] == (None if expected.without_flag is None else pytest.approx(expected.without_flag))
         for own, item in zip(told["findings"], expected.findings, strict=True):
             for key, value in (
@@ -349,13 +355,16 @@ def ranges_of(browser: Browser) -> dict | None:
 
 
 @pytest.mark.parametrize("readers", [1, 3])
-def test_simulated_ranges_are_those_of_the_exact_distribution(browser, page, evaluated, readers):
+def test_simulated_ranges_are_those_of_the_exact_distribution(
+    browser: Browser, page: Path, evaluated: Evaluated, readers: int
+) -> None:
     browser.open(page)
     room = ReadingRoom(10 * readers, 5, readers)
     change(browser, "#r-arrivals", room.arrivals_per_hour)
     change(browser, "#r-readers", room.readers)
     told = ranges_of(browser)
-    expected = turnaround_at(evaluated, room)
+    spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
+    expected = expected_turnaround(room, spread.arriving(evaluated.flag))
     for key, share in (("median", 0.5), ("nineOfTen", 0.9)):
         assert share_read_within(told["without"][key], room, [1.0], 0) == pytest.approx(share, abs=0.02)
         for own, item in zip(told["findings"], expected.findings, strict=True):
@@ -369,7 +378,7 @@ def test_simulated_ranges_are_those_of_the_exact_distribution(browser, page, eva
     assert "min" in browser.run("document.querySelector('#r-table tbody tr:nth-child(2) td:nth-child(6)').textContent")
 
 
-def test_an_overloaded_room_has_no_ranges(browser, page):
+def test_an_overloaded_room_has_no_ranges(browser: Browser, page: Path) -> None:
     browser.open(page)
     change(browser, "#r-arrivals", 30)
     assert ranges_of(browser) is None
@@ -379,7 +388,7 @@ def test_an_overloaded_room_has_no_ranges(browser, page):
     assert "more than 95 % of the time" in browser.text("#r-table")
 
 
-def test_the_reading_room_sorted_by_bands_is_that_of_python(browser, page, evaluated):
+def test_the_reading_room_sorted_by_bands_is_that_of_python(browser: Browser, page: Path, evaluated: Evaluated) -> None:
     browser.open(page)
     change(browser, "#r-sorting", "bands")
     for prevalence in (0.02, 0.25, 0.6):
@@ -397,7 +406,7 @@ def test_the_reading_room_sorted_by_bands_is_that_of_python(browser, page, evalu
                 assert own[key] == (None if value is None else pytest.approx(value)), (prevalence, key)
 
 
-def test_images_are_filtered_and_sorted(browser, page):
+def test_images_are_filtered_and_sorted(browser: Browser, page: Path) -> None:
     browser.open(page)
     shown = "[...document.querySelectorAll('#g-cards > li')].filter((card) => !card.hidden)"
     assert browser.run(f"{shown}.every((card) => card.dataset.why.includes('worst errors'))")
@@ -410,7 +419,7 @@ def test_images_are_filtered_and_sorted(browser, page):
     assert browser.text("#g-said").startswith(f"{len(certain)} of")
 
 
-def test_an_overlay_lies_on_the_image_under_the_pointer_and_with_the_focus(browser, page):
+def test_an_overlay_lies_on_the_image_under_the_pointer_and_with_the_focus(browser: Browser, page: Path) -> None:
     browser.open(page)
     first = "document.querySelector('.shot:not([hidden]) .picture')"
     browser.run(f"{first}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
@@ -447,7 +456,7 @@ def test_an_overlay_lies_on_the_image_under_the_pointer_and_with_the_focus(brows
     assert browser.messages == []
 
 
-def test_no_table_is_cut_off_on_paper(browser, page):
+def test_no_table_is_cut_off_on_paper(browser: Browser, page: Path) -> None:
     browser.open(page, width=703, height=1000)
     browser.send("Emulation.setEmulatedMedia", media="print")
     browser.run("window.dispatchEvent(new Event('beforeprint'))")
@@ -467,7 +476,7 @@ def test_no_table_is_cut_off_on_paper(browser, page):
     assert browser.run(over) == 0
 
 
-def test_in_a_notebook_nothing_around_the_report_changes(browser, page, tmp_path):
+def test_in_a_notebook_nothing_around_the_report_changes(browser: Browser, page: Path, tmp_path: Path) -> None:
     report = build_report(read_evaluated(page.parent / "first"))
     shown = [report, report.table("per_finding"), report.figure("roc")]
     host = tmp_path / "notebook.html"
@@ -496,7 +505,7 @@ def test_in_a_notebook_nothing_around_the_report_changes(browser, page, tmp_path
 
 
 @pytest.mark.parametrize("width", [400, 320])
-def test_a_phone_does_not_scroll_sideways(browser, page, width):
+def test_a_phone_does_not_scroll_sideways(browser: Browser, page: Path, width: int) -> None:
     browser.open(page, width=width, height=800)
     assert browser.run("document.documentElement.scrollWidth") <= width
 
@@ -510,7 +519,7 @@ def test_a_phone_does_not_scroll_sideways(browser, page, width):
         pytest.param(400, False, marks=pytest.mark.long),
     ],
 )
-def test_axe_finds_no_serious_fault(browser, page, dark, width):
+def test_axe_finds_no_serious_fault(browser: Browser, page: Path, dark: bool, width: int) -> None:
     axe = pytest.importorskip("axe_core_python", reason="axe-core-python is a development dependency")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
     browser.open(page, width=width, dark=dark)
@@ -523,7 +532,7 @@ def test_axe_finds_no_serious_fault(browser, page, dark, width):
     assert [fault for fault in found if fault["impact"] in ("serious", "critical")] == []
 
 
-def test_the_theme_can_be_chosen(browser, page):
+def test_the_theme_can_be_chosen(browser: Browser, page: Path) -> None:
     browser.open(page)
     ground = "getComputedStyle(document.body).backgroundColor"
     assert browser.run(ground) == "rgb(255, 255, 255)"
@@ -533,14 +542,16 @@ def test_the_theme_can_be_chosen(browser, page):
     assert browser.run(ground) == "rgb(20, 24, 29)"
 
 
-def test_it_prints(browser, page, tmp_path):
+def test_it_prints(browser: Browser, page: Path, tmp_path: Path) -> None:
     browser.open(page, dark=True)
     browser.print_pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
 
 
 @pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])
-def test_a_set_without_every_finding_opens_without_an_error(browser, tmp_path, shown):
+def test_a_set_without_every_finding_opens_without_an_error(
+    browser: Browser, tmp_path: Path, shown: tuple[Any, ...]
+) -> None:
     folder = write_evaluated(tmp_path / "some", n=90, shown=shown)
     browser.open(write_report([folder]))
     assert browser.messages == []
@@ -549,7 +560,7 @@ def test_a_set_without_every_finding_opens_without_an_error(browser, tmp_path, s
     assert "Infinity" not in seen
 
 
-def test_an_evaluation_without_bands_opens_without_an_error(browser, tmp_path):
+def test_an_evaluation_without_bands_opens_without_an_error(browser: Browser, tmp_path: Path) -> None:
     folder = write_evaluated(tmp_path / "old", n=90)
     content = json.loads((folder / "metrics.json").read_text("utf-8"))
     del content["model"]["policy"]
@@ -559,7 +570,7 @@ def test_an_evaluation_without_bands_opens_without_an_error(browser, tmp_path):
     assert "No bands" in browser.text("#x-bands-words")
 
 
-def test_several_side_by_side_open_without_an_error(browser, page, tmp_path):
+def test_several_side_by_side_open_without_an_error(browser: Browser, page: Path, tmp_path: Path) -> None:
     folders = [write_evaluated(tmp_path / name, n=200, seed=seed) for name, seed in (("one", 3), ("two", 4))]
     both = write_report(folders, tmp_path / "both.html")
     browser.open(both, width=400)

@@ -1,7 +1,9 @@
 """``carina train`` on phantoms, as typed: what can go wrong on the way, and going on afterwards."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,7 @@ from make import small_disk
 
 @pytest.mark.long
 @pytest.mark.parametrize("method", ["cached-embeddings", "end-to-end"])
-def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyped-def]
-    carina, tmp_path: Path, method: str
-) -> None:
+def test_an_image_that_is_gone_while_training_is_named(carina: Any, tmp_path: Path, method: str) -> None:
     images = write_phantoms(tmp_path / "images", count=60, size=64, difficulty=0.0, seed=7)
     dataset = import_dataset(images, tmp_path / "dataset").dataset
     recipe = tmp_path / f"{method}.toml"
@@ -38,7 +38,9 @@ def test_an_image_that_is_gone_while_training_is_named(  # type: ignore[no-untyp
     assert resumed.code == 0, resumed.err
 
 
-def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_that_cannot_start_leaves_no_folder(
+    carina: Callable[..., Any], phantom_dataset: Dataset, tmp_path: Path
+) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text(
         TINY_RECIPE.format(method="end-to-end", split="train-calibration-test").replace("out_relu", "nowhere")
@@ -49,7 +51,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(carina, phantom_dataset: Datas
 
 
 @pytest.mark.long
-def test_a_full_disk_while_training_can_be_resumed(carina, phantom_dataset: Dataset, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_full_disk_while_training_can_be_resumed(carina: Any, phantom_dataset: Dataset, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY_RECIPE.format(method="end-to-end", split="train-calibration-test"))
     with small_disk(tmp_path / "disk", 1024) as disk:

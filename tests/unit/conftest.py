@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from carina.inference.explanation import lettering
 from carina.inference.predictor import Predictor
 from carina.phantoms.phantom import draw_phantom
 from unit.inference.small_model import FINDINGS, write_small_run
@@ -19,6 +20,20 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def predictor(small_run: Path) -> Predictor:
     return Predictor(small_run)
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return where every line that is written into a picture is noted."""
+    written: list[str] = []
+    wrapped = lettering.wrapped
+
+    def noting(text: str, *rest: object) -> list[str]:
+        written.append(text)
+        return wrapped(text, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lettering, "wrapped", noting)
+    return written
 
 
 @pytest.fixture(scope="session")

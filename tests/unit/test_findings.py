@@ -1,5 +1,7 @@
 """Findings: one name whatever the folder is called, one order, short names."""
 
+from typing import Any
+
 import pytest
 
 from carina.findings import (
@@ -38,12 +40,12 @@ from carina.findings import (
         ("tuberculosis", "tuberculosis"),
     ],
 )
-def test_canonical_finding(written, known):
+def test_canonical_finding(written: str, known: str) -> None:
     assert canonical_finding(written) == known
     assert canonical_finding(known) == known
 
 
-def test_order_is_the_baselines_and_then_by_name():
+def test_order_is_the_baselines_and_then_by_name() -> None:
     names = ["Tuberculosis", LUNG_OPACITY, OTHER_OPACITY, VIRAL_PNEUMONIA, NORMAL, "Abscess", COVID_19, NORMAL]
     known = (COVID_19, NORMAL, VIRAL_PNEUMONIA, OTHER_OPACITY, LUNG_OPACITY)
     assert order_findings(names) == (*known, "Abscess", "Tuberculosis")
@@ -51,14 +53,14 @@ def test_order_is_the_baselines_and_then_by_name():
     assert order_findings([]) == ()
 
 
-def test_short_names_fit_twelve_characters():
+def test_short_names_fit_twelve_characters() -> None:
     assert short_name(COVID_19) == "COVID"
     assert short_name("Tuberculosis") == "Tuberculosis"
     assert short_name("Pneumothorax!") == "Pneumothora…"
     assert max(len(short_name(name)) for name in (*BASELINE_FINDINGS, LUNG_OPACITY, "x" * 40)) == 12
 
 
-def test_known_findings_have_the_codes_of_the_standards():
+def test_known_findings_have_the_codes_of_the_standards() -> None:
     assert finding_code(COVID_19) == Code("840539006", "SCT", "COVID-19")
     assert finding_code(NORMAL) == Code("17621005", "SCT", "Normal")
     assert finding_code(VIRAL_PNEUMONIA) == Code("75570004", "SCT", "Viral pneumonia")
@@ -75,12 +77,12 @@ def test_known_findings_have_the_codes_of_the_standards():
         ("\udcff", Code("finding-c840d0dd", "99CARINA", "unnamed")),
     ],
 )
-def test_a_finding_of_the_users_own_has_a_code_that_dicom_can_hold(name, code):
+def test_a_finding_of_the_users_own_has_a_code_that_dicom_can_hold(name: str, code: Code) -> None:
     assert finding_code(name) == code
     assert len(code.value) <= 16
 
 
-def test_a_name_has_one_code_however_its_accents_are_written():
+def test_a_name_has_one_code_however_its_accents_are_written() -> None:
     assert finding_code("Tuberkulo\u0308se") == finding_code("Tuberkul\u00f6se")
     assert finding_code("a") != finding_code("b")
 
@@ -99,7 +101,7 @@ def test_a_name_has_one_code_however_its_accents_are_written():
         "\uff2e\uff4f\uff52\uff4d\uff41\uff4c",  # full-width letters
     ],
 )
-def test_words_for_normal_in_many_languages(written):
+def test_words_for_normal_in_many_languages(written: str) -> None:
     assert canonical_finding(written) == NORMAL
 
 
@@ -122,18 +124,18 @@ def test_words_for_normal_in_many_languages(written):
         *("uninfected", "sin tuberculosis", "阴性", "対照", "neg", "clear", "отрицательный", "ohne TB", "нет"),
     ],
 )
-def test_what_may_show_another_disease_is_not_normal_by_itself(written):
+def test_what_may_show_another_disease_is_not_normal_by_itself(written: str) -> None:
     assert canonical_finding(written) == written
     assert may_be_normal(written) == (written not in {"abnormal", "нет"})
 
 
 @pytest.mark.parametrize("written", ["Nodule", "Nocardia", "TB", "TB+", "1", "positive", "Malignant", "sick", "notch"])
-def test_a_disease_is_no_word_for_normal(written):
+def test_a_disease_is_no_word_for_normal(written: str) -> None:
     assert canonical_finding(written) == written
     assert not may_be_normal(written, ["Tuberculosis"])
 
 
-def test_a_finding_and_the_same_one_with_a_negation():
+def test_a_finding_and_the_same_one_with_a_negation() -> None:
     assert may_be_normal("NonTB", ["TB"])
     assert may_be_normal("NoTB", ["tb"])
     assert not may_be_normal("NonTB", ["Pneumonia"])
@@ -157,7 +159,7 @@ def test_a_finding_and_the_same_one_with_a_negation():
         ("TB", "Tuberculosis", False),
     ],
 )
-def test_spellings_of_one_finding(one, other, same):
+def test_spellings_of_one_finding(one: str, other: str, same: bool) -> None:
     assert (finding_key(one) == finding_key(other)) == same
 
 
@@ -175,6 +177,6 @@ def test_spellings_of_one_finding(one, other, same):
         ((NORMAL,), ()),
     ],
 )
-def test_what_may_be_flagged_where_nobody_says(findings, candidates):
+def test_what_may_be_flagged_where_nobody_says(findings: tuple[Any, ...], candidates: tuple[Any, ...]) -> None:
     assert flag_candidates(findings) == candidates
     assert flag_candidates(reversed(findings)) == candidates

@@ -2,7 +2,9 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,7 +205,9 @@ def test_what_may_not_be_looked_into_is_said(house: Path) -> None:
         (read_audit, "audit", ConfigurationError),
     ],
 )
-def test_whatever_is_opened_says_the_same(house: Path, opened, wanted, error: type[CarinaError]) -> None:
+def test_whatever_is_opened_says_the_same(
+    house: Path, opened: Callable[..., Any], wanted: str, error: type[CarinaError]
+) -> None:
     for name in ("lungs", "empty", "nowhere"):
         with pytest.raises(error) as caught:
             opened(house / name)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
-from carina.api.pictures import picture_of
 from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
 from carina.evaluation.audit.audit_results import Audit
@@ -17,6 +16,7 @@ from carina.progress import Progress
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.audit_folder import audit_content, audit_text, write_audit
 from carina.reports.drawing.audit_examples import draw_audit
+from carina.reports.drawing.png import to_picture
 from carina.reports.html.open_reports import build_audit_report
 from carina.reports.html.page import Report
 from carina.storage.atomic import require_absent
@@ -65,7 +65,7 @@ class AuditResult:
 
     def plot(self) -> "Image":
         """Return the audit as a picture."""
-        return picture_of(draw_audit(self._content(), self.preprocessing, self.alterations))
+        return to_picture(draw_audit(self._content(), self.preprocessing, self.alterations))
 
     def report(self) -> Report:
         """Return the audit as a page; a notebook shows it."""

@@ -9,13 +9,13 @@ from PIL import Image
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.api.model import Model
-from carina.api.pictures import picture_of
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.evaluate import evaluate as judge_split
 from carina.places import require_model_first
 from carina.progress import Progress, no_progress
+from carina.reports.drawing.png import to_picture
 from carina.reports.evaluated import Evaluated
 from carina.reports.evaluation_comparison import SideBySide, compare_evaluations
 from carina.reports.evaluation_folder import read_history, write_evaluation, write_record
@@ -47,7 +47,7 @@ class Evaluation(SplitResult):
         if figure not in drawings:
             msg = f"The report has no figure {figure!r}. Name one of: {', '.join(drawings)}."
             raise ConfigurationError(msg)
-        return picture_of(drawings[figure])
+        return to_picture(drawings[figure])
 
     def report(self, *, images: bool = True) -> Report:
         """Return the report; a notebook shows it.

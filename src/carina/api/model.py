@@ -247,10 +247,7 @@ class Model:
     ) -> "Verification":
         """Write a finished run as a sealed bundle, and return what it was verified to be.
 
-        Parameters
-        ----------
-        out, name, version, evaluation, audit, int8, progress
-            See `carina.api.bundles.export`.
+        The arguments are those of `carina.api.bundles.export`.
 
         Raises
         ------
@@ -280,10 +277,7 @@ class Model:
     ) -> "Recalibrated":
         """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
 
-        Parameters
-        ----------
-        dataset, out, version, progress
-            See `carina.api.bundles.recalibrate`.
+        The arguments are those of `carina.api.bundles.recalibrate`.
 
         Raises
         ------
@@ -307,10 +301,7 @@ class Model:
     ) -> "Adapted":
         """Write a bundle whose last layer is fitted to a site, if it is better there, and return what it brought.
 
-        Parameters
-        ----------
-        site, out, version, flag, add, leave_out, progress
-            See `carina.api.bundles.adapt`.
+        The arguments are those of `carina.api.bundles.adapt`.
 
         Raises
         ------

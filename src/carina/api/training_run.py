@@ -75,15 +75,14 @@ class Run:
         """
         import polars as pl  # noqa: PLC0415  # with the drawing, for pictures alone
 
-        from carina.api.pictures import picture_of  # noqa: PLC0415
         from carina.reports.drawing.learning_curves import draw_learning_curve  # noqa: PLC0415
+        from carina.reports.drawing.png import to_picture  # noqa: PLC0415
         from carina.reports.evaluation_folder import read_history  # noqa: PLC0415
 
         history = pl.read_csv(read_history(self.folder).encode())
-        return picture_of(draw_learning_curve(history, self.description.model_dump(mode="json"), quantity))
+        return to_picture(draw_learning_curve(history, self.description.model_dump(mode="json"), quantity))
 
     def _repr_html_(self) -> str:
-        """Return the summary for a notebook."""
         return boxed(lines_html(self.summary()))
 
 

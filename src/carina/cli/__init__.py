@@ -8,7 +8,8 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -30,52 +31,44 @@ _VERBS = (
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 
 
-class _Verbs(MutableMapping[str, Any]):
+class _Verbs(Mapping[str, Any]):
     """The verbs by name, each read from its file when it is asked for.
 
     ``carina predict`` judges an image in the time that the tables, plots and workbooks of the other verbs take to
     import.
     """
 
-    def __init__(self) -> None:
-        self._read: dict[str, Any] = dict.fromkeys(_VERBS)
-
     def __getitem__(self, name: str) -> Any:
-        if self._read[name] is None:
-            module = import_module(f"carina.cli.{name}")
-            command: Any
-            if hasattr(module, "app"):
-                command = get_group(module.app)
-            else:
-                single = typer.Typer(rich_markup_mode="rich", **_STYLE)
-                single.command(name=name, epilog=example(module.EXAMPLE))(getattr(module, f"{name}_command"))
-                command = get_command(single)
-            self._read[name] = plain_help(command, name)
-        return self._read[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._read[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._read[name]
+        if name not in _VERBS:
+            raise KeyError(name)
+        return _read_verb(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
+        return iter(_VERBS)
 
     def __len__(self) -> int:
-        return len(self._read)
+        return len(_VERBS)
+
+
+@cache
+def _read_verb(name: str) -> Any:
+    module = import_module(f"carina.cli.{name}")
+    if hasattr(module, "app"):
+        return plain_help(get_group(module.app), name)
+    single = typer.Typer(rich_markup_mode="rich", **_STYLE)
+    single.command(name=name, epilog=example(module.EXAMPLE))(getattr(module, f"{name}_command"))
+    return plain_help(get_command(single), name)
 
 
 class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Verbs()
+        self.commands: Any = _Verbs()
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that was typed; a command of a group is named with its group (``carina data import``)."""
         if args and args[0] not in self.commands:
-            verbs: Any = self.commands
-            groups = [name for name in ("data", "dicom") if args[0] in verbs[name].commands]
+            groups = [name for name in ("data", "dicom") if args[0] in self.commands[name].commands]
             if groups:
                 ctx.fail(f"No such command '{args[0]}'. Did you mean: carina {groups[0]} {args[0]}")
         return super().resolve_command(ctx, args)

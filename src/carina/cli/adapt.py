@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_note, print_result, progress_bars, running_count
 from carina.cli.export import print_bundle
+from carina.cli.options import argument, option
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
 from carina.storage.atomic import require_absent, whole_file
@@ -19,55 +18,36 @@ EXAMPLE = "adapt bundles/mine datasets/site --out bundles/site"
 
 
 def adapt_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle. It is not changed.")],
+    bundle: Annotated[Path, argument("BUNDLE", "A bundle. It is not changed.")],
     site: Annotated[
         Path,
-        typer.Argument(
-            metavar="SITE",
-            help="An imported data set of your site. All images of a test-only data set are used, or the train and "
+        argument(
+            "SITE",
+            "An imported data set of your site. All images of a test-only data set are used, or the train and "
             "calibration splits of another one.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
+    out: Annotated[Path, option("FOLDER", "Bundle folder to write; it must not exist.")],
     version: Annotated[
-        str | None,
-        typer.Option(
-            "--version", metavar="VERSION", help="Version of the new bundle. Default: the old version and +site."
-        ),
+        str | None, option("VERSION", "Version of the new bundle. Default: the old version and +site.")
     ] = None,
-    flag: Annotated[
-        str | None,
-        typer.Option("--flag", metavar="NAME", help="Finding to flag. Default: the one that the bundle flags."),
-    ] = None,
+    flag: Annotated[str | None, option("NAME", "Finding to flag. Default: the one that the bundle flags.")] = None,
     add: Annotated[
         list[str] | None,
-        typer.Option(
-            "--add",
-            metavar="NAME",
-            help="Finding of your site that the bundle does not know and is to learn. Repeatable.",
-        ),
+        option("NAME", "Finding of your site that the bundle does not know and is to learn. Repeatable."),
     ] = None,
     leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--leave-out", metavar="NAME", help="Finding of the bundle that the new one is to leave out. Repeatable."
-        ),
+        list[str] | None, option("NAME", "Finding of the bundle that the new one is to leave out. Repeatable.")
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(
-            "--unlabelled",
-            metavar="FOLDER",
-            help="Folder of your images without labels. The command estimates how frequent each finding is there.",
+        option(
+            "FOLDER", "Folder of your images without labels. The command estimates how frequent each finding is there."
         ),
     ] = None,
     label_next: Annotated[
         Path | None,
-        typer.Option(
-            "--label-next",
-            metavar="TABLE",
-            help="CSV table to write: which images of --unlabelled to label next. It must not exist.",
-        ),
+        option("TABLE", "CSV table to write: which images of --unlabelled to label next. It must not exist."),
     ] = None,
 ) -> None:
     """Fit the model's last layer to your own labelled images.

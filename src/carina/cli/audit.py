@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_result, progress_bars, typed_command
+from carina.cli.options import argument, option, switch
 from carina.places import require_model_first
 
 _COST = "Time and memory"
@@ -15,64 +14,33 @@ EXAMPLE = "audit runs/mine datasets/mine --out audits/mine"
 
 
 def audit_command(
-    model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle or a finished run.")],
-    dataset: Annotated[
-        Path, typer.Argument(metavar="DATASET", help="An imported data set with train, calibration and test splits.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
+    model: Annotated[Path, argument("BUNDLE", "A bundle or a finished run.")],
+    dataset: Annotated[Path, argument("DATASET", "An imported data set with train, calibration and test splits.")],
+    out: Annotated[Path, option("FOLDER", "Folder to write; it must not exist.")],
     external: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--external",
-            metavar="DATASET",
-            help="A data set from another hospital or collection, to judge the model on. Repeatable.",
-        ),
+        option("DATASET", "A data set from another hospital or collection, to judge the model on. Repeatable."),
     ] = None,
     lungs: Annotated[
         Path | None,
-        typer.Option(
-            "--lungs",
-            metavar="FILE",
-            help="Lung segmenter (ONNX) to use where neither the model nor the data set shows the lungs.",
-        ),
+        option("FILE", "Lung segmenter (ONNX) to use where neither the model nor the data set shows the lungs."),
     ] = None,
-    drop_leaks: Annotated[
-        bool, typer.Option("--drop-leaks", help="Leave out test images that the model was trained on.")
-    ] = False,
+    drop_leaks: Annotated[bool, switch("Leave out test images that the model was trained on.", "--drop-leaks")] = False,
     train_images: Annotated[
-        int,
-        typer.Option(
-            "--train-images",
-            rich_help_panel=_COST,
-            metavar="NUMBER",
-            min=100,
-            help="Largest number of images to train on.",
-        ),
+        int, option("NUMBER", "Largest number of images to train on.", panel=_COST, min=100)
     ] = 3000,
     test_images: Annotated[
-        int,
-        typer.Option(
-            "--test-images",
-            rich_help_panel=_COST,
-            metavar="NUMBER",
-            min=100,
-            help="Largest number of images to judge, and to tune on.",
-        ),
+        int, option("NUMBER", "Largest number of images to judge, and to tune on.", panel=_COST, min=100)
     ] = 1500,
     cache: Annotated[
         Path | None,
-        typer.Option(
-            "--cache",
-            rich_help_panel=_COST,
-            metavar="FOLDER",
-            help="Folder for embeddings that are used again. Default: the user's cache.",
-        ),
+        option("FOLDER", "Folder for embeddings that are used again. Default: the user's cache.", panel=_COST),
     ] = None,
 ) -> None:
     """Measure how much a model relies on the lungs.
 
-    The answer is one sentence and one page, with 95 % intervals. It also compares views, sources, sexes and ages, counts
-    the normal images that can be ruled out, and tries the activation maps.
+    The answer is one sentence and one page, with 95 % intervals. It also compares views, sources, sexes and ages,
+    counts the normal images that can be ruled out, and tries the activation maps.
     """
     from carina.api.auditing import audit  # noqa: PLC0415  # what is slow to import waits until here
 

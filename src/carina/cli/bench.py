@@ -4,21 +4,19 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_result, progress_bars
-from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
+from carina.cli.options import BackendOption, PrecisionOption, ThreadsOption, argument, switch
 
 EXAMPLE = "bench --quick"
 
 
 def bench_command(
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="A bundle or a finished run. Default: the released bundle.")
+        Path | None, argument("BUNDLE", "A bundle or a finished run. Default: the released bundle.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Use fewer images and rounds, for a rough answer.")] = False,
+    as_json: Annotated[bool, switch("Print the result as JSON.", "--json")] = False,
+    quick: Annotated[bool, switch("Use fewer images and rounds, for a rough answer.", "--quick")] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_result, print_table
+from carina.cli.options import argument, option
 
 EXAMPLE = "compare evaluations/one evaluations/other"
 
@@ -13,14 +12,11 @@ EXAMPLE = "compare evaluations/one evaluations/other"
 def compare_command(
     evaluations: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="EVALUATION",
-            help="Folders that carina evaluate wrote. The first is the one that the others are compared with.",
+        argument(
+            "EVALUATION", "Folders that carina evaluate wrote. The first is the one that the others are compared with."
         ),
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Also write the comparison as JSON to this file.")
-    ] = None,
+    out: Annotated[Path | None, option("FILE", "Also write the comparison as JSON to this file.")] = None,
 ) -> None:
     """Compare evaluations side by side, with paired tests.
 

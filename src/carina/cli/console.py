@@ -71,15 +71,9 @@ def progress_bars() -> Iterator[Callable[[str], Tell]]:
 def running_count(done: str, *, streamed: bool) -> Iterator[Callable[[int], None]]:
     """Yield what shows on stderr how many items are done, and how fast, where nobody knows how many there will be.
 
-    On a terminal this is a line that changes; elsewhere it is a line every half minute.
-
-    Parameters
-    ----------
-    done
-        What they are, such as ``judged``.
-    streamed
-        Whether a result goes to stdout for each as it is done. Where stdout is the same terminal or the same file, the
-        results show by themselves how far the work is.
+    On a terminal this is a line that changes, such as ``40 judged``; elsewhere it is a line every half minute. Where a
+    result is streamed to stdout for each item, and that is the same terminal or the same file, the results show by
+    themselves how far the work is.
     """
     if streamed and _same_place():
         yield lambda _: None

@@ -13,6 +13,7 @@ import typer
 
 from carina.cli.console import print_note, print_result, print_table, progress_bars
 from carina.cli.help_text import example
+from carina.cli.options import argument, option, switch
 from carina.datasets.check import Association, DatasetCheck, check_dataset
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
@@ -28,181 +29,147 @@ app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is
 _TABLES, _NAMES, _FOLDERS = "Tables", "Names of findings", "Folders and patients"
 _TAKEN, _SPLIT = "Part of the images", "Split"
 
-_Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")]
+_Out = Annotated[Path, option("FOLDER", "Folder to write; it must not exist.")]
 _Findings = Annotated[
     str | None,
-    typer.Option(
-        "--findings",
-        metavar="NAMES",
-        rich_help_panel=_NAMES,
-        help="Findings to take, comma-separated. Default: all, but of the COVID-19 Radiography Database only COVID-19, "
+    option(
+        "NAMES",
+        "Findings to take, comma-separated. Default: all, but of the COVID-19 Radiography Database only COVID-19, "
         "Normal and Viral Pneumonia.",
+        panel=_NAMES,
     ),
 ]
-_Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", metavar="NUMBER", rich_help_panel=_SPLIT, help="Seed of the random numbers that make the split."
-    ),
-]
+_Seed = Annotated[int, option("NUMBER", "Seed of the random numbers that make the split.", panel=_SPLIT)]
 
 
 @app.command(name="import", epilog=example("data import radiographs --out datasets/mine"))
 def import_command(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder with one subfolder per finding; a table of images (CSV, Excel or Parquet); or, with "
-            "--labels, a folder of images or DICOM files.",
+        argument(
+            "SOURCE",
+            "A folder with one subfolder per finding; a table of images (CSV, Excel or Parquet); or, with --labels, a "
+            "folder of images or DICOM files.",
         ),
     ],
     out: _Out,
     labels: Annotated[
         Path | None,
-        typer.Option(
-            "--labels",
-            rich_help_panel=_TABLES,
-            metavar="TABLE",
-            help="Table with the finding of each image in SOURCE. It needs the column finding, and one of path, "
+        option(
+            "TABLE",
+            "Table with the finding of each image in SOURCE. It needs the column finding, and one of path, "
             "StudyInstanceUID or PatientID.",
+            panel=_TABLES,
         ),
     ] = None,
     labels_as: Annotated[
         PublishedLabels | None,
-        typer.Option(
-            "--labels-as",
-            metavar="COLLECTION",
-            rich_help_panel=_TABLES,
-            help="Public collection whose tables are read as they are distributed: nih, chexpert, rsna or mimic.",
+        option(
+            "COLLECTION",
+            "Public collection whose tables are read as they are distributed: nih, chexpert, rsna or mimic.",
+            panel=_TABLES,
         ),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--column",
-            rich_help_panel=_TABLES,
-            metavar="FIELD=NAME",
-            help="Name of a column in the table, such as finding=Diagnosis. Fields that Carina knows: "
+        option(
+            "FIELD=NAME",
+            "Name of a column in the table, such as finding=Diagnosis. Fields that Carina knows: "
             f"{', '.join(FIELDS)}. Repeatable.",
+            panel=_TABLES,
         ),
     ] = None,
     uncertain: Annotated[
         Uncertain,
-        typer.Option(
-            "--uncertain",
-            metavar="READING",
-            rich_help_panel=_TABLES,
-            help="How to read -1 (uncertain) in the tables of chexpert and mimic: positive (as 1), negative (as 0) or "
+        option(
+            "READING",
+            "How to read -1 (uncertain) in the tables of chexpert and mimic: positive (as 1), negative (as 0) or "
             "leave-out.",
+            panel=_TABLES,
         ),
     ] = "leave-out",
     findings: _Findings = None,
     rename: Annotated[
         list[str] | None,
-        typer.Option(
-            "--rename",
-            rich_help_panel=_NAMES,
-            metavar="OLD=NEW",
-            help="New name for one or more findings, such as SARS=Other opacity or SARS+Klebsiella=Other opacity. "
-            "Findings are renamed before any other choice. Repeatable.",
+        option(
+            "OLD=NEW",
+            "New name for one or more findings, such as SARS=Other opacity or SARS+Klebsiella=Other opacity. Findings "
+            "are renamed before any other choice. Repeatable.",
+            panel=_NAMES,
         ),
     ] = None,
     views: Annotated[
         str | None,
-        typer.Option(
-            "--views",
-            rich_help_panel=_TAKEN,
-            metavar="VIEWS",
-            help="Views to take, comma-separated, such as PA,AP. Write unknown for images whose view is not known. "
-            "Default: all.",
+        option(
+            "VIEWS",
+            "Views to take, comma-separated, such as PA,AP. Write unknown for images whose view is not known. Default: "
+            "all.",
+            panel=_TAKEN,
         ),
     ] = None,
     half: Annotated[
         Half | None,
-        typer.Option(
-            "--half",
-            metavar="HALF",
-            rich_help_panel=_TAKEN,
-            help="Take one half of the patients, development or final, and keep the other half for a final test. If an "
+        option(
+            "HALF",
+            "Take one half of the patients, development or final, and keep the other half for a final test. If an "
             "image has no patient, its file name is used.",
+            panel=_TAKEN,
         ),
     ] = None,
     normal: Annotated[
         list[str] | None,
-        typer.Option(
-            "--normal",
-            rich_help_panel=_NAMES,
-            metavar="NAME",
-            help="Finding that means that a radiograph is normal. It is needed if the name does not say so. Write none "
-            "if no image is normal. Repeatable.",
+        option(
+            "NAME",
+            "Finding that means that a radiograph is normal. It is needed if the name does not say so. Write none if "
+            "no image is normal. Repeatable.",
+            panel=_NAMES,
         ),
     ] = None,
     flag: Annotated[
-        str | None,
-        typer.Option(
-            "--flag",
-            rich_help_panel=_NAMES,
-            metavar="NAME",
-            help="Finding that the model flags, so that it is read first.",
-        ),
+        str | None, option("NAME", "Finding that the model flags, so that it is read first.", panel=_NAMES)
     ] = None,
     seed: _Seed = 1234,
     test_only: Annotated[
-        bool,
-        typer.Option(
-            "--test-only",
-            rich_help_panel=_SPLIT,
-            help="Make a test set: all images are for testing, none for training.",
-        ),
+        bool, switch("Make a test set: all images are for testing, none for training.", "--test-only", panel=_SPLIT)
     ] = False,
     patient_key: Annotated[
         Path | None,
-        typer.Option(
-            "--patient-key",
-            rich_help_panel=_FOLDERS,
-            metavar="FILE",
-            help="File with a secret key of at least 16 bytes. The data set then holds keyed hashes of patients.",
+        option(
+            "FILE",
+            "File with a secret key of at least 16 bytes. The data set then holds keyed hashes of patients.",
+            panel=_FOLDERS,
         ),
     ] = None,
     patient_from: Annotated[
         str | None,
-        typer.Option(
-            "--patient-from",
-            rich_help_panel=_FOLDERS,
-            metavar="REGEX",
-            help=r"Regular expression that finds the patient in each image's path, such as '(P\d+)_'. Its one group is "
+        option(
+            "REGEX",
+            r"Regular expression that finds the patient in each image's path, such as '(P\d+)_'. Its one group is "
             "the patient, who is kept as a hash.",
+            panel=_FOLDERS,
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            "--layout",
-            rich_help_panel=_FOLDERS,
-            metavar="LEVELS",
-            help="What each level of folders means, from the outermost to the innermost: finding, source, split, "
-            "patient, or - for nothing. For example: source/finding/patient. Default: Carina tells it from "
-            "the folders' names.",
+        option(
+            "LEVELS",
+            "What each level of folders means, from the outermost to the innermost: finding, source, split, patient, "
+            "or - for nothing. For example: source/finding/patient. Default: Carina tells it from the folders' names.",
+            panel=_FOLDERS,
         ),
     ] = None,
     split_from: Annotated[
         SplitFrom | None,
-        typer.Option(
-            "--split-from",
-            metavar="WHERE",
-            rich_help_panel=_SPLIT,
-            help="Keep a published split: that of the folders train, val and test (folders), or that of the table's "
-            "column split (column). Default: make a new one.",
+        option(
+            "WHERE",
+            "Keep a published split: that of the folders train, val and test (folders), or that of the table's column "
+            "split (column). Default: make a new one.",
+            panel=_SPLIT,
         ),
     ] = None,
     ignore_unknown_columns: Annotated[
         bool,
-        typer.Option(
-            "--ignore-unknown-columns",
-            rich_help_panel=_TABLES,
-            help="Leave out columns of the table that Carina does not know.",
-        ),
+        switch("Leave out columns of the table that Carina does not know.", "--ignore-unknown-columns", panel=_TABLES),
     ] = False,
 ) -> None:
     """Import images and their labels as a data set.
@@ -238,9 +205,7 @@ def import_command(
 
 @app.command(epilog=example("data fetch covid19-radiography --out datasets/covid19"))
 def fetch(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help=f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")
-    ],
+    name: Annotated[str, argument("NAME", f"Name of the data set. There is one: {', '.join(PUBLIC_DATASETS)}.")],
     out: _Out,
     findings: _Findings = None,
     seed: _Seed = 1234,
@@ -258,24 +223,12 @@ def fetch(
 @app.command(epilog=example("data phantom --out practice --count 60"))
 def phantom(
     out: _Out,
-    count: Annotated[int, typer.Option("--count", metavar="NUMBER", min=3, help="Number of images to draw.")] = 600,
-    size: Annotated[
-        int,
-        typer.Option("--size", metavar="NUMBER", min=64, max=1024, help="Width and height of each image, in pixels."),
-    ] = 256,
+    count: Annotated[int, option("NUMBER", "Number of images to draw.", min=3)] = 600,
+    size: Annotated[int, option("NUMBER", "Width and height of each image, in pixels.", min=64, max=1024)] = 256,
     difficulty: Annotated[
-        float,
-        typer.Option(
-            "--difficulty",
-            metavar="NUMBER",
-            min=0,
-            max=1,
-            help="How hard the images are to tell apart: 0 is easy, 1 is very hard.",
-        ),
+        float, option("NUMBER", "How hard the images are to tell apart: 0 is easy, 1 is very hard.", min=0, max=1)
     ] = 0.5,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for the images.")
-    ] = 1234,
+    seed: Annotated[int, option("NUMBER", "Seed of the random numbers for the images.")] = 1234,
 ) -> None:
     """Draw synthetic chest radiographs with labels.
 
@@ -290,8 +243,8 @@ def phantom(
 
 @app.command(epilog=example("data check datasets/mine"))
 def check(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="An imported data set.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dataset: Annotated[Path, argument("DATASET", "An imported data set.")],
+    as_json: Annotated[bool, switch("Print the result as JSON.", "--json")] = False,
 ) -> None:
     """Show what is in a data set and what is wrong with it.
 
@@ -321,10 +274,10 @@ def _names(findings: str | None) -> list[str] | None:
 def _renames(options: list[str]) -> dict[str, str]:
     """Return what ``OLD=NEW`` and ``OLD+OLD=NEW`` ask for; an old name cannot have a plus sign."""
     renames: dict[str, str] = {}
-    for option in options:
-        olds, equals, new = option.rpartition("=")
+    for typed in options:
+        olds, equals, new = typed.rpartition("=")
         if not equals:
-            msg = f"--rename {shlex.quote(option)} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
+            msg = f"--rename {shlex.quote(typed)} has no equals sign. Write OLD=NEW, as in: SARS=Other opacity."
             raise ConfigurationError(msg)
         for old in olds.split("+"):
             if renames.setdefault(old.strip(), new) != new:
@@ -336,10 +289,10 @@ def _renames(options: list[str]) -> dict[str, str]:
 def _columns(options: list[str]) -> dict[str, str]:
     """Return the names of columns that ``FIELD=NAME`` gives, by field."""
     columns: dict[str, str] = {}
-    for option in options:
-        field, _, name = (word.strip() for word in option.partition("="))
+    for typed in options:
+        field, _, name = (word.strip() for word in typed.partition("="))
         if not field or not name:
-            msg = f"--column {shlex.quote(option)} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
+            msg = f"--column {shlex.quote(typed)} is not FIELD=NAME. Write it as in: --column finding=Diagnosis."
             raise ConfigurationError(msg)
         if columns.setdefault(field, name) != name:
             msg = f"--column gives {field!r} two names, {columns[field]!r} and {name!r}. Choose one."

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import polars as pl
-import typer
 
 from carina.api.training_run import train
 from carina.cli.console import print_note, print_result, progress_bars
+from carina.cli.options import option
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.cli.train import load_quietly
@@ -26,26 +26,14 @@ EXAMPLE = "demo --out demo"
 
 
 def demo_command(
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="FOLDER", help="Folder to write. The folder of an earlier demo is replaced."),
-    ] = Path("demo"),
-    count: Annotated[
-        int, typer.Option("--count", metavar="NUMBER", min=60, help="Number of synthetic images to draw.")
-    ] = 1200,
+    out: Annotated[Path, option("FOLDER", "Folder to write. The folder of an earlier demo is replaced.")] = Path(
+        "demo"
+    ),
+    count: Annotated[int, option("NUMBER", "Number of synthetic images to draw.", min=60)] = 1200,
     difficulty: Annotated[
-        float,
-        typer.Option(
-            "--difficulty",
-            metavar="NUMBER",
-            min=0,
-            max=1,
-            help="How hard the images are to tell apart: 0 is easy, 1 is very hard.",
-        ),
+        float, option("NUMBER", "How hard the images are to tell apart: 0 is easy, 1 is very hard.", min=0, max=1)
     ] = 0.1,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="NUMBER", help="Seed of the random numbers for images and split.")
-    ] = 1234,
+    seed: Annotated[int, option("NUMBER", "Seed of the random numbers for images and split.")] = 1234,
 ) -> None:
     """Try everything on synthetic images, from data to report.
 

@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.cli.options import argument, option, switch
 from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.places import require_model_first
@@ -20,38 +19,31 @@ EXAMPLE = "evaluate runs/mine datasets/mine --out evaluations/mine"
 def evaluate_command(
     named: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="[BUNDLE] DATASET",
-            help="A bundle or a finished run (default: the released bundle), and an imported data set.",
+        argument(
+            "[BUNDLE] DATASET", "A bundle or a finished run (default: the released bundle), and an imported data set."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
-    split: Annotated[
-        Split, typer.Option("--split", metavar="SPLIT", help="Split to judge: test, calibration, validation or train.")
-    ] = "test",
+    out: Annotated[Path, option("FOLDER", "Folder to write; it must not exist.")],
+    split: Annotated[Split, option("SPLIT", "Split to judge: test, calibration, validation or train.")] = "test",
     prevalence: Annotated[
         float | None,
-        typer.Option(
-            "--prevalence",
-            metavar="SHARE",
+        option(
+            "SHARE",
+            "Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
             min=0,
             max=1,
-            help="Prevalence (0 to 1) of the flagged finding among your patients, to give PPV and NPV at.",
         ),
     ] = None,
     drop_leaks: Annotated[
-        bool,
-        typer.Option("--drop-leaks", rich_help_panel=_LEAKS, help="Leave out images that the model was trained on."),
+        bool, switch("Leave out images that the model was trained on.", "--drop-leaks", panel=_LEAKS)
     ] = False,
     allow_leak: Annotated[
         bool,
-        typer.Option(
-            "--allow-leak",
-            rich_help_panel=_LEAKS,
-            help="Judge images that the model was trained on, too. Every output then says so.",
+        switch(
+            "Judge images that the model was trained on, too. Every output then says so.", "--allow-leak", panel=_LEAKS
         ),
     ] = False,
-    no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the report.")] = False,
+    no_images: Annotated[bool, switch("Leave small images out of the report.", "--no-images")] = False,
 ) -> None:
     """Evaluate a model on one split, with 95 % intervals.
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.bundles.verification import Verification
 from carina.cli.console import print_note, print_result, progress_bars
+from carina.cli.options import argument, option, switch
 from carina.progress import no_progress
 
 _LARGE_MB = 25.0
@@ -17,35 +16,22 @@ EXAMPLE = "export runs/mine --out bundles/mine"
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the bundle. Default: the name of the recipe.")
-    ] = None,
-    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Version of the bundle.")] = "1.0.0",
+    run: Annotated[Path, argument("RUN", "A finished run.")],
+    out: Annotated[Path, option("FOLDER", "Bundle folder to write; it must not exist.")],
+    name: Annotated[str | None, option("NAME", "Name of the bundle. Default: the name of the recipe.")] = None,
+    version: Annotated[str, option("VERSION", "Version of the bundle.")] = "1.0.0",
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--evaluation",
-            rich_help_panel=_CARD,
-            metavar="EVALUATION",
-            help="Folder that carina evaluate wrote, for the model card. Repeatable.",
-        ),
+        option("EVALUATION", "Folder that carina evaluate wrote, for the model card. Repeatable.", panel=_CARD),
     ] = None,
     audit: Annotated[
-        Path | None,
-        typer.Option(
-            "--audit",
-            rich_help_panel=_CARD,
-            metavar="AUDIT",
-            help="Folder that carina audit wrote, for the model card.",
-        ),
+        Path | None, option("AUDIT", "Folder that carina audit wrote, for the model card.", panel=_CARD)
     ] = None,
     int8: Annotated[
         bool,
-        typer.Option(
+        switch(
+            "Also make an 8-bit version of the classifier. It is left out if its results differ too much.",
             "--int8/--no-int8",
-            help="Also make an 8-bit version of the classifier. It is left out if its results differ too much.",
         ),
     ] = False,
 ) -> None:

@@ -3,36 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_result, progress_bars
+from carina.cli.options import argument, option
 from carina.cli.train import load_quietly
 
 EXAMPLE = "gate runs/mine --out runs/gated"
 
 
 def gate_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run. It is not changed.")],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; it must not exist.")],
+    run: Annotated[Path, argument("RUN", "A finished run. It is not changed.")],
+    out: Annotated[Path, option("RUN", "Run folder to write; it must not exist.")],
     lungs: Annotated[
         Path | None,
-        typer.Option(
-            "--lungs",
-            metavar="FILE",
-            help="Lung segmenter to use. Default: the run's own, else the one of the released bundle.",
-        ),
+        option("FILE", "Lung segmenter to use. Default: the run's own, else the one of the released bundle."),
     ] = None,
-    negatives: Annotated[
-        Path | None,
-        typer.Option("--negatives", metavar="FOLDER", help="Folder with images of your own that must be refused."),
-    ] = None,
+    negatives: Annotated[Path | None, option("FOLDER", "Folder with images of your own that must be refused.")] = None,
     cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="FOLDER",
-            help="Folder for intermediate results that are used again. Default: the user's cache.",
-        ),
+        Path | None, option("FOLDER", "Folder for intermediate results that are used again. Default: the user's cache.")
     ] = None,
 ) -> None:
     """Fit the gate that refuses unsuitable images.

@@ -17,13 +17,6 @@ class LogProgress:
     """Lines about stages of work. Nothing is printed from within the work but the end of a stage: `beat` does the rest.
 
     So a line comes even while a step takes long.
-
-    Parameters
-    ----------
-    write
-        Takes a line.
-    clock
-        Seconds, rising.
     """
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:

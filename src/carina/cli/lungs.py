@@ -8,6 +8,7 @@ import typer
 
 from carina.cli.console import print_result, progress_bars, typed_command
 from carina.cli.help_text import example
+from carina.cli.options import argument, option
 from carina.cli.train import load_quietly
 from carina.storage.atomic import whole_folder
 
@@ -18,21 +19,14 @@ app = typer.Typer(help="Train the segmenter that finds the lungs.", no_args_is_h
 def train(
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="A folder with metadata.csv, which has the columns image, mask, patient and trainable.",
-        ),
+        argument("FOLDER", "A folder with metadata.csv, which has the columns image, mask, patient and trainable."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, option("FOLDER", "Folder to write; it must not exist.")],
     weights: Annotated[
-        str,
-        typer.Option(
-            "--weights", metavar="WEIGHTS", help="Weights to start from: imagenet, none, or a Keras .h5 file."
-        ),
+        str, option("WEIGHTS", "Weights to start from: imagenet, none, or a Keras .h5 file.")
     ] = "imagenet",
     passes: Annotated[
-        int | None,
-        typer.Option("--passes", metavar="NUMBER", min=1, help="How often all images are learned from. Default: 90."),
+        int | None, option("NUMBER", "How often all images are learned from. Default: 90.", min=1)
     ] = None,
 ) -> None:
     """Train the lung segmenter on radiographs with masks.

@@ -12,8 +12,17 @@ import typer
 
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, running_count
-from carina.cli.engine_options import ENGINE_PANEL, BackendOption, PrecisionOption, ThreadsOption
-from carina.cli.model_options import BundleOption, PrevalenceOption
+from carina.cli.options import (
+    ENGINE_PANEL,
+    BackendOption,
+    BundleOption,
+    PrecisionOption,
+    PrevalenceOption,
+    ThreadsOption,
+    argument,
+    option,
+    switch,
+)
 from carina.cli.predict_long import LongForm
 from carina.cli.predict_table import PredictTable
 from carina.errors import ConfigurationError
@@ -38,64 +47,39 @@ EXAMPLE = "predict films --csv > results.csv"
 def predict_command(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="Image files; folders, ZIP archives or DICOMDIRs that hold images; patterns (in quotes); or - for a "
-            "list of paths on standard input.",
+        argument(
+            "PATH",
+            "Image files; folders, ZIP archives or DICOMDIRs that hold images; patterns (in quotes); or - for a list "
+            "of paths on standard input.",
         ),
     ],
     bundle: BundleOption = None,
     as_json: Annotated[
-        bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="Print one JSON object per line, in input order.")
+        bool, switch("Print one JSON object per line, in input order.", "--json", panel=_OUTPUT)
     ] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", rich_help_panel=_OUTPUT, help="Print CSV with a header, in input order.")
-    ] = False,
+    as_csv: Annotated[bool, switch("Print CSV with a header, in input order.", "--csv", panel=_OUTPUT)] = False,
     verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose",
-            "-v",
-            rich_help_panel=_OUTPUT,
-            help="Print the full reason and all reservations below each image.",
-        ),
+        bool, switch("Print the full reason and all reservations below each image.", "--verbose", "-v", panel=_OUTPUT)
     ] = False,
     explain: Annotated[
         Path | None,
-        typer.Option(
-            "--explain",
-            rich_help_panel=_OUTPUT,
-            metavar="FOLDER",
-            help="Write to FOLDER, for each image, a picture of what speaks for its finding.",
-        ),
+        option("FOLDER", "Write to FOLDER, for each image, a picture of what speaks for its finding.", panel=_OUTPUT),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(
-            "--resume",
-            rich_help_panel=_OUTPUT,
-            metavar="FILE",
-            help="Append results to FILE: CSV if its name ends in .csv, otherwise JSON lines. Images that are in FILE "
-            "are not judged again, unless they failed or their pixels have changed.",
+        option(
+            "FILE",
+            "Append results to FILE: CSV if its name ends in .csv, otherwise JSON lines. Images that are in FILE are "
+            "not judged again, unless they failed or their pixels have changed.",
+            panel=_OUTPUT,
         ),
     ] = None,
     prevalence: PrevalenceOption = None,
     left_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--left-out",
-            rich_help_panel=_OUTPUT,
-            metavar="FILE",
-            help="Write a CSV that names the files that are not images.",
-        ),
+        Path | None, option("FILE", "Write a CSV that names the files that are not images.", panel=_OUTPUT)
     ] = None,
     deflated: Annotated[
-        bool,
-        typer.Option(
-            "--deflated",
-            rich_help_panel=ENGINE_PANEL,
-            help="Also read DICOM files with a deflated (compressed) data set.",
-        ),
+        bool, switch("Also read DICOM files with a deflated (compressed) data set.", "--deflated", panel=ENGINE_PANEL)
     ] = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",

@@ -37,28 +37,15 @@ _LEAST_PATH = 12
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What is kept of an image: as little as its line needs.
+    """What is kept of an image: as little as its line needs."""
 
-    Attributes
-    ----------
-    said
-        A priority, or that it failed.
-    code
-        Of the reason or of the error.
-    called
-        The column of the most probable finding; -1 where there is none.
-    figures
-        The probabilities as shown.
-    notes
-        Numbers of the notes below the table.
-    path
-        As text.
-    """
-
+    # A priority, or that it failed; and the code of the reason or of the error.
     said: str
     code: str
+    # The column of the most probable finding; -1 where there is none.
     called: int
     figures: tuple[str, ...]
+    # Numbers of the notes below the table.
     notes: tuple[int, ...]
     path: str
 
@@ -109,14 +96,7 @@ class _Notes:
 
 
 class PredictTable:
-    """A table with one line per image.
-
-    Parameters
-    ----------
-    policy
-        Of the model that judges.
-    prevalence
-        As stated, for the thresholds below the table.
+    """A table with one line per image, and below it the thresholds at a stated prevalence.
 
     Attributes
     ----------
@@ -143,14 +123,8 @@ class PredictTable:
     def add_row(self, path: Path, told: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
         """Take in an image that another process judged.
 
-        Parameters
-        ----------
-        path
-            Of the image.
-        told
-            The object that ``carina predict --json`` prints for it.
-        beside
-            Sentences to show as its notes, beside those of the object.
+        `told` is the object that ``carina predict --json`` prints for it. The sentences of `beside` are shown as notes,
+        too.
         """
         nothing = (_NOTHING,) * len(self._policy.findings)
         shown = printable(path_in_words(path))
@@ -237,26 +211,17 @@ class PredictTable:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which columns a table has, and how wide they are.
+    """Which columns a table has, and how wide they are; 0 for notes where there are none, and for a path never cut."""
 
-    Attributes
-    ----------
-    findings
-        Whose probabilities have a column each; none where only the most probable finding is shown.
-    names
-        Short names of all findings.
-    said, code, notes, path
-        Widths; 0 for notes where there are none, and for a path that is never cut.
-    folder
-        What all paths begin with, shown once above the table; empty where they are shown as they are.
-    """
-
+    # Whose probabilities have a column each; none where only the most probable finding is shown.
     findings: tuple[str, ...]
+    # Short names of all findings.
     names: tuple[str, ...]
     said: int
     code: int
     notes: int
     path: int = 0
+    # What all paths begin with, shown once above the table; empty where they are shown as they are.
     folder: str = ""
 
     @classmethod

@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.export import print_bundle
+from carina.cli.options import argument, option
 from carina.datasets.manifest import open_dataset
 from carina.places import require_model_first
 
@@ -15,31 +14,24 @@ EXAMPLE = "recalibrate bundles/mine datasets/site --out bundles/site"
 
 
 def recalibrate_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle. It is not changed.")],
+    bundle: Annotated[Path, argument("BUNDLE", "A bundle. It is not changed.")],
     dataset: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATASET",
-            help="An imported data set. Its calibration split is used, or all images of a test-only data set.",
+        argument(
+            "DATASET", "An imported data set. Its calibration split is used, or all images of a test-only data set."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Bundle folder to write; it must not exist.")],
+    out: Annotated[Path, option("FOLDER", "Bundle folder to write; it must not exist.")],
     version: Annotated[
-        str | None,
-        typer.Option(
-            "--version",
-            metavar="VERSION",
-            help="Version of the new bundle. Default: the old version and +recalibrated.",
-        ),
+        str | None, option("VERSION", "Version of the new bundle. Default: the old version and +recalibrated.")
     ] = None,
     prevalence: Annotated[
         float | None,
-        typer.Option(
-            "--prevalence",
-            metavar="SHARE",
+        option(
+            "SHARE",
+            "Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
             min=0,
             max=1,
-            help="Prevalence (0 to 1) of the flagged finding at which old and new triage bands are compared.",
         ),
     ] = None,
 ) -> None:

@@ -3,45 +3,30 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.cli.console import print_result
+from carina.cli.options import argument, option, switch
 
 EXAMPLE = "report evaluations/mine --audit audits/mine"
 
 
 def report_command(
     evaluations: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="EVALUATION", help="Folders that carina evaluate wrote. Several are shown side by side."
-        ),
+        list[Path], argument("EVALUATION", "Folders that carina evaluate wrote. Several are shown side by side.")
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="File to write. Default: report.html in the folder, if there is only one."
-        ),
+        Path | None, option("FILE", "File to write. Default: report.html in the folder, if there is only one.")
     ] = None,
     audits: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--audit", metavar="AUDIT", help="Folder that carina audit wrote for one of the models. Repeatable."
-        ),
+        option("AUDIT", "Folder that carina audit wrote for one of the models. Repeatable.", "--audit"),
     ] = None,
     bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle", metavar="BUNDLE", help="Bundle that was made from the evaluated run; the report names it."
-        ),
+        Path | None, option("BUNDLE", "Bundle that was made from the evaluated run; the report names it.")
     ] = None,
     figures: Annotated[
-        Path | None,
-        typer.Option(
-            "--figures", metavar="FOLDER", help="Also write figures (SVG, PNG) and tables (CSV) to this folder."
-        ),
+        Path | None, option("FOLDER", "Also write figures (SVG, PNG) and tables (CSV) to this folder.")
     ] = None,
-    no_images: Annotated[bool, typer.Option("--no-images", help="Leave small images out of the page.")] = False,
+    no_images: Annotated[bool, switch("Leave small images out of the page.", "--no-images")] = False,
 ) -> None:
     """Write evaluations as one web page, report.html.
 

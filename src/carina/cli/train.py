@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from carina.api.training_run import import_training, resume_training, train
 from carina.cli.console import print_note, print_result, progress_bars, typed_command
+from carina.cli.options import argument, option
 from carina.errors import ConfigurationError
 from carina.learning.recipe import load_recipe, shipped_recipes
 from carina.places import learned_from, measuring
@@ -17,65 +16,38 @@ EXAMPLE = "train datasets/mine --recipe head --out runs/mine"
 
 
 def train_command(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="An imported data set.")] = None,
+    dataset: Annotated[Path | None, argument("DATASET", "An imported data set.")] = None,
     recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            metavar="RECIPE",
-            help=f"Recipe: a TOML file, or one of {', '.join(shipped_recipes())}. Default: head.",
-        ),
+        str | None, option("RECIPE", f"Recipe: a TOML file, or one of {', '.join(shipped_recipes())}. Default: head.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; it must not exist.")
-    ] = None,
+    out: Annotated[Path | None, option("RUN", "Run folder to write; it must not exist.")] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(
-            "--resume", metavar="RUN", help="Go on with a run that was stopped. Its data set and recipe are used again."
-        ),
+        Path | None, option("RUN", "Go on with a run that was stopped. Its data set and recipe are used again.")
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(
-            "--weights",
-            rich_help_panel=_MORE,
-            metavar="WEIGHTS",
-            help="Weights to start from: imagenet, carina (those of the released model, without network), none, or a "
-            "Keras .h5 file. Default: as in the recipe.",
+        option(
+            "WEIGHTS",
+            "Weights to start from: imagenet, carina (those of the released model, without network), none, or a Keras "
+            ".h5 file. Default: as in the recipe.",
+            panel=_MORE,
         ),
     ] = None,
     added: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--with", rich_help_panel=_DATA, metavar="DATASET", help="Another data set to learn from. Repeatable."
-        ),
+        list[Path] | None, option("DATASET", "Another data set to learn from. Repeatable.", "--with", panel=_DATA)
     ] = None,
     without_sources: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without-source",
-            rich_help_panel=_DATA,
-            metavar="SOURCE",
-            help="Source (hospital, scanner) to leave out. Repeatable.",
-        ),
+        option("SOURCE", "Source (hospital, scanner) to leave out. Repeatable.", "--without-source", panel=_DATA),
     ] = None,
     lungs: Annotated[
         Path | None,
-        typer.Option(
-            "--lungs",
-            rich_help_panel=_MORE,
-            metavar="FILE",
-            help="Lung segmenter (ONNX) to use. Default: the one of the released bundle.",
-        ),
+        option("FILE", "Lung segmenter (ONNX) to use. Default: the one of the released bundle.", panel=_MORE),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(
-            "--cache",
-            rich_help_panel=_MORE,
-            metavar="FOLDER",
-            help="Folder for intermediate results that are used again. Default: the user's cache.",
+        option(
+            "FOLDER", "Folder for intermediate results that are used again. Default: the user's cache.", panel=_MORE
         ),
     ] = None,
 ) -> None:

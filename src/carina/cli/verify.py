@@ -4,22 +4,20 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from carina.bundles.verification import verify_bundle
 from carina.cli.console import print_result
-from carina.cli.engine_options import BackendOption, PrecisionOption, ThreadsOption
 from carina.cli.export import print_bundle
+from carina.cli.options import BackendOption, PrecisionOption, ThreadsOption, argument, switch
 
 EXAMPLE = "verify bundles/mine"
 
 
 def verify_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
+    bundle: Annotated[Path, argument("BUNDLE", "A bundle folder.")],
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Annotated[bool, switch("Print the result as JSON.", "--json")] = False,
 ) -> None:
     """Check that a bundle is whole and works on this machine.
 

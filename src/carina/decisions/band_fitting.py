@@ -82,11 +82,11 @@ def fit_bands(
         return tuple(len(np.unique(groups[part & (labels == finding)])) for finding in range(len(findings)))
 
     def beyond(band: int) -> BandCounts:
-        parts = (
+        of_fitting, of_testing = (
             _patients_beyond(probabilities[part, band], labels[part], groups[part], band, len(findings))
             for part in (fitting, ~fitting)
         )
-        return BandCounts(**dict(zip(("fitting", "testing"), parts, strict=True)))
+        return BandCounts(fitting=of_fitting, testing=of_testing)
 
     return Bands(
         findings=findings,

@@ -9,31 +9,30 @@ however few images there were: where little is known the band is small, or there
 **The population** is a mix of findings: the mix of the testing images, or, where a prevalence of the flagged finding is
 stated, that prevalence and the others in their proportions. The mix is an assumption, not estimated.
 
-**At one threshold, with the data's own mix**: of the radiographs beyond it, so many are wrong. One exact one-sided
-binomial bound (Clopper-Pearson) at level 1 - confidence says how many of all may be. The numbers of each finding are
-fixed, not drawn, which makes the count of wrong ones vary less than a binomial does, and the bound a little wide.
+**At one threshold, with the data's own mix**, one exact one-sided binomial bound (Clopper-Pearson) at level 1 -
+confidence says how many of all radiographs beyond it may be wrong. The numbers of each finding are fixed, not drawn,
+which makes the bound a little wide.
 
 **At one threshold, with a stated prevalence**: what the model does with images *of* a finding does not change with the
 mix, and Bayes' rule joins the two. Exact bounds, each at level (1 - confidence) / findings, from above for the share of
-each wrong finding that lies beyond the threshold and from below for that of the right one: by Bonferroni's inequality
-all hold at once with the confidence, and with them the share of wrong among all beyond. That takes more images.
+each wrong finding beyond the threshold and from below for that of the right one, all hold at once with the confidence
+(Bonferroni), and with them the share of wrong among all beyond. That takes more images.
 
-**Over the thresholds**: fixed-sequence testing. They are tested in an order that was fixed before the testing images
-were looked at: from a start towards laxer ones, up to the first where the bound exceeds the promise. A threshold that
-breaks the promise is reported only if the *first* such in the order passed its test, which happens with probability 1
-- confidence at most. Any threshold between start and end may be used, all were passed. A start that fails ends it all,
-so there are two, each with half of 1 - confidence: a lax one, with many images beyond it, and a strict one.
-The order may not peek at the labels that it is tested on. Here it is read from other patients: the **fitting** third of
-the calibration data, on which the calibration map was fitted as well, so that the probabilities, too, are independent
-of the **testing** two thirds. The start is the strictest threshold at which the promise would be kept with room to
-spare if the testing images were as the fitting ones (little for the strict start, much for the lax one); where it never
-would, the strictest that is nearly the best.
+**Over the thresholds**: fixed-sequence testing, in an order that was fixed before the testing images were looked at:
+from a start towards laxer thresholds, up to the first where the bound exceeds the promise. A threshold that breaks the
+promise is reported only if the *first* such in the order passed its test, which happens with probability 1 - confidence
+at most. A start that fails ends it all, so there are two, each with half of 1 - confidence: a lax one, with many images
+beyond it, and a strict one. The order is read from other patients: the **fitting** third of the calibration data, on
+which the calibration map was fitted as well, so that both are independent of the **testing** two thirds. The start is
+the strictest threshold at which the promise would be kept with room to spare (little for the strict start, much for the
+lax one) if the testing images were as the fitting ones; where it never would, the strictest that is nearly the best.
 
 The promise holds for each prevalence that is stated without a look at the testing images, not for all of them at once.
 
-**Patients** are what is counted: of several images of one finding, the one that speaks against the band (the largest
-P(Normal) of a pneumonia, the smallest of a Normal). Images of one patient are no independent trials; the worst needs no
-luck in drawing one, and keeps the promise for whichever image of a patient is taken.
+**Patients** are what is counted: of several images of one finding, the one that speaks against the band. Images of one
+patient are no independent trials; the worst keeps the promise for whichever image is taken.
+
+Why so, and what it costs: docs/decisions/0040-bands.md and 0041-two-thirds-test-the-bands.md.
 
 Source: Angelopoulos et al. 2021, "Learn then Test", arXiv:2110.01052 (fixed-sequence testing, its order from a split).
 """
@@ -52,6 +51,7 @@ from carina.findings import NORMAL
 from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper
 
 BandName = Literal["routine", "fast-track"]
+Counts = tuple[tuple[int, ...], ...]
 
 # Probabilities 0.56 to 0.999994, evenly spaced as logits, so that 0.9999 and 0.99999 are as far apart as 0.9 and 0.99.
 # Above a half the finding is also the most probable. Fixed, whatever the data; finer steps would cost no confidence.
@@ -74,8 +74,8 @@ class BandCounts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    fitting: tuple[tuple[int, ...], ...]
-    testing: tuple[tuple[int, ...], ...]
+    fitting: Counts
+    testing: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,17 +225,16 @@ class Bands(BaseModel):
         ConfigurationError
             If the prevalence lies outside 0 to 1.
         """
-        check_prevalence(prevalence)
         return _thresholds_at(self, prevalence, routine_above)
 
 
 def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
     """Return what a band's promise rests on, for whoever computes it at many prevalences; None where it has none."""
-    if name == "routine":
-        if bands.routine is None:
-            return None
-        return _bounds_of(bands, bands.routine, bands.findings.index(NORMAL))
-    return _bounds_of(bands, bands.fast_track, bands.findings.index(bands.flag_finding))
+    of, counts = (NORMAL, bands.routine) if name == "routine" else (bands.flag_finding, bands.fast_track)
+    if counts is None:
+        return None
+    band = bands.findings.index(of)
+    return PromiseBounds(*_mixed_bounds(bands, counts, band), *_drawn_bounds(bands, counts, band))
 
 
 def check_prevalence(prevalence: float | None) -> None:
@@ -293,10 +292,6 @@ def _laxest(
     return chosen
 
 
-def _bounds_of(bands: Bands, counts: BandCounts, band: int) -> PromiseBounds:
-    return PromiseBounds(*_mixed_bounds(bands, counts, band), *_drawn_bounds(bands, counts, band))
-
-
 def _mixed_bounds(bands: Bands, counts: BandCounts, band: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the expected and the tested bounds of each finding's share, for any mix of findings."""
     level = _level_of(bands) / len(bands.findings)
@@ -316,33 +311,23 @@ def _level_of(bands: Bands) -> float:
     return (1 - bands.confidence) / len(STARTS)
 
 
-def _counted(bands: Bands, counts: BandCounts) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
-    return _as_many(counts.fitting, bands), counts.testing
+def _counted(bands: Bands, counts: BandCounts) -> tuple[Counts, Counts]:
+    """Return the fitting part's counts as if it had as many patients as the testing part, and those of the latter."""
+    sizes = zip(bands.fitting_patients, bands.testing_patients, counts.fitting, strict=True)
+    scaled = ([round((testing / fitting if fitting else 0.0) * n) for n in row] for fitting, testing, row in sizes)
+    return tuple(map(tuple, scaled)), counts.testing
 
 
-def _as_many(counts: tuple[tuple[int, ...], ...], bands: Bands) -> tuple[tuple[int, ...], ...]:
-    """Return the fitting part's counts as if it had as many patients as the testing part."""
-    sizes = zip(bands.fitting_patients, bands.testing_patients, strict=True)
-    ratios = [testing / fitting if fitting else 0.0 for fitting, testing in sizes]
-    return tuple(tuple(round(ratio * count) for count in row) for ratio, row in zip(ratios, counts, strict=True))
-
-
-def _share_bounds(
-    beyond: tuple[tuple[int, ...], ...], patients: tuple[int, ...], band: int, level: float
-) -> NDArray[np.float64]:
+def _share_bounds(beyond: Counts, patients: tuple[int, ...], band: int, level: float) -> NDArray[np.float64]:
     """Return bounds of each finding's share beyond each threshold, float64 ``(k, thresholds)``."""
-    return np.array(
-        [
-            [
-                (clopper_pearson_lower if finding == band else clopper_pearson_upper)(count, trials, level)
-                for count in row
-            ]
-            for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True))
-        ]
-    )
+    rows = []
+    for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True)):
+        bound = clopper_pearson_lower if finding == band else clopper_pearson_upper
+        rows.append([bound(count, trials, level) for count in row])
+    return np.array(rows)
 
 
-def _largest_share_as_drawn(beyond: tuple[tuple[int, ...], ...], band: int, level: float) -> NDArray[np.float64]:
+def _largest_share_as_drawn(beyond: Counts, band: int, level: float) -> NDArray[np.float64]:
     """Return the upper bound of the share that does not belong beyond each threshold, float64 ``(thresholds,)``."""
     counts = np.array(beyond)
     total = counts.sum(axis=0)

@@ -117,19 +117,13 @@ class OperatingPoint(OperatingPointRule):
         """Return whether it calls every image of that data, or no positive one: such a rule was met by not choosing."""
         return self.true_positives == 0 or self.true_negatives == 0
 
-    def sensitivity_bounds(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return Wilson bounds of the sensitivity; images count as independent, on the data that chose the threshold.
+    def sensitivity_bounds(self) -> tuple[float, float]:
+        """Return 95 % Wilson bounds of the sensitivity; images count as independent."""
+        return wilson_bounds(self.sensitivity, self.positives)
 
-        Raises
-        ------
-        ConfigurationError
-            If `confidence` does not lie strictly between 0 and 1.
-        """
-        return wilson_bounds(self.sensitivity, self.positives, confidence)
-
-    def specificity_bounds(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return Wilson bounds of the specificity; see `sensitivity_bounds`."""
-        return wilson_bounds(self.specificity, self.negatives, confidence)
+    def specificity_bounds(self) -> tuple[float, float]:
+        """Return 95 % Wilson bounds of the specificity; images count as independent."""
+        return wilson_bounds(self.specificity, self.negatives)
 
 
 def choose_operating_point(

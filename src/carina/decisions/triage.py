@@ -58,19 +58,7 @@ class Triage:
     priority
         The study's place in the reading order.
     code
-        The rule that gave the priority, as a stable word for programs and tables:
-
-        - ``flag-in-band``: the flagged finding is in the fast-track band.
-        - ``flag-below-band``: it is at or above the operating point, but below the fast-track band.
-        - ``flag-no-band``: it is at or above the operating point, and no fast-track band can be promised.
-        - ``flag-most-likely``: it is the most probable finding, but below the operating point.
-        - ``other-finding``: another finding than Normal is the most probable one.
-        - ``other-opacity``: an opacity that the model does not name is the most probable finding.
-        - ``normal-in-band``: Normal is in the routine band.
-        - ``normal-below-band``: Normal is the most probable finding, but below the routine band.
-        - ``normal-no-band``: Normal is the most probable finding, and no routine band can be promised.
-        - ``refused``: the radiograph must not be judged.
-        - ``no-number``: the model gave no number for it.
+        The rule that gave the priority, as a stable word for programs and tables; `code_meanings` says what each means.
     reason
         The same with its figures: one sentence, without patient data. It never says what is to be done.
     """

@@ -5,29 +5,16 @@ from importlib.util import find_spec
 from carina.errors import ConfigurationError
 
 
-def require_highdicom() -> None:
-    """Refuse to go on where highdicom is not installed.
+def require_libraries(purpose: str, *libraries: str) -> None:
+    """Refuse where a library is not installed.
 
     Raises
     ------
     ConfigurationError
-        If it is not; the message says what to type.
+        If one is missing; the message says what to type.
     """
-    _require("highdicom", "highdicom", "Writing DICOM answers")
-
-
-def require_profile_table() -> None:
-    """Refuse to go on where dicom-anonymizer, which holds the table of PS3.15 E.1-1, is not installed.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is not; the message says what to type.
-    """
-    _require("dicomanonymizer", "dicom-anonymizer", "De-identifying")
-
-
-def _require(module: str, library: str, purpose: str) -> None:
-    if find_spec(module) is None:
-        msg = f'{purpose} needs {library}, which is not installed. Type: pip install "carina-cxr[dicom]"'
+    # "dicom-anonymizer" is imported as dicomanonymizer.
+    missing = [library for library in libraries if find_spec(library.replace("-", "")) is None]
+    if missing:
+        msg = f'{purpose} needs {" and ".join(missing)}. Install it with: pip install "carina-cxr[dicom]"'
         raise ConfigurationError(msg)

@@ -22,26 +22,32 @@ FROM_VALUES = (
 
 
 @contextmanager
-def quiet(message: str) -> Iterator[None]:
-    """Run what handles values of a file without a word, and turn an error about them into one that names none.
+def silenced(*libraries: str) -> Iterator[None]:
+    """Let some libraries neither warn nor write to the log while this lasts."""
+    logs = [logging.getLogger(name) for name in libraries]
+    levels = [log.level for log in logs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for log in logs:
+            log.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
 
-    Parameters
-    ----------
-    message
-        What to say instead.
+
+@contextmanager
+def quiet(message: str) -> Iterator[None]:
+    """Run what handles values of a file without a word, and turn an error about them into one that says `message`.
 
     Raises
     ------
     InputError
         If anything is wrong with a value.
     """
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), disable_value_validation():
-        warnings.simplefilter("ignore")
-        # Both write to the log what they warn of, and highdicom at level INFO the UIDs of what it copies.
-        logs = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-        levels = [log.level for log in logs]
-        for log in logs:
-            log.setLevel(logging.CRITICAL + 1)
+    # Both write to the log what they warn of, and highdicom at level INFO the UIDs of what it copies.
+    with _ONE_AT_A_TIME, silenced("pydicom", "highdicom"), disable_value_validation():
         try:
             yield
         except CarinaError:
@@ -53,6 +59,3 @@ def quiet(message: str) -> Iterator[None]:
             if error.errno is not None:
                 raise
             raise InputError(message, "unreadable-file") from None
-        finally:
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)

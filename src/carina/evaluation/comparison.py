@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, ndtr
@@ -20,111 +19,66 @@ from carina.notebook import boxed, table_html
 from carina.statistics.checked_table import check_probabilities, check_truth
 from carina.statistics.curves import checked_scores
 from carina.statistics.delong import NO_VARIANCE, AurocComponents, auroc_components
-from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
+from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, Record, group_codes, not_applicable
 from carina.statistics.proportion import normal_quantile, wilson_bounds
 
 
 @dataclass(frozen=True, slots=True)
-class PairedTest:
-    """One measure of model A against the same measure of model B.
+class PairedTest(Record):
+    """One measure of model A against the same measure of model B."""
 
-    Parameters
-    ----------
-    measure
-        "accuracy", "sensitivity", "specificity" or "AUROC".
-    finding
-        The finding measured against the rest; None for accuracy.
-    value_a, value_b
-        The measure of each model; None where it does not exist.
-    difference
-        A - B with its paired interval, range [-1, 1].
-    p_value
-        Two-sided; None where the test does not exist, `difference.note` then says why.
-    p_value_holm
-        Corrected for all tests of one comparison; None outside a comparison.
-    method
-        The test: "McNemar mid-p", "McNemar mid-p (by patient)", "DeLong paired", "DeLong paired (clustered)".
-    only_a, only_b
-        Images that only A, and only B, judged rightly; None for AUROC.
-    z
-        DeLong's standard normal statistic; None for McNemar, which is exact.
-    """
-
-    measure: str
-    finding: str | None
+    measure: str  # "accuracy", "sensitivity", "specificity" or "AUROC"
+    finding: str | None  # the finding measured against the rest; None for accuracy
+    # The measure of each model; None where it does not exist.
     value_a: float | None
     value_b: float | None
-    difference: Estimate
-    p_value: float | None
-    p_value_holm: float | None
-    method: str
+    difference: Estimate  # A - B with its paired interval, range [-1, 1]
+    p_value: float | None  # two-sided; None where the test does not exist, `difference.note` then says why
+    p_value_holm: float | None  # corrected for all tests of one comparison; None outside a comparison
+    method: str  # the test: "McNemar mid-p", "McNemar mid-p (by patient)", "DeLong paired", "DeLong paired (clustered)"
+    # Images that only A, and only B, judged rightly; None for AUROC.
     only_a: int | None = None
     only_b: int | None = None
-    z: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        out["difference"] = self.difference.to_json()
-        return out
+    z: float | None = None  # DeLong's standard normal statistic; None for McNemar, which is exact
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """All paired tests between two models.
+class Comparison(Record):
+    """All paired tests between two models."""
 
-    Parameters
-    ----------
-    findings
-        Names, in column order.
-    n
-        Number of images.
-    groups
-        Number of patients (or duplicate groups); None if every image is independent.
-    tests
-        Accuracy, then for each finding sensitivity, specificity and AUROC.
-    """
+    findings: tuple[str, ...]  # names, in column order
+    n: int  # number of images
+    groups: int | None  # number of patients (or duplicate groups); None if every image is independent
+    tests: tuple[PairedTest, ...]  # accuracy, then for each finding sensitivity, specificity and AUROC
 
-    findings: tuple[str, ...]
-    n: int
-    groups: int | None
-    tests: tuple[PairedTest, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict."""
-        return {
-            "findings": list(self.findings),
-            "n": self.n,
-            "groups": self.groups,
-            "tests": [test.to_json() for test in self.tests],
-        }
-
-    def _repr_html_(self) -> str:
-        """Return every paired test, for a notebook."""
-        rows = [
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return each test as text: figure, both values, difference, p, p after Holm, and the test."""
+        return [
             (
                 test.measure if test.finding is None else f"{test.finding}: {test.measure}",
-                *(_number(value) for value in (test.value_a, test.value_b)),
-                test.difference,
-                _number(test.p_value, 4),
-                _number(test.p_value_holm, 4),
+                *("n/a" if value is None else f"{value:.3f}" for value in (test.value_a, test.value_b)),
+                str(test.difference),
+                *(_p(value) for value in (test.p_value, test.p_value_holm)),
                 test.method,
             )
             for test in self.tests
         ]
+
+    def _repr_html_(self) -> str:
         head = ("figure", "A", "B", "A − B", "p", "p (Holm)", "test")
-        return boxed(f"<b>A against B on the same {self.n:,} images</b>", table_html(head, rows))
+        return boxed(f"<b>A against B on the same {self.n:,} images</b>", table_html(head, self.rows()))
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"
+def _p(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def mcnemar(
     correct_a: BoolArray,
     correct_b: BoolArray,
     groups: IntArray | None = None,
-    confidence: float = 0.95,
     *,
     measure: str = "accuracy",
     finding: str | None = None,
@@ -146,8 +100,6 @@ def mcnemar(
         bool (n,), whether each model judged the image rightly.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     measure, finding
         What is compared; carried into the result.
 
@@ -171,11 +123,11 @@ def mcnemar(
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
     gain = right_a.astype(np.int_) - right_b
     if codes is None:
-        difference = _newcombe_paired(right_a, right_b, confidence)
+        difference = _newcombe_paired(right_a, right_b)
         p_value = sign_flip_mid_p(gain)
     else:
         per_group = np.bincount(codes, weights=gain).astype(np.int_)
-        difference = _clustered_difference(per_group, np.bincount(codes), confidence)
+        difference = _clustered_difference(per_group, np.bincount(codes))
         p_value = sign_flip_mid_p(per_group)
     return PairedTest(
         measure,
@@ -221,14 +173,14 @@ def sign_flip_mid_p(gains: IntArray) -> float:
     return min(1.0, 2 * one_sided)
 
 
-def _newcombe_paired(right_a: BoolArray, right_b: BoolArray, confidence: float) -> Estimate:
+def _newcombe_paired(right_a: BoolArray, right_b: BoolArray) -> Estimate:
     """Return the difference of paired proportions by Newcombe's method 10: Wilson bounds, square and add."""
     n = len(right_a)
     both, neither = float((right_a & right_b).sum()), float((~right_a & ~right_b).sum())
     only_a, only_b = float((right_a & ~right_b).sum()), float((~right_a & right_b).sum())
     share_a, share_b = (both + only_a) / n, (both + only_b) / n
-    low_a, high_a = wilson_bounds(share_a, n, confidence)
-    low_b, high_b = wilson_bounds(share_b, n, confidence)
+    low_a, high_a = wilson_bounds(share_a, n)
+    low_b, high_b = wilson_bounds(share_b, n)
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     covariance = both * neither - only_a * only_b
     if covariance > 0:
@@ -245,7 +197,7 @@ def _square_and_add(first: float, second: float, correlation: float) -> float:
     return math.sqrt(max(0.0, first**2 - 2 * correlation * first * second + second**2))
 
 
-def _clustered_difference(gains: IntArray, sizes: IntArray, confidence: float) -> Estimate:
+def _clustered_difference(gains: IntArray, sizes: IntArray) -> Estimate:
     """Return the difference with a normal interval whose variance is that between patients."""
     n, groups = int(sizes.sum()), len(gains)
     value = float(gains.sum() / n)
@@ -255,7 +207,7 @@ def _clustered_difference(gains: IntArray, sizes: IntArray, confidence: float) -
     variance = groups / (groups - 1) * float(((gains - value * sizes) ** 2).sum()) / n**2
     if variance < NO_VARIANCE:
         return Estimate(value, None, None, "none", note="all patients agree, so the data show no spread")
-    half = normal_quantile(confidence) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "normal (by patient)")
 
 
@@ -264,7 +216,6 @@ def paired_delong(
     score_a: FloatArray,
     score_b: FloatArray,
     groups: IntArray | None = None,
-    confidence: float = 0.95,
     *,
     finding: str | None = None,
 ) -> PairedTest:
@@ -284,8 +235,6 @@ def paired_delong(
         float (n,), each model's probability of the finding.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     finding
         Carried into the result.
 
@@ -320,7 +269,7 @@ def paired_delong(
         difference = Estimate(value, None, None, "none", note=reason)
         return PairedTest("AUROC", finding, parts_a.auroc, parts_b.auroc, difference, p_value, None, method)
     z = value / math.sqrt(variance)
-    half = normal_quantile(confidence) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     difference = Estimate(value, max(-1.0, value - half), min(1.0, value + half), method)
     p_value = float(2 * ndtr(-abs(z)))
     return PairedTest("AUROC", finding, parts_a.auroc, parts_b.auroc, difference, p_value, None, method, z=z)
@@ -347,7 +296,6 @@ def compare(
     findings: Sequence[str],
     *,
     groups: IntArray | None = None,
-    confidence: float = 0.95,
 ) -> Comparison:
     """Return every paired test between two models on the same images, Holm-corrected together.
 
@@ -365,8 +313,6 @@ def compare(
         k names in column order.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -379,15 +325,15 @@ def compare(
     table_b = check_probabilities(probabilities_b, len(truth), len(names))
     codes = group_codes(groups, len(truth))
     called_a, called_b = table_a.argmax(axis=1), table_b.argmax(axis=1)
-    tests = [mcnemar(called_a == truth, called_b == truth, codes, confidence)]
+    tests = [mcnemar(called_a == truth, called_b == truth, codes)]
     for index, name in enumerate(names):
         positive = truth == index
         # A call on this finding is right where it agrees with the truth about this finding alone.
         right_a, right_b = (called_a == index) == positive, (called_b == index) == positive
         for measure, among in (("sensitivity", positive), ("specificity", ~positive)):
             members = None if codes is None else codes[among]
-            tests.append(mcnemar(right_a[among], right_b[among], members, confidence, measure=measure, finding=name))
-        tests.append(paired_delong(positive, table_a[:, index], table_b[:, index], codes, confidence, finding=name))
+            tests.append(mcnemar(right_a[among], right_b[among], members, measure=measure, finding=name))
+        tests.append(paired_delong(positive, table_a[:, index], table_b[:, index], codes, finding=name))
     corrected = holm([test.p_value for test in tests])
     return Comparison(
         findings=names,

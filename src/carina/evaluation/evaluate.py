@@ -161,7 +161,6 @@ class SplitResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return the headline, the confusion matrix and every measure of each finding, for a notebook."""
         metrics, reached = self.metrics, self.at_operating_point
         headline: list[tuple[str, object]] = [
             ("images", f"{metrics.n:,}"),
@@ -198,23 +197,13 @@ def evaluate(
     prevalence: float | None = None,
     progress: Progress = no_progress,
 ) -> SplitResult:
-    """Return what a run reaches on a split of a data set.
+    """Return what a run reaches on a split of a data set; `carina.evaluate` describes the other arguments.
 
     Parameters
     ----------
-    run
-        A finished run.
-    dataset, split
-        What to judge.
-    predictor
-        The run, loaded as it is to be computed; by default in the default way.
     on_leak
         What to do with images that the model learned from: ``refuse`` the whole, ``drop`` them and say so, or
         ``allow`` them and say so over every output.
-    prevalence
-        Of the operating point's finding, to give PPV and NPV at.
-    progress
-        Told how many images are judged.
 
     Raises
     ------

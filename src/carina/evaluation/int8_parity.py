@@ -23,14 +23,10 @@ def measure_parity(
 
     Parameters
     ----------
-    graph, twin
-        The classifier in 32-bit floating point, and in integers.
     batches
         Gives the tensors, float32 ``(n, size, size, 3)`` each, as often as it is called.
     truth
         The place of each image's finding among the policy's, int ``(images,)``.
-    policy
-        From logits to decisions.
 
     Raises
     ------
@@ -58,10 +54,6 @@ def compare(
     ----------
     before, after
         float ``(images, findings)``: of the classifier, and of what is to take its place.
-    truth, policy
-        See `measure_parity`.
-    engine
-        That gave them, for the record.
 
     Raises
     ------

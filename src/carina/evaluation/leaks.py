@@ -25,25 +25,14 @@ _PAIRS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class LeakCheck:
-    """Which test images the model has seen.
+    """Which test images the model has seen."""
 
-    Attributes
-    ----------
-    learned
-        One row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``).
-    stopped_on
-        How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the
-        figures on them are a little too good.
-    images
-        How many test images were checked.
-    training_images
-        Against how many.
-    """
-
-    learned: pl.DataFrame
+    learned: pl.DataFrame  # one row per image that was trained on: sha256, kind (``same pixels`` or ``near-duplicate``)
+    # How many of the images, as they are or nearly, decided when training stopped or where thresholds lie: the figures
+    # on them are a little too good.
     stopped_on: int
-    images: int
-    training_images: int
+    images: int  # how many test images were checked
+    training_images: int  # against how many
 
     @property
     def same_pixels(self) -> int:
@@ -65,14 +54,7 @@ class LeakCheck:
 
 
 def check_leaks(model: Path, dataset: Dataset, rows: pl.DataFrame) -> LeakCheck:
-    """Return which of the rows a model learned from.
-
-    Parameters
-    ----------
-    model
-        A finished run or a bundle.
-    dataset, rows
-        The test data: rows of its manifest with their index in the column ``row``.
+    """Return which rows of a manifest, with their index in the column ``row``, a run or a bundle learned from.
 
     Raises
     ------

@@ -113,8 +113,13 @@ def probabilities_of(table: pl.DataFrame) -> NDArray[np.float64]:
 
 def truth_of(table: pl.DataFrame) -> NDArray[np.int64]:
     """Return the index of the true finding: int64 ``(n,)``."""
-    index = {finding: i for i, finding in enumerate(findings_of(table))}
-    return np.array([index[finding] for finding in table["finding"]], dtype=np.int64)
+    return labels_of(table, findings_of(table))
+
+
+def labels_of(rows: pl.DataFrame, findings: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of each row's finding: int64 ``(n,)``."""
+    index = {finding: i for i, finding in enumerate(findings)}
+    return np.array([index[finding] for finding in rows["finding"]], dtype=np.int64)
 
 
 def groups_of(table: pl.DataFrame) -> NDArray[np.int64]:

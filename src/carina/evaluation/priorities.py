@@ -20,36 +20,17 @@ FLAGGED_BANDS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrioritySpread:
-    """Images of each finding at each priority.
+    """Images of each finding at each priority."""
 
-    Parameters
-    ----------
-    findings
-        k names.
-    priorities
-        c names, the one that is read first in front.
-    flagged
-        How many of the first priorities count as flagged.
-    images
-        int (k, c).
-    """
-
-    findings: tuple[str, ...]
-    priorities: tuple[str, ...]
-    flagged: int
-    images: IntArray
+    findings: tuple[str, ...]  # k names
+    priorities: tuple[str, ...]  # c names, the one that is read first in front
+    flagged: int  # how many of the first priorities count as flagged
+    images: IntArray  # int (k, c)
 
     def arriving(self, finding: str, prevalence: float | None = None) -> Priorities:
         """Return the spread of what arrives, where the flagged finding has a prevalence; by default that of the set.
 
         Findings without an image are left out: how triage would treat them is not known.
-
-        Parameters
-        ----------
-        finding
-            Whose prevalence is stated.
-        prevalence
-            Range [0, 1].
 
         Raises
         ------
@@ -69,15 +50,7 @@ class PrioritySpread:
 
 
 def spread_of_flag(table: pl.DataFrame, finding: str, threshold: float) -> PrioritySpread:
-    """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table.
-
-    Parameters
-    ----------
-    table
-        A prediction table.
-    finding, threshold
-        Of the operating point.
-    """
+    """Return how the flag ``probability >= threshold`` alone spreads the images of a prediction table."""
     findings = findings_of(table)
     below = probabilities_of(table)[:, findings.index(finding)] < threshold
     return _spread(table, below.astype(np.int_), ("flagged", "not flagged"), 1)
@@ -105,8 +78,6 @@ def spread_of_bands(table: pl.DataFrame, policy: Policy, prevalence: float | Non
     ----------
     table
         A prediction table; without the column assessable all images are.
-    policy
-        Of the model that made it.
     prevalence
         At which the bands keep their promises; see `carina.decisions.triage.choose_triage`.
 

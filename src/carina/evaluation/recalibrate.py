@@ -23,7 +23,7 @@ from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import rows_to_judge
+from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
@@ -72,7 +72,6 @@ class Recalibrated:
         return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence)])
 
     def _repr_html_(self) -> str:
-        """Return the summary for a notebook."""
         return boxed(lines_html(self.summary()))
 
 
@@ -92,18 +91,8 @@ def recalibrate(
 
     Parameters
     ----------
-    bundle
-        What to recalibrate. It stays as it is.
     dataset
         Images of the hospital: those of its calibration split, or all of one that was imported with ``--test-only``.
-    out
-        The folder to write; it must not exist.
-    version
-        Of the new bundle.
-    write_card
-        Gives the model card for what the new bundle says of itself.
-    progress
-        Told how many images are judged.
 
     Raises
     ------
@@ -198,13 +187,12 @@ def _logits(
 
 
 def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:
-    index = {finding: place for place, finding in enumerate(old.findings)}
     try:
         return refit_policy(
             old,
             logits,
-            np.array([index[finding] for finding in rows["finding"]], dtype=np.int64),
-            rows["group"].to_numpy(),
+            labels_of(rows, old.findings),
+            groups_of(rows),
             chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
         )
     except ConfigurationError as error:
@@ -227,10 +215,6 @@ def refit_policy(
 
     Parameters
     ----------
-    old
-        Its rules are kept: what is aimed at, and what is promised.
-    logits, labels, groups, chosen_on
-        The other data.
     findings, flag_finding
         Of the new policy; by default those of the old one.
 

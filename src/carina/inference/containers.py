@@ -21,15 +21,7 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')
 
 
 def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
-    """Yield what a ZIP archive or a DICOMDIR holds; the file itself with its error where it cannot be read.
-
-    Parameters
-    ----------
-    path
-        The archive or DICOMDIR.
-    left_out
-        Told of each file in an archive that is not an image.
-    """
+    """Yield what a ZIP archive or a DICOMDIR holds; the file itself with its error where it cannot be read."""
     found = False
     try:
         with path.open("rb") as stream:

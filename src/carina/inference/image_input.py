@@ -18,25 +18,14 @@ TellLeftOut = Callable[[Path, FileKind], None]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An image file that is to be judged, or why it is not to be.
+    """An image file that is to be judged, or why it is not to be."""
 
-    Attributes
-    ----------
-    path
-        By which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``.
-    named
-        Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
-        accompany the images.
-    member
-        The file in an archive that it is, if it is one.
-    error
-        Why it is not to be read, where that is known.
-    """
-
-    path: Path
+    path: Path  # by which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``
+    # Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
+    # accompany the images.
     named: bool = True
-    member: "Member | None" = None
-    error: InputError | None = None
+    member: "Member | None" = None  # the file in an archive that it is, if it is one
+    error: InputError | None = None  # why it is not to be read, where that is known
 
     def read(self) -> bytes:
         """Return its bytes.

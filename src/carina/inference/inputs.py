@@ -112,17 +112,11 @@ _Number = tuple[int, int]
 
 @dataclass(slots=True)
 class _Before:
-    """What was taken before: folders by their numbers, and files that were named by their folder's number and name.
-
-    Attributes
-    ----------
-    again
-        How often something was named again.
-    """
+    """What was taken before: folders by their numbers, and files that were named by their folder's number and name."""
 
     folders: set[_Number] = field(default_factory=set)
     files: set[tuple[_Number, str]] = field(default_factory=set)
-    again: int = 0
+    again: int = 0  # how often something was named again
 
     def has(self, folder: _Number, name: str) -> bool:
         """Return whether a file was named by itself."""

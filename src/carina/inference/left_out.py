@@ -51,7 +51,6 @@ class LeftOutFiles(AbstractContextManager["LeftOutFiles"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the file."""
         if self._stream is not None:
             self._stream.close()
 

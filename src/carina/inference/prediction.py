@@ -127,7 +127,6 @@ class Prediction:
         return fromarray(draw_overlay(self.explanation, shown, probabilities.get(shown, float("nan")), against=against))
 
     def _repr_html_(self) -> str:
-        """Return the prediction for a notebook: priority, reason, one bar per finding, and the picture."""
         parts = [f"<b>{escape(shown_name(self.path))}: {escape(self.triage.priority)}</b><br>"]
         parts += [escape(self.triage.reason), *(f"<br>{escape(doubt)}" for doubt in self.reservations)]
         if self.probabilities is not None:
@@ -165,7 +164,6 @@ class FailedPrediction:
     passed_over: bool = False
 
     def _repr_html_(self) -> str:
-        """Return the reason for a notebook."""
         return boxed_result(f"<b>{escape(shown_name(self.path))}: not judged</b><br>{escape(str(self.error))}")
 
     if not TYPE_CHECKING:  # a checker of types knows that a failed prediction has none of these

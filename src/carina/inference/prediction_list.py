@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -128,17 +129,12 @@ class Predictions(tuple[AnyPrediction, ...]):
         return f"<carina.Predictions of {counted(len(self), 'image')}. {' '.join(self.summary().splitlines())}>"
 
     def _repr_html_(self) -> str:
-        """Return the predictions for a notebook: name, priority, most probable finding and reason, and the summary."""
         rows = [_cells(prediction, place) for place, prediction in enumerate(self, start=1)]
         return boxed_result(table_html(("image", "priority", "finding", "reason"), rows), lines_html(self.summary()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Come back whole from a copy or another process."""
-        return _predictions, (tuple(self), self._rows, dict(self.left_out))
-
-
-def _predictions(items: Iterable[AnyPrediction], rows: Csv, left_out: Mapping[str, int]) -> Predictions:
-    return Predictions(items, rows=rows, left_out=left_out)
+        return partial(Predictions, rows=self._rows, left_out=dict(self.left_out)), (tuple(self),)
 
 
 def _cells(prediction: AnyPrediction, place: int) -> tuple[str, str, str, str]:

@@ -18,14 +18,13 @@ from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, Finished
 from carina.datasets.images import DatasetImage
 from carina.decisions.triage import choose_triage
 from carina.errors import BundleError, InputError
-from carina.inference.explanation.explain import Explanation, build_explanation, display_grey
+from carina.inference.explanation.explain import build_explanation, display_grey
 from carina.inference.image_input import Input
 from carina.inference.prediction import FailedPrediction, Prediction
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE
 from carina.radiographs.header import Header
 from carina.radiographs.intended_use import pixel_refusals, refusals, reservations_of
-from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
@@ -159,7 +158,10 @@ class Predictor:
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
-        groups = ((group, _wholes(group[1])) for group in self._groups(iter(paths), explain=explain))
+        groups = (
+            (group, [item.whole for item in group[1] if isinstance(item, _Read)])
+            for group in self._groups(iter(paths), explain=explain)
+        )
         for (submitted, items), judged in self.pipeline.stream(groups):
             if explain and judged.outputs and "contributions" not in judged.outputs:
                 msg = (
@@ -236,8 +238,15 @@ class Predictor:
             triage = choose_triage(given, self.run.policy, prevalence=prevalence, refused=refused)
             explanation = None
             if triage.priority != "not-assessable" and item.grey is not None:
-                explanation = self._explain(
-                    judged.outputs["contributions"][row], judged.logits[row], judged.lungs[row], item.grey
+                explanation = build_explanation(
+                    # Copies, so that one explanation that is kept does not keep its batch.
+                    judged.outputs["contributions"][row].copy(),
+                    judged.logits[row].copy(),
+                    self.run.findings,
+                    self.run.policy.calibration,
+                    self.run.preprocessing,
+                    judged.lungs[row],
+                    item.grey,
                 )
             yield Prediction(
                 item.path,
@@ -250,28 +259,6 @@ class Predictor:
                 doubts,
                 self.pipeline.gate is not None,
             )
-
-    def _explain(
-        self,
-        contributions: NDArray[np.float32],
-        logits: NDArray[np.float32],
-        lungs: Lungs | None,
-        grey: NDArray[np.uint8],
-    ) -> Explanation:
-        return build_explanation(
-            # Copies, so that one explanation that is kept does not keep its batch.
-            contributions.copy(),
-            logits.copy(),
-            self.run.findings,
-            self.run.policy.calibration,
-            self.run.preprocessing,
-            lungs,
-            grey,
-        )
-
-
-def _wholes(items: list[_Item]) -> list[NDArray[np.uint8]]:
-    return [item.whole for item in items if isinstance(item, _Read)]
 
 
 def _require_unchanged(graph: Path, sha256: str | None) -> None:

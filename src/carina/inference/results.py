@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from carina._version import __version__
 from carina.bundles.bundle import BundleDescription
@@ -20,24 +20,12 @@ _WHY = ("overlay", "inside_lungs", "lungs_fill")
 
 @dataclass(frozen=True, slots=True)
 class JudgedBy:
-    """What a result depends on beside the image; where any of it differs, results do not belong together.
+    """What a result depends on beside the image; where any of it differs, results do not belong together."""
 
-    Attributes
-    ----------
-    model_sha256
-        Of the classifier's graph.
-    bundle_sha256
-        A hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`.
-    precision
-        That the graph was computed in.
-    prevalence
-        That was stated, as text; empty where none was.
-    """
-
-    model_sha256: str
-    bundle_sha256: str
-    precision: str
-    prevalence: str
+    model_sha256: str  # of the classifier's graph
+    bundle_sha256: str  # a hash of the whole bundle or run, with its thresholds; see `Predictor.sha256`
+    precision: str  # that the graph was computed in
+    prevalence: str  # that was stated, as text; empty where none was
 
     @classmethod
     def of(cls, predictor: Predictor, prevalence: float | None) -> "JudgedBy":
@@ -64,62 +52,19 @@ def _stated(prevalence: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row of a file.
+    """A row of a file."""
 
-    Attributes
-    ----------
-    start, end
-        Where it begins and ends, in bytes.
-    path
-        Of the input, as `path_in_words` gives it.
-    failed
-        Whether the input could not be judged.
-    sha256
-        Of the pixels that were judged; none where it failed.
-    judged_by
-        What judged it; none where it failed and its row does not say.
-    """
-
+    # Where it begins and ends, in bytes.
     start: int
     end: int
-    path: str
-    failed: bool
-    sha256: str | None
-    judged_by: JudgedBy | None
+    path: str  # of the input, as `path_in_words` gives it
+    failed: bool  # whether the input could not be judged
+    sha256: str | None  # of the pixels that were judged; none where it failed
+    judged_by: JudgedBy | None  # what judged it; none where it failed and its row does not say
 
 
 class RowError(ValueError):
     """A stored row is none of this format, or was written with other options."""
-
-
-class RowFormat(Protocol):
-    """How predictions are written to a file.
-
-    Attributes
-    ----------
-    name
-        For messages.
-    header
-        The first line with its end, or nothing.
-    judged_by
-        What each of its rows was judged by.
-    """
-
-    name: str
-    header: str
-    judged_by: JudgedBy
-
-    def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
-        """Return a prediction and the name of its picture as a row, with the line's end."""
-
-    def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole rows of a file, from its first byte on; a half-written one at its end is none.
-
-        Raises
-        ------
-        RowError
-            If there is something else before it.
-        """
 
 
 def path_in_words(path: Path | None) -> str:
@@ -128,17 +73,7 @@ def path_in_words(path: Path | None) -> str:
 
 
 class JsonLines:
-    """A JSON object a line.
-
-    Parameters
-    ----------
-    predictor
-        Whose predictions they are.
-    explained
-        Whether each has its explanation in numbers.
-    prevalence
-        That was stated for the decisions.
-    """
+    """One JSON object per line, each with its explanation in numbers where the predictions were explained."""
 
     name = "JSON lines"
     header = ""
@@ -160,7 +95,7 @@ class JsonLines:
         }
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
-        """Return a prediction as a line."""
+        """Return a prediction, with the name of its picture, as a line with its end."""
         return json.dumps(self._object(prediction, picture), ensure_ascii=False) + "\n"
 
     def _object(self, prediction: AnyPrediction, picture: Path | None) -> dict[str, Any]:
@@ -193,7 +128,13 @@ class JsonLines:
         return content
 
     def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole lines of a file; see `RowFormat.read`."""
+        """Yield the whole lines of a file, from its first byte on; a half-written one at its end is none.
+
+        Raises
+        ------
+        RowError
+            If there is something else before it.
+        """
         start = 0
         for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
@@ -268,7 +209,7 @@ class Csv:
         return ["" if why is None or why[key] is None else str(why[key]) for key in _WHY]
 
     def read(self, stream: BinaryIO) -> Iterator[StoredRow]:
-        """Yield the whole rows of a file, without its header; see `RowFormat.read`."""
+        """Yield the whole rows of a file, without its header; see `JsonLines.read`."""
         lines = _Lines(stream)
         start, seen = 0, 0
         try:
@@ -294,10 +235,12 @@ class Csv:
             raise RowError(msg)
 
     def _stored(self, cells: list[str], start: int, end: int) -> StoredRow:
-        error = 5 + len(self._findings)
-        judged_by = JudgedBy(*cells[error + 2 : error + 2 + len(fields(JudgedBy))])
-        sha256 = cells[len(self.columns) - 1 - (len(_WHY) if self._explained else 0)] or None
-        return StoredRow(start, end, cells[0], bool(cells[error]), sha256, judged_by)
+        row = dict(zip(self.columns, cells, strict=True))
+        judged_by = JudgedBy(*(row[field.name] for field in fields(JudgedBy)))
+        return StoredRow(start, end, row["path"], bool(row["error_code"]), row["sha256"] or None, judged_by)
+
+
+RowFormat = JsonLines | Csv
 
 
 def _explanation_in_numbers(prediction: Prediction, picture: Path | None) -> dict[str, Any] | None:

@@ -43,31 +43,18 @@ _AHEAD = 16
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The rows of a file, in its order.
+    """The rows of a file, in its order."""
 
-    Attributes
-    ----------
-    paths, pixels
-        ``S16`` ``(rows,)``: hashes.
-    failed
-        bool ``(rows,)``.
-    end
-        Where the last whole row ends, in bytes.
-    """
-
+    # ``S16`` ``(rows,)``: hashes.
     paths: NDArray[np.bytes_]
     pixels: NDArray[np.bytes_]
-    failed: NDArray[np.bool_]
-    end: int
+    failed: NDArray[np.bool_]  # bool ``(rows,)``
+    end: int  # where the last whole row ends, in bytes
 
     def last_of_each_path(self) -> NDArray[np.int64]:
         """Return the last row of each path, in the order of the paths' hashes."""
-        order = np.argsort(self.paths, kind="stable")
-        paths = self.paths[order]
-        is_last = np.ones(len(paths), bool)
-        is_last[:-1] = paths[1:] != paths[:-1]
-        last: NDArray[np.int64] = order[is_last]
-        return last
+        _, from_the_end = np.unique(self.paths[::-1], return_index=True)
+        return np.asarray(len(self.paths) - 1 - from_the_end, np.int64)
 
 
 class ResumedResults:
@@ -103,8 +90,6 @@ class ResumedResults:
 
         Parameters
         ----------
-        inputs
-            What was named.
         pixel_sha256
             Reads an input and returns the SHA-256 of its pixels, or raises `InputError`.
         """
@@ -154,13 +139,6 @@ class ResumedResults:
 @contextmanager
 def resume_results(path: Path, rows: RowFormat) -> Iterator[ResumedResults]:
     """Yield a file of results, ready for more rows; it is made where there is none.
-
-    Parameters
-    ----------
-    path
-        The file.
-    rows
-        The format of its rows.
 
     Raises
     ------

@@ -42,13 +42,6 @@ def is_one_image(image: object) -> bool:
 def sources_of(images: object, left_out: TellLeftOut) -> Iterator[Source]:
     """Return what the predictor reads, for one image or several; a folder gives all its images.
 
-    Parameters
-    ----------
-    images
-        See `carina.inference.model.Model.predict`.
-    left_out
-        Told of each file in a folder or an archive that is not an image.
-
     Raises
     ------
     ConfigurationError

@@ -1,8 +1,8 @@
 """MobileNetV2 with or without ImageNet weights, from tensor to embedding, and the classifier on top of it."""
 
-import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -11,6 +11,7 @@ from carina.bundles.bundle import released_bundle
 from carina.bundles.run_folder import KERAS_FILE
 from carina.errors import ConfigurationError
 from carina.learning.recipe import BackboneSettings, HeadSettings
+from carina.storage.seal import file_sha256
 
 _IMAGENET_SIZE = 224
 _IMAGENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -19,16 +20,12 @@ IMAGENET_PAGE = "storage.googleapis.com/tensorflow/keras-applications/mobilenet_
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network from tensor to embedding.
+    """A network from tensor, float32 ``(n, size, size, 3)``, to embedding, float32 ``(n, embedding)``.
 
     Attributes
     ----------
-    model
-        Input float32 ``(n, size, size, 3)``, output float32 ``(n, embedding)``.
-    weights
-        The name of what it started from.
-    weights_sha256
-        Of the weights' file; none for random weights.
+    weights, weights_sha256
+        The name of what it started from, and the hash of that file; none for random weights.
     """
 
     model: keras.Model
@@ -37,22 +34,13 @@ class Backbone:
 
 
 def build_backbone(settings: BackboneSettings, size: int) -> Backbone:
-    """Return MobileNetV2 up to the averaged feature maps of the recipe's taps, joined.
-
-    Parameters
-    ----------
-    settings
-        Weights, width and taps.
-    size
-        Height and width of the tensor in pixels.
+    """Return MobileNetV2 up to the averaged feature maps of the recipe's taps, joined, for tensors of ``size`` pixels.
 
     Raises
     ------
     ConfigurationError
         If the weights cannot be had or do not fit, or a tap does not exist.
 
-    Notes
-    -----
     Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
     doi:10.1109/CVPR.2018.00474.
     """
@@ -100,18 +88,17 @@ def build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, s
     BundleError
         If they are to be the released bundle's, and there is none.
     """
-    shape = (size, size, 3)
+    build = partial(keras.applications.MobileNetV2, (size, size, 3), alpha=settings.alpha, include_top=False)
     if settings.weights == "none":
-        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
-        return network, "random (no pre-training)", None
+        return build(weights=None), "random (no pre-training)", None
     if settings.weights == "imagenet" and size != _IMAGENET_SIZE:
         # Convolutions do not know the size of the image, so one file of weights serves all sizes.
         published, described, sha256 = build_network(settings, _IMAGENET_SIZE)
-        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
+        network = build(weights=None)
         network.set_weights(published.get_weights())
         return network, described, sha256
     if settings.weights == "carina":
-        return _network_of_bundle(settings, shape)
+        return _network_of_bundle(settings, build(weights=None))
     if settings.weights == "imagenet":
         if settings.alpha not in _IMAGENET_WIDTHS:
             widths = ", ".join(f"{width:g}" for width in _IMAGENET_WIDTHS)
@@ -119,34 +106,33 @@ def build_network(settings: BackboneSettings, size: int) -> tuple[keras.Model, s
             raise ConfigurationError(msg)
         path = _imagenet_file(settings.alpha)
         try:
-            network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights="imagenet")
+            network = build(weights="imagenet")
         except Exception as error:  # noqa: BLE001  # whatever the transport or the file raises
             msg = (
                 f"The ImageNet weights could not be loaded ({type(error).__name__}). Without network: fetch "
                 f"{path.name} from {IMAGENET_PAGE}/ on another machine and place it at {path}."
             )
             raise ConfigurationError(msg) from None
-        return network, f"ImageNet ({path.name})", _file_sha256(path)
+        return network, f"ImageNet ({path.name})", file_sha256(path)
     path = Path(settings.weights)
     if not path.is_file():
         msg = f"backbone.weights: there is no file {path}. Name a Keras .h5 file, imagenet, carina, or none."
         raise ConfigurationError(msg)
     try:
-        network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=str(path))
+        network = build(weights=str(path))
     except Exception as error:  # noqa: BLE001  # h5py and Keras raise anything on a file that does not fit
         msg = (
             f"backbone.weights: {path} does not fit MobileNetV2 of width {settings.alpha:g} without top "
             f"({type(error).__name__}). Name the weights of this network, imagenet, or none."
         )
         raise ConfigurationError(msg) from None
-    return network, path.name, _file_sha256(path)
+    return network, path.name, file_sha256(path)
 
 
-def _network_of_bundle(settings: BackboneSettings, shape: tuple[int, int, int]) -> tuple[keras.Model, str, str | None]:
+def _network_of_bundle(settings: BackboneSettings, network: keras.Model) -> tuple[keras.Model, str, str | None]:
     path = released_bundle() / KERAS_FILE
     # No code that a file brings along is ever run.
     trained = keras.saving.load_model(path, compile=False, safe_mode=True)
-    network = keras.applications.MobileNetV2(shape, alpha=settings.alpha, include_top=False, weights=None)
     try:
         for layer in network.layers:
             if layer.weights:
@@ -157,7 +143,7 @@ def _network_of_bundle(settings: BackboneSettings, shape: tuple[int, int, int]) 
             "Take backbone.alpha = 1.0."
         )
         raise ConfigurationError(msg) from None
-    return network, f"the released bundle {path.parent.name}", _file_sha256(path)
+    return network, f"the released bundle {path.parent.name}", file_sha256(path)
 
 
 def _imagenet_file(alpha: float) -> Path:
@@ -165,8 +151,3 @@ def _imagenet_file(alpha: float) -> Path:
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{_IMAGENET_SIZE}_no_top.h5"
     return home / "models" / name
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -24,6 +24,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
 from carina.runtime.engine import Engine, load_engine
 from carina.runtime.streams import batched, read_ahead
+from carina.storage.seal import file_sha256
 from carina.storage.shards import SHARD, load_shards, write_shard
 
 # Two batches are under way at a time; larger ones take more memory and no less time.
@@ -56,8 +57,6 @@ def embed_rows(
     ----------
     rows
         With the columns path and sha256.
-    recipe
-        Preprocessing, augmentation and seed.
     backbone
         Its ONNX graph.
     frames
@@ -110,7 +109,7 @@ def _cache_key(recipe: Recipe, backbone: Path, frames: Frames, *, augmented: boo
     settings = {
         "preprocessing": recipe.preprocessing.model_dump(),
         "lungs": frames.lungs_key,
-        "backbone": hashlib.sha256(backbone.read_bytes()).hexdigest(),
+        "backbone": file_sha256(backbone),
         "augmentation": recipe.augmentation.model_dump(exclude={"views"}) if augmented else None,
         "seed": recipe.training.seed if augmented else None,
     }

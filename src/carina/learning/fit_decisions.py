@@ -18,16 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def fit_gate_of(training: Training, *, negatives: Path | None = None) -> GateRecord | None:
-    """Write the gate of a training where its recipe has one, and return how it was made.
-
-    Raises
-    ------
-    DataError
-        If there are too few radiographs, an image is gone or was changed since the import, or the folder of negatives
-        holds no readable image.
-    BundleError
-        If the segmenter gives no features to judge an image by.
-    """
+    """Write the gate of a training where its recipe has one, and return how it was made; errors as of `train_gate`."""
     settings, graph = training.recipe.gate, training.lung_graph
     if settings is None or graph is None:
         return None
@@ -49,23 +40,17 @@ def fit_gate_of(training: Training, *, negatives: Path | None = None) -> GateRec
 def fit_policy_of(training: Training, logits: NDArray[np.float32]) -> Policy:
     """Return calibration, operating points and bands, fitted on the stopping split's images that would be judged.
 
-    Parameters
-    ----------
-    training
-        Its lungs found and its gate written.
-    logits
-        float32 ``(n, findings)``: of the stopping split's rows.
+    The training's lungs were found and its gate written; logits are float32 ``(n, findings)``, of that split's rows.
     """
     recipe, findings, rows = training.recipe, training.findings, training.stopping_rows
     # What prediction does not judge promises nothing.
     assessable = training.frames.assessable(rows)
     if recipe.gate is not None and training.lung_graph is not None:
-        gate, whole_size = read_gate(training.out / GATE_FILE), recipe.preprocessing.read_size
         assessable &= accepted_rows(
-            gate,
+            read_gate(training.out / GATE_FILE),
             rows,
             training.lung_graph,
-            whole_size=whole_size,
+            whole_size=recipe.preprocessing.read_size,
             progress=training.progress_of("Asking the gate"),
         )
     judged = rows.filter(pl.Series(assessable))

@@ -18,6 +18,7 @@ import polars as pl
 
 from carina.errors import BundleError, ConfigurationError
 from carina.learning.recipe import TrainingSettings
+from carina.progress import Progress
 from carina.storage.arrays import read_arrays, write_arrays
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
@@ -90,7 +91,8 @@ def fit_until_no_better(
     """
     checkpoint.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
-    state = [*_state(model), *extra_state]
+    # Everything that the next epoch depends on: weights, random seeds, the optimiser's moments.
+    state = [*model.variables, *model.optimizer.variables, *extra_state]
     history = _restore(state, checkpoint)
     if report is not None and history.rows:
         # A kill may have fallen between the checkpoint and the report of its last epoch.
@@ -128,7 +130,8 @@ def fit_until_no_better(
             f"training.learning_rate = {training.learning_rate:g} is too high for this data. Lower it and train again."
         )
         raise ConfigurationError(msg)
-    _restore_best(model, history, checkpoint)
+    best = read_arrays(_best_file(checkpoint, history))
+    model.set_weights([best[f"weight_{i}"] for i in range(len(best))])
     return history
 
 
@@ -158,11 +161,18 @@ def _restore(state: Sequence[keras.Variable], checkpoint: Path) -> History:
     return history
 
 
-def _restore_best(model: keras.Model, history: History, checkpoint: Path) -> None:
-    arrays = read_arrays(_best_file(checkpoint, history))
-    model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays))])
+class BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the progress in batches over all epochs, `before` of which were done, of `total` at most."""
 
+    def __init__(self, progress: Progress, batches: int, total: int, before: int = 0) -> None:
+        super().__init__()
+        self._progress, self._batches, self._total, self._done = progress, batches, total, before
+        self._before = before
 
-def _state(model: keras.Model) -> list[keras.Variable]:
-    """Return everything that the next epoch depends on: weights, random seeds, the optimiser's moments."""
-    return [*model.variables, *model.optimizer.variables]
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Count from this epoch on."""
+        self._done = self._before + epoch * self._batches
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Tell how far it is."""
+        self._progress(self._done + batch + 1, self._total)

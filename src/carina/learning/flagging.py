@@ -1,13 +1,15 @@
 """Which finding a training flags: what the recipe says, else what its data sets were imported to flag."""
 
+from collections.abc import Callable
+
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL, flag_candidates
 from carina.learning.data.training_data import TrainingData
 from carina.learning.recipe import Recipe
 
 
-def settle_flag(recipe: Recipe, data: TrainingData) -> tuple[Recipe, tuple[str, ...]]:
-    """Return the recipe with the finding that is flagged written into it, and sentences that say so and why.
+def settle_flag(recipe: Recipe, data: TrainingData, tell: Callable[[str], None]) -> Recipe:
+    """Return the recipe with the finding that is flagged written into it.
 
     Parameters
     ----------
@@ -15,6 +17,8 @@ def settle_flag(recipe: Recipe, data: TrainingData) -> tuple[Recipe, tuple[str, 
         Its ``operating_point.finding`` counts before what the data sets say.
     data
         What is learned from.
+    tell
+        Is told, in sentences, what is flagged and why.
 
     Raises
     ------
@@ -35,16 +39,14 @@ def settle_flag(recipe: Recipe, data: TrainingData) -> tuple[Recipe, tuple[str, 
     others = [finding for finding in data.findings if finding not in (NORMAL, flag)]
     normal = "" if NORMAL in data.findings else " No finding is normal."
     also = f" Also not normal, and not flagged: {', '.join(others)}." if others else ""
-    told = [f"Flagged finding: {flag} ({why}).{normal}{also}"]
-    told += [
-        f"{name} was imported to flag {other}; this model flags {flag}, since {why}."
-        if other in data.findings
-        else f"{name} was imported to flag {other}, but no image of it is left to train on."
-        for name, other in asked.items()
-        if other != flag
-    ]
+    tell(f"Flagged finding: {flag} ({why}).{normal}{also}")
+    for name, other in asked.items():
+        if other not in data.findings:
+            tell(f"{name} was imported to flag {other}, but no image of it is left to train on.")
+        elif other != flag:
+            tell(f"{name} was imported to flag {other}; this model flags {flag}, since {why}.")
     point = recipe.operating_point.model_copy(update={"finding": flag})
-    return recipe.model_copy(update={"operating_point": point}), tuple(told)
+    return recipe.model_copy(update={"operating_point": point})
 
 
 def _flag_of_data(data: TrainingData, asked: dict[str, str]) -> tuple[str, str]:

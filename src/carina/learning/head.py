@@ -39,14 +39,8 @@ def fit_head(
         int64 ``(images,)``: indices into `findings`.
     stopping_embeddings, stopping_labels
         float32 ``(n, embedding)`` and int64 ``(n,)``: their loss ends the training.
-    findings
-        In the order of the logits.
-    recipe
-        Dropout, weight decay, loss, batch size, patience, seed.
-    checkpoint
-        Folder to go on from after a kill.
-    report
-        Told after every epoch.
+    checkpoint, report
+        As `fit_until_no_better` takes them.
     """
     views, images, width = embeddings.shape
     mean, scale = _standardisation(embeddings.reshape(-1, width))

@@ -19,8 +19,6 @@ def build_loss(training: TrainingSettings, findings: Sequence[str], *, label_smo
     With a cost matrix C it is ``cross-entropy + cost_weight · Σ_j C[true, j] · P(j)``. With label smoothing that share
     of each label is spread evenly over all findings.
 
-    Notes
-    -----
     Source: Galdran et al., "Cost-Sensitive Regularization for Diabetic Retinopathy Grading from Eye Fundus Images",
     MICCAI 2020, doi:10.1007/978-3-030-59722-1_64.
     """

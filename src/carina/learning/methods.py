@@ -17,9 +17,9 @@ from carina.errors import CarinaError
 from carina.learning.backbone import Backbone, build_classifier
 from carina.learning.data.batches import build_batches, labels_of
 from carina.learning.embeddings import embed_rows
-from carina.learning.export.onnx_export import GRAPH_FORM, attach_head, export_backbone, largest_logit_difference
+from carina.learning.export.onnx_export import GRAPH_FORM, attach_head, export_backbone, largest_output_difference
 from carina.learning.finetune.finetune import fine_tune
-from carina.learning.fitting import History, fit_until_no_better
+from carina.learning.fitting import BatchProgress, History, fit_until_no_better
 from carina.learning.head import fit_head
 from carina.learning.loss import build_loss
 from carina.learning.training import Training
@@ -35,12 +35,7 @@ _log = logging.getLogger(__name__)
 def learn(training: Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:
     """Return the classifier, what happened, and the logits of the stopping split, by the recipe's method.
 
-    Parameters
-    ----------
-    training
-        The training under way; the lungs of its images were found.
-    backbone
-        As built; fine-tuning and end-to-end training change its weights.
+    Fine-tuning and end-to-end training change the weights of the backbone.
 
     Returns
     -------
@@ -146,7 +141,9 @@ def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model
                 build_batches(training.stopping_rows, recipe, findings, training.frames, failures=failures),
                 recipe.training,
                 training.out / CHECKPOINT_FOLDER,
-                callbacks=[_BatchProgress(training.progress_of("Training (batches)"), batches, recipe.training.epochs)],
+                callbacks=[
+                    BatchProgress(training.progress_of("Training (batches)"), batches, batches * recipe.training.epochs)
+                ],
                 report=_reporter(training),
             )
         except tf.errors.OpError:
@@ -177,20 +174,6 @@ def logits_of_stopping_split(training: Training) -> NDArray[np.float32]:
             done += len(outputs["logits"])
             progress(done, training.stopping_rows.height)
         return np.concatenate(logits)
-
-
-class _BatchProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the progress over all epochs, so that what is left is an honest upper bound."""
-
-    def __init__(self, progress: Progress, batches: int, epochs: int) -> None:
-        super().__init__()
-        self._progress, self._batches, self._epochs, self._epoch = progress, batches, epochs, 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._progress(self._epoch * self._batches + batch + 1, self._epochs * self._batches)
 
 
 def _reporter(training: Training, progress: Progress = no_progress) -> Callable[[int, int, History], None]:
@@ -240,5 +223,5 @@ def _export(training: Training, classifier: keras.Model, graph: Path) -> None:
     preprocessing = training.recipe.preprocessing
     some = training.stopping_rows.head(4).select("path", "sha256").iter_rows()
     tensors = to_tensor(np.stack([training.frames.grey(*image) for image in some]), preprocessing.pixel_range)
-    difference = largest_logit_difference(classifier, training.out / ONNX_FILE, tensors)
+    difference = largest_output_difference(classifier, training.out / ONNX_FILE, tensors, output="logits")
     _log.info("largest difference of a logit between Keras and ONNX: %.2g", difference)

@@ -246,7 +246,7 @@ class OperatingPointSettings(ThresholdRule):
         return OperatingPointRule(finding=finding, **self.model_dump(exclude={"finding"}))
 
 
-class GateSettings(BaseModel):
+class GateSettings(_Settings):
     """How the gate is learned, which says of an image whether it may be judged at all.
 
     Attributes
@@ -264,8 +264,6 @@ class GateSettings(BaseModel):
     seed
         Seed of the random numbers for choices and variations.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     radiographs: int = Field(default=1500, ge=10)
     varied: int = Field(default=2, ge=0)

@@ -1,6 +1,5 @@
 """A data set and a recipe become a run: the story of a training, in the order in which things happen."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import keras
 import polars as pl
-from pydantic import ValidationError
 
 from carina.bundles.bundle import released_bundle
 from carina.bundles.run_folder import (
@@ -29,23 +27,23 @@ from carina.bundles.run_folder import (
     open_run,
 )
 from carina.bundles.training_images import TrainingImages, read_training_images, write_training_images
-from carina.datasets.manifest import open_dataset
 from carina.decisions.policy import Policy
-from carina.errors import BundleError, DataError
+from carina.errors import BundleError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.data.frames import Frames
-from carina.learning.data.training_data import TrainingData, gather_training_data, joint_fingerprint
+from carina.learning.data.training_data import TrainingData, gather_training_data, reopen_training_data
 from carina.learning.fit_decisions import fit_gate_of, fit_policy_of
 from carina.learning.fitting import History
 from carina.learning.flagging import settle_flag
 from carina.learning.loss import build_cost_matrix
 from carina.learning.methods import learn
-from carina.learning.recipe import Recipe, load_recipe, recipe_as_toml
+from carina.learning.recipe import Recipe, recipe_as_toml
 from carina.learning.training import ProgressOf, Training
 from carina.radiographs.lungs import LungFinder
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
 from carina.storage.atomic import require_absent, whole_file, whole_folder, write_text
 from carina.storage.cache_folder import default_cache_folder
+from carina.storage.seal import file_sha256
 
 _log = logging.getLogger(__name__)
 
@@ -65,45 +63,13 @@ def train(
 ) -> FinishedRun:
     """Train a model on a data set and return what the finished run says of itself.
 
-    Parameters
-    ----------
-    dataset
-        Folder of an imported data set.
-    recipe
-        What to do.
-    out
-        The run folder to write; it must not exist.
-    added
-        More data sets to learn from. What an earlier one holds, as it is or nearly, is left out of a later one.
-    without_sources
-        Sources of images to leave out, to see how the model does on a source that it never saw.
-    lung_graph
-        The lung segmenter, where the recipe crops lungs or has a gate; by default that of the released bundle.
-    cache
-        Folder of caches; by default `carina.storage.cache_folder.default_cache_folder`.
-    command
-        What was typed, for the record.
-    progress_of
-        Gives, for the name of a stage, what is told of its progress.
-    tell
-        Is told, before the training begins, which finding is flagged, and what contradicts that.
-
-    Raises
-    ------
-    ConfigurationError
-        If `out` exists, the recipe does not fit the data, or nothing says which finding is flagged.
-    DataError
-        If a data set is missing or its images changed.
-    BundleError
-        If there is no lung segmenter.
+    Parameters and errors are those of `carina.train`, with `lung_graph` for its `lungs`.
     """
     require_absent(out, what="run")
     folders = (dataset, *added)
     # Everything that can be refused is refused before the folder is made.
     data = gather_training_data(folders, recipe, without_sources=without_sources)
-    recipe, said = settle_flag(recipe, data)
-    for sentence in said:
-        tell(sentence)
+    recipe = settle_flag(recipe, data, tell)
     if recipe.needs_segmenter:
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
@@ -133,34 +99,14 @@ def resume(
     progress_of: ProgressOf | None = None,
     tell: Callable[[str], None] = _log.info,
 ) -> FinishedRun:
-    """Go on with a run that was stopped, and return what it says of itself when it is finished; see `train`.
-
-    Raises
-    ------
-    BundleError
-        If the folder holds no run, or a finished one.
-    DataError
-        If a data set is not the one that the run was started on.
-    """
+    """Go on with a run that was stopped, and return what it says of itself; see `carina.resume_training`."""
     if not (out / STARTED_FILE).is_file():
         open_run(out)
     if (out / RUN_FILE).is_file():
         msg = f"{out} is finished. To train again, choose another --out."
         raise BundleError(msg)
-    try:
-        started = StartedRun.model_validate_json((out / STARTED_FILE).read_bytes())
-    except ValidationError:
-        msg = f"{out / STARTED_FILE} is damaged. Train again."
-        raise BundleError(msg) from None
-    recipe = load_recipe(str(out / RECIPE_FILE))
-    folders = [Path(folder) for folder in started.datasets]
-    if joint_fingerprint([open_dataset(folder) for folder in folders]) != started.data_fingerprint:
-        msg = f"{' + '.join(started.datasets)} is not the data set that {out} was started on. Train again."
-        raise DataError(msg)
-    data = gather_training_data(folders, recipe, without_sources=started.without_sources)
-    recipe, said = settle_flag(recipe, data)
-    for sentence in said:
-        tell(sentence)
+    recipe, data = reopen_training_data(out)
+    recipe = settle_flag(recipe, data, tell)
     training = prepare_training(data, recipe, out, out / LUNGS_FILE, cache, command, progress_of)
     return _run(training, _build_backbone(training))
 
@@ -222,7 +168,7 @@ def _run(training: Training, backbone: Backbone) -> FinishedRun:
         classifier, history, logits = learn(training, backbone)
         with training.stage("record"):
             _write_training_images(training)
-            model_sha256 = hashlib.sha256((out / ONNX_FILE).read_bytes()).hexdigest()
+            model_sha256 = file_sha256(out / ONNX_FILE)
             policy = fit_policy_of(training, logits)
             run = _describe(training, backbone, history, policy, gate, model_sha256)
         with whole_file(out / KERAS_FILE) as temporary:
@@ -275,7 +221,7 @@ def _describe(
         weights=backbone.weights,
         weights_sha256=backbone.weights_sha256,
         model_sha256=model_sha256,
-        lungs_sha256=training.lungs_sha256,
+        lungs_sha256=None if training.lung_graph is None else file_sha256(training.lung_graph),
         gate=gate,
         dataset=training.data.name,
         data_fingerprint=training.data.fingerprint,

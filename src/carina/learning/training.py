@@ -1,6 +1,5 @@
 """A training under way: what its steps share, and how long each of them took, also over a kill."""
 
-import hashlib
 import json
 import logging
 import time
@@ -30,18 +29,12 @@ class Training:
 
     Attributes
     ----------
-    out
-        The run folder.
-    recipe
-        What to do.
-    data
-        What is learned from.
+    out, cache
+        The run folder, and the folder that holds all caches.
     frames
-        What the network is shown of it.
+        What the network is shown of the data.
     lung_graph
         The lung segmenter, where the network is shown lungs alone or the recipe has a gate.
-    cache
-        The folder that holds all caches.
     command
         What was typed, for the record.
     progress_of
@@ -74,11 +67,6 @@ class Training:
     def stopping_rows(self) -> pl.DataFrame:
         """Return the manifest's rows to stop on."""
         return self.data.stopping_rows
-
-    @property
-    def lungs_sha256(self) -> str | None:
-        """Return the hash of the lung segmenter."""
-        return None if self.lung_graph is None else hashlib.sha256(self.lung_graph.read_bytes()).hexdigest()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -7,14 +7,15 @@ from typing import Any
 
 from carina._version import __version__
 from carina.evaluation.audit.alterations import TITLES, AlterationSettings
-from carina.evaluation.audit.audit_results import Audit
+from carina.evaluation.audit.audit_results import Audit, HeadResult, ModelResult
 from carina.evaluation.audit.words import percent
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples
 from carina.reports.drawing.png import FOR_SCREEN, write_png
 from carina.reports.evaluation_files import AUDIT_FILE
-from carina.reports.text_files import aligned, estimate_cell, fold, signed_cell
+from carina.reports.text_files import aligned, estimate_cell, fold
 from carina.runtime.machine import describe_machine, library_versions
+from carina.statistics.intervals import Estimate
 from carina.storage.atomic import whole_folder, write_text
 
 AUDIT_TEXT_FILE = "audit.txt"
@@ -27,19 +28,6 @@ def write_audit(
     audit: Audit, out: Path, *, preprocessing: Preprocessing, alterations: AlterationSettings, command: str
 ) -> None:
     """Write an audit folder, whole or not at all.
-
-    Parameters
-    ----------
-    audit
-        What was found.
-    out
-        The folder to write; it must not exist.
-    preprocessing
-        How the audited model is shown an image.
-    alterations
-        How much was taken away.
-    command
-        What was typed, for the record.
 
     Raises
     ------
@@ -87,13 +75,7 @@ def audit_text(audit: Audit) -> str:
             [
                 ("", "macro AUROC", "share", *audit.findings, "L2"),
                 *(
-                    (
-                        TITLES[item.input],
-                        estimate_cell(item.macro_auroc),
-                        "reference" if item.input == "shown" else percent(item.share),
-                        *(estimate_cell(area) for area in item.by_finding),
-                        f"{item.l2:g}",
-                    )
+                    (*_reached(item), *(estimate_cell(area) for area in item.by_finding), f"{item.l2:g}")
                     for item in audit.heads
                 ),
             ],
@@ -102,16 +84,7 @@ def audit_text(audit: Audit) -> str:
             "The model as it is (distance: of its probabilities from the prior; same call: with P >= 0.5)",
             [
                 ("", "macro AUROC", "share", "distance", "same call"),
-                *(
-                    (
-                        TITLES[item.input],
-                        estimate_cell(item.macro_auroc),
-                        "reference" if item.input == "shown" else percent(item.share),
-                        estimate_cell(item.distance),
-                        estimate_cell(item.kept),
-                    )
-                    for item in audit.by_model
-                ),
+                *((*_reached(item), estimate_cell(item.distance), estimate_cell(item.kept)) for item in audit.by_model),
             ],
         ),
         *_section(
@@ -212,7 +185,7 @@ def _later_sections(audit: Audit) -> list[str]:
                         estimate_cell(item.sensitivity),
                         item.reference,
                         estimate_cell(item.of_reference),
-                        signed_cell(item.gap),
+                        _signed(item.gap),
                     )
                     for item in audit.sensitivity_gaps
                 ),
@@ -249,8 +222,10 @@ def _later_sections(audit: Audit) -> list[str]:
                         item.called or "all findings",
                         str(item.images),
                         estimate_cell(item.probability),
-                        *map(signed_cell, (item.comprehensiveness, item.comprehensiveness_random)),
-                        signed_cell(item.comprehensiveness_gain),
+                        *map(
+                            _signed,
+                            (item.comprehensiveness, item.comprehensiveness_random, item.comprehensiveness_gain),
+                        ),
                     )
                     for item in audit.explanation_tests
                 ),
@@ -260,8 +235,7 @@ def _later_sections(audit: Audit) -> list[str]:
                         item.called or "all findings",
                         str(item.images),
                         "",
-                        *map(signed_cell, (item.sufficiency, item.sufficiency_random)),
-                        signed_cell(item.sufficiency_gain),
+                        *map(_signed, (item.sufficiency, item.sufficiency_random, item.sufficiency_gain)),
                     )
                     for item in audit.explanation_tests
                 ),
@@ -276,6 +250,15 @@ def _later_sections(audit: Audit) -> list[str]:
             ],
         ),
     ]
+
+
+def _reached(item: HeadResult | ModelResult) -> tuple[str, str, str]:
+    share = "reference" if item.input == "shown" else percent(item.share)
+    return TITLES[item.input], estimate_cell(item.macro_auroc), share
+
+
+def _signed(estimate: Estimate) -> str:
+    return estimate_cell(estimate, signed=True)
 
 
 def _section(heading: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> list[str]:

@@ -23,40 +23,23 @@ from carina.evaluation.predictions import findings_of, groups_of, probabilities_
 from carina.evaluation.priorities import priorities_of
 from carina.reports.evaluation_files import GALLERY_FILE, difference_of_models, read_evaluation
 from carina.reports.written_numbers import estimate_of
-from carina.statistics.intervals import Estimate
+from carina.statistics.binary_metrics import binary_estimates
+from carina.statistics.intervals import BinaryCounts, BoolArray, Estimate, FloatArray, group_codes
 
 _Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation, as its folder tells it.
+    """One evaluation, as its folder tells it."""
 
-    Attributes
-    ----------
-    name
-        Of the folder.
-    content
-        ``metrics.json``, without a folder of the machine that it was made on.
-    table
-        The prediction table.
-    history
-        One row per epoch; None where the folder has none.
-    recipe
-        The recipe as text; empty where the folder has none.
-    audit
-        ``audit.json`` of the same model; None where none was named.
-    gallery
-        Small images of chosen rows; None where images were left out.
-    """
-
-    name: str
-    content: dict[str, Any]
-    table: pl.DataFrame
-    history: pl.DataFrame | None
-    recipe: str
-    audit: dict[str, Any] | None
-    gallery: pl.DataFrame | None
+    name: str  # of the folder
+    content: dict[str, Any]  # ``metrics.json``, without a folder of the machine that it was made on
+    table: pl.DataFrame  # the prediction table
+    history: pl.DataFrame | None  # one row per epoch; None where the folder has none
+    recipe: str  # the recipe as text; empty where the folder has none
+    audit: dict[str, Any] | None  # ``audit.json`` of the same model; None where none was named
+    gallery: pl.DataFrame | None  # small images of chosen rows; None where images were left out
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -130,6 +113,17 @@ class Evaluated:
         """The priority that triage gives to each image; None where there is no policy."""
         return None if self.policy is None else priorities_of(self.table, self.policy)
 
+    def against_rest(self, finding: str) -> tuple[BoolArray, FloatArray]:
+        """Return whether each image shows a finding, and the finding's probability: bool and float64 (n,)."""
+        index = self.findings.index(finding)
+        return self.truth == index, self.probabilities[:, index]
+
+    @cached_property
+    def shipped(self) -> BinaryCounts:
+        """The four cells of the flagged finding at the shipped threshold, with the design effects of both sides."""
+        positive, probability = self.against_rest(self.flag)
+        return binary_estimates(positive, probability >= self.threshold, group_codes(self.groups, len(positive)))[0]
+
     def estimate(self, *path: str) -> Estimate:
         """Return an estimate of ``metrics.json`` by its keys; not applicable where the file has none."""
         found: Any = self.content
@@ -137,18 +131,18 @@ class Evaluated:
             found = found.get(key) if isinstance(found, dict) else None
         return estimate_of(found)
 
+    def reached(self, *names: str) -> list[Estimate]:
+        """Return what the shipped operating point reached on this set, by the measures' names."""
+        return [self.estimate("operating_point", "reached", name) for name in names]
+
 
 def read_evaluated(folder: Path, *, bundle: Path | None = None, images: bool = True) -> Evaluated:
     """Return what an evaluation folder holds, without an audit.
 
     Parameters
     ----------
-    folder
-        Of ``carina evaluate``.
     bundle
         That the evaluated run was sealed into: its name, version and hash are in the report.
-    images
-        Whether small images are taken, where the folder has some.
 
     Raises
     ------

@@ -79,11 +79,6 @@ class SideBySide:
 def compare_evaluations(folders: Sequence[Path | str]) -> SideBySide:
     """Return evaluations side by side, each but the first tested against the first on the images they share.
 
-    Parameters
-    ----------
-    folders
-        At least two that ``carina evaluate`` wrote.
-
     Raises
     ------
     ConfigurationError
@@ -174,23 +169,12 @@ def _pair(name_a: str, table_a: pl.DataFrame, name_b: str, table_b: pl.DataFrame
     wide = [_probabilities_for(findings, table) for table in (one, other)]
     # The findings of the first come first, so its numbers of the true findings hold.
     comparison = _restrict(compare(truth_of(one), wide[0], wide[1], findings, groups=groups_of(one)), common)
-    rows = [
-        {
-            "figure": test.measure if test.finding is None else f"{test.finding}: {test.measure}",
-            name_a: _number(test.value_a),
-            name_b: _number(test.value_b),
-            "difference": str(test.difference),
-            "p": _p(test.p_value),
-            "p (Holm)": _p(test.p_value_holm),
-            "test": test.method,
-        }
-        for test in comparison.tests
-    ]
     title = f"{name_a} minus {name_b}, paired on the {shared.height} images that they share"
     trained_on = int((one["trained_on"] | other["trained_on"]).sum())
     if trained_on:
         title = f"LEAK ALLOWED: {trained_on} of these images were trained on. {title}"
-    return PairedTable(title, pl.DataFrame(rows), comparison)
+    columns = (_COLUMNS[0], name_a, name_b, *_COLUMNS[1:])
+    return PairedTable(title, pl.DataFrame(comparison.rows(), schema=columns, orient="row"), comparison)
 
 
 def _probabilities_for(findings: Sequence[str], table: pl.DataFrame) -> FloatArray:
@@ -206,13 +190,3 @@ def _restrict(comparison: Comparison, common: Sequence[str]) -> Comparison:
     corrected = holm([test.p_value for test in kept])
     tests = tuple(replace(test, p_value_holm=p) for test, p in zip(kept, corrected, strict=True))
     return replace(comparison, findings=tuple(common), tests=tests)
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -59,15 +59,7 @@ def read_evaluation(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
 
 
 def difference_of_models(judged: Mapping[str, Any], told: Mapping[str, Any]) -> str | None:
-    """Return what was judged in place of a bundle's model, as the words after "judged"; None where it was that model.
-
-    Parameters
-    ----------
-    judged
-        The model of ``metrics.json``.
-    told
-        The description of a bundle, as JSON.
-    """
+    """Return what was judged in place of a bundle's model, as words after "judged"; None where it was that model."""
     if judged.get("model_sha256") != told["model_sha256"]:
         return "another model"
     return "this model with other thresholds" if judged.get("policy") != told["policy"] else None

@@ -58,17 +58,6 @@ def write_evaluation(evaluation: SplitResult, out: Path, *, command: str, images
 
     The folder appears whole or not at all.
 
-    Parameters
-    ----------
-    evaluation
-        What to write.
-    out
-        The folder to write; it must not exist.
-    command
-        What was typed, for the record.
-    images
-        Whether small images of chosen rows are written, for the report.
-
     Raises
     ------
     ConfigurationError
@@ -92,7 +81,9 @@ def write_record(evaluation: SplitResult, folder: Path, *, command: str, images:
     if evaluation.leaks.learned.height:
         write_text(folder / LEAKS_FILE, evaluation.leaks.learned.write_csv())
     content = _metrics_content(evaluation, command)
-    content["bundle_sha256"] = _bundle_sha256(run)
+    # The hash over all files of a bundle, which was checked when it was opened; none for a run.
+    seal = run / SEAL_FILE
+    content["bundle_sha256"] = hashlib.sha256(seal.read_bytes()).hexdigest() if seal.is_file() else None
     content["judging"] = {"seconds": round(evaluation.seconds, 2), "peak_memory_mb": round(peak_memory_mb(), 1)}
     write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / RECIPE_FILE, (run / RECIPE_FILE).read_text(encoding="utf-8"))
@@ -100,12 +91,6 @@ def write_record(evaluation: SplitResult, folder: Path, *, command: str, images:
     if images:
         _write_gallery(folder, run, evaluation.dataset)
     return read_evaluated(folder)
-
-
-def _bundle_sha256(run: Path) -> str | None:
-    """Return the hash over all files of a bundle, which was checked when it was opened; none for a run."""
-    seal = run / SEAL_FILE
-    return hashlib.sha256(seal.read_bytes()).hexdigest() if seal.is_file() else None
 
 
 def _write_gallery(folder: Path, run: Path, dataset: Dataset) -> None:

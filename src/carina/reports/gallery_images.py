@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from carina.datasets.images import DatasetImage
 from carina.errors import BundleError
-from carina.inference.explanation.explain import Explanation, display_grey
+from carina.inference.explanation.explain import display_grey
 from carina.inference.prediction import AnyPrediction, FailedPrediction
 from carina.inference.predictor import Predictor
 from carina.storage.tables import write_parquet
@@ -33,7 +33,8 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
-_Row = tuple[int, bytes, int, int, bytes, list[float]]
+Picture = tuple[int, NDArray[np.uint8], bytes, Sequence[float]]
+"""Row of the prediction table; uint8 (height, width), as displayed; then cells and box as in `_SCHEMA`."""
 
 
 def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, DatasetImage]]) -> None:
@@ -41,10 +42,6 @@ def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, DatasetImag
 
     Parameters
     ----------
-    path
-        Of the Parquet file.
-    model
-        The run or bundle that judged them.
     rows
         Row of the prediction table, and its image. All were read before, when they were judged.
 
@@ -59,39 +56,30 @@ def write_gallery(path: Path, model: Path, rows: Sequence[tuple[int, DatasetImag
         pictures = [_explained(row, prediction) for (row, _), prediction in zip(rows, judged, strict=True)]
     except BundleError:
         # A graph made by an earlier version does not say what its cells add.
-        pictures = [_picture(row, display_grey(image.read()), b"", _WHOLE) for row, image in rows]
-    write_parquet(path, pl.DataFrame(pictures, schema=_SCHEMA, orient="row"))
+        pictures = [(row, display_grey(image.read()), b"", _WHOLE) for row, image in rows]
+    write_parquet(path, gallery_table(pictures))
 
 
-def gallery_table(pictures: Sequence[tuple[int, NDArray[np.uint8], bytes, Sequence[float]]]) -> pl.DataFrame:
-    """Return the table of a gallery from pictures that are already in memory.
-
-    Parameters
-    ----------
-    pictures
-        Row of the prediction table; uint8 (height, width), as displayed; evidence of the cells, int8 row by row, or
-        nothing; what the network was shown, as shares of the image: top, left, bottom, right.
-    """
-    return pl.DataFrame([_picture(*picture) for picture in pictures], schema=_SCHEMA, orient="row")
+def gallery_table(pictures: Sequence[Picture]) -> pl.DataFrame:
+    """Return the table of a gallery."""
+    return pl.DataFrame([_small(*picture) for picture in pictures], schema=_SCHEMA, orient="row")
 
 
-def _explained(row: int, prediction: AnyPrediction) -> _Row:
+def _explained(row: int, prediction: AnyPrediction) -> Picture:
     if isinstance(prediction, FailedPrediction):
         raise prediction.error
     explanation = prediction.explanation
     if explanation is None:
         msg = "the model gave no explanation"
         raise BundleError(msg)
-    return _picture(row, explanation.grey, _cells(explanation, prediction.judged()[0]), explanation.seen)
-
-
-def _cells(explanation: Explanation, finding: str) -> bytes:
-    evidence = explanation.evidence(finding)
+    evidence = explanation.evidence(prediction.judged()[0])
     strongest = float(np.abs(evidence).max()) or 1.0
-    return np.rint(127 * evidence / strongest).astype(np.int8).tobytes()
+    return row, explanation.grey, np.rint(127 * evidence / strongest).astype(np.int8).tobytes(), explanation.seen
 
 
-def _picture(row: int, grey: NDArray[np.uint8], cells: bytes, box: Sequence[float]) -> _Row:
+def _small(
+    row: int, grey: NDArray[np.uint8], cells: bytes, box: Sequence[float]
+) -> tuple[int, bytes, int, int, bytes, list[float]]:
     longest = max(grey.shape)
     height, width = (max(1, round(LONGEST_SIDE * side / longest)) for side in grey.shape)
     small = cv2.resize(

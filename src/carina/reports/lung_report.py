@@ -37,35 +37,19 @@ _DICE_SCHEMA = {"image": pl.String, "patient": pl.Int64, "dice": pl.Float64, "tw
 
 @dataclass(frozen=True, slots=True)
 class LungReport:
-    """How well the lungs of the held-out images were found.
-
-    Attributes
-    ----------
-    images, patients
-        How many.
-    mean, median, smallest
-        Of the Dice coefficient over images, 0 to 1; an image without two lungs counts as 0.
-    without_two_lungs
-        Share of the images in which no two lungs were found.
-    """
+    """How well the lungs of the held-out images were found."""
 
     images: int
     patients: int
+    # Of the Dice coefficient over images, 0 to 1; an image without two lungs counts as 0.
     mean: Estimate
     median: float
     smallest: float
-    without_two_lungs: Estimate
+    without_two_lungs: Estimate  # share of the images in which no two lungs were found
 
 
 def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     """Write ``lungs.json`` and ``examples.png`` beside the segmenter, and return what was measured.
-
-    Parameters
-    ----------
-    folder
-        With ``lungs.onnx`` and ``dice.csv`` as the training left them.
-    facts
-        What the training says of itself; it goes into ``lungs.json`` as it is.
 
     Raises
     ------
@@ -85,15 +69,13 @@ def write_lung_report(folder: Path, facts: Mapping[str, Any]) -> LungReport:
     return report
 
 
-def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1234) -> LungReport:
+def summarise_dice(table: pl.DataFrame) -> LungReport:
     """Return mean, median and smallest Dice coefficient with intervals that respect images of one patient.
 
     Parameters
     ----------
     table
         One row per held-out image: dice (float, 0 to 1), patient (int, 0 or more), two_lungs (bool).
-    replicates, seed
-        Of the bootstrap of the mean.
     """
     values, patients = table["dice"].to_numpy(), table["patient"].to_numpy()
 
@@ -101,9 +83,7 @@ def summarise_dice(table: pl.DataFrame, *, replicates: int = 2000, seed: int = 1
         weights = drawn.astype(np.float64)
         return np.asarray((weights @ values / weights.sum(axis=1))[:, np.newaxis], dtype=np.float64)
 
-    (estimate,) = bootstrap_estimates(
-        mean, truth=np.zeros(len(values), dtype=np.int_), groups=patients, replicates=replicates, seed=seed
-    )
+    (estimate,) = bootstrap_estimates(mean, truth=np.zeros(len(values), dtype=np.int_), groups=patients)
     return LungReport(
         images=table.height,
         patients=table["patient"].n_unique(),

@@ -26,43 +26,20 @@ _KNOWN_DATASET = "covid19-radiography"
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedOn:
-    """What one evaluation folder tells a card.
-
-    Attributes
-    ----------
-    dataset, split, images
-        What was judged.
-    figures
-        Sentences, one per measure, with intervals.
-    values
-        For machines: measure, its full name, number.
-    leaks
-        How many images the model had learned from or stopped on.
-    model
-        What the folder says of the model that it judged.
-    notice
-        The warning over every output, or none.
-    """
+    """What one evaluation folder tells a card."""
 
     dataset: str
     split: str
     images: int
-    figures: tuple[tuple[str, str], ...]
-    values: tuple[tuple[str, str, float], ...]
-    leaks: str
-    model: Mapping[str, Any]
-    notice: str | None
+    figures: tuple[tuple[str, str], ...]  # sentences, one per measure, with intervals
+    values: tuple[tuple[str, str, float], ...]  # for machines: measure, its full name, number
+    leaks: str  # how many images the model had learned from or stopped on
+    model: Mapping[str, Any]  # what the folder says of the model that it judged
+    notice: str | None  # the warning over every output, or none
 
 
 def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) -> WriteCard:
     """Return what writes a bundle's card; the folders are read at once, before any work is done.
-
-    Parameters
-    ----------
-    evaluations
-        Folders of `carina evaluate`.
-    audit
-        A folder of `carina audit`.
 
     Raises
     ------
@@ -89,17 +66,7 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
 
 
 def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
-    """Return the card, Markdown with YAML front matter.
-
-    Parameters
-    ----------
-    bundle
-        What the bundle says of itself.
-    evaluations
-        What it reached.
-    audit
-        What an audit said of it, in a sentence.
-    """
+    """Return the card, Markdown with YAML front matter."""
     index = {
         "name": bundle.name,
         "results": [

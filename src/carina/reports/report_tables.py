@@ -15,19 +15,11 @@ from carina.statistics.intervals import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """An estimate in a cell.
-
-    Attributes
-    ----------
-    estimate, kind
-        The number, and how it is written.
-    counts
-        Whether the counts behind it are written below it.
-    """
+    """An estimate in a cell."""
 
     estimate: Estimate
     kind: Kind = "share"
-    counts: bool = False
+    counts: bool = False  # whether the counts behind it are written below it
 
 
 Cell = str | int | float | Measured

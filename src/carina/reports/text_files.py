@@ -29,15 +29,6 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
 
     Averages run over the findings that occur; scikit-learn counts a finding that does not occur as 0 in them. One
     that occurs and is never called counts as precision 0 here as there, and a note says so.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title
-        What the data are.
-    notice
-        A warning that no reader may miss; None where there is none.
     """
     items = metrics.per_finding
     precisions = np.array([item.ppv.value or 0.0 for item in items])
@@ -68,15 +59,7 @@ def classification_report(metrics: Metrics, *, title: str, notice: str | None = 
 
 
 def roc_auc_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
-    """Return AUROC and AUPRC, macro, weighted and of each finding against the rest, with 95 % intervals.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
-    """
+    """Return AUROC and AUPRC, macro, weighted and of each finding against the rest, with 95 % intervals."""
     averages = [
         ("macro avg", metrics.macro_auroc, metrics.macro_auprc, metrics.n),
         ("weighted avg", metrics.weighted_auroc, metrics.weighted_auprc, metrics.n),
@@ -97,13 +80,6 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
 
     PPV and NPV hold at the prevalence of this set; where the metrics have a stated prevalence, they follow once
     more for that one.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
     """
     items = metrics.per_finding
     blocks = [_measures(item, metrics.confusion, index) for index, item in enumerate(items)]
@@ -121,15 +97,7 @@ def sens_spec_text(metrics: Metrics, *, title: str, notice: str | None = None) -
 
 
 def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None) -> str:
-    """Return Brier score, calibration error, intercept and slope, of the calls and of each finding against the rest.
-
-    Parameters
-    ----------
-    metrics
-        Of `carina.statistics.metrics.measure` at a confidence of 0.95.
-    title, notice
-        As for `classification_report`.
-    """
+    """Return Brier score, calibration error, intercept and slope, of the calls and of each finding against the rest."""
     whole, total = metrics.calibration, str(metrics.n)
     items = whole.per_finding
     errors = [("", "Brier score", "ECE", "ECE if calibrated", "support"), _EMPTY]
@@ -153,8 +121,8 @@ def calibration_text(metrics: Metrics, *, title: str, notice: str | None = None)
             item.finding,
             f"{item.mean_probability:.3f}",
             f"{item.prevalence:.3f}",
-            signed_cell(item.intercept),
-            signed_cell(item.slope),
+            estimate_cell(item.intercept, signed=True),
+            estimate_cell(item.slope, signed=True),
         )
         for item in items
     ]
@@ -198,7 +166,6 @@ class _Row:
 
 
 def _measures(item: FindingMetrics, confusion: IntArray, index: int) -> list[_Row]:
-    """Return all measures of one finding."""
     hits = int(confusion[index, index])
     called, others = int(confusion[:, index].sum()), int(confusion.sum()) - item.n
     misses, alarms = item.n - hits, called - hits
@@ -229,22 +196,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def estimate_cell(estimate: Estimate) -> str:
-    """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"."""
+def estimate_cell(estimate: Estimate, *, signed: bool = False) -> str:
+    """Return "0.674 (0.639-0.707)", "0.674 (no interval)" or "n/a"; of a signed number "-0.12 (-0.31 to 0.07)"."""
+    write, between = (_signed, " to ") if signed else (_number, "-")
     if estimate.value is None:
         return "n/a"
     if estimate.low is None or estimate.high is None:
-        return f"{_number(estimate.value)} (no interval)"
-    return f"{_number(estimate.value)} ({_number(estimate.low)}-{_number(estimate.high)})"
-
-
-def signed_cell(estimate: Estimate) -> str:
-    """Return "-0.12 (-0.31 to 0.07)": for numbers that may be negative."""
-    if estimate.value is None:
-        return "n/a"
-    if estimate.low is None or estimate.high is None:
-        return f"{_signed(estimate.value)} (no interval)"
-    return f"{_signed(estimate.value)} ({_signed(estimate.low)} to {_signed(estimate.high)})"
+        return f"{write(estimate.value)} (no interval)"
+    return f"{write(estimate.value)} ({write(estimate.low)}{between}{write(estimate.high)})"
 
 
 def _signed(value: float) -> str:
@@ -270,7 +229,6 @@ def _head(what: str, metrics: Metrics, title: str, notice: str | None, named: Se
 
 
 def _methods(named: Sequence[_Named]) -> str:
-    """Return the line on how the intervals were made."""
     by_method: dict[str, dict[str, None]] = {}
     for _, measure, estimate in named:
         if estimate.low is not None:

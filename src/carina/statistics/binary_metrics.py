@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from carina.statistics.intervals import (
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     design_effect,
     group_codes,
     not_applicable,
@@ -23,7 +23,7 @@ from carina.statistics.intervals import (
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPointMetrics:
+class OperatingPointMetrics(Record):
     """What a finding's binary decision `probability >= threshold` reaches against the rest.
 
     Parameters
@@ -46,10 +46,6 @@ class OperatingPointMetrics:
     ppv: Estimate
     npv: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return fields_to_json(self)
-
 
 def at_operating_point(
     truth: IntArray,
@@ -57,25 +53,15 @@ def at_operating_point(
     finding_index: int,
     threshold: float,
     groups: IntArray | None = None,
-    *,
-    confidence: float = 0.95,
 ) -> OperatingPointMetrics:
     """Return what the binary decision `probability >= threshold` reaches for one finding against the rest.
 
     Parameters
     ----------
-    truth
-        int (n,), index of the true finding; unknown (-1) is refused.
-    probabilities
-        float (n, k), calibrated probabilities, rows sum to 1.
+    truth, probabilities, groups
+        As `metrics.measure` takes them.
     finding_index
         Column of the finding.
-    threshold
-        The threshold.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -95,7 +81,7 @@ def at_operating_point(
         raise ConfigurationError(msg)
     codes = group_codes(groups, len(truth))
     called = probabilities[:, finding_index] >= threshold
-    cells, estimates = binary_estimates(truth == finding_index, called, codes, confidence)
+    cells, estimates = binary_estimates(truth == finding_index, called, codes)
     return OperatingPointMetrics(
         threshold=float(threshold),
         true_positive=cells.true_positive,
@@ -107,7 +93,7 @@ def at_operating_point(
 
 
 def binary_estimates(
-    positive: BoolArray, called: BoolArray, codes: IntArray | None, confidence: float
+    positive: BoolArray, called: BoolArray, codes: IntArray | None
 ) -> tuple[BinaryCounts, dict[str, Estimate]]:
     """Return the four cells and sensitivity, specificity, PPV and NPV of a binary decision."""
     parts = {
@@ -129,7 +115,7 @@ def binary_estimates(
             )
             continue
         members = None if codes is None else codes[among]
-        estimates[name] = proportion_interval(success[among], members, confidence)
+        estimates[name] = proportion_interval(success[among], members)
         effects[name] = design_effect(success[among], members)
     cells = BinaryCounts(
         int((positive & called).sum()),
@@ -140,18 +126,3 @@ def binary_estimates(
         effects["specificity"],
     )
     return cells, estimates
-
-
-def fields_to_json(item: Any) -> dict[str, Any]:
-    """Return a dataclass as a dict in the order of its fields, estimates and arrays made plain."""
-    out: dict[str, Any] = {}
-    for name in item.__dataclass_fields__:
-        value = getattr(item, name)
-        if isinstance(value, Estimate):
-            value = value.to_json()
-        elif isinstance(value, np.ndarray):
-            value = value.tolist()
-        elif isinstance(value, tuple):
-            value = list(value)
-        out[name] = value
-    return out

@@ -17,26 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from carina.errors import ConfigurationError, DataError
+from carina.statistics.bootstrap import draw_weights
 from carina.statistics.calibration_slope import recalibration
 from carina.statistics.intervals import (
     BoolArray,
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     group_codes,
     not_applicable,
     proportion_interval,
 )
-from carina.statistics.proportion import normal_quantile
+from carina.statistics.proportion import TAILS, logit_bounds, normal_quantile
 
 BINS = 15
-_BLOCK_SIZE = 1_000_000  # numbers in a block of drawn weights or truths: 8 MB
+_BLOCK_SIZE = 1_000_000  # numbers in a block of drawn truths: 8 MB
 _NO_SPREAD = "every replicate gave the same value, so the data show no spread"
 
 
 @dataclass(frozen=True, slots=True)
-class ReliabilityBin:
+class ReliabilityBin(Record):
     """Images of about the same probability, and how often it came true.
 
     Parameters
@@ -53,9 +54,14 @@ class ReliabilityBin:
     mean_probability: float
     share: Estimate
 
+    def to_json(self) -> dict[str, Any]:
+        """Return number, probability and share with its interval, as a JSON-safe dict."""
+        share = {"share": self.share.value, "low": self.share.low, "high": self.share.high}
+        return {"n": self.n, "mean_probability": self.mean_probability, **share}
+
 
 @dataclass(frozen=True, slots=True)
-class FindingCalibration:
+class FindingCalibration(Record):
     """How one finding's probability agrees with its presence; nothing but `mean_probability` where no image shows it.
 
     Parameters
@@ -92,13 +98,9 @@ class FindingCalibration:
     slope: Estimate
     bins: tuple[ReliabilityBin, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return _fields_to_json(self)
-
 
 @dataclass(frozen=True, slots=True)
-class CalibrationMeasures:
+class CalibrationMeasures(Record):
     """Calibration of one prediction table.
 
     Parameters
@@ -125,28 +127,6 @@ class CalibrationMeasures:
     bins: tuple[ReliabilityBin, ...]
     per_finding: tuple[FindingCalibration, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
-        out = _fields_to_json(self)
-        out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
-        return out
-
-
-def _fields_to_json(item: FindingCalibration | CalibrationMeasures) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name in item.__dataclass_fields__:
-        value = getattr(item, name)
-        if isinstance(value, Estimate):
-            value = value.to_json()
-        elif name == "bins":
-            value = [
-                {"n": part.n, "mean_probability": part.mean_probability}
-                | {"share": part.share.value, "low": part.share.low, "high": part.share.high}
-                for part in value
-            ]
-        out[name] = value
-    return out
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curve:
@@ -172,7 +152,6 @@ def measure_calibration(
     bins: int = BINS,
     replicates: int = 2000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> CalibrationMeasures:
     """Return the measures of calibration of a prediction table, each with its interval.
 
@@ -189,35 +168,14 @@ def measure_calibration(
         int (n,), index of the true finding, 0 to k - 1.
     probabilities
         float (n, k), range [0, 1], rows sum to 1.
-    findings
-        k names in column order.
-    predicted
-        int (n,), the called finding; by default the most probable one.
-    groups
-        int (n,) patient or duplicate group ids, or None.
+    findings, predicted, groups, replicates, seed
+        As `carina.statistics.metrics.measure`, which has checked the table, takes them; there are as many simulated
+        truths as replicates.
     bins
         How many bins of equal mass; equal probabilities share one, so that there may be fewer.
-    replicates
-        Bootstrap draws, and simulated truths.
-    seed
-        The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
-
-    Raises
-    ------
-    DataError
-        If the table is empty, the shapes do not fit, or a number is out of range.
-    ConfigurationError
-        If there is less than one bin or replicate, or confidence is out of range.
     """
-    truth, probabilities = _checked(truth, probabilities, findings)
-    if bins < 1 or replicates < 1:
-        msg = f"bins is {bins}, replicates {replicates}. Give at least 1 of each."
-        raise ConfigurationError(msg)
-    normal_quantile(confidence)
     n, k = probabilities.shape
-    called = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    called = probabilities.argmax(axis=1) if predicted is None else predicted
     codes = group_codes(groups, n)
     present = [index for index in range(k) if (truth == index).any()]
     of_called = probabilities[np.arange(n), called]
@@ -226,9 +184,9 @@ def measure_calibration(
     drawn = _with_mean(_draw_eces(curves, codes, replicates, seed))
     simulated = _with_mean(_simulate_eces(curves, probabilities, called, present, codes, replicates, seed))
     values = _with_mean(np.array([[_ece(curve.came_true - curve.probability, curve) for curve in curves]]))[0]
-    calibrated = [_range_of(column, confidence) for column in simulated.T]
+    calibrated = [_range_of(column) for column in simulated.T]
     eces = [
-        _ece_estimate(float(value), column, reference, confidence)
+        _ece_estimate(float(value), column, reference)
         for value, column, reference in zip(values, drawn.T, calibrated, strict=True)
     ]
     presence = np.eye(k)[truth]
@@ -240,38 +198,22 @@ def measure_calibration(
         parts: tuple[ReliabilityBin, ...] = ()
         if index in present:
             at = 1 + present.index(index)
-            ece, reference, parts = eces[at], calibrated[at], _reliability_bins(curves[at], codes, confidence)
-            brier = _mean_estimate(squares[:, index], 1.0, codes, confidence)
-            intercept, slope = recalibration(truth == index, probabilities[:, index], codes, confidence=confidence)
+            ece, reference, parts = eces[at], calibrated[at], _reliability_bins(curves[at], codes)
+            brier = _mean_estimate(squares[:, index], 1.0, codes)
+            intercept, slope = recalibration(truth == index, probabilities[:, index], codes)
         mean = float(probabilities[:, index].mean())
         per_finding.append(
             FindingCalibration(name, support, support / n, mean, brier, ece, reference, intercept, slope, parts)
         )
     return CalibrationMeasures(
-        brier=_mean_estimate(squares.sum(axis=1), 2.0, codes, confidence),
+        brier=_mean_estimate(squares.sum(axis=1), 2.0, codes),
         ece=eces[0],
         ece_if_calibrated=calibrated[0],
         mean_ece=eces[-1],
         mean_ece_if_calibrated=calibrated[-1],
-        bins=_reliability_bins(curves[0], codes, confidence),
+        bins=_reliability_bins(curves[0], codes),
         per_finding=tuple(per_finding),
     )
-
-
-def _checked(truth: IntArray, probabilities: FloatArray, findings: Sequence[str]) -> tuple[IntArray, FloatArray]:
-    """Return truth and probabilities as arrays that fit each other."""
-    truth, table = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
-    if len(truth) == 0 or truth.ndim != 1 or table.shape != (len(truth), len(findings)):
-        msg = (
-            f"truth has shape {truth.shape}, probabilities {table.shape}, for {len(findings)} findings. "
-            "Give one row an image, one column a finding, and at least one image."
-        )
-        raise DataError(msg)
-    # Written so that NaN is refused too.
-    if not ((table >= 0) & (table <= 1)).all() or truth.min() < 0 or truth.max() >= len(findings):
-        msg = "A probability leaves [0, 1] or a true finding is no column. Drop unknown (-1) rows."
-        raise DataError(msg)
-    return truth, table
 
 
 def _bin_of(probability: FloatArray, bins: int) -> IntArray:
@@ -295,22 +237,12 @@ def _with_mean(eces: FloatArray) -> FloatArray:
 def _draw_eces(curves: Sequence[_Curve], codes: IntArray | None, replicates: int, seed: int) -> FloatArray:
     """Return the ECE of each curve in each bootstrap replicate, float64 (replicates, curves); bins stay as they are."""
     n = len(curves[0].bin)
-    units = np.arange(n) if codes is None else codes
     columns = [curve.indicator * (curve.came_true - curve.probability)[:, None] for curve in curves]
-    gaps = np.zeros((int(units.max()) + 1, 1 + sum(part.shape[1] for part in columns)))
-    np.add.at(gaps, units, np.column_stack([np.ones(n), *columns]))
+    gaps = np.column_stack([np.ones(n), *columns])
     ends = np.cumsum([0, *(part.shape[1] for part in columns[:-1])])
-    rng = np.random.default_rng(seed)
-    count = len(gaps)
-    rows = max(1, _BLOCK_SIZE // count)
-    blocks = []
-    for start in range(0, replicates, rows):
-        size = min(rows, replicates - start)
-        places = rng.integers(0, count, size=(size, count)) + np.arange(size)[:, None] * count
-        weights = np.bincount(places.ravel(), minlength=size * count).reshape(size, count)
-        sums = weights.astype(np.float64) @ gaps
-        blocks.append(np.add.reduceat(np.abs(sums[:, 1:]), ends, axis=1) / sums[:, :1])
-    return np.concatenate(blocks)
+    draws = draw_weights(np.zeros(n, np.int_), groups=codes, replicates=replicates, seed=seed, stratified=False)
+    sums = np.concatenate([block.astype(np.float64) @ gaps for block in draws.blocks])
+    return np.asarray(np.add.reduceat(np.abs(sums[:, 1:]), ends, axis=1) / sums[:, :1])
 
 
 def _simulate_eces(
@@ -349,9 +281,9 @@ def _simulate_eces(
     return np.concatenate(blocks)
 
 
-def _range_of(simulated: FloatArray, confidence: float) -> Estimate:
+def _range_of(simulated: FloatArray) -> Estimate:
     """Return mean and central range of what a calibrated model would show."""
-    low, high = (float(end) for end in np.quantile(simulated, [0.5 - confidence / 2, 0.5 + confidence / 2]))
+    low, high = (float(end) for end in np.quantile(simulated, TAILS))
     mean = float(simulated.mean())
     note = (
         "mean and range over truths drawn from the probabilities themselves: no interval, but what chance alone gives"
@@ -359,7 +291,7 @@ def _range_of(simulated: FloatArray, confidence: float) -> Estimate:
     return Estimate(mean, min(low, mean), max(high, mean), "simulation", note=note)
 
 
-def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate, confidence: float) -> Estimate:
+def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate) -> Estimate:
     """Return an ECE with its interval: from 0 where a calibrated model would show as much.
 
     A replicate's ECE lies above that of the set as the set's lies above the truth. The lower end is therefore that of
@@ -370,37 +302,34 @@ def _ece_estimate(value: float, drawn: FloatArray, calibrated: Estimate, confide
     spread = float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
     if spread < 1e-12:
         return Estimate(value, None, None, "none", note=_NO_SPREAD)
-    half = normal_quantile(confidence) * spread
+    half = normal_quantile() * spread
     low, note = value - (float(drawn.mean()) - value) - half, None
     if calibrated.high is not None and value <= calibrated.high:
         low, note = 0.0, "no larger than chance alone would give a calibrated model"
     return Estimate(value, min(max(0.0, low), value), min(1.0, value + half), "bootstrap (less its bias)", note=note)
 
 
-def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None, confidence: float) -> Estimate:
+def _mean_estimate(values: FloatArray, largest: float, codes: IntArray | None) -> Estimate:
     """Return the mean of one number an image, range [0, largest], with the logit interval of its standard error."""
     n = len(values)
     units = np.arange(n) if codes is None else codes
     mean = float(values.mean())
     deviations, count = np.bincount(units, weights=values - mean), int(units.max()) + 1
     variance = count / (count - 1) * float(deviations @ deviations) / n**2 if count > 1 else 0.0
-    share = mean / largest
+    share, method = mean / largest, "standard error of the mean"
     if variance < 1e-24 or not 0 < share < 1:
         return Estimate(
             mean, None, None, "none", note="all images or patients have the same, so the data show no spread"
         )
-    half = normal_quantile(confidence) * math.sqrt(variance) / largest / (share * (1 - share))
-    centre = math.log(share / (1 - share))
-    low, high = (largest / (1 + math.exp(-min(max(end, -700.0), 700.0))) for end in (centre - half, centre + half))
-    method = "standard error of the mean" if codes is None else "standard error of the mean (by patient)"
-    return Estimate(mean, min(low, mean), max(high, mean), method)
+    low, high = (largest * end for end in logit_bounds(share, math.sqrt(variance) / largest))
+    return Estimate(mean, min(low, mean), max(high, mean), method if codes is None else f"{method} (by patient)")
 
 
-def _reliability_bins(curve: _Curve, codes: IntArray | None, confidence: float) -> tuple[ReliabilityBin, ...]:
+def _reliability_bins(curve: _Curve, codes: IntArray | None) -> tuple[ReliabilityBin, ...]:
     """Return the bins by rising probability."""
     parts = []
     for index in range(int(curve.bin.max()) + 1):
         among = curve.bin == index
-        share = proportion_interval(curve.came_true[among], None if codes is None else codes[among], confidence)
+        share = proportion_interval(curve.came_true[among], None if codes is None else codes[among])
         parts.append(ReliabilityBin(int(among.sum()), float(curve.probability[among].mean()), share))
     return tuple(parts)

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 
+from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
 from carina.statistics.proportion import normal_quantile
 
@@ -13,7 +14,7 @@ _NEAREST_TO_CERTAIN = 1e-12
 
 
 def recalibration(
-    positive: BoolArray, probability: FloatArray, groups: IntArray | None = None, *, confidence: float = 0.95
+    positive: BoolArray, probability: FloatArray, groups: IntArray | None = None
 ) -> tuple[Estimate, Estimate]:
     """Return calibration intercept and slope of one finding against the rest.
 
@@ -32,24 +33,20 @@ def recalibration(
         float (n,), range [0, 1].
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     """
-    if positive.all() or not positive.any():
-        nothing = not_applicable(f"no image {'without' if positive.any() else 'with'} this finding")
-        return nothing, nothing
+    if missing := missing_side(positive):
+        return not_applicable(missing), not_applicable(missing)
     clipped = np.clip(probability, _NEAREST_TO_CERTAIN, 1 - _NEAREST_TO_CERTAIN)
     moved = int((clipped != probability).sum())
     if moved == len(probability):
-        nothing = not_applicable("every probability is 0 or 1")
-        return nothing, nothing
+        return (not_applicable("every probability is 0 or 1"),) * 2
     note = f"{moved} probabilities nearer to 0 or 1 than 1e-12 are taken as 1e-12 from it" if moved else None
     logit = np.log(clipped) - np.log1p(-clipped)
     truth = positive.astype(np.float64)
     codes = group_codes(groups, len(truth))
     ones = np.ones((len(truth), 1))
     added = _fit_intercept(truth, logit)
-    intercept = _wald(added, _variance(ones, truth, added + logit, codes), codes, confidence, note)
+    intercept = _wald(added, _variance(ones, truth, added + logit, codes), codes, note)
     if np.ptp(logit) < 1e-9:
         return intercept, not_applicable("all images have the same probability")
     with_finding, without = logit[positive], logit[~positive]
@@ -63,7 +60,7 @@ def recalibration(
         return intercept, not_applicable("the logistic regression did not converge")
     variance = _variance(design, truth, design @ fitted, codes)
     slope = None if variance is None else variance / scale**2
-    return intercept, _wald(float(fitted[1]) / scale, slope, codes, confidence, note)
+    return intercept, _wald(float(fitted[1]) / scale, slope, codes, note)
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
@@ -84,35 +81,19 @@ def _fit_intercept(truth: FloatArray, logit: FloatArray) -> float:
 
 
 def _fit_logistic(design: FloatArray, truth: FloatArray) -> FloatArray | None:
-    """Return the coefficients of a logistic regression or None where they do not settle.
+    """Return the coefficients of a logistic regression or None where they do not settle."""
 
-    By hand, since SciPy's optimisers do not tell data that a line parts, whose coefficients grow without end.
-    """
+    def score(weights: FloatArray) -> FloatArray:
+        return np.asarray(design.T @ (truth - _sigmoid(design @ weights)))
 
-    def likelihood(weights: FloatArray) -> float:
-        x = design @ weights
-        return float(truth @ x - np.logaddexp(0.0, x).sum())
+    start = np.zeros(design.shape[1])
+    found = root(score, start, jac=lambda weights: -_information(design, design @ weights), tol=1e-12)
+    return np.asarray(found.x) if float(np.abs(found.fun).max()) < 1e-9 * len(truth) else None
 
-    weights = np.zeros(design.shape[1])
-    best = likelihood(weights)
-    for _ in range(100):
-        probability = _sigmoid(design @ weights)
-        information = design.T @ (design * (probability * (1 - probability))[:, None])
-        try:
-            step = np.linalg.solve(information, design.T @ (truth - probability))
-        except np.linalg.LinAlgError:
-            return None
-        if float(np.abs(step).max()) < 1e-7 * max(1.0, float(np.abs(weights).max())):  # the next would be 1e-14
-            return np.asarray(weights + step)
-        for _ in range(40):
-            reached = likelihood(weights + step)
-            if reached >= best - 1e-12 * abs(best):  # less is rounding
-                break
-            step = step / 2
-        else:
-            return None
-        weights, best = weights + step, reached
-    return None
+
+def _information(design: FloatArray, x: FloatArray) -> FloatArray:
+    probability = _sigmoid(x)
+    return np.asarray(design.T @ (design * (probability * (1 - probability))[:, None]))
 
 
 def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntArray | None) -> float | None:
@@ -123,9 +104,8 @@ def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntAr
     n = len(truth)
     if n < 2 or (codes is not None and codes.max() == 0):
         return None
-    probability = _sigmoid(x)
-    inverse = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
-    influence = (design * (truth - probability)[:, None]) @ inverse[:, -1]
+    inverse = np.linalg.inv(_information(design, x))
+    influence = (design * (truth - _sigmoid(x))[:, None]) @ inverse[:, -1]
     robust = n / (n - 1) * float(influence @ influence)
     model = float(inverse[-1, -1])
     if codes is None:
@@ -135,12 +115,10 @@ def _variance(design: FloatArray, truth: FloatArray, x: FloatArray, codes: IntAr
     return max(clustered, model * max(1.0, clustered / robust))
 
 
-def _wald(
-    value: float, variance: float | None, codes: IntArray | None, confidence: float, note: str | None
-) -> Estimate:
+def _wald(value: float, variance: float | None, codes: IntArray | None, note: str | None) -> Estimate:
     """Return a coefficient with its normal interval."""
     if variance is None:
         return Estimate(value, None, None, "none", note="a single patient, so the data show no spread")
-    half = normal_quantile(confidence) * math.sqrt(variance)
+    half = normal_quantile() * math.sqrt(variance)
     method = "sandwich" if codes is None else "sandwich (by patient)"
     return Estimate(value, value - half, value + half, method, note=note)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from carina.errors import ConfigurationError, DataError
-from carina.statistics.intervals import FloatArray, IntArray
+from carina.statistics.intervals import FloatArray, IntArray, refuse_rows
 
 
 def check_truth(truth: IntArray, findings: int) -> IntArray:
@@ -26,18 +26,10 @@ def check_truth(truth: IntArray, findings: int) -> IntArray:
     if len(truth) == 0:
         msg = "The prediction table is empty. Give at least one image with a known finding."
         raise DataError(msg)
-    if (truth == -1).any():
-        row = int(np.argmax(truth == -1))
-        msg = (
-            f"Row {row} (from 0): the true finding is unknown (-1), as in {int((truth == -1).sum())} rows. "
-            "Unknown is not negative: drop these rows before measuring."
-        )
-        raise DataError(msg)
+    unknown, remedy = truth == -1, "Unknown is not negative: drop these rows before measuring."
+    refuse_rows(unknown, lambda _: f"the true finding is unknown (-1), as in {int(unknown.sum())} rows. {remedy}")
     wrong = (truth < 0) | (truth >= findings)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = f"Row {row} (from 0): true finding {truth[row]} is not one of 0 to {findings - 1}."
-        raise DataError(msg)
+    refuse_rows(wrong, lambda row: f"true finding {truth[row]} is not one of 0 to {findings - 1}.")
     return truth.astype(np.int_)
 
 
@@ -97,13 +89,8 @@ def check_predicted(predicted: IntArray | None, probabilities: FloatArray) -> In
         msg = f"predicted has dtype {predicted.dtype} and shape {predicted.shape}. Give {n} integers."
         raise DataError(msg)
     wrong = (predicted < 0) | (predicted >= findings)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = (
-            f"Row {row} (from 0): predicted finding {predicted[row]} is not one of 0 to {findings - 1}. "
-            "A missing prediction may not be skipped: predict this image."
-        )
-        raise DataError(msg)
+    remedy = "A missing prediction may not be skipped: predict this image."
+    refuse_rows(wrong, lambda row: f"predicted finding {predicted[row]} is not one of 0 to {findings - 1}. {remedy}")
     return predicted.astype(np.int_)
 
 

@@ -1,7 +1,7 @@
 """ROC and precision-recall curves thinned for a page, with pointwise confidence bands from one bootstrap of patients.
 
 **The bands are pointwise**: at each false positive rate (each recall) taken by itself the interval holds the true
-sensitivity (precision) with the stated confidence. The whole true curve lies within them less often.
+sensitivity (precision) with 95 % confidence. The whole true curve lies within them less often.
 
 **Thinning**: a curve keeps the first point in each of `POINTS` equal parts of the way along it, so that no two kept
 neighbours are further apart than two such parts unless they are neighbours in the full curve. Every kept point is
@@ -17,9 +17,9 @@ import numpy as np
 
 from carina.statistics.bootstrap import draw_weights
 from carina.statistics.checked_table import check_probabilities, check_truth
-from carina.statistics.curves import precision_recall_curve, roc_curve
+from carina.statistics.curves import missing_side
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
-from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
+from carina.statistics.resampling import count_cells, kish_effect, running_sums, wilson_from_replicates
 
 POINTS = 200
 LEVELS = 100
@@ -60,29 +60,24 @@ class FindingCurves:
         Its name.
     note
         Why there are no curves, or None. All arrays are empty where there is a note.
-    roc_thresholds, false_positive_rate, sensitivity
-        float64 (t,), t <= `POINTS`. The first threshold is above every probability: there nothing is called.
-    precision_recall_thresholds, recall, precision
+    false_positive_rate, sensitivity
+        float64 (t,), t <= `POINTS`. At the first point, above every probability, nothing is called.
+    recall, precision
         float64 (t,), t <= `POINTS`.
     roc_band
         Sensitivity at each false positive rate, read off the straight lines between the points of the full curve.
     precision_recall_band
         Precision at the highest threshold whose recall is at least the level.
-    method
-        How the intervals were made.
     """
 
     finding: str
     note: str | None
-    roc_thresholds: FloatArray = field(default_factory=lambda: _NOTHING)
     false_positive_rate: FloatArray = field(default_factory=lambda: _NOTHING)
     sensitivity: FloatArray = field(default_factory=lambda: _NOTHING)
-    precision_recall_thresholds: FloatArray = field(default_factory=lambda: _NOTHING)
     recall: FloatArray = field(default_factory=lambda: _NOTHING)
     precision: FloatArray = field(default_factory=lambda: _NOTHING)
     roc_band: Band = _NO_BAND
     precision_recall_band: Band = _NO_BAND
-    method: str = "none"
 
 
 def curves_with_bands(
@@ -93,7 +88,6 @@ def curves_with_bands(
     *,
     replicates: int = 1000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> tuple[FindingCurves, ...]:
     """Return ROC and precision-recall curve of each finding against the rest, with pointwise bands.
 
@@ -106,31 +100,20 @@ def curves_with_bands(
 
     Parameters
     ----------
-    truth
-        int (n,), index of the true finding; unknown (-1) is refused.
-    probabilities
-        float (n, k), calibrated probabilities, rows sum to 1.
-    findings
-        k names in column order.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    replicates
-        Bootstrap draws. They give a variance and no quantile, so that fewer do than elsewhere.
-    seed
-        The same seed gives the same bands.
-    confidence
-        Two-sided confidence level.
+    truth, probabilities, findings, groups, replicates, seed
+        As `metrics.measure` takes them. Replicates give a variance and no quantile, so that fewer do than elsewhere.
 
     Raises
     ------
     DataError
         As `metrics.measure` does.
     ConfigurationError
-        If replicates is below 1 or confidence is out of range.
+        If replicates is below 1.
     """
     truth = check_truth(truth, len(findings))
     probabilities = check_probabilities(probabilities, len(truth), len(findings))
-    curves = [_curves_of(name, truth == i, probabilities[:, i]) for i, name in enumerate(findings)]
+    wholes = [_all_steps(truth == i, probabilities[:, i]) for i in range(len(findings))]
+    curves = [_curves_of(name, truth == i, wholes[i]) for i, name in enumerate(findings)]
     present = [i for i, curve in enumerate(curves) if curve.note is None]
     if not present:
         return tuple(curves)
@@ -143,39 +126,28 @@ def curves_with_bands(
     draws = draw_weights(truth, groups=groups, replicates=replicates, seed=seed)
     drawn = count_cells(draws, cells, [2 * len(ends[i]) for i in present])
     for i, counts in zip(present, drawn, strict=True):
-        whole = _Steps.of(*_all_cells(truth == i, probabilities[:, i]))
-        replicated = _Steps.of(counts[:, ::2], counts[:, 1::2])
+        replicated = _Steps(running_sums(counts[:, ::2]), running_sums(counts[:, 1::2]))
         kish = kish_effect(None if groups is None else np.asarray(groups)[truth == i], int((truth == i).sum()))
         curves[i] = replace(
             curves[i],
-            roc_band=_roc_band(whole, replicated, kish, confidence),
-            precision_recall_band=_precision_recall_band(whole, replicated, kish, confidence),
-            method=f"Wilson at the variance of a {draws.method}, pointwise",
+            roc_band=_roc_band(wholes[i], replicated, kish),
+            precision_recall_band=_precision_recall_band(wholes[i], replicated, kish),
         )
     return tuple(curves)
 
 
-def _curves_of(finding: str, positive: BoolArray, probability: FloatArray) -> FindingCurves:
+def _curves_of(finding: str, positive: BoolArray, whole: _Steps) -> FindingCurves:
     """Return the thinned curves without their bands."""
-    if positive.all() or not positive.any():
-        note = f"no image {'without' if positive.any() else 'with'} this finding"
+    if note := missing_side(positive):
         return FindingCurves(finding, note)
-    roc, curve = roc_curve(positive, probability), precision_recall_curve(positive, probability)
-    alarms = 1 - roc.specificity
-    kept = _evenly(alarms + roc.sensitivity, POINTS)
+    alarms, hits = whole.alarms[0], whole.hits[0]
+    rates, sensitivity = alarms / alarms[-1], hits / hits[-1]
+    kept = _evenly(rates + sensitivity, POINTS)
+    recall, precision = sensitivity[1:], hits[1:] / (hits[1:] + alarms[1:])
     # The way along a precision-recall curve goes up and down: what is passed counts, not where it ends.
-    passed = np.cumsum(np.abs(np.diff(curve.precision, prepend=curve.precision[0])))
-    kept_too = _evenly(curve.recall + passed / max(1.0, float(passed[-1])), POINTS)
-    return FindingCurves(
-        finding,
-        None,
-        roc.thresholds[kept],
-        alarms[kept],
-        roc.sensitivity[kept],
-        curve.thresholds[kept_too],
-        curve.recall[kept_too],
-        curve.precision[kept_too],
-    )
+    passed = np.cumsum(np.abs(np.diff(precision, prepend=precision[0])))
+    kept_too = _evenly(recall + passed / max(1.0, float(passed[-1])), POINTS)
+    return FindingCurves(finding, None, rates[kept], sensitivity[kept], recall[kept_too], precision[kept_too])
 
 
 def _evenly(way: FloatArray, room: int) -> IntArray:
@@ -195,11 +167,11 @@ def _thinned(rising: FloatArray, positive: BoolArray, probability: FloatArray) -
     return np.asarray(rising[np.unique(np.append(0, kept))])
 
 
-def _all_cells(positive: BoolArray, probability: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return images without and with the finding at each distinct probability, falling: float64 (1, t) each."""
+def _all_steps(positive: BoolArray, probability: FloatArray) -> _Steps:
+    """Return the steps at each distinct probability, falling."""
     rising, place = np.unique(probability, return_inverse=True)
     sides = [np.bincount(place[side], minlength=len(rising)).astype(np.float64) for side in (~positive, positive)]
-    return sides[0][None, ::-1], sides[1][None, ::-1]
+    return _Steps(*(running_sums(side[None, ::-1]) for side in sides))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,15 +180,6 @@ class _Steps:
 
     alarms: FloatArray
     hits: FloatArray
-
-    @staticmethod
-    def of(without: FloatArray, having: FloatArray) -> _Steps:
-        """Return the steps of counts in cells, the cell of the highest probabilities first."""
-        start = np.zeros((len(without), 1))
-        return _Steps(
-            np.concatenate([start, np.cumsum(without, axis=1)], axis=1),
-            np.concatenate([start, np.cumsum(having, axis=1)], axis=1),
-        )
 
 
 def _place(rising: FloatArray, wanted: FloatArray, side: str) -> IntArray:
@@ -252,20 +215,20 @@ def _precision_at(steps: _Steps, recalls: FloatArray) -> tuple[FloatArray, Float
         return hits / called, called
 
 
-def _roc_band(whole: _Steps, drawn: _Steps, kish: float, confidence: float) -> Band:
+def _roc_band(whole: _Steps, drawn: _Steps, kish: float) -> Band:
     negatives, positives = float(whole.alarms[0, -1]), float(whole.hits[0, -1])
     # Closer where good models are told apart.
     rates = (np.arange(1, LEVELS + 1) / LEVELS) ** 2
     rates = rates[rates * negatives >= min(10.0, negatives)]
     value = _sensitivity_at(whole, rates[None])[0]
     replicated = _sensitivity_at(drawn, np.broadcast_to(rates, (len(drawn.hits), len(rates))))
-    low, high = wilson_from_replicates(value, replicated, np.full(len(rates), positives), kish, confidence)
+    low, high = wilson_from_replicates(value, replicated, np.full(len(rates), positives), kish)
     return Band(rates, value, low, high)
 
 
-def _precision_recall_band(whole: _Steps, drawn: _Steps, kish: float, confidence: float) -> Band:
+def _precision_recall_band(whole: _Steps, drawn: _Steps, kish: float) -> Band:
     recalls = np.arange(1, LEVELS + 1) / LEVELS
     value, called = _precision_at(whole, recalls[None])
     replicated, _ = _precision_at(drawn, np.broadcast_to(recalls, (len(drawn.hits), LEVELS)))
-    low, high = wilson_from_replicates(value[0], replicated, called[0], kish, confidence)
+    low, high = wilson_from_replicates(value[0], replicated, called[0], kish)
     return Band(recalls, value[0], low, high)

@@ -1,55 +1,15 @@
-"""Curves over all thresholds and their areas: ROC and precision-recall, AUROC and AUPRC.
+"""The areas under the ROC curve and the precision-recall curve: AUROC and AUPRC.
 
 A decision is positive where `score >= threshold`. Images with equal scores cannot be told apart, so a curve
-has one point a distinct score and AUROC counts a tied pair as one half.
+has one point per distinct score and AUROC counts a tied pair as one half.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from carina.errors import DataError
-from carina.statistics.intervals import BoolArray, FloatArray, IntArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RocCurve:
-    """Sensitivity and specificity at each threshold.
-
-    Parameters
-    ----------
-    thresholds
-        float64 (t,), falling: infinity (nothing is positive), then each distinct score.
-    sensitivity
-        float64 (t,), range [0, 1], rising from 0 to 1.
-    specificity
-        float64 (t,), range [0, 1], falling from 1 to 0.
-    """
-
-    thresholds: FloatArray
-    sensitivity: FloatArray
-    specificity: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PrecisionRecallCurve:
-    """Precision (PPV) and recall (sensitivity) at each threshold.
-
-    Parameters
-    ----------
-    thresholds
-        float64 (t,), falling: each distinct score.
-    precision
-        float64 (t,), range [0, 1].
-    recall
-        float64 (t,), range (0, 1] at its end, rising to 1.
-    """
-
-    thresholds: FloatArray
-    precision: FloatArray
-    recall: FloatArray
+from carina.statistics.intervals import BoolArray, FloatArray, IntArray, refuse_rows
 
 
 def checked_scores(positive: BoolArray, score: FloatArray) -> tuple[BoolArray, FloatArray]:
@@ -64,81 +24,30 @@ def checked_scores(positive: BoolArray, score: FloatArray) -> tuple[BoolArray, F
     if flags.ndim != 1 or flags.shape != values.shape:
         msg = f"positive has shape {flags.shape} and score {values.shape}. Give two arrays of one length."
         raise DataError(msg)
-    if flags.dtype != np.bool_ and not np.isin(flags, (0, 1)).all():
-        row = int(np.argmin(np.isin(flags, (0, 1))))
-        msg = f"Row {row} (from 0): positive is {flags[row]}. Unknown is not negative: drop the row."
-        raise DataError(msg)
-    if np.isnan(values).any():
-        msg = f"Row {int(np.argmax(np.isnan(values)))} (from 0): the score is NaN. Predict this image again."
-        raise DataError(msg)
+    if flags.dtype != np.bool_:
+        wrong = ~np.isin(flags, (0, 1))
+        refuse_rows(wrong, lambda row: f"positive is {flags[row]}. Unknown is not negative: drop the row.")
+    refuse_rows(np.isnan(values), lambda _: "the score is NaN. Predict this image again.")
     return flags.astype(np.bool_), values
 
 
-def require_both_sides(positive: BoolArray, curve: str) -> None:
-    """Refuse a set on which the curve does not exist."""
-    if positive.all() or not positive.any():
-        side = "without" if positive.any() else "with"
-        msg = f"The {curve} does not exist: no image {side} the finding. Evaluate a set that has both."
+def missing_side(positive: BoolArray) -> str | None:
+    """Return why a measure that needs images with and without the finding does not exist; None where it does."""
+    if positive.any() and not positive.all():
+        return None
+    return f"no image {'without' if positive.any() else 'with'} this finding"
+
+
+def require_both_sides(positive: BoolArray) -> None:
+    """Refuse a set that has no AUROC."""
+    if missing := missing_side(positive):
+        msg = f"The AUROC does not exist: {missing}. Evaluate a set that has both."
         raise DataError(msg)
-
-
-def _steps(positive: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the distinct scores, falling, with the true and false positives at `score >= threshold`."""
-    order = np.argsort(-score, kind="stable")
-    ends = _tie_ends(score[order])
-    hits = np.cumsum(positive[order])[ends].astype(np.float64)
-    return score[order][ends], hits, ends + 1.0 - hits
 
 
 def _tie_ends(falling: FloatArray) -> IntArray:
     """Return the position of the last image of each run of equal scores."""
     return np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(falling) - 1)
-
-
-def roc_curve(positive: BoolArray, score: FloatArray) -> RocCurve:
-    """Return sensitivity and specificity at every distinct score, for the decision `score >= threshold`.
-
-    Parameters
-    ----------
-    positive
-        bool (n,), whether the image shows the finding.
-    score
-        float (n,), higher means more likely.
-
-    Raises
-    ------
-    DataError
-        If only one side is present, the lengths differ, or a score is NaN.
-    """
-    positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "ROC curve")
-    thresholds, hits, alarms = _steps(positive, score)
-    return RocCurve(
-        thresholds=np.append(np.inf, thresholds),
-        sensitivity=np.append(0.0, hits / hits[-1]),
-        specificity=np.append(1.0, 1 - alarms / alarms[-1]),
-    )
-
-
-def precision_recall_curve(positive: BoolArray, score: FloatArray) -> PrecisionRecallCurve:
-    """Return precision and recall at every distinct score, for the decision `score >= threshold`.
-
-    Parameters
-    ----------
-    positive
-        bool (n,), whether the image shows the finding.
-    score
-        float (n,), higher means more likely.
-
-    Raises
-    ------
-    DataError
-        If only one side is present, the lengths differ, or a score is NaN.
-    """
-    positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "precision-recall curve")
-    thresholds, hits, alarms = _steps(positive, score)
-    return PrecisionRecallCurve(thresholds, hits / (hits + alarms), hits / hits[-1])
 
 
 def auroc(positive: BoolArray, score: FloatArray) -> float:
@@ -152,30 +61,18 @@ def auroc(positive: BoolArray, score: FloatArray) -> float:
         If only one side is present, the lengths differ, or a score is NaN.
     """
     positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "AUROC")
+    require_both_sides(positive)
     above, _ = placements(positive, score)
     return float(above.sum() / (len(above) * (len(score) - len(above))))
 
 
-def auprc(positive: BoolArray, score: FloatArray) -> float:
-    """Return the average precision: the sum over thresholds of (rise in recall) x precision.
-
-    Steps and not trapezoids: linear interpolation between points of this curve is too optimistic.
-
-    Source: Davis and Goadrich 2006, doi:10.1145/1143844.1143874.
-
-    Raises
-    ------
-    DataError
-        If only one side is present, the lengths differ, or a score is NaN.
-    """
-    positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "AUPRC")
-    return float(weighted_auprc(positive, score, np.ones((1, len(score)), dtype=np.int_))[0])
-
-
 def weighted_auprc(positive: BoolArray, score: FloatArray, weights: IntArray) -> FloatArray:
     """Return the average precision under each row of weights; NaN where a row has no positive.
+
+    It is the sum over thresholds of (rise in recall) x precision. Steps and not trapezoids: linear interpolation
+    between points of the precision-recall curve is too optimistic.
+
+    Source: Davis and Goadrich 2006, doi:10.1145/1143844.1143874.
 
     Parameters
     ----------
@@ -208,18 +105,7 @@ def weighted_auprc(positive: BoolArray, score: FloatArray, weights: IntArray) ->
 def weighted_auroc(positive: BoolArray, score: FloatArray, weights: IntArray) -> FloatArray:
     """Return the AUROC under each row of weights, ties one half; NaN where a row has only one side.
 
-    Parameters
-    ----------
-    positive
-        bool (n,).
-    score
-        float (n,), no NaN.
-    weights
-        int (r, n), how often each image counts: one row a bootstrap replicate.
-
-    Returns
-    -------
-    float64 (r,), range [0, 1].
+    Parameters and result are those of `weighted_auprc`.
     """
     order = np.argsort(score, kind="stable")
     rising = score[order]

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from carina.errors import ConfigurationError
-from carina.statistics.curves import checked_scores
+from carina.statistics.curves import checked_scores, missing_side
 from carina.statistics.intervals import BoolArray, FloatArray, IntArray
-from carina.statistics.proportion import wilson_bounds
+from carina.statistics.resampling import wilson_along
 from carina.statistics.threshold_counts import ThresholdCounts, count_at_thresholds
 
 THRESHOLDS = (0.001, 0.002, 0.005, *(percent / 100 for percent in range(1, 100)))
@@ -56,8 +56,6 @@ class DecisionCurve:
         That the net benefit is for, and whether it was stated or is that of the set.
     stated
         Whether the prevalence was stated.
-    calibrated_at
-        The prevalence from which the probabilities were moved to the stated one; None where they were not moved.
     thresholds
         float64 (t,), threshold probabilities, rising, strictly between 0 and 1.
     model
@@ -72,7 +70,6 @@ class DecisionCurve:
     note: str | None
     prevalence: float
     stated: bool
-    calibrated_at: float | None
     thresholds: FloatArray
     model: NetBenefit
     flag: NetBenefit | None
@@ -94,7 +91,6 @@ def decision_curve(
     calibrated_at: float | None = None,
     operating_point: float | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
-    confidence: float = 0.95,
 ) -> DecisionCurve:
     """Return the net benefit of acting on a finding's probability, at a prevalence that is taken as known.
 
@@ -126,8 +122,6 @@ def decision_curve(
         The shipped threshold of the probability as the model gives it, for `DecisionCurve.flag`.
     thresholds
         Threshold probabilities, strictly between 0 and 1.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -144,30 +138,19 @@ def decision_curve(
             msg = f"The {name} is {share}. Give a number strictly between 0 and 1, such as 0.05."
             raise ConfigurationError(msg)
     used = prevalence if prevalence is not None else float(positive.mean()) if len(positive) else 0.0
-    if positive.all() or not positive.any():
-        note = f"no image {'without' if positive.any() else 'with'} this finding"
+    stated = prevalence is not None
+    if note := missing_side(positive):
         nothing = np.zeros(0)
-        empty = NetBenefit(nothing, nothing, nothing)
-        stated = prevalence is not None
-        return DecisionCurve(finding, note, used, stated, calibrated_at, nothing, empty, None, nothing)
+        return DecisionCurve(finding, note, used, stated, nothing, NetBenefit(nothing, nothing, nothing), None, nothing)
     # A probability p moved by Bayes' rule reaches t where p itself reaches t moved back.
     compared = at if calibrated_at is None else _moved(at, used, calibrated_at)
     price = at / (1 - at)
+    model = _net_benefit(count_at_thresholds(positive, probability, compared, groups), used, price)
     flag = None
     if operating_point is not None:
         counts = count_at_thresholds(positive, probability, np.full(len(at), operating_point), groups)
-        flag = _net_benefit(counts, used, price, confidence)
-    return DecisionCurve(
-        finding,
-        None,
-        used,
-        prevalence is not None,
-        calibrated_at,
-        at,
-        _net_benefit(count_at_thresholds(positive, probability, compared, groups), used, price, confidence),
-        flag,
-        used - (1 - used) * price,
-    )
+        flag = _net_benefit(counts, used, price)
+    return DecisionCurve(finding, None, used, stated, at, model, flag, used - (1 - used) * price)
 
 
 def _moved(probability: FloatArray, start: float, end: float) -> FloatArray:
@@ -176,28 +159,14 @@ def _moved(probability: FloatArray, start: float, end: float) -> FloatArray:
     return np.asarray(odds / (1 + odds))
 
 
-def _net_benefit(counts: ThresholdCounts, prevalence: float, price: FloatArray, confidence: float) -> NetBenefit:
+def _net_benefit(counts: ThresholdCounts, prevalence: float, price: FloatArray) -> NetBenefit:
     gain, loss = prevalence, (1 - prevalence) * price
-    effects = counts.effects
-    found, found_low, found_high = _wilson(
-        counts.true_positive, counts.positives, None if effects is None else effects.sensitivity, confidence
-    )
-    alarm, alarm_low, alarm_high = _wilson(
-        counts.false_positive, counts.negatives, None if effects is None else effects.specificity, confidence
-    )
+    found, alarm = counts.true_positive / counts.positives, counts.false_positive / counts.negatives
+    found_low, found_high = wilson_along(found, counts.positives / counts.sensitivity_effect)
+    alarm_low, alarm_high = wilson_along(alarm, counts.negatives / counts.specificity_effect)
     value = gain * found - loss * alarm
     return NetBenefit(
         value,
         value - np.hypot(gain * (found - found_low), loss * (alarm_high - alarm)),
         value + np.hypot(gain * (found_high - found), loss * (alarm - alarm_low)),
     )
-
-
-def _wilson(
-    hits: IntArray, images: int, effects: FloatArray | None, confidence: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    shares = hits / images
-    trials = np.full(len(hits), float(images)) if effects is None else images / effects
-    bounds = [wilson_bounds(float(p), float(n), confidence) for p, n in zip(shares, trials, strict=True)]
-    low, high = np.array(bounds).T
-    return shares, low, high

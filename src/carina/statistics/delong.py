@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from carina.statistics.curves import checked_scores, placements, require_both_sides
+from carina.statistics.curves import checked_scores, missing_side, placements, require_both_sides
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import normal_quantile
+from carina.statistics.proportion import TAILS, logit_bounds
 
 # Placements are exact half-integers, so rounding leaves a variance of about 1e-32 where there is none, while
 # one misplaced pair among a million images gives 1e-24. Below this the variance is 0.
@@ -63,6 +63,8 @@ class AurocComponents:
 def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | None = None) -> AurocComponents:
     """Return the components of DeLong's variance, summed by group where groups are given.
 
+    With groups the variance is Obuchowski's, so that several radiographs of one patient do not narrow it.
+
     Source: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Sun and Xu 2014,
     doi:10.1109/LSP.2014.2337313; groups: Obuchowski 1997, doi:10.2307/2533958.
 
@@ -72,7 +74,7 @@ def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | 
         If only one side is present, the lengths differ, or a score is NaN.
     """
     positive, score = checked_scores(positive, score)
-    require_both_sides(positive, "AUROC")
+    require_both_sides(positive)
     codes = group_codes(groups, len(score))
     clustered = codes is not None
     codes = np.arange(len(score)) if codes is None else codes
@@ -97,35 +99,10 @@ def auroc_components(positive: BoolArray, score: FloatArray, groups: IntArray | 
     )
 
 
-def delong_variance(positive: BoolArray, score: FloatArray, groups: IntArray | None = None) -> float | None:
-    """Return DeLong's variance of the AUROC, or None where a side has a single image (or patient).
-
-    With groups the variance is Obuchowski's, so that several radiographs of one patient do not narrow it.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Obuchowski 1997, doi:10.2307/2533958.
-
-    Parameters
-    ----------
-    positive
-        bool (n,), whether the image shows the finding.
-    score
-        float (n,), higher means more likely.
-    groups
-        int (n,) patient or duplicate group ids, or None.
-
-    Raises
-    ------
-    DataError
-        If only one side is present, the lengths differ, or a score is NaN.
-    """
-    return auroc_components(positive, score, groups).variance()
-
-
 def delong_interval(
     positive: BoolArray,
     score: FloatArray,
     groups: IntArray | None = None,
-    confidence: float = 0.95,
 ) -> Estimate:
     """Return the AUROC with its DeLong interval, n/a where the set has only one side.
 
@@ -144,8 +121,6 @@ def delong_interval(
         float (n,), higher means more likely.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -153,15 +128,13 @@ def delong_interval(
         If the lengths differ or a score is NaN.
     """
     positive, score = checked_scores(positive, score)
-    if positive.all() or not positive.any():
-        return not_applicable(f"no image {'without' if positive.any() else 'with'} this finding")
+    if missing := missing_side(positive):
+        return not_applicable(missing)
     parts = auroc_components(positive, score, groups)
-    return _interval_from_variance(parts.auroc, parts.variance(), parts.pairs, parts.clustered, confidence)
+    return _interval_from_variance(parts.auroc, parts.variance(), parts.pairs, parts.clustered)
 
 
-def mean_auroc_interval(
-    components: Sequence[AurocComponents], weights: FloatArray, confidence: float = 0.95
-) -> Estimate:
+def mean_auroc_interval(components: Sequence[AurocComponents], weights: FloatArray) -> Estimate:
     """Return a weighted mean of one-vs-rest AUROCs on the same images, with its DeLong interval.
 
     Analytic and not bootstrapped: the mean of AUROCs is a sum over patients of their components, so its
@@ -176,8 +149,6 @@ def mean_auroc_interval(
         One a finding, from `auroc_components` on the same images and groups; at least one.
     weights
         float (k,), not negative, made to sum to 1.
-    confidence
-        Two-sided confidence level.
     """
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     value = float(sum(share * part.auroc for share, part in zip(shares, components, strict=True)))
@@ -194,23 +165,18 @@ def mean_auroc_interval(
             total += share * math.sqrt(part.positive_groups / (part.positive_groups - 1)) * part.positive
             total += share * math.sqrt(part.negative_groups / (part.negative_groups - 1)) * part.negative
         variance = float(total @ total)
-    return _interval_from_variance(value, variance, pairs, clustered, confidence)
+    return _interval_from_variance(value, variance, pairs, clustered)
 
 
-def _interval_from_variance(
-    value: float, variance: float | None, pairs: int, clustered: bool, confidence: float
-) -> Estimate:
+def _interval_from_variance(value: float, variance: float | None, pairs: int, clustered: bool) -> Estimate:
     """Return the logit interval, or the one from independent pairs where there is no variance."""
     value = min(max(value, 0.0), 1.0)
     if variance is None or variance < NO_VARIANCE or value in (0.0, 1.0):
-        return independent_pairs_interval(value, pairs, confidence)
-    centre = math.log(value / (1 - value))
-    half = normal_quantile(confidence) * math.sqrt(variance) / (value * (1 - value))
-    low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
-    return Estimate(value, min(low, value), max(high, value), "DeLong (clustered)" if clustered else "DeLong")
+        return independent_pairs_interval(value, pairs)
+    return Estimate(value, *logit_bounds(value, math.sqrt(variance)), "DeLong (clustered)" if clustered else "DeLong")
 
 
-def independent_pairs_interval(value: float, pairs: int, confidence: float = 0.95) -> Estimate:
+def independent_pairs_interval(value: float, pairs: int) -> Estimate:
     """Return an AUROC with the Clopper-Pearson interval of its independent pairs, wide but always valid.
 
     Among m positives and n negatives min(m, n) pairs share no image, and each is in right order with the
@@ -226,12 +192,9 @@ def independent_pairs_interval(value: float, pairs: int, confidence: float = 0.9
         The AUROC, range [0, 1].
     pairs
         Number of pairs without a common image (or patient).
-    confidence
-        Two-sided confidence level.
     """
-    tail = 0.5 - confidence / 2
     right = value * pairs
-    low = 0.0 if value == 0 else float(betaincinv(right, pairs - right + 1, tail))
-    high = 1.0 if value == 1 else float(betaincinv(right + 1, pairs - right, 1 - tail))
+    low = 0.0 if value == 0 else float(betaincinv(right, pairs - right + 1, TAILS[0]))
+    high = 1.0 if value == 1 else float(betaincinv(right + 1, pairs - right, TAILS[1]))
     note = f"DeLong's variance does not exist here; conservative interval from {pairs} independent pairs"
     return Estimate(value, min(low, value), max(high, value), "independent pairs", note=note)

@@ -22,7 +22,6 @@ def sensitivity_at_specificity(
     *,
     groups: IntArray | None = None,
     replicates: int = 2000,
-    seed: int = 1234,
 ) -> tuple[Estimate, ...]:
     """Return the largest sensitivity whose specificity is at least each of those given, with bootstrap intervals.
 
@@ -36,10 +35,8 @@ def sensitivity_at_specificity(
         float ``(n,)``: its probability; called present at ``>=`` a threshold.
     specificities
         Each from 0 to 1.
-    groups
-        int ``(n,)``: patients or groups of copies, drawn as a whole.
-    replicates, seed
-        Of the bootstrap.
+    groups, replicates
+        As `carina.statistics.metrics.measure` takes them.
 
     Raises
     ------
@@ -67,6 +64,4 @@ def sensitivity_at_specificity(
                 sensitivities[:, column] = reached / hits[:, -1]
         return sensitivities
 
-    return bootstrap_estimates(
-        statistic, truth=positive.astype(np.int_), groups=groups, replicates=replicates, seed=seed
-    )
+    return bootstrap_estimates(statistic, truth=positive.astype(np.int_), groups=groups, replicates=replicates)

@@ -8,7 +8,9 @@ replicate alike) is left out with the reason, because an interval of no width cl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,30 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Record:
+    """A dataclass whose fields become JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON-safe nested dict, always with the same keys; null for what is missing.
+
+        `per_finding` is keyed by the finding's name.
+        """
+        out = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        if "per_finding" in out:
+            out["per_finding"] = {item["finding"]: item for item in out["per_finding"]}
+        return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate(Record):
     """A value with its confidence interval, or the reason why there is none.
 
     Parameters
@@ -59,10 +84,6 @@ class Estimate:
                 )
                 raise DataError(msg)
 
-    def to_json(self) -> dict[str, float | int | str | None]:
-        """Return the fields as a JSON-safe dict: always the same keys, null for what is missing."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
     def __str__(self) -> str:
         if self.value is None:
             return f"n/a: {self.note}"
@@ -76,7 +97,7 @@ def not_applicable(reason: str, *, numerator: int | None = None, denominator: in
     return Estimate(None, None, None, "none", numerator, denominator, reason)
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+def wilson_interval(successes: int, trials: int) -> Estimate:
     """Return a proportion with its Wilson score interval.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; preferred to the Wald interval by
@@ -86,8 +107,6 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
     ----------
     successes, trials
         Counts of independent trials.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -101,8 +120,22 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Es
     if trials == 0:
         return not_applicable("no images to count", numerator=0, denominator=0)
     proportion = successes / trials
-    low, high = wilson_bounds(proportion, trials, confidence)
+    low, high = wilson_bounds(proportion, trials)
     return Estimate(proportion, low, high, "Wilson", successes, trials)
+
+
+def refuse_rows(wrong: BoolArray, reason: Callable[[int], str]) -> None:
+    """Refuse a table by its first wrong row, if there is one; the reason is asked for with its number.
+
+    Raises
+    ------
+    DataError
+        If a row is wrong.
+    """
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        msg = f"Row {row} (from 0): {reason(row)}"
+        raise DataError(msg)
 
 
 def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
@@ -129,14 +162,9 @@ def group_codes(groups: IntArray | None, n: int) -> IntArray | None:
     if groups.dtype.kind not in "iu":
         msg = f"groups has dtype {groups.dtype}. Give integer group ids."
         raise DataError(msg)
-    if n and groups.min() < 0:
-        # A -1 for "patient unknown" would silently tie all unknown patients into one huge group.
-        row = int(np.argmax(groups < 0))
-        msg = (
-            f"Row {row} (from 0): group id {groups[row]} is negative. "
-            "Give an image of an unknown patient an id of its own."
-        )
-        raise DataError(msg)
+    # A -1 for "patient unknown" would silently tie all unknown patients into one huge group.
+    remedy = "Give an image of an unknown patient an id of its own."
+    refuse_rows(groups < 0, lambda row: f"group id {groups[row]} is negative. {remedy}")
     values, codes = np.unique(groups, return_inverse=True)
     return None if len(values) == n else codes.astype(np.int_)
 
@@ -171,7 +199,7 @@ def design_effect(success: BoolArray, groups: IntArray | None) -> float:
     return max(1.0, variance * n / (proportion * (1 - proportion)))
 
 
-def proportion_interval(success: BoolArray, groups: IntArray | None = None, confidence: float = 0.95) -> Estimate:
+def proportion_interval(success: BoolArray, groups: IntArray | None = None) -> Estimate:
     """Return the share of successes with a Wilson interval that respects images of one patient.
 
     Without groups of several images this is `wilson_interval`. With them the Wilson interval is computed at
@@ -185,15 +213,13 @@ def proportion_interval(success: BoolArray, groups: IntArray | None = None, conf
         bool (n,).
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
     """
     success = np.asarray(success, dtype=np.bool_)
     n, hits = len(success), int(success.sum())
     if n == 0 or group_codes(groups, n) is None:
-        return wilson_interval(hits, n, confidence)
+        return wilson_interval(hits, n)
     effect = design_effect(success, groups)
-    low, high = wilson_bounds(hits / n, n / effect, confidence)
+    low, high = wilson_bounds(hits / n, n / effect)
     note = f"design effect {effect:.2f}"
     return Estimate(hits / n, low, high, "Wilson (design effect)", hits, n, note)
 
@@ -227,27 +253,30 @@ class BinaryCounts:
         """Number of images without the finding."""
         return self.false_positive + self.true_negative
 
+    def called(self, *, positive_call: bool) -> tuple[int, int]:
+        """Return the images with and without the finding that are called positive, or that are called negative."""
+        if positive_call:
+            return self.true_positive, self.false_positive
+        return self.false_negative, self.true_negative
+
 
 _CORRECTED = "a cell of the 2 x 2 table is 0"
 
 
-def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool, confidence: float) -> tuple[float, float, float]:
+def _log_ratio_bounds(counts: BinaryCounts, *, positive_call: bool) -> tuple[float, float, float]:
     """Return likelihood ratio, low and high on the log scale, each cell + 0.5 where one of the four is 0."""
-    if positive_call:
-        hits, alarms = float(counts.true_positive), float(counts.false_positive)
-    else:
-        hits, alarms = float(counts.false_negative), float(counts.true_negative)
+    hits, alarms = map(float, counts.called(positive_call=positive_call))
     positives, negatives = float(counts.positives), float(counts.negatives)
     if 0 in (hits, alarms, positives - hits, negatives - alarms):
         hits, alarms, positives, negatives = hits + 0.5, alarms + 0.5, positives + 1, negatives + 1
     ratio = (hits / positives) / (alarms / negatives)
     variance = counts.effect_positive * (1 / hits - 1 / positives)
     variance += counts.effect_negative * (1 / alarms - 1 / negatives)
-    spread = math.exp(normal_quantile(confidence) * math.sqrt(variance))
+    spread = math.exp(normal_quantile() * math.sqrt(variance))
     return ratio, ratio / spread, ratio * spread
 
 
-def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: float = 0.95) -> Estimate:
+def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool) -> Estimate:
     """Return LR+ = sensitivity / (1 - specificity), or LR- = (1 - sensitivity) / specificity.
 
     The interval is symmetric on the log scale. Where one of the four cells is 0 it comes from the table with
@@ -261,14 +290,11 @@ def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: f
         The four cells.
     positive_call
         True for LR+, False for LR-.
-    confidence
-        Two-sided confidence level.
     """
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
-    corrected, low, high = _log_ratio_bounds(counts, positive_call=positive_call, confidence=confidence)
-    hits = counts.true_positive if positive_call else counts.false_negative
-    alarms = counts.false_positive if positive_call else counts.true_negative
+    corrected, low, high = _log_ratio_bounds(counts, positive_call=positive_call)
+    hits, alarms = counts.called(positive_call=positive_call)
     value, note = corrected, None
     if hits and alarms:
         value = (hits / counts.positives) / (alarms / counts.negatives)
@@ -280,9 +306,7 @@ def likelihood_ratio(counts: BinaryCounts, *, positive_call: bool, confidence: f
     return Estimate(value, min(low, value), max(high, value), "log ratio", note=note)
 
 
-def predictive_value_at(
-    counts: BinaryCounts, prevalence: float, *, positive_call: bool, confidence: float = 0.95
-) -> Estimate:
+def predictive_value_at(counts: BinaryCounts, prevalence: float, *, positive_call: bool) -> Estimate:
     """Return the PPV (or NPV) that sensitivity and specificity give at a prevalence, by Bayes' theorem.
 
     The interval is that of the likelihood ratio carried through Bayes' theorem, which is exactly the logit
@@ -298,8 +322,6 @@ def predictive_value_at(
         Share of the finding where the model is to be used, strictly between 0 and 1.
     positive_call
         True for PPV, False for NPV.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -311,14 +333,13 @@ def predictive_value_at(
         raise ConfigurationError(msg)
     if counts.positives == 0 or counts.negatives == 0:
         return not_applicable(_missing_side(counts))
-    hits = counts.true_positive if positive_call else counts.false_negative
-    alarms = counts.false_positive if positive_call else counts.true_negative
+    hits, alarms = counts.called(positive_call=positive_call)
     if hits + alarms == 0:
         return not_applicable(f"no image is called {'positive' if positive_call else 'negative'}")
     with_finding = prevalence * hits / counts.positives
     without = (1 - prevalence) * alarms / counts.negatives
     odds = prevalence / (1 - prevalence)
-    _, low_ratio, high_ratio = _log_ratio_bounds(counts, positive_call=positive_call, confidence=confidence)
+    _, low_ratio, high_ratio = _log_ratio_bounds(counts, positive_call=positive_call)
     low, high = (ratio * odds / (1 + ratio * odds) for ratio in (low_ratio, high_ratio))
     value = with_finding / (with_finding + without)
     if not positive_call:

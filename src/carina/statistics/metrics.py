@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.statistics.binary_metrics import binary_estimates, fields_to_json
+from carina.statistics.binary_metrics import binary_estimates
 from carina.statistics.bootstrap import bootstrap_estimates
 from carina.statistics.calibration_measures import CalibrationMeasures, measure_calibration
 from carina.statistics.checked_table import (
@@ -30,6 +29,7 @@ from carina.statistics.intervals import (
     Estimate,
     FloatArray,
     IntArray,
+    Record,
     group_codes,
     likelihood_ratio,
     not_applicable,
@@ -39,7 +39,7 @@ from carina.statistics.intervals import (
 
 
 @dataclass(frozen=True, slots=True)
-class FindingMetrics:
+class FindingMetrics(Record):
     """One finding against the rest.
 
     Parameters
@@ -82,13 +82,9 @@ class FindingMetrics:
     auroc: Estimate
     auprc: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe dict, always with the same keys."""
-        return fields_to_json(self)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Metrics:
+class Metrics(Record):
     """All measures of one prediction table.
 
     Parameters
@@ -130,13 +126,6 @@ class Metrics:
     per_finding: tuple[FindingMetrics, ...]
     calibration: CalibrationMeasures
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON-safe nested dict; `per_finding` is keyed by the finding's name."""
-        out = fields_to_json(self)
-        out["per_finding"] = {item.finding: item.to_json() for item in self.per_finding}
-        out["calibration"] = self.calibration.to_json()
-        return out
-
 
 def count_confusion(truth: IntArray, predicted: IntArray, findings: int) -> IntArray:
     """Return int (k, k), how many images of each true finding (row) were predicted as each (column)."""
@@ -153,7 +142,6 @@ def measure(
     prevalence: Mapping[str, float] | None = None,
     replicates: int = 2000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> Metrics:
     """Return all measures of a prediction table, each with its interval.
 
@@ -179,8 +167,6 @@ def measure(
         Bootstrap draws.
     seed
         The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -188,13 +174,13 @@ def measure(
         If the table is empty, lengths differ, a finding is unknown or out of range, or a row's probabilities
         are NaN, outside [0, 1] or do not sum to 1 within 0.001.
     ConfigurationError
-        If a stated prevalence is not a share of a known finding, or replicates or confidence is out of range.
+        If a stated prevalence is not a share of a known finding, or replicates is below 1.
     """
     names = check_findings(findings)
     truth = check_truth(truth, len(names))
     probabilities = check_probabilities(probabilities, len(truth), len(names))
     predicted = check_predicted(predicted, probabilities)
-    table = _Table(truth, probabilities, predicted, group_codes(groups, len(truth)), confidence)
+    table = _Table(truth, probabilities, predicted, group_codes(groups, len(truth)))
     stated = check_prevalences(prevalence, names)
     confusion = count_confusion(truth, predicted, len(names))
     confusion.setflags(write=False)
@@ -208,7 +194,6 @@ def measure(
         groups=table.codes,
         replicates=replicates,
         seed=seed,
-        confidence=confidence,
     )
     note = _absence_note(confusion, names)
     calibration = replace(
@@ -222,7 +207,7 @@ def measure(
         n=len(truth),
         groups=None if table.codes is None else int(table.codes.max()) + 1,
         confusion=confusion,
-        accuracy=proportion_interval(predicted == truth, table.codes, confidence),
+        accuracy=proportion_interval(predicted == truth, table.codes),
         macro_auroc=_with_note(macro_auroc, note),
         weighted_auroc=_with_note(weighted_auroc, note),
         per_finding=tuple(
@@ -245,20 +230,19 @@ class _Table:
     probabilities: FloatArray
     predicted: IntArray
     codes: IntArray | None
-    confidence: float
 
 
 def _measure_finding(
     table: _Table, index: int, name: str, stated: float | None, drawn: Mapping[str, Estimate]
 ) -> FindingMetrics:
     """Return the measures of one finding against the rest."""
-    positive, confidence = table.truth == index, table.confidence
-    cells, proportions = binary_estimates(positive, table.predicted == index, table.codes, confidence)
+    positive = table.truth == index
+    cells, proportions = binary_estimates(positive, table.predicted == index, table.codes)
     if stated is None:
         ppv_at = npv_at = not_applicable("no prevalence stated")
     else:
-        ppv_at = predictive_value_at(cells, stated, positive_call=True, confidence=confidence)
-        npv_at = predictive_value_at(cells, stated, positive_call=False, confidence=confidence)
+        ppv_at = predictive_value_at(cells, stated, positive_call=True)
+        npv_at = predictive_value_at(cells, stated, positive_call=False)
     no_positive, no_negative = (not_applicable(f"no image {side} this finding") for side in ("with", "without"))
     return FindingMetrics(
         finding=name,
@@ -269,9 +253,9 @@ def _measure_finding(
         ppv_at=ppv_at,
         npv_at=npv_at,
         f1=drawn.get(f"f1 {index}", no_positive),
-        likelihood_ratio_positive=likelihood_ratio(cells, positive_call=True, confidence=confidence),
-        likelihood_ratio_negative=likelihood_ratio(cells, positive_call=False, confidence=confidence),
-        auroc=delong_interval(positive, table.probabilities[:, index], table.codes, confidence),
+        likelihood_ratio_positive=likelihood_ratio(cells, positive_call=True),
+        likelihood_ratio_negative=likelihood_ratio(cells, positive_call=False),
+        auroc=delong_interval(positive, table.probabilities[:, index], table.codes),
         auprc=drawn.get(f"auprc {index}", no_negative if positive.all() else no_positive),
     )
 
@@ -312,7 +296,6 @@ def _bootstrap_all(table: _Table, replicates: int, seed: int) -> dict[str, Estim
         groups=table.codes,
         replicates=replicates,
         seed=seed,
-        confidence=table.confidence,
     )
     missing = not_applicable(_ONE_FINDING)
     return {"macro_auprc": missing, "weighted_auprc": missing, **dict(zip(names, estimates, strict=True))}
@@ -326,8 +309,8 @@ def _mean_aurocs(table: _Table) -> tuple[Estimate, Estimate]:
         return not_applicable(_ONE_FINDING), not_applicable(_ONE_FINDING)
     parts = [auroc_components(table.truth == i, table.probabilities[:, i], table.codes) for i in present]
     return (
-        mean_auroc_interval(parts, np.ones(len(present)), table.confidence),
-        mean_auroc_interval(parts, support[present].astype(np.float64), table.confidence),
+        mean_auroc_interval(parts, np.ones(len(present))),
+        mean_auroc_interval(parts, support[present].astype(np.float64)),
     )
 
 

@@ -36,18 +36,10 @@ class OperatingTable:
         Thresholds rising, from 0; see `ThresholdCounts`.
     shipped
         The rows of the thresholds that had to be kept, in the order that they were given.
-    steps
-        How many rows there would be without thinning.
     """
 
     counts: ThresholdCounts
     shipped: tuple[int, ...]
-    steps: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether no step is missing: then every threshold from 0 to 1 calls the same images as one of the rows."""
-        return self.steps <= len(np.unique(self.counts.true_positive + self.counts.false_positive))
 
 
 def build_operating_table(
@@ -103,7 +95,6 @@ def build_operating_table(
     return OperatingTable(
         count_at_thresholds(positive, probability, thresholds, groups),
         tuple(np.searchsorted(thresholds, np.asarray(shipped, dtype=np.float64)).tolist()),
-        len(ends),
     )
 
 

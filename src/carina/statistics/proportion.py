@@ -6,8 +6,12 @@ from statistics import NormalDist
 
 from carina.errors import ConfigurationError
 
+# Of every interval that Carina reports, and the shares of draws below and above its ends.
+CONFIDENCE = 0.95
+TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 
-def normal_quantile(confidence: float) -> float:
+
+def normal_quantile(confidence: float = CONFIDENCE) -> float:
     """Return the two-sided standard normal quantile, 1.96 for 0.95.
 
     Raises
@@ -21,7 +25,7 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def wilson_bounds(proportion: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_bounds(proportion: float, trials: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the Wilson score bounds of a proportion; `trials` may be fractional (an effective sample size).
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
@@ -33,6 +37,14 @@ def wilson_bounds(proportion: float, trials: float, confidence: float = 0.95) ->
     low = 0.0 if proportion == 0 else min(max(0.0, centre - half), proportion)
     high = 1.0 if proportion == 1 else max(min(1.0, centre + half), proportion)
     return low, high
+
+
+def logit_bounds(share: float, deviation: float) -> tuple[float, float]:
+    """Return the bounds of a share in (0, 1) that its standard error gives, symmetric on the logit scale."""
+    centre = math.log(share / (1 - share))
+    half = normal_quantile() * deviation / (share * (1 - share))
+    low, high = (1 / (1 + math.exp(-max(end, -700.0))) for end in (centre - half, centre + half))
+    return min(low, share), max(high, share)
 
 
 @lru_cache(maxsize=65_536)

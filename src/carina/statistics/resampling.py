@@ -43,6 +43,11 @@ def count_cells(draws: Draws, cells: Sequence[IntArray], sizes: Sequence[int]) -
     return [np.ascontiguousarray(part) for part in np.split(counts, starts[1:-1], axis=1)]
 
 
+def running_sums(counts: FloatArray) -> FloatArray:
+    """Return the sums of counts in cells, float64 (r, c), from none to all: float64 (r, c + 1)."""
+    return np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
+
+
 def kish_effect(groups: IntArray | None, n: int) -> float:
     """Return by how much patients of several images inflate a variance at most: fully alike images of a patient.
 
@@ -60,7 +65,7 @@ def kish_effect(groups: IntArray | None, n: int) -> float:
 
 
 def wilson_from_replicates(
-    share: FloatArray, drawn: FloatArray, images: FloatArray, kish: float, confidence: float = 0.95
+    share: FloatArray, drawn: FloatArray, images: FloatArray, kish: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return pointwise intervals of shares along a curve: Wilson's at the number of images that the bootstrap allows.
 
@@ -81,8 +86,6 @@ def wilson_from_replicates(
         float (t,), how many images each share was counted on, more than 0.
     kish
         See `kish_effect`.
-    confidence
-        Two-sided confidence level.
 
     Returns
     -------
@@ -92,10 +95,14 @@ def wilson_from_replicates(
     binomial = share * (1 - share)
     known = (binomial > 0) & (variance > 0)
     effective = np.where(known, binomial / np.where(known, variance, 1.0), images / kish)
-    effective = np.minimum(effective, images)
-    z2 = normal_quantile(confidence) ** 2
-    centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
-    half = np.sqrt(z2 * (binomial / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
+    return wilson_along(share, np.minimum(effective, images))
+
+
+def wilson_along(share: FloatArray, images: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return `proportion.wilson_bounds` of shares that were counted on so many images each, float64 (t,)."""
+    z2 = normal_quantile() ** 2
+    centre = (share + z2 / (2 * images)) / (1 + z2 / images)
+    half = np.sqrt(z2 * (share * (1 - share) / images + z2 / (4 * images**2))) / (1 + z2 / images)
     low = np.where(share == 0, 0.0, np.minimum(np.maximum(centre - half, 0.0), share))
     high = np.where(share == 1, 1.0, np.maximum(np.minimum(centre + half, 1.0), share))
     return low, high

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma
 
-from carina.errors import ConfigurationError
 from carina.statistics.bootstrap import draw_weights, estimate_from_replicates
 from carina.statistics.curves import checked_scores
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, not_applicable
-from carina.statistics.resampling import count_cells, kish_effect, wilson_from_replicates
+from carina.statistics.resampling import count_cells, kish_effect, running_sums, wilson_from_replicates
 
 COVERAGES = tuple(step / 200 for step in range(2, 201))
 _CELLS = 1000
@@ -44,8 +43,6 @@ class RiskCoverage:
         Mean risk over all coverages (AURC), 0 is best; with a bootstrap interval.
     area_best, area_random
         What the same number of errors would give if they were the least certain, and if certainty told nothing.
-    method
-        How the pointwise intervals were made.
     """
 
     n: int
@@ -58,7 +55,6 @@ class RiskCoverage:
     area: Estimate
     area_best: float
     area_random: float
-    method: str
 
 
 def measure_risk_coverage(
@@ -68,7 +64,6 @@ def measure_risk_coverage(
     *,
     replicates: int = 1000,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> RiskCoverage:
     """Return the risk at each coverage, and the area below, with intervals.
 
@@ -81,26 +76,17 @@ def measure_risk_coverage(
         bool (n,), whether the called finding is the true one.
     certainty
         float (n,), the called finding's probability (or any number that is higher for a surer call).
-    groups
-        int (n,) patient or duplicate group ids, or None.
-    replicates
-        Bootstrap draws.
-    seed
-        The same seed gives the same intervals.
-    confidence
-        Two-sided confidence level.
+    groups, replicates, seed
+        As `metrics.measure` takes them.
 
     Raises
     ------
     DataError
         If the lengths differ, a certainty is NaN, or there are no images.
     ConfigurationError
-        If replicates is below 1 or confidence is out of range.
+        If replicates is below 1.
     """
     right, certainty = checked_scores(right, certainty)
-    if not 0 < confidence < 1:
-        msg = f"confidence is {confidence}. Give a number between 0 and 1, such as 0.95."
-        raise ConfigurationError(msg)
     n = len(right)
     draws = draw_weights(np.zeros(n, dtype=np.int_), groups=groups, replicates=replicates, seed=seed, stratified=False)
     levels, run = np.unique(-certainty, return_inverse=True)
@@ -112,14 +98,14 @@ def measure_risk_coverage(
     cell = np.unique(np.floor(middle * _CELLS / n), return_inverse=True)[1].astype(np.int_)[run]
     cells = int(cell.max()) + 1
     (drawn,) = count_cells(draws, [2 * cell + ~right], [2 * cells])
-    replicated = _Taken.of(drawn[:, ::2] + drawn[:, 1::2], drawn[:, 1::2])
-    whole = _Taken.of(images[None], wrong[None])
+    replicated = _Taken(running_sums(drawn[:, ::2] + drawn[:, 1::2]), running_sums(drawn[:, 1::2]))
+    whole = _Taken(running_sums(images[None]), running_sums(wrong[None]))
     coverage = np.array([share for share in COVERAGES if share * n >= min(_FEWEST, n)])
     risk = whole.risk_at(coverage)[0]
     counted = coverage * n
-    low, high = wilson_from_replicates(risk, replicated.risk_at(coverage), counted, kish_effect(groups, n), confidence)
+    low, high = wilson_from_replicates(risk, replicated.risk_at(coverage), counted, kish_effect(groups, n))
     errors = int((~right).sum())
-    area = estimate_from_replicates(float(whole.area()[0]), replicated.area(), draws, confidence)
+    area = estimate_from_replicates(float(whole.area()[0]), replicated.area(), draws)
     if n == 1:
         area = not_applicable("a single image has no order")
     last = np.minimum(np.searchsorted(np.cumsum(images), np.floor(counted + 1e-9), side="left"), len(levels) - 1)
@@ -132,9 +118,8 @@ def measure_risk_coverage(
         low=low,
         high=high,
         area=area,
-        area_best=float(_Taken.of(np.array([[n - errors, float(errors)]]), np.array([[0, float(errors)]])).area()[0]),
+        area_best=float(_Taken(np.array([[0.0, n - errors, n]]), np.array([[0.0, 0.0, errors]])).area()[0]),
         area_random=errors / n,
-        method=f"Wilson at the variance of a {draws.method}, pointwise",
     )
 
 
@@ -144,13 +129,6 @@ class _Taken:
 
     images: FloatArray
     errors: FloatArray
-
-    @staticmethod
-    def of(images: FloatArray, errors: FloatArray) -> _Taken:
-        """Return the sums of counts in cells, float (r, c) each."""
-        start = np.zeros((len(images), 1))
-        sums = (np.concatenate([start, np.cumsum(values, axis=1)], axis=1) for values in (images, errors))
-        return _Taken(*sums)
 
     def risk_at(self, coverage: FloatArray) -> FloatArray:
         """Return the share of errors among a share of all images: float64 (r, levels)."""

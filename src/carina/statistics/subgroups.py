@@ -49,8 +49,6 @@ class Subgroup:
         In it; each image is a patient of its own where patients are not known.
     with_finding, without_finding
         Images that show the finding, and that do not.
-    patients_with, patients_without
-        Patients with an image that shows it, and with one that does not.
     sensitivity, specificity
         At the operating point. Not applicable where fewer than `FEWEST_PATIENTS` patients are on its side.
     auroc
@@ -62,8 +60,6 @@ class Subgroup:
     patients: int
     with_finding: int
     without_finding: int
-    patients_with: int
-    patients_without: int
     sensitivity: Estimate
     specificity: Estimate
     auroc: Estimate
@@ -94,8 +90,6 @@ def measure_subgroups(
     probability: FloatArray,
     threshold: float,
     groups: IntArray | None = None,
-    *,
-    confidence: float = 0.95,
 ) -> tuple[Division, ...]:
     """Return what the decision ``probability >= threshold`` reaches in the parts of a prediction table.
 
@@ -111,8 +105,6 @@ def measure_subgroups(
         The operating point, chosen elsewhere.
     groups
         int (n,) patient or duplicate group ids, or None.
-    confidence
-        Two-sided confidence level.
 
     Raises
     ------
@@ -134,8 +126,7 @@ def measure_subgroups(
     for by in _DIVISIONS:
         names = part_names(table, by)
         parts = tuple(
-            _measure_part(name, names == name, positive, probability, threshold, codes, confidence)
-            for name in _in_order(names)
+            _measure_part(name, names == name, positive, probability, threshold, codes) for name in _in_order(names)
         )
         divisions.append(Division(by, int((names != NOT_KNOWN).sum()), parts))
     return tuple(divisions)
@@ -197,41 +188,24 @@ def _measure_part(
     probability: FloatArray,
     threshold: float,
     codes: IntArray,
-    confidence: float,
 ) -> Subgroup:
-    having, lacking = rows & positive, rows & ~positive
-    patients_with, patients_without = (len(np.unique(codes[side])) for side in (having, lacking))
     sides = (
-        (having, patients_with, "with", probability >= threshold),
-        (lacking, patients_without, "without", probability < threshold),
+        (rows & positive, "with", probability >= threshold),
+        (rows & ~positive, "without", probability < threshold),
     )
-    figures = []
-    for side, patients, word, right in sides:
-        too_few = _too_few(patients, word)
+    figures, missing = [], None
+    for side, word, right in sides:
+        too_few = _too_few(len(np.unique(codes[side])), word)
+        missing = missing or too_few
         hits, among = int(right[side].sum()), int(side.sum())
         figures.append(
             not_applicable(too_few, numerator=hits, denominator=among)
             if too_few
-            else proportion_interval(right[side], codes[side], confidence)
+            else proportion_interval(right[side], codes[side])
         )
-    missing = _too_few(patients_with, "with") or _too_few(patients_without, "without")
-    area = (
-        not_applicable(missing)
-        if missing
-        else delong_interval(positive[rows], probability[rows], codes[rows], confidence)
-    )
-    return Subgroup(
-        name,
-        int(rows.sum()),
-        len(np.unique(codes[rows])),
-        int(having.sum()),
-        int(lacking.sum()),
-        patients_with,
-        patients_without,
-        figures[0],
-        figures[1],
-        area,
-    )
+    area = not_applicable(missing) if missing else delong_interval(positive[rows], probability[rows], codes[rows])
+    having, lacking = (int(side.sum()) for side, _, _ in sides)
+    return Subgroup(name, int(rows.sum()), len(np.unique(codes[rows])), having, lacking, figures[0], figures[1], area)
 
 
 def _too_few(patients: int, word: str) -> str | None:

@@ -15,22 +15,6 @@ from carina.statistics.intervals import BoolArray, FloatArray, IntArray, group_c
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DesignEffects:
-    """By how much images of one patient inflate the variance of each proportion; see `intervals.design_effect`.
-
-    Parameters
-    ----------
-    sensitivity, specificity, ppv, npv
-        float64 (t,), at least 1; 1 where no image is counted.
-    """
-
-    sensitivity: FloatArray
-    specificity: FloatArray
-    ppv: FloatArray
-    npv: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class ThresholdCounts:
     """Counts of images at each threshold, called present at ``probability >= threshold``.
 
@@ -40,8 +24,8 @@ class ThresholdCounts:
         float64 (t,), in the order that they were asked for.
     true_positive, false_positive, false_negative, true_negative
         int (t,).
-    effects
-        None if every image is independent: all are 1.
+    sensitivity_effect, specificity_effect
+        float64 (t,), at least 1: by how much images of one patient inflate the variance; see `intervals.design_effect`.
     """
 
     thresholds: FloatArray
@@ -49,7 +33,8 @@ class ThresholdCounts:
     false_positive: IntArray
     false_negative: IntArray
     true_negative: IntArray
-    effects: DesignEffects | None
+    sensitivity_effect: FloatArray
+    specificity_effect: FloatArray
 
     @property
     def positives(self) -> int:
@@ -93,97 +78,42 @@ def count_at_thresholds(
     true_positive = hits[called]
     false_positive = called - true_positive
     positives = int(hits[-1])
-    effects = None
+    # A proportion and its complement have one variance: of the negatives, those called are counted.
+    effects = [np.ones(len(thresholds))] * 2
     if codes is not None:
         ranked = codes[falling]
-        effects = DesignEffects(
-            _effects_of_chosen(ranked[flags])[true_positive],
-            # A proportion and its complement have one variance: of the negatives, those called are counted.
-            _effects_of_chosen(ranked[~flags])[false_positive],
-            _effects_of_first(flags, ranked)[called],
-            _effects_of_first(~flags[::-1], ranked[::-1])[len(score) - called],
-        )
+        effects = [_effects(ranked[flags])[true_positive], _effects(ranked[~flags])[false_positive]]
     return ThresholdCounts(
         thresholds,
         true_positive,
         false_positive,
         positives - true_positive,
         len(score) - positives - false_positive,
-        effects,
+        *effects,
     )
 
 
-def _earlier(values: IntArray, codes: IntArray) -> IntArray:
-    """Return for each image the sum of the values of the earlier images of its patient, int (n,)."""
-    order = np.argsort(codes, kind="stable")
-    sums = np.cumsum(values[order]) - values[order]
-    starts = np.append(True, np.diff(codes[order]) != 0)
-    before = np.maximum.accumulate(np.where(starts, np.arange(len(codes)), 0))
-    out = np.empty_like(sums)
-    out[order] = sums - sums[before]
-    return out
-
-
-def _effects_of_chosen(codes: IntArray) -> FloatArray:
+def _effects(codes: IntArray) -> FloatArray:
     """Return the design effect of the share of chosen images, when 0, 1 … all n are chosen in order: float64 (n + 1,).
 
-    Parameters
-    ----------
-    codes
-        int (n,), the patient of each image.
+    From sums over patients, as `intervals.design_effect` does from the patients; codes are int (n,).
     """
     n = len(codes)
     if n == 0:
         return np.ones(1)
     sizes = np.bincount(codes)
-    earlier = _earlier(np.ones(n, dtype=np.int_), codes)
-    return _effect(
-        chosen=np.arange(n + 1),
-        images=np.full(n + 1, n),
-        patients=np.full(n + 1, (sizes > 0).sum()),
-        chosen_squared=np.append(0, np.cumsum(2 * earlier + 1)),
-        products=np.append(0, np.cumsum(sizes[codes])),
-        sizes_squared=np.full(n + 1, (sizes**2).sum()),
-    )
-
-
-def _effects_of_first(success: BoolArray, codes: IntArray) -> FloatArray:
-    """Return the design effect of the share of successes among the first 0, 1 … n images: float64 (n + 1,).
-
-    Parameters
-    ----------
-    success
-        bool (n,).
-    codes
-        int (n,), the patient of each image.
-    """
-    hit = success.astype(np.int_)
-    hits, images = _earlier(hit, codes), _earlier(np.ones_like(hit), codes)
-    columns = (
-        hit,
-        np.ones_like(hit),
-        images == 0,
-        hit * (2 * hits + 1),
-        hits + hit * (images + 1),
-        2 * images + 1,
-    )
-    return _effect(*(np.append(0, np.cumsum(column)) for column in columns))
-
-
-def _effect(
-    chosen: IntArray,
-    images: IntArray,
-    patients: IntArray,
-    chosen_squared: IntArray,
-    products: IntArray,
-    sizes_squared: IntArray,
-) -> FloatArray:
-    """Return the design effect from sums over patients, as `intervals.design_effect` does from the patients."""
-    some = np.maximum(images, 1)
-    share = chosen / some
-    scatter = chosen_squared - 2 * share * products + share**2 * sizes_squared
+    patients, squares = int((sizes > 0).sum()), int((sizes**2).sum())
+    if patients == n:
+        return np.ones(n + 1)
+    order = np.argsort(codes, kind="stable")
+    earlier = np.empty(n, np.int_)  # images of the same patient that were chosen before
+    earlier[order] = np.arange(n) - np.searchsorted(codes[order], codes[order])
+    share = np.arange(n + 1) / n
+    chosen_squared = np.append(0, np.cumsum(2 * earlier + 1))
+    products = np.append(0, np.cumsum(sizes[codes]))
+    scatter = chosen_squared - 2 * share * products + share**2 * squares
     binomial = share * (1 - share)
     spread = (binomial > 0) & (patients > 1)
-    variance = patients / np.maximum(patients - 1, 1) * scatter / some
-    effect = np.where(spread, variance / np.where(spread, binomial, 1.0), sizes_squared / some)
-    return np.where(patients == images, 1.0, np.maximum(1.0, effect))
+    variance = patients / max(patients - 1, 1) * scatter / n
+    effect = np.where(spread, variance / np.where(spread, binomial, 1.0), squares / n)
+    return np.maximum(1.0, effect)

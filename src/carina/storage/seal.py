@@ -51,7 +51,7 @@ class Seal:
 def write_seal(folder: Path) -> str:
     """Seal the folder as it is, and return the hexadecimal SHA-256 of SHA256SUMS."""
     names = sorted(path.name for path in folder.iterdir() if path.name != SEAL_FILE)
-    text = "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+    text = "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names)
     (folder / SEAL_FILE).write_text(text, encoding="ascii", newline="\n")
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -89,7 +89,7 @@ def check_seal(folder: Path, *, required: Collection[str], allowed: Collection[s
     _refuse(folder, sorted(set(required) - sums.keys()), f"is not sealed, though a bundle needs it. {_AGAIN}")
     unknown = sorted(sums.keys() - {*required, *allowed})
     _refuse(folder, unknown, "is no file of a bundle that this version of Carina knows. Install a newer Carina.")
-    changed = [name for name, sha256 in sums.items() if _sha256(folder / name) != sha256]
+    changed = [name for name, sha256 in sums.items() if file_sha256(folder / name) != sha256]
     _refuse(folder, changed, f"was changed after it was sealed. {_AGAIN}")
     return Seal(folder, hashlib.sha256(sealed).hexdigest(), sums)
 
@@ -112,6 +112,7 @@ def _refuse(folder: Path, names: Sequence[str], what: str) -> None:
         raise BundleError(msg)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

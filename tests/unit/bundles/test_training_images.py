@@ -1,6 +1,8 @@
 """The list of what a model learned from."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_details_become_hashes() -> None:
         lambda text: text.upper(),
     ],
 )
-def test_a_damaged_list_is_refused(tmp_path: Path, damage) -> None:
+def test_a_damaged_list_is_refused(tmp_path: Path, damage: Callable[..., Any]) -> None:
     path = tmp_path / "list.txt"
     write_training_images(path, images("train"))
     path.write_text(damage(path.read_text()))

@@ -155,7 +155,7 @@ def test_without_the_extra_it_is_said_what_to_type(
     monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
     code, out, err = carina("dicom", "deidentify", write_source(tmp_path / "image.dcm"), "--out", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert 'pip install "carina-cxr[dicom]"' in err
+    assert 'Install it with: pip install "carina-cxr[dicom]"' in err
 
 
 def _planted_folder(folder: Path) -> Planted:

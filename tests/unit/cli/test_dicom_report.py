@@ -162,7 +162,7 @@ def test_without_the_extra_it_is_said_what_to_type(
     monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
     code, out, err = carina("dicom", "report", write_source(tmp_path / "image.dcm"), "--bundle", small)
     assert (code, out) == (2, "")
-    assert 'pip install "carina-cxr[dicom]"' in err
+    assert 'Install it with: pip install "carina-cxr[dicom]"' in err
 
 
 def test_a_folder_that_may_not_be_written_is_one_line(carina: Typed, small: Path, tmp_path: Path) -> None:

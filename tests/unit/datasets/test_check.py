@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy.stats.contingency import association
 
-from carina.datasets.check import check_dataset, measure_association
+from carina.datasets.check import DatasetCheck, check_dataset, measure_association
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import ERRORS_SCHEMA, Dataset, DatasetDescription
 from make import make_manifest, make_sheet, write_csv, write_image
@@ -16,7 +17,7 @@ from make import make_manifest, make_sheet, write_csv, write_image
 PER_FINDING = 260  # a fifth of it, 52, is just enough of a test set
 
 
-def build(folder, manifest, errors=()):
+def build(folder: Path, manifest: pl.DataFrame, errors: list[tuple[str, str, str]] = ()) -> Dataset:
     """A data set in memory, with whatever is wrong with it planted in its table."""
     folder.mkdir(exist_ok=True)
     pl.DataFrame(list(errors), schema=ERRORS_SCHEMA, orient="row").write_csv(folder / "errors.csv")
@@ -28,7 +29,7 @@ def build(folder, manifest, errors=()):
 
 
 @pytest.fixture
-def sound(tmp_path):
+def sound(tmp_path: Path) -> pl.DataFrame:
     """A manifest with nothing wrong in it: shared sources, enough test images, no copies, no patient twice."""
     image = tmp_path / "image.png"
     image.touch()
@@ -42,7 +43,7 @@ def sound(tmp_path):
     )
 
 
-def planted(manifest, **values):
+def planted(manifest: pl.DataFrame, **values: Any) -> pl.DataFrame:
     """The manifest with the column's value set in some rows: column={row: value}."""
     for column, cells in values.items():
         cell = manifest[column].to_list()
@@ -52,31 +53,31 @@ def planted(manifest, **values):
     return manifest
 
 
-def kinds(check):
+def kinds(check: DatasetCheck) -> list[str]:
     return [trouble.kind for trouble in check.troubles]
 
 
-def test_nothing_is_wrong(tmp_path, sound):
+def test_nothing_is_wrong(tmp_path: Path, sound: pl.DataFrame) -> None:
     check = check_dataset(build(tmp_path / "d", sound))
     assert check.troubles == ()
     assert check.association.cramers_v == pytest.approx(0)
 
 
-def test_unreadable(tmp_path, sound):
+def test_unreadable(tmp_path: Path, sound: pl.DataFrame) -> None:
     errors = [("/x/first.png", "empty-file", "the file is empty."), ("/x/2.png", "truncated", "cut.")]
     (trouble,) = check_dataset(build(tmp_path / "d", sound, errors)).troubles
     assert trouble.kind == "unreadable"
     assert trouble.message == "2 files could not be read at import. The first: first.png: the file is empty."
 
 
-def test_missing(tmp_path, sound):
+def test_missing(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = planted(sound, path={4: "/nowhere/four.png", 9: "/nowhere/nine.png"})
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "missing"
     assert trouble.message.startswith("2 images are gone since the import. The first: /nowhere/four.png")
 
 
-def test_copies_across_findings(tmp_path, sound):
+def test_copies_across_findings(tmp_path: Path, sound: pl.DataFrame) -> None:
     # Findings a, a and b. The two paths that come first are of one finding.
     paths = {row: str(tmp_path / name) for row, name in {0: "1.png", 10: "2.png", 1: "3.png"}.items()}
     for path in paths.values():
@@ -90,7 +91,7 @@ def test_copies_across_findings(tmp_path, sound):
     assert trouble.message.endswith("The first: 1.png (a) and 3.png (b).")
 
 
-def test_copies_across_splits(tmp_path, sound):
+def test_copies_across_splits(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = planted(sound, duplicate_group={0: 0, 6: 0})  # both finding a; test and train
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "copies across splits"
@@ -98,13 +99,13 @@ def test_copies_across_splits(tmp_path, sound):
     assert trouble.message.endswith(f"The first: {path} (test) and {path} (train).")
 
 
-def test_copies_within_a_finding_and_split_are_no_trouble(tmp_path, sound):
+def test_copies_within_a_finding_and_split_are_no_trouble(tmp_path: Path, sound: pl.DataFrame) -> None:
     check = check_dataset(build(tmp_path / "d", planted(sound, duplicate_group={0: 0, 20: 0})))
     assert check.troubles == ()
     assert check.counts["copies"].sum() == 1
 
 
-def test_patient_across_splits(tmp_path, sound):
+def test_patient_across_splits(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = planted(sound, patient={0: "P7", 6: "P7", 7: None, 8: None, 1: "Q", 11: "Q"})
     (trouble,) = check_dataset(build(tmp_path / "d", manifest)).troubles
     assert trouble.kind == "patient across splits"
@@ -113,7 +114,7 @@ def test_patient_across_splits(tmp_path, sound):
 
 
 @pytest.mark.parametrize("tests", [0, 49, 50])
-def test_tiny_finding(tmp_path, sound, tests):
+def test_tiny_finding(tmp_path: Path, sound: pl.DataFrame, tests: int) -> None:
     manifest = sound.with_columns(
         split=pl.when(pl.col("finding") == "b")
         .then(pl.when(pl.int_range(pl.len()).over("finding") < tests).then(pl.lit("test")).otherwise(pl.lit("train")))
@@ -124,7 +125,7 @@ def test_tiny_finding(tmp_path, sound, tests):
     assert all(f"b has {tests} test images" in trouble.message for trouble in troubles)
 
 
-def test_source_gives_the_finding_away(tmp_path, sound):
+def test_source_gives_the_finding_away(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = sound.with_columns(source=pl.when(pl.col("finding") == "a").then(pl.lit("x")).otherwise(pl.lit("y")))
     check = check_dataset(build(tmp_path / "d", manifest))
     assert kinds(check) == ["source gives the finding away"]
@@ -133,7 +134,7 @@ def test_source_gives_the_finding_away(tmp_path, sound):
     assert check.association.disjoint == (("a", "b"),)
 
 
-def test_a_source_that_is_known_for_some_findings_only(tmp_path, sound):
+def test_a_source_that_is_known_for_some_findings_only(tmp_path: Path, sound: pl.DataFrame) -> None:
     unknown = pl.when(pl.col("finding") == "b").then(None).otherwise("source")
     check = check_dataset(build(tmp_path / "d", sound.with_columns(source=unknown)))
     assert check.association is None
@@ -160,8 +161,10 @@ def test_a_source_that_is_known_for_some_findings_only(tmp_path, sound):
         ("width", (256, 512), "pixel size"),
     ],
 )
-def test_how_files_are_stored_gives_the_finding_away(tmp_path, sound, column, values, kind):
-    def stored(share):
+def test_how_files_are_stored_gives_the_finding_away(
+    tmp_path: Path, sound: pl.DataFrame, column: str, values: tuple[Any, ...], kind: str
+) -> None:
+    def stored(share: float) -> Any:
         """The manifest where so many of ten images of each finding have the other one's value."""
         cells = [values[(finding == "b") != (row // 2 % 10 < share)] for row, finding in enumerate(sound["finding"])]
         return sound.with_columns(pl.Series(column, cells, dtype=sound.schema[column]))
@@ -177,7 +180,7 @@ def test_how_files_are_stored_gives_the_finding_away(tmp_path, sound, column, va
     assert check.stored_as[kind].accuracy == pytest.approx(0.6)
 
 
-def test_sizes_that_few_images_have_prove_nothing(tmp_path, sound):
+def test_sizes_that_few_images_have_prove_nothing(tmp_path: Path, sound: pl.DataFrame) -> None:
     """Each image has a size of its own: that each size is of one finding is chance."""
     manifest = sound.with_columns(width=pl.Series(range(1000, 1000 + sound.height)), height=pl.lit(1200))
     check = check_dataset(build(tmp_path / "d", manifest))
@@ -193,12 +196,12 @@ def test_sizes_that_few_images_have_prove_nothing(tmp_path, sound):
     assert kinds_found == ["pixel size gives the finding away", "aspect ratio gives the finding away"]
 
 
-def test_data_sets_of_earlier_versions_say_nothing_of_files(tmp_path, sound):
+def test_data_sets_of_earlier_versions_say_nothing_of_files(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = sound.with_columns(file_format=pl.lit(None, pl.String), bit_depth=pl.lit(None, pl.Int32))
     assert check_dataset(build(tmp_path / "d", manifest)).stored_as["file format"] is None
 
 
-def test_all_troubles_at_once_in_order(tmp_path, sound):
+def test_all_troubles_at_once_in_order(tmp_path: Path, sound: pl.DataFrame) -> None:
     manifest = planted(
         sound.with_columns(source=pl.col("finding")),
         path={0: "/nowhere"},
@@ -219,7 +222,7 @@ def test_all_troubles_at_once_in_order(tmp_path, sound):
     ]
 
 
-def test_counts(tmp_path):
+def test_counts(tmp_path: Path) -> None:
     manifest = make_manifest(
         ["a", "a", "a", "b"],
         source=["s", "s", None, "s"],
@@ -238,7 +241,7 @@ def test_counts(tmp_path):
     assert without["patients"].to_list() == [None] * 3
 
 
-def test_of_a_real_import(tmp_path):
+def test_of_a_real_import(tmp_path: Path) -> None:
     """The only troubles of a small import are that it is small, and the copy that was planted under another label."""
     rows = []
     for number in range(12):
@@ -256,7 +259,7 @@ def test_of_a_real_import(tmp_path):
     assert "13 images are gone since the import" in check_dataset(dataset).troubles[0].message
 
 
-def table_of(cells):
+def table_of(cells: list[list[int]]) -> pl.DataFrame:
     """A manifest with the given number of images in each finding (row) and source (column)."""
     findings, sources = [], []
     for i, row in enumerate(cells):
@@ -266,7 +269,7 @@ def table_of(cells):
     return make_manifest(findings, source=sources)
 
 
-def test_cramers_v_by_hand():
+def test_cramers_v_by_hand() -> None:
     """Expected 15 and 15 in each row: chi² = 4 · 5² / 15 = 6.67 over 60 images, V = √(1/9) = 1/3."""
     measured = measure_association(table_of([[20, 10], [10, 20]]), "source")
     assert measured.cramers_v == pytest.approx(1 / 3)
@@ -278,13 +281,13 @@ def test_cramers_v_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_cramers_v_agrees_with_scipy(seed):
+def test_cramers_v_agrees_with_scipy(seed: int) -> None:
     cells = np.random.default_rng(seed).integers(1, 60, (2 + seed % 3, 3 + seed % 2))
     measured = measure_association(table_of(cells.tolist()), "source")
     assert measured.cramers_v == pytest.approx(association(cells, method="cramer"))
 
 
-def test_disjoint_pairs_and_full_association():
+def test_disjoint_pairs_and_full_association() -> None:
     measured = measure_association(table_of([[30, 0, 0, 9], [0, 40, 0, 0], [0, 0, 5, 9]]), "source")
     assert measured.disjoint == (("f0", "f1"), ("f1", "f2"))
     full = measure_association(table_of([[30, 0, 0], [0, 40, 0], [0, 0, 20]]), "source")
@@ -293,12 +296,12 @@ def test_disjoint_pairs_and_full_association():
     assert full.chance == pytest.approx(40 / 90)
 
 
-def test_the_interval_shrinks_with_more_images():
+def test_the_interval_shrinks_with_more_images() -> None:
     few, many = (measure_association(table_of([[4 * n, 2 * n], [2 * n, 4 * n]]), "source") for n in (3, 300))
     assert many.high - many.low < (few.high - few.low) / 4
 
 
-def test_where_association_has_no_meaning():
+def test_where_association_has_no_meaning() -> None:
     assert measure_association(make_manifest(["a", "b"]), "source") is None
     assert measure_association(table_of([[5, 6]]), "source") is None
     one_source = measure_association(table_of([[5], [15]]), "source")
@@ -306,7 +309,7 @@ def test_where_association_has_no_meaning():
     assert one_source.accuracy == one_source.chance == 0.75
 
 
-def test_unknown_sources_are_left_out():
+def test_unknown_sources_are_left_out() -> None:
     known = table_of([[20, 10], [10, 20]])
     unknown = make_manifest(["f0"] * 500)
     assert measure_association(pl.concat([known, unknown]), "source").images == 60

@@ -1,6 +1,8 @@
 """Renamed findings, chosen views and halves of the patients: what is taken, said and refused."""
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from carina.datasets.choice import canonical_renames, half_of, take_half
 from carina.datasets.importing import import_dataset
-from carina.datasets.listing import list_source
+from carina.datasets.listing import Listing, list_source
 from carina.errors import ConfigurationError, DataError
 from carina.findings import BASELINE_FINDINGS, COVID_19, LUNG_OPACITY, NORMAL, OTHER_OPACITY, VIRAL_PNEUMONIA
 from make import finding_counts, names_in, touch_images, write_csv, write_official, write_tree
@@ -25,16 +27,16 @@ ROWS = [
 
 
 @pytest.fixture
-def manifest(tmp_path):
+def manifest(tmp_path: Path) -> Path:
     touch_images(tmp_path, *(row[0] for row in ROWS))
     return write_csv(tmp_path / "m.csv", ["path", "finding", "patient", "view"], ROWS)
 
 
-def names(listing):
+def names(listing: Listing) -> str:
     return "".join(path[-5] for path in listing.images["path"])
 
 
-def test_findings_are_renamed_before_they_are_chosen(manifest):
+def test_findings_are_renamed_before_they_are_chosen(manifest: Path) -> None:
     rename = {"COVID-19 with ARDS": "covid", "SARS": "other_opacity", " no_finding ": "clear"}
     listing = list_source(manifest, rename=rename, findings=["COVID", "Other opacity", "clear"])
     assert finding_counts(listing) == {COVID_19: 2, OTHER_OPACITY: 2, "clear": 1}
@@ -49,12 +51,12 @@ def test_findings_are_renamed_before_they_are_chosen(manifest):
         list_source(manifest, rename={"SARS": "Other opacity"}, findings=["SARS"])
 
 
-def test_findings_are_renamed_all_at_once(manifest):
+def test_findings_are_renamed_all_at_once(manifest: Path) -> None:
     listing = list_source(manifest, rename={"SARS": "Lipoid", "Lipoid": "SARS"})
     assert listing.images["finding"].to_list()[-3:] == ["Lipoid", "Lipoid", "SARS"]
 
 
-def test_a_finding_that_is_not_there_cannot_be_renamed(manifest):
+def test_a_finding_that_is_not_there_cannot_be_renamed(manifest: Path) -> None:
     says = r"no finding 'Asthma' to rename. The .* are: COVID-19 \(1\), Normal \(1\), COVID-19 with ARDS \(1\), Lipoid "
     with pytest.raises(ConfigurationError, match=says):
         list_source(manifest, rename={"SARS": "Other opacity", "Asthma": "Other opacity"})
@@ -68,13 +70,13 @@ def test_a_finding_that_is_not_there_cannot_be_renamed(manifest):
         ({"covid": "a", "COVID-19": "b"}, "Finding 'COVID-19' cannot be renamed both 'a' and 'b'"),
     ],
 )
-def test_renames_that_mean_nothing(rename, says):
+def test_renames_that_mean_nothing(rename: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         canonical_renames(rename)
     assert canonical_renames({"covid": "a", "COVID-19": "a"}) == {COVID_19: "a"}
 
 
-def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path):
+def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path: Path) -> None:
     source = write_official(tmp_path, 2)
     assert finding_counts(list_source(source, rename={"Lung_Opacity": "Other opacity"})) == {
         **dict.fromkeys(BASELINE_FINDINGS, 2),
@@ -87,7 +89,7 @@ def test_lung_opacity_is_taken_where_it_is_renamed(tmp_path):
     assert VIRAL_PNEUMONIA not in finding_counts(listing)
 
 
-def test_the_import_says_what_was_chosen(tmp_path):
+def test_the_import_says_what_was_chosen(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 3, "SARS": 3})
     rows = [[f"{f}/{f}-{n}.png", f, f"P{n}", "PA" if n < 3 else "L"] for f in ("COVID", "SARS") for n in (1, 2, 3)]
     write_csv(source / "manifest.csv", ["path", "finding", "patient", "view"], rows)
@@ -112,19 +114,19 @@ def test_the_import_says_what_was_chosen(tmp_path):
         (["PA", "AP supine", "L", "unknown"], "abcdef"),
     ],
 )
-def test_views(manifest, views, taken):
+def test_views(manifest: Path, views: list[str], taken: str) -> None:
     listing = list_source(manifest, views=views)
     assert names(listing) == taken
     assert listing.notes[0].startswith(f"Views {', '.join(view.strip() for view in views if view)}: ")
     assert f": {6 - len(taken)} of 6 images left out" in listing.notes[0]
 
 
-def test_what_was_left_out_is_said_by_view(manifest):
+def test_what_was_left_out_is_said_by_view(manifest: Path) -> None:
     (note,) = list_source(manifest, views=["PA", "L"]).notes[:1]
     assert note == "Views PA, L: 4 of 6 images left out: AP Supine (1), ap supine (1), unknown (2)."
 
 
-def test_views_count_among_the_chosen_findings_only(manifest):
+def test_views_count_among_the_chosen_findings_only(manifest: Path) -> None:
     listing = list_source(manifest, findings=["SARS", "Normal"], views=["PA", "AP Supine"])
     assert names(listing) == "a"
     assert listing.notes == (
@@ -134,7 +136,7 @@ def test_views_count_among_the_chosen_findings_only(manifest):
     )
 
 
-def test_views_that_are_not_there(manifest, tmp_path):
+def test_views_that_are_not_there(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"There is no view 'AP'. The views are: .*L, PA.*unknown"):
         list_source(manifest, views=["PA", "AP"])
     with pytest.raises(ConfigurationError, match="No view is named"):
@@ -146,7 +148,7 @@ def test_views_that_are_not_there(manifest, tmp_path):
         list_source(write_tree(tmp_path / "tree", {"COVID": 1}), views=["unknown"])
 
 
-def test_nothing_left_is_refused_and_leaves_nothing(manifest, tmp_path):
+def test_nothing_left_is_refused_and_leaves_nothing(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The choice of views and half leaves none of the 1 images"):
         import_dataset(manifest, tmp_path / "out", findings=["Normal"], views=["L"])
     assert "out" not in names_in(tmp_path)
@@ -156,7 +158,7 @@ PATIENTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_siz
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a/x.png", "b/x.png", "y.png", "z.png"]), PATIENTS), max_size=30))
-def test_the_halves_part_the_patients(rows):
+def test_the_halves_part_the_patients(rows: Any) -> None:
     images = pl.DataFrame(
         [(f"/{place}/{path}", patient) for place, (path, patient) in enumerate(rows)],
         schema={"path": pl.String, "patient": pl.String},
@@ -176,7 +178,7 @@ def test_the_halves_part_the_patients(rows):
     assert set(take_half(moved, "final")[0]["path"]) == {f"/elsewhere{path}" for path in final["path"]}
 
 
-def test_the_halves_are_what_was_published():
+def test_the_halves_are_what_was_published() -> None:
     """Whoever kept a final half must find the same one with every later version."""
     even = int(hashlib.sha256(b"carina half 00001280").hexdigest(), 16) % 2 == 0
     assert half_of("00001280") == ("development" if even else "final")
@@ -185,7 +187,7 @@ def test_the_halves_are_what_was_published():
     assert shares.count("development") == pytest.approx(1000, abs=90)
 
 
-def test_the_file_name_stands_in_for_the_patient(tmp_path):
+def test_the_file_name_stands_in_for_the_patient(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [[f"{n}.png", "COVID"] for n in range(40)])
     touch_images(tmp_path, *(f"{n}.png" for n in range(40)))
     listing = list_source(path, half="final")
@@ -199,6 +201,6 @@ def test_the_file_name_stands_in_for_the_patient(tmp_path):
     )
 
 
-def test_a_half_of_another_name():
+def test_a_half_of_another_name() -> None:
     with pytest.raises(ConfigurationError, match=r"no half .first.\. Choose one of: development, final"):
         take_half(pl.DataFrame({"path": ["a"], "patient": ["1"]}), "first")

@@ -1,11 +1,14 @@
 """Duplicates against brute force, across chunk borders and between two sets; groups join transitively."""
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -16,7 +19,7 @@ from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION, fi
 LENGTH = 1764
 
 
-def make_prints(seed, count):
+def make_prints(seed: int, count: int) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
     """Hashes and details in families whose members lie on both sides of both limits."""
     rng = np.random.default_rng(seed)
     family = rng.integers(0, max(1, count // 4), count)
@@ -29,7 +32,12 @@ def make_prints(seed, count):
     return hashes, np.clip((base + noise) * 32, -127, 127).astype(np.int8)
 
 
-def brute_force(hashes, details, others=None, other_details=None):
+def brute_force(
+    hashes: NDArray[np.uint64],
+    details: NDArray[np.int8],
+    others: NDArray[np.uint64] = None,
+    other_details: NDArray[np.int8] = None,
+) -> set[tuple[int, int]]:
     found = set()
     pairs = (
         itertools.combinations(range(len(hashes)), 2)
@@ -47,7 +55,7 @@ def brute_force(hashes, details, others=None, other_details=None):
 
 @pytest.mark.parametrize("at_once", [1, 7, 61, 1000, 4_000_000])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_against_brute_force_whatever_the_chunks(monkeypatch, at_once, seed):
+def test_against_brute_force_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch, at_once: int, seed: int) -> None:
     monkeypatch.setattr(duplicates, "_PAIRS_AT_ONCE", at_once)
     hashes, details = make_prints(seed, 60)
     wanted = brute_force(hashes, details)
@@ -63,7 +71,7 @@ def test_against_brute_force_whatever_the_chunks(monkeypatch, at_once, seed):
 
 
 @pytest.mark.parametrize("at_once", [1, 50, 4_000_000])
-def test_between_two_sets(monkeypatch, at_once):
+def test_between_two_sets(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(duplicates, "_PAIRS_AT_ONCE", at_once)
     hashes, details = make_prints(5, 70)
     first, second = slice(0, 30), slice(30, 70)
@@ -73,27 +81,27 @@ def test_between_two_sets(monkeypatch, at_once):
     assert wanted
 
 
-def test_a_set_against_itself_finds_the_diagonal():
+def test_a_set_against_itself_finds_the_diagonal() -> None:
     hashes, details = make_prints(0, 12)
     found = find_duplicates(hashes, details, hashes, details)
     assert {(i, i) for i in range(12)} <= {(int(i), int(j)) for i, j in found}
 
 
-def test_memory_mapped_details(tmp_path):
+def test_memory_mapped_details(tmp_path: Path) -> None:
     hashes, details = make_prints(2, 40)
     np.save(tmp_path / "d.npy", details)
     mapped = np.load(tmp_path / "d.npy", mmap_mode="r")
     np.testing.assert_array_equal(find_duplicates(hashes, mapped), find_duplicates(hashes, details))
 
 
-def test_more_candidates_than_one_confirmation_holds():
+def test_more_candidates_than_one_confirmation_holds() -> None:
     """100 equal images give 4,950 pairs, over the 4,096 that are confirmed at once."""
     hashes, details = make_prints(3, 1)
     found = find_duplicates(np.repeat(hashes, 100), np.repeat(details, 100, axis=0))
     assert len(np.unique(found, axis=0)) == 4950
 
 
-def test_nothing_to_compare():
+def test_nothing_to_compare() -> None:
     none, no_details = np.empty(0, np.uint64), np.empty((0, LENGTH), np.int8)
     hashes, details = make_prints(0, 3)
     for found in (
@@ -105,7 +113,7 @@ def test_nothing_to_compare():
         assert found.shape == (0, 2)
 
 
-def test_groups_join_transitively():
+def test_groups_join_transitively() -> None:
     assert join_groups(6, [(3, 1), (4, 3), (5, 2)]).tolist() == [0, 1, 2, 1, 1, 2]
     assert join_groups(3, []).tolist() == [0, 1, 2]
     assert join_groups(0, []).tolist() == []
@@ -113,7 +121,7 @@ def test_groups_join_transitively():
 
 @settings(deadline=None, database=None, max_examples=sampled(100))
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
-def test_groups_are_connected_components(case):
+def test_groups_are_connected_components(case: Any) -> None:
     count, links = case
     groups = join_groups(count, links)
     one, other = (np.array([link[side] for link in links], dtype=int) for side in (0, 1))

@@ -1,6 +1,7 @@
 """Where a table's images are found: as written, under a name that fits, and never in a folder that contradicts it."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from carina.errors import DataError
 from make import touch_images
 
 
-def find(folder, name):
+def find(folder: Path, name: str) -> tuple[str, bool] | None:
     (found,) = find_images([name], [2], folder, folder / "t.csv")
     if not found.exists:
         assert found.path == str(folder / name)
@@ -41,25 +42,25 @@ def find(folder, name):
         ("b.png", "__MACOSX/b.png", None),
     ],
 )
-def test_what_fits(tmp_path, name, there, found):
+def test_what_fits(tmp_path: Path, name: str, there: str, found: tuple[str, bool] | None) -> None:
     touch_images(tmp_path, there)
     assert find(tmp_path, name) == found
 
 
-def test_masks_bear_the_names_of_their_images(tmp_path):
+def test_masks_bear_the_names_of_their_images(tmp_path: Path) -> None:
     touch_images(tmp_path, "images/b.png", "lung masks/b.png")
     assert find(tmp_path, "b.png") == ("images/b.png", True)
     assert find(tmp_path, "Lung Masks/b.png") == ("lung masks/b.png", True)
 
 
-def test_several_files_that_fit_are_named(tmp_path):
+def test_several_files_that_fit_are_named(tmp_path: Path) -> None:
     touch_images(tmp_path, "north/b.png", "south/b.png")
     with pytest.raises(DataError, match=r"t\.csv, row 2: 2 files fit 'b', such as .*north/b\.png and .*south/b\.png"):
         find(tmp_path, "b")
     assert find(tmp_path, "South/b") == ("south/b.png", True)
 
 
-def test_linked_folders_are_searched_and_circles_end(tmp_path):
+def test_linked_folders_are_searched_and_circles_end(tmp_path: Path) -> None:
     touch_images(tmp_path / "far", "b.png")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "link").symlink_to(tmp_path / "far")

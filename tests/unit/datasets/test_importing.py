@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ import pytest
 
 from carina.datasets import importing
 from carina.datasets.importing import import_dataset
-from carina.datasets.manifest import MANIFEST_SCHEMA
+from carina.datasets.manifest import MANIFEST_SCHEMA, Dataset
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, NORMAL, VIRAL_PNEUMONIA
 from carina.radiographs.fingerprint import DETAIL_LENGTH, fingerprint
@@ -23,15 +24,15 @@ from make import encode, make_sheet, names_in, small_disk, write_csv, write_imag
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tree(tmp_path_factory.mktemp("tree"), {"COVID": 20, "Normal": 30})
 
 
-def splits(dataset):
+def splits(dataset: Dataset) -> dict[str, str]:
     return dict(dataset.manifest.select("sha256", "split").iter_rows())
 
 
-def test_end_to_end(tmp_path):
+def test_end_to_end(tmp_path: Path) -> None:
     source = write_official(tmp_path / "source", 5)
     (source / "COVID" / "images" / "COVID-9.png").write_bytes(b"")
     (source / "Normal" / "images" / "Normal-0.png").write_text("text")
@@ -55,7 +56,7 @@ def test_end_to_end(tmp_path):
     assert dataset.manifest["mask"].null_count() == 0
 
 
-def test_each_row_describes_its_own_image(tmp_path):
+def test_each_row_describes_its_own_image(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 6, "Normal": 6})
     write_image(source / "COVID" / "COVID-3.png", make_sheet(99, 80)[:, :70])
     (source / "COVID" / "COVID-2.png").write_bytes(b"")  # the rows after an unreadable file must not shift
@@ -72,7 +73,9 @@ def test_each_row_describes_its_own_image(tmp_path):
 
 
 @pytest.mark.parametrize("rows_a_chunk", [1, 7, 25])
-def test_row_chunks_lose_nothing(tree, tmp_path, monkeypatch, rows_a_chunk):
+def test_row_chunks_lose_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_a_chunk: int
+) -> None:
     whole = import_dataset(tree, tmp_path / "a").dataset
     monkeypatch.setattr(importing, "_ROWS_A_CHUNK", rows_a_chunk)
     chunked = import_dataset(tree, tmp_path / "b", workers=1).dataset
@@ -80,11 +83,11 @@ def test_row_chunks_lose_nothing(tree, tmp_path, monkeypatch, rows_a_chunk):
     np.testing.assert_array_equal(chunked.details, whole.details)
 
 
-def test_details_are_written_as_they_come(tree, tmp_path):
+def test_details_are_written_as_they_come(tree: Path, tmp_path: Path) -> None:
     """Memory must not grow with the number of images: what one image leaves behind is on the disk at once."""
     sizes = []
 
-    def look(done, total):
+    def look(done: int, total: int) -> None:
         (details,) = tmp_path.glob(".partial-*/details.npy")
         sizes.append(details.stat().st_size)
 
@@ -93,13 +96,13 @@ def test_details_are_written_as_they_come(tree, tmp_path):
     assert all(done * DETAIL_LENGTH - size <= 131_072 for done, size in enumerate(sizes, start=1))
 
 
-def test_images_in_flight_are_bounded(tree, tmp_path, monkeypatch):
+def test_images_in_flight_are_bounded(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     decode = importing._decode
     monkeypatch.setattr(importing, "_decode", lambda path: started.append(path) or decode(path))
     ahead = []
 
-    def listen_slowly(done, total):
+    def listen_slowly(done: int, total: int) -> None:
         if done in (1, 20):
             time.sleep(0.3)
         ahead.append(len(started) - done)
@@ -110,7 +113,7 @@ def test_images_in_flight_are_bounded(tree, tmp_path, monkeypatch):
     assert len(started) == 50
 
 
-def test_file_names_and_order_do_not_matter(tree, tmp_path):
+def test_file_names_and_order_do_not_matter(tree: Path, tmp_path: Path) -> None:
     """The same images, renamed, re-encoded without loss and listed in another order, get the same split."""
     first = import_dataset(tree, tmp_path / "a").dataset
     rows = []
@@ -125,7 +128,7 @@ def test_file_names_and_order_do_not_matter(tree, tmp_path):
     assert set(splits(first).values()) == {"train", "calibration", "test"}
 
 
-def test_seeds(tree, tmp_path):
+def test_seeds(tree: Path, tmp_path: Path) -> None:
     one, same, other = (
         import_dataset(tree, tmp_path / str(run), seed=seed).dataset for run, seed in enumerate((7, 7, 8))
     )
@@ -135,7 +138,7 @@ def test_seeds(tree, tmp_path):
     assert one.description.fingerprint != other.description.fingerprint
 
 
-def test_test_only(tree, tmp_path):
+def test_test_only(tree: Path, tmp_path: Path) -> None:
     dataset = import_dataset(tree, tmp_path / "out", test_only=True, findings=["covid"]).dataset
     assert dataset.rows("test").height == 20
     assert dataset.rows("validation").height == 20
@@ -143,7 +146,7 @@ def test_test_only(tree, tmp_path):
         dataset.rows("train")
 
 
-def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tree, tmp_path):
+def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tree: Path, tmp_path: Path) -> None:
     rows = [
         [str(tree / name / f"{name}-{n}.png"), name, "PA"]
         for name, count in (("COVID", 20), ("Normal", 30))
@@ -172,7 +175,7 @@ def test_what_was_chosen_stands_in_the_description_and_not_in_the_fingerprint(tr
     assert (half.choices.half, half.test_only) == ("final", True)
 
 
-def test_tiny_finding_is_refused_and_nothing_is_left(tmp_path):
+def test_tiny_finding_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 2, "Normal": 9})
     with pytest.raises(DataError, match="Finding 'COVID-19' has 2 images in 2 independent groups"):
         import_dataset(source, tmp_path / "out")
@@ -180,7 +183,7 @@ def test_tiny_finding_is_refused_and_nothing_is_left(tmp_path):
     assert import_dataset(source, tmp_path / "out", findings=["Normal"]).dataset.manifest.height == 9
 
 
-def test_patients_stay_together(tmp_path):
+def test_patients_stay_together(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 24})
     rows = [[f"COVID/COVID-{n}.png", "COVID", f"P{n % 8}" if n <= 16 else ""] for n in range(1, 25)]
     write_csv(source / "manifest.csv", ["path", "finding", "patient"], rows)
@@ -193,7 +196,7 @@ def test_patients_stay_together(tmp_path):
     assert manifest.filter(pl.col("patient").is_null())["group"].n_unique() == 8
 
 
-def test_copies_stay_together_even_renamed_and_re_encoded(tmp_path):
+def test_copies_stay_together_even_renamed_and_re_encoded(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 10, "Normal": 10}, size=160)
     for number in range(1, 6):
         pixels = read_radiograph(source / "COVID" / f"COVID-{number}.png").pixels
@@ -213,7 +216,7 @@ def test_copies_stay_together_even_renamed_and_re_encoded(tmp_path):
     assert dataset.description.near_duplicate_pairs == 15
 
 
-def test_equal_pixels_are_copies_even_without_structure_to_compare(tmp_path):
+def test_equal_pixels_are_copies_even_without_structure_to_compare(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 5})
     pixels = np.full((96, 96), 100, np.uint8)
     pixels[0, 0] = 101  # not constant, but its thumbnail is
@@ -226,14 +229,14 @@ def test_equal_pixels_are_copies_even_without_structure_to_compare(tmp_path):
     assert copies["split"].n_unique() == 1
 
 
-def test_an_existing_folder_is_refused_before_anything_is_read(tree, tmp_path):
+def test_an_existing_folder_is_refused_before_anything_is_read(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     with pytest.raises(ConfigurationError, match=r"already exists. Choose another folder for the data set"):
         import_dataset(tree, tmp_path, progress=lambda done, total: pytest.fail("it read an image"))
     assert names_in(tmp_path) == ["mine"]
 
 
-def test_nothing_can_be_read(tmp_path):
+def test_nothing_can_be_read(tmp_path: Path) -> None:
     for number in range(3):
         path = tmp_path / "source" / "COVID" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -243,7 +246,7 @@ def test_nothing_can_be_read(tmp_path):
     assert names_in(tmp_path) == ["source"]
 
 
-def test_missing_images_of_a_manifest_are_error_rows(tmp_path):
+def test_missing_images_of_a_manifest_are_error_rows(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 3})
     rows = [[f"COVID/COVID-{n}.png", "COVID"] for n in range(1, 5)]
     dataset = import_dataset(write_csv(source / "m.csv", ["path", "finding"], rows), tmp_path / "out").dataset
@@ -252,8 +255,8 @@ def test_missing_images_of_a_manifest_are_error_rows(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_stopped_half_way_leaves_nothing(tree, tmp_path, error):
-    def stop(done, total):
+def test_stopped_half_way_leaves_nothing(tree: Path, tmp_path: Path, error: type[Any]) -> None:
+    def stop(done: int, total: int) -> None:
         if done == 20:
             raise error
 
@@ -262,14 +265,14 @@ def test_stopped_half_way_leaves_nothing(tree, tmp_path, error):
     assert names_in(tmp_path) == []
 
 
-def test_stopped_half_way_stops_decoding(tree, tmp_path, monkeypatch):
+def test_stopped_half_way_stops_decoding(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Other tests' threads may still be about: TensorFlow and the like keep pools for themselves.
     before = set(threading.enumerate())
     started = []
     decode = importing._decode
     monkeypatch.setattr(importing, "_decode", lambda path: started.append(path) or decode(path))
 
-    def stop(done, total):
+    def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -280,8 +283,10 @@ def test_stopped_half_way_stops_decoding(tree, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("broken", ["write_dataset", "_with_groups", "find_duplicates", "assign_splits"])
-def test_a_full_disk_at_any_step_leaves_nothing(tree, tmp_path, monkeypatch, broken):
-    def full(*args, **options):
+def test_a_full_disk_at_any_step_leaves_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def full(*args: Any, **options: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(importing, broken, full)
@@ -291,7 +296,7 @@ def test_a_full_disk_at_any_step_leaves_nothing(tree, tmp_path, monkeypatch, bro
 
 
 @pytest.mark.parametrize("kilobytes", [60, 88, 92, 96, 100, 104, 112, 120])
-def test_a_disk_that_is_really_full(tree, tmp_path, kilobytes):
+def test_a_disk_that_is_really_full(tree: Path, tmp_path: Path, kilobytes: int) -> None:
     """50 details take 87 kB, the rest of the data set some 12; the sizes fill the disk at different steps."""
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         try:
@@ -305,7 +310,7 @@ def test_a_disk_that_is_really_full(tree, tmp_path, kilobytes):
             del dataset
 
 
-def test_a_kill_leaves_no_folder_that_looks_whole(tree, tmp_path):
+def test_a_kill_leaves_no_folder_that_looks_whole(tree: Path, tmp_path: Path) -> None:
     """SIGKILL cannot clean up, but what it leaves is hidden and has no dataset.json."""
     script = (
         "import os, signal, sys; from pathlib import Path; from carina.datasets.importing import import_dataset\n"
@@ -320,7 +325,7 @@ def test_a_kill_leaves_no_folder_that_looks_whole(tree, tmp_path):
     assert import_dataset(tree, tmp_path / "out").dataset.manifest.height == 50
 
 
-def test_formats_mix(tmp_path):
+def test_formats_mix(tmp_path: Path) -> None:
     for number, kind in enumerate(("PNG", "TIFF", "BMP", "WEBP", "JPEG", "PNG")):
         path = tmp_path / "source" / "Normal" / f"{number}.{kind.lower()}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -329,14 +334,14 @@ def test_formats_mix(tmp_path):
     assert import_dataset(tmp_path / "source", tmp_path / "out").dataset.manifest.height == 6
 
 
-def test_counts_are_of_the_images_that_could_be_read(tmp_path):
+def test_counts_are_of_the_images_that_could_be_read(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 4, "Normal": 5})
     (source / "Normal" / "Normal-1.png").write_bytes(b"")
     report = import_dataset(source, tmp_path / "out")
     assert any("Flagged finding: COVID-19" in note and "Normal: 4 images." in note for note in report.notes)
 
 
-def test_unknown_patients_are_said_with_the_way_to_name_them(tmp_path):
+def test_unknown_patients_are_said_with_the_way_to_name_them(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"COVID": 4, "Normal": 4})
     says = "The patient is not known for 8 of 8 images."
     assert any(
@@ -349,7 +354,7 @@ def test_unknown_patients_are_said_with_the_way_to_name_them(tmp_path):
     assert not any("is not known" in note for note in notes)
 
 
-def test_a_split_that_cannot_be_kept_is_not_offered(tmp_path):
+def test_a_split_that_cannot_be_kept_is_not_offered(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "source", {"train/COVID": 4, "train/Normal": 4, "test/COVID": 2, "test/Normal": 2})
     assert import_dataset(source, tmp_path / "a").offered == "folders"
     write_image(source / "Normal" / "beside.png", make_sheet(77, 64))
@@ -358,7 +363,7 @@ def test_a_split_that_cannot_be_kept_is_not_offered(tmp_path):
     assert any("It cannot be kept, and a new one is made: 1 of 13 images has no" in note for note in report.notes)
 
 
-def test_the_data_set_does_not_go_into_the_folder_of_its_images(tree, tmp_path):
+def test_the_data_set_does_not_go_into_the_folder_of_its_images(tree: Path, tmp_path: Path) -> None:
     before = names_in(tree)
     with pytest.raises(
         ConfigurationError, match=r"out lies in .*, the folder that is imported\. Choose a folder outside"

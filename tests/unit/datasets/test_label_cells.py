@@ -8,13 +8,13 @@ from carina.errors import DataError
 
 
 @pytest.mark.parametrize("cell", ["", " ", "-1", "-1.0", "NaN", "None", "NA", "n/a", "#N/A", "?", "Unknown", "TODO"])
-def test_unknown(cell):
+def test_unknown(cell: str) -> None:
     assert is_unknown(cell)
     assert read_label(cell) == cell.strip()
 
 
 @pytest.mark.parametrize("cell", ["0", "1", "No", "Normal", "No Finding", "nodule", "negative", "N"])
-def test_not_unknown(cell):
+def test_not_unknown(cell: str) -> None:
     assert not is_unknown(cell)
 
 
@@ -32,17 +32,17 @@ def test_not_unknown(cell):
         ("Viral+Bacterial", "Viral+Bacterial"),
     ],
 )
-def test_several(cell, label):
+def test_several(cell: str, label: str) -> None:
     assert read_label(cell) == label
 
 
-def test_renaming_parts_and_the_whole():
+def test_renaming_parts_and_the_whole() -> None:
     assert rename_label("A|B", {"A": "C", "B": "C"}) == "C"
     assert rename_label("A|B", {"A": "C"}) == "B|C"
     assert rename_label("A|B", {"A": "C", "B": "C", "A|B": "D"}) == "D"
 
 
-def test_what_is_not_one_known_finding_is_left_out():
+def test_what_is_not_one_known_finding_is_left_out() -> None:
     before = pl.Series("finding", ["A", "A|?", "A|B", "?", "x"])
     images = pl.DataFrame({"finding": ["A", "A|?", "A|B", "?", "?"]})
     kept, unclear, notes = leave_out_unclear(images, before)

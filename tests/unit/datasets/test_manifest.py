@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,7 @@ from make import as_ordinary_user, let_others_enter, write_tree
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory):
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("imported")
     source = write_tree(root / "source", {"COVID": 10, "Normal": 10})
     (source / "COVID" / "z.png").touch()
@@ -25,16 +27,16 @@ def imported(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(imported, tmp_path):
+def folder(imported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(imported, tmp_path / "data")
 
 
-def change_description(folder, **changes):
+def change_description(folder: Path, **changes: Any) -> None:
     path = folder / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def write_manifest(folder, manifest, *, seal):
+def write_manifest(folder: Path, manifest: pl.DataFrame, *, seal: bool) -> None:
     """Another manifest; sealed, as by one who altered the description as well, or as another version wrote it."""
     manifest.write_parquet(folder / "manifest.parquet")
     if seal:
@@ -42,7 +44,7 @@ def write_manifest(folder, manifest, *, seal):
         change_description(folder, manifest_sha256=sha256)
 
 
-def test_round_trip(imported):
+def test_round_trip(imported: Path) -> None:
     dataset = open_dataset(imported)
     assert dataset.manifest.schema == MANIFEST_SCHEMA
     assert dataset.manifest.height == dataset.description.images == 20
@@ -51,7 +53,7 @@ def test_round_trip(imported):
     assert dataset.unreadable()["code"].to_list() == ["empty-file"]
 
 
-def test_a_data_set_of_an_earlier_version_is_opened(folder):
+def test_a_data_set_of_an_earlier_version_is_opened(folder: Path) -> None:
     """Carina 0.1.0 did not write how files store their pixels, nor what was left out."""
     manifest = open_dataset(folder).manifest
     (folder / "left_out.csv").unlink()
@@ -67,7 +69,7 @@ def test_a_data_set_of_an_earlier_version_is_opened(folder):
         open_dataset(folder)
 
 
-def test_rows_of_a_split_keep_their_place_in_the_details(imported):
+def test_rows_of_a_split_keep_their_place_in_the_details(imported: Path) -> None:
     dataset = open_dataset(imported)
     seen = []
     for split in ("train", "calibration", "test"):
@@ -80,7 +82,7 @@ def test_rows_of_a_split_keep_their_place_in_the_details(imported):
     assert set(dataset.rows("validation")["path"]) == set(dataset.rows("test")["path"])
 
 
-def test_a_manifest_of_an_earlier_version_says_nothing_of_its_masks(folder):
+def test_a_manifest_of_an_earlier_version_says_nothing_of_its_masks(folder: Path) -> None:
     manifest = open_dataset(folder).manifest
     write_manifest(folder, manifest.drop("mask_sha256"), seal=True)
     assert open_dataset(folder).manifest.equals(manifest.with_columns(mask_sha256=pl.lit(None, pl.String)))
@@ -88,7 +90,7 @@ def test_a_manifest_of_an_earlier_version_says_nothing_of_its_masks(folder):
     assert open_dataset(folder).manifest.schema == MANIFEST_SCHEMA
 
 
-def test_no_data_set(tmp_path):
+def test_no_data_set(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none", tmp_path / "none" / "deeper"):
         with pytest.raises(DataError, match="data set is made by carina data import, with --out"):
             open_dataset(folder)
@@ -97,14 +99,14 @@ def test_no_data_set(tmp_path):
         open_dataset(tmp_path / "file")
 
 
-def test_without_its_manifest(folder):
+def test_without_its_manifest(folder: Path) -> None:
     (folder / "manifest.parquet").unlink()
     with pytest.raises(DataError, match=r"it has no manifest.parquet"):
         open_dataset(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "carina-dataset-1"}', b"\xff\xfe"])
-def test_damaged_description(folder, content):
+def test_damaged_description(folder: Path, content: bytes) -> None:
     (folder / "dataset.json").write_bytes(content)
     with pytest.raises(DataError, match=r"cannot be read \(ValidationError\). Import the data set again"):
         open_dataset(folder)
@@ -113,13 +115,13 @@ def test_damaged_description(folder, content):
 @pytest.mark.parametrize(
     "changes", [{"format": "carina-dataset-9"}, {"images": "many"}, {"author": "me"}, {"choices": {"half": "first"}}]
 )
-def test_description_of_another_kind(folder, changes):
+def test_description_of_another_kind(folder: Path, changes: dict[str, Any]) -> None:
     change_description(folder, **changes)
     with pytest.raises(DataError, match="cannot be read"):
         open_dataset(folder)
 
 
-def test_a_data_set_of_before_the_choices_were_written_down_opens(folder):
+def test_a_data_set_of_before_the_choices_were_written_down_opens(folder: Path) -> None:
     path = folder / "dataset.json"
     description = json.loads(path.read_text())
     del description["choices"]
@@ -131,7 +133,7 @@ def test_a_data_set_of_before_the_choices_were_written_down_opens(folder):
     "changes",
     [{"images": 21}, {"findings": ["COVID-19"]}, {"findings": ["Normal", "COVID-19"]}, {"fingerprint": "0" * 64}],
 )
-def test_tampered_description(folder, changes):
+def test_tampered_description(folder: Path, changes: dict[str, Any]) -> None:
     change_description(folder, **changes)
     with pytest.raises(DataError, match="was changed after the import"):
         open_dataset(folder)
@@ -139,7 +141,7 @@ def test_tampered_description(folder, changes):
 
 @pytest.mark.parametrize("seal", [False, True])
 @pytest.mark.parametrize("column", ["finding", "split", "sha256", "baseline_split"])
-def test_tampered_manifest(folder, column, seal):
+def test_tampered_manifest(folder: Path, column: str, seal: bool) -> None:
     manifest = pl.read_parquet(folder / "manifest.parquet")
     values = manifest[column].to_list()
     values[3] = next(value for value in [*values, "0" * 64] if value != values[3])
@@ -149,7 +151,7 @@ def test_tampered_manifest(folder, column, seal):
 
 
 @pytest.mark.parametrize("column", ["path", "patient", "source", "age", "group"])
-def test_any_other_change_is_seen_as_well(folder, column):
+def test_any_other_change_is_seen_as_well(folder: Path, column: str) -> None:
     manifest = pl.read_parquet(folder / "manifest.parquet")
     other = manifest.with_columns(pl.lit("7").cast(manifest.schema[column]).alias(column))
     write_manifest(folder, other, seal=False)
@@ -158,13 +160,13 @@ def test_any_other_change_is_seen_as_well(folder, column):
 
 
 @pytest.mark.parametrize("seal", [False, True])
-def test_manifest_with_a_row_less(folder, seal):
+def test_manifest_with_a_row_less(folder: Path, seal: bool) -> None:
     write_manifest(folder, pl.read_parquet(folder / "manifest.parquet")[1:], seal=seal)
     with pytest.raises(DataError, match="was changed after the import"):
         open_dataset(folder)
 
 
-def test_manifest_of_other_columns(folder):
+def test_manifest_of_other_columns(folder: Path) -> None:
     manifest = pl.read_parquet(folder / "manifest.parquet")
     for other in (manifest.drop("age"), manifest.with_columns(age=pl.col("age").cast(pl.Float32))):
         write_manifest(folder, other, seal=True)
@@ -172,7 +174,7 @@ def test_manifest_of_other_columns(folder):
             open_dataset(folder)
 
 
-def test_manifest_that_is_no_table(folder):
+def test_manifest_that_is_no_table(folder: Path) -> None:
     content = b"PAR1 nonsense PAR1"
     (folder / "manifest.parquet").write_bytes(content)
     change_description(folder, manifest_sha256=hashlib.sha256(content).hexdigest())
@@ -180,7 +182,7 @@ def test_manifest_that_is_no_table(folder):
         open_dataset(folder)
 
 
-def test_manifest_cut_or_mutated_anywhere(folder):
+def test_manifest_cut_or_mutated_anywhere(folder: Path) -> None:
     content = (folder / "manifest.parquet").read_bytes()
     rng = np.random.default_rng(0)
     for trial in range(60):
@@ -196,7 +198,7 @@ def test_manifest_cut_or_mutated_anywhere(folder):
             open_dataset(folder)
 
 
-def test_details_missing_damaged_or_of_other_length(folder):
+def test_details_missing_damaged_or_of_other_length(folder: Path) -> None:
     path = folder / "details.npy"
     details = np.load(path)
     np.save(path, details[1:])
@@ -211,7 +213,7 @@ def test_details_missing_damaged_or_of_other_length(folder):
         _ = open_dataset(folder).details
 
 
-def test_errors_missing_or_damaged(folder):
+def test_errors_missing_or_damaged(folder: Path) -> None:
     (folder / "errors.csv").write_bytes(b"path,code,message\na,b,c,d,e\n")
     with pytest.raises(DataError, match=r"errors.csv is missing or damaged"):
         open_dataset(folder).unreadable()
@@ -221,7 +223,7 @@ def test_errors_missing_or_damaged(folder):
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "manifest.parquet", "."])
-def test_no_permission(folder, name):
+def test_no_permission(folder: Path, name: str) -> None:
     let_others_enter(folder)
     for path in folder.iterdir():
         path.chmod(0o644)
@@ -233,7 +235,7 @@ def test_no_permission(folder, name):
         (folder / name).chmod(0o755)
 
 
-def test_a_write_protected_data_set_opens(folder):
+def test_a_write_protected_data_set_opens(folder: Path) -> None:
     let_others_enter(folder)
     for path in folder.iterdir():
         path.chmod(0o444)
@@ -247,7 +249,7 @@ def test_a_write_protected_data_set_opens(folder):
         folder.chmod(0o755)
 
 
-def test_fingerprint_is_of_images_labels_and_splits_in_any_order(imported):
+def test_fingerprint_is_of_images_labels_and_splits_in_any_order(imported: Path) -> None:
     manifest = open_dataset(imported).manifest
     wanted = data_fingerprint(manifest)
     moved = manifest.with_columns(path=pl.lit("/elsewhere/") + pl.col("path"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from carina.datasets.listing import list_source
+from carina.datasets.listing import Listing, list_source
 from carina.datasets.manifest import LISTING_SCHEMA
 from carina.errors import ConfigurationError, DataError
 from carina.findings import COVID_19, NORMAL
@@ -14,11 +14,11 @@ from make import finding_counts, touch_images, write_csv, write_tree
 HEADER = ["path", "finding", "patient", "source", "view", "age", "sex", "mask", "split"]
 
 
-def said(listing):
+def said(listing: Listing) -> str:
     return " ".join(listing.notes)
 
 
-def test_csv_manifest(tmp_path):
+def test_csv_manifest(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png", "elsewhere/b.png", "m/a.png")
     rows = [
         ["a.png", "covid", " P1 ", "north", "PA", "61.5", "F", "m/a.png", "train"],
@@ -35,7 +35,7 @@ def test_csv_manifest(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["manifest.csv", "metadata.csv", "manifest.parquet"])
-def test_a_folder_with_a_manifest(tmp_path, name):
+def test_a_folder_with_a_manifest(tmp_path: Path, name: str) -> None:
     write_tree(tmp_path, {"COVID": 2})
     table = pl.DataFrame({"path": ["COVID/COVID-1.png"], "finding": ["Asthma"]})
     table.write_parquet(tmp_path / name) if name.endswith("parquet") else table.write_csv(tmp_path / name)
@@ -44,7 +44,7 @@ def test_a_folder_with_a_manifest(tmp_path, name):
     assert f"The images are those that {name} names, with its findings; folders were not searched." in listing.notes
 
 
-def test_images_that_no_row_names_are_counted_and_named(tmp_path):
+def test_images_that_no_row_names_are_counted_and_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"COVID": 3, "lung masks": 1})
     write_csv(tmp_path / "manifest.csv", ["path", "finding"], [["COVID/../COVID/COVID-2.png", "COVID"]])
     for listing in (list_source(tmp_path), list_source(tmp_path, labels=tmp_path / "manifest.csv")):
@@ -57,7 +57,7 @@ def test_images_that_no_row_names_are_counted_and_named(tmp_path):
     assert list_source(tmp_path / "manifest.csv").left_out.is_empty()
 
 
-def test_an_unrelated_table_beside_finding_folders_is_not_used_and_said(tmp_path):
+def test_an_unrelated_table_beside_finding_folders_is_not_used_and_said(tmp_path: Path) -> None:
     write_tree(tmp_path, {"COVID": 2, "Normal": 1})
     write_csv(tmp_path / "metadata.csv", ["FILE NAME", "URL"], [["COVID-1", "https://example.org"]])
     listing = list_source(tmp_path)
@@ -72,7 +72,7 @@ def test_an_unrelated_table_beside_finding_folders_is_not_used_and_said(tmp_path
         list_source(tmp_path / "alone")
 
 
-def test_of_two_manifests_one_is_used_and_the_other_named(tmp_path):
+def test_of_two_manifests_one_is_used_and_the_other_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"COVID": 2})
     for name, row in (("manifest.csv", "COVID/COVID-1.png"), ("metadata.csv", "COVID/COVID-2.png")):
         write_csv(tmp_path / name, ["path", "finding"], [[row, "COVID"]])
@@ -81,7 +81,7 @@ def test_of_two_manifests_one_is_used_and_the_other_named(tmp_path):
     assert "metadata.csv was not used, since manifest.csv lies beside it." in listing.notes
 
 
-def test_parquet_manifest_of_many_types(tmp_path):
+def test_parquet_manifest_of_many_types(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png", "b.png")
     table = pl.DataFrame(
         {
@@ -100,7 +100,7 @@ def test_parquet_manifest_of_many_types(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["path", "finding"])
-def test_missing_columns(tmp_path, missing):
+def test_missing_columns(tmp_path: Path, missing: str) -> None:
     header = [name for name in ("path", "finding", "age") if name != missing]
     path = write_csv(tmp_path / "m.csv", header, [["a", "1"]])
     says = rf"m\.csv has no column '{missing}'. It has: {', '.join(header)} .* UTF-8\). Say which columns"
@@ -108,20 +108,20 @@ def test_missing_columns(tmp_path, missing):
         list_source(path)
 
 
-def test_a_column_that_names_images_is_pointed_at(tmp_path):
+def test_a_column_that_names_images_is_pointed_at(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", ["Nr", "Das Bild", "Befund"], [["1", "a.png", "x"], ["2", "b.JPG", "x"]])
     says = r"no column 'path' or 'finding'. .* 'Das Bild' names images. Say which .*: --column 'path=Das Bild' --col"
     with pytest.raises(DataError, match=says):
         list_source(path)
 
 
-def test_a_column_for_each_finding_is_told(tmp_path):
+def test_a_column_for_each_finding_is_told(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", ["path", "Normal", "TB"], [["a.png", "1", "0"], ["b.png", "0", "1.0"]])
     with pytest.raises(DataError, match=r"Normal, TB seem to be findings with 1 or 0. Carina needs one column"):
         list_source(path)
 
 
-def test_unknown_columns_are_refused_or_left_out(tmp_path):
+def test_unknown_columns_are_refused_or_left_out(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png")
     path = write_csv(tmp_path / "m.csv", ["path", "finding", "Label", "x"], [["a.png", "COVID", "1", "2"]])
     with pytest.raises(DataError, match=r"unknown columns: Label, x. Known: path, .*--ignore-unknown-columns"):
@@ -135,7 +135,7 @@ def test_unknown_columns_are_refused_or_left_out(tmp_path):
     assert listing.notes == ("Columns left out: Label.", "Columns of m.csv: source is 'x'.")
 
 
-def test_images_without_one_known_finding_are_left_out_and_counted(tmp_path):
+def test_images_without_one_known_finding_are_left_out_and_counted(tmp_path: Path) -> None:
     cells = ["COVID", "normal", "", "-1", "nan", "None", "NA", "?", " Uncertain ", "A|B", "b; a", "['A']", "A|n/a"]
     touch_images(tmp_path, *(f"{n}.png" for n in range(len(cells))))
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [[f"{n}.png", cell] for n, cell in enumerate(cells)])
@@ -146,7 +146,7 @@ def test_images_without_one_known_finding_are_left_out_and_counted(tmp_path):
     assert "2 images were left out, since several findings are named: A|B (2)." in said(listing)
 
 
-def test_several_findings_that_get_one_name_are_one_finding(tmp_path):
+def test_several_findings_that_get_one_name_are_one_finding(tmp_path: Path) -> None:
     cells = ["A|B", "A", "B|C", "unknown", "A|C"]
     touch_images(tmp_path, *(f"{n}.png" for n in range(len(cells))))
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [[f"{n}.png", cell] for n, cell in enumerate(cells)])
@@ -160,7 +160,7 @@ def test_several_findings_that_get_one_name_are_one_finding(tmp_path):
     assert "1 image was left out, since several findings are named: Other opacity|C (1)." in said(listing)
 
 
-def test_without_one_known_finding_nothing_is_imported(tmp_path):
+def test_without_one_known_finding_nothing_is_imported(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png", "b.png")
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [["a.png", "?"], ["b.png", ""]])
     with pytest.raises(DataError, match=r"No image has one known finding. 2 images were left out.*empty cell \(1\)"):
@@ -181,14 +181,14 @@ def test_without_one_known_finding_nothing_is_imported(tmp_path):
         ),
     ],
 )
-def test_wrong_rows_are_named(tmp_path, rows, says):
+def test_wrong_rows_are_named(tmp_path: Path, rows: list[list[str]], says: str) -> None:
     touch_images(tmp_path, "a.png", "b.png")
     path = write_csv(tmp_path / "m.csv", ["path", "finding", "patient"], rows)
     with pytest.raises(DataError, match=says):
         list_source(path)
 
 
-def test_an_image_in_several_rows_has_the_findings_of_all(tmp_path):
+def test_an_image_in_several_rows_has_the_findings_of_all(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png", "b.png", "c.png")
     rows = [["a.png", "COVID"], ["b.png", "COVID"], ["./a.png", "Nodule"], ["b.png", "covid-19"], ["c.png", "Nodule"]]
     listing = list_source(write_csv(tmp_path / "m.csv", ["path", "finding"], rows))
@@ -197,13 +197,13 @@ def test_an_image_in_several_rows_has_the_findings_of_all(tmp_path):
     assert "1 image was left out, since several findings are named: COVID-19|Nodule (1)." in said(listing)
 
 
-def test_a_header_alone_holds_no_images(tmp_path):
+def test_a_header_alone_holds_no_images(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", HEADER, [])
     with pytest.raises(DataError, match=r"m\.csv has no rows below its header"):
         list_source(path)
 
 
-def test_images_that_do_not_exist(tmp_path):
+def test_images_that_do_not_exist(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [["x/a.png", "COVID"], ["b.png", "COVID"]])
     with pytest.raises(DataError) as wrong:
         list_source(path)
@@ -224,7 +224,7 @@ def test_images_that_do_not_exist(tmp_path):
     )
 
 
-def test_a_table_and_the_folder_of_its_images(tmp_path):
+def test_a_table_and_the_folder_of_its_images(tmp_path: Path) -> None:
     touch_images(tmp_path / "films", "deep/a.png", "deep/b.png")
     path = write_csv(
         tmp_path / "tables" / "m.csv", ["Image", "Label", "PatientID"], [["a", "COVID", "7"], ["b", "x", ""]]
@@ -238,7 +238,7 @@ def test_a_table_and_the_folder_of_its_images(tmp_path):
     assert "2 of 2 images do not lie at the path that m.csv gives and were found by their name" in said(listing)
 
 
-def test_with_a_key_patients_are_hashed_as_those_of_dicom_files_are(tmp_path):
+def test_with_a_key_patients_are_hashed_as_those_of_dicom_files_are(tmp_path: Path) -> None:
     touch_images(tmp_path, "a.png", "b.png")
     path = write_csv(
         tmp_path / "m.csv", ["path", "finding", "patient"], [["a.png", "x", "SECRET-1"], ["b.png", "x", ""]]
@@ -249,7 +249,7 @@ def test_with_a_key_patients_are_hashed_as_those_of_dicom_files_are(tmp_path):
     assert list_source(path, patient_key=b"l" * 32).images["patient"][0] not in (one, "SECRET-1")
 
 
-def test_options_that_contradict_each_other(tmp_path):
+def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "m.csv", ["path", "finding"], [["a.png", "x"]])
     with pytest.raises(ConfigurationError, match="--labels-as nih knows its columns"):
         list_source(path, labels_as="nih", columns={"path": "x"})

@@ -2,31 +2,32 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carina.datasets.dicom_headers import patient_of_name
 from carina.datasets.folder_words import published_split
 from carina.datasets.importing import import_dataset
-from carina.datasets.listing import list_source
+from carina.datasets.listing import Listing, list_source
 from carina.errors import DataError
 from carina.findings import LUNG_OPACITY, NORMAL
 from make import make_sheet, touch_images
 from make_dicom import encode_dicom
 
 
-def write(folder, name, text):
+def write(folder: Path, name: str, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text, encoding="utf-8")
     return folder / name
 
 
-def rows(listing, *columns):
+def rows(listing: Listing, *columns: Any) -> dict[str, Any]:
     """Return the images by their file names."""
     return {Path(row["path"]).name: tuple(row[name] for name in columns) for row in listing.images.to_dicts()}
 
 
-def said(listing):
+def said(listing: Listing) -> str:
     return " ".join(listing.notes)
 
 
@@ -40,7 +41,7 @@ OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],
 
 
 @pytest.fixture
-def nih(tmp_path):
+def nih(tmp_path: Path) -> Path:
     folder = tmp_path / "nih"
     write(folder, "Data_Entry_2017.csv", NIH)
     write(folder, "train_val_list.txt", "00000001_000.png\n00000001_001.png\n00000003_000.png\n")
@@ -51,7 +52,7 @@ def nih(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".", "Data_Entry_2017.csv"])
-def test_nih(nih, name):
+def test_nih(nih: Path, name: str) -> None:
     listing = list_source(nih / name, labels_as="nih")
     assert rows(listing, "finding", "patient", "age", "sex", "view", "split") == {
         "00000001_000.png": ("Cardiomegaly", "1", 58.0, "M", "PA", "train_val"),
@@ -65,7 +66,7 @@ def test_nih(nih, name):
     assert listing.choices.labels_as == "nih"
 
 
-def test_nih_of_2020_with_images_elsewhere_and_no_lists(nih, tmp_path):
+def test_nih_of_2020_with_images_elsewhere_and_no_lists(nih: Path, tmp_path: Path) -> None:
     header, *lines = NIH.splitlines()
     header = header.replace("OriginalImage[Width,Height]", "OriginalImageWidth,OriginalImageHeight").replace(
         "OriginalImagePixelSpacing[x,y],", "OriginalImagePixelSpacing_x,OriginalImagePixelSpacing_y"
@@ -90,7 +91,7 @@ CheXpert-v1.0-small/train/patient00004/study1/view1_frontal.jpg,Male,50,Frontal,
 
 
 @pytest.fixture
-def chexpert(tmp_path):
+def chexpert(tmp_path: Path) -> Path:
     folder = tmp_path / "CheXpert-v1.0-small"
     write(folder, "train.csv", CHEXPERT)
     valid = CHEXPERT.splitlines()[:2]
@@ -100,11 +101,11 @@ def chexpert(tmp_path):
     return folder
 
 
-def findings(listing):
+def findings(listing: Listing) -> dict[str, str]:
     return {Path(row["path"]).parts[-3]: row["finding"] for row in listing.images.to_dicts()}
 
 
-def test_chexpert(chexpert):
+def test_chexpert(chexpert: Path) -> None:
     listing = list_source(chexpert, labels_as="chexpert")
     assert findings(listing) == {"patient00001": NORMAL, "patient64541": NORMAL}
     assert listing.images.drop("path", "finding", "source", "mask").rows() == [
@@ -117,7 +118,7 @@ def test_chexpert(chexpert):
     assert "several findings are named: Lung Opacity|Edema (1)." in said(listing)
 
 
-def test_the_rule_for_uncertain_ones_is_stated(chexpert):
+def test_the_rule_for_uncertain_ones_is_stated(chexpert: Path) -> None:
     table = chexpert / "train.csv"
     assert findings(list_source(table, labels_as="chexpert", uncertain="negative"))["patient00002"] == "Edema"
     listing = list_source(table, labels_as="chexpert", uncertain="positive")
@@ -129,7 +130,7 @@ def test_the_rule_for_uncertain_ones_is_stated(chexpert):
     assert listing.images["view"].to_list() == ["lateral"]
 
 
-def test_a_mark_that_is_none(chexpert):
+def test_a_mark_that_is_none(chexpert: Path) -> None:
     write(chexpert, "train.csv", CHEXPERT.replace(",-1.0,", ",2,"))
     with pytest.raises(DataError, match=r"train\.csv, row 4: its 'Pneumonia' is none of 1, 0, -1 and empty"):
         list_source(chexpert, labels_as="chexpert")
@@ -150,7 +151,7 @@ RSNA_CLASSES = """patientId,class
 
 
 @pytest.fixture
-def rsna(tmp_path):
+def rsna(tmp_path: Path) -> Path:
     folder = tmp_path / "rsna"
     write(folder, "stage_2_train_labels.csv", RSNA_LABELS)
     for seed, name in enumerate(("0004cfab-14fd", "00313ee0-9eaa", "00436515-870c")):
@@ -161,7 +162,7 @@ def rsna(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"])
-def test_rsna(rsna, name):
+def test_rsna(rsna: Path, name: str) -> None:
     write(rsna, "stage_2_detailed_class_info.csv", RSNA_CLASSES)
     listing = list_source(rsna / name, labels_as="rsna")
     # What its tables do not say, its DICOM files do.
@@ -174,7 +175,7 @@ def test_rsna(rsna, name):
     assert "patientId names an image: two images of one patient cannot be kept in one split" in said(listing)
 
 
-def test_rsna_without_the_table_of_normal_ones_knows_no_normal_one(rsna):
+def test_rsna_without_the_table_of_normal_ones_knows_no_normal_one(rsna: Path) -> None:
     listing = list_source(rsna, labels_as="rsna")
     assert rows(listing, "finding") == {"00436515-870c.dcm": (LUNG_OPACITY,)}
     assert "Left out, since Target 0 means no lung opacity, and not a normal radiograph: 2 of 3 images." in said(
@@ -186,7 +187,7 @@ def test_rsna_without_the_table_of_normal_ones_knows_no_normal_one(rsna):
         list_source(rsna, labels_as="rsna")
 
 
-def test_rsna_images_that_their_headers_rule_out_are_named(rsna):
+def test_rsna_images_that_their_headers_rule_out_are_named(rsna: Path) -> None:
     write(rsna, "stage_2_detailed_class_info.csv", RSNA_CLASSES)
     side = rsna / "stage_2_train_images" / "00313ee0-9eaa.dcm"
     side.write_bytes(encode_dicom(make_sheet(1), PatientID="00313ee0-9eaa", ViewPosition="LL"))
@@ -219,7 +220,7 @@ MIMIC_SPLIT = """dicom_id,study_id,subject_id,split
 
 
 @pytest.fixture
-def mimic(tmp_path):
+def mimic(tmp_path: Path) -> Path:
     folder = tmp_path / "mimic-cxr-jpg"
     folder.mkdir()
     for part, text in (("chexpert", MIMIC_LABELS), ("metadata", MIMIC_METADATA), ("split", MIMIC_SPLIT)):
@@ -233,7 +234,7 @@ def mimic(tmp_path):
     return folder
 
 
-def test_mimic(mimic):
+def test_mimic(mimic: Path) -> None:
     listing = list_source(mimic, labels_as="mimic")
     assert rows(listing, "finding", "patient", "view", "split") == {
         "02aa804e-bde0afdd.jpg": (NORMAL, "10000032", "PA", "train"),
@@ -248,7 +249,7 @@ def test_mimic(mimic):
     assert rows(listing, "finding")["096052b7-d256dc40.jpg"] == ("Consolidation",)
 
 
-def test_mimic_by_its_other_labels_and_without_metadata(mimic):
+def test_mimic_by_its_other_labels_and_without_metadata(mimic: Path) -> None:
     (mimic / "mimic-cxr-2.0.0-metadata.csv.gz").unlink()
     (mimic / "mimic-cxr-2.0.0-chexpert.csv.gz").unlink()
     negbio = write(mimic, "mimic-cxr-2.0.0-negbio.csv", MIMIC_LABELS)
@@ -261,7 +262,7 @@ def test_mimic_by_its_other_labels_and_without_metadata(mimic):
 
 
 @pytest.mark.parametrize("kind", ["nih", "chexpert", "rsna", "mimic"])
-def test_tables_that_are_not_there_or_of_another_kind(tmp_path, kind):
+def test_tables_that_are_not_there_or_of_another_kind(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match=f"has no table of --labels-as {kind} "):
         list_source(tmp_path, labels_as=kind)
     other = write(tmp_path, "other.csv", "path,finding\na.png,COVID\n")
@@ -272,7 +273,7 @@ def test_tables_that_are_not_there_or_of_another_kind(tmp_path, kind):
 @pytest.mark.parametrize(
     ("text", "kind"), [(NIH, "nih"), (CHEXPERT, "chexpert"), (RSNA_LABELS, "rsna"), (MIMIC_LABELS, "mimic")]
 )
-def test_a_published_table_without_its_preset_is_recognised(tmp_path, text, kind):
+def test_a_published_table_without_its_preset_is_recognised(tmp_path: Path, text: str, kind: str) -> None:
     with pytest.raises(DataError, match=f"published table of {kind}: add --labels-as {kind}"):
         list_source(write(tmp_path, "t.csv", text))
 
@@ -284,11 +285,11 @@ def test_a_published_table_without_its_preset_is_recognised(tmp_path, text, kind
         *(("valid", "validation"), ("validate", "validation")),
     ],
 )
-def test_the_published_splits_are_understood(word, split):
+def test_the_published_splits_are_understood(word: str, split: str) -> None:
     assert published_split(word) == split
 
 
-def test_with_a_key_patients_are_hashed_once(nih, rsna):
+def test_with_a_key_patients_are_hashed_once(nih: Path, rsna: Path) -> None:
     key = b"k" * 32
     listing = list_source(nih, labels_as="nih", patient_key=key)
     assert set(listing.images["patient"]) == {patient_of_name(name, key) for name in ("1", "2", "3")}
@@ -298,7 +299,7 @@ def test_with_a_key_patients_are_hashed_once(nih, rsna):
     assert set(listing.images["patient"]) == {patient_of_name(Path(path).stem, key) for path in listing.images["path"]}
 
 
-def test_a_published_set_is_imported(rsna, tmp_path):
+def test_a_published_set_is_imported(rsna: Path, tmp_path: Path) -> None:
     write(rsna, "stage_2_detailed_class_info.csv", RSNA_CLASSES)
     dataset = import_dataset(rsna, tmp_path / "out", labels_as="rsna", test_only=True).dataset
     assert dataset.manifest.height == 3

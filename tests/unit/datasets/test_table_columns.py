@@ -1,5 +1,9 @@
 """What the columns of a table mean: names of the user's, known names, and two that fit one field."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from carina.datasets.table_columns import choose_columns
@@ -8,8 +12,8 @@ from carina.errors import ConfigurationError, DataError
 
 
 @pytest.fixture
-def table(tmp_path):
-    def write(header):
+def table(tmp_path: Path) -> Callable[..., Any]:
+    def write(header: Any) -> Any:
         path = tmp_path / "t.csv"
         path.write_text(f"{header}\n{','.join('xyzvw'[: header.count(',') + 1])}\n", encoding="utf-8")
         return read_table(path)
@@ -30,11 +34,11 @@ def table(tmp_path):
         ("id,what", {}),
     ],
 )
-def test_names_that_are_known(table, header, chosen):
+def test_names_that_are_known(table: Callable[..., Any], header: str, chosen: dict[str, Any]) -> None:
     assert choose_columns(table(header), {}) == chosen
 
 
-def test_names_that_the_user_gives(table):
+def test_names_that_the_user_gives(table: Callable[..., Any]) -> None:
     it = table("Image,Label,Other Label")
     assert choose_columns(it, {"finding": "other_label"}) == {"path": "Image", "finding": "Other Label"}
     # A column has one meaning.
@@ -49,7 +53,7 @@ def test_names_that_the_user_gives(table):
         choose_columns(it, {"size": "Label"})
 
 
-def test_two_columns_for_one_field(table):
+def test_two_columns_for_one_field(table: Callable[..., Any]) -> None:
     with pytest.raises(DataError, match=r"the columns 'image' and 'filename', which both fit 'path'\. Choose: "):
         choose_columns(table("image,filename,finding"), {})
     with pytest.raises(DataError, match="has two columns 'finding' with different contents"):

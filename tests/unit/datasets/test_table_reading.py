@@ -3,12 +3,14 @@
 import gzip
 import io
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import openpyxl
 import polars as pl
 import pytest
 
-from carina.datasets.table_reading import read_table
+from carina.datasets.table_reading import Table, read_table
 from carina.errors import DataError
 from make import make_grey, write_image
 from make_dicom import encode_dicom
@@ -16,17 +18,17 @@ from make_dicom import encode_dicom
 ROWS = [["röntgen 1.png", "COVID"], ["b.png", "Normal"]]
 
 
-def text(separator=",", end="\n"):
+def text(separator: str = ",", end: str = "\n") -> str:
     return end.join(separator.join(row) for row in [["path", "finding"], *ROWS]) + end
 
 
-def read(tmp_path, content, name="t.csv"):
+def read(tmp_path: Path, content: bytes | str, name: str = "t.csv") -> Table:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_table(path)
 
 
-def workbook(*sheets):
+def workbook(*sheets: Any) -> bytes:
     book = openpyxl.Workbook()
     book.remove(book.active)
     for number, rows in enumerate(sheets, start=1):
@@ -62,7 +64,7 @@ def workbook(*sheets):
         ("\n\npath,finding\n" + "\n".join(",".join(row) for row in ROWS), "t.csv", None),
     ],
 )
-def test_the_same_table_in_many_forms(tmp_path, content, name, how):
+def test_the_same_table_in_many_forms(tmp_path: Path, content: bytes | str, name: str, how: str | None) -> None:
     table = read(tmp_path, content, name)
     assert table.cells.columns == ["path", "finding"]
     assert [list(row) for row in table.cells.rows()] == ROWS
@@ -70,7 +72,7 @@ def test_the_same_table_in_many_forms(tmp_path, content, name, how):
     assert table.notes == ()
 
 
-def test_rows_are_counted_as_an_editor_counts_lines(tmp_path):
+def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
     table = read(tmp_path, 'sep=,\npath,finding\n"a\nb.png",x\n\n\nc.png,"y, z"\n')
     assert table.rows.to_list() == [3, 7]
     assert table.cells.rows() == [("a\nb.png", "x"), ("c.png", "y, z")]
@@ -78,7 +80,7 @@ def test_rows_are_counted_as_an_editor_counts_lines(tmp_path):
     assert read(tmp_path, workbook([["path"], ["a"], [], ["b"]]), "t.xlsx").rows.to_list() == [2, 4]
 
 
-def test_windows_1252_is_read_and_said(tmp_path):
+def test_windows_1252_is_read_and_said(tmp_path: Path) -> None:
     table = read(tmp_path, text().encode("cp1252"))
     assert table.cells["path"][0] == "röntgen 1.png"
     assert table.notes == ("t.csv is not UTF-8 and was read as Windows-1252: check the letters on line 2.",)
@@ -86,14 +88,14 @@ def test_windows_1252_is_read_and_said(tmp_path):
         read(tmp_path, b"path,finding\n\xff\x81\x8d,COVID\n")
 
 
-def test_numbers_of_excel_and_several_sheets(tmp_path):
+def test_numbers_of_excel_and_several_sheets(tmp_path: Path) -> None:
     table = read(tmp_path, workbook([["patient", "age"], [7.0, 58.5], [None, True]], [["other"]]), "t.xlsx")
     assert table.cells.rows() == [("7", "58.5"), (None, "True")]
     assert table.notes == ("Of the 2 sheets in t.xlsx the first was read: Sheet1.",)
 
 
 @pytest.mark.parametrize("header", ["", "Unnamed: 0"])
-def test_an_index_of_pandas_is_left_out_and_said(tmp_path, header):
+def test_an_index_of_pandas_is_left_out_and_said(tmp_path: Path, header: str) -> None:
     table = read(tmp_path, f"{header},path,finding\n7,a.png,x\n0,b.png,y\n")
     assert table.cells.columns == ["path", "finding"]
     assert table.notes == ("The column of t.csv without a name holds row numbers and is not used.",)
@@ -101,14 +103,14 @@ def test_an_index_of_pandas_is_left_out_and_said(tmp_path, header):
     assert read(tmp_path, ",finding\na.png,x\n").cells.columns == ["Unnamed: 0", "finding"]
 
 
-def test_columns_of_one_name(tmp_path):
+def test_columns_of_one_name(tmp_path: Path) -> None:
     assert read(tmp_path, "path,finding,finding\na,x,x\nb,y,y\n").repeated == frozenset()
     table = read(tmp_path, "path,finding,finding\na,x,x\nb,y,z\n")
     assert table.repeated == {"finding"}
     assert table.cells.columns == ["path", "finding", "finding (2)"]
 
 
-def test_parquet(tmp_path):
+def test_parquet(tmp_path: Path) -> None:
     table = pl.DataFrame({"path": ["a", " "], "labels": [["x", "y"], ["z"]], "box": [[1], [2]]})
     table.write_parquet(tmp_path / "t.parquet")
     read = read_table(tmp_path / "t.parquet")
@@ -118,7 +120,7 @@ def test_parquet(tmp_path):
     assert note.startswith("Columns of t.parquet that hold neither text nor numbers are not used: box (List(Int64))")
 
 
-def archive(*names):
+def archive(*names: Any) -> Any:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as packed:
         for name in names:
@@ -155,14 +157,14 @@ def archive(*names):
         (bytes(range(256)) * 9, "it is not text"),
     ],
 )
-def test_what_is_no_table_is_said(tmp_path, content, says):
+def test_what_is_no_table_is_said(tmp_path: Path, content: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says) as wrong:
         read(tmp_path, content)
     assert str(wrong.value).startswith(str(tmp_path / "t.csv"))
     assert "SECRET" not in str(wrong.value)
 
 
-def test_folders_and_what_is_not_there(tmp_path):
+def test_folders_and_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is a folder, not a table\. Name the table in it"):
         read_table(tmp_path)
     with pytest.raises(DataError, match=r"none\.csv cannot be read as a table: No such file or directory. Check"):

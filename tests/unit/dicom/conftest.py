@@ -1,23 +1,9 @@
-"""What the tests of answers share: a small model, and how it comes by the pixels of DICOM files."""
+"""What the tests of DICOM share: programs of others."""
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-from carina.inference.predictor import Predictor
-from unit.inference.small_model import write_small_run
-
-
-@pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_run(tmp_path_factory.mktemp("small") / "run")
-
-
-@pytest.fixture(scope="session")
-def predictor(small_run: Path) -> Predictor:
-    return Predictor(small_run)
 
 
 @pytest.fixture(scope="session")

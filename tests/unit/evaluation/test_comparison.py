@@ -3,11 +3,13 @@
 import itertools
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -19,14 +21,14 @@ from carina.evaluation.comparison import compare, holm, mcnemar, paired_delong, 
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
-def paired(both, only_a, only_b, neither):
+def paired(both: int, only_a: int, only_b: int, neither: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which images each model judged rightly, from the four cells."""
     a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
     b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
     return a, b
 
 
-def drawn(n, seed, shift=1.5):
+def drawn(n: int, seed: int, shift: float = 1.5) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
     truth = np.concatenate([np.arange(3), rng.integers(0, 3, n - 3)])
     logits = rng.normal(size=(n, 3))
@@ -34,7 +36,7 @@ def drawn(n, seed, shift=1.5):
     return truth, logits
 
 
-def softmax(logits):
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     exps = np.exp(logits)
     return exps / exps.sum(axis=1, keepdims=True)
 
@@ -53,7 +55,7 @@ def softmax(logits):
         ((59, 6, 16, 80), None, -0.119, -0.005),
     ],
 )
-def test_published_examples(cells, p_value, low, high):
+def test_published_examples(cells: tuple[int, int, int, int], p_value: float | None, low: float, high: float) -> None:
     got = mcnemar(*paired(*cells))
     assert (round(got.difference.low, 3), round(got.difference.high, 3)) == (low, high)
     assert got.difference.value == pytest.approx((cells[1] - cells[2]) / sum(cells))
@@ -66,7 +68,7 @@ def test_published_examples(cells, p_value, low, high):
 
 @quick
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_mid_p_is_the_exact_test_less_half_of_each_tail(only_a, only_b):
+def test_mid_p_is_the_exact_test_less_half_of_each_tail(only_a: int, only_b: int) -> None:
     got = mcnemar(*paired(5, only_a, only_b, 5)).p_value
     if only_a == only_b:
         assert got == pytest.approx(1.0)
@@ -76,7 +78,7 @@ def test_mid_p_is_the_exact_test_less_half_of_each_tail(only_a, only_b):
     assert got == pytest.approx(exact - at, rel=1e-9, abs=1e-300)
 
 
-def test_mid_p_of_thousands_does_not_overflow():
+def test_mid_p_of_thousands_does_not_overflow() -> None:
     got = mcnemar(*paired(0, 3100, 2900, 0)).p_value
     # Normal approximation of the same: z = 200 / sqrt 6000.
     assert got == pytest.approx(2 * stats.norm.sf(200 / math.sqrt(6000)), rel=0.01)
@@ -84,7 +86,7 @@ def test_mid_p_of_thousands_does_not_overflow():
 
 @quick
 @given(*[st.integers(0, 40)] * 4)
-def test_swapping_the_models_swaps_the_sign(both, only_a, only_b, neither):
+def test_swapping_the_models_swaps_the_sign(both: int, only_a: int, only_b: int, neither: int) -> None:
     assume(both + only_a + only_b + neither > 0)
     one, two = (
         mcnemar(*paired(both, only_a, only_b, neither)),
@@ -99,7 +101,7 @@ def test_swapping_the_models_swaps_the_sign(both, only_a, only_b, neither):
     )
 
 
-def test_no_disagreement_is_no_evidence():
+def test_no_disagreement_is_no_evidence() -> None:
     got = mcnemar(*paired(30, 0, 0, 4))
     assert (got.p_value, got.difference.value) == (1.0, 0.0)
     assert got.difference.low < 0 < got.difference.high
@@ -112,19 +114,19 @@ def test_no_disagreement_is_no_evidence():
         (np.ones(3, int), np.ones(3, bool), "Give whether each was right, as bool"),
     ],
 )
-def test_wrong_results_are_refused(a, b, message):
+def test_wrong_results_are_refused(a: NDArray[Any], b: NDArray[np.bool_], message: str) -> None:
     with pytest.raises(DataError, match=message):
         mcnemar(a, b)
 
 
-def test_nothing_to_compare_does_not_apply():
+def test_nothing_to_compare_does_not_apply() -> None:
     got = mcnemar(np.array([], bool), np.array([], bool))
     assert (got.p_value, got.difference.value, got.difference.note) == (None, None, "no images to compare")
 
 
 @quick
 @given(st.lists(st.integers(-4, 4), max_size=9))
-def test_sign_flips_agree_with_all_flips(gains):
+def test_sign_flips_agree_with_all_flips(gains: Any) -> None:
     sums = [
         abs(sum(s * g for s, g in zip(signs, gains, strict=True)))
         for signs in itertools.product((-1, 1), repeat=len(gains))
@@ -135,7 +137,7 @@ def test_sign_flips_agree_with_all_flips(gains):
     assert sign_flip_mid_p(np.array(gains, int)) == pytest.approx(expected)
 
 
-def test_repeated_images_of_a_patient_add_no_evidence():
+def test_repeated_images_of_a_patient_add_no_evidence() -> None:
     a, b = paired(20, 9, 2, 5)
     once = mcnemar(a, b)
     groups = np.repeat(np.arange(36), 4)
@@ -153,7 +155,7 @@ def test_repeated_images_of_a_patient_add_no_evidence():
     assert grouped.difference.high - grouped.difference.value == pytest.approx(half)
 
 
-def test_patients_without_spread_have_no_interval():
+def test_patients_without_spread_have_no_interval() -> None:
     groups = np.array([0, 0, 1, 1])
     same = mcnemar(np.array([True, True, False, False]), np.array([True, True, False, False]), groups)
     assert (same.difference.value, same.difference.low, same.p_value) == (0.0, None, 1.0)
@@ -161,7 +163,7 @@ def test_patients_without_spread_have_no_interval():
     assert (always.difference.value, always.difference.low) == (1.0, None)
 
 
-def test_both_forms_keep_the_level():
+def test_both_forms_keep_the_level() -> None:
     rng = np.random.default_rng(8)
     groups = np.repeat(np.arange(40), 3)
     plain = grouped = covered = 0
@@ -182,7 +184,9 @@ def test_both_forms_keep_the_level():
 # --- paired DeLong --------------------------------------------------------------------------------
 
 
-def brute_paired(positive, a, b):
+def brute_paired(
+    positive: NDArray[np.bool_], a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[list[np.float64], np.float64]:
     """Areas and the variance of their difference from all pairs, DeLong 1988 with its 2 x 2 covariances."""
     kernels = [
         np.array([[1.0 if x > y else 0.5 if x == y else 0.0 for y in s[~positive]] for x in s[positive]])
@@ -197,7 +201,7 @@ def brute_paired(positive, a, b):
 
 @quick
 @given(st.integers(8, 40), st.integers(0, 10_000))
-def test_paired_delong_agrees_with_all_pairs(n, seed):
+def test_paired_delong_agrees_with_all_pairs(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     positive = np.arange(n) % 3 == 0
     a = np.round(rng.normal(size=n) + positive, 1)
@@ -213,7 +217,7 @@ def test_paired_delong_agrees_with_all_pairs(n, seed):
     assert (swapped.z, swapped.p_value) == (pytest.approx(-got.z), pytest.approx(got.p_value))
 
 
-def test_paired_delong_keeps_the_level_and_sees_a_difference():
+def test_paired_delong_keeps_the_level_and_sees_a_difference() -> None:
     rng = np.random.default_rng(9)
     positive = np.arange(120) < 50
     false_alarms = found = 0
@@ -226,7 +230,7 @@ def test_paired_delong_keeps_the_level_and_sees_a_difference():
     assert found / 600 > 0.7
 
 
-def test_repeated_images_add_no_evidence_to_delong():
+def test_repeated_images_add_no_evidence_to_delong() -> None:
     rng = np.random.default_rng(10)
     positive, a, b = np.arange(40) < 15, rng.normal(size=40), rng.normal(size=40)
     a[positive] += 1
@@ -237,14 +241,14 @@ def test_repeated_images_add_no_evidence_to_delong():
     assert thrice.method == "DeLong paired (clustered)"
 
 
-def test_models_that_rank_alike_do_not_differ():
+def test_models_that_rank_alike_do_not_differ() -> None:
     positive, score = np.arange(12) % 3 == 0, np.arange(12.0) ** 2
     got = paired_delong(positive, score, np.sqrt(score))
     assert (got.difference.value, got.difference.low, got.p_value, got.z) == (0.0, None, 1.0, None)
     assert got.difference.note == "the difference has no variance"
 
 
-def test_a_difference_without_variance_has_no_p_value():
+def test_a_difference_without_variance_has_no_p_value() -> None:
     positive = np.arange(12) < 5
     got = paired_delong(positive, 1.0 * positive, -1.0 * positive)
     assert (got.difference.value, got.p_value) == (1.0, None)
@@ -252,12 +256,12 @@ def test_a_difference_without_variance_has_no_p_value():
     assert (single.p_value, single.difference.note) == (None, "a side has a single patient or image")
 
 
-def test_one_side_has_no_areas_to_compare():
+def test_one_side_has_no_areas_to_compare() -> None:
     got = paired_delong(np.ones(4, bool), np.arange(4.0), np.arange(4.0))
     assert (got.value_a, got.p_value, got.difference.note) == (None, None, "no image without this finding")
 
 
-def test_scores_of_other_images_are_refused():
+def test_scores_of_other_images_are_refused() -> None:
     with pytest.raises(DataError, match="Give two arrays of one length"):
         paired_delong(np.array([True, False]), np.arange(2.0), np.arange(3.0))
 
@@ -265,7 +269,7 @@ def test_scores_of_other_images_are_refused():
 # --- Holm -----------------------------------------------------------------------------------------
 
 
-def test_holm_by_hand():
+def test_holm_by_hand() -> None:
     # Sorted 0.01 * 3, 0.03 * 2, 0.04 * 1 raised to the one before.
     assert holm([0.04, None, 0.01, 0.03]) == [
         pytest.approx(0.06),
@@ -277,14 +281,14 @@ def test_holm_by_hand():
 
 @settings(quick, max_examples=sampled(15))
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
-def test_holm_agrees_with_statsmodels(p_values):
+def test_holm_agrees_with_statsmodels(p_values: Any) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 # --- all together ---------------------------------------------------------------------------------
 
 
-def test_compare_holds_every_test_by_hand():
+def test_compare_holds_every_test_by_hand() -> None:
     truth = np.array([0, 0, 0, 1, 1, 2, 2])
     called_a, called_b = np.array([0, 0, 1, 1, 1, 2, 0]), np.array([0, 1, 1, 1, 0, 2, 2])
     table_a, table_b = (np.full((7, 3), 0.1) + 0.7 * np.eye(3)[called] for called in (called_a, called_b))
@@ -306,7 +310,7 @@ def test_compare_holds_every_test_by_hand():
     assert (got.n, got.groups) == (7, None)
 
 
-def test_compare_takes_the_patient_as_the_unit():
+def test_compare_takes_the_patient_as_the_unit() -> None:
     truth, logits = drawn(90, 4)
     other = logits + np.random.default_rng(5).normal(size=logits.shape)
     once = compare(truth, softmax(logits), softmax(other), "abc")
@@ -318,7 +322,7 @@ def test_compare_takes_the_patient_as_the_unit():
     assert min(t.p_value for t in once.tests) < 0.05
 
 
-def test_compare_in_json():
+def test_compare_in_json() -> None:
     truth, logits = drawn(30, 6)
     truth[truth == 2] = 1
     out = compare(truth, softmax(logits), softmax(-logits), "abc").to_json()
@@ -346,7 +350,7 @@ def test_compare_in_json():
     ("truth", "rows", "message"),
     [([0, 1, -1], 3, "Unknown is not negative"), ([0, 1, 2], 2, r"need \(3, 3\)"), ([], 0, "is empty")],
 )
-def test_compare_refuses_wrong_tables(truth, rows, message):
+def test_compare_refuses_wrong_tables(truth: list[Any], rows: int, message: str) -> None:
     table = np.full((len(truth), 3), 1 / 3)
     with pytest.raises(DataError, match=message):
         compare(np.array(truth, int), table, np.full((rows, 3), 1 / 3), "abc")

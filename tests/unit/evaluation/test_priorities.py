@@ -34,7 +34,7 @@ def policy() -> Policy:
     return Policy(findings=FINDINGS, flag_finding="COVID-19", calibration=same, operating_points=(point,), bands=bands)
 
 
-def table(rows, assessable=None) -> pl.DataFrame:
+def table(rows: list[tuple[str, float, float]], assessable: list[bool] | None = None) -> pl.DataFrame:
     """Return a prediction table of true findings and P(COVID-19), P(Normal)."""
     covid, normal = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
     return pl.DataFrame(

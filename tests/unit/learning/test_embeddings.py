@@ -1,6 +1,7 @@
 """Embeddings are made once, found again by what could change them, and survive damage."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -46,7 +47,7 @@ def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     embedded: list[int] = []
     real = module._embed
 
-    def counting(wanted, *rest):  # type: ignore[no-untyped-def]
+    def counting(wanted: Any, *rest: Any) -> Any:
         embedded.append(len(wanted))
         return real(wanted, *rest)
 
@@ -54,6 +55,7 @@ def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return embedded
 
 
+@pytest.mark.long
 def test_embeddings_are_those_of_keras_on_the_pixels_of_tf_data(
     phantom_dataset: Dataset, recipe: Recipe, backbone: keras.Model, graph: Path, tmp_path: Path
 ) -> None:

@@ -33,7 +33,8 @@ def recipe(finding: str | None = None) -> Recipe:
 
 
 def settled(given: Recipe, *sets: Path) -> tuple[str | None, str]:
-    found, said = settle_flag(given, gather_training_data(sets, given))
+    said: list[str] = []
+    found = settle_flag(given, gather_training_data(sets, given), said.append)
     return found.operating_point.finding, " ".join(said)
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning as a run; the two other methods are trained by the end-to-end tests and by what all tests share."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,7 +57,7 @@ def test_a_fine_tuned_run_holds_what_was_tuned(
     recipe.write_text(RECIPE.format(weights=weights), encoding="utf-8")
     told: set[str] = set()
 
-    def progress_of(name: str):  # type: ignore[no-untyped-def]
+    def progress_of(name: str) -> Any:
         return lambda _done, _total: told.add(name)
 
     out, cache = tmp_path / "run", tmp_path / "cache"

@@ -6,6 +6,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION, find_duplicates
 from carina.findings import COVID_19, NORMAL, VIRAL_PNEUMONIA
@@ -25,7 +26,7 @@ def are_copies(one: Fingerprint, other: Fingerprint) -> bool:
     return len(find_duplicates(hashes, np.stack([one.detail, other.detail]))) == 1
 
 
-def test_sha256_is_of_depth_size_and_little_endian_values():
+def test_sha256_is_of_depth_size_and_little_endian_values() -> None:
     deep = make_grey(depth=12)
     wanted = hashlib.sha256(b"uint16 60 50\n" + deep.astype("<u2").tobytes()).hexdigest()
     assert pixel_sha256(build_radiograph(deep)) == wanted
@@ -33,7 +34,7 @@ def test_sha256_is_of_depth_size_and_little_endian_values():
     assert pixel_sha256(build_radiograph(deep.astype(np.int32))) == wanted
 
 
-def test_sha256_tells_one_pixel_the_shape_and_the_depth_apart():
+def test_sha256_tells_one_pixel_the_shape_and_the_depth_apart() -> None:
     grey = make_grey()
     other = grey.copy()
     other[3, 4] ^= 1
@@ -42,7 +43,7 @@ def test_sha256_tells_one_pixel_the_shape_and_the_depth_apart():
     assert pixel_sha256(Radiograph(grey, 255.0)) == pixel_sha256(build_radiograph(grey.copy()))
 
 
-def test_shape_of_a_fingerprint():
+def test_shape_of_a_fingerprint() -> None:
     found = of(make_grey())
     assert found.detail.shape == (DETAIL_LENGTH,) == (1764,)
     assert found.detail.dtype == np.int8
@@ -50,7 +51,7 @@ def test_shape_of_a_fingerprint():
     assert found.perceptual_hash.bit_count() in range(24, 41)
 
 
-def jpeg(pixels, quality):
+def jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return decode_raster(encode(pixels, "JPEG", quality=quality), "JPEG").pixels
 
 
@@ -79,27 +80,27 @@ PHANTOMS = [
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_changed_copies_of_phantoms_are_recognised(name):
+def test_changed_copies_of_phantoms_are_recognised(name: str) -> None:
     for pixels in PHANTOMS[:4]:
         one, other = of(pixels), of(CHANGES[name](pixels))
         assert are_copies(one, other)
         assert (one.sha256 == other.sha256) == (name == "other container")
 
 
-def test_different_patients_are_not_copies():
+def test_different_patients_are_not_copies() -> None:
     findings = itertools.cycle((COVID_19, NORMAL, VIRAL_PNEUMONIA))
     prints = [of(draw_phantom(next(findings), seed=seed, size=256).pixels) for seed in range(100, 124)]
     for one, other in itertools.combinations(prints, 2):
         assert not are_copies(one, other)
 
 
-def test_two_radiographs_of_one_patient_are_not_copies():
+def test_two_radiographs_of_one_patient_are_not_copies() -> None:
     for patient in range(6):
         visits = [of(draw_phantom(NORMAL, seed=(patient, v), patient_seed=patient).pixels) for v in range(2)]
         assert not are_copies(*visits)
 
 
-def test_correlation_by_hand():
+def test_correlation_by_hand() -> None:
     rng = np.random.default_rng(0)
     first = rng.integers(-127, 128, (5, DETAIL_LENGTH)).astype(np.int8)
     second = rng.integers(-127, 128, (5, DETAIL_LENGTH)).astype(np.int8)
@@ -112,12 +113,12 @@ def test_correlation_by_hand():
     assert wanted[:2] == pytest.approx([1, -1])
 
 
-def test_no_structure_correlates_with_nothing():
+def test_no_structure_correlates_with_nothing() -> None:
     empty = np.zeros((1, DETAIL_LENGTH), np.int8)
     assert detail_correlation(empty, empty) == [0]
 
 
-def test_the_perceptual_hash_sees_structure_not_level():
+def test_the_perceptual_hash_sees_structure_not_level() -> None:
     sheet = make_sheet(1)
     one = of(sheet).perceptual_hash
     assert (one ^ of(sheet // 2).perceptual_hash).bit_count() <= 4

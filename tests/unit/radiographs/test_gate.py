@@ -2,10 +2,12 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.errors import BundleError
 from carina.radiographs.corruptions import ODDITIES
@@ -14,6 +16,7 @@ from carina.radiographs.gate import (
     REASONS,
     UNFAMILIAR,
     Gate,
+    Verdict,
     plain_problem,
     read_gate,
     write_gate,
@@ -47,12 +50,12 @@ def make_gate() -> Gate:
     )
 
 
-def judge(*features: tuple[float, float, float], gate: Gate | None = None):
+def judge(*features: tuple[float, float, float], gate: Gate | None = None) -> list[Verdict]:
     rows = np.array(features, np.float32)
     return (gate or make_gate()).judge(rows, [WHOLE] * len(rows), [LUNGS] * len(rows))
 
 
-def test_an_ordinary_image_is_let_through():
+def test_an_ordinary_image_is_let_through() -> None:
     (verdict,) = judge(ORDINARY)
     assert verdict.accepted
     assert (verdict.reasons, verdict.refused, verdict.kind) == ((), None, "radiograph")
@@ -61,7 +64,7 @@ def test_an_ordinary_image_is_let_through():
     assert verdict.strangeness == pytest.approx(np.log(2) - 3)
 
 
-def test_the_reason_names_the_kind():
+def test_the_reason_names_the_kind() -> None:
     (verdict,) = judge(ON_ITS_SIDE)
     assert not verdict.accepted
     assert verdict.kind == "clockwise"
@@ -71,14 +74,14 @@ def test_the_reason_names_the_kind():
     assert verdict.strangeness == pytest.approx(2 * np.sqrt(3) + 3, abs=0.01)
 
 
-def test_where_no_kind_stands_out_none_is_named():
+def test_where_no_kind_stands_out_none_is_named() -> None:
     gate = replace(make_gate(), kinds=("radiograph", "clockwise", "inverted", "noise"))
     gate = replace(gate, weights=np.ones((3, 4), np.float32), biases=np.array([-3, 0, 0, 0], np.float32))
     (verdict,) = judge(ORDINARY, gate=gate)
     assert verdict.reasons == ("it does not look like a frontal chest radiograph",)
 
 
-def test_what_is_far_from_all_radiographs_is_refused_though_it_resembles_no_kind():
+def test_what_is_far_from_all_radiographs_is_refused_though_it_resembles_no_kind() -> None:
     (verdict,) = judge(FAR)
     assert verdict.kind == "radiograph"
     assert verdict.reasons == (UNFAMILIAR,)
@@ -93,14 +96,14 @@ def test_what_is_far_from_all_radiographs_is_refused_though_it_resembles_no_kind
         (0.1, "other", UNFAMILIAR),
     ],
 )
-def test_a_kind_is_named_only_where_it_is_likely(log_odds, kind, says):
+def test_a_kind_is_named_only_where_it_is_likely(log_odds: float, kind: str, says: str) -> None:
     gate = replace(make_gate(), kinds=("radiograph", kind), weights=np.zeros((3, 2), np.float32))
     gate = replace(gate, biases=np.array([log_odds, 0], np.float32))
     (verdict,) = judge((3.0, 3.0, 3.0), gate=gate)
     assert verdict.reasons == (says,)
 
 
-def test_what_is_on_the_line_is_let_through():
+def test_what_is_on_the_line_is_let_through() -> None:
     gate = make_gate()
     (verdict,) = judge(FAR)
     assert judge(FAR, gate=replace(gate, largest_strangeness=verdict.strangeness))[0].accepted
@@ -108,7 +111,7 @@ def test_what_is_on_the_line_is_let_through():
     assert not judge(FAR, gate=replace(gate, largest_strangeness=below))[0].accepted
 
 
-def test_a_feature_that_runs_wild_is_cut_off():
+def test_a_feature_that_runs_wild_is_cut_off() -> None:
     (three,), (many,) = judge(FAR), judge((0.0, 0.0, 1000.0))
     assert (many.distance, many.strangeness) == (three.distance, three.strangeness)
     gate = replace(make_gate(), centre=np.array([0, 0, 994], np.float32), scale=np.array([1, 1, 2], np.float32))
@@ -116,7 +119,7 @@ def test_a_feature_that_runs_wild_is_cut_off():
     assert judge((0.0, 0.0, 996.0), gate=gate)[0].distance == pytest.approx(1 / np.sqrt(3))
 
 
-def test_without_two_lungs_it_is_refused_and_both_reasons_are_given():
+def test_without_two_lungs_it_is_refused_and_both_reasons_are_given() -> None:
     features = np.array([ORDINARY, ON_ITS_SIDE], np.float32)
     only, also = make_gate().judge(features, [WHOLE] * 2, [None, None])
     assert only.reasons == (NO_LUNGS,)
@@ -124,7 +127,7 @@ def test_without_two_lungs_it_is_refused_and_both_reasons_are_given():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_refused(value):
+def test_what_is_no_number_is_refused(value: float) -> None:
     for place in range(3):
         features = list(ORDINARY)
         features[place] = value
@@ -133,7 +136,7 @@ def test_what_is_no_number_is_refused(value):
         assert not verdict.accepted
 
 
-def test_batches_and_single_images_give_the_same():
+def test_batches_and_single_images_give_the_same() -> None:
     gate, rows = make_gate(), np.array([ORDINARY, ON_ITS_SIDE, INVERTED, FAR], np.float32)
     together = gate.judge(rows, [WHOLE] * 4, [LUNGS, None, LUNGS, LUNGS])
     single = [gate.judge(rows[i : i + 1], [WHOLE], [None if i == 1 else LUNGS])[0] for i in range(4)]
@@ -156,7 +159,7 @@ def test_batches_and_single_images_give_the_same():
     ],
     ids=["flat", "low contrast", "a fleck", "noise", "stripes", "columns", "image", "faint image", "other size"],
 )
-def test_blank_and_noise_by_plain_measures(whole, says):
+def test_blank_and_noise_by_plain_measures(whole: NDArray[np.uint8], says: str | None) -> None:
     assert plain_problem(whole) == says
     (verdict,) = make_gate().judge(np.array([ON_ITS_SIDE], np.float32), [whole], [None])
     assert (verdict.kind == says) == (says is not None)
@@ -165,7 +168,7 @@ def test_blank_and_noise_by_plain_measures(whole, says):
         assert verdict.reasons == (REASONS[says],)
 
 
-def test_every_oddity_has_its_words():
+def test_every_oddity_has_its_words() -> None:
     assert set(ODDITIES) | {"other"} == set(REASONS)
     assert len(set(REASONS.values())) == len(REASONS)
     for words in ("looks inverted", "looks rotated by 90°", "looks upside down", "does not look like a"):
@@ -174,7 +177,7 @@ def test_every_oddity_has_its_words():
         assert reason.startswith("it ")
 
 
-def test_a_file_gives_the_same_gate(tmp_path):
+def test_a_file_gives_the_same_gate(tmp_path: Path) -> None:
     gate = make_gate()
     write_gate(tmp_path / "gate.npz", gate)
     again = read_gate(tmp_path / "gate.npz")
@@ -209,7 +212,7 @@ def test_a_file_gives_the_same_gate(tmp_path):
         {"lungs_sha256": np.array(7)},
     ],
 )
-def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, change):
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "gate.npz"
     write_gate(path, make_gate())
     write_arrays(path, read_arrays(path) | change)
@@ -218,7 +221,7 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, change):
 
 
 @pytest.mark.parametrize("change", [{"version": np.array(2)}, {"more": np.array(1)}, {"matrix": None}])
-def test_another_version_is_refused(tmp_path: Path, change):
+def test_another_version_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "gate.npz"
     write_gate(path, make_gate())
     content = read_arrays(path) | change
@@ -227,7 +230,7 @@ def test_another_version_is_refused(tmp_path: Path, change):
         read_gate(path)
 
 
-def test_missing_and_damaged_files_are_clear_errors(tmp_path: Path):
+def test_missing_and_damaged_files_are_clear_errors(tmp_path: Path) -> None:
     path = tmp_path / "gate.npz"
     with pytest.raises(BundleError, match=r"gate\.npz is missing"):
         read_gate(path)

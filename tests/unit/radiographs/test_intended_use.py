@@ -1,6 +1,7 @@
 """What a header rules out is refused, what it leaves in doubt is said, and nothing else is."""
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from make import make_grey
 GOOD = Header(modality="DX", region="chest", view="PA", age_years=45.0, rows_run_to="left", columns_run_to="feet")
 
 
-def test_an_adults_frontal_chest_radiograph_is_judged_without_a_word():
+def test_an_adults_frontal_chest_radiograph_is_judged_without_a_word() -> None:
     for view in ("PA", "AP", "frontal"):
         assert refusals(replace(GOOD, view=view)) == ()
         assert reservations(replace(GOOD, view=view)) == ()
@@ -32,14 +33,14 @@ def test_an_adults_frontal_chest_radiograph_is_judged_without_a_word():
         ({"for_processing": True}, "raw detector values"),
     ],
 )
-def test_what_is_refused(changed, says):
+def test_what_is_refused(changed: dict[str, Any], says: str) -> None:
     (reason,) = refusals(replace(GOOD, **changed))
     assert says in reason
     assert reason[0].islower()
     assert not reason.endswith(".")
 
 
-def test_a_view_is_not_refused_twice():
+def test_a_view_is_not_refused_twice() -> None:
     assert len(refusals(replace(GOOD, view="lateral", rows_run_to="front"))) == 1
     assert len(refusals(replace(GOOD, view="lateral", region="elsewhere", for_processing=True))) == 3
 
@@ -65,13 +66,13 @@ def test_a_view_is_not_refused_twice():
         ({"preamble_is_program": True}, "begins like a program"),
     ],
 )
-def test_what_is_said(changed, says):
+def test_what_is_said(changed: dict[str, Any], says: str) -> None:
     (sentence,) = reservations(replace(GOOD, **changed))
     assert says in sentence
     assert sentence.endswith(".")
 
 
-def test_what_is_no_reason_for_a_word():
+def test_what_is_no_reason_for_a_word() -> None:
     for changed in ({"burned_in_annotation": False}, {"laterality": "unpaired"}, {"lossy": True}, {"age_years": 18.0}):
         assert reservations(replace(GOOD, **changed)) == ()
     assert reservations(replace(GOOD, rows_run_to=None, columns_run_to=None)) == ()

@@ -1,5 +1,8 @@
 """The search for lungs: what counts as two lungs, their box and share, and the frame that is cut around them."""
 
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import onnx
@@ -35,14 +38,14 @@ def lung_box(top: float, left: float, bottom: float, right: float) -> Lungs:
     return Lungs(mask)
 
 
-def test_two_lungs_with_box_and_share():
+def test_two_lungs_with_box_and_share() -> None:
     lungs = lungs_from_probability(painted(*TWO_LUNGS))
     assert lungs is not None
     np.testing.assert_allclose(lungs.box, (35 / 160, 30 / 160, 126 / 160, 129 / 160))
     assert lungs.share == pytest.approx(np.pi * (20 * 45 + 18 * 40) / 160**2, rel=0.05)
 
 
-def test_holes_are_filled_and_flecks_dropped():
+def test_holes_are_filled_and_flecks_dropped() -> None:
     probability = painted(*TWO_LUNGS, (150, 10, 4, 4))
     cv2.circle(probability, (50, 80), 8, 0.0, cv2.FILLED)
     lungs = lungs_from_probability(probability)
@@ -56,7 +59,7 @@ def test_holes_are_filled_and_flecks_dropped():
     [(), (TWO_LUNGS[0],), (TWO_LUNGS[0], (110, 80, 4, 4)), ((80, 80, 78, 78),), ((80, 80, 4, 4), (20, 20, 5, 5))],
     ids=["nothing", "one lung", "one lung and a fleck", "all of it", "two flecks"],
 )
-def test_no_two_lungs_is_the_answer(ellipses):
+def test_no_two_lungs_is_the_answer(ellipses: tuple[Any, ...]) -> None:
     assert lungs_from_probability(painted(*ellipses)) is None
 
 
@@ -87,7 +90,7 @@ def test_what_is_joined_broadly_is_one() -> None:
 
 
 @pytest.fixture
-def bright_is_lung(tmp_path):
+def bright_is_lung(tmp_path: Path) -> Path:
     """Return a graph whose probability of lung is the mean grey value in [0, 1]."""
     size = SIDE
     tensor = helper.make_tensor_value_info("tensor", TensorProto.FLOAT, ["n", size, size, 3])
@@ -102,7 +105,7 @@ def bright_is_lung(tmp_path):
     return path
 
 
-def test_finder_answers_in_order_one_by_one_as_in_batches(bright_is_lung):
+def test_finder_answers_in_order_one_by_one_as_in_batches(bright_is_lung: Path) -> None:
     finder = LungFinder(bright_is_lung)
     bright = np.rint(255 * painted(*TWO_LUNGS)).astype(np.uint8)
     images = [bright, np.zeros((90, 40), np.uint8), cv2.resize(bright, (300, 410))]
@@ -116,7 +119,7 @@ def test_finder_answers_in_order_one_by_one_as_in_batches(bright_is_lung):
     np.testing.assert_allclose(batched[0].box, batched[2].box, atol=0.02)
 
 
-def test_the_size_is_the_graphs_own(bright_is_lung, tmp_path):
+def test_the_size_is_the_graphs_own(bright_is_lung: Path, tmp_path: Path) -> None:
     assert LungFinder(bright_is_lung).size == SIDE
     assert LungFinder(bright_is_lung, backend="onnxruntime").size == SIDE
     wide = onnx.load(bright_is_lung)
@@ -129,7 +132,7 @@ def test_the_size_is_the_graphs_own(bright_is_lung, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_the_graph_of_something_else_is_refused(bright_is_lung, tmp_path, backend):
+def test_the_graph_of_something_else_is_refused(bright_is_lung: Path, tmp_path: Path, backend: str) -> None:
     graph = onnx.load(bright_is_lung)
     graph.graph.output[0].name = graph.graph.node[-1].output[0] = "logits"
     onnx.save(graph, tmp_path / "model.onnx")
@@ -137,7 +140,7 @@ def test_the_graph_of_something_else_is_refused(bright_is_lung, tmp_path, backen
         LungFinder(tmp_path / "model.onnx", backend=backend)
 
 
-def test_missing_segmenter_is_a_clear_error(tmp_path):
+def test_missing_segmenter_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"There is no file .*\. Name the lungs\.onnx of a run or a bundle"):
         LungFinder(tmp_path / "lungs.onnx")
     (tmp_path / "lungs.onnx").touch()
@@ -145,7 +148,7 @@ def test_missing_segmenter_is_a_clear_error(tmp_path):
         LungFinder(tmp_path)
 
 
-def test_frame_shows_the_box_and_nothing_else():
+def test_frame_shows_the_box_and_nothing_else() -> None:
     whole = np.full((224, 224), 9, np.uint8)
     whole[56:168, 28:140] = make_grey(3, (112, 112))
     preprocessing = Preprocessing(size=112, crop="lungs", crop_margin=0.0)
@@ -153,7 +156,7 @@ def test_frame_shows_the_box_and_nothing_else():
     np.testing.assert_array_equal(cut, whole[56:168, 28:140])
 
 
-def test_margin_is_a_share_of_the_box_and_stays_within_the_image():
+def test_margin_is_a_share_of_the_box_and_stays_within_the_image() -> None:
     preprocessing = Preprocessing(size=160, whole_size=160, crop="lungs", crop_margin=0.1)
     inside = crop_matrix(lung_box(0.2, 0.2, 0.7, 0.7), preprocessing)
     corners = np.array([[0.15 * 160 - 0.5, 0.15 * 160 - 0.5, 1], [0.75 * 160 - 0.5, 0.75 * 160 - 0.5, 1]])
@@ -162,14 +165,14 @@ def test_margin_is_a_share_of_the_box_and_stays_within_the_image():
     np.testing.assert_allclose(at_the_rim, [[1, 0, 0], [0, 1, 0]], atol=1e-9)
 
 
-def test_without_lungs_the_whole_image_is_shown():
+def test_without_lungs_the_whole_image_is_shown() -> None:
     whole = make_grey(1, (224, 224))
     np.testing.assert_array_equal(frame(whole, None, Preprocessing(crop="lungs")), whole)
     np.testing.assert_array_equal(frame(whole, lung_box(0.2, 0.2, 0.7, 0.7), Preprocessing()), whole)
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(0.5, 20), (0.35, 100), (1.0, 0)])
-def test_stretch_takes_out_brightness_and_contrast(scale, offset):
+def test_stretch_takes_out_brightness_and_contrast(scale: float, offset: int) -> None:
     whole = make_grey(2, (224, 224))
     preprocessing = Preprocessing(stretch=(1, 99))
     altered = np.rint(whole * scale + offset).astype(np.uint8)
@@ -177,13 +180,13 @@ def test_stretch_takes_out_brightness_and_contrast(scale, offset):
     assert np.abs(difference).max() <= 1 + 2 / scale
 
 
-def test_stretch_leaves_a_flat_image_flat():
+def test_stretch_leaves_a_flat_image_flat() -> None:
     table = stretch_table(np.full((20, 20), 77, np.uint8), (1, 99))
     assert table[77] == 0.0
     assert table[78] == pytest.approx(1 / 8)
 
 
 @pytest.mark.parametrize("stretch", [(99, 1), (5, 5), (-1, 50), (1, 101)])
-def test_percentiles_that_make_no_sense_are_refused(stretch):
+def test_percentiles_that_make_no_sense_are_refused(stretch: tuple[int, int]) -> None:
     with pytest.raises(ValidationError, match="two percentiles are needed"):
         Preprocessing(stretch=stretch)

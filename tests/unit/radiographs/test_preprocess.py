@@ -1,5 +1,7 @@
 """The one way to the tensor: exact, in range, the same one by one and in a batch, without aliasing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from make import make_grey
 
 
 @pytest.mark.parametrize("pixel_range", ["zero-one", "minus-one-one"])
-def test_one_by_one_equals_batch(pixel_range):
+def test_one_by_one_equals_batch(pixel_range: str) -> None:
     greys = np.stack([resize_grey(build_radiograph(make_grey(seed, (90, 70))), 48) for seed in range(4)])
     batch = to_tensor(greys, pixel_range)
     assert batch.shape == (4, 48, 48, 3)
@@ -25,7 +27,7 @@ def test_one_by_one_equals_batch(pixel_range):
 
 
 @pytest.mark.parametrize(("pixel_range", "low", "high"), [("zero-one", 0, 1), ("minus-one-one", -1, 1)])
-def test_range_and_equal_channels(pixel_range, low, high):
+def test_range_and_equal_channels(pixel_range: str, low: int, high: int) -> None:
     tensor = to_tensor(np.array([[0, 255, 51]], np.uint8), pixel_range)
     np.testing.assert_allclose(tensor[0, :, 0], [low, high, low + (high - low) / 5], atol=1e-6)
     assert tensor.min() >= low
@@ -36,23 +38,23 @@ def test_range_and_equal_channels(pixel_range, low, high):
     np.testing.assert_allclose(255 * scale + offset, high)
 
 
-def test_eight_bit_at_the_target_size_is_unchanged():
+def test_eight_bit_at_the_target_size_is_unchanged() -> None:
     grey = make_grey(0, (224, 224))
     np.testing.assert_array_equal(resize_grey(build_radiograph(grey), 224), grey)
 
 
-def test_deep_grey_at_the_target_size_is_only_scaled():
+def test_deep_grey_at_the_target_size_is_only_scaled() -> None:
     grey = make_grey(0, (224, 224))
     np.testing.assert_array_equal(resize_grey(build_radiograph(grey.astype(np.uint16) * 257), 224), grey)
     np.testing.assert_array_equal(resize_grey(Radiograph(grey.astype(np.float32) / 255, 1.0), 224), grey)
 
 
-def test_deep_grey_is_rounded_not_cut():
+def test_deep_grey_is_rounded_not_cut() -> None:
     deep = np.array([[0, 100, 128, 129, 200, 65406, 65407, 65535]] * 8, np.uint16)
     assert resize_grey(Radiograph(deep, 65535.0), 8)[0].tolist() == [0, 0, 0, 1, 1, 254, 255, 255]
 
 
-def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks():
+def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks() -> None:
     grey = make_grey(0, (256, 192))
     blocks = grey.reshape(64, 4, 64, 3).mean(axis=(1, 3))
     assert np.abs(resize_grey(build_radiograph(grey), 64) - blocks).max() <= 0.51
@@ -60,7 +62,7 @@ def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks():
 
 @pytest.mark.parametrize("shape", [(448, 448), (1000, 730), (500, 210), (210, 500), (230, 225)])
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_fine_grid_does_not_alias(shape, deep):
+def test_a_fine_grid_does_not_alias(shape: tuple[int, int], deep: bool) -> None:
     """Lines one pixel apart, as of an anti-scatter grid, become even grey along each side that shrinks to half."""
     rows, columns = np.indices(shape)
     lines = (rows if shape[0] >= shape[1] else columns) % 2
@@ -77,7 +79,7 @@ def test_a_fine_grid_does_not_alias(shape, deep):
 
 @settings(deadline=None, database=None, max_examples=sampled(40))
 @given(st.integers(64, 160), st.integers(64, 160), st.integers(32, 128), st.integers(0, 99))
-def test_every_shape_keeps_range_and_mean(height, width, size, seed):
+def test_every_shape_keeps_range_and_mean(height: int, width: int, size: int, seed: int) -> None:
     grey = make_grey(seed, (height, width))
     resized = resize_grey(build_radiograph(grey), size)
     assert resized.shape == (size, size)
@@ -88,7 +90,7 @@ def test_every_shape_keeps_range_and_mean(height, width, size, seed):
     assert np.abs(deep.astype(int) - resized).max() <= 1
 
 
-def test_a_ramp_stays_a_ramp():
+def test_a_ramp_stays_a_ramp() -> None:
     """Left stays left and bottom stays bottom, whichever side shrinks or grows."""
     across = np.tile(np.arange(100, dtype=np.uint8), (240, 1))
     for size in (32, 200):
@@ -99,11 +101,11 @@ def test_a_ramp_stays_a_ramp():
 
 
 @pytest.mark.parametrize("wrong", [{"size": 16}, {"size": 2048}, {"pixel_range": "imagenet"}, {"crop": True}])
-def test_settings_are_checked(wrong):
+def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Preprocessing(**wrong)
 
 
-def test_settings_travel_as_json():
+def test_settings_travel_as_json() -> None:
     settings_ = Preprocessing(size=160, pixel_range="zero-one")
     assert Preprocessing.model_validate_json(settings_.model_dump_json()) == settings_

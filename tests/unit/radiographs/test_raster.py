@@ -7,12 +7,14 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from amount import sampled
@@ -94,7 +96,7 @@ def _white_of(pixels: np.ndarray) -> np.uint16:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_eight_bit_containers_agree_to_the_bit(name):
+def test_eight_bit_containers_agree_to_the_bit(name: str) -> None:
     radiograph = decode(CONTAINERS[name])
     assert radiograph.pixels.dtype == np.uint8
     assert radiograph.white == 255
@@ -106,7 +108,7 @@ def test_eight_bit_containers_agree_to_the_bit(name):
 
 @pytest.mark.parametrize("pixels", [DEEP, TWELVE], ids=["16 bit", "12 bit in 16"])
 @pytest.mark.parametrize("name", DEEP_CONTAINERS)
-def test_deep_containers_agree_to_the_bit(name, pixels):
+def test_deep_containers_agree_to_the_bit(name: str, pixels: NDArray[np.uint16]) -> None:
     radiograph = decode(DEEP_CONTAINERS[name](pixels))
     assert radiograph.pixels.dtype == np.uint16
     assert radiograph.white == _white_of(pixels)
@@ -115,7 +117,7 @@ def test_deep_containers_agree_to_the_bit(name, pixels):
 
 
 @pytest.mark.parametrize("size", [32, 50, 224])
-def test_depths_give_the_same_tensor_within_a_grey_level(size):
+def test_depths_give_the_same_tensor_within_a_grey_level(size: int) -> None:
     large = make_grey(3, (300, 280))
     eight = resize_grey(decode(encode(large, "PNG")), size).astype(int)
     for deep in (
@@ -131,14 +133,14 @@ def test_depths_give_the_same_tensor_within_a_grey_level(size):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
-def test_orientation_of_lossless_files(image_format, mode, orientation):
+def test_orientation_of_lossless_files(image_format: str, mode: str, orientation: int) -> None:
     stored = store_as_orientation(GREY, orientation)
     content = encode(as_mode(stored, mode), image_format, orientation)
     np.testing.assert_array_equal(decode(content).pixels, GREY)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_orientation_of_deep_files(orientation):
+def test_orientation_of_deep_files(orientation: int) -> None:
     stored = store_as_orientation(DEEP, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -155,26 +157,26 @@ def test_orientation_of_deep_files(orientation):
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_orientation_of_jpeg(orientation):
+def test_orientation_of_jpeg(orientation: int) -> None:
     stored = store_as_orientation(GREY, orientation)
     pixels = decode(encode(stored, "JPEG", orientation, quality=100)).pixels
     assert np.abs(pixels.astype(int) - GREY).max() <= 6
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpeg_is_near(mode):
+def test_jpeg_is_near(mode: str) -> None:
     pixels = decode(encode(as_mode(GREY, mode), "JPEG", quality=100, subsampling=0)).pixels
     assert pixels.shape == GREY.shape
     assert np.abs(pixels.astype(int) - GREY).max() <= 6
 
 
-def test_one_bit_images_are_black_and_white():
+def test_one_bit_images_are_black_and_white() -> None:
     bitmap = as_mode(GREY, "L").point(lambda level: 255 * (level > 127)).convert("1", dither=Image.Dither.NONE)
     for image_format in ("PNG", "TIFF", "BMP"):
         np.testing.assert_array_equal(decode(encode(bitmap, image_format)).pixels, np.where(GREY > 127, 255, 0))
 
 
-def test_colour_becomes_luma_at_both_depths():
+def test_colour_becomes_luma_at_both_depths() -> None:
     rng = np.random.default_rng(1)
     colour = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
     luma = np.rint(colour @ [0.299, 0.587, 0.114])
@@ -183,7 +185,7 @@ def test_colour_becomes_luma_at_both_depths():
     assert np.abs(deep / 257 - luma).max() <= 1
 
 
-def test_transparent_pixels_are_black_at_both_depths():
+def test_transparent_pixels_are_black_at_both_depths() -> None:
     alpha = np.where(np.arange(50) < 10, 0, 255).astype(np.uint8) * np.ones((60, 1), np.uint8)
     wanted = np.where(alpha == 0, 0, GREY)
     for content in (
@@ -196,7 +198,7 @@ def test_transparent_pixels_are_black_at_both_depths():
     np.testing.assert_array_equal(decode(deep).pixels, wanted.astype(np.uint16) * 257)
 
 
-def test_a_transparent_grey_value_is_black_in_every_png():
+def test_a_transparent_grey_value_is_black_in_every_png() -> None:
     level = int(GREY[0, 0])
     wanted = np.where(level == GREY, 0, GREY)
     two = level.to_bytes(2, "big")
@@ -208,7 +210,7 @@ def test_a_transparent_grey_value_is_black_in_every_png():
     np.testing.assert_array_equal(decode(encode_png(np.dstack([DEEP] * 3), 16, 2, tRNS=deep * 3)).pixels, wanted_deep)
 
 
-def test_float_tiff_keeps_its_values_and_polarity():
+def test_float_tiff_keeps_its_values_and_polarity() -> None:
     unit = GREY.astype(np.float32) / 255
     np.testing.assert_array_equal(decode(encode_tiff(unit)).pixels, unit)
     inverted = decode(encode_tiff(1 - unit, photometric=0))
@@ -226,7 +228,7 @@ def test_float_tiff_keeps_its_values_and_polarity():
         (70_000, "no-display-range", "to 70000"),
     ],
 )
-def test_float_tiff_that_cannot_be_shown(value, code, says):
+def test_float_tiff_that_cannot_be_shown(value: float, code: str, says: str) -> None:
     unit = GREY.astype(np.float32) / 255
     unit[7, 7] = value
     error = refusal(encode_tiff(unit))
@@ -236,20 +238,20 @@ def test_float_tiff_that_cannot_be_shown(value, code, says):
 
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "BMP", "WEBP", "JPEG"])
 @pytest.mark.parametrize("level", [0, 90, 255])
-def test_constant_image(image_format, level):
+def test_constant_image(image_format: str, level: int) -> None:
     error = refusal(encode(Image.new("L", (64, 64), level), image_format))
     assert error.code == "constant-image"
     assert f"({level})" in str(error)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
-def test_several_frames_or_pages(image_format):
+def test_several_frames_or_pages(image_format: str) -> None:
     error = refusal(encode_frames(image_format))
     assert error.code == "animated"
     assert "2 frames or pages" in str(error)
 
 
-def test_unknown_layouts():
+def test_unknown_layouts() -> None:
     for content in (encode_tiff(GREY.astype(np.float64)), encode(as_mode(GREY, "RGB").convert("LAB"), "TIFF")):
         error = refusal(content)
         assert error.code == "unsupported-format"
@@ -258,7 +260,7 @@ def test_unknown_layouts():
 
 
 @pytest.mark.parametrize("size", [(31, 200), (200, 31), (2, 2)])
-def test_thumbnails_are_refused(size):
+def test_thumbnails_are_refused(size: tuple[int, int]) -> None:
     error = refusal(encode(Image.fromarray(make_grey(size=size)), "PNG"))
     assert error.code == "too-small"
     assert f"{size[1]} × {size[0]}" in str(error)
@@ -295,7 +297,7 @@ def _claimed_webp(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_before_memory_is_taken(name):
+def test_bombs_are_refused_before_memory_is_taken(name: str) -> None:
     content = BOMBS[name]()
     assert len(content) < 4_000_000
     before = _resident_bytes()
@@ -340,7 +342,7 @@ BREAKABLE = {
 
 
 @pytest.mark.parametrize("name", BREAKABLE)
-def test_a_file_cut_anywhere_is_refused_or_whole(name):
+def test_a_file_cut_anywhere_is_refused_or_whole(name: str) -> None:
     content = BREAKABLE[name]
     whole = None if name == "APNG" else decode(content).pixels
     codes = set()
@@ -358,7 +360,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole(name):
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
-def test_a_file_cut_in_its_pixels_is_called_truncated(image_format):
+def test_a_file_cut_in_its_pixels_is_called_truncated(image_format: str) -> None:
     content = encode(make_grey(1, (200, 200)), image_format)
     error = refusal(content[: len(content) // 2])
     assert error.code == "truncated"
@@ -367,7 +369,7 @@ def test_a_file_cut_in_its_pixels_is_called_truncated(image_format):
 
 @settings(deadline=None, database=None, max_examples=sampled(400), derandomize=True)
 @given(st.sampled_from(sorted(BREAKABLE)), st.integers(0, 2**32 - 1))
-def test_mutated_files_raise_nothing_but_input_errors(name, seed):
+def test_mutated_files_raise_nothing_but_input_errors(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     content = bytearray(BREAKABLE[name])
     for _ in range(rng.integers(1, 8)):
@@ -385,14 +387,14 @@ def test_mutated_files_raise_nothing_but_input_errors(name, seed):
 
 @settings(deadline=None, database=None, max_examples=sampled(200), derandomize=True)
 @given(st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WebP"]), st.binary(max_size=300))
-def test_noise_after_a_signature_is_refused(image_format, noise):
+def test_noise_after_a_signature_is_refused(image_format: Any, noise: Any) -> None:
     begin = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "TIFF": b"II*\0", "BMP": b"BM"}
     content = begin.get(image_format, b"RIFF\x40\0\0\0WEBP") + noise
     assert sniff_format(content) == image_format
     assert refusal(content).code in {"unreadable-file", "truncated", "too-large", "too-small", "unsupported-format"}
 
 
-def test_damaged_files_print_nothing_and_leave_the_warnings_as_they_were(capfd):
+def test_damaged_files_print_nothing_and_leave_the_warnings_as_they_were(capfd: pytest.CaptureFixture[str]) -> None:
     too_many_entries = _patched(encode(SMALL, "TIFF"), 0, b"II*\0")
     cut = [BREAKABLE["TIFF RGB 16"][:-20], BREAKABLE["TIFF"][:60], BREAKABLE["PNG RGB 16"][:-9], too_many_entries]
     cut.append(encode_deep_colour(SMALL_DEEP, "TIFF", 4))  # whole, but OpenCV has its doubts about the fourth channel
@@ -415,7 +417,7 @@ def _decode_or_refuse(content: bytes) -> None:
         decode(content)
 
 
-def test_odd_side_chunks_of_a_deep_colour_png_print_nothing(capfd):
+def test_odd_side_chunks_of_a_deep_colour_png_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     colour = np.dstack([DEEP] * 3)
     for chunk in ({"gAMA": b"\0"}, {"sBIT": b"\xff"}, {"iCCP": b"x\0\0nonsense"}, {"cHRM": bytes(32)}):
         _decode_or_refuse(encode_png(colour, 16, 2, **chunk))
@@ -423,7 +425,7 @@ def test_odd_side_chunks_of_a_deep_colour_png_print_nothing(capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_pillow_is_asked_for_listed_formats_only():
+def test_pillow_is_asked_for_listed_formats_only() -> None:
     stream = io.BytesIO()
     as_mode(GREY, "RGB").save(stream, "PPM")
     with pytest.raises(InputError, match=r"this is a PPM file\. Carina reads DICOM, PNG"):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,7 +29,13 @@ def logits_of(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_evaluated(
-    folder: Path, *, n: int = 600, seed: int = 3, sources=("north", "south", "tiny"), prevalence=None, shown=(0, 1, 2)
+    folder: Path,
+    *,
+    n: int = 600,
+    seed: int = 3,
+    sources: tuple[str, str, str] = ("north", "south", "tiny"),
+    prevalence: float | None = None,
+    shown: tuple[Any, ...] = (0, 1, 2),
 ) -> Path:
     """Write an evaluation folder as ``carina evaluate`` does, with a policy fitted on other images."""
     folder.mkdir(parents=True)

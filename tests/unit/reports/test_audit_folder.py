@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,17 @@ from typer.testing import CliRunner
 
 import carina
 from carina.cli import app
+from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError, DataError
 from carina.evaluation.audit.alterations import AlterationSettings
 from carina.evaluation.audit.audit import AuditSettings, run_audit
-from carina.evaluation.audit.audit_results import SameSourcePair
-from carina.evaluation.audit.words import percent, sentence_of
+from carina.evaluation.audit.audit_results import Audit, SameSourcePair
+from carina.evaluation.audit.audited_model import AuditedModel
+from carina.evaluation.audit.words import percent, result_on, sentence_of
 from carina.radiographs.preprocess import Preprocessing
 from carina.reports.audit_folder import audit_text, write_audit
 from carina.reports.drawing.audit_examples import draw_audit, draw_examples, phantom_views
+from carina.reports.drawing.drawing import Drawing
 from carina.reports.written_numbers import full_text
 from carina.statistics.intervals import Estimate, not_applicable
 from unit.evaluation.audit.planted import SIZE, write_lung_graph, write_model, write_planted
@@ -27,24 +31,24 @@ LOOKS = {"preprocessing": Preprocessing(size=SIZE), "settings": AlterationSettin
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset, AuditedModel]:
     folder = tmp_path_factory.mktemp("report")
     dataset = write_planted(folder / "images", "border", count=240)
     return folder, dataset, write_model(folder / "model", dataset)
 
 
 @pytest.fixture(scope="module")
-def audit(planted):
+def audit(planted: tuple[Path, Dataset, AuditedModel]) -> Audit:
     folder, dataset, model = planted
     settings = AuditSettings(explained_images=60, replicates=200)
     return run_audit(model, dataset, settings=settings, cache=folder / "cache")
 
 
-def page_of(audit, looks=LOOKS):
+def page_of(audit: Audit, looks: dict[str, AlterationSettings | Preprocessing] = LOOKS) -> Drawing:
     return draw_audit(json.loads(json.dumps(audit.to_json())), **looks)
 
 
-def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
+def test_the_folder_holds_everything_and_the_sentence(audit: Audit, tmp_path: Path) -> None:
     out = tmp_path / "out"
     how = {"preprocessing": LOOKS["preprocessing"], "alterations": LOOKS["settings"], "command": "carina audit"}
     write_audit(audit, out, **how)
@@ -62,7 +66,9 @@ def test_the_folder_holds_everything_and_the_sentence(audit, tmp_path):
         write_audit(audit, out, **how)
 
 
-def test_an_audit_from_python_is_shown_drawn_and_saved(planted, audit, tmp_path, monkeypatch):
+def test_an_audit_from_python_is_shown_drawn_and_saved(
+    planted: tuple[Path, Dataset, AuditedModel], audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, dataset, model = planted
     monkeypatch.setattr("carina.api.auditing.open_audited", lambda path: model)
     monkeypatch.setattr("carina.api.auditing.run_audit", lambda *_, **__: audit)
@@ -77,7 +83,9 @@ def test_an_audit_from_python_is_shown_drawn_and_saved(planted, audit, tmp_path,
         carina.audit(model.folder, dataset, out=tmp_path / "out")
 
 
-def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
+def test_a_failure_leaves_no_folder(
+    planted: tuple[Path, Dataset, AuditedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, dataset, model = planted
     monkeypatch.setattr(
         "carina.api.auditing.open_audited", lambda path: replace(model, findings=("COVID-19", "Normal"))
@@ -87,7 +95,7 @@ def test_a_failure_leaves_no_folder(planted, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_text_has_every_section_and_fits(audit):
+def test_the_text_has_every_section_and_fits(audit: Audit) -> None:
     text = audit_text(audit)
     for heading in (
         "A new last layer, trained on such images",
@@ -102,23 +110,23 @@ def test_the_text_has_every_section_and_fits(audit):
     ):
         assert heading in text, heading
     assert "external sets: none was named (--external)" in text
-    shown = audit.head_on("lungs-black")
+    shown = result_on(audit.heads, "lungs-black")
     assert f"{shown.macro_auroc.value:.3f} ({shown.macro_auroc.low:.3f}-{shown.macro_auroc.high:.3f})" in text
     assert percent(shown.share) in text
 
 
-def test_the_page_says_the_sentence_and_the_verdicts(audit):
+def test_the_page_says_the_sentence_and_the_verdicts(audit: Audit) -> None:
     page = words_of(page_of(audit))
     assert audit.sentence in page
     for verdict in audit.verdicts:
         assert verdict in page
-    share = audit.head_on("lungs-black").share
+    share = result_on(audit.heads, "lungs-black").share
     assert full_text(share) in page
-    assert full_text(audit.model_on("lungs-black").macro_auroc, "area") in page
+    assert full_text(result_on(audit.by_model, "lungs-black").macro_auroc, "area") in page
     assert "The small pictures are phantoms, no patients" in page
 
 
-def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(audit):
+def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(audit: Audit) -> None:
     cropping = {**LOOKS, "preprocessing": Preprocessing(crop="lungs")}
     assert "take no part" not in words_of(page_of(audit))
     some = replace(audit, counts=replace(audit.counts, without_lungs=7))
@@ -128,7 +136,7 @@ def test_the_page_says_what_takes_no_part_and_what_a_cropping_model_cannot_see(a
         assert "only the box around the lungs" not in words_of(draw(LOOKS))
 
 
-def test_one_page_stays_one_page_and_says_what_is_left_out(audit):
+def test_one_page_stays_one_page_and_says_what_is_left_out(audit: Audit) -> None:
     area = Estimate(0.9, 0.8, 0.95, "DeLong")
     pairs = tuple(SameSourcePair(f"source {place}", *("a", "b", 30, 30), *[area] * 6) for place in range(5))
     page = words_of(page_of(replace(audit, same_source_pairs=pairs)))
@@ -137,21 +145,21 @@ def test_one_page_stays_one_page_and_says_what_is_left_out(audit):
     assert "2 further pairs of one source: see audit.txt." in page
 
 
-def test_grey_levels_are_bars_above_their_scale():
+def test_grey_levels_are_bars_above_their_scale() -> None:
     picture = phantom_views("Normal", Preprocessing(size=64), AlterationSettings())["histogram"]
     assert set(np.unique(picture[:-8])) == {0, 255}
     assert (np.diff(picture[-1].astype(int)) >= 0).all()
     assert (picture[-1, 0], picture[-1, -1]) == (0, 255)
 
 
-def test_no_text_of_the_page_leaves_it_or_covers_another(audit):
+def test_no_text_of_the_page_leaves_it_or_covers_another(audit: Audit) -> None:
     long = replace(audit, model="a recipe with a long name " * 6, not_applicable=("a long reason " * 20,))
     for drawing in (page_of(long), page_of(audit), draw_examples(**LOOKS)):
         assert texts_outside(drawing) == []
         assert texts_covered(drawing) == []
 
 
-def test_an_audit_that_found_no_share_says_why(audit):
+def test_an_audit_that_found_no_share_says_why(audit: Audit) -> None:
     nothing = not_applicable("the model itself is not better than chance, so nothing above chance can remain")
     heads = tuple(replace(item, share=nothing) for item in audit.heads)
     by_model = tuple(replace(item, share=nothing) for item in audit.by_model)
@@ -160,7 +168,7 @@ def test_an_audit_that_found_no_share_says_why(audit):
     page_of(replace(audit, heads=heads, by_model=by_model, sentence=sentence))
 
 
-def test_phantoms_of_every_size_and_crop_have_views():
+def test_phantoms_of_every_size_and_crop_have_views() -> None:
     for preprocessing in (Preprocessing(size=64), Preprocessing(crop="lungs", stretch=(1, 99), whole_size=256)):
         views = phantom_views("Normal", preprocessing, AlterationSettings())
         assert all(view.dtype == np.uint8 for view in views.values())
@@ -168,7 +176,7 @@ def test_phantoms_of_every_size_and_crop_have_views():
         assert not np.array_equal(views["shown"], views["lungs-black"])
 
 
-def test_a_run_is_audited_from_the_command_line(phantom_dataset, tiny_run, tmp_path):
+def test_a_run_is_audited_from_the_command_line(phantom_dataset: Dataset, tiny_run: Path, tmp_path: Path) -> None:
     graph = tmp_path / "lungs.onnx"
     write_lung_graph(graph)
     words = ["audit", tiny_run, phantom_dataset.folder, "--out", tmp_path / "out", "--lungs", graph, "--drop-leaks"]

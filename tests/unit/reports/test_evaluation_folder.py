@@ -1,15 +1,18 @@
 """The headline, and evaluations side by side, of models that know a finding which no image shows."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from carina.errors import DataError
 from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
-from carina.reports.evaluation_comparison import compare_evaluations
+from carina.reports.evaluation_comparison import SideBySide, compare_evaluations
 from carina.reports.evaluation_folder import EVALUATION_FORMAT
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.metrics import measure
@@ -18,7 +21,7 @@ THREE = ("COVID-19", "Normal", "Viral Pneumonia")
 FOUR = (*THREE, "Other opacity")
 
 
-def table_of(findings, n=150, seed=0):
+def table_of(findings: tuple[Any, ...], n: int = 150, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return truth among the first three findings, and probabilities of all."""
     rng = np.random.default_rng(seed)
     truth = np.resize([0, 1, 2], n)
@@ -28,7 +31,7 @@ def table_of(findings, n=150, seed=0):
     return truth, exps / exps.sum(axis=1, keepdims=True)
 
 
-def evaluation_of(findings, **options):
+def evaluation_of(findings: tuple[Any, ...], **options: Any) -> SplitResult:
     truth, probabilities = table_of(findings, **options)
     metrics = measure(truth, probabilities, findings, replicates=20)
     point = at_operating_point(truth, probabilities, 0, 0.4)
@@ -38,7 +41,7 @@ def evaluation_of(findings, **options):
     return SplitResult(**dict.fromkeys(SplitResult.__dataclass_fields__) | told)
 
 
-def write_folder(folder, findings, seed=0, calibration=True):
+def write_folder(folder: Path, findings: tuple[Any, ...], seed: int = 0, calibration: bool = True) -> Path:
     """Write as much of an evaluation as a comparison reads."""
     truth, probabilities = table_of(findings, seed=seed)
     evaluation = evaluation_of(findings, seed=seed)
@@ -67,7 +70,7 @@ def write_folder(folder, findings, seed=0, calibration=True):
     return folder
 
 
-def test_the_headline_gives_the_calibration_error():
+def test_the_headline_gives_the_calibration_error() -> None:
     evaluation = evaluation_of(THREE)
     first, second, *_ = evaluation.summary().splitlines()
     metrics = evaluation.metrics
@@ -76,7 +79,7 @@ def test_the_headline_gives_the_calibration_error():
     assert second.startswith("COVID-19: sensitivity ")
 
 
-def test_the_headline_says_what_is_left_out():
+def test_the_headline_says_what_is_left_out() -> None:
     evaluation = evaluation_of(FOUR)
     calls = int(evaluation.metrics.confusion[:, 3].sum())
     lines = evaluation.summary().splitlines()
@@ -85,12 +88,12 @@ def test_the_headline_says_what_is_left_out():
     assert f"Other opacity: no image of it; called on {calls} of 150 images, specificity {specificity}" in lines
 
 
-def figures_of(side_by_side, name):
+def figures_of(side_by_side: SideBySide, name: str) -> dict[str, str]:
     return dict(side_by_side.figures.select("figure", name).iter_rows())
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_model_of_four_findings_compares_with_one_of_three(tmp_path, swapped):
+def test_a_model_of_four_findings_compares_with_one_of_three(tmp_path: Path, swapped: bool) -> None:
     folders = [write_folder(tmp_path / "three", THREE), write_folder(tmp_path / "four", FOUR, seed=5)]
     together = compare_evaluations(folders[::-1] if swapped else folders)
     three, four = figures_of(together, "three"), figures_of(together, "four")
@@ -117,7 +120,7 @@ def test_a_model_of_four_findings_compares_with_one_of_three(tmp_path, swapped):
     assert smallest.p_value_holm == pytest.approx(min(1, known * smallest.p_value))
 
 
-def test_two_models_of_four_findings_compare_on_a_set_that_holds_three(tmp_path):
+def test_two_models_of_four_findings_compare_on_a_set_that_holds_three(tmp_path: Path) -> None:
     together = compare_evaluations([write_folder(tmp_path / f"{seed}", FOUR, seed=seed) for seed in (0, 5)])
     absent = {t.measure: t for t in together.paired[0].comparison.tests if t.finding == "Other opacity"}
     assert absent["AUROC"].difference.note == "no image with this finding"
@@ -125,14 +128,14 @@ def test_two_models_of_four_findings_compare_on_a_set_that_holds_three(tmp_path)
     assert absent["specificity"].value_a is not None
 
 
-def test_an_evaluation_from_before_calibration_was_measured_is_read(tmp_path):
+def test_an_evaluation_from_before_calibration_was_measured_is_read(tmp_path: Path) -> None:
     old = write_folder(tmp_path / "old", THREE, calibration=False)
     together = compare_evaluations([old, write_folder(tmp_path / "new", THREE, seed=5)])
     assert figures_of(together, "old")["ECE"] == "n/a"
     assert figures_of(together, "new")["ECE"] != "n/a"
 
 
-def test_models_that_know_nothing_in_common_do_not_compare(tmp_path):
+def test_models_that_know_nothing_in_common_do_not_compare(tmp_path: Path) -> None:
     folders = [write_folder(tmp_path / "a", THREE), write_folder(tmp_path / "b", ("Tuberculosis", "x", "Normal"))]
     with pytest.raises(DataError, match="Only models that know two findings in common compare"):
         compare_evaluations(folders)

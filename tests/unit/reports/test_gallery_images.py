@@ -1,6 +1,8 @@
 """Small images for the report: their shape kept, nothing but pixels in them, and where the network looked."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,7 @@ from carina.reports.gallery_images import LONGEST_SIDE, write_gallery
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetImage]:
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     paths = []
@@ -30,7 +32,7 @@ def images(tmp_path_factory):
     return paths
 
 
-def test_they_are_small_and_hold_nothing_but_pixels(tiny_run, images, tmp_path):
+def test_they_are_small_and_hold_nothing_but_pixels(tiny_run: Path, images: list[DatasetImage], tmp_path: Path) -> None:
     out = tmp_path / "gallery.parquet"
     write_gallery(out, tiny_run, [(7, images[0]), (3, images[1]), (5, images[2])])
     table = pl.read_parquet(out)
@@ -48,7 +50,7 @@ def test_they_are_small_and_hold_nothing_but_pixels(tiny_run, images, tmp_path):
     assert b"Patient" not in raw
 
 
-def test_cells_are_the_evidence_for_the_call(tiny_run, images, tmp_path):
+def test_cells_are_the_evidence_for_the_call(tiny_run: Path, images: list[DatasetImage], tmp_path: Path) -> None:
     out = tmp_path / "gallery.parquet"
     write_gallery(out, tiny_run, [(0, images[0])])
     cells = np.frombuffer(pl.read_parquet(out)["cells"][0], np.int8)
@@ -57,8 +59,10 @@ def test_cells_are_the_evidence_for_the_call(tiny_run, images, tmp_path):
     assert np.abs(cells).max() == 127
 
 
-def test_a_graph_that_does_not_explain_gives_plain_pictures(tiny_run, images, tmp_path, monkeypatch):
-    def nothing(self, *args, **options):
+def test_a_graph_that_does_not_explain_gives_plain_pictures(
+    tiny_run: Path, images: list[DatasetImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(self: object, *args: Any, **options: Any) -> None:
         msg = "an earlier graph"
         raise BundleError(msg)
 
@@ -69,7 +73,9 @@ def test_a_graph_that_does_not_explain_gives_plain_pictures(tiny_run, images, tm
     assert table["box"].to_list() == [[0.0, 0.0, 1.0, 1.0]]
 
 
-def test_a_file_that_is_gone_or_another_one_now_is_an_error(tiny_run, images, tmp_path):
+def test_a_file_that_is_gone_or_another_one_now_is_an_error(
+    tiny_run: Path, images: list[DatasetImage], tmp_path: Path
+) -> None:
     gone = DatasetImage(tmp_path / "gone.png", "0" * 64)
     with pytest.raises(DataError, match=r"gone\.png: there is no such file"):
         write_gallery(tmp_path / "gallery.parquet", tiny_run, [(0, gone)])

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ def described(tiny_run: Path) -> BundleDescription:
     )
 
 
-def estimate(value, low=0.5, high=0.99, note=None):
+def estimate(
+    value: float | None, low: float | None = 0.5, high: float | None = 0.99, note: str | None = None
+) -> dict[str, Any]:
     return {"value": value, "low": low, "high": high, "note": note}
 
 

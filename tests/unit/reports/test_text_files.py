@@ -2,20 +2,23 @@
 
 import functools
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import classification_report as sk_report
 
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
-from carina.statistics.metrics import measure
+from carina.statistics.metrics import Metrics, measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
 PUBLISHED = np.array([[488, 234, 2], [18, 2014, 7], [2, 47, 220]])
 ALL = (classification_report, roc_auc_text, sens_spec_text, calibration_text)
 
 
-def metrics_of(confusion, findings=FINDINGS, **options):
+def metrics_of(confusion: NDArray[np.int64], findings: tuple[Any, ...] = FINDINGS, **options: Any) -> Metrics:
     """Return the metrics of a prediction table that gives a confusion matrix."""
     if confusion is PUBLISHED and not options:
         return published()
@@ -23,11 +26,11 @@ def metrics_of(confusion, findings=FINDINGS, **options):
 
 
 @functools.cache
-def published():
+def published() -> Any:
     return measured(PUBLISHED, FINDINGS)
 
 
-def measured(confusion, findings, **options):
+def measured(confusion: NDArray[np.int64], findings: tuple[Any, ...], **options: Any) -> Metrics:
     k = len(confusion)
     truth = np.repeat(np.repeat(np.arange(k), k), confusion.ravel())
     called = np.repeat(np.tile(np.arange(k), k), confusion.ravel())
@@ -55,7 +58,7 @@ Sick: 10 of 20 images, prevalence in this set 50 %
 """
 
 
-def test_a_small_case_worked_by_hand_reads_exactly_so():
+def test_a_small_case_worked_by_hand_reads_exactly_so() -> None:
     metrics = metrics_of(np.array([[8, 2], [1, 9]]), ("Sick", "Well"), prevalence={"Sick": 0.05})
     text = sens_spec_text(metrics, title="a small set")
     f1 = metrics.per_finding[0].f1
@@ -66,7 +69,7 @@ def test_a_small_case_worked_by_hand_reads_exactly_so():
     assert "stated" not in text.split("Well:")[1]
 
 
-def test_the_classification_report_reads_exactly_so():
+def test_the_classification_report_reads_exactly_so() -> None:
     metrics = metrics_of(np.array([[8, 2], [1, 9]]), ("Sick", "Well"))
     ends = [
         f"{item.value:.3f} ({item.low:.3f}-{item.high:.3f})"
@@ -95,7 +98,7 @@ def test_the_classification_report_reads_exactly_so():
 
 
 @pytest.mark.parametrize("confusion", [PUBLISHED, np.array([[5, 1, 2], [3, 7, 0], [1, 4, 9]])])
-def test_point_values_are_those_of_scikit_learn(confusion):
+def test_point_values_are_those_of_scikit_learn(confusion: NDArray[np.int64]) -> None:
     truth = np.repeat(np.repeat(np.arange(3), 3), confusion.ravel())
     called = np.repeat(np.tile(np.arange(3), 3), confusion.ravel())
     theirs = sk_report(truth, called, target_names=FINDINGS, digits=3)
@@ -104,7 +107,7 @@ def test_point_values_are_those_of_scikit_learn(confusion):
     assert bare.split() == theirs.split()
 
 
-def test_every_measure_stands_in_its_row():
+def test_every_measure_stands_in_its_row() -> None:
     text = roc_auc_text(metrics_of(PUBLISHED), title="x")
     metrics = metrics_of(PUBLISHED)
     rows = {line[:15].strip(): line for line in text.splitlines()}
@@ -119,7 +122,7 @@ def test_every_measure_stands_in_its_row():
 
 
 @pytest.mark.parametrize("write", ALL)
-def test_the_notice_comes_first_in_capitals(write):
+def test_the_notice_comes_first_in_capitals(write: Callable[..., Any]) -> None:
     text = write(metrics_of(PUBLISHED), title="x", notice="Leak allowed: 37 test images were also trained on")
     first, second, third, fourth, *_ = text.splitlines()
     assert first == third == "!" * 110
@@ -138,7 +141,7 @@ LONG = (
 
 
 @pytest.mark.parametrize("write", ALL)
-def test_no_line_is_wider_than_110_characters(write):
+def test_no_line_is_wider_than_110_characters(write: Callable[..., Any]) -> None:
     rng = np.random.default_rng(0)
     confusion = rng.integers(0, 900, (5, 5))
     confusion[2] = 0
@@ -152,13 +155,13 @@ def test_no_line_is_wider_than_110_characters(write):
 
 
 @pytest.mark.parametrize("write", ALL)
-def test_columns_are_aligned(write):
+def test_columns_are_aligned(write: Callable[..., Any]) -> None:
     text = write(metrics_of(PUBLISHED, prevalence={"COVID-19": 0.05}), title="x")
     starts = {found.start() for line in text.splitlines() for found in re.finditer(r"0\.\d{3} \(0\.\d{3}-", line)}
     assert len(starts) == {classification_report: 3, roc_auc_text: 2, sens_spec_text: 1, calibration_text: 3}[write]
 
 
-def test_what_does_not_exist_is_na_and_the_notes_say_why():
+def test_what_does_not_exist_is_na_and_the_notes_say_why() -> None:
     metrics = metrics_of(np.array([[2, 0, 0], [1, 3, 0], [0, 0, 0]]))
     report = classification_report(metrics, title="x")
     assert re.search(r"Viral Pneumonia +n/a +n/a +n/a +0\n", report)
@@ -172,14 +175,14 @@ def test_what_does_not_exist_is_na_and_the_notes_say_why():
     assert re.search(r"sensitivity +n/a +0 / 0\n", sens_spec_text(metrics, title="x"))
 
 
-def test_a_value_without_an_interval_says_so():
+def test_a_value_without_an_interval_says_so() -> None:
     truth = np.repeat([0, 1, 2], 3)
     text = roc_auc_text(measure(truth, np.eye(3)[truth], FINDINGS, replicates=20), title="x")
     assert re.search(r"COVID-19 +1\.000 \(0\.\d{3}-1\.000\)  1\.000 \(no interval\) +3\n", text)
     assert "every replicate gave the same value, so the data show no spread" in " ".join(text.split())
 
 
-def test_an_average_of_precision_says_which_finding_counts_as_0():
+def test_an_average_of_precision_says_which_finding_counts_as_0() -> None:
     confusion = np.array([[5, 1, 0], [1, 7, 0], [2, 2, 0]])
     text = classification_report(metrics_of(confusion), title="x")
     assert "- never called, counts as 0 in the averages of precision: Viral Pneumonia\n" in text
@@ -187,7 +190,7 @@ def test_an_average_of_precision_says_which_finding_counts_as_0():
     assert "never called" not in classification_report(metrics_of(PUBLISHED), title="x")
 
 
-def test_several_images_of_a_patient_are_told():
+def test_several_images_of_a_patient_are_told() -> None:
     metrics = metrics_of(PUBLISHED, groups=np.arange(PUBLISHED.sum()) // 2)
     for write in ALL:
         text = write(metrics, title="x")
@@ -198,14 +201,14 @@ def test_several_images_of_a_patient_are_told():
     assert "sandwich (by patient) for intercept, slope" in text
 
 
-def test_ratios_keep_three_digits():
+def test_ratios_keep_three_digits() -> None:
     text = sens_spec_text(metrics_of(PUBLISHED), title="x")
     assert re.search(r"LR\+ +77\.8 \(50\.\d-12\d\) +\(488 / 724\) / \(20 / 2308\)", text)
     assert re.search(r"LR\+ +251 \(\d{3}-\d{3}\) +\(220 / 269\) / \(9 / 2763\)", text)
     assert re.search(r"LR- +0\.329 ", text)
 
 
-def test_every_measure_of_calibration_stands_in_its_row():
+def test_every_measure_of_calibration_stands_in_its_row() -> None:
     metrics = metrics_of(PUBLISHED)
     text = calibration_text(metrics, title="x")
     whole = metrics.calibration
@@ -214,10 +217,10 @@ def test_every_measure_of_calibration_stands_in_its_row():
         name, *cells = re.split(r" {2,}", line.strip())
         (lines if name in errors else errors)[name] = cells
 
-    def cell(item):
+    def cell(item: Any) -> Any:
         return f"{item.value:.3f} ({item.low:.3f}-{item.high:.3f})"
 
-    def signed(item):
+    def signed(item: Any) -> Any:
         return f"{item.value:.2f} ({item.low:.2f} to {item.high:.2f})"
 
     assert errors["called finding"] == [cell(whole.ece), cell(whole.ece_if_calibrated), "3032"]
@@ -234,7 +237,7 @@ ABSENT = np.array([[30, 2, 1, 4], [3, 50, 2, 6], [1, 1, 20, 0], [0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("write", ALL)
-def test_an_absent_finding_is_na_and_averages_say_that_it_is_left_out(write):
+def test_an_absent_finding_is_na_and_averages_say_that_it_is_left_out(write: Callable[..., Any]) -> None:
     text = " ".join(write(metrics_of(ABSENT, FOUR), title="x").split())
     assert "of Other opacity: no image with this finding" in text
     if write is not sens_spec_text:

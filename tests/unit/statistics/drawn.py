@@ -1,11 +1,16 @@
 """Prediction tables: with truth drawn from the probabilities themselves, and with many ties."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 
-def drawn_table(n, seed=0, sharpness=1.0, k=3):
+def drawn_table(
+    n: int, seed: int = 0, sharpness: float = 1.0, k: int = 3
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return truth drawn from probabilities, and those probabilities with their logits times a sharpness."""
     rng = np.random.default_rng(seed)
     logits = 1.5 * rng.normal(size=(n, k))
@@ -15,7 +20,7 @@ def drawn_table(n, seed=0, sharpness=1.0, k=3):
 
 
 @st.composite
-def tables(draw, min_size=4, max_size=40):
+def tables(draw: Any, min_size: int = 4, max_size: int = 40) -> Any:
     """Both sides present, few distinct scores so that ties are common."""
     n = draw(st.integers(min_size, max_size))
     positive = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))

@@ -12,7 +12,7 @@ from unit.statistics.drawn import drawn_table
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_slope_and_intercept_are_those_of_a_logistic_regression(seed):
+def test_slope_and_intercept_are_those_of_a_logistic_regression(seed: int) -> None:
     truth, table = drawn_table(300, seed, sharpness=(0.5, 1, 2, 3)[seed])
     positive, p = truth == 0, table[:, 0]
     logit = np.log(p / (1 - p))
@@ -30,7 +30,7 @@ def test_slope_and_intercept_are_those_of_a_logistic_regression(seed):
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 3.0])
-def test_the_sandwich_by_patient_is_that_of_statsmodels(sharpness):
+def test_the_sandwich_by_patient_is_that_of_statsmodels(sharpness: float) -> None:
     # Some images of a patient share the truth; the second image's probability is another's.
     truth, table = drawn_table(200, 3, sharpness)
     groups = np.arange(200) // 2
@@ -48,7 +48,7 @@ def test_the_sandwich_by_patient_is_that_of_statsmodels(sharpness):
 
 
 @pytest.mark.parametrize(("sharpness", "slope"), [(0.5, 2.0), (1.0, 1.0), (2.0, 0.5)])
-def test_a_distortion_of_the_logits_comes_back_as_the_slope(sharpness, slope):
+def test_a_distortion_of_the_logits_comes_back_as_the_slope(sharpness: float, slope: float) -> None:
     # Two findings, so that one-vs-rest logits are those that were drawn from.
     truth, table = drawn_table(20_000, 5, sharpness, k=2)
     item = measure_calibration(truth, table, "ab", replicates=2).per_finding[0]
@@ -64,13 +64,13 @@ def test_a_distortion_of_the_logits_comes_back_as_the_slope(sharpness, slope):
 
 
 @pytest.mark.parametrize(("present", "side"), [(True, "without"), (False, "with")])
-def test_a_set_of_one_side_has_neither(present, side):
+def test_a_set_of_one_side_has_neither(present: bool, side: str) -> None:
     intercept, slope = recalibration(np.full(5, present), np.linspace(0.1, 0.9, 5))
     assert intercept.value is slope.value is None
     assert intercept.note == slope.note == f"no image {side} this finding"
 
 
-def test_some_certain_probabilities_and_one_of_those_wrong_are_finite_and_the_note_says_what_was_done():
+def test_some_certain_probabilities_and_one_of_those_wrong_are_finite_and_the_note_says_what_was_done() -> None:
     table = drawn_table(60, 1)[1]
     truth = np.resize([0, 1, 2], 60)
     table[:6] = np.eye(3)[[0, 1, 2, 0, 1, 1]]
@@ -88,7 +88,7 @@ def test_some_certain_probabilities_and_one_of_those_wrong_are_finite_and_the_no
         ([0.1, 0.2, 0.5, 0.5, 0.8, 0.9], "part the finding from the rest completely"),
     ],
 )
-def test_a_slope_that_is_not_finite_is_not_applicable(probability, reason):
+def test_a_slope_that_is_not_finite_is_not_applicable(probability: list[float], reason: str) -> None:
     intercept, slope = recalibration(np.array([0, 0, 0, 1, 1, 1], bool), np.array(probability))
     assert slope.value is None
     assert reason in slope.note

@@ -1,5 +1,7 @@
 """Net benefit by hand, against its definition, and with intervals that hold the truth."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_by_hand() -> None:
     ),
     st.floats(0.01, 0.99),
 )
-def test_is_true_less_false_positives_at_their_price(rows, threshold) -> None:
+def test_is_true_less_false_positives_at_their_price(rows: Any, threshold: float) -> None:
     positive, probability = np.array([flag for flag, _ in rows]), np.array([step for _, step in rows]) / 20
     curve = decision_curve("f", positive, probability, thresholds=(threshold,))
     called = probability >= threshold

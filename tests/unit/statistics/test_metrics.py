@@ -2,18 +2,21 @@
 
 import json
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from amount import LONG, sampled
 from carina.errors import CarinaError, ConfigurationError, DataError
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.intervals import Estimate, wilson_interval
-from carina.statistics.metrics import count_confusion, measure
+from carina.statistics.metrics import Metrics, count_confusion, measure
 
 quick = settings(deadline=None, database=None, max_examples=sampled(30))
 
@@ -31,7 +34,7 @@ AVERAGES = (
 )
 
 
-def table_of(confusion):
+def table_of(confusion: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return truth and probabilities (0.8 on the predicted finding) that give a confusion matrix."""
     k = len(confusion)
     truth = np.repeat(np.repeat(np.arange(k), k), confusion.ravel())
@@ -39,7 +42,7 @@ def table_of(confusion):
     return truth, np.full((len(truth), k), 0.2 / (k - 1)) + np.eye(k)[predicted] * (0.8 - 0.2 / (k - 1))
 
 
-def drawn_table(n, seed=0, shift=1.5, k=3):
+def drawn_table(n: int, seed: int = 0, shift: float = 1.5, k: int = 3) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
     truth = np.concatenate([np.arange(k), rng.integers(0, k, n - k)])
     logits = rng.normal(size=(n, k))
@@ -48,7 +51,7 @@ def drawn_table(n, seed=0, shift=1.5, k=3):
     return truth, exps / exps.sum(axis=1, keepdims=True)
 
 
-def estimates(metrics):
+def estimates(metrics: Metrics) -> Iterator[Any]:
     """Yield (name, estimate) for everything in the result."""
     for item in (metrics, *metrics.per_finding):
         for name in item.__dataclass_fields__:
@@ -60,7 +63,7 @@ def estimates(metrics):
 # --- known answers --------------------------------------------------------------------------------
 
 
-def test_published_baseline():
+def test_published_baseline() -> None:
     metrics = measure(*table_of(PUBLISHED), FINDINGS, replicates=50)
     assert (metrics.confusion == PUBLISHED).all()
     assert metrics.n == 3032
@@ -72,7 +75,7 @@ def test_published_baseline():
     assert got["Viral pneumonia"] == pytest.approx((0.8178, 0.9967), abs=5e-5)
 
 
-def test_counts_of_one_finding_by_hand():
+def test_counts_of_one_finding_by_hand() -> None:
     # Truth a, a, a, b, b, c; called a, a, b, b, a, c. For a: TP 2, FN 1, FP 1, TN 2.
     truth = np.array([0, 0, 0, 1, 1, 2])
     predicted = np.array([0, 0, 1, 1, 0, 2])
@@ -95,7 +98,7 @@ def test_counts_of_one_finding_by_hand():
 
 @quick
 @given(st.integers(6, 80), st.integers(0, 10_000), st.integers(2, 4))
-def test_values_agree_with_scikit_learn(n, seed, k):
+def test_values_agree_with_scikit_learn(n: int, seed: int, k: int) -> None:
     truth, table = drawn_table(n, seed, k=k)
     predicted = table.argmax(axis=1)
     metrics = measure(truth, table, "abcd"[:k], replicates=3)
@@ -125,7 +128,7 @@ def test_values_agree_with_scikit_learn(n, seed, k):
 
 @quick
 @given(st.integers(4, 40), st.integers(0, 10_000), st.booleans(), st.floats(0.01, 0.99))
-def test_every_number_lies_in_its_interval_and_in_json(n, seed, grouped, share):
+def test_every_number_lies_in_its_interval_and_in_json(n: int, seed: int, grouped: Any, share: float) -> None:
     truth, table = drawn_table(n, seed)
     groups = np.arange(n) // 2 if grouped else None
     metrics = measure(truth, table, "abc", groups=groups, prevalence={"b": share}, replicates=40)
@@ -141,7 +144,7 @@ def test_every_number_lies_in_its_interval_and_in_json(n, seed, grouped, share):
     json.dumps(metrics.to_json(), allow_nan=False)
 
 
-def test_order_of_images_does_not_matter():
+def test_order_of_images_does_not_matter() -> None:
     truth, table = drawn_table(60, 3)
     rows = np.random.default_rng(0).permutation(60)
     one, two = (
@@ -154,7 +157,7 @@ def test_order_of_images_does_not_matter():
             assert (a.low, a.high) == (pytest.approx(b.low), pytest.approx(b.high)), name
 
 
-def test_names_follow_the_columns():
+def test_names_follow_the_columns() -> None:
     truth, table = drawn_table(60, 3)
     swapped = measure(2 - truth, table[:, ::-1], "cba", replicates=20)
     plain = measure(truth, table, "abc", replicates=20)
@@ -166,7 +169,7 @@ def test_names_follow_the_columns():
 # --- intervals ------------------------------------------------------------------------------------
 
 
-def test_methods_are_named():
+def test_methods_are_named() -> None:
     truth, table = drawn_table(90)
     plain = measure(truth, table, "abc", replicates=100)
     grouped = measure(truth, table, "abc", groups=np.arange(90) // 2, replicates=100)
@@ -180,7 +183,7 @@ def test_methods_are_named():
     assert (plain.groups, grouped.groups) == (None, 45)
 
 
-def test_repeated_images_of_a_patient_do_not_narrow_any_interval():
+def test_repeated_images_of_a_patient_do_not_narrow_any_interval() -> None:
     truth, table = drawn_table(80, 5, shift=1)
     once = measure(truth, table, "abc", prevalence={"a": 0.1}, replicates=1500)
     repeated = {"truth": np.repeat(truth, 5), "probabilities": np.repeat(table, 5, axis=0), "findings": "abc"}
@@ -193,7 +196,7 @@ def test_repeated_images_of_a_patient_do_not_narrow_any_interval():
         assert b.high - b.low > 1.7 * (c.high - c.low), name
 
 
-def test_the_seed_decides_the_intervals():
+def test_the_seed_decides_the_intervals() -> None:
     truth, table = drawn_table(50)
     one, same, other = (measure(truth, table, "abc", replicates=100, seed=s).to_json() for s in (1, 1, 2))
     assert one == same
@@ -201,7 +204,7 @@ def test_the_seed_decides_the_intervals():
 
 
 @pytest.mark.sampled
-def test_bootstrap_intervals_of_f1_and_auprc_cover_the_truth():
+def test_bootstrap_intervals_of_f1_and_auprc_cover_the_truth() -> None:
     # The truth is the value on a very large set of the same kind.
     truth, table = drawn_table(30_000, 99)
     large = measure(truth, table, "abc", replicates=1)
@@ -217,7 +220,7 @@ def test_bootstrap_intervals_of_f1_and_auprc_cover_the_truth():
         assert (0.91 if LONG else 0.85) <= covered[name] / draws <= (0.985 if LONG else 1), name
 
 
-def test_prevalence_moves_the_predictive_values_only():
+def test_prevalence_moves_the_predictive_values_only() -> None:
     truth, table = drawn_table(120)
     plain = measure(truth, table, "abc", replicates=20)
     stated = measure(truth, table, "abc", replicates=20, prevalence={"a": 0.02})
@@ -234,7 +237,7 @@ def test_prevalence_moves_the_predictive_values_only():
 # --- what does not exist --------------------------------------------------------------------------
 
 
-def test_a_finding_that_never_occurs_does_not_apply_and_averages_say_so():
+def test_a_finding_that_never_occurs_does_not_apply_and_averages_say_so() -> None:
     truth, table = drawn_table(40, 1)
     kept = truth != 2
     metrics = measure(truth[kept], table[kept], "abc", replicates=50)
@@ -259,7 +262,7 @@ def test_a_finding_that_never_occurs_does_not_apply_and_averages_say_so():
     assert metrics.accuracy.note is None
 
 
-def test_calls_of_a_finding_that_never_occurs_are_errors_and_have_no_predictive_value():
+def test_calls_of_a_finding_that_never_occurs_are_errors_and_have_no_predictive_value() -> None:
     truth, table = drawn_table(200, 4, k=4)
     kept = truth < 3
     truth, table = truth[kept], table[kept]
@@ -284,7 +287,7 @@ def test_calls_of_a_finding_that_never_occurs_are_errors_and_have_no_predictive_
     json.dumps(metrics.to_json(), allow_nan=False)
 
 
-def test_with_two_findings_present_the_auroc_of_one_is_that_of_abnormality():
+def test_with_two_findings_present_the_auroc_of_one_is_that_of_abnormality() -> None:
     # Normal (1) and pneumonia (2) of four findings: how well 1 - P(Normal) tells the second.
     truth, table = drawn_table(400, 6, shift=0.8, k=4)
     kept = (truth == 1) | (truth == 2)
@@ -298,7 +301,7 @@ def test_with_two_findings_present_the_auroc_of_one_is_that_of_abnormality():
     assert "averaged without a, d" in metrics.macro_auroc.note
 
 
-def test_a_set_of_one_finding_has_no_ranking():
+def test_a_set_of_one_finding_has_no_ranking() -> None:
     _, table = drawn_table(12, 1)
     metrics = measure(np.zeros(12, int), table, "abc", replicates=50)
     for name in ("macro_auroc", "weighted_auroc", "macro_auprc", "weighted_auprc"):
@@ -310,7 +313,7 @@ def test_a_set_of_one_finding_has_no_ranking():
     json.dumps(metrics.to_json(), allow_nan=False)
 
 
-def test_perfect_predictions_claim_no_certainty():
+def test_perfect_predictions_claim_no_certainty() -> None:
     truth = np.repeat([0, 1, 2], 7)
     metrics = measure(truth, np.eye(3)[truth], "abc", replicates=50)
     for name, item in estimates(metrics):
@@ -348,10 +351,9 @@ def test_perfect_predictions_claim_no_certainty():
         ({"prevalence": {"d": 0.1}}, ConfigurationError, "prevalence names 'd'. Known findings: a, b, c"),
         ({"prevalence": {"a": 1.0}}, ConfigurationError, "Give a share between 0 and 1"),
         ({"replicates": 0}, ConfigurationError, "Give at least 1"),
-        ({"confidence": 2.0}, ConfigurationError, "confidence is 2.0"),
     ],
 )
-def test_wrong_tables_are_refused(change, error, message):
+def test_wrong_tables_are_refused(change: dict[str, Any], error: type[Any], message: str) -> None:
     good = {"truth": np.array([0, 1, 1, 2]), "probabilities": np.full((4, 3), 1 / 3), "findings": "abc"}
     if isinstance(change.get("probabilities"), tuple):
         table = good["probabilities"].copy()
@@ -363,7 +365,7 @@ def test_wrong_tables_are_refused(change, error, message):
     assert isinstance(caught.value, CarinaError)
 
 
-def test_a_sum_within_a_thousandth_is_accepted():
+def test_a_sum_within_a_thousandth_is_accepted() -> None:
     table = np.array([[0.4, 0.4, 0.1995], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6]])
     assert measure(np.array([0, 1, 2]), table, "abc", replicates=2).n == 3
 
@@ -371,7 +373,7 @@ def test_a_sum_within_a_thousandth_is_accepted():
 # --- result as JSON -------------------------------------------------------------------------------
 
 
-def test_json_has_stable_keys():
+def test_json_has_stable_keys() -> None:
     truth, table = drawn_table(30)
     out = measure(truth, table, FINDINGS, replicates=20).to_json()
     assert list(out) == ["findings", "n", "groups", "confusion", *AVERAGES, "per_finding", "calibration"]
@@ -396,7 +398,7 @@ def test_json_has_stable_keys():
     assert json.loads(json.dumps(out, allow_nan=False)) == out
 
 
-def test_the_confusion_matrix_cannot_be_changed():
+def test_the_confusion_matrix_cannot_be_changed() -> None:
     truth, table = drawn_table(30)
     with pytest.raises(ValueError, match="read-only"):
         measure(truth, table, "abc", replicates=2).confusion[0, 0] = 5
@@ -406,7 +408,7 @@ def test_the_confusion_matrix_cannot_be_changed():
 # --- operating points -----------------------------------------------------------------------------
 
 
-def test_operating_point_by_hand_and_at_the_threshold_itself():
+def test_operating_point_by_hand_and_at_the_threshold_itself() -> None:
     truth = np.array([0, 0, 0, 1, 1, 2])
     first = np.array([0.9, 0.5, 0.4, 0.5, 0.1, 0.2])
     table = np.stack([first, (1 - first) / 2, (1 - first) / 2], axis=1)
@@ -420,7 +422,7 @@ def test_operating_point_by_hand_and_at_the_threshold_itself():
     assert json.loads(json.dumps(got.to_json(), allow_nan=False))["sensitivity"]["numerator"] == 2
 
 
-def test_operating_point_respects_patients():
+def test_operating_point_respects_patients() -> None:
     truth, table = drawn_table(60, 2)
     plain = at_operating_point(truth, table, 0, 0.4)
     groups = np.repeat(np.arange(60), 3)
@@ -439,6 +441,8 @@ def test_operating_point_respects_patients():
         ([0, 1, 2], 0, math.nan, ConfigurationError, "Give a finite number"),
     ],
 )
-def test_wrong_operating_points_are_refused(truth, index, threshold, error, message):
+def test_wrong_operating_points_are_refused(
+    truth: list[int], index: int, threshold: float, error: type[Any], message: str
+) -> None:
     with pytest.raises(error, match=message):
         at_operating_point(np.array(truth), np.full((3, 3), 1 / 3), index, threshold)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.statistics.bootstrap import draw_weights
 from carina.statistics.proportion import wilson_bounds
@@ -9,7 +10,7 @@ from carina.statistics.resampling import count_cells, kish_effect, wilson_from_r
 
 
 @pytest.mark.parametrize("groups", [None, np.array([0, 0, 1, 2, 2, 2, 3, 4])])
-def test_cells_count_the_drawn_images(groups) -> None:
+def test_cells_count_the_drawn_images(groups: NDArray[np.int64] | None) -> None:
     truth = np.array([0, 0, 1, 1, 1, 1, 0, 1])
     cells = [np.array([0, 1, 2, 2, 0, 1, 1, 0]), np.array([3, 3, 0, 0, 1, 1, 3, 3])]
     weights = np.concatenate(list(draw_weights(truth, groups=groups, replicates=30, seed=7).blocks))

@@ -1,11 +1,13 @@
 """Risk among the most certain images: by hand, by brute force, and with intervals that hold the truth."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from amount import sampled
 from carina.errors import ConfigurationError, DataError
@@ -15,7 +17,9 @@ from carina.statistics.risk_coverage import measure_risk_coverage
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
 
-def brute_force(right, certainty, draws=400):
+def brute_force(
+    right: NDArray[np.bool_], certainty: NDArray[np.float64], draws: int = 400
+) -> tuple[NDArray[np.float64], float]:
     """Return the mean risk at each number of images, and the mean of these, over random orders of equal images."""
     rng = np.random.default_rng(0)
     rows = []
@@ -44,7 +48,7 @@ def test_by_hand() -> None:
 
 @quick
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=25))
-def test_ties_are_cut_in_proportion(rows) -> None:
+def test_ties_are_cut_in_proportion(rows: Any) -> None:
     right, certainty = np.array([flag for flag, _ in rows]), np.array([step for _, step in rows]) / 4
     risks, area = brute_force(right, certainty)
     measured = measure_risk_coverage(right, certainty, replicates=5)
@@ -86,7 +90,6 @@ def test_no_error_is_no_certainty() -> None:
         np.ones(50, dtype=bool), np.linspace(0.5, 1, 50), np.arange(50) // 2, replicates=20
     )
     assert in_pairs.high[-1] == pytest.approx(wilson_bounds(0, 25)[1])
-    assert in_pairs.method == "Wilson at the variance of a bootstrap (by patient), pointwise"
 
 
 def test_copies_of_an_image_narrow_nothing() -> None:
@@ -123,8 +126,6 @@ def test_refuses() -> None:
         measure_risk_coverage(np.array([True]), np.array([math.nan]))
     with pytest.raises(DataError, match="bootstrap needs images"):
         measure_risk_coverage(np.array([], dtype=bool), np.array([]))
-    with pytest.raises(ConfigurationError, match="confidence is 2"):
-        measure_risk_coverage(np.array([True]), np.array([0.5]), confidence=2)
     with pytest.raises(ConfigurationError, match="replicates is 0"):
         measure_risk_coverage(np.array([True]), np.array([0.5]), replicates=0)
     assert measure_risk_coverage(np.array([True]), np.array([0.5]), replicates=3).area.value is None

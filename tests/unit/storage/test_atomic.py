@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ class StopError(Exception):
     """Something goes wrong half way."""
 
 
-def test_whole_file_replaces_and_keeps_the_ending(tmp_path):
+def test_whole_file_replaces_and_keeps_the_ending(tmp_path: Path) -> None:
     target = tmp_path / "new" / "model.keras"
     write_text(target, "old")
     with whole_file(target) as temporary:
@@ -28,7 +29,7 @@ def test_whole_file_replaces_and_keeps_the_ending(tmp_path):
 
 
 @pytest.mark.parametrize("error", [StopError(), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
-def test_whole_file_leaves_what_was_there(tmp_path, error):
+def test_whole_file_leaves_what_was_there(tmp_path: Path, error: KeyboardInterrupt | OSError | StopError) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
     with pytest.raises(type(error)), whole_file(target) as temporary:  # noqa: PT012
@@ -38,7 +39,7 @@ def test_whole_file_leaves_what_was_there(tmp_path, error):
     assert names_in(tmp_path) == ["a.txt"]
 
 
-def test_whole_file_over_a_folder_cleans_up(tmp_path):
+def test_whole_file_over_a_folder_cleans_up(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(OSError, match="directory"):
         write_text(tmp_path / "a", "text")
@@ -46,7 +47,7 @@ def test_whole_file_over_a_folder_cleans_up(tmp_path):
 
 
 @pytest.mark.parametrize("error", [StopError(), KeyboardInterrupt()])
-def test_whole_folder_leaves_nothing(tmp_path, error):
+def test_whole_folder_leaves_nothing(tmp_path: Path, error: KeyboardInterrupt | StopError) -> None:
     out = tmp_path / "out"
     with pytest.raises(type(error)), whole_folder(out, what="data set") as folder:  # noqa: PT012
         (folder / "deep").mkdir()
@@ -56,7 +57,7 @@ def test_whole_folder_leaves_nothing(tmp_path, error):
     assert names_in(tmp_path) == []
 
 
-def test_whole_folder_appears_at_the_end(tmp_path):
+def test_whole_folder_appears_at_the_end(tmp_path: Path) -> None:
     out = tmp_path / "parent" / "out"
     with whole_folder(out, what="data set") as folder:
         (folder / "a").write_text("1")
@@ -65,7 +66,7 @@ def test_whole_folder_appears_at_the_end(tmp_path):
     assert names_in(out.parent) == ["out"]
 
 
-def test_whole_folder_takes_an_empty_folder_and_refuses_a_full_one(tmp_path):
+def test_whole_folder_takes_an_empty_folder_and_refuses_a_full_one(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with whole_folder(out, what="data set") as folder:
@@ -79,7 +80,7 @@ def test_whole_folder_takes_an_empty_folder_and_refuses_a_full_one(tmp_path):
     assert names_in(tmp_path) == ["out"]
 
 
-def test_whole_folder_that_someone_fills_meanwhile_is_not_overwritten(tmp_path):
+def test_whole_folder_that_someone_fills_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(OSError, match="not empty"), whole_folder(out, what="data set") as folder:  # noqa: PT012
         (folder / "mine").touch()
@@ -90,7 +91,7 @@ def test_whole_folder_that_someone_fills_meanwhile_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(("umask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
-def test_the_users_umask_decides_who_may_read(tmp_path, umask, file_mode, folder_mode):
+def test_the_users_umask_decides_who_may_read(tmp_path: Path, umask: int, file_mode: int, folder_mode: int) -> None:
     before = os.umask(umask)
     try:
         write_text(tmp_path / "a.txt", "private")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carina.errors import BundleError
-from carina.storage.seal import SEAL_FILE, check_seal, write_seal
+from carina.storage.seal import SEAL_FILE, Seal, check_seal, write_seal
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(folder: Path, required=("a.bin",), allowed=("b.txt",)):
+def check(folder: Path, required: tuple[str, str] = ("a.bin",), allowed: tuple[()] = ("b.txt",)) -> Seal:
     return check_seal(folder, required=required, allowed=allowed)
 
 

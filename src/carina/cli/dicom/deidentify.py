@@ -2,15 +2,17 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from carina.cli.console import print_note, print_result, running_count
+from carina.cli.options import argument, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
@@ -29,48 +31,37 @@ _NO_KEY = "Without --key the same patient gets another pseudonym next time."
 def deidentify_command(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input.",
+        argument(
+            "PATH", "DICOM images, folders that hold them, patterns (in quotes), or - for a list on standard input."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
+    out: Annotated[Path, option("DIR", "Folder to write; it must not exist.")],
     key: Annotated[
         Path | None,
-        typer.Option(
-            "--key",
-            metavar="FILE",
-            help="File with a secret key: the same key gives the same pseudonyms. It is made if absent.",
-        ),
+        option("FILE", "File with a secret key: the same key gives the same pseudonyms. It is made if absent."),
     ] = None,
     register: Annotated[
-        Path | None,
-        typer.Option(
-            "--register",
-            metavar="FILE",
-            help="New CSV file that tells what each file became. Keep it as private as the key.",
-        ),
+        Path | None, option("FILE", "New CSV file that tells what each file became. Keep it as private as the key.")
     ] = None,
     keep_patient_characteristics: Annotated[
-        bool, typer.Option("--keep-patient-characteristics", help="Keep age (at most 90), sex, size and weight.")
+        bool, switch("Keep age (at most 90), sex, size and weight.", "--keep-patient-characteristics")
     ] = False,
     shift_dates: Annotated[
         bool,
-        typer.Option(
+        switch(
+            "Move dates to earlier ones instead of removing them, by the same time for all images of a patient.",
             "--shift-dates",
-            help="Move dates to earlier ones instead of removing them, by the same time for all images of a patient.",
         ),
     ] = False,
-    keep_device: Annotated[bool, typer.Option("--keep-device", help="Keep which device made the image.")] = False,
-    keep_uids: Annotated[bool, typer.Option("--keep-uids", help="Keep all UIDs as they are.")] = False,
+    keep_device: Annotated[bool, switch("Keep which device made the image.", "--keep-device")] = False,
+    keep_uids: Annotated[bool, switch("Keep all UIDs as they are.", "--keep-uids")] = False,
     pixels_looked_at: Annotated[
         bool,
-        typer.Option(
-            "--pixels-looked-at",
-            help="Confirm that you looked at the images and that no name is burned into the pixels.",
+        switch(
+            "Confirm that you looked at the images and that no name is burned into the pixels.", "--pixels-looked-at"
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:
     """Write DICOM images without what identifies the patient.
 
@@ -82,14 +73,13 @@ def deidentify_command(
     from carina.dicom.deidentification.deidentify import WrittenBeforeError, deidentify  # noqa: PLC0415
     from carina.dicom.deidentification.profile import Options  # noqa: PLC0415
     from carina.dicom.deidentification.pseudonyms import Pseudonyms, read_or_create_key  # noqa: PLC0415
-    from carina.dicom.extra import require_profile_table  # noqa: PLC0415
 
-    require_profile_table()
+    require_libraries("De-identifying", "dicom-anonymizer")
     _require_apart(out, paths, [file for file in (key, register) if file is not None])
     options = Options(keep_patient_characteristics, keep_device, keep_uids, shift_dates)
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, what="de-identified images"))
-        record = None if register is None else stack.enter_context(_Register.opened(register))
+        record = None if register is None else stack.enter_context(_register_in(register))
         pseudonyms = Pseudonyms(None if key is None else read_or_create_key(key))
         tell = stack.enter_context(running_count("read", streamed=True))
         others = LeftOutFiles()
@@ -111,7 +101,7 @@ def deidentify_command(
                 failed += 1
             (_print_json if as_json else _print_row)(number, made)
             if record is not None:
-                record.add(number, each.path, made)
+                record(number, each.path, made)
             tell(number)
     if (said := others.sentence()) is not None:
         print_note(said)
@@ -159,42 +149,28 @@ def _print_row(number: int, made: "Deidentified | InputError") -> None:
         print_result(f"{'':>7}  note         {note}")
 
 
-class _Register:
-    """A table of which file became which, a row at once, that only its owner may read."""
+@contextmanager
+def _register_in(path: Path) -> "Iterator[Callable[[int, Path, Deidentified | InputError], None]]":
+    """Yield what adds a row to a new table of which file became which, that only its owner may read."""
+    from carina.dicom.deidentification.pseudonyms import create_private  # noqa: PLC0415
+    from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._rows = csv.writer(stream)
-        self._write("input", "file", "became", "error")
+    try:
+        stream = create_private(path)
+    except FileExistsError:
+        msg = f"{path} already exists. Name a new file for the register."
+        raise ConfigurationError(msg) from None
+    rows = csv.writer(stream)
 
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path) -> "Iterator[_Register]":
-        """Yield a new register.
+    def write(*cells: object) -> None:
+        rows.writerow(cells)
+        # A row at once: what was written before the command was broken off is told.
+        stream.flush()
 
-        Raises
-        ------
-        ConfigurationError
-            If there is something of that name.
-        """
-        from carina.dicom.deidentification.pseudonyms import create_private  # noqa: PLC0415
+    def add(number: int, path: Path, made: "Deidentified | InputError") -> None:
+        became = ("", made.code) if isinstance(made, InputError) else (made.path.as_posix(), "")
+        write(number, path_in_words(path), *became)
 
-        try:
-            stream = create_private(path)
-        except FileExistsError:
-            msg = f"{path} already exists. Name a new file for the register."
-            raise ConfigurationError(msg) from None
-        with stream:
-            yield cls(stream)
-
-    def add(self, number: int, path: Path, made: "Deidentified | InputError") -> None:
-        from carina.inference.results import path_in_words  # noqa: PLC0415  # it brings the models along
-
-        if isinstance(made, InputError):
-            self._write(number, path_in_words(path), "", made.code)
-        else:
-            self._write(number, path_in_words(path), made.path.as_posix(), "")
-
-    def _write(self, *cells: object) -> None:
-        self._rows.writerow(cells)
-        self._stream.flush()
+    with stream:
+        write("input", "file", "became", "error")
+        yield add

@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from carina.cli.console import print_note
-from carina.cli.dicom.peers import destination_of, require_network
-from carina.cli.model_options import BundleOption
+from carina.cli.dicom.peers import NETWORK, destination_of
+from carina.cli.options import BundleOption, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,49 +18,25 @@ if TYPE_CHECKING:
 
 
 def listen_command(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings file (TOML). Options that are typed go before it."),
-    ] = None,
+    config: Annotated[Path | None, option("FILE", "Settings file (TOML). Options that are typed go before it.")] = None,
     folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            metavar="FOLDER",
-            help="Folder for objects, answers and the journal. It must be on a local disk.",
-        ),
+        Path | None, option("FOLDER", "Folder for objects, answers and the journal. It must be on a local disk.")
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option("--allow", metavar="AET", help="AE title that is allowed to connect. Repeatable."),
-    ] = None,
-    aet: Annotated[
-        str | None, typer.Option("--aet", metavar="AET", help="Carina's own AE title. Default: CARINA.")
-    ] = None,
-    bind: Annotated[
-        str | None, typer.Option("--bind", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="Port to listen on. Default: 11112."),
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="HOST:PORT", help="Send answers to this archive by C-STORE.")
-    ] = None,
-    called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive that answers are sent to.")
-    ] = None,
-    stow: Annotated[
-        str | None, typer.Option("--stow", metavar="URL", help="Send answers to this DICOMweb server by STOW-RS.")
-    ] = None,
+    allow: Annotated[list[str] | None, option("AET", "AE title that is allowed to connect. Repeatable.")] = None,
+    aet: Annotated[str | None, option("AET", "Carina's own AE title. Default: CARINA.")] = None,
+    bind: Annotated[str | None, option("ADDRESS", "Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, option("NUMBER", "Port to listen on. Default: 11112.", min=0, max=65_535)] = None,
+    to: Annotated[str | None, option("HOST:PORT", "Send answers to this archive by C-STORE.")] = None,
+    called: Annotated[str | None, option("AET", "AE title of the archive that answers are sent to.")] = None,
+    stow: Annotated[str | None, option("URL", "Send answers to this DICOMweb server by STOW-RS.")] = None,
     bundle: BundleOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one object per line.")] = False,
+    as_json: Annotated[bool, switch("Print events as JSON, one object per line.", "--json")] = False,
 ) -> None:
     """Receive radiographs over the network and answer them.
 
     They come by C-STORE, until SIGTERM or Ctrl-C. Nothing that was accepted is lost.
     """
-    require_network("listen")
+    require_libraries("carina dicom listen", *NETWORK)
     from carina.dicom.listener.listener import listen  # noqa: PLC0415  # the network's libraries
     from carina.dicom.transport.log import EventLog  # noqa: PLC0415
     from carina.dicom.transport.settings import listen_settings, read_toml  # noqa: PLC0415
@@ -95,16 +70,7 @@ def judge_factory(
 ) -> "Callable[[], Judge]":
     """Return what makes, in another process, a judge that answers with Carina's own objects.
 
-    Parameters
-    ----------
-    bundle
-        By default the released one.
-    kinds
-        Of answers; see `carina.dicom.answers.answers`.
-    prevalence
-        See `carina.decisions.triage.choose_triage`.
-    keeps_predictions
-        Whether the judge writes what ``carina predict --json`` says of the image beside its answers.
+    With `keeps_predictions` it writes what ``carina predict --json`` says of the image beside its answers.
 
     Raises
     ------
@@ -115,9 +81,8 @@ def judge_factory(
     """
     from carina.bundles.bundle import released_bundle  # noqa: PLC0415  # what only the judging process needs is imported there
     from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
-    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     return partial(_make_judge, bundle or released_bundle(), kinds_named(kinds), prevalence, keeps_predictions)
 
 

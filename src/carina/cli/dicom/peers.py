@@ -1,37 +1,19 @@
 """What the network's verbs share: who is at the other end, and by which certificates it is known."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from carina.cli.options import option
 from carina.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from carina.dicom.transport.settings import ClientTls
 
-CA = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="CA certificates (PEM) used to verify the server, for TLS.")
-]
-CERTIFICATE = Annotated[
-    Path | None, typer.Option("--cert", metavar="FILE", help="Carina's own certificate (PEM), for TLS.")
-]
-KEY = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Private key of that certificate (PEM).")]
-
-
-def require_network(verb: str) -> None:
-    """Refuse where the network's libraries are not installed.
-
-    Raises
-    ------
-    ConfigurationError
-        If one is missing.
-    """
-    missing = [name for name in ("pynetdicom", "requests") if find_spec(name) is None]
-    if missing:
-        msg = f"carina dicom {verb} needs {' and '.join(missing)}. Install it with: pip install 'carina-cxr[dicom]'"
-        raise ConfigurationError(msg)
+# Libraries of the network, which not everybody installs.
+NETWORK = ("pynetdicom", "requests")
+CA = Annotated[Path | None, option("FILE", "CA certificates (PEM) used to verify the server, for TLS.")]
+CERTIFICATE = Annotated[Path | None, option("FILE", "Carina's own certificate (PEM), for TLS.", "--cert")]
+KEY = Annotated[Path | None, option("FILE", "Private key of that certificate (PEM).")]
 
 
 def tls_of(*, tls: bool, ca: Path | None, certificate: Path | None, key: Path | None) -> "ClientTls | None":

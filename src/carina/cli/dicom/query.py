@@ -14,10 +14,11 @@ from carina._version import __version__
 from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.dicom.listen import judge_factory
-from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, require_network, tls_of
-from carina.cli.model_options import BundleOption
+from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, tls_of
+from carina.cli.options import BundleOption, KindsOption, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
@@ -37,50 +38,31 @@ _BESIDE = frozenset({"own-answer", "companion-object"})
 
 
 def query_command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for objects and answers.")],
-    source: Annotated[str | None, typer.Option("--from", metavar="HOST:PORT", help="Archive to ask by C-FIND.")] = None,
-    called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
-    ] = None,
-    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
-    web: Annotated[
-        str | None, typer.Option("--dicomweb", metavar="URL", help="DICOMweb server to ask by QIDO-RS.")
-    ] = None,
+    out: Annotated[Path, option("DIR", "Folder for objects and answers.")],
+    source: Annotated[str | None, option("HOST:PORT", "Archive to ask by C-FIND.", "--from")] = None,
+    called: Annotated[str | None, option("AET", "AE title of the archive. Default: ANY-SCP.")] = None,
+    aet: Annotated[str, option("AET", "Carina's own AE title.")] = "CARINA",
+    web: Annotated[str | None, option("URL", "DICOMweb server to ask by QIDO-RS.", "--dicomweb")] = None,
     dates: Annotated[
-        str,
-        typer.Option(
-            "--date",
-            metavar="DATES",
-            help="Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.",
-        ),
+        str, option("DATES", "Dates of the studies, such as 20260102, 20260101-20260131, today or yesterday.", "--date")
     ] = "today",
-    modality: Annotated[
-        str, typer.Option("--modality", metavar="MODALITIES", help="Modalities of the series, comma-separated.")
-    ] = "CR,DX",
+    modality: Annotated[str, option("MODALITIES", "Modalities of the series, comma-separated.")] = "CR,DX",
     move: Annotated[
         str | None,
-        typer.Option(
-            "--move",
-            metavar="ADDRESS:PORT",
-            help="Fetch by C-MOVE and receive at this address, which the archive must know as that of --aet. It needs "
+        option(
+            "ADDRESS:PORT",
+            "Fetch by C-MOVE and receive at this address, which the archive must know as that of --aet. It needs "
             "--called. Default: fetch by C-GET.",
         ),
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
+    tls: Annotated[bool, switch("Use TLS. A URL with https uses it by itself.", "--tls")] = False,
     ca: CA = None,
     certificate: CERTIFICATE = None,
     key: KEY = None,
     bundle: BundleOption = None,
-    kinds: Annotated[
-        str,
-        typer.Option(
-            "--kinds",
-            metavar="KINDS",
-            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
-        ),
-    ] = "sr,sc",
-    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Only fetch; judge nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    kinds: KindsOption = "sr,sc",
+    fetch_only: Annotated[bool, switch("Only fetch; judge nothing.", "--fetch-only")] = False,
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:
     """Find radiographs in an archive, fetch and judge them.
 
@@ -88,7 +70,7 @@ def query_command(
     compared with what arrived. Each object that is missing gets a line of its own, and not_received.jsonl in the folder
     holds its UIDs. The exit code is 1 if anything is missing or could not be judged.
     """
-    require_network("query")
+    require_libraries("carina dicom query", *NETWORK)
     from carina.dicom.fetching.query import Missing, query  # noqa: PLC0415
     from carina.dicom.fetching.wanted import Wanted, dates_of, modalities_of  # noqa: PLC0415
     from carina.dicom.listener.judging import JudgeProcess  # noqa: PLC0415  # the network's libraries
@@ -199,7 +181,7 @@ class _Shown:
 def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Missing]", out: Path) -> None:
     """Say in the end how much was found, and what was left out or is not sure."""
     images = f"{shown.received} image{'s' * (shown.received != 1)} received"
-    print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {_series(len(found.series))} found; {images}.")
+    print_note(f"{wanted.dates}, {' or '.join(wanted.modalities)}: {len(found.series)} series found; {images}.")
     if shown.table is not None:
         if shown.answers:
             print_note(f"Answers: {shown.answers} in {out / 'answers'}; --json names those of each image.")
@@ -213,14 +195,9 @@ def _tell(wanted: "Wanted", found: "Found", shown: _Shown, missing: "Sequence[Mi
             "series and other contents, such as another transfer syntax. Each is judged."
         )
     if found.unfit:
-        print_note(f"Left out: {_series(found.unfit)} of another date or modality, which the archive named as well.")
+        print_note(f"Left out: {found.unfit} series of another date or modality, which the archive named as well.")
     if unsure := sum(series.images is None for series in found.series):
-        print_note(f"How many images {_series(unsure)} should have is not known: what came counts as all.")
-
-
-def _series(count: int) -> str:
-    # One word for one and for many.
-    return f"{count} series"
+        print_note(f"How many images {unsure} series should have is not known: what came counts as all.")
 
 
 def _list(path: Path, missing: "Sequence[Missing]", left: "Collection[Series]") -> None:
@@ -230,7 +207,7 @@ def _list(path: Path, missing: "Sequence[Missing]", left: "Collection[Series]") 
     told = {row.series for row in missing}
     untold = [one for one in left if one.series not in told]
     if untold:
-        print_note(f"The query was broken off; {_series(len(untold))} may not be complete. UIDs: {path}.")
+        print_note(f"The query was broken off; {len(untold)} series may not be complete. UIDs: {path}.")
     message = "The query was broken off before this series was complete."
     rows = [*missing, *(Missing("not-fetched", message, one.study, one.series, one.images) for one in untold)]
     if not rows:
@@ -283,6 +260,6 @@ def _archive(
             msg = "--move with TLS needs --cert and --key: the archive connects to Carina then."
             raise ConfigurationError(msg)
         own = ServerTls(certificate=tls.certificate, key=tls.key, client_ca=tls.ca)
-    archive = DimseArchive(peer, _OBJECT_BYTES, by="move", bind=here.host, port=here.port, tls=own)
+    archive = DimseArchive(peer, _OBJECT_BYTES, here=(here.host, here.port), tls=own)
     stack.callback(archive.close)
     return archive

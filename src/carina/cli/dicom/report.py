@@ -10,9 +10,10 @@ import typer
 
 from carina.bundles.bundle import released_bundle
 from carina.cli.console import print_note, print_result
-from carina.cli.model_options import BundleOption, PrevalenceOption
+from carina.cli.options import BundleOption, KindsOption, PrevalenceOption, argument, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_words import printable
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
 from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs
@@ -32,25 +33,16 @@ _NOT_ANSWERED = ("not answered", "passed over")
 def report_command(
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
+        argument(
+            "PATH",
+            "DICOM images; folders or DICOMDIRs that hold them; patterns (in quotes); or - for a list of paths on "
             "standard input.",
         ),
     ],
     bundle: BundleOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: the folder of each image.")
-    ] = None,
-    kinds: Annotated[
-        str,
-        typer.Option(
-            "--kinds",
-            metavar="KINDS",
-            help="Answers to write, comma-separated: sr (report), sc (picture), pr (marks).",
-        ),
-    ] = "sr,sc",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    out: Annotated[Path | None, option("DIR", "Folder to write to. Default: the folder of each image.")] = None,
+    kinds: KindsOption = "sr,sc",
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
     prevalence: PrevalenceOption = None,
 ) -> None:
     """Write answers to DICOM images as DICOM objects.
@@ -61,9 +53,8 @@ def report_command(
     # What writes DICOM takes longer to import than all else here.
     from carina.dicom.answers.answers import AnsweredImages, write_answers  # noqa: PLC0415
     from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
-    from carina.dicom.extra import require_highdicom  # noqa: PLC0415
 
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     wanted = kinds_named(kinds.split(","))
     if prevalence is not None and not 0 <= prevalence <= 1:
         msg = f"--prevalence is {prevalence}; it must be a share from 0 to 1."

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from carina.cli.console import print_note, print_result
-from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, destination_of, require_network, tls_of
+from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, destination_of, tls_of
+from carina.cli.options import argument, option, switch
+from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
@@ -20,29 +22,19 @@ _NO_OBJECT = FileKind("file without a DICOM header", is_image=False)
 
 
 def send_command(
-    files: Annotated[list[Path], typer.Argument(metavar="PATH", help="DICOM files, or folders that hold DICOM files.")],
-    to: Annotated[str | None, typer.Option("--to", metavar="HOST:PORT", help="Archive to send to by C-STORE.")] = None,
-    called: Annotated[
-        str | None, typer.Option("--called", metavar="AET", help="AE title of the archive. Default: ANY-SCP.")
-    ] = None,
-    aet: Annotated[str, typer.Option("--aet", metavar="AET", help="Carina's own AE title.")] = "CARINA",
-    stow: Annotated[
-        str | None, typer.Option("--stow", metavar="URL", help="DICOMweb server to send to by STOW-RS.")
-    ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Use TLS. A URL with https uses it by itself.")] = False,
+    files: Annotated[list[Path], argument("PATH", "DICOM files, or folders that hold DICOM files.")],
+    to: Annotated[str | None, option("HOST:PORT", "Archive to send to by C-STORE.")] = None,
+    called: Annotated[str | None, option("AET", "AE title of the archive. Default: ANY-SCP.")] = None,
+    aet: Annotated[str, option("AET", "Carina's own AE title.")] = "CARINA",
+    stow: Annotated[str | None, option("URL", "DICOMweb server to send to by STOW-RS.")] = None,
+    tls: Annotated[bool, switch("Use TLS. A URL with https uses it by itself.", "--tls")] = False,
     ca: CA = None,
     certificate: CERTIFICATE = None,
     key: KEY = None,
     attempts: Annotated[
-        int,
-        typer.Option(
-            "--attempts",
-            metavar="NUMBER",
-            min=1,
-            help="How often to try each file if the failure may pass. Pauses grow from 1 s.",
-        ),
+        int, option("NUMBER", "How often to try each file if the failure may pass. Pauses grow from 1 s.", min=1)
     ] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:
     """Send DICOM files to an archive.
 
@@ -51,7 +43,7 @@ def send_command(
     confirmed it, not only that it answered. What each reason means is said once below. The exit code is 1 unless every
     file was taken or is already there.
     """
-    require_network("send")
+    require_libraries("carina dicom send", *NETWORK)
     from carina.dicom.sending.outcome import meaning_of  # noqa: PLC0415
     from carina.dicom.sending.sending import build_sender, send_files  # noqa: PLC0415
     from carina.dicom.transport.log import quiet_libraries  # noqa: PLC0415  # the network's libraries

@@ -15,7 +15,7 @@ from carina.dicom.answers.objects import Kind, kinds_named, series_uid, whole_ob
 from carina.dicom.answers.presentation_state import presentation_state, why_no_presentation_state
 from carina.dicom.answers.secondary_capture import draw_answer, secondary_capture
 from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
-from carina.dicom.extra import require_highdicom
+from carina.dicom.extra import require_libraries
 from carina.dicom.quiet import quiet
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import Explanation
@@ -34,16 +34,10 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """A DICOM object that was written.
+    """A DICOM object that was written, as ``carina-<kind>-<SOP Instance UID>.dcm``.
 
-    Attributes
-    ----------
-    kind
-        ``sr`` for the structured report, ``sc`` for the picture, ``pr`` for the presentation state.
-    path
-        Where it lies: ``carina-<kind>-<SOP Instance UID>.dcm``.
-    sop_class_uid, sop_instance_uid, series_uid
-        What it is. None of them tells who the patient is.
+    Its kind is ``sr`` for the structured report, ``sc`` for the picture, or ``pr`` for the presentation state. None of
+    its UIDs tells who the patient is.
     """
 
     kind: Kind
@@ -131,10 +125,6 @@ def write_answers(
 
     Parameters
     ----------
-    path
-        The image: a DICOM file.
-    predictor
-        The model.
     out
         The folder to write into; it is made where it does not exist.
     kinds
@@ -157,7 +147,7 @@ def write_answers(
     OSError
         If `out` cannot be written or the disk is full. What lies there already is whole.
     """
-    require_highdicom()
+    require_libraries("Writing DICOM answers", "highdicom")
     kinds = kinds_named(kinds)
     require_foreign_dicom(path)
     (prediction,) = predictor.predict([path], prevalence=prevalence, explain="sc" in kinds)

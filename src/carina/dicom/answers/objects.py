@@ -7,15 +7,15 @@ from io import BytesIO
 from typing import Literal
 
 from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
-from carina._version import __version__
 from carina.dicom.answers.answer_attributes import CARRIED, MANUFACTURER, NEVER_MISSING, Maker
 from carina.dicom.answers.source import Source
 from carina.dicom.coded_terms import coding_schemes
-from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, derived_uid
+from carina.dicom.computed_uids import derived_uid
+from carina.dicom.transport.file_meta import new_meta
 from carina.errors import ConfigurationError
 
 Kind = Literal["sr", "sc", "pr"]
@@ -98,16 +98,8 @@ def equipment(maker: Maker) -> dict[str, object]:
 def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> bytes:
     """Return an answer as the bytes of a DICOM file, after all that answers have in common and its UID were set.
 
-    The same answer has the same bytes at any time: dates and times of the content are those of the image.
-
-    Parameters
-    ----------
-    dataset
-        What is said, under the UID `UNNAMED`.
-    source, maker, kind
-        Of which image, by whom, and how.
-    pixels_sha256
-        Of the image's decoded pixels.
+    The answer has the UID `UNNAMED`, and `pixels_sha256` is of the image's decoded pixels. The same answer has the same
+    bytes at any time: dates and times of the content are those of the image.
     """
     for keyword in _CLOCKED:
         dataset.pop(keyword, None)
@@ -126,7 +118,7 @@ def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, pix
         dataset.CodingSchemeIdentificationSequence = schemes
     in_unicode = not all(text.isascii() for text in _texts(dataset))
     _carry(source.attributes, dataset, in_unicode=in_unicode)
-    dataset.file_meta = _file_meta(dataset)
+    dataset.file_meta = new_meta(dataset, ExplicitVRLittleEndian)
     dataset.SOPInstanceUID = _instance_uid(_written(dataset), source, maker, kind, pixels_sha256)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return _written(dataset)
@@ -166,13 +158,3 @@ def _carry(attributes: Dataset, dataset: Dataset, *, in_unicode: bool) -> None:
                 element.value = [PersonName(str(name)) for name in names]
     elif "SpecificCharacterSet" in attributes:
         dataset.add(attributes["SpecificCharacterSet"])
-
-
-def _file_meta(dataset: Dataset) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = f"CARINA_{__version__.replace('.', '_')}"[:16]
-    return meta

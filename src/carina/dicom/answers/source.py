@@ -6,7 +6,7 @@ Its pixels are not read here.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from carina.dicom.answers.answer_attributes import CARRIED, DISPLAY, MANUFACTURER
@@ -25,7 +24,7 @@ from carina.radiographs.dicom.attributes import read_attributes
 from carina.radiographs.dicom.decode import walk
 from carina.radiographs.dicom.outline import read_meta
 from carina.radiographs.dicom.showing import Display
-from carina.radiographs.read import closed_file, missing_file, read_bytes
+from carina.radiographs.read import read_bytes
 
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
@@ -42,6 +41,8 @@ _IMAGE = (
     *("InstanceNumber", "Modality", "ViewPosition", "Manufacturer", "AcquisitionDateTime"),
 )
 _HEAD_BYTES = 4096
+# Name and number of the patient: no answer is written without what the image says of them.
+_WHOSE = (0x0010_0010, 0x0010_0020)
 # Codes and identifiers take a few dozen; a sequence of thousands would be copied into every answer.
 _MOST_IN_SEQUENCE = 500
 _UNREADABLE = "its attributes cannot be read. Fetch the object again from where it came from."
@@ -112,19 +113,7 @@ def require_foreign_dicom(path: Path) -> None:
     InputError
         If it is so, or cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        raise missing_file(path) from None
-    except PermissionError:
-        raise closed_file() from None
-    except IsADirectoryError:
-        msg = "this is not a file. Name a DICOM file, or a folder that holds some."
-        raise InputError(msg, "not-a-file") from None
-    except (OSError, ValueError):
-        msg = "the file cannot be read."
-        raise InputError(msg, "unreadable-file") from None
+    head = read_bytes(path)[:_HEAD_BYTES]
     if head[128:132] != b"DICM":
         msg = "this is not a DICOM file: answers in DICOM belong to a DICOM image. For others type: carina predict."
         raise InputError(msg, "unsupported-format")
@@ -191,7 +180,9 @@ def _decoded(found: Dataset) -> Dataset:
             else:
                 str(element.value)
         except (*FROM_VALUES, OSError):  # the value is in memory by now: an OSError is pydicom's own
-            _require_optional(tag)
+            if tag in _WHOSE:
+                # The error that is handled may quote the value.
+                raise InputError(_UNREADABLE, "unreadable-file") from None
             continue
         attributes.add(element)
     return attributes
@@ -214,30 +205,20 @@ def _is_small(items: Sequence[Dataset]) -> bool:
     return True
 
 
-def _require_optional(tag: BaseTag) -> None:
-    """Refuse to go on without an attribute that says whose image it is."""
-    if (tag.group, tag.element) in ((0x0010, 0x0010), (0x0010, 0x0020)):
-        # The error that is handled may quote the value.
-        raise InputError(_UNREADABLE, "unreadable-file") from None
-
-
 def _moment(attributes: Dataset) -> tuple[str, str] | None:
     for date_of, time_of in _MOMENTS:
-        date, time = (str(attributes.get(keyword) or "").strip("\0 ") for keyword in (date_of, time_of))
-        if date_of == "AcquisitionDate" and not date:
+        day, time = (str(attributes.get(keyword) or "").strip("\0 ") for keyword in (date_of, time_of))
+        if date_of == "AcquisitionDate" and not day:
             whole = str(attributes.get("AcquisitionDateTime") or "").strip("\0 ")
             # Without an offset from UTC behind it.
-            date, time = whole[:8], re.split(r"[+-]", whole[8:])[0]
-        if _is_date(date):
-            return date, time if _TIME.fullmatch(time) else "000000"
+            day, time = whole[:8], re.split(r"[+-]", whole[8:])[0]
+        if _is_date(day):
+            return day, time if _TIME.fullmatch(time) else "000000"
     return None
 
 
 def _is_date(text: str) -> bool:
-    if not _DATE.fullmatch(text):
-        return False
     try:
-        datetime.strptime(text, "%Y%m%d")  # only whether there is such a day
+        return bool(_DATE.fullmatch(text)) and bool(date.fromisoformat(text))
     except ValueError:
         return False
-    return True

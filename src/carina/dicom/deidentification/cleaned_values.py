@@ -6,7 +6,6 @@ A name that stands where a number, a date or a code belongs is no such value, an
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,25 @@ import numpy as np
 from carina.radiographs.dicom.uids import bare_uid, is_uid
 from carina.radiographs.dicom.values import number_in
 
-_FORMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
-    {
-        "AS": re.compile(r"\d{3}[DWMY]"),
-        "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
-        "DA": re.compile(r"\d{8}"),
-        "DS": re.compile(r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
-        "DT": re.compile(r"\d{8}(\d{2}){0,3}(\.\d{1,6})?([+-]\d{4})?"),
-        "IS": re.compile(r"[+-]?\d{1,12}"),
-        "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
-    }
-)
-_NUMBERS: Mapping[str, str] = MappingProxyType(
-    {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8"}
-)
+_FORMS: Mapping[str, re.Pattern[str]] = {
+    "AS": re.compile(r"\d{3}[DWMY]"),
+    "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
+    "DA": re.compile(r"\d{8}"),
+    "DS": re.compile(r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+    "DT": re.compile(r"\d{8}(\d{2}){0,3}(\.\d{1,6})?([+-]\d{4})?"),
+    "IS": re.compile(r"[+-]?\d{1,12}"),
+    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
+}
+_NUMBERS: Mapping[str, str] = {
+    "US": "u2",
+    "SS": "i2",
+    "UL": "u4",
+    "SL": "i4",
+    "UV": "u8",
+    "SV": "i8",
+    "FL": "f4",
+    "FD": "f8",
+}
 FORMED = frozenset(_FORMS)
 NUMERIC = frozenset(_NUMBERS)
 # An array of numbers without a limit of its own could hold anything, letters too.
@@ -43,18 +47,10 @@ def words_of(raw: bytes) -> list[str]:
 
 
 def formed(vr: str, raw: bytes, most: int | None) -> list[str] | None:
-    """Return values that have the form of their type, an empty one for none; nothing if one has not.
+    """Return values that have the form of their type (one of `FORMED`), an empty one for none; nothing if one has not.
 
-    Of decimal numbers (DS) those that have not are empty, and nothing comes back where all are.
-
-    Parameters
-    ----------
-    vr
-        One of `FORMED`.
-    raw
-        As the file has it.
-    most
-        How many values there may be; none for any number.
+    Nothing comes back either if there are more than `most`. Of decimal numbers (DS) those without the form are empty,
+    and nothing comes back where all are.
     """
     words = words_of(raw.upper() if vr == "CS" else raw)
     if not words or (most is not None and len(words) > most):

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import numpy as np
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -18,17 +18,15 @@ from carina.findings import Code
 from carina.radiographs.dicom.limits import MAX_LUT_BYTES, MAX_VALUE_BYTES
 
 _DUMMY = "REMOVED"
-_DUMMIES: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), _DUMMY),
-        "AS": "000Y",
-        "DA": "19000101",
-        "DS": "0",
-        "DT": "19000101000000",
-        "IS": "0",
-        "TM": "000000",
-    }
-)
+_DUMMIES: Mapping[str, str] = {
+    **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), _DUMMY),
+    "AS": "000Y",
+    "DA": "19000101",
+    "DS": "0",
+    "DT": "19000101000000",
+    "IS": "0",
+    "TM": "000000",
+}
 _TEXT = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _DATES = frozenset({"DA", "DT"})
 _TIMES = frozenset({"DA", "DT", "TM"})
@@ -37,15 +35,13 @@ _OLDEST = 90
 _PATIENT_AGE, _LUT_DESCRIPTOR, _LUT_DATA = 0x0010_1010, 0x0028_3002, 0x0028_3006
 _UNITS = frozenset({"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
 # Of these only what the standard names may stay: text that objects must have (PS3.3 C.11.1.1.2), and words on patients.
-_NAMED: Mapping[int, frozenset[str]] = MappingProxyType(
-    {
-        0x0028_1054: _UNITS,
-        0x0028_3004: _UNITS,
-        0x0010_0040: frozenset({"M", "F", "O"}),
-        0x0010_2203: frozenset({"ALTERED", "UNALTERED"}),
-        0x0010_21A0: frozenset({"YES", "NO", "UNKNOWN"}),
-    }
-)
+_NAMED: Mapping[int, frozenset[str]] = {
+    0x0028_1054: _UNITS,
+    0x0028_3004: _UNITS,
+    0x0010_0040: frozenset({"M", "F", "O"}),
+    0x0010_2203: frozenset({"ALTERED", "UNALTERED"}),
+    0x0010_21A0: frozenset({"YES", "NO", "UNKNOWN"}),
+}
 _CODE_VALUE, _SCHEME, _MEANING = 0x0008_0100, 0x0008_0102, 0x0008_0104
 _IN_CODES = frozenset({_CODE_VALUE, 0x0008_0119, 0x0008_0120, _SCHEME, 0x0008_0103, _MEANING})
 _Element = tuple[int, str, Any]
@@ -57,10 +53,6 @@ class Cleaner:
 
     Parameters
     ----------
-    options
-        What is kept.
-    pseudonyms
-        Gives the new UIDs.
     identity
         Whose image it is: that of the shift of dates.
     signed
@@ -77,15 +69,7 @@ class Cleaner:
         self._signed, self._little = signed, little
 
     def clean(self, source: Dataset, *, keep_text: bool = False) -> Dataset:
-        """Return what may be kept of a data set.
-
-        Parameters
-        ----------
-        source
-            As pydicom read it: no element has been looked at yet.
-        keep_text
-            Whether free text in it is kept.
-        """
+        """Return what may be kept of a data set as pydicom read it, of which no element has been looked at yet."""
         cleaned = Dataset()
         # All at once: when pydicom decodes one, it may decode others for it, which then no longer are as they stand.
         elements = [source.get_item(tag) for tag in sorted(source.keys())]
@@ -167,7 +151,7 @@ class Cleaner:
         if vr in NUMERIC:
             return numbers_of(vr, raw, most, little=self._little)
         if vr == "OW" and tag == _LUT_DATA and len(raw) % 2 == 0:
-            return raw if self._little else _swapped(raw)
+            return raw if self._little else np.frombuffer(raw, ">u2").astype("<u2").tobytes()
         if vr not in FORMED or (vr in _TIMES and self._shift is None):
             return None
         words = formed(vr, raw, most)
@@ -207,12 +191,6 @@ def _most_values(tag: int) -> int | None:
     return int(most) if most.isdecimal() else None
 
 
-def _swapped(raw: bytes) -> bytes:
-    swapped = bytearray(raw)
-    swapped[::2], swapped[1::2] = raw[1::2], raw[::2]
-    return bytes(swapped)
-
-
 def _capped(age: str) -> str:
     return f"{_OLDEST:03}Y" if age.endswith("Y") and int(age[:3]) > _OLDEST - 1 else age
 
@@ -243,4 +221,4 @@ def _meanings() -> Mapping[tuple[str, str], str]:
         for value, (meaning, _) in values.items()
     }
     older = {("SRT", old): found["SCT", new] for old, new in mapping["SRT"].items() if ("SCT", new) in found}
-    return MappingProxyType(found | older)
+    return found | older

@@ -11,24 +11,21 @@ from pathlib import Path
 from pydicom import dcmwrite
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import (
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from carina._version import __version__
 from carina.dicom.answers.answer_attributes import NEVER_MISSING
 from carina.dicom.coded_terms import item_of
-from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, required_uid
+from carina.dicom.computed_uids import required_uid
 from carina.dicom.deidentification.cleaning import Cleaner
 from carina.dicom.deidentification.pixels import BarePixels, bare_pixels
 from carina.dicom.deidentification.profile import EDITION, Options
 from carina.dicom.deidentification.pseudonyms import Pseudonyms
 from carina.dicom.quiet import quiet
+from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES
+from carina.dicom.transport.file_meta import new_meta
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Attributes, read_attributes
 from carina.radiographs.dicom.behind import all_elements
@@ -47,14 +44,6 @@ from carina.radiographs.dicom.tags import PIXEL_DATA
 from carina.radiographs.radiograph import check_dimensions
 from carina.storage.atomic import whole_file
 
-_CLASSES = frozenset(
-    {
-        str(ComputedRadiographyImageStorage),
-        str(DigitalXRayImageStorageForPresentation),
-        str(DigitalXRayImageStorageForProcessing),
-        str(SecondaryCaptureImageStorage),
-    }
-)
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _UNREADABLE = "its attributes cannot be read. Fetch the object again from where it came from."
 _UNLOOKED_AT = "it does not say whether there is writing in its picture: look at it before you pass it on"
@@ -111,10 +100,8 @@ def deidentify(
         Of a DICOM file: a computed or digital radiograph, or a secondary capture of one frame.
     out
         The folder to write below.
-    pseudonyms
-        Gives the new patients, UIDs and dates.
-    options
-        What is kept beyond the Basic Profile.
+    pseudonyms, options
+        Give the new patients, UIDs and dates, and say what is kept beyond the Basic Profile.
     pixels_looked_at
         Whether somebody has seen that there is no name in the pictures of secondary captures that do not say so.
 
@@ -154,7 +141,7 @@ def _made(
     check_dimensions(layout.columns, layout.rows)
     source = read_dataset(io.BytesIO(elements), encoding.implicit, encoding.little)
     sop_class = _text(source, "SOPClassUID") or meta.sop_class or ""
-    if sop_class not in _CLASSES:
+    if sop_class not in STORAGE_CLASSES:
         msg = "it is no radiograph (CR, DX) and no secondary capture; only these are de-identified. Leave it out."
         raise InputError(msg, "not-a-radiograph")
     notes = _notes_on_pixels(attributes, sop_class, looked_at=pixels_looked_at)
@@ -176,7 +163,7 @@ def _made(
     _set_method(made, options)
     bare = bare_pixels(body, pixels, layout, coding, encoding, meta.transfer_syntax or "")
     _set_pixels(made, bare, layout.allocated, colour=layout.samples > 1)
-    made.file_meta = _file_meta(made, bare.transfer_syntax)
+    made.file_meta = new_meta(made, bare.transfer_syntax)
     return made, notes
 
 
@@ -290,14 +277,3 @@ def _set_pixels(made: Dataset, bare: BarePixels, allocated: int, *, colour: bool
         made.PlanarConfiguration = 0
     made.add_new(PIXEL_DATA, "OW" if bare.by_pixel and allocated > 8 else "OB", bare.content)
     made["PixelData"].is_undefined_length = bare.by_pixel is None
-
-
-def _file_meta(made: Dataset, transfer_syntax: str) -> FileMetaDataset:
-    """Return new file meta information: nothing of the old one is carried over."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = made.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = f"CARINA_{__version__.replace('.', '_')}"[:16]
-    return meta

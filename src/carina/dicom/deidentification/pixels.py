@@ -18,16 +18,9 @@ from carina.radiographs.dicom.syntaxes import Coding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BarePixels:
-    """Pixels as they are written.
+    """Pixels as they are written: the value of PixelData, and the UID of the transfer syntax that it has.
 
-    Attributes
-    ----------
-    content
-        The value of PixelData.
-    transfer_syntax
-        The UID of what they are in.
-    by_pixel
-        Whether the colours of a pixel lie together; none where that is the codestream's.
+    `by_pixel` tells whether the colours of a pixel lie together; none where that is the codestream's.
     """
 
     content: bytes

@@ -8,7 +8,6 @@ through: computed and digital radiographs and secondary captures.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Literal
 
 from pydicom.datadict import tag_for_keyword
@@ -104,19 +103,17 @@ _GROUPS_REMOVED = frozenset({0x0000, 0x0002, 0x0004, 0x0006, 0x0400})
 _FROM_PIXELS_ON = 0x7FE0
 _CURVES, _OVERLAYS, _REPEATING = 0x5000, 0x6000, 0xFF00
 # What each group of the library's table comes to.
-_CHOICES: Mapping[str, Action] = MappingProxyType(
-    {
-        "D_TAGS": "dummy",
-        "Z_TAGS": "empty",
-        "X_TAGS": "remove",
-        "U_TAGS": "map",
-        "Z_D_TAGS": "empty",
-        "X_Z_TAGS": "remove",
-        "X_D_TAGS": "remove",
-        "X_Z_D_TAGS": "remove",
-        "X_Z_U_STAR_TAGS": "clean",
-    }
-)
+_CHOICES: Mapping[str, Action] = {
+    "D_TAGS": "dummy",
+    "Z_TAGS": "empty",
+    "X_TAGS": "remove",
+    "U_TAGS": "map",
+    "Z_D_TAGS": "empty",
+    "X_Z_TAGS": "remove",
+    "X_D_TAGS": "remove",
+    "X_Z_D_TAGS": "remove",
+    "X_Z_U_STAR_TAGS": "clean",
+}
 
 
 @cache
@@ -130,7 +127,7 @@ def table() -> Mapping[int, Action]:
     for name, action in _CHOICES.items():
         # Of four numbers are those that stand for a group which repeats; all of those are removed whole.
         found.update({tag[0] << 16 | tag[1]: action for tag in library[name] if len(tag) == 2})
-    return MappingProxyType(found | dict.fromkeys(_TYPE_2, "empty"))
+    return found | dict.fromkeys(_TYPE_2, "empty")
 
 
 def action_for(tag: int, vr: str, options: Options) -> Action:

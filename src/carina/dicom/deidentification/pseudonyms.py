@@ -28,13 +28,7 @@ _PSEUDONYM_LETTERS = 16
 
 
 class Pseudonyms:
-    """Pseudonyms of one key.
-
-    Parameters
-    ----------
-    key
-        32 bytes; by default drawn at random, and lost with this object.
-    """
+    """Pseudonyms of one key of 32 bytes; by default it is drawn at random, and lost with this object."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = secrets.token_bytes(_KEY_BYTES) if key is None else key

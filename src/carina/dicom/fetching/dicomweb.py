@@ -9,12 +9,21 @@ from typing import TypeVar
 
 import requests
 
-from carina.dicom.fetching.qido import Row, search, values
+from carina.dicom.fetching.qido import search
 from carina.dicom.fetching.query import Delivery, Found, Keep, Missing, Series, not_a_uid
 from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.transport.multipart import MultipartError, boundary_of, read_parts
 from carina.dicom.transport.settings import Web
-from carina.dicom.transport.web import TIMEOUT, in_a_word, is_web_page, open_session, page_for_people, refusal
+from carina.dicom.transport.web import (
+    TIMEOUT,
+    Row,
+    in_a_word,
+    is_web_page,
+    open_session,
+    page_for_people,
+    refusal,
+    values,
+)
 from carina.errors import ArchiveUnusableError, PeerError
 from carina.radiographs.dicom.uids import bare_uid, is_uid
 
@@ -29,15 +38,7 @@ _HEAD = 132
 
 
 class WebArchive:
-    """A DICOMweb server.
-
-    Parameters
-    ----------
-    web
-        Its address.
-    object_bytes
-        The largest object that is taken.
-    """
+    """A DICOMweb server, and the largest object that is taken from it."""
 
     def __init__(self, web: Web, object_bytes: int) -> None:
         self._web = web

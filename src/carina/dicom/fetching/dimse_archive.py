@@ -2,22 +2,22 @@
 
 import shlex
 import threading
-from typing import Any, Literal
+from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.dsutils import encode_file_meta
 
-from carina.dicom.fetching.find_scu import Finder, identifier, open_association
+from carina.dicom.fetching.find_scu import find_series, identifier, open_association
 from carina.dicom.fetching.query import Delivery, Found, Keep, Series, images
 from carina.dicom.fetching.wanted import Wanted
 from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from carina.dicom.sending.outcome import name_of
 from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
-from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds, bound_association
+from carina.dicom.transport.bounded import BoundedServer, Bounds, bound_association, listen_at
 from carina.dicom.transport.settings import Peer, ServerTls, is_ae_title
 from carina.dicom.transport.tls import client_context, server_context
-from carina.errors import ArchiveUnusableError, ConfigurationError, PeerError
+from carina.errors import ArchiveUnusableError, PeerError
 
 _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -33,20 +33,15 @@ _COUNTS = ("Completed", "Failed", "Warning")
 
 
 class DimseArchive:
-    """An archive in the Study Root information model.
+    """An archive in the Study Root information model, and the largest object that is taken from it.
 
     Parameters
     ----------
-    peer
-        Its address.
-    by
-        How it sends. For C-MOVE it must know Carina's title and address.
-    object_bytes
-        The largest object that is taken.
-    bind, port
-        For C-MOVE, where to wait for objects.
+    here
+        Where to wait for objects that come by C-MOVE; the archive must know this address by Carina's title. By default
+        they come by C-GET.
     tls
-        For C-MOVE, of those who bring them.
+        For C-MOVE, how those who bring objects connect.
 
     Raises
     ------
@@ -59,12 +54,10 @@ class DimseArchive:
         peer: Peer,
         object_bytes: int,
         *,
-        by: Literal["get", "move"] = "get",
-        bind: str = "127.0.0.1",
-        port: int = 0,
+        here: tuple[str, int] | None = None,
         tls: ServerTls | None = None,
     ) -> None:
-        self._peer, self._by = peer, by
+        self._peer = peer
         self._tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
         self._bounds = Bounds(object_bytes, _IDLE_S)
         self._keep: Keep | None = None
@@ -75,11 +68,11 @@ class DimseArchive:
         self._turned_away: tuple[str | None, str | None] | None = None
         self._no_room = False
         self._lock = threading.Lock()
-        self._server: Any = None
+        self._server: BoundedServer | None = None
         self._here = ""
-        if by == "move":
-            self._server = self._wait_at(bind, port, tls)
-            self._here = f"{bind}:{self._server.server_address[1]}"
+        if here is not None:
+            self._server = self._wait_at(*here, tls)
+            self._here = f"{here[0]}:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Wait for objects no longer."""
@@ -88,11 +81,7 @@ class DimseArchive:
 
     def find(self, wanted: Wanted) -> Found:
         """Return the series that fit; see `carina.dicom.fetching.query.Archive`."""
-        finder = Finder(self._peer, self._tls)
-        try:
-            return finder.find(wanted)
-        finally:
-            finder.close()
+        return find_series(self._peer, self._tls, wanted)
 
     def fetch(self, series: Series, keep: Keep) -> Delivery:
         """Fetch a series; see `carina.dicom.fetching.query.Archive`."""
@@ -101,7 +90,7 @@ class DimseArchive:
             self._turned_away, self._no_room = None, False
         wanted = identifier("SERIES", StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
         try:
-            told = self._get(wanted) if self._by == "get" else self._move(wanted)
+            told = self._get(wanted) if self._server is None else self._move(wanted)
         except PeerError:
             # It was refused here, because the disk is full for example.
             if self._failed is not None:
@@ -214,7 +203,7 @@ class DimseArchive:
             raise ArchiveUnusableError(msg)
         if status not in _DONE and not refused:
             msg = f"{name} does not send what it found (status 0x{status:04X}). Look into its log."
-            if self._by == "move" and not self._taken:
+            if self._server is not None and not self._taken:
                 msg += f" It may not reach this machine. {self._how_to_be_known()}"
             raise PeerError(msg)
         completed, failed, warning = (int(last.get(f"NumberOf{kind}Suboperations") or 0) for kind in _COUNTS)
@@ -246,26 +235,17 @@ class DimseArchive:
         theirs, ours = (title if is_ae_title(title) else None for title in titles)
         self._turned_away = theirs, ours
 
-    def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> Any:
+    def _wait_at(self, bind: str, port: int, tls: ServerTls | None) -> BoundedServer:
         entity = AE(ae_title=self._peer.calling)
         entity.require_calling_aet = [self._peer.called]
-        entity.require_called_aet = True
-        entity.maximum_pdu_size = OFFERED_PDU
-        entity.network_timeout = _IDLE_S
-        syntaxes = list(transfer_syntaxes())
-        try:
-            server = entity.make_server(
-                (bind, port),
-                contexts=[build_context(storage_class, syntaxes) for storage_class in STORAGE_CLASSES],
-                ssl_context=None if tls is None else server_context(tls),
-                evt_handlers=[(evt.EVT_C_STORE, self._take), (evt.EVT_REJECTED, self._note_turned_away)],
-                server_class=BoundedServer,
-                bounds=self._bounds,
-                on_refused=lambda _: None,
-            )
-        except OSError as error:
-            msg = f"{bind}:{port} cannot be listened on: {error.strerror}. Choose another address or port."
-            raise ConfigurationError(msg) from None
-        entity._servers.append(server)
+        server = listen_at(
+            bind,
+            port,
+            entity,
+            contexts=[build_context(storage_class, transfer_syntaxes()) for storage_class in STORAGE_CLASSES],
+            handlers=[(evt.EVT_C_STORE, self._take), (evt.EVT_REJECTED, self._note_turned_away)],
+            bounds=self._bounds,
+            tls=None if tls is None else server_context(tls),
+        )
         threading.Thread(target=server.serve_forever, name="brought", daemon=True).start()
         return server

@@ -1,6 +1,6 @@
 """An archive is searched by C-FIND in the Study Root information model (PS3.4 C.4.1)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pydicom import Dataset
@@ -55,30 +55,24 @@ def identifier(level: str, **keys: str) -> Dataset:
     return made
 
 
-@dataclass(slots=True)
-class _Finds:
-    """What was found so far."""
-
-    series: dict[Series, None] = field(default_factory=dict)
-    missing: dict[Missing, None] = field(default_factory=dict)
-    unfit: set[Series] = field(default_factory=set)
-
-    def result(self) -> Found:
-        return Found(tuple(self.series), tuple(self.missing), len(self.unfit))
+def find_series(peer: Peer, tls: Any, wanted: Wanted) -> Found:
+    """Return the series that fit; see `carina.dicom.fetching.query.Archive`. `tls` is a context and a name, or none."""
+    search = _Search(peer, tls)
+    try:
+        return search.find(wanted)
+    finally:
+        search.close()
 
 
-class Finder:
-    """Searches an archive, over one association as long as that lasts.
-
-    Parameters
-    ----------
-    peer, tls
-        The archive's address, and a context and a name or none.
-    """
+class _Search:
+    """A search of an archive, over one association as long as that lasts, and what it found so far."""
 
     def __init__(self, peer: Peer, tls: Any) -> None:
         self._peer, self._tls = peer, tls
         self._association: Any = None
+        self._series: dict[Series, None] = {}
+        self._missing: dict[Missing, None] = {}
+        self._unfit: set[Series] = set()
 
     def close(self) -> None:
         """End the association."""
@@ -86,46 +80,44 @@ class Finder:
             self._association.release()
 
     def find(self, wanted: Wanted) -> Found:
-        """Return the series that fit; see `carina.dicom.fetching.query.Archive`."""
         studies, doubt = self._ask("STUDY", StudyDate=wanted.dates, StudyInstanceUID="")
         if doubt and not studies:
             raise PeerError(doubt)
-        finds = _Finds()
         if doubt:
-            finds.missing[Missing("search-incomplete", doubt)] = None
+            self._missing[Missing("search-incomplete", doubt)] = None
         for number, study in enumerate(studies, 1):
             study_uid, where = _text(study, "StudyInstanceUID"), f"Study {number} of {len(studies)}"
             if not wanted.has_date(study.get("StudyDate")):
-                finds.unfit.add(Series(study_uid, ""))
+                self._unfit.add(Series(study_uid, ""))
             elif not is_uid(study_uid):
                 message = not_a_uid(where, name_of(self._peer))
-                finds.missing[Missing("not-a-uid", message, study_uid or None)] = None
+                self._missing[Missing("not-a-uid", message, study_uid or None)] = None
             else:
                 try:
                     for modality in wanted.modalities:
-                        self._find_in(study_uid, modality, wanted, where, finds)
+                        self._find_in(study_uid, modality, wanted, where)
                 except ArchiveUnusableError as error:
                     message = f"{where}: {error} Later studies were not searched."
-                    finds.missing[Missing("search-incomplete", message, study_uid)] = None
+                    self._missing[Missing("search-incomplete", message, study_uid)] = None
                     break
-        return finds.result()
+        return Found(tuple(self._series), tuple(self._missing), len(self._unfit))
 
-    def _find_in(self, study_uid: str, modality: str, wanted: Wanted, where: str, finds: _Finds) -> None:
+    def _find_in(self, study_uid: str, modality: str, wanted: Wanted, where: str) -> None:
         """Add the series that a study has of a modality."""
         keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": "", "Modality": modality}
         rows, doubt = self._ask("SERIES", **keys, NumberOfSeriesRelatedInstances="")
         if doubt:
-            finds.missing[Missing("search-incomplete", f"{where}, {modality}: {doubt}", study_uid)] = None
+            self._missing[Missing("search-incomplete", f"{where}, {modality}: {doubt}", study_uid)] = None
         for row in rows:
             one = Series(study_uid, _text(row, "SeriesInstanceUID"))
             if not wanted.has_modality(_values(row, "Modality")):
-                finds.unfit.add(one)
+                self._unfit.add(one)
             elif not is_uid(one.series):
                 # An archive may not heed the modality and name it for each of them: told once.
                 message = not_a_uid(f"{where}: a series", name_of(self._peer))
-                finds.missing[Missing("not-a-uid", message, study_uid, one.series or None)] = None
-            elif one not in finds.series:
-                finds.series[replace(one, images=self._images(row, one))] = None
+                self._missing[Missing("not-a-uid", message, study_uid, one.series or None)] = None
+            elif one not in self._series:
+                self._series[replace(one, images=self._images(row, one))] = None
 
     def _images(self, row: Dataset, series: Series) -> int | None:
         """Return how many images a series has, by what is said of it or, if nothing is, by their list."""

@@ -7,12 +7,11 @@ on two pages, and say in a warning, if at all, that there is more. dicomweb-clie
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import requests
 
 from carina.dicom.transport.settings import Web
-from carina.dicom.transport.web import TIMEOUT, is_web_page, page_for_people, read_answer, refusal
+from carina.dicom.transport.web import TIMEOUT, Row, is_web_page, page_for_people, read_answer, refusal
 from carina.errors import PeerError
 
 # Azure's DICOM service refuses more.
@@ -23,43 +22,17 @@ _LONGEST_PAGE = 64_000_000
 # Source: RFC 7234 5.5; PS3.18 8.3.4.4: that results remain is said by a warning of code 299.
 _MORE = re.compile(r"(^|,)\s*299\b")
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """What a search gave.
-
-    Attributes
-    ----------
-    rows
-        The results in DICOM's JSON, each of them once.
-    doubt
-        Why there may be more, in a sentence; none where these are all.
-    """
+    """What a search gave: each result once, and why there may be more; no doubt where these are all."""
 
     rows: tuple[Row, ...]
     doubt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    rows: list[Row]
-    # There are more, as the server says.
-    warned: bool = False
-
-
 def search(session: requests.Session, web: Web, path: str, keys: dict[str, str]) -> SearchResults:
-    """Return what fits some keys.
-
-    Parameters
-    ----------
-    session, web
-        Of a server.
-    path
-        After its address: ``series``, for example.
-    keys
-        Attributes and what they must be.
+    """Return what fits some keys, attributes and what they must be; `path` follows the address: ``series``.
 
     Raises
     ------
@@ -69,37 +42,31 @@ def search(session: requests.Session, web: Web, path: str, keys: dict[str, str])
         If there is no connection, before it named anything.
     """
     url, seen, offset = f"{web.url}/{path}", dict[str, Row](), 0
-    before = _Page([])
+    warned_before = False
     while len(seen) < _MOST:
         try:
-            page = _read_page(session, web, url, {**keys, "limit": str(PAGE), "offset": str(offset)})
+            rows, warned = _read_page(session, web, url, {**keys, "limit": str(PAGE), "offset": str(offset)})
         except (PeerError, requests.RequestException) as error:
             if not offset:
                 raise
             doubt = str(error) if isinstance(error, PeerError) else f"{web.url} does not answer any more."
             return SearchResults(tuple(seen.values()), f"The search ended early: {doubt}")
         known = len(seen)
-        seen.update((json.dumps(row, sort_keys=True), row) for row in page.rows)
+        seen.update((json.dumps(row, sort_keys=True), row) for row in rows)
         if len(seen) == known:
             # A full page that comes again: `offset` is ignored. One that is longer than a page: `limit` is, too.
-            repeated = bool(page.rows) and (before.warned or len(page.rows) == PAGE)
+            repeated = bool(rows) and (warned_before or len(rows) == PAGE)
             doubt = f"{web.url} says that there are more results, or repeats a full page. Ask for fewer days at a time."
-            return SearchResults(tuple(seen.values()), doubt if page.warned or repeated else None)
-        offset += len(page.rows)
-        before = page
+            return SearchResults(tuple(seen.values()), doubt if warned or repeated else None)
+        offset += len(rows)
+        warned_before = warned
     return SearchResults(
         tuple(seen.values()), f"{web.url} named more than {_MOST:,} results. Ask for fewer days at a time."
     )
 
 
-def values(row: Row, tag: str) -> list[Any]:
-    """Return the values of an attribute of a result, none where it has none."""
-    attribute = row.get(tag)
-    given = attribute.get("Value") if isinstance(attribute, dict) else None
-    return given if isinstance(given, list) else []
-
-
-def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, str]) -> _Page:
+def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, str]) -> tuple[list[Row], bool]:
+    """Return the results of a page, and whether the server says that there are more."""
     with session.get(
         url,
         params=keys,
@@ -111,7 +78,7 @@ def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, st
         later = keys["offset"] != "0"
         # Some say so that there is nothing behind the last page.
         if answer.status_code == 204 or (later and answer.status_code == 404):
-            return _Page([])
+            return [], False
         if answer.status_code not in (200, 206):
             raise refusal(web, answer.status_code)
         content = read_answer(answer, _LONGEST_PAGE)
@@ -126,7 +93,7 @@ def _read_page(session: requests.Session, web: Web, url: str, keys: dict[str, st
             "its address."
         )
         raise PeerError(msg)
-    return _Page(rows, warned)
+    return rows, warned
 
 
 def _parse(content: bytes) -> list[Row] | None:

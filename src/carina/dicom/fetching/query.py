@@ -25,12 +25,7 @@ _ENOUGH = 3
 class Series:
     """A series in an archive, by its UIDs. They go back to where they came from, and nowhere else.
 
-    Attributes
-    ----------
-    study, series
-        Its UIDs.
-    images
-        How many images it has, as the archive says; none where it does not say.
+    `images` is how many it has, as the archive says; none where it does not say.
     """
 
     study: str
@@ -62,16 +57,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an archive found.
+    """What an archive found: each series once, what cannot be asked for, and why there may be more.
 
-    Attributes
-    ----------
-    series
-        Each of them once.
-    missing
-        What cannot be asked for, and why there may be more.
-    unfit
-        How many series it named that have another date or modality than was asked for.
+    `unfit` is how many series it named that have another date or modality than was asked for.
     """
 
     series: tuple[Series, ...]
@@ -81,20 +69,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an archive said while it sent a series.
+    """What an archive said while it sent a series."""
 
-    Attributes
-    ----------
-    told
-        How many images it says that it sent or could not send; 0 where it does not say.
-    unusable
-        How many arrived that were too large or no DICOM objects.
-    partial
-        Whether it says that this is not all.
-    """
-
+    # How many images it says that it sent or could not send; 0 where it does not say.
     told: int = 0
+    # How many arrived that were too large or no DICOM objects.
     unusable: int = 0
+    # Whether it says that this is not all.
     partial: bool = False
 
 
@@ -134,8 +115,6 @@ class Fetched:
         Where the answers lie.
     code, reason
         Why there are none: a code and what it means. None where there are answers or no judge was asked.
-    known
-        Whether an earlier query had judged it.
     prediction
         What ``carina predict --json`` says of it; none where the judge did not keep it.
     repeated
@@ -147,7 +126,6 @@ class Fetched:
     answers: tuple[Path, ...] = ()
     code: str | None = None
     reason: str | None = None
-    known: bool = False
     prediction: Mapping[str, Any] | None = field(default=None, compare=False)
     repeated: bool = False
 
@@ -178,10 +156,6 @@ def query(
 
     Parameters
     ----------
-    archive
-        Where they were found.
-    found
-        What.
     store
         Where they are kept, under hashes. What the same judge judged before is not judged again if its prediction was
         kept.
@@ -267,7 +241,7 @@ def _judged(digest: str, store: ObjectStore, judge: JudgeProcess | None, judged_
     kept = store.folder / "predictions" / f"{key}.json"
     # An object whose prediction is gone is judged again: nothing could be shown of it.
     if (answers := store.answer_files(key)) and (prediction := _prediction_in(kept)) is not None:
-        return Fetched(path, "judged", tuple(answers), known=True, prediction=prediction)
+        return Fetched(path, "judged", tuple(answers), prediction=prediction)
     work = store.new_work_folder()
     try:
         said = judge.judge(path, work)

@@ -44,12 +44,7 @@ class Wanted:
 def dates_of(text: str, *, today: date | None = None) -> str:
     """Return a date or a range of dates as DICOM has them.
 
-    Parameters
-    ----------
-    text
-        ``20260102``, ``20260101-20260131``, open at one end, ``today`` or ``yesterday``.
-    today
-        By default today.
+    `text` is ``20260102``, ``20260101-20260131``, open at one end, ``today`` or ``yesterday``.
 
     Raises
     ------

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -54,22 +55,10 @@ class JournalError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of an object.
+    """What is known of an object: its size in bytes, how far it has come, and how many attempts failed in this state.
 
-    Attributes
-    ----------
-    digest
-        Its name.
-    state
-        How far it has come.
-    size
-        In bytes.
-    attempts
-        That failed in this state.
-    due
-        When the next one may be made, in seconds since 1970.
-    reason
-        Why it was refused, given up, or failed last.
+    `due` is when the next attempt may be made, in seconds since 1970; `reason` is why the object was refused, given up,
+    or failed last.
     """
 
     digest: str
@@ -81,12 +70,7 @@ class Record:
 
 
 class Journal:
-    """The journal in a folder.
-
-    Parameters
-    ----------
-    folder
-        Must be on a disk of this machine: over a network, flushing and locking cannot be relied on.
+    """The journal in a folder on a disk of this machine: over a network, flushing and locking cannot be relied on.
 
     Raises
     ------
@@ -284,12 +268,10 @@ class Journal:
             done.set_result(result)
 
     def _roll_back(self) -> None:
-        try:
+        # SQLite rolls back by itself where the disk failed.
+        with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            # SQLite rolls back by itself where the disk failed.
-            return
 
 
 _SELECT = "SELECT digest, state, bytes, attempts, due, reason FROM objects"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from carina.dicom.transport.log import quiet_libraries
@@ -17,32 +16,22 @@ from carina.errors import CarinaError, ConfigurationError, InputError
 
 # Loading a model takes seconds, on a busy machine a minute.
 _START_S = 300.0
-_MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "too-slow": "judging it took too long and was ended. Run the same command again when the machine is less busy. "
-        "If it happens again, check the file.",
-        "process-ended": "the process that judges ended while it judged this image. The file may be damaged, or the "
-        "machine may have too little memory. Check both, and run the same command again.",
-        "no-judge": "the process that judges could not be started again. The machine may have too little memory. Free "
-        "some, and run the same command again.",
-        "no-answer": "the judge wrote no answer, or wrote it to another folder. Report this to those who make Carina, "
-        "without the image.",
-    }
-)
+_MEANINGS: Mapping[str, str] = {
+    "too-slow": "judging it took too long and was ended. Run the same command again when the machine is less busy. "
+    "If it happens again, check the file.",
+    "process-ended": "the process that judges ended while it judged this image. The file may be damaged, or the "
+    "machine may have too little memory. Check both, and run the same command again.",
+    "no-judge": "the process that judges could not be started again. The machine may have too little memory. Free "
+    "some, and run the same command again.",
+    "no-answer": "the judge wrote no answer, or wrote it to another folder. Report this to those who make Carina, "
+    "without the image.",
+}
 _LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EROFS})
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object cannot be judged, now or ever.
-
-    Attributes
-    ----------
-    code
-        Why, in a word, as `carina.errors.InputError` has it.
-    message
-        Why, in a sentence without a value of a tag.
-    """
+    """An object cannot be judged, now or ever: a code of `carina.errors.InputError`, and why, without a tag's value."""
 
     code: str
     message: str
@@ -54,15 +43,8 @@ class Judge(Protocol):
     def __call__(self, stored: Path, folder: Path) -> Sequence[Path] | Refusal:
         """Return the files of the answers, written directly into a folder that is empty, or why there are none.
 
-        The same object gives the same answers with the same UIDs whenever it is judged: that is what makes a
-        repetition harmless.
-
-        Parameters
-        ----------
-        stored
-            An object in the DICOM File Format (PS3.10).
-        folder
-            Where to write.
+        The object is in the DICOM File Format (PS3.10). The same object gives the same answers with the same UIDs
+        whenever it is judged: that is what makes a repetition harmless.
 
         Raises
         ------
@@ -75,30 +57,16 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnswerFiles:
-    """An object was judged.
+    """An object was judged: the SOP Instance UIDs of its answers, one at least."""
 
-    Attributes
-    ----------
-    names
-        Of the files in the folder, one at least.
-    uids
-        Their SOP Instance UIDs.
-    """
-
-    names: tuple[str, ...]
     uids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Judging an object failed.
+    """Judging an object failed: with this kind of error, or with this end of the process.
 
-    Attributes
-    ----------
-    reason
-        The kind of the error, or what became of the process.
-    later
-        Whether it is not the object's fault: the disk is full, for one.
+    `later` tells whether it is not the object's fault: the disk is full, for one.
     """
 
     reason: str
@@ -121,14 +89,9 @@ class Failure:
 
 
 class JudgeProcess:
-    """A process that judges one object at a time, started again when it ends.
+    """A process that judges one object at a time, each in so many seconds, and is started again when it ends.
 
-    Parameters
-    ----------
-    factory
-        Makes the judge, in the process. It must be importable there: a function of a module, or a partial of one.
-    seconds
-        For one object.
+    `factory` makes the judge, in the process. It must be importable there: a function of a module, or a partial of one.
     """
 
     def __init__(self, factory: Callable[[], Judge], seconds: float) -> None:
@@ -258,8 +221,7 @@ def _answers(paths: Sequence[Path], folder: Path) -> AnswerFiles | Failure:
 
     if not paths or any(path.parent != folder or not path.is_file() for path in paths):
         return Failure("no-answer")
-    uids = tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths)
-    return AnswerFiles(tuple(path.name for path in paths), uids)
+    return AnswerFiles(tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths))
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """What becomes of an object: the files in the store, the journal and the lines of those who wait, kept in step."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,37 +9,30 @@ from pathlib import Path
 from carina.dicom.listener.journal import Journal
 from carina.dicom.listener.line import Line
 from carina.dicom.listener.store import ObjectStore
-from carina.dicom.sending.sending import now, random_share
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import ListenSettings
 
 
 class Room:
-    """How much all waiting objects may take together."""
+    """How many bytes all waiting objects may take together, and how many they have `taken`."""
 
     def __init__(self, quota: int) -> None:
         self._quota = quota
-        self._taken = 0
+        self.taken = 0
         self._lock = threading.Lock()
-
-    @property
-    def taken(self) -> int:
-        """In bytes."""
-        with self._lock:
-            return self._taken
 
     def take(self, size: int, *, forced: bool = False) -> bool:
         """Take room for an object, if there is any; `forced` takes it anyhow."""
         with self._lock:
-            if not forced and self._taken + size > self._quota:
+            if not forced and self.taken + size > self._quota:
                 return False
-            self._taken += size
+            self.taken += size
             return True
 
     def give_back(self, size: int) -> None:
         """Give room back."""
         with self._lock:
-            self._taken = max(0, self._taken - size)
+            self.taken = max(0, self.taken - size)
 
 
 class Turns:
@@ -64,19 +58,10 @@ class Turns:
 
 
 class Keeper:
-    """Store, journal and lines of a folder.
+    """Store, journal and lines of a folder; `delivers` says whether answers are sent anywhere.
 
     Everything here may raise `OSError` where the disk takes nothing more. What was asked for can be asked for again
     then, and a start after a kill at any point finds either the old state or the new one.
-
-    Parameters
-    ----------
-    settings
-        Folder, quota, retries, and whether objects are kept.
-    log
-        Is told what becomes of objects.
-    delivers
-        Whether answers are sent anywhere.
 
     Raises
     ------
@@ -146,14 +131,14 @@ class Keeper:
         """Try again later, or give up after as many failed attempts as are made at most."""
         known = self.journal.find(digest)
         failed = (0 if known is None else known.attempts) + counted
-        pause_s = self._retries.pause_s(max(1, failed), random_share())
-        self.journal.fail(digest, now() + pause_s, reason, counted=counted)
+        pause_s = self._retries.pause_s(max(1, failed))
+        self.journal.fail(digest, time.time() + pause_s, reason, counted=counted)
         if failed >= most:
             self.give_up(digest, reason)
             return
         event = "not sent" if line is self.to_send else "judging failed"
         self._log.tell(event, object=shown(digest), attempts=failed, again_s=pause_s, reason=reason)
-        line.put(digest, now() + pause_s)
+        line.put(digest, time.time() + pause_s)
 
     def give_up(self, digest: str, reason: str) -> None:
         """Move an object into the dead-letter folder."""

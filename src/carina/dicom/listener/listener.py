@@ -8,18 +8,18 @@ from types import FrameType
 from typing import Any
 
 from pynetdicom import AE, build_context, evt
+from pynetdicom.sop_class import Verification
 
 from carina.dicom.listener.judging import Judge, JudgeProcess
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.receiver import SUCCESS, Receiver
 from carina.dicom.listener.work import DeliveryThread, Judging
-from carina.dicom.sending.sending import Sender, build_sender, now
-from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, VERIFICATION, transfer_syntaxes
-from carina.dicom.transport.bounded import OFFERED_PDU, BoundedServer, Bounds
+from carina.dicom.sending.sending import build_sender
+from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
+from carina.dicom.transport.bounded import BoundedServer, Bounds, listen_at
 from carina.dicom.transport.log import EventLog, quiet_libraries
 from carina.dicom.transport.settings import ListenSettings
 from carina.dicom.transport.tls import server_context
-from carina.errors import ConfigurationError
 
 _HOUSEKEEPING_S = 60.0
 _SIGNAL_S = 0.5
@@ -29,18 +29,7 @@ _REJECTED = {(1, 3): "calling-title-not-allowed", (1, 7): "called-title-is-anoth
 
 
 class Listener:
-    """All of it, in a process.
-
-    Parameters
-    ----------
-    settings
-        What to do.
-    factory
-        Makes the judge; see `carina.dicom.listener.judging.JudgeProcess`.
-    log
-        Is told what happens.
-    sender
-        Instead of what sends to the settings' destination.
+    """All of it, in a process. `factory` makes the judge; see `carina.dicom.listener.judging.JudgeProcess`.
 
     Raises
     ------
@@ -48,18 +37,10 @@ class Listener:
         If the folder cannot be used, or another process uses it.
     """
 
-    def __init__(
-        self,
-        settings: ListenSettings,
-        factory: Callable[[], Judge],
-        log: EventLog,
-        *,
-        sender: Sender | None = None,
-    ) -> None:
+    def __init__(self, settings: ListenSettings, factory: Callable[[], Judge], log: EventLog) -> None:
         self._settings, self._log = settings, log
         self._tls = None if settings.tls is None else server_context(settings.tls)
-        if sender is None and settings.destination is not None:
-            sender = build_sender(settings.destination)
+        sender = None if settings.destination is None else build_sender(settings.destination)
         self._keeper = Keeper(settings, log, delivers=sender is not None)
         self._judging = [
             Judging(JudgeProcess(factory, settings.limits.judging_s), self._keeper, log, settings.retries)
@@ -124,35 +105,24 @@ class Listener:
         settings, limits = self._settings, self._settings.limits
         entity = AE(ae_title=settings.aet)
         entity.require_calling_aet = list(settings.allow)
-        entity.require_called_aet = True
         entity.maximum_associations = limits.associations
-        entity.maximum_pdu_size = OFFERED_PDU
-        entity.network_timeout = limits.idle_s
         entity.acse_timeout = entity.dimse_timeout = min(30.0, limits.idle_s)
-        syntaxes = list(transfer_syntaxes())
-        contexts = [build_context(VERIFICATION), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)]
-        try:
-            server: BoundedServer = entity.make_server(
-                (settings.bind, settings.port),
-                contexts=contexts,
-                ssl_context=self._tls,
-                evt_handlers=[
-                    (evt.EVT_C_ECHO, lambda _: SUCCESS),
-                    (evt.EVT_C_STORE, self._receiver.take),
-                    (evt.EVT_REJECTED, self._tell_rejected),
-                ],
-                server_class=BoundedServer,
-                # Rejections want their turn, too.
-                bounds=Bounds(settings.limits.object_bytes, limits.idle_s, 2 * limits.associations + 8),
-                on_refused=lambda reason: self._log.tell("connection refused", reason=reason),
-            )
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            msg = f"{settings.bind}:{settings.port} cannot be listened on: {reason}. Choose another address or port."
-            raise ConfigurationError(msg) from None
-        # What it is taken off again when it is shut down.
-        entity._servers.append(server)
-        return server
+        syntaxes = transfer_syntaxes()
+        return listen_at(
+            settings.bind,
+            settings.port,
+            entity,
+            contexts=[build_context(Verification), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)],
+            handlers=[
+                (evt.EVT_C_ECHO, lambda _: SUCCESS),
+                (evt.EVT_C_STORE, self._receiver.take),
+                (evt.EVT_REJECTED, self._tell_rejected),
+            ],
+            # Rejections want their turn, too.
+            bounds=Bounds(limits.object_bytes, limits.idle_s, 2 * limits.associations + 8),
+            tls=self._tls,
+            on_refused=lambda reason: self._log.tell("connection refused", reason=reason),
+        )
 
     def _tell_rejected(self, event: Any) -> None:
         answer = event.assoc.acceptor.primitive
@@ -164,8 +134,8 @@ class Listener:
         forgotten = 0.0
         while not self._stopping.wait(_HOUSEKEEPING_S):
             try:
-                if now() > forgotten + _DAY_S:
-                    forgotten = now()
+                if time.time() > forgotten + _DAY_S:
+                    forgotten = time.time()
                     self._keeper.journal.forget(forgotten - self._settings.remember_days * _DAY_S)
                 if len(self._keeper.to_judge) or len(self._keeper.to_send):
                     self._log.tell(
@@ -178,15 +148,8 @@ class Listener:
                 self._log.tell("not noted", kind=type(error).__name__)
 
 
-def listen(
-    settings: ListenSettings, factory: Callable[[], Judge], log: EventLog, *, sender: Sender | None = None
-) -> None:
-    """Listen until SIGTERM or SIGINT; called in the main thread.
-
-    Parameters
-    ----------
-    settings, factory, log, sender
-        See `Listener`.
+def listen(settings: ListenSettings, factory: Callable[[], Judge], log: EventLog) -> None:
+    """Listen until SIGTERM or SIGINT; called in the main thread. See `Listener`.
 
     Raises
     ------
@@ -199,7 +162,7 @@ def listen(
         wanted.set()
 
     with quiet_libraries(log):
-        listener = Listener(settings, factory, log, sender=sender)
+        listener = Listener(settings, factory, log)
         before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
         try:
             listener.start()

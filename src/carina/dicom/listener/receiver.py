@@ -19,13 +19,7 @@ CANNOT_UNDERSTAND = 0xC000
 
 
 class Receiver:
-    """Takes objects in.
-
-    Parameters
-    ----------
-    keeper, log, limits
-        Where to, who is told, and how much of it.
-    """
+    """Takes objects in."""
 
     def __init__(self, keeper: Keeper, log: EventLog, limits: IntakeLimits) -> None:
         self._keeper, self._log, self._limits = keeper, log, limits

@@ -37,12 +37,7 @@ def digest_of(*parts: bytes) -> str:
 
 
 class ObjectStore:
-    """The folder of objects and answers.
-
-    Parameters
-    ----------
-    folder
-        Made if it is not there, for its owner alone.
+    """The folder of objects and answers. It is made if it is not there, for its owner alone.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from pathlib import Path
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.sending.outcome import Outcome
-from carina.dicom.sending.sending import Sender, now
+from carina.dicom.sending.sending import Sender
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import Retries
 
@@ -16,15 +16,7 @@ _TOGETHER = 32
 
 
 class Judging(threading.Thread):
-    """Has one process judge, until the line of those who wait is closed.
-
-    Parameters
-    ----------
-    process
-        Which judges.
-    keeper, log, retries
-        What is done with the outcome, who is told, and how often to try.
-    """
+    """Has one process judge, until the line of those who wait is closed."""
 
     def __init__(self, process: JudgeProcess, keeper: Keeper, log: EventLog, retries: Retries) -> None:
         super().__init__(name="judging", daemon=True)
@@ -42,7 +34,7 @@ class Judging(threading.Thread):
                 # The disk is full, mostly.
                 if not self._ended.is_set():
                     self._log.tell("not noted", object=shown(digests[0]), kind=type(error).__name__)
-                line.put(digests[0], now() + self._retries.first_s)
+                line.put(digests[0], time.time() + self._retries.first_s)
 
     def end(self, seconds: float) -> None:
         """Wait so long for the object under way, then end the process; that object is judged at the next start."""
@@ -73,7 +65,7 @@ class Judging(threading.Thread):
         milliseconds = 1000 * (time.perf_counter() - started)
         if isinstance(said, AnswerFiles):
             self._keeper.judged(digest, work, said.uids)
-            self._log.tell("judged", object=shown(digest), answers=len(said.names), ms=milliseconds)
+            self._log.tell("judged", object=shown(digest), answers=len(said.uids), ms=milliseconds)
         elif isinstance(said, Refusal):
             self._keeper.refused(digest, f"{said.code}: {said.message}")
             self._log.tell("not judged", object=shown(digest), reason=said.code, ms=milliseconds)
@@ -83,15 +75,7 @@ class Judging(threading.Thread):
 
 
 class DeliveryThread(threading.Thread):
-    """Sends answers, until the line of those who wait is closed.
-
-    Parameters
-    ----------
-    sender
-        What sends.
-    keeper, log, retries
-        What is done with the outcome, who is told, and how often to try.
-    """
+    """Sends answers, until the line of those who wait is closed."""
 
     def __init__(self, sender: Sender, keeper: Keeper, log: EventLog, retries: Retries) -> None:
         super().__init__(name="delivery", daemon=True)
@@ -107,7 +91,7 @@ class DeliveryThread(threading.Thread):
                 # The journal could not be written, mostly. To send again does no harm: the UIDs are the same.
                 self._log.tell("not noted", count=len(digests), kind=type(error).__name__)
                 for digest in digests:
-                    line.put(digest, now() + self._retries.first_s)
+                    line.put(digest, time.time() + self._retries.first_s)
 
     def _deliver(self, digests: list[str]) -> None:
         started, keeper = time.perf_counter(), self._keeper

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from carina.dicom.transport.settings import Peer, Web
@@ -64,15 +63,7 @@ def name_of(other: Peer | Web) -> str:
 
 
 def meaning_of(reason: str, other: Peer | Web) -> str:
-    """Return what a reason means and what can be done, in sentences.
-
-    Parameters
-    ----------
-    reason
-        Of an `Outcome`.
-    other
-        To whom the file was sent.
-    """
+    """Return in sentences what the reason of an `Outcome` means and what can be done; `other` is who got the file."""
     there = name_of(other)
     if reason.startswith("http-"):
         from carina.dicom.transport.web import refusal  # noqa: PLC0415  # one of two libraries is needed
@@ -96,58 +87,54 @@ def _meaning_of_status(status: int, *, is_warning: bool) -> str:
     )
 
 
-_MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "no-connection": "There is no connection to {there}. Check the address and the port, that the archive runs, "
-        "and whether it wants TLS.",
-        "no-answer": "{there} did not answer in time. Try again later, and look into its log.",
-        "connection-lost": "{there} ended the connection before it had answered. Try again, and look into its log.",
-        "tls-failed": "{there} and Carina cannot agree on TLS. Check --ca, --cert and --key, and that the certificate "
-        "of the server holds the name that you typed.",
-        "peer-is-busy": "{there} takes no more connections now. Try again later.",
-        "calling-title-not-recognised": "{there} does not know the AE title {calling}. Have {calling} made known "
-        "there, or give a title that it knows with --aet.",
-        "called-title-not-recognised": "The archive at this address does not have the AE title {called}. Give its own "
-        "AE title with --called.",
-        "application-context-not-supported": "{there} does not use the DICOM protocol as Carina does. Check that this "
-        "is the DICOM port of the archive.",
-        "association-rejected": "{there} rejects the connection and does not say why. Check --called and --aet, and "
-        "look into its log.",
-        "no-kind-of-object-accepted": "{there} accepts none of the kinds of object (SOP class and transfer syntax) "
-        "that were offered. Have them enabled there.",
-        "kind-of-object-not-accepted": "{there} does not accept this kind of object (SOP class or transfer syntax). "
-        "Have it enabled there, or store the file in another transfer syntax.",
-        "not-a-dicom-file": "The file is not a DICOM file, or is damaged. Archives take DICOM files only.",
-        "not-found": "There is no such file, or it is a link whose target is gone. Check the path.",
-        "permission-denied": "This user may not read the file. Ask its owner for read permission.",
-        "unreadable-file": "The file cannot be read. Check the disk, and copy the file again from where it came from.",
-        "web-page-instead-of-answer": "{there} answers with a web page and not with data. Somebody may have to sign "
-        "in: check the address, the password in ~/.netrc, and whether the token has expired.",
-        "answer-says-nothing": "{there} answers with a success and does not say what became of the file, so it may "
-        "not be stored. If the server never says so, send by C-STORE (--to).",
-        "answer-not-understood": "{there} gives an answer that is not DICOMweb, so the file may not be stored. Check "
-        "the address, and whether a proxy answers.",
-        "under-another-uid": "{there} stored the file under another SOP Instance UID. Search for it there by patient "
-        "or study.",
-    }
-)
+_MEANINGS: Mapping[str, str] = {
+    "no-connection": "There is no connection to {there}. Check the address and the port, that the archive runs, "
+    "and whether it wants TLS.",
+    "no-answer": "{there} did not answer in time. Try again later, and look into its log.",
+    "connection-lost": "{there} ended the connection before it had answered. Try again, and look into its log.",
+    "tls-failed": "{there} and Carina cannot agree on TLS. Check --ca, --cert and --key, and that the certificate "
+    "of the server holds the name that you typed.",
+    "peer-is-busy": "{there} takes no more connections now. Try again later.",
+    "calling-title-not-recognised": "{there} does not know the AE title {calling}. Have {calling} made known "
+    "there, or give a title that it knows with --aet.",
+    "called-title-not-recognised": "The archive at this address does not have the AE title {called}. Give its own "
+    "AE title with --called.",
+    "application-context-not-supported": "{there} does not use the DICOM protocol as Carina does. Check that this "
+    "is the DICOM port of the archive.",
+    "association-rejected": "{there} rejects the connection and does not say why. Check --called and --aet, and "
+    "look into its log.",
+    "no-kind-of-object-accepted": "{there} accepts none of the kinds of object (SOP class and transfer syntax) "
+    "that were offered. Have them enabled there.",
+    "kind-of-object-not-accepted": "{there} does not accept this kind of object (SOP class or transfer syntax). "
+    "Have it enabled there, or store the file in another transfer syntax.",
+    "not-a-dicom-file": "The file is not a DICOM file, or is damaged. Archives take DICOM files only.",
+    "not-found": "There is no such file, or it is a link whose target is gone. Check the path.",
+    "permission-denied": "This user may not read the file. Ask its owner for read permission.",
+    "unreadable-file": "The file cannot be read. Check the disk, and copy the file again from where it came from.",
+    "web-page-instead-of-answer": "{there} answers with a web page and not with data. Somebody may have to sign "
+    "in: check the address, the password in ~/.netrc, and whether the token has expired.",
+    "answer-says-nothing": "{there} answers with a success and does not say what became of the file, so it may "
+    "not be stored. If the server never says so, send by C-STORE (--to).",
+    "answer-not-understood": "{there} gives an answer that is not DICOMweb, so the file may not be stored. Check "
+    "the address, and whether a proxy answers.",
+    "under-another-uid": "{there} stored the file under another SOP Instance UID. Search for it there by patient "
+    "or study.",
+}
 # Source: PS3.7 C, PS3.4 table B.2-1, PS3.18 10.5.3; Azure's documentation of its DICOM service.
-_STATUSES: Mapping[int, str] = MappingProxyType(
-    {
-        0x0110: "failed while it stored the file. Try again later, and look into its log.",
-        DUPLICATE: "has an object with this SOP Instance UID already, and keeps the one it has.",
-        0x0117: "says that a UID in the file is not valid. Correct it where the file was made.",
-        0x0122: "does not take this kind of object (SOP class). Have it enabled there.",
-        0x0124: "does not allow Carina to store files. Ask whoever runs it for permission.",
-        0x0213: "has reached a limit of its resources. Try again later.",
-        0xB000: "stored the file, and changed some of its values.",
-        0xB006: "stored the file, and left some of its values out.",
-        0xB007: "stored the file, and says that its content does not fit its kind (SOP class).",
-        0xC122: "does not take the transfer syntax of the file. Have it enabled there, or store the file in another.",
-        THERE: "has an object with this SOP Instance UID already, and keeps the one it has.",
-        BEING_WRITTEN: "is just storing this file for somebody else. Try again later.",
-    }
-)
+_STATUSES: Mapping[int, str] = {
+    0x0110: "failed while it stored the file. Try again later, and look into its log.",
+    DUPLICATE: "has an object with this SOP Instance UID already, and keeps the one it has.",
+    0x0117: "says that a UID in the file is not valid. Correct it where the file was made.",
+    0x0122: "does not take this kind of object (SOP class). Have it enabled there.",
+    0x0124: "does not allow Carina to store files. Ask whoever runs it for permission.",
+    0x0213: "has reached a limit of its resources. Try again later.",
+    0xB000: "stored the file, and changed some of its values.",
+    0xB006: "stored the file, and left some of its values out.",
+    0xB007: "stored the file, and says that its content does not fit its kind (SOP class).",
+    0xC122: "does not take the transfer syntax of the file. Have it enabled there, or store the file in another.",
+    THERE: "has an object with this SOP Instance UID already, and keeps the one it has.",
+    BEING_WRITTEN: "is just storing this file for somebody else. Try again later.",
+}
 _RANGES = (
     (0xA700, 0xA7FF, "is out of resources, for example of disk space. Try again later, or tell whoever runs it."),
     (0xA900, 0xA9FF, "says that the content of the file does not fit its kind (SOP class). Look into its log."),

@@ -1,7 +1,5 @@
 """Files go to another application entity or a DICOMweb server, again and again where it helps."""
 
-import random
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,61 +40,25 @@ def build_sender(destination: Destination) -> Sender:
 
 @dataclass(frozen=True, slots=True)
 class SentFile:
-    """What became of a file after all attempts.
-
-    Attributes
-    ----------
-    path
-        Of the file.
-    outcome
-        Of the last attempt.
-    attempts
-        How many there were.
-    """
+    """What became of a file in its last attempt, and how many attempts there were."""
 
     path: Path
     outcome: Outcome
     attempts: int
 
 
-def send_files(
-    sender: Sender, paths: Sequence[Path], retries: Retries, *, stopped: threading.Event | None = None
-) -> Iterator[SentFile]:
-    """Yield what became of each file, as soon as it is certain: those that were taken first.
-
-    Parameters
-    ----------
-    sender
-        What sends.
-    paths
-        DICOM files.
-    retries
-        `sending` attempts for each, with pauses.
-    stopped
-        Ends the attempts when it is set.
-    """
-    stopped = stopped or threading.Event()
+def send_files(sender: Sender, paths: Sequence[Path], retries: Retries) -> Iterator[SentFile]:
+    """Yield what became of each DICOM file, as soon as it is certain: those that were taken first."""
     for first in range(0, len(paths), _TOGETHER):
         waiting, attempt = list(paths[first : first + _TOGETHER]), 0
         while waiting:
             attempt += 1
             again = []
             for path, outcome in zip(waiting, sender.send(waiting), strict=True):
-                last = outcome.lasting or attempt >= retries.sending or stopped.is_set()
-                if outcome.sent or last:
+                if outcome.lasting or attempt >= retries.sending:
                     yield SentFile(path, outcome, attempt)
                 else:
                     again.append(path)
             waiting = again
             if waiting:
-                stopped.wait(retries.pause_s(attempt, random_share()))
-
-
-def random_share() -> float:
-    """Return a random number from 0 to 1, for pauses."""
-    return random.random()  # noqa: S311  # no secret
-
-
-def now() -> float:
-    """Return the time in seconds since 1970, as the journal has it."""
-    return time.time()
+                time.sleep(retries.pause_s(attempt))

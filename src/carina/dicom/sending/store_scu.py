@@ -31,11 +31,6 @@ _Kind = tuple[str, str]
 class StoreScu:
     """Sends files to a peer, all that are given at once over as few associations as possible.
 
-    Parameters
-    ----------
-    peer
-        Where to.
-
     Raises
     ------
     ConfigurationError
@@ -60,9 +55,8 @@ class StoreScu:
         return outcomes
 
     def _send_together(self, paths: Sequence[Path], kinds: Sequence[_Kind]) -> list[Outcome]:
-        association = associate(
-            self._peer, [build_context(sop_class, [syntax]) for sop_class, syntax in kinds], self._tls
-        )
+        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in kinds]
+        association = associate(self._peer, contexts, self._tls)
         if isinstance(association, Outcome):
             return [association] * len(paths)
         # Else the file would be decoded and encoded again, and held in memory.
@@ -83,16 +77,7 @@ class StoreScu:
 def associate(peer: Peer, contexts: list[Any], tls: Any, **keywords: Any) -> Any:
     """Return an association with a peer, or an `Outcome` that says why there is none.
 
-    Parameters
-    ----------
-    peer
-        With whom.
-    contexts
-        Presentation contexts to propose.
-    tls
-        A context and a name, or none.
-    keywords
-        Passed on to pynetdicom.
+    Proposes some presentation contexts. `tls` is a context and a name, or none; `keywords` are those of pynetdicom.
     """
     entity = AE(ae_title=peer.calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _TIMEOUT_S

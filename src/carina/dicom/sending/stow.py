@@ -21,16 +21,9 @@ _LONGEST_ANSWER = 1_000_000
 
 
 class StowSender:
-    """Sends files to a DICOMweb server.
-
-    Parameters
-    ----------
-    web
-        Where to.
-    """
+    """Sends files to a DICOMweb server."""
 
     def __init__(self, web: Web) -> None:
-        self._url = f"{web.url}/studies"
         self._web = web
 
     def send(self, paths: Sequence[Path]) -> list[Outcome]:
@@ -49,7 +42,7 @@ class StowSender:
                     "Accept": "application/dicom+json, application/dicom+xml;q=0.5",
                 }
                 with session.post(
-                    self._url,
+                    f"{self._web.url}/studies",
                     data=body,
                     headers=headers,
                     timeout=TIMEOUT,

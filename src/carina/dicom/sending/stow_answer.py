@@ -5,11 +5,10 @@ A status alone is no answer: pages for signing in, proxies and caches say 200 as
 
 import json
 from collections.abc import Iterator
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from carina.dicom.sending.outcome import BEING_WRITTEN, DUPLICATE, TAKEN, THERE, Outcome, is_passing
-from carina.dicom.transport.web import PASSING, is_web_page
+from carina.dicom.transport.web import PASSING, Row, is_web_page, values
 
 # Source: PS3.18 table 10.5.3-1: in these an answer tells what became of each instance.
 _TELLS = frozenset({200, 202, 409})
@@ -18,21 +17,9 @@ _UID, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
 # For an instance that failed without a reason: processing failure.
 _NO_REASON = 0x0110
 
-Item = dict[str, Any]
-
 
 def outcome_of(status: int, content_type: str, content: bytes, uid: str) -> Outcome:
-    """Return what an answer says of the one instance that was sent.
-
-    Parameters
-    ----------
-    status
-        Of HTTP.
-    content_type, content
-        Of the answer's body.
-    uid
-        SOP Instance UID of what was sent.
-    """
+    """Return what an answer, by its HTTP status and its body, says of the one instance of this UID that was sent."""
     said = _read(content) if status in _TELLS else None
     if said is not None and (told := _told(said, uid)) is not None:
         return told
@@ -43,7 +30,7 @@ def outcome_of(status: int, content_type: str, content: bytes, uid: str) -> Outc
     return Outcome("try again", "answer-says-nothing" if said is not None or not content else "answer-not-understood")
 
 
-def _told(said: Item, uid: str) -> Outcome | None:
+def _told(said: Row, uid: str) -> Outcome | None:
     """Return what a data set says of the one instance that was sent; none where it says nothing of any."""
     stored = list(_items(said, _REFERENCED))
     ours = [item for item in stored if _first(item, _UID) == uid]
@@ -69,7 +56,7 @@ def _failure(reasons: list[int]) -> Outcome:
     return Outcome("refused", said)
 
 
-def _read(content: bytes) -> Item | None:
+def _read(content: bytes) -> Row | None:
     """Return the data set in an answer, in the shape of DICOM's JSON; none where it is not understood."""
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     try:
@@ -90,9 +77,9 @@ def _is_plain(content: bytes) -> bool:
     return b"<!" not in content and b"\0" not in content
 
 
-def _of_xml(element: ET.Element) -> Item:
+def _of_xml(element: ET.Element) -> Row:
     """Return what the Native DICOM Model says, in the shape of DICOM's JSON (PS3.19 A.1)."""
-    dataset: Item = {}
+    dataset: Row = {}
     for attribute in _children(element, "DicomAttribute"):
         items = [_of_xml(item) for item in _children(attribute, "Item")]
         texts = [(value.text or "").strip() for value in _children(attribute, "Value")]
@@ -105,21 +92,15 @@ def _children(element: ET.Element, name: str) -> Iterator[ET.Element]:
     return (child for child in element if child.tag.rpartition("}")[2] == name)
 
 
-def _values(item: Item, tag: str) -> list[Any]:
-    attribute = item.get(tag)
-    given = attribute.get("Value") if isinstance(attribute, dict) else None
-    return given if isinstance(given, list) else []
+def _items(said: Row, tag: str) -> Iterator[Row]:
+    return (item for item in values(said, tag) if isinstance(item, dict))
 
 
-def _items(said: Item, tag: str) -> Iterator[Item]:
-    return (item for item in _values(said, tag) if isinstance(item, dict))
+def _first(item: Row, tag: str) -> str:
+    return str(next(iter(values(item, tag)), "")).strip(" \0")
 
 
-def _first(item: Item, tag: str) -> str:
-    return str(next(iter(_values(item, tag)), "")).strip(" \0")
-
-
-def _number(item: Item, tag: str, default: int) -> int:
+def _number(item: Row, tag: str, default: int) -> int:
     """Return a number that an item holds, the default where it holds none."""
     try:
         return int(_first(item, tag))

@@ -6,6 +6,7 @@ answers, as many connections as there are, and lets one peer that begins no TLS 
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from carina.errors import ConfigurationError
 
 # What is offered as the largest PDU: larger ones cost less of the processor for each byte.
 OFFERED_PDU = 262_144
@@ -138,6 +141,46 @@ def bound_association(association: Any, bounds: Bounds, draining: Callable[[], b
         # Else a peer that stops within a PDU would be waited for without end.
         association_socket.socket.settimeout(bounds.idle_s)
     association.dimse = _Messages(association, bounds.object_bytes, draining)
+
+
+def listen_at(
+    host: str,
+    port: int,
+    entity: Any,
+    *,
+    contexts: list[Any],
+    handlers: list[Any],
+    bounds: Bounds,
+    tls: ssl.SSLContext | None,
+    on_refused: Callable[[str], None] = lambda _: None,
+) -> "BoundedServer":
+    """Return a server of an application entity, which takes connections once `serve_forever` runs.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be listened on.
+    """
+    entity.require_called_aet = True
+    entity.maximum_pdu_size = OFFERED_PDU
+    entity.network_timeout = bounds.idle_s
+    try:
+        server: BoundedServer = entity.make_server(
+            (host, port),
+            contexts=contexts,
+            ssl_context=tls,
+            evt_handlers=handlers,
+            server_class=BoundedServer,
+            bounds=bounds,
+            on_refused=on_refused,
+        )
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        msg = f"{host}:{port} cannot be listened on: {reason}. Choose another address or port."
+        raise ConfigurationError(msg) from None
+    # What it is taken off again when it is shut down.
+    entity._servers.append(server)
+    return server
 
 
 def _close(dul: Any) -> None:

@@ -2,35 +2,26 @@
 
 import contextlib
 import json
-import logging
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
-# Of a digest, what a line shows: enough to find a file by, and among a million objects two alike once in a thousand.
-SHOWN_DIGITS = 12
+from carina.dicom.quiet import silenced
+
 _LIBRARIES = ("pydicom", "pynetdicom", "highdicom", "urllib3", "requests", "pylibjpeg")
 _PLAIN = re.compile(r"[A-Za-z0-9 ._:/\[\]-]{1,128}")
 
 
 def shown(digest: str) -> str:
     """Return a digest as a line shows it."""
-    return digest[:SHOWN_DIGITS]
+    # Enough to find a file by, and among a million objects two alike once in a thousand.
+    return digest[:12]
 
 
 class EventLog:
-    """Lines on a stream, each written whole.
-
-    Parameters
-    ----------
-    stream
-        Where to; once it takes no more lines, they are dropped and the work goes on.
-    as_json
-        A JSON object a line, and not words.
-    """
+    """Lines on a stream, each written whole. Once it takes no more lines, they are dropped and the work goes on."""
 
     def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
         self._stream = stream
@@ -38,15 +29,10 @@ class EventLog:
         self._lock = threading.Lock()
 
     def tell(self, event: str, **facts: int | float | str | None) -> None:
-        """Write a line.
+        """Write a line of Carina's own words, words of its settings, and numbers.
 
-        Parameters
-        ----------
-        event
-            What happened, in Carina's words.
-        facts
-            Numbers, and words of Carina's own or of its settings. What is none is left out, and a text with unusual
-            characters is replaced: should a value from elsewhere ever get here, it does not go on as it came.
+        A fact that is none is left out, and a text with unusual characters is replaced: should a value from elsewhere
+        ever get here, it does not go on as it came.
         """
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told = {key: _plain(value) for key, value in facts.items() if value is not None}
@@ -71,31 +57,22 @@ def _plain(value: int | float | str) -> int | float | str:
 def quiet_libraries(log: EventLog | None = None) -> Iterator[None]:
     """Let no library print while this lasts: their warnings, log lines and tracebacks hold values of tags.
 
-    Parameters
-    ----------
-    log
-        Is told the kind of an error that ended a thread, and nothing else of it.
+    The log is told the kind of an error that ended a thread, and nothing else of it.
     """
     from pynetdicom import _config  # noqa: PLC0415  # of the extra
 
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels, handled, hook = [logger.level for logger in loggers], _config.LOG_HANDLER_LEVEL, threading.excepthook
+    handled, hook = _config.LOG_HANDLER_LEVEL, threading.excepthook
 
     def tell_kind(error: threading.ExceptHookArgs) -> None:
         if log is not None:
             log.tell("internal error", kind=error.exc_type.__name__)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
+    with silenced(*_LIBRARIES):
         # Its own handlers write every message out; without them it is faster, too.
         _config.LOG_HANDLER_LEVEL = "none"
         threading.excepthook = tell_kind
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
             _config.LOG_HANDLER_LEVEL = handled
             threading.excepthook = hook

@@ -38,16 +38,9 @@ def boundary_of(content_type: str, beginning: bytes = b"") -> bytes:
 
 
 def read_parts(chunks: Iterable[bytes], boundary: bytes, largest: int) -> Iterator[bytes | None]:
-    """Yield the content of each part, none for one that is longer than the largest; it is not kept.
+    """Yield the content of each part, none for one that has more bytes than the largest; it is not kept.
 
-    Parameters
-    ----------
-    chunks
-        The message's body in pieces of any length.
-    boundary
-        What stands between parts.
-    largest
-        In bytes.
+    The message's body comes in pieces of any length.
 
     Raises
     ------

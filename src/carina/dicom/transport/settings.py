@@ -1,11 +1,11 @@
 """What ``carina dicom listen`` needs to know: typed, from a TOML file and options, refused where it is unknown."""
 
+import random
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -56,15 +56,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Model = TypeVar("_Model", bound=Settings)
+
+
 class ServerTls(Settings):
-    """TLS for those who connect to Carina.
+    """TLS for those who connect to Carina: PEM files, the certificate with its chain.
 
     Attributes
     ----------
-    certificate, key
-        PEM files; the certificate with its chain.
     client_ca
-        Only clients with a certificate signed by one of these (PEM) may connect.
+        Only clients with a certificate signed by one of these may connect.
     """
 
     certificate: Path
@@ -96,19 +97,7 @@ class ClientTls(Settings):
 
 
 class Peer(Settings):
-    """Another application entity.
-
-    Attributes
-    ----------
-    host, port
-        Its address.
-    called
-        Its AE title.
-    calling
-        Carina's own, as it is told to the peer.
-    tls
-        None for a plain connection.
-    """
+    """Another application entity: its address and AE title, and Carina's own title as it is told to the peer."""
 
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65_535)
@@ -134,15 +123,7 @@ class Web(Settings):
 
 
 class Destination(Settings):
-    """Where answers go: one of the two.
-
-    Attributes
-    ----------
-    dicom
-        By C-STORE.
-    web
-        By STOW-RS.
-    """
+    """Where answers go, either by C-STORE (`dicom`) or by STOW-RS (`web`)."""
 
     dicom: Peer | None = None
     web: Web | None = None
@@ -233,10 +214,10 @@ class Retries(Settings):
     sending: int = Field(default=120, ge=1)
     judging: int = Field(default=3, ge=1)
 
-    def pause_s(self, failed: int, share: float) -> float:
-        """Return how long to wait after so many failed attempts; `share` is random, from 0 to 1."""
+    def pause_s(self, failed: int) -> float:
+        """Return how long to wait after so many failed attempts."""
         longest = min(self.longest_s, self.first_s * 2.0 ** min(failed - 1, 60))
-        return longest * (0.5 + 0.5 * share)
+        return longest * random.uniform(0.5, 1)  # noqa: S311  # no secret
 
 
 class ListenSettings(Settings):
@@ -308,10 +289,7 @@ def listen_settings(values: Mapping[str, Any]) -> ListenSettings:
     ConfigurationError
         If one is missing, unknown or impossible; the message names it.
     """
-    try:
-        return ListenSettings.model_validate(dict(values))
-    except ValidationError as error:
-        raise ConfigurationError(_in_words(error)) from None
+    return _valid(ListenSettings, values)
 
 
 def peer_at(address: str, **values: Any) -> Peer:
@@ -326,10 +304,7 @@ def peer_at(address: str, **values: Any) -> Peer:
     if found is None:
         msg = f"{address!r} is no address. Write HOST:PORT, as in pacs.example:104."
         raise ConfigurationError(msg)
-    try:
-        return Peer(host=found[1].strip("[]"), port=int(found[2]), **values)
-    except ValidationError as error:
-        raise ConfigurationError(_in_words(error)) from None
+    return _valid(Peer, {"host": found[1].strip("[]"), "port": int(found[2]), **values})
 
 
 def web_at(url: str, tls: ClientTls | None = None) -> Web:
@@ -360,8 +335,12 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
     ConfigurationError
         If there is a certificate without a key, or a key without a certificate.
     """
+    return _valid(ClientTls, {"ca": ca, "certificate": certificate, "key": key})
+
+
+def _valid(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     try:
-        return ClientTls(ca=ca, certificate=certificate, key=key)
+        return model.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigurationError(_in_words(error)) from None
 
@@ -383,23 +362,21 @@ def _in_words(error: ValidationError) -> str:
 
 
 # What pydantic says, by its name for the kind of error.
-_SAID: Mapping[str, str] = MappingProxyType(
-    {
-        "greater_than_equal": "it must be {ge} or more",
-        "greater_than": "it must be more than {gt}",
-        "less_than_equal": "it must be {le} or less",
-        "int_parsing": "it must be a whole number",
-        "int_type": "it must be a whole number",
-        "int_from_float": "it must be a whole number",
-        "float_parsing": "it must be a number",
-        "float_type": "it must be a number",
-        "bool_parsing": "it must be true or false",
-        "bool_type": "it must be true or false",
-        "string_type": "it must be a text, in quotes",
-        "string_too_short": "it must not be empty",
-        "path_type": "it must be a path, in quotes",
-        "tuple_type": "it must be a list, as in ['ORTHANC']",
-        "too_short": "it must have at least {min_length} entry",
-        "model_type": "it must be a table with settings",
-    }
-)
+_SAID: Mapping[str, str] = {
+    "greater_than_equal": "it must be {ge} or more",
+    "greater_than": "it must be more than {gt}",
+    "less_than_equal": "it must be {le} or less",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_parsing": "it must be a number",
+    "float_type": "it must be a number",
+    "bool_parsing": "it must be true or false",
+    "bool_type": "it must be true or false",
+    "string_type": "it must be a text, in quotes",
+    "string_too_short": "it must not be empty",
+    "path_type": "it must be a path, in quotes",
+    "tuple_type": "it must be a list, as in ['ORTHANC']",
+    "too_short": "it must have at least {min_length} entry",
+    "model_type": "it must be a table with settings",
+}

@@ -30,17 +30,14 @@ _OTHER_REFUSALS: tuple[tuple[frozenset[int], str], ...] = (
 _UNKNOWN_REFUSAL = "does not answer as a DICOMweb server {status}. Check its address and that it runs."
 # For a whole answer that is no image.
 _ANSWER_S = 300.0
+# A data set in DICOM's JSON.
+Row = dict[str, Any]
 
 
 def open_session(web: Web, *, tries: int = 1) -> requests.Session:
     """Return a session for a server; its certificate is always checked.
 
-    Parameters
-    ----------
-    web
-        Its address.
-    tries
-        For each request. More than one is for requests without a body: what was read of it does not come again.
+    More than one of the `tries` is for requests without a body: what was read of it does not come again.
     """
     session = requests.Session()
     tls = web.tls
@@ -51,7 +48,7 @@ def open_session(web: Web, *, tries: int = 1) -> requests.Session:
         session.cert = (str(tls.certificate), str(tls.key))
     if token := os.environ.get(TOKEN):
         # As an authentication, not a header: those are replaced by what ~/.netrc says.
-        session.auth = _Bearer(token)
+        session.auth = partial(_show_token, token)
     # A server may ask for a pause of any length, and nobody would know what is waited for.
     retry = Retry(
         tries - 1,
@@ -128,12 +125,13 @@ def read_answer(answer: requests.Response, most: int) -> bytes:
     return bytes(content[: most + 1])
 
 
-class _Bearer(requests.auth.AuthBase):
-    """Shows a token."""
+def values(row: Row, tag: str) -> list[Any]:
+    """Return the values of an attribute of a data set in DICOM's JSON, none where it has none."""
+    attribute = row.get(tag)
+    given = attribute.get("Value") if isinstance(attribute, dict) else None
+    return given if isinstance(given, list) else []
 
-    def __init__(self, token: str) -> None:
-        self._token = token
 
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+def _show_token(token: str, request: Any) -> Any:
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request

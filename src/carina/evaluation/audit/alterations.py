@@ -45,19 +45,12 @@ _VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class AlterationSettings:
-    """How much is taken away.
+    """How much is taken away."""
 
-    Attributes
-    ----------
-    dilation
-        What is added around the lungs (and the box) before they are blacked out, as a share of the image's side: a
-        rim of lung that is left would still tell.
-    border
-        Width of the frame that is left of the film at each side, as a share of the image's side.
-    """
-
+    # What is added around the lungs (and the box) before they are blacked out, as a share of the image's side: a rim of
+    # lung that is left would still tell.
     dilation: float = 0.02
-    border: float = 0.15
+    border: float = 0.15  # width of the frame that is left of the film at each side, as a share of the image's side
 
 
 def alter(
@@ -78,14 +71,8 @@ def alter(
     ----------
     whole
         uint8 ``(read_size, read_size)``.
-    lungs
-        What is blacked out, or left.
     framed_by
         Where the crop is cut; see `carina.radiographs.preprocess.frame`.
-    alteration
-        One of `ALTERATIONS`.
-    preprocessing, settings
-        Of the model, and of the audit.
     """
     if alteration == "border-alone":
         side = whole.shape[0]

@@ -1,8 +1,7 @@
 """How much of what a model knows is lungs: the questions, in the order in which they are asked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ from carina.evaluation.audit.ruling_out import choose_threshold, ruled_out
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, mean_estimates, remaining_shares
 from carina.evaluation.audit.words import further_verdicts, sentence_of, verdicts_of
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import rows_to_judge
+from carina.evaluation.predictions import labels_of, rows_to_judge
 from carina.findings import NORMAL
 from carina.progress import Progress, no_progress
 from carina.statistics.intervals import FloatArray, proportion_interval
@@ -59,26 +58,13 @@ _TELL_SOURCES: tuple[Input, ...] = ("shown", "histogram", "sharpness")
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What an audit may be told.
+    """What an audit may be told."""
 
-    Attributes
-    ----------
-    train_images
-        At most so many train heads; drawn by finding and source.
-    test_images
-        At most so many of the test split and of the calibration split each.
-    explained_images
-        About so many of the test images try whether activation maps mark what the model needs.
-    alterations
-        How much is taken away.
-    replicates, seed
-        Of the bootstraps, and of every draw.
-    """
-
-    train_images: int = 3000
-    test_images: int = 1500
-    explained_images: int = 120
-    alterations: AlterationSettings = field(default_factory=AlterationSettings)
+    train_images: int = 3000  # at most so many train heads; drawn by finding and source
+    test_images: int = 1500  # at most so many of the test split and of the calibration split each
+    explained_images: int = 120  # about so many of the test images try whether activation maps mark what is needed
+    alterations: AlterationSettings = field(default_factory=AlterationSettings)  # how much is taken away
+    # Of the bootstraps, and of every draw.
     replicates: int = 2000
     seed: int = 1234
 
@@ -99,26 +85,7 @@ def run_audit(
     cache: Path | None = None,
     progress_of: Callable[[str], Progress] = nobody_listens,
 ) -> Audit:
-    """Return how much of what a model knows of a data set is lungs.
-
-    Parameters
-    ----------
-    model
-        From `carina.evaluation.audit.audited_model.open_audited`.
-    dataset
-        With train, calibration and test split: heads are trained, chosen and judged on them.
-    external
-        Sets from elsewhere that the model is judged on as it is. Images that it learned from are left out.
-    segmenter
-        Finds the lungs where the data set has no masks; by default the model's own.
-    drop_leaks
-        Leave out test images that the model learned from, instead of refusing the whole.
-    settings
-        How many images, and how they are altered.
-    cache
-        The folder for caches; by default the user's.
-    progress_of
-        Gives what is told how far a stage is.
+    """Return how much of what a model knows of a data set is lungs; `carina.audit` describes the arguments.
 
     Raises
     ------
@@ -221,17 +188,7 @@ def _lungs_from(dataset: Dataset, segmenter: Path | None, model: AuditedModel) -
 
 
 def draw_rows(rows: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
-    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each.
-
-    Parameters
-    ----------
-    rows
-        With the columns finding and source.
-    limit
-        Where there are fewer, all come back.
-    seed
-        The same seed draws the same rows.
-    """
+    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each."""
     if rows.height <= limit:
         return rows
     rng = np.random.default_rng(seed)
@@ -259,7 +216,6 @@ def _look_at_splits(
     rows["test"] = _without_leaks(looker.model, dataset, rows["test"], drop=drop_leaks)
     dropped = sizes["test"] - rows["test"].height
     parts, without = {}, 0
-    index = {finding: place for place, finding in enumerate(findings)}
     for split in splits:
         limit = settings.train_images if split == "train" else settings.test_images
         drawn = draw_rows(rows[split], limit, settings.seed)
@@ -271,8 +227,7 @@ def _look_at_splits(
             )
             raise DataError(msg)
         without += int((~looks.found).sum())
-        labels = np.array([index[finding] for finding in drawn["finding"]], dtype=np.int64)
-        parts[split] = Part(drawn, labels, looks).only(looks.found)
+        parts[split] = Part(drawn, labels_of(drawn, findings), looks).only(looks.found)
     train, calibration, test = (parts[split] for split in splits)
     counts = Counts(
         train=train.rows.height,
@@ -370,13 +325,13 @@ def _ask_about_sources(
     if not sources:
         reason = "not applicable: the manifest names no source"
         return (), (), [f"source probe: {reason}", f"leave one source out: {reason}"]
-    pool = test.with_(calibration, _TELL_SOURCES)
-    shown = [finding for finding in model.findings if (pool.rows["finding"] == finding).any()]
-    asked = [(finding, name) for name in _TELL_SOURCES for finding in shown]
+    pools = [test.with_(calibration, name) for name in _TELL_SOURCES]
+    shown = [finding for finding in model.findings if (pools[0].rows["finding"] == finding).any()]
+    asked = [(pool, finding) for pool in pools for finding in shown]
     progress, steps = progress_of("Asking about sources"), len(asked) + len(sources)
     probes: list[SourceProbe] = []
-    for finding, name in asked:
-        probes.append(probe_source(pool, finding, name, seed=settings.seed))
+    for pool, finding in asked:
+        probes.append(probe_source(pool, finding, seed=settings.seed))
         progress(len(probes), steps)
     missing = []
     left_out: list[LeftOutSource] = []
@@ -395,11 +350,10 @@ def _ask_about_groups(
     seen: Sequence[Judged], calibration: Part, model: AuditedModel, settings: AuditSettings
 ) -> tuple[tuple[SensitivityGap, ...], tuple[RuledOut, ...], list[str]]:
     """Return the gaps and the shares of normals ruled out, here and elsewhere, and what could not be asked."""
-    bootstrap: dict[str, int] = {"replicates": settings.replicates, "seed": settings.seed}
     gaps: list[SensitivityGap] = []
     missing: list[str] = []
     for judged in seen:
-        asked, not_asked = sensitivity_gaps(judged, model.policy, **bootstrap)
+        asked, not_asked = sensitivity_gaps(judged, model.policy, replicates=settings.replicates, seed=settings.seed)
         gaps += asked
         missing += not_asked
     if NORMAL not in model.findings:
@@ -411,8 +365,15 @@ def _ask_about_groups(
         missing.append(
             "normals ruled out at a threshold of the calibration split: not applicable: it has too few patients"
         )
-    set_aside = [ruled_out(judged, normal, threshold, **bootstrap) for judged in seen]
-    return tuple(gaps), tuple(chain.from_iterable(set_aside)), missing
+    set_aside: list[RuledOut] = []
+    for judged in seen:
+        answers = ruled_out(judged, normal, threshold, replicates=settings.replicates)
+        set_aside += answers
+        if not answers:
+            missing.append(
+                f"normals ruled out, {judged.images_of}: not applicable: too few patients, or none, are {NORMAL}"
+            )
+    return tuple(gaps), tuple(set_aside), missing
 
 
 def _judge_external(looker: Looker, dataset: Dataset, progress: Progress, seen: list[Judged]) -> ExternalSet:
@@ -423,7 +384,7 @@ def _judge_external(looker: Looker, dataset: Dataset, progress: Progress, seen: 
     name, dropped = dataset.folder.name, rows.height - left.height
     if left.is_empty():
         return ExternalSet(name, rows.height, dropped, (), "not applicable: the model learned from every image")
-    looks = looker.look(left, alterations=("shown",), summaries=(), progress=progress)
+    looks = replace(looker, alterations=("shown",), summaries=()).look(left, progress=progress)
     probabilities: NDArray[np.float64] = looker.model.policy.probabilities(looks.logits["shown"])
     seen.append(Judged(name, left, probabilities))
     questions, note = ask_external(left, probabilities, looker.model.findings, looker.model.policy.flag_finding)

@@ -13,34 +13,17 @@ from carina.radiographs.preprocess import Preprocessing
 
 @dataclass(frozen=True, slots=True)
 class AuditedModel:
-    """A model with all that the audit needs of it.
+    """A model with all that the audit needs of it."""
 
-    Attributes
-    ----------
-    folder
-        Where it lies; the leak check reads there what it learned from.
-    name
-        The recipe's name.
-    graph, sha256
-        Its ONNX file, with outputs ``logits`` and ``embedding``, and that file's hash.
-    findings
-        In the order of the logits.
-    preprocessing
-        How radiographs become its tensors.
-    policy
-        How its logits become probabilities, and the rule of its operating point.
-    lungs
-        The segmenter's graph, where it has one.
-    """
-
-    folder: Path
-    name: str
+    folder: Path  # where it lies; the leak check reads there what it learned from
+    name: str  # the recipe's name
+    # Its ONNX file, with outputs ``logits`` and ``embedding``, and that file's hash.
     graph: Path
     sha256: str
-    findings: tuple[str, ...]
-    preprocessing: Preprocessing
-    policy: Policy
-    lungs: Path | None
+    findings: tuple[str, ...]  # in the order of the logits
+    preprocessing: Preprocessing  # how radiographs become its tensors
+    policy: Policy  # how its logits become probabilities, and the rule of its operating point
+    lungs: Path | None  # the segmenter's graph, where it has one
 
 
 def open_audited(folder: Path) -> AuditedModel:

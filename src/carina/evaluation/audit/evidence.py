@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from carina.evaluation.audit.audit_results import ExplanationTest
 from carina.evaluation.audit.looks import Looker
 from carina.evaluation.audit.share import mean_estimates
+from carina.evaluation.predictions import groups_of
 from carina.inference.explanation.explain import Explanation
 from carina.progress import Progress
 from carina.radiographs.preprocess import to_tensor
@@ -81,7 +82,7 @@ def try_explanations(
         losses.append(probabilities[place, called[place]] - after)
         progress(place + 1, len(frames))
     before = probabilities.max(axis=1)
-    groups = rows["group"].to_numpy().astype(np.int64)
+    groups = groups_of(rows)
     return _summed_up(before, np.stack(losses), called, groups, model.findings, replicates, seed)
 
 

@@ -20,15 +20,6 @@ def sensitivity_gaps(
     """Return how the sensitivity of each group differs from that of the group with most patients, and what has no gap.
 
     Patients are drawn whole, for both groups at once: one who was imaged in both views counts in both.
-
-    Parameters
-    ----------
-    judged
-        Images with the model's probabilities.
-    policy
-        Of the model: its flagged finding, and the threshold at which it is flagged.
-    replicates, seed
-        Of the bootstrap.
     """
     shown = (judged.rows["finding"] == policy.flag_finding).fill_null(value=False)
     positives, images_of = judged.rows.filter(shown), judged.images_of

@@ -8,8 +8,8 @@ written in shards as they come, so that a killed audit loses at most one shard o
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from carina.evaluation.audit.audited_model import AuditedModel
 from carina.progress import Progress, no_progress
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
-from carina.radiographs.preprocess import frame, to_tensor
+from carina.radiographs.preprocess import Preprocessing, frame, to_tensor
 from carina.runtime.engine import load_engine
 from carina.runtime.streams import batched, carry, read_ahead
 from carina.storage.shards import load_shards, write_shard
@@ -50,21 +50,12 @@ _Values = dict[_Kind, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What came out for n images; rows without lungs are NaN wherever lungs were needed.
+    """What came out for n images; rows without lungs are NaN wherever lungs were needed."""
 
-    Attributes
-    ----------
-    found
-        bool ``(n,)``: whether lungs were found.
-    features
-        What a head is trained on: float32 ``(n, embedding)`` of each alteration, ``(n, length)`` of each summary.
-    logits
-        float32 ``(n, findings)`` of each alteration.
-    """
-
-    found: NDArray[np.bool_]
+    found: NDArray[np.bool_]  # bool ``(n,)``: whether lungs were found
+    # What a head is trained on: float32 ``(n, embedding)`` of each alteration, ``(n, length)`` of each summary.
     features: Mapping[Input, NDArray[np.float32]]
-    logits: Mapping[Alteration, NDArray[np.float32]]
+    logits: Mapping[Alteration, NDArray[np.float32]]  # float32 ``(n, findings)`` of each alteration
 
     def only(self, rows: NDArray[np.bool_]) -> "Looks":
         """Return the looks at some of the images."""
@@ -73,66 +64,6 @@ class Looks:
             {name: values[rows] for name, values in self.features.items()},
             {name: values[rows] for name, values in self.logits.items()},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Looker:
-    """What turns images into `Looks`.
-
-    Attributes
-    ----------
-    model
-        The model that is audited.
-    segmenter
-        The graph that finds lungs where a data set has no mask; none where every image has one.
-    cache
-        The folder that holds all caches.
-    settings
-        Of the alterations.
-    """
-
-    model: AuditedModel
-    segmenter: Path | None
-    cache: Path
-    settings: AlterationSettings = field(default_factory=AlterationSettings)
-
-    def look(
-        self,
-        rows: pl.DataFrame,
-        *,
-        alterations: Sequence[Alteration] = ALTERATIONS,
-        summaries: Sequence[Summary] = SUMMARIES,
-        progress: Progress = no_progress,
-    ) -> Looks:
-        """Return what comes out for rows of a manifest, from the cache where it has them.
-
-        Parameters
-        ----------
-        rows
-            With the columns path, sha256, mask and mask_sha256.
-        alterations, summaries
-            What is wanted; with nothing but ``shown`` no mask is read.
-        progress
-            Told how many images are done.
-
-        Raises
-        ------
-        DataError
-            If an image or a mask is gone, unreadable, or not the one that was imported.
-        ConfigurationError
-            If an image without a mask needs a segmenter and there is none.
-        """
-        return _Pass(self, tuple(alterations), tuple(summaries)).run(rows, progress)
-
-    def frames(self, rows: pl.DataFrame) -> NDArray[np.uint8]:
-        """Return what the network is shown of rows of a manifest, unaltered: uint8 ``(n, size, size)``.
-
-        Raises
-        ------
-        DataError, ConfigurationError
-            See `look`.
-        """
-        return np.stack(list(_Pass(self, ("shown",), ()).frames(rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +81,51 @@ class _Read:
     masked: Lungs | None
 
 
-class _Pass:
-    """One way through the images for one choice of looks."""
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """What turns images into `Looks`."""
 
-    def __init__(self, looker: Looker, alterations: tuple[Alteration, ...], summaries: tuple[Summary, ...]) -> None:
-        self._looker, self._model = looker, looker.model
-        self._alterations, self._summaries = alterations, summaries
-        self._preprocessing = looker.model.preprocessing
-        self._altered: tuple[Alteration, ...] = tuple(name for name in alterations if name != "shown")
-        always: tuple[_Kind, ...] = tuple(name for name in alterations if name == "shown") + summaries
-        self._always: tuple[_Kind, ...] = (("lungs", *always)) if self._altered else always
-        self._crops = self._preprocessing.crop == "lungs"
+    model: AuditedModel  # the model that is audited
+    segmenter: Path | None  # the graph that finds lungs where a data set has no mask; none where every image has one
+    cache: Path  # the folder that holds all caches
+    settings: AlterationSettings
+    # What is wanted; with nothing but ``shown`` no mask is read.
+    alterations: tuple[Alteration, ...] = ALTERATIONS
+    summaries: tuple[Summary, ...] = SUMMARIES
 
-    def run(self, rows: pl.DataFrame, progress: Progress) -> Looks:
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return self.model.preprocessing
+
+    @property
+    def _crops(self) -> bool:
+        return self._preprocessing.crop == "lungs"
+
+    @property
+    def _altered(self) -> tuple[Alteration, ...]:
+        return tuple(name for name in self.alterations if name != "shown")
+
+    @property
+    def _always(self) -> tuple[_Kind, ...]:
+        """Return what every image has, with lungs and without."""
+        shown: tuple[_Kind, ...] = tuple(name for name in self.alterations if name == "shown")
+        return (*(("lungs",) if self._altered else ()), *shown, *self.summaries)
+
+    def look(self, rows: pl.DataFrame, *, progress: Progress = no_progress) -> Looks:
+        """Return what comes out for rows of a manifest, from the cache where it has them.
+
+        Parameters
+        ----------
+        rows
+            With the columns path, sha256, mask and mask_sha256.
+
+        Raises
+        ------
+        DataError
+            If an image or a mask is gone, unreadable, or not the one that was imported.
+        ConfigurationError
+            If an image without a mask needs a segmenter and there is none.
+        """
         items = self._items(rows)
         folders = {kind: self._folder_of(kind) for kind in (*self._always, *self._altered)}
         wanted = {item.key for item in items}
@@ -188,12 +151,11 @@ class _Pass:
                     known[kind].update(new)
         return self._looks(items, known)
 
-    def frames(self, rows: pl.DataFrame) -> Iterator[NDArray[np.uint8]]:
-        """Yield what the network is shown of each image."""
+    def frames(self, rows: pl.DataFrame) -> NDArray[np.uint8]:
+        """Return what the network is shown of rows of a manifest, unaltered: uint8 ``(n, size, size)``; see `look`."""
         groups = batched(read_ahead(self._read, self._items(rows), ahead=2 * _BATCH), _BATCH)
-        for group, lungs in self._with_lungs(groups):
-            for read, (_, framed_by) in zip(group, lungs, strict=True):
-                yield frame(read.whole, framed_by, self._preprocessing)
+        found = chain.from_iterable(zip(group, lungs, strict=True) for group, lungs in self._with_lungs(groups))
+        return np.stack([frame(read.whole, framed_by, self._preprocessing) for read, (_, framed_by) in found])
 
     def _items(self, rows: pl.DataFrame) -> list[_Item]:
         return [self._item(*row) for row in rows.select("path", "sha256", "mask", "mask_sha256").iter_rows()]
@@ -212,23 +174,23 @@ class _Pass:
 
     def _folder_of(self, kind: _Kind) -> Path:
         """Return the folder, named by a hash of everything but image and mask that could change an entry."""
-        segmenter = self._looker.segmenter
+        segmenter = self.segmenter
         settings: dict[str, Any] = {
             "preprocessing": self._preprocessing.model_dump(),
-            "settings": parameters_of(kind, self._looker.settings) if kind in ALTERATIONS else {"kind": kind},
+            "settings": parameters_of(kind, self.settings) if kind in ALTERATIONS else {"kind": kind},
         }
         if self._crops or kind == "lungs" or kind in self._altered:
             settings["segmenter"] = None if segmenter is None else hashlib.sha256(segmenter.read_bytes()).hexdigest()
         if kind in ALTERATIONS:
-            settings["model"] = self._model.sha256
+            settings["model"] = self.model.sha256
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
-        return self._looker.cache / "audit" / f"{kind}-{key}"
+        return self.cache / "audit" / f"{kind}-{key}"
 
     def _compute(self, items: Sequence[_Item]) -> Iterator[tuple[_Item, _Values]]:
         """Yield what comes out for each image, decoding the next ones while the engine computes."""
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
-        engine = load_engine(self._model.graph)
+        engine = load_engine(self.model.graph)
         groups = batched(read_ahead(self._read, items, ahead=2 * _BATCH), _BATCH)
         views = (self._views_of(group, lungs) for group, lungs in self._with_lungs(groups))
         for noted, outputs in carry(engine.stream, views):
@@ -257,7 +219,7 @@ class _Pass:
         self, groups: Iterable[list[_Read]]
     ) -> Iterator[tuple[list[_Read], list[tuple[Lungs | None, Lungs | None]]]]:
         """Yield each group with the lungs of its images: those to take away, and those to crop by."""
-        segmenter = self._looker.segmenter
+        segmenter = self.segmenter
         if segmenter is None or not (self._crops or self._altered):
             for group in groups:
                 if self._crops or (self._altered and any(read.item.mask is None for read in group)):
@@ -278,28 +240,28 @@ class _Pass:
         """Return what needs no network, and the frames for the network, of one image."""
         taken, framed_by = lungs
         shown = frame(read.whole, framed_by, self._preprocessing)
-        values: _Values = {name: summarise(shown, read.whole, name) for name in self._summaries}
+        values: _Values = {name: summarise(shown, read.whole, name) for name in self.summaries}
         if self._altered:
             values["lungs"] = np.array([taken is not None], dtype=np.float32)
-        frames: dict[Alteration, NDArray[np.uint8]] = {"shown": shown} if "shown" in self._alterations else {}
+        frames: dict[Alteration, NDArray[np.uint8]] = {"shown": shown} if "shown" in self.alterations else {}
         if taken is not None:
             frames |= {
-                name: alter(read.whole, taken, framed_by, name, self._preprocessing, self._looker.settings)
+                name: alter(read.whole, taken, framed_by, name, self._preprocessing, self.settings)
                 for name in self._altered
             }
         return values, frames
 
     def _looks(self, items: Sequence[_Item], known: Mapping[_Kind, Mapping[str, NDArray[np.float32]]]) -> Looks:
-        k = len(self._model.findings)
+        k = len(self.model.findings)
         tables: dict[Alteration, NDArray[np.float32]] = {}
         width = 0
-        for name in self._alterations:
+        for name in self.alterations:
             width = width or next((len(value) for value in known[name].values()), 0)
             nothing = np.full(width, np.nan, dtype=np.float32)
             tables[name] = np.stack([known[name].get(item.key, nothing) for item in items])
         found = [bool(self._altered) and bool(known["lungs"][item.key][0]) for item in items]
         features: dict[Input, NDArray[np.float32]] = {
-            name: np.stack([known[name][item.key] for item in items]) for name in self._summaries
+            name: np.stack([known[name][item.key] for item in items]) for name in self.summaries
         }
         return Looks(
             found=np.array(found, dtype=np.bool_),

@@ -22,6 +22,7 @@ from carina.evaluation.audit.audit_results import (
 from carina.evaluation.audit.heads import Head, fit_head
 from carina.evaluation.audit.looks import Looks
 from carina.evaluation.audit.share import macro_auroc, weighted_sum
+from carina.evaluation.predictions import groups_of
 from carina.findings import NORMAL, order_findings
 from carina.statistics.delong import delong_interval
 from carina.statistics.intervals import Estimate, FloatArray, IntArray, not_applicable, proportion_interval
@@ -36,26 +37,16 @@ _TO_TELL_A_PAIR: tuple[Input, ...] = ("shown", "lungs-black", *SUMMARIES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Images of one split with what came out for them.
+    """Images of one split with what came out for them."""
 
-    Attributes
-    ----------
-    rows
-        Of the manifest: finding, source, age and group are looked at.
-    labels
-        int ``(n,)``: indices into the model's findings.
-    looks
-        In the order of the rows.
-    """
-
-    rows: pl.DataFrame
-    labels: NDArray[np.int64]
-    looks: Looks
+    rows: pl.DataFrame  # of the manifest: finding, source, age and group are looked at
+    labels: NDArray[np.int64]  # int ``(n,)``: indices into the model's findings
+    looks: Looks  # in the order of the rows
 
     @property
     def groups(self) -> NDArray[np.int64]:
         """Return the patient or set of near-duplicates of each image: int64 ``(n,)``."""
-        return self.rows["group"].to_numpy().astype(np.int64)
+        return groups_of(self.rows)
 
     def shows(self, *, source: str | None = None, finding: str | None = None) -> NDArray[np.bool_]:
         """Return bool ``(n,)``: which images are of a source, show a finding, or both."""
@@ -70,20 +61,19 @@ class Part:
         """Return some of the images."""
         return Part(self.rows.filter(pl.Series(rows)), self.labels[rows], self.looks.only(rows))
 
-    def with_(self, other: "Part", features: Sequence[Input]) -> "Pool":
+    def with_(self, other: "Part", name: Input = "shown") -> "Pool":
         """Return the images of both parts, for probes that learn on what neither the model nor a head has seen."""
-        return Pool(
-            pl.concat([self.rows, other.rows]),
-            {name: np.concatenate([self.looks.features[name], other.looks.features[name]]) for name in features},
-        )
+        features = [part.looks.features[name] for part in (self, other)]
+        return Pool(pl.concat([self.rows, other.rows]), np.concatenate(features), name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Images of two splits with their features."""
+    """Images of two splits with the features of one kind of input."""
 
     rows: pl.DataFrame
-    features: dict[Input, NDArray[np.float32]]
+    features: NDArray[np.float32]
+    input: Input = "shown"
 
 
 def _is(column: pl.Series, value: str) -> NDArray[np.bool_]:
@@ -129,19 +119,10 @@ def fit_finding_head(train: Part, choosing: Part, findings: int, name: Input) ->
     return FindingHead(head, shown, findings)
 
 
-def probe_source(pool: Pool, finding: str, name: Input = "shown", *, seed: int) -> SourceProbe:
+def probe_source(pool: Pool, finding: str, *, seed: int) -> SourceProbe:
     """Return how well one kind of input tells the source within a finding, cross-validated by group.
 
-    Parameters
-    ----------
-    pool
-        Images that the model was not trained on.
-    finding
-        All images looked at show it.
-    name
-        ``shown`` is the embedding of the image as the model is shown it.
-    seed
-        Of the folds.
+    The pool holds images that the model was not trained on.
     """
     of_finding = _is(pool.rows["finding"], finding)
     rows = pool.rows.filter(pl.Series(of_finding))
@@ -156,18 +137,18 @@ def probe_source(pool: Pool, finding: str, name: Input = "shown", *, seed: int) 
         if counts and small:
             reason = f"fewer than two sources have {LEAST} patients"
         nothing = not_applicable(reason)
-        return SourceProbe(name, finding, {}, nothing, None, nothing, f"not applicable: {reason}")
+        return SourceProbe(pool.input, finding, {}, nothing, None, nothing, f"not applicable: {reason}")
     used = rows["source"].is_in(kept).fill_null(value=False).to_numpy()
     rows = rows.filter(pl.Series(used))
-    features = pool.features[name][of_finding][used]
+    features = pool.features[of_finding][used]
     sources = np.searchsorted(kept, rows["source"].to_numpy().astype(str))
-    groups = rows["group"].to_numpy().astype(np.int64)
+    groups = groups_of(rows)
     scores = _cross_validated(features, sources, groups, len(kept), seed)
     right = scores.argmax(axis=1) == sources
 
     recalls = [proportion_interval(right[sources == source], groups[sources == source]) for source in range(len(kept))]
     return SourceProbe(
-        name,
+        pool.input,
         finding,
         {source: int((sources == index).sum()) for index, source in enumerate(kept)},
         weighted_sum(recalls, [1 / len(kept)] * len(kept)),
@@ -209,17 +190,11 @@ def leave_source_out(
 
     Parameters
     ----------
-    source
-        To leave out.
-    train, calibration, test
-        With looks at the image as the model is shown it.
-    findings
-        Of the model.
     rule
         Of the model's operating point; its finding is the one that is flagged.
     """
     flag = list(findings).index(rule.finding)
-    pool = test.with_(calibration, ("shown",))
+    pool = test.with_(calibration)
     judged = _is(pool.rows["source"], source)
     flagged = _is(pool.rows["finding"], rule.finding)
     wanted = [
@@ -246,8 +221,8 @@ def leave_source_out(
     chosen_on = f"the calibration split without {source}"
     probability = head.probabilities(choosing.looks.features["shown"])[:, flag]
     point = choose_operating_point(choosing.labels == flag, probability, rule, chosen_on=chosen_on)
-    called = head.probabilities(pool.features["shown"])[:, flag] >= point.threshold
-    groups = pool.rows["group"].to_numpy().astype(np.int64)
+    called = head.probabilities(pool.features)[:, flag] >= point.threshold
+    groups = groups_of(pool.rows)
     unseen = [findings[i] for i in np.setdiff1d(np.unique(train.labels), head.shown)]
     note = f"no other source shows {', '.join(unseen)}: the head has not seen it either" if unseen else None
     return tuple(
@@ -334,11 +309,9 @@ def ask_external(
         With the columns finding and group.
     probabilities
         float ``(n, findings)``, calibrated.
-    findings, flag
-        Of the model.
     """
     labels = rows["finding"].to_numpy().astype(str)
-    groups = rows["group"].to_numpy().astype(np.int64)
+    groups = groups_of(rows)
     labelled = np.array([not is_unknown(label) for label in labels], dtype=np.bool_)
     present = order_findings(labels[labelled].tolist())
     known = [name for name in present if name in findings]

@@ -37,21 +37,15 @@ def choose_threshold(calibration: Judged, normal_at: int) -> float | None:
     return chosen.threshold
 
 
-def ruled_out(
-    judged: Judged, normal_at: int, threshold: float | None, *, replicates: int, seed: int
-) -> tuple[RuledOut, ...]:
+def ruled_out(judged: Judged, normal_at: int, threshold: float | None, *, replicates: int) -> tuple[RuledOut, ...]:
     """Return the share of normals ruled out: in all and per source at a threshold, and at one of the images' own.
 
     Parameters
     ----------
-    judged
-        Images that did not choose the threshold.
     normal_at
         The place of Normal among the model's findings.
     threshold
-        From `choose_threshold`; without one only the images' own is asked.
-    replicates, seed
-        Of the bootstrap.
+        From `choose_threshold`, on other images; without one only the images' own is asked.
     """
     normal, abnormal = _sides(judged.rows)
     p_normal = judged.probabilities[:, normal_at]
@@ -80,7 +74,6 @@ def ruled_out(
             (KEPT,),
             groups=judged.groups[either],
             replicates=replicates,
-            seed=seed,
         )
         by_choice = not_applicable(f"at least {100 * KEPT:.0f} % by choice")
         answers.append(RuledOut(judged.images_of, None, SAME_IMAGES, None, share, by_choice))

@@ -56,10 +56,6 @@ def remaining_shares(
         int (n,).
     reference, others
         float (n, k) each, columns in the order of `truth`'s numbers.
-    groups
-        int (n,), patients or near-duplicates, or None.
-    replicates, seed
-        Of the bootstrap.
     """
     present = np.unique(truth)
     reason = "the model itself is not better than chance, so nothing above chance can remain"

@@ -1,7 +1,9 @@
 """The audit as text: one sentence, and what it means to someone who must decide whether to trust the model."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+from carina.evaluation.audit.alterations import Input
 from carina.evaluation.audit.audit_results import (
     ExplanationTest,
     HeadResult,
@@ -18,6 +20,8 @@ from carina.wording import counted
 # Above this share of the AUROC above chance, more is told by the rest of the film than by what lungs add to it.
 LEANING = 0.5
 _LOW = 0.8
+
+_Result = TypeVar("_Result", HeadResult, ModelResult)
 
 
 def percent(estimate: Estimate) -> str:
@@ -36,10 +40,14 @@ def points(estimate: Estimate) -> str:
     return percent(estimate).replace(" %", " points", 1)
 
 
+def result_on(results: Sequence[_Result], name: Input) -> _Result:
+    """Return the result on one kind of input."""
+    return next(item for item in results if item.input == name)
+
+
 def sentence_of(heads: Sequence[HeadResult], by_model: Sequence[ModelResult]) -> str:
     """Return the one sentence."""
-    remains = next(item for item in by_model if item.input == "lungs-black").share
-    reached = next(item for item in heads if item.input == "lungs-black").share
+    remains, reached = result_on(by_model, "lungs-black").share, result_on(heads, "lungs-black").share
     return (
         f"Of the AUROC above chance, {percent(remains)} remains when the lungs are blacked out, "
         f"and a new last layer, trained on images without lungs, reaches {percent(reached)}."
@@ -85,7 +93,7 @@ def _worst(left_out: Sequence[LeftOutSource], measure: str) -> LeftOutSource | N
 
 
 def _on_model(by_model: Sequence[ModelResult]) -> str:
-    black, box = (next(item for item in by_model if item.input == name) for name in ("lungs-black", "box-black"))
+    black, box = result_on(by_model, "lungs-black"), result_on(by_model, "box-black")
     if black.share.value is None:
         return f"Whether the model leans on what is not lung cannot be said: {black.share.note}."
     kept = f"on {percent(black.kept)} of the images it makes the same call with P ≥ 0.5 where there are no lungs to see"
@@ -107,7 +115,7 @@ def _on_model(by_model: Sequence[ModelResult]) -> str:
 
 
 def _on_data(heads: Sequence[HeadResult]) -> str:
-    black, border = (next(item for item in heads if item.input == name) for name in ("lungs-black", "border-alone"))
+    black, border = result_on(heads, "lungs-black"), result_on(heads, "border-alone")
     if black.share.value is None:
         return f"Whether the data can be told apart without lungs cannot be said: {black.share.note}."
     if black.share.value > LEANING:

@@ -25,17 +25,10 @@ _GROUPS = ("with_flag", "flagged", "not_flagged")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedGroup:
-    """Simulated turnaround of some images in minutes.
+    """Simulated turnaround of some images in minutes."""
 
-    Parameters
-    ----------
-    mean
-        With the interval that the number of simulated rooms gives.
-    median, nine_of_ten
-        Within which half and nine tenths of the images are read; None where there is no mean.
-    """
-
-    mean: Estimate
+    mean: Estimate  # with the interval that the number of simulated rooms gives
+    # Within which half and nine tenths of the images are read; None where there is no mean.
     median: float | None
     nine_of_ten: float | None
 
@@ -52,24 +45,11 @@ class SimulatedGroup:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTurnaround:
-    """Simulated turnaround.
+    """Simulated turnaround."""
 
-    Parameters
-    ----------
-    images, rooms
-        How many images were measured in each room, and how many rooms there were; 0 where nothing was simulated.
-    without_flag
-        Of every image where no flag sorts them.
-    priorities
-        By name, in the order of reading.
-    findings
-        By name: ``with_flag``, ``flagged`` and ``not_flagged``, as in `reading_room.FindingTurnaround`.
-    """
-
-    images: int
-    rooms: int
-    without_flag: SimulatedGroup
-    priorities: dict[str, SimulatedGroup]
+    without_flag: SimulatedGroup  # of every image where no flag sorts them
+    priorities: dict[str, SimulatedGroup]  # by name, in the order of reading
+    # By name: ``with_flag``, ``flagged`` and ``not_flagged``, as in `reading_room.FindingTurnaround`.
     findings: dict[str, dict[str, SimulatedGroup]]
 
 
@@ -80,7 +60,6 @@ def simulate_turnaround(
     images: int = 1000,
     rooms: int = 200,
     seed: int = 1234,
-    confidence: float = 0.95,
 ) -> SimulatedTurnaround:
     """Return the turnaround of simulated images, with and without the flag.
 
@@ -90,18 +69,10 @@ def simulate_turnaround(
 
     Parameters
     ----------
-    room
-        The reading room.
-    priorities
-        How the findings among the arrivals spread over priorities.
     images
         Measured in each room.
     rooms
         How many; at least 2.
-    seed
-        The same seed gives the same answer.
-    confidence
-        Two-sided confidence level, of the simulation alone.
 
     Raises
     ------
@@ -117,8 +88,6 @@ def simulate_turnaround(
     if reason is not None:
         missing = SimulatedGroup(not_applicable(reason), None, None)
         return SimulatedTurnaround(
-            0,
-            0,
             missing,
             dict.fromkeys(priorities.names, missing),
             {finding: dict.fromkeys(_GROUPS, missing) for finding in priorities.findings},
@@ -142,13 +111,11 @@ def simulate_turnaround(
     flagged = places < priorities.flagged
     every = np.ones_like(flagged)
     return SimulatedTurnaround(
-        images,
-        rooms,
-        _summary(alone, every, confidence),
-        {name: _summary(sorted_out, places == i, confidence) for i, name in enumerate(priorities.names)},
+        _summary(alone, every),
+        {name: _summary(sorted_out, places == i) for i, name in enumerate(priorities.names)},
         {
             finding: {
-                name: _summary(sorted_out, (findings == i) & part, confidence)
+                name: _summary(sorted_out, (findings == i) & part)
                 for name, part in zip(_GROUPS, (every, flagged, ~flagged), strict=True)
             }
             for i, finding in enumerate(priorities.findings)
@@ -200,8 +167,8 @@ def run_rooms(
     return turnaround
 
 
-def _summary(turnaround: FloatArray, taken: BoolArray, confidence: float) -> SimulatedGroup:
-    """Return mean, median and ninth decile of some images; the interval is that of a ratio of rooms' sums."""
+def _summary(turnaround: FloatArray, taken: BoolArray) -> SimulatedGroup:
+    """Return mean, median and ninth decile of some images; the 95 % interval is that of a ratio of rooms' sums."""
     counts = taken.sum(axis=1)
     if not counts.sum():
         return SimulatedGroup(not_applicable("no such image was simulated"), None, None)
@@ -209,6 +176,6 @@ def _summary(turnaround: FloatArray, taken: BoolArray, confidence: float) -> Sim
     mean = float(sums.sum() / counts.sum())
     rooms = len(counts)
     error = math.sqrt(rooms / (rooms - 1) * float(((sums - mean * counts) ** 2).sum())) / float(counts.sum())
-    half = normal_quantile(confidence) * error
+    half = normal_quantile() * error
     median, nine_of_ten = np.quantile(turnaround[taken], (0.5, 0.9)).tolist()
     return SimulatedGroup(Estimate(mean, max(0.0, mean - half), mean + half, "simulation"), median, nine_of_ten)

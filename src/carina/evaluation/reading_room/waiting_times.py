@@ -28,7 +28,7 @@ doi:10.1287/opre.14.1.133. For triage devices in radiology: Thompson et al. 2024
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,26 +44,16 @@ ReadingTimes = Literal["exponential", "fixed"]
 class ReadingRoom:
     """A reading room.
 
-    Parameters
-    ----------
-    arrivals_per_hour
-        Radiographs that arrive, on average; more than 0.
-    reading_minutes
-        Mean time that a reading takes; more than 0.
-    readers
-        How many read at the same time; at least 1.
-    reading_times
-        Whether single readings vary (``exponential``: often short, at times long) or all take the mean (``fixed``).
-
     Raises
     ------
     ConfigurationError
         If a number is out of range.
     """
 
-    arrivals_per_hour: float
-    reading_minutes: float
-    readers: int = 1
+    arrivals_per_hour: float  # radiographs that arrive, on average; more than 0
+    reading_minutes: float  # mean time that a reading takes; more than 0
+    readers: int = 1  # how many read at the same time; at least 1
+    # Whether single readings vary (``exponential``: often short, at times long) or all take the mean (``fixed``).
     reading_times: ReadingTimes = "exponential"
 
     def __post_init__(self) -> None:
@@ -88,19 +78,6 @@ class ReadingRoom:
 class Priorities:
     """How the findings among the arrivals spread over priorities.
 
-    Parameters
-    ----------
-    findings
-        Names.
-    mix
-        float (k,), share of each among the arrivals, summing to 1.
-    names
-        Of the priorities, the one that is read first in front.
-    chances
-        float (k, c), which share of each finding's images has each priority; rows sum to 1.
-    flagged
-        How many of the first priorities count as flagged, 0 to c.
-
     Raises
     ------
     ConfigurationError
@@ -108,10 +85,10 @@ class Priorities:
     """
 
     findings: tuple[str, ...]
-    mix: FloatArray
-    names: tuple[str, ...]
-    chances: FloatArray
-    flagged: int = 1
+    mix: FloatArray  # float (k,), share of each among the arrivals, summing to 1
+    names: tuple[str, ...]  # of the priorities, the one that is read first in front
+    chances: FloatArray  # float (k, c), which share of each finding's images has each priority; rows sum to 1
+    flagged: int = 1  # how many of the first priorities count as flagged, 0 to c
 
     def __post_init__(self) -> None:
         shape = (len(self.findings), len(self.names))
@@ -135,37 +112,11 @@ class Priorities:
         return np.asarray(self.mix @ self.chances, dtype=np.float64)
 
 
-def flag_priorities(mix: Mapping[str, float], flagged: Mapping[str, float]) -> Priorities:
-    """Return the two priorities that a flag makes: flagged, and not flagged.
-
-    Parameters
-    ----------
-    mix
-        Share of each finding among the arrivals, summing to 1.
-    flagged
-        Share of each finding's images that is flagged: the sensitivity for the finding that the flag is for, 1 -
-        specificity for each of the others.
-
-    Raises
-    ------
-    ConfigurationError
-        If the two name other findings, or a share is none.
-    """
-    if set(mix) != set(flagged):
-        msg = f"The mix is of {', '.join(mix)}; shares flagged are given for {', '.join(flagged)}."
-        raise ConfigurationError(msg)
-    rates = np.array([flagged[finding] for finding in mix], dtype=np.float64)
-    chances = np.column_stack([rates, 1 - rates])
-    return Priorities(tuple(mix), np.array(list(mix.values()), dtype=np.float64), ("flagged", "not flagged"), chances)
-
-
 def mean_waits(room: ReadingRoom, shares: Sequence[float] | FloatArray) -> tuple[float | None, ...]:
     """Return the mean wait of each priority in minutes, without the reading; None where it grows without end.
 
     Parameters
     ----------
-    room
-        The reading room.
     shares
         float (c,), share of each priority among the arrivals, the one that is read first in front, summing to 1.
     """
@@ -188,71 +139,35 @@ def mean_waits(room: ReadingRoom, shares: Sequence[float] | FloatArray) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class FindingTurnaround:
-    """Mean turnaround of one finding's images in minutes; None where it grows without end or there is no such image.
-
-    Parameters
-    ----------
-    finding
-        Its name.
-    share
-        Of the arrivals, range [0, 1].
-    share_flagged
-        Of the finding's images, range [0, 1].
-    with_flag
-        Of all of its images.
-    flagged, not_flagged
-        Of those that are flagged, and of those that are not: for the finding that the flag is for these are the found
-        and the missed, for Normal the false alarms and the true normals.
-    """
+    """Mean turnaround of one finding's images in minutes; None where it grows without end or there is no such image."""
 
     finding: str
-    share: float
-    share_flagged: float
-    with_flag: float | None
+    share: float  # of the arrivals, range [0, 1]
+    share_flagged: float  # of the finding's images, range [0, 1]
+    with_flag: float | None  # of all of its images
+    # Of those that are flagged, and of those that are not: for the finding that the flag is for these are the found and
+    # the missed, for Normal the false alarms and the true normals.
     flagged: float | None
     not_flagged: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
-    """Mean turnaround in a reading room, in minutes.
+    """Mean turnaround in a reading room, in minutes."""
 
-    Parameters
-    ----------
-    utilisation
-        Share of all readers' time that readings need.
-    exact
-        Whether the formulas are exact for this room.
-    note
-        What is to be said of an overloaded room, or None.
-    without_flag
-        Of every image where no flag sorts them; None where it grows without end.
-    priorities, shares, minutes
-        Name, share of the arrivals and mean turnaround of each priority; None where it grows without end.
-    findings
-        One a finding.
-    """
-
-    utilisation: float
-    exact: bool
-    note: str | None
-    without_flag: float | None
+    utilisation: float  # share of all readers' time that readings need
+    exact: bool  # whether the formulas are exact for this room
+    note: str | None  # what is to be said of an overloaded room, or None
+    without_flag: float | None  # of every image where no flag sorts them; None where it grows without end
+    # Name, share of the arrivals and mean turnaround of each priority; None where it grows without end.
     priorities: tuple[str, ...]
     shares: tuple[float, ...]
     minutes: tuple[float | None, ...]
-    findings: tuple[FindingTurnaround, ...]
+    findings: tuple[FindingTurnaround, ...]  # one per finding
 
 
 def expected_turnaround(room: ReadingRoom, priorities: Priorities) -> Turnaround:
-    """Return the mean turnaround of each priority and each finding by the formulas, with and without the flag.
-
-    Parameters
-    ----------
-    room
-        The reading room.
-    priorities
-        How the findings among the arrivals spread over priorities.
-    """
+    """Return the mean turnaround of each priority and each finding by the formulas, with and without the flag."""
     read = room.reading_minutes
     (alone,) = mean_waits(room, [1.0])
     minutes = tuple(None if wait is None else wait + read for wait in mean_waits(room, priorities.shares))
@@ -314,8 +229,6 @@ def mix_at(images: IntArray, finding: int, prevalence: float | None) -> FloatArr
     ----------
     images
         int (k,), images of each finding.
-    finding
-        Whose prevalence is stated.
     prevalence
         Range [0, 1]; by default that of the images.
 

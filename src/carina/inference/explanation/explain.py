@@ -159,17 +159,7 @@ def build_explanation(
     lungs: Lungs | None,
     grey: NDArray[np.uint8],
 ) -> Explanation:
-    """Return the explanation of one radiograph.
-
-    Parameters
-    ----------
-    contributions, logits, findings, calibration, grey
-        See `Explanation`.
-    preprocessing
-        How the radiograph became the network's tensor.
-    lungs
-        As they were found in it.
-    """
+    """Return the explanation of one radiograph."""
     seen = (0.0, 0.0, 1.0, 1.0)
     if preprocessing.crop == "lungs":
         # The same matrix that cut the tensor out; an edge lies half a pixel beyond the centre of the last one.

@@ -14,15 +14,7 @@ BLACK, INK, FAINT = (0, 0, 0), (240, 240, 240), (170, 170, 170)
 
 
 class Strip:
-    """A black strip that is written on from top to bottom.
-
-    Parameters
-    ----------
-    width
-        In pixels.
-    size
-        Of the letters, in pixels.
-    """
+    """A black strip that is written on from top to bottom."""
 
     def __init__(self, width: int, size: int) -> None:
         self._size, self._margin, self._y = size, size, size
@@ -52,17 +44,7 @@ class Strip:
         self._y = bottom + self._size // 2
 
     def paste(self, picture: NDArray[np.uint8], marks: tuple[tuple[float, str], ...], unit: str) -> None:
-        """Draw a scale: a bar, uint8 ``(height, width, 3)``, its marks at shares of its width, and if it fits its unit.
-
-        Parameters
-        ----------
-        picture
-            The bar.
-        marks
-            Share of the bar's width, and what to write there.
-        unit
-            Beside the marks.
-        """
+        """Draw a bar, uint8 ``(height, width, 3)``, its marks at shares of its width, and its unit if that fits."""
         letters, length = font(self._size), picture.shape[1]
         self._image.paste(Image.fromarray(picture), (self._margin, self._y))
         self._y += round(1.2 * self._size)

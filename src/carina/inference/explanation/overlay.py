@@ -55,8 +55,6 @@ def draw_overlay(
 
     Parameters
     ----------
-    explanation, finding
-        What to draw.
     probability
         Of the finding, calibrated, as the legend shows it.
     against

@@ -20,12 +20,7 @@ _AHEAD, _PAINTERS = 4, 2
 def write_overlays(predictions: Iterable[AnyPrediction], folder: Path) -> Iterator[tuple[AnyPrediction, Path | None]]:
     """Yield each prediction, in order, with the picture that was written for it, drawn while others are judged.
 
-    Parameters
-    ----------
-    predictions
-        With explanations. One without (an error, or a radiograph that may not be judged) gets no picture.
-    folder
-        Where the pictures go; see `overlay_name`.
+    One without an explanation (an error, or a radiograph that may not be judged) gets no picture.
 
     Raises
     ------

@@ -46,10 +46,6 @@ def build_batches(
     ----------
     rows
         With the columns path, sha256, finding.
-    recipe
-        Preprocessing, augmentation, batch size, class weights and seed.
-    findings
-        In the order of the logits.
     frames
         What the network is shown; lungs were found for these rows.
     training_epoch
@@ -85,7 +81,8 @@ def build_batches(
         .batch(recipe.training.batch_size)
     )
     if training_epoch is not None:
-        augmentation = build_augmentation(recipe.augmentation, seed=_epoch_seed(recipe.training.seed, training_epoch))
+        seed = int(np.random.default_rng([recipe.training.seed, training_epoch, 1]).integers(2**31 - 3))
+        augmentation = build_augmentation(recipe.augmentation, seed=seed)
         if augmentation is not None:
             # One at a time: the layers draw from one random state, whose order a parallel map would not keep.
             batches = batches.map(lambda grey, label, weight: (augmentation(grey, training=True), label, weight))
@@ -95,7 +92,3 @@ def build_batches(
         return tf.repeat(grey * np.float32(scale) + np.float32(offset), 3, axis=-1), label, weight
 
     return batches.map(to_tensor).prefetch(2)
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.default_rng([seed, epoch, 1]).integers(2**31 - 3))

@@ -1,6 +1,5 @@
 """What the network is shown of each image of a data set: read, lungs found once and cached, framed."""
 
-import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from math import isqrt
@@ -18,6 +17,7 @@ from carina.radiographs.lung_mask import SEARCH_VERSION, Lungs
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame
 from carina.runtime.streams import batched, read_ahead
+from carina.storage.seal import file_sha256
 from carina.storage.shards import SHARD, load_shards, write_shard
 
 _BATCH = 16
@@ -51,14 +51,9 @@ class Frames:
         self._lungs: dict[str, Lungs | None] = {}
 
     @property
-    def lungs_sha256(self) -> str | None:
-        """Return the hash of the segmenter, where lungs are cropped."""
-        return None if self.lung_graph is None else hashlib.sha256(self.lung_graph.read_bytes()).hexdigest()
-
-    @property
     def lungs_key(self) -> str | None:
         """Return a hash of how lungs are found: the segmenter, and what is made of its output."""
-        return None if self.lung_graph is None else f"{self.lungs_sha256}-{SEARCH_VERSION}"
+        return None if self.lung_graph is None else f"{file_sha256(self.lung_graph)}-{SEARCH_VERSION}"
 
     def find_lungs(self, rows: pl.DataFrame, *, progress: Progress = no_progress) -> int:
         """Find the lungs of rows of a manifest, from the cache where it has them; return how many have no two.

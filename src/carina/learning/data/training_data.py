@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from carina.bundles.run_folder import RECIPE_FILE, STARTED_FILE, FinishedRun, StartedRun
+from carina.bundles.run_folder import RECIPE_FILE, STARTED_FILE, StartedRun
 from carina.datasets.duplicates import find_duplicates
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.errors import BundleError, ConfigurationError, DataError
@@ -60,8 +60,8 @@ class TrainingData:
         return details
 
 
-def reopen_training_data(run: Path, finished: FinishedRun) -> TrainingData:
-    """Return what a finished run learned from, where it still lies where it lay.
+def reopen_training_data(run: Path) -> tuple[Recipe, TrainingData]:
+    """Return a run's recipe and what it learns from, where that still lies where it lay.
 
     Raises
     ------
@@ -76,11 +76,11 @@ def reopen_training_data(run: Path, finished: FinishedRun) -> TrainingData:
         msg = f"{run / STARTED_FILE} is missing or damaged: nobody knows what the run learned from. Train again."
         raise BundleError(msg) from None
     folders = [Path(folder) for folder in started.datasets]
-    if joint_fingerprint([open_dataset(folder) for folder in folders]) != finished.data_fingerprint:
+    if joint_fingerprint([open_dataset(folder) for folder in folders]) != started.data_fingerprint:
         msg = f"{' + '.join(started.datasets)} is not the data that {run} was trained on. Import it again."
         raise DataError(msg)
-    recipe = load_recipe(str(run / RECIPE_FILE))
-    return gather_training_data(folders, recipe, without_sources=started.without_sources)
+    recipe = load_recipe(run / RECIPE_FILE)
+    return recipe, gather_training_data(folders, recipe, without_sources=started.without_sources)
 
 
 def joint_fingerprint(datasets: Sequence[Dataset]) -> str:
@@ -112,6 +112,10 @@ def gather_training_data(
     """
     datasets = tuple(open_dataset(folder) for folder in folders)
     column = "baseline_split" if recipe.split == "train-validation" else "split"
+    for folder, dataset in zip(folders, datasets, strict=True):
+        if "train" not in dataset.manifest[column]:
+            msg = f"{folder} was imported with --test-only: it has no images to train on."
+            raise DataError(msg)
     manifests: list[pl.DataFrame] = []
     left_out, groups = 0, 0
     for i, dataset in enumerate(datasets):
@@ -132,7 +136,7 @@ def gather_training_data(
     manifest = manifest.filter(~pl.col("source").fill_null("").is_in(list(without_sources)))
     train_rows = manifest.filter(pl.col(column) == "train")
     if train_rows.is_empty():
-        msg = f"{folders[0]} was imported with --test-only: it has no images to train on."
+        msg = f"No image to train on is left in {folders[0]}: all are from the sources that are left out."
         raise DataError(msg)
     findings = order_findings(train_rows["finding"].to_list())
     if len(findings) < 2:

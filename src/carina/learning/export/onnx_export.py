@@ -111,11 +111,7 @@ def attach_head(backbone: Path, kernel: NDArray[np.float32], bias: NDArray[np.fl
         As `export_backbone` wrote it.
     kernel, bias
         float32 ``(embedding, findings)`` and ``(findings,)``.
-    path
-        The file to write.
 
-    Notes
-    -----
     ``contributions`` is float32 ``(n, rows, columns, findings)``: what each cell of the feature map adds to each
     logit, so that their sum and the bias are the logit. With global averages and a linear head this is exact (the
     class activation map of Zhou et al., "Learning deep features for discriminative localization", CVPR 2016,
@@ -155,17 +151,6 @@ def _attach_contributions(graph: onnx.GraphProto, kernel: NDArray[np.float32]) -
         parts.append(part)
     graph.node.append(helper.make_node("Sum", parts, ["contributions"], name="contributions"))
     return rows, columns, kernel.shape[1]
-
-
-def largest_logit_difference(classifier: keras.Model, path: Path, tensors: NDArray[np.float32]) -> float:
-    """Return the largest difference between the logits of a Keras model and of its graph.
-
-    Raises
-    ------
-    BundleError
-        If it is over 0.001: the graph is not the model.
-    """
-    return largest_output_difference(classifier, path, tensors, output="logits")
 
 
 def largest_output_difference(model: keras.Model, path: Path, tensors: NDArray[np.float32], *, output: str) -> float:

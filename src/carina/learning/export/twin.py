@@ -62,7 +62,7 @@ def make_twin(
         If its data sets are gone or have changed.
     """
     finished, limits = open_run(run), limits or TwinLimits()
-    data = reopen_training_data(run, finished)
+    _, data = reopen_training_data(run)
     lungs = run / LUNGS_FILE if finished.preprocessing.crop == "lungs" else None
     frames = Frames(finished.preprocessing, lungs, cache or default_cache_folder())
     # Some more than are needed: those without two lungs fall away.

@@ -5,8 +5,7 @@ TensorFlow, and what comes out of them is what TensorFlow trains on. Every image
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,7 +23,7 @@ from carina.learning.data.batches import labels_of, sample_weights
 from carina.learning.data.frames import Frames
 from carina.learning.export.onnx_export import export_backbone
 from carina.learning.finetune.memory import keep_freed_memory
-from carina.learning.fitting import EpochReport, History, fit_until_no_better
+from carina.learning.fitting import BatchProgress, EpochReport, History, fit_until_no_better
 from carina.learning.loss import build_loss
 from carina.learning.recipe import FineTuningSettings, Recipe, StageSettings
 from carina.progress import Progress, no_progress
@@ -38,33 +37,14 @@ _LEAST_RATE = 0.02
 # Sets what is drawn for a batch apart from what is drawn for its first image.
 _OF_THE_BATCH = 1
 
-
-@dataclass(frozen=True)
-class Halves:
-    """A backbone cut in two where training begins.
-
-    Attributes
-    ----------
-    lower
-        From tensor to the feature map at the cut: frozen.
-    upper
-        From that feature map to the embedding; its layers are the backbone's own, so that training changes the
-        backbone.
-    """
-
-    lower: keras.Model
-    upper: keras.Model
+_Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]]
 
 
-def cut_backbone(backbone: keras.Model, first_layer: str) -> Halves:
-    """Return the backbone cut before a layer.
+def cut_backbone(backbone: keras.Model, first_layer: str) -> tuple[keras.Model, keras.Model]:
+    """Return the backbone cut before a layer: from tensor to the feature map there, and from that to the embedding.
 
-    Parameters
-    ----------
-    backbone
-        From tensor to embedding.
-    first_layer
-        The first layer of the upper half. It must begin a block, so that nothing else leads past the cut.
+    The layers of the second are the backbone's own, so that training changes the backbone. The first of them must begin
+    a block, so that nothing else leads past the cut.
 
     Raises
     ------
@@ -88,7 +68,7 @@ def cut_backbone(backbone: keras.Model, first_layer: str) -> Halves:
         given = [outputs[name] for name in parents]
         outputs[current.name] = current(given[0] if len(given) == 1 else given)
     name = backbone.output._keras_history.operation.name
-    return Halves(keras.Model(backbone.input, cut), keras.Model(entry, outputs[name], name="upper"))
+    return keras.Model(backbone.input, cut), keras.Model(entry, outputs[name], name="upper")
 
 
 def _inputs_of(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
@@ -100,16 +80,17 @@ class FeatureMaps:
 
     Parameters
     ----------
-    graph
-        The lower half as ONNX.
+    graph, shape
+        The lower half as ONNX, and the shape of a feature map.
     frames
         What the network is shown; lungs were found for all rows.
     recipe
         Augmentation, pixel range and seed.
     """
 
-    def __init__(self, graph: Path, frames: Frames, recipe: Recipe) -> None:
+    def __init__(self, graph: Path, shape: tuple[int, ...], frames: Frames, recipe: Recipe) -> None:
         self._engine: Engine = load_engine(graph)
+        self.shape = shape
         self._frames = frames
         self._recipe = recipe
 
@@ -197,12 +178,10 @@ def drawing_shares(rows: pl.DataFrame, balance: float) -> NDArray[np.float64]:
     counted = rows.select("finding", pl.col("source").fill_null("")).with_columns(
         of_source=pl.len().over("finding", "source"), of_finding=pl.len().over("finding")
     )
-    of_source = counted["of_source"].to_numpy().astype(np.float64)
     # The sum over a finding's images is the sum over its sources of their counts to the power of the balance.
-    within = of_source ** (balance - 1)
-    names, place = np.unique(counted["finding"].to_numpy(), return_inverse=True)
-    totals = np.bincount(place, weights=within, minlength=len(names))
-    shares = counted["of_finding"].to_numpy().astype(np.float64) ** balance * within / totals[place]
+    within = pl.col("of_source").cast(pl.Float64) ** (balance - 1)
+    of_finding = pl.col("of_finding").cast(pl.Float64) ** balance
+    shares = counted.select(of_finding * within / within.sum().over("finding")).to_series().to_numpy()
     return np.asarray(shares / shares.sum())
 
 
@@ -223,18 +202,12 @@ def fine_tune(
 
     Parameters
     ----------
-    backbone
-        With the weights that the head was learned on.
-    head
-        Kernel float32 ``(embedding, findings)`` and bias ``(findings,)``: where training begins.
+    backbone, head
+        As the head was learned on it, and the head: kernel float32 ``(embedding, findings)``, bias ``(findings,)``.
     train_rows, stopping_rows
         Rows of manifests, with path, sha256, finding and source.
-    findings
-        In the order of the logits.
     frames
         What the network is shown; lungs were found for all rows.
-    recipe
-        Stages, augmentation, loss and seed.
     checkpoint
         Folder to go on from after a kill: at most one epoch is lost.
     report
@@ -253,24 +226,21 @@ def fine_tune(
         raise ConfigurationError(msg)
     checkpoint.mkdir(parents=True, exist_ok=True)
     deepest = min(settings.stages, key=lambda stage: _block(stage.train_from)).train_from
-    halves = cut_backbone(backbone.model, deepest)
+    lower, upper = cut_backbone(backbone.model, deepest)
     graph = checkpoint / "lower.onnx"
-    export_backbone(halves.lower, graph)
-    maps = FeatureMaps(graph, frames, recipe)
-    model, logits = _upper_classifier(halves, head, recipe, len(findings))
+    export_backbone(lower, graph)
+    maps = FeatureMaps(graph, lower.output.shape[1:], frames, recipe)
+    model, logits = _upper_classifier(upper, head, recipe, len(findings))
     stopping = _stopping_data(maps, stopping_rows, findings, settings)
-    batches = _Batches(maps, train_rows, findings, settings, recipe.training.seed)
+    of_epoch = _epochs_of(maps, train_rows, findings, settings, recipe.training.seed)
     history = History()
     steps = -(-settings.epoch_images // settings.batch_size)
     epochs = sum(stage.epochs for stage in settings.stages)
     for place, stage in enumerate(settings.stages):
-        _unfreeze(halves.upper, stage.train_from)
+        _unfreeze(upper, stage.train_from)
         _compile(model, stage, settings, recipe, findings, steps)
         average = WeightAverage(model, settings.averaging)
         earlier = history
-
-        def batches_of(epoch: int, place: int = place) -> tf.data.Dataset:
-            return batches.of_epoch(place, epoch)
 
         def tell(_done: int, _total: int, current: History, earlier: History = earlier) -> None:
             if report is not None:
@@ -279,11 +249,11 @@ def fine_tune(
 
         current = fit_until_no_better(
             model,
-            batches_of,
+            partial(of_epoch, place),
             stopping,
             recipe.training.model_copy(update={"epochs": stage.epochs, "patience": stage.epochs}),
             checkpoint / f"stage-{place + 1}",
-            callbacks=[average, _StageProgress(progress, earlier.epochs * steps, steps, epochs * steps)],
+            callbacks=[average, BatchProgress(progress, steps, epochs * steps, earlier.epochs * steps)],
             extra_state=average.shadow,
             keep=settings.keep,
             report=tell,
@@ -304,11 +274,11 @@ def _block(layer: str) -> int:
 
 
 def _upper_classifier(
-    halves: Halves, head: tuple[NDArray[np.float32], NDArray[np.float32]], recipe: Recipe, findings: int
+    upper: keras.Model, head: tuple[NDArray[np.float32], NDArray[np.float32]], recipe: Recipe, findings: int
 ) -> tuple[keras.Model, keras.layers.Layer]:
     logits = keras.layers.Dense(findings, kernel_regularizer=regularizer_of(recipe.head), name="logits")
-    hidden = keras.layers.Dropout(recipe.head.dropout, seed=recipe.training.seed)(halves.upper.output)
-    model = keras.Model(halves.upper.input, logits(hidden), name="upper_classifier")
+    hidden = keras.layers.Dropout(recipe.head.dropout, seed=recipe.training.seed)(upper.output)
+    model = keras.Model(upper.input, logits(hidden), name="upper_classifier")
     logits.set_weights(list(head))
     return model, logits
 
@@ -354,48 +324,38 @@ def _stopping_data(
     weights = sample_weights(labels, len(findings), "none")
     features = maps.of(list(rows.select("path", "sha256").iter_rows()))
 
-    def batches() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]]:
+    def batches() -> _Batches:
         for i in range(0, len(labels), settings.batch_size):
             part = slice(i, i + settings.batch_size)
             yield features[part].astype(np.float32), labels[part], weights[part]
 
-    return _as_dataset(batches, features.shape[1:], -(-len(labels) // settings.batch_size))
+    return _as_dataset(batches, maps.shape, -(-len(labels) // settings.batch_size))
 
 
-class _Batches:
-    """Draws the images of an epoch and gives them as batches of feature maps, labels and weights."""
+def _epochs_of(
+    maps: FeatureMaps, rows: pl.DataFrame, findings: Sequence[str], settings: FineTuningSettings, seed: int
+) -> Callable[[int, int], tf.data.Dataset]:
+    """Return what draws the images of a stage's epoch, as batches of feature maps, labels and weights."""
+    known = list(rows.select("path", "sha256").iter_rows())
+    labels, shares = labels_of(rows, findings), drawing_shares(rows, settings.balance)
 
-    def __init__(
-        self, maps: FeatureMaps, rows: pl.DataFrame, findings: Sequence[str], settings: FineTuningSettings, seed: int
-    ) -> None:
-        self._maps = maps
-        self._images = list(rows.select("path", "sha256").iter_rows())
-        self._labels = labels_of(rows, findings)
-        self._shares = drawing_shares(rows, settings.balance)
-        self._settings = settings
-        self._seed = seed
+    def of_epoch(stage: int, epoch: int) -> tf.data.Dataset:
+        rng = np.random.default_rng([seed, stage, epoch])
+        drawn = rng.choice(len(known), size=settings.epoch_images, p=shares)
 
-    def of_epoch(self, stage: int, epoch: int) -> tf.data.Dataset:
-        settings = self._settings
-        rng = np.random.default_rng([self._seed, stage, epoch])
-        drawn = rng.choice(len(self._images), size=settings.epoch_images, p=self._shares)
-        images = [self._images[i] for i in drawn]
-        (first,) = islice(self._maps.varied(images[:1], [stage, epoch], 1), 1)
+        def batches() -> _Batches:
+            varied = maps.varied([known[i] for i in drawn], [stage, epoch], settings.batch_size)
+            for features, places in zip(varied, batched(drawn, settings.batch_size), strict=True):
+                # Every tf.data generator tells the C library otherwise when it is made.
+                keep_freed_memory()
+                yield features, labels[places], np.ones(len(places), np.float32)
 
-        def batches() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]]:
-            varied = self._maps.varied(images, [stage, epoch], settings.batch_size)
-            for i, features in enumerate(varied):
-                labels = self._labels[drawn[i * settings.batch_size : (i + 1) * settings.batch_size]]
-                yield features, labels, np.ones(len(labels), np.float32)
+        return _as_dataset(batches, maps.shape, -(-len(drawn) // settings.batch_size))
 
-        return _as_dataset(batches, first.shape[1:], -(-len(images) // settings.batch_size))
+    return of_epoch
 
 
-def _as_dataset(
-    batches: Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]]],
-    shape: tuple[int, ...],
-    count: int,
-) -> tf.data.Dataset:
+def _as_dataset(batches: Callable[[], _Batches], shape: tuple[int, ...], count: int) -> tf.data.Dataset:
     signature = (
         tf.TensorSpec((None, *shape), tf.float32),
         tf.TensorSpec((None,), tf.int64),
@@ -403,21 +363,3 @@ def _as_dataset(
     )
     data = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
-
-
-class _StageProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the progress over all stages, and keeps memory as it is best for speed."""
-
-    def __init__(self, progress: Progress, before: int, steps: int, total: int) -> None:
-        super().__init__()
-        self._progress, self._before, self._steps, self._total, self._epoch = progress, before, steps, total, 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._epoch = epoch
-
-    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        # Every tf.data generator tells the C library otherwise when it is made.
-        keep_freed_memory()
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002  # Keras' signature
-        self._progress(self._before + self._epoch * self._steps + batch + 1, self._total)

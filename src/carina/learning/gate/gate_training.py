@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import call
 from pathlib import Path
 
 import cv2
@@ -25,8 +26,9 @@ from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.read import read_radiograph
-from carina.runtime.streams import carry, read_ahead
+from carina.runtime.streams import batched, carry, read_ahead
 from carina.storage.atomic import whole_file
+from carina.storage.seal import file_sha256
 from carina.wording import counted
 
 Grey = NDArray[np.uint8]
@@ -96,7 +98,8 @@ def train_gate(
     for place, odd in enumerate(plan):
         kinds += [RADIOGRAPH, *[VARIED] * settings.varied, *odd]
         origins += [place] * each
-    strangers, _ = shown.features_of([*_drawing(drawn, whole_size, settings.seed), *_in_groups(others)])
+    given: Iterator[Callable[[], list[Grey]]] = (partial(list, group) for group in batched(others, _BATCH))
+    strangers, _ = shown.features_of([*_drawing(drawn, whole_size, settings.seed), *given])
     kinds += [OTHER] * len(strangers)
     origins += [-1] * len(strangers)
 
@@ -106,12 +109,12 @@ def train_gate(
         np.array(origins, np.int64),
         calibration,
         acceptance=settings.acceptance,
-        lungs_sha256=hashlib.sha256(lung_graph.read_bytes()).hexdigest(),
+        lungs_sha256=file_sha256(lung_graph),
     )
     with whole_file(out) as temporary:
         write_gate(temporary, gate)
     record = GateRecord(
-        sha256=hashlib.sha256(out.read_bytes()).hexdigest(),
+        sha256=file_sha256(out),
         radiographs=chosen.height,
         images=dict(sorted(Counter(kinds).items())),
         dropped=dropped,
@@ -143,7 +146,7 @@ def accepted_rows(
     """
     finder, done = LungFinder(lung_graph), 0
     accepted: list[bool] = []
-    batches = read_ahead(_run, _reading(rows, whole_size), ahead=4)
+    batches = read_ahead(call, _reading(rows, whole_size), ahead=4)
     for wholes, found in carry(finder.stream, ((wholes, wholes) for wholes in batches)):
         accepted += [verdict.accepted for verdict in gate.judge(found.features, wholes, found.lungs)]
         done += len(wholes)
@@ -181,7 +184,7 @@ class _Shown:
         """Return features and lungs of all images of all jobs, in order; a job makes a batch of images."""
         features: list[NDArray[np.float32]] = []
         lungs: list[Lungs | None] = []
-        for found in self._finder.stream(read_ahead(_run, jobs, ahead=4)):
+        for found in self._finder.stream(read_ahead(call, jobs, ahead=4)):
             if found.lungs:
                 features.append(found.features)
             lungs += found.lungs
@@ -190,14 +193,8 @@ class _Shown:
         return np.concatenate(features) if features else np.zeros((0, 0), np.float32), lungs
 
 
-def _run(job: Callable[[], list[Grey]]) -> list[Grey]:
-    return job()
-
-
 def _reading(rows: pl.DataFrame, size: int) -> Iterator[Callable[[], list[Grey]]]:
-    images = list(rows.select("path", "sha256").iter_rows())
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
+    for batch in batched(rows.select("path", "sha256").iter_rows(), _BATCH):
         yield lambda batch=batch: [read_whole(path, sha256, size) for path, sha256 in batch]  # type: ignore[misc]
 
 
@@ -232,16 +229,11 @@ def _altered(
 
 
 def _drawing(count: int, size: int, seed: int) -> Iterator[Callable[[], list[Grey]]]:
-    def draw(numbers: range) -> list[Grey]:
+    def draw(numbers: list[int]) -> list[Grey]:
         return [draw_not_chest(np.random.default_rng([seed, number, _DRAWN]), size) for number in numbers]
 
-    for start in range(0, count, _BATCH):
-        yield partial(draw, range(start, min(start + _BATCH, count)))
-
-
-def _in_groups(images: Sequence[Grey]) -> Iterator[Callable[[], list[Grey]]]:
-    for start in range(0, len(images), _BATCH):
-        yield partial(list, images[start : start + _BATCH])
+    for numbers in batched(range(count), _BATCH):
+        yield partial(draw, numbers)
 
 
 def _read_folder(folder: Path | None, size: int) -> tuple[list[Grey], int]:

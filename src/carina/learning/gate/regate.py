@@ -1,6 +1,5 @@
 """A finished run gets another gate, or another segmenter, and the decisions that go with it; its network stays."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from carina.bundles.run_folder import (
 from carina.learning.data.training_data import reopen_training_data
 from carina.learning.fit_decisions import fit_gate_of, fit_policy_of
 from carina.learning.methods import logits_of_stopping_split
-from carina.learning.recipe import GateSettings, load_recipe, recipe_as_toml
+from carina.learning.recipe import GateSettings, recipe_as_toml
 from carina.learning.train import prepare_training
 from carina.learning.training import ProgressOf
 from carina.radiographs.lungs import LungFinder
 from carina.storage.atomic import require_absent, whole_folder, write_text
+from carina.storage.seal import file_sha256
 
 
 def refit_gate(
@@ -51,8 +51,6 @@ def refit_gate(
         A folder of images that must be refused, in addition to those that are made and drawn.
     settings
         By default the recipe's, or else the default ones.
-    cache, progress_of
-        See `carina.learning.train.train`.
 
     Raises
     ------
@@ -67,8 +65,7 @@ def refit_gate(
     finished = open_run(run)
     if finished.lungs_sha256 is None:
         lungs = lungs or released_bundle() / LUNGS_FILE
-    data = reopen_training_data(run, finished)
-    recipe = load_recipe(str(run / RECIPE_FILE))
+    recipe, data = reopen_training_data(run)
     # What the run flags stays flagged, also where its recipe did not name it.
     point = recipe.operating_point.model_copy(update={"finding": finished.policy.flag_finding})
     gate_settings = settings or recipe.gate or GateSettings()
@@ -96,6 +93,6 @@ def _with_lungs(finished: FinishedRun, folder: Path, lungs: Path) -> FinishedRun
     # A network that is shown whole images learned with no segmenter's boxes.
     crops = finished.preprocessing.crop == "lungs"
     learned_with = (finished.learned_with_lungs_sha256 or finished.lungs_sha256) if crops else None
-    sha256 = hashlib.sha256((folder / LUNGS_FILE).read_bytes()).hexdigest()
+    sha256 = file_sha256(folder / LUNGS_FILE)
     changed = {"lungs_sha256": sha256, "learned_with_lungs_sha256": None if sha256 == learned_with else learned_with}
     return finished.model_copy(update=changed)

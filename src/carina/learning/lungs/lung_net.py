@@ -61,7 +61,7 @@ def build_lung_net(network: keras.Model) -> keras.Model:
     features = deepest
     for i, (width, skip) in enumerate(zip(_DECODER_WIDTHS, skips, strict=True)):
         features = keras.layers.UpSampling2D(interpolation="bilinear", name=f"up_{i}")(features)
-        narrowed = _convolution(skip, width // 2, 1, f"skip_{i}")
+        narrowed = _pointwise(skip, width // 2, f"skip_{i}")
         features = keras.layers.Concatenate(name=f"join_{i}")([features, narrowed])
         features = _separable(features, width, f"decode_{i}")
     logits = keras.layers.Conv2D(1, 1, name="lung_logit")(features)
@@ -88,8 +88,8 @@ def features_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.layers.Concatenate()(parts))
 
 
-def _convolution(features: keras.KerasTensor, width: int, size: int, name: str) -> keras.KerasTensor:
-    features = keras.layers.Conv2D(width, size, padding="same", use_bias=False, name=name)(features)
+def _pointwise(features: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
+    features = keras.layers.Conv2D(width, 1, padding="same", use_bias=False, name=name)(features)
     features = keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM, name=f"{name}_norm")(features)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(features)
 
@@ -97,7 +97,7 @@ def _convolution(features: keras.KerasTensor, width: int, size: int, name: str) 
 def _separable(features: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
     features = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depth")(features)
     features = keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM, name=f"{name}_depth_norm")(features)
-    return _convolution(keras.layers.ReLU(6.0, name=f"{name}_depth_relu")(features), width, 1, name)
+    return _pointwise(keras.layers.ReLU(6.0, name=f"{name}_depth_relu")(features), width, name)
 
 
 def fit_lung_net(
@@ -112,14 +112,10 @@ def fit_lung_net(
 
     Parameters
     ----------
-    model
-        As `build_lung_net` gave it.
     greys
         uint8 ``(height, width)`` each, of any size, range [0, 255].
     masks
         uint8 of the same sizes: over 127 where there is lung, hidden behind the heart or not.
-    training
-        Passes, rate and seed.
     progress
         Told how many batches are done.
     """

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from carina.learning.lungs.lung_net import (
     fit_lung_net,
 )
 from carina.learning.recipe import BackboneSettings
+from carina.learning.training import ProgressOf
 from carina.progress import Progress, no_progress
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LUNG_GRAPH, LUNG_NET_SIZE, LungFinder
@@ -38,18 +39,17 @@ from carina.radiographs.radiograph import Radiograph
 from carina.radiographs.read import read_radiograph
 from carina.runtime.machine import describe_machine, library_versions, peak_memory_mb
 from carina.storage.atomic import write_text
+from carina.storage.seal import file_sha256
 
 TABLE_FILE = "metadata.csv"
 LUNGS_FILE = LUNG_GRAPH
 DICE_FILE = "dice.csv"
 HELD_OUT_SHARE = 0.20
-_HELD_OUT_SALT = "carina lungs "
 # Images are kept for training at this size: the largest varied copy has 130 pixels a side.
 _KEPT_SIZE = 256
 _BATCH = 16
 _PARITY_IMAGES = 16
 
-ProgressOf = Callable[[str], Progress]
 _DICE_SCHEMA = {"image": pl.String, "patient": pl.Int64, "dice": pl.Float64, "two_lungs": pl.Boolean}
 
 
@@ -100,15 +100,11 @@ class LungsTrained:
     finished: str
 
 
-@dataclass
-class _Clock:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - started, 2)
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - started, 2)
 
 
 def train_lungs(
@@ -152,39 +148,41 @@ def train_lungs(
     """
     training = training or LungTraining()
     tell = progress_of or (lambda _stage: no_progress)
-    clock, started = _Clock(), time.perf_counter()
-    with clock.stage("read"):
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    with _timed(seconds, "read"):
         table, held_out_by = read_lung_table(data)
         greys, masks = _read_all(table, tell("Reading images"))
-    with clock.stage("build"):
+    with _timed(seconds, "build"):
         keras.utils.set_random_seed(training.seed)
-        network, described, weights_sha256 = _build_encoder(weights)
+        settings = BackboneSettings(weights=weights, trainable=True)
+        network, described, weights_sha256 = build_network(settings, LUNG_NET_SIZE)
         model = build_lung_net(network)
-    with clock.stage("fit"):
+    with _timed(seconds, "fit"):
         fit_lung_net(model, greys, masks, training, progress=tell("Training (batches)"))
     held_out = table.filter(~pl.col("trainable"))
-    with clock.stage("export"):
+    with _timed(seconds, "export"):
         export_lung_net(model, folder / LUNGS_FILE)
         tensors = to_tensor(_small(held_out.head(_PARITY_IMAGES)), "minus-one-one")
         difference = largest_output_difference(model, folder / LUNGS_FILE, tensors, output="lung")
         largest_output_difference(features_of(model), folder / LUNGS_FILE, tensors, output="features")
-    with clock.stage("judge"):
-        dice = _judge(held_out, folder / LUNGS_FILE, tell("Judging held-out images"))
-        write_text(folder / DICE_FILE, dice.write_csv())
-    clock.seconds["total"] = round(time.perf_counter() - started, 2)
+    with _timed(seconds, "judge"):
+        judged = _judge(held_out, folder / LUNGS_FILE, tell("Judging held-out images"))
+        write_text(folder / DICE_FILE, judged.write_csv())
+    seconds["total"] = round(time.perf_counter() - started, 2)
     parts = {"trainable": table.filter("trainable"), "held_out": held_out}
     return LungsTrained(
         held_out_by=held_out_by,
         images={name: part.height for name, part in parts.items()},
         patients={name: part["patient"].n_unique() for name, part in parts.items()},
-        metadata_sha256=_sha256(data / TABLE_FILE),
+        metadata_sha256=file_sha256(data / TABLE_FILE),
         training=asdict(training),
         weights=described,
         weights_sha256=weights_sha256,
         parameters=model.count_params(),
-        lungs_sha256=_sha256(folder / LUNGS_FILE),
+        lungs_sha256=file_sha256(folder / LUNGS_FILE),
         graph_difference=difference,
-        seconds=clock.seconds,
+        seconds=seconds,
         peak_memory_mb=round(peak_memory_mb(), 1),
         versions=library_versions(),
         machine=describe_machine(),
@@ -247,7 +245,7 @@ def _with_trainable(table: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, str]
 
 
 def _order_key(patient: str) -> str:
-    return hashlib.sha256(f"{_HELD_OUT_SALT}{patient}".encode()).hexdigest()
+    return hashlib.sha256(f"carina lungs {patient}".encode()).hexdigest()
 
 
 def _refuse_rows(table: pl.DataFrame, wrong: pl.Series, path: Path, what: str) -> None:
@@ -292,11 +290,6 @@ def _lung(mask: Radiograph) -> NDArray[np.bool_]:
     return np.asarray(mask.pixels > 0.5 * mask.white, dtype=np.bool_)
 
 
-def _build_encoder(weights: str) -> tuple[keras.Model, str, str | None]:
-    """Return MobileNetV2 for the segmenter's size, with the name of its weights and their hash."""
-    return build_network(BackboneSettings(weights=weights, trainable=True), LUNG_NET_SIZE)
-
-
 def _small(rows: pl.DataFrame) -> NDArray[np.uint8]:
     return np.stack([resize_grey(_read(path), LUNG_NET_SIZE) for path in rows["image"]])
 
@@ -323,8 +316,3 @@ def _at_size(lungs: Lungs | None, truth: NDArray[np.bool_]) -> NDArray[np.bool_]
     height, width = truth.shape
     grown = cv2.resize(lungs.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(grown >= 0.5, dtype=np.bool_)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -39,15 +39,7 @@ _SIDE, _LEFT = 122.0, 96.0
 
 
 def draw_audit(audit: dict[str, Any], preprocessing: Preprocessing, settings: AlterationSettings) -> Drawing:
-    """Return one page: the sentence, what is left of the AUROC above chance for each input, and the further questions.
-
-    Parameters
-    ----------
-    audit
-        ``audit.json``.
-    preprocessing, settings
-        Of the model and of the audit: the small phantoms beside the bars are altered in the same way.
-    """
+    """Return one page: the sentence, what is left of the AUROC above chance for each input, the further questions."""
     counts = audit["counts"]
     statement = [(audit["sentence"], TITLE, True), *((f"• {verdict}", TEXT, False) for verdict in audit["verdicts"])]
     pairs = audit["same_source_pairs"]
@@ -114,9 +106,8 @@ def phantom_views(
     small = np.rint(summarise(shown, whole, "thumbnail") * 255).astype(np.uint8)
     views["thumbnail"] = small.reshape(THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     views["histogram"] = _bars_picture(summarise(shown, whole, "histogram")[:32], preprocessing.size)
-    # From -40 decibels, below which no film is, to as strong as all contrast together.
-    strengths = np.clip(1 + summarise(shown, whole, "sharpness") / 40, 0.05, 1)
-    views["sharpness"] = _bars_picture(strengths, preprocessing.size)
+    amplitudes = np.power(10, summarise(shown, whole, "sharpness") / 20, dtype=np.float32)
+    views["sharpness"] = _bars_picture(amplitudes, preprocessing.size)
     return views
 
 
@@ -135,13 +126,7 @@ def _bars_picture(shares: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
 
 
 def draw_examples(preprocessing: Preprocessing, settings: AlterationSettings) -> Drawing:
-    """Return every input of phantoms: a row for each finding, a column for each input.
-
-    Parameters
-    ----------
-    preprocessing, settings
-        Of the model and of the audit.
-    """
+    """Return every input of phantoms: a row for each finding, a column for each input."""
     labels = [fit_lines(TITLES[name], _SIDE) for name in _INPUTS]
     step, above = _SIDE + 7, 15.0 * max(len(lines) for lines in labels) + 6
     grid = Drawing(

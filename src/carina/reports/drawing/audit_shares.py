@@ -31,8 +31,6 @@ def draw_shares(audit: Mapping[str, Any], pictures: Pictures | None = None) -> D
 
     Parameters
     ----------
-    audit
-        ``audit.json``.
     pictures
         What each input looks like, uint8 (rows, columns), to be drawn beside the bars.
     """

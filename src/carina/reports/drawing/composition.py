@@ -27,14 +27,8 @@ def compose(
     ----------
     name, title
         Of the sheet; the title is written at its top, and nothing where it is empty.
-    drawings
-        What is put on the sheet, at most so wide as the widest.
-    columns
-        How many drawings are side by side.
     lead
         A drawing above all columns, as wide as they are together.
-    caption
-        What a reader must know to read it rightly.
     notice
         A warning that no reader may miss, drawn as a banner at the very top; None where there is none.
     """

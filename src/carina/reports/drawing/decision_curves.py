@@ -15,8 +15,7 @@ from carina.statistics.decision_curve import DecisionCurve, decision_curve
 
 def decision_curves_of(evaluated: Evaluated) -> list[DecisionCurve]:
     """Return the flagged finding's decision curve at this set's prevalence, and at the stated one if there is one."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive, probability = evaluated.truth == index, evaluated.probabilities[:, index]
+    positive, probability = evaluated.against_rest(evaluated.flag)
     stated = evaluated.metrics["per_finding"][evaluated.flag].get("stated_prevalence")
     curves = []
     for prevalence in (None, stated) if stated else (None,):
@@ -73,10 +72,7 @@ def draw_decision_curves_over(finding: str, key: str, asked: Sequence[tuple[str,
 
     `key` names the finding in the file's name.
     """
-    curves = []
-    for name, one in asked:
-        index = one.findings.index(finding)
-        curves.append((name, decision_curve(finding, one.truth == index, one.probabilities[:, index], one.groups)))
+    curves = [(name, decision_curve(finding, *one.against_rest(finding), one.groups)) for name, one in asked]
     curves = [(name, curve) for name, curve in curves if curve.note is None]
     most = max((curve.prevalence for _, curve in curves), default=1.0)
     low, high = -0.25 * most, 1.08 * most

@@ -151,13 +151,7 @@ Part = Stroke | Area | Dot | Words | GreyImage
 
 
 def file_keys(names: Iterable[str]) -> dict[str, str]:
-    """Return for each name what names a file: letters, digits and underscores; no two names have the same.
-
-    Parameters
-    ----------
-    names
-        Whatever was drawn: findings, for example. Of names that look alike, the later ones have a number.
-    """
+    """Return for each name what names a file: letters, digits and underscores, and a number where names look alike."""
     keys: dict[str, str] = {}
     for name in dict.fromkeys(names):
         key = plain = "".join(letter if letter.isalnum() else "_" for letter in name.lower())

@@ -55,12 +55,9 @@ def draw_probabilities(evaluated: Evaluated) -> Drawing:
         return left + (x - LOW) / (HIGH - LOW) * room
 
     at = across(evaluated.threshold)
-    reached = [evaluated.estimate("operating_point", "reached", name).value for name in ("sensitivity", "specificity")]
-    said = "; ".join(
-        f"{name} {percent_text(value)}"
-        for name, value in zip(("sensitivity", "specificity"), reached, strict=True)
-        if value
-    )
+    names = ("sensitivity", "specificity")
+    reached = zip(names, evaluated.reached(*names), strict=True)
+    said = "; ".join(f"{name} {percent_text(of.value)}" for name, of in reached if of.value)
     drawing = Drawing(
         "probabilities",
         f"Probabilities of {evaluated.flag} and the shipped threshold {evaluated.threshold:.3f}",
@@ -99,11 +96,9 @@ _OUTCOMES = ("found", "missed", "false alarm", "true negative")
 
 def shares_of_outcomes(evaluated: Evaluated) -> dict[str, float]:
     """Return the shares of images found, missed, false alarms and true negatives at the shipped threshold."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive = evaluated.truth == index
-    called = evaluated.probabilities[:, index] >= evaluated.threshold
-    cells = (positive & called, positive & ~called, ~positive & called, ~positive & ~called)
-    return {name: float(cell.mean()) for name, cell in zip(_OUTCOMES, cells, strict=True)}
+    cells = evaluated.shipped
+    counts = (cells.true_positive, cells.false_negative, cells.false_positive, cells.true_negative)
+    return {name: count / len(evaluated.truth) for name, count in zip(_OUTCOMES, counts, strict=True)}
 
 
 def of_thousand(shares: Mapping[str, float]) -> dict[str, int]:

@@ -18,26 +18,12 @@ _LEFT, _RIGHT = 6.0, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row.
+    """One row."""
 
-    Attributes
-    ----------
-    name
-        Of the group.
-    counts
-        How many, as text.
-    estimate
-        The number; without a value its note is written instead.
-    heading
-        Under which heading it is.
-    ink, mark
-        How it is drawn.
-    """
-
-    name: str
-    counts: str
-    estimate: Estimate
-    heading: str = ""
+    name: str  # of the group
+    counts: str  # how many, as text
+    estimate: Estimate  # the number; without a value its note is written instead
+    heading: str = ""  # under which heading it is
     ink: Ink = "s1"
     mark: str = "square"
 
@@ -57,16 +43,10 @@ def draw_forest(
 
     Parameters
     ----------
-    name, title
-        Of the drawing.
     rows
         From above; a heading is written where it changes.
-    kind
-        How numbers are written.
     low
         The scale's left end; by default what the intervals need.
-    high
-        Its right end.
     line, line_says
         A value that all are compared with, and what it is.
     """

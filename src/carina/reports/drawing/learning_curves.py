@@ -36,10 +36,6 @@ def draw_learning_curve(history: pl.DataFrame, model: Mapping[str, Any], quantit
     ----------
     history
         One row per epoch: epoch, loss, accuracy, val_loss, val_accuracy.
-    model
-        What the run says of itself, as JSON.
-    quantity
-        ``loss`` or ``accuracy``.
 
     Raises
     ------
@@ -106,10 +102,7 @@ def _ends(values: FloatArray, quantity: str) -> tuple[float, float]:
     return max(0.0, float(values.min()) - 0.05), 1.0
 
 
-def learning_table(evaluated: Evaluated) -> ReportTable:
-    """Return the history, one row per epoch; empty where the folder has none."""
-    history = evaluated.history
-    if history is None:
-        return ReportTable("history", "Training", (), ())
+def learning_table(history: pl.DataFrame, model: str) -> ReportTable:
+    """Return the history, one row per epoch."""
     rows = tuple(tuple("" if value is None else str(value) for value in row) for row in history.iter_rows())
-    return ReportTable("history", f"Training of {evaluated.model['name']}", tuple(history.columns), rows)
+    return ReportTable("history", f"Training of {model}", tuple(history.columns), rows)

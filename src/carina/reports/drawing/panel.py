@@ -18,22 +18,12 @@ _LEFT, _RIGHT, _BELOW = 60.0, 20.0, 46.0
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis.
+    """One axis."""
 
-    Attributes
-    ----------
-    title
-        What is measured, with its unit.
-    low, high
-        Its ends.
-    ticks
-        Where numbers are, and what is written there.
-    """
-
-    title: str
+    title: str  # what is measured, with its unit
     low: float
     high: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, str], ...]  # where numbers are, and what is written there
 
 
 UNIT_TICKS = ((0.0, "0"), (0.2, "0.2"), (0.4, "0.4"), (0.6, "0.6"), (0.8, "0.8"), (1.0, "1"))
@@ -53,21 +43,12 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A plotting area in a drawing, with its axes drawn.
+    """A plotting area in a drawing, with its axes drawn."""
 
-    Attributes
-    ----------
-    drawing
-        What it is drawn in.
-    x, y
-        Its axes.
-    left, top, width, height
-        Of the plotting area, in units.
-    """
-
-    drawing: Drawing
+    drawing: Drawing  # what it is drawn in
     x: Axis
     y: Axis
+    # Of the plotting area, in units.
     left: float
     top: float
     width: float
@@ -131,23 +112,7 @@ def build_panel(
     subtitle: str | None = None,
     above: float = 0.0,
 ) -> Panel:
-    """Return an empty panel in a drawing of its own, with title, axes, grid and key.
-
-    Parameters
-    ----------
-    name, title, description
-        Of the drawing.
-    x, y
-        The axes.
-    height
-        Of the plotting area.
-    keys
-        What the lines and marks are.
-    subtitle
-        A line below the title.
-    above
-        Room to be left between titles and plotting area.
-    """
+    """Return an empty panel in a drawing of its own, with title, axes, grid and key."""
     titles = fit_lines(title, WIDTH - 8, TEXT, bold=True)
     subtitles = fit_lines(subtitle, WIDTH - 8, SMALL) if subtitle else []
     entries = [(key, fit_lines(key.text, WIDTH - 52, SMALL)) for key in keys]

@@ -20,8 +20,8 @@ from carina.storage.atomic import whole_file
 FOR_PAPER, FOR_SCREEN = 3, 2
 
 
-def to_png(drawing: Drawing, scale: int = FOR_PAPER) -> bytes:
-    """Return the drawing in the light theme's colours, `scale` pixels a unit; the same input gives the same bytes."""
+def to_picture(drawing: Drawing, scale: int = FOR_SCREEN) -> Image.Image:
+    """Return the drawing in the light theme's colours, `scale` pixels per unit."""
     width, height = (round(scale * side) for side in (drawing.width, drawing.height))
     renderer = RendererAgg(width, height, 72 * scale)  # type: ignore[no-untyped-call]
     upwards = Affine2D().scale(scale, -scale).translate(0, height)
@@ -29,8 +29,13 @@ def to_png(drawing: Drawing, scale: int = FOR_PAPER) -> bytes:
     for part in drawing.parts:
         _draw(renderer, part, upwards, scale)
     pixels = np.asarray(renderer.buffer_rgba())  # type: ignore[no-untyped-call]
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def to_png(drawing: Drawing, scale: int = FOR_PAPER) -> bytes:
+    """Return the drawing as the bytes of a PNG; the same input gives the same bytes."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).convert("RGB").save(stream, "PNG", compress_level=4, dpi=(72 * scale, 72 * scale))
+    to_picture(drawing, scale).save(stream, "PNG", compress_level=4, dpi=(72 * scale, 72 * scale))
     return stream.getvalue()
 
 

@@ -51,10 +51,6 @@ def draw_room(
 
     Parameters
     ----------
-    name, title
-        Of the drawing.
-    turnaround, simulated
-        Of the same room, by formula and simulated.
     flag
         The finding that is flagged; None where the set has none of it.
     bands

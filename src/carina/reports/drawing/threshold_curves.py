@@ -106,18 +106,14 @@ def _draw(
             points = (curve.false_positive_rate, curve.sensitivity) if roc else (curve.recall, curve.precision)
             panel.curve(pairs(*points), one.ink, dash=one.dash)
     for one in own.values():
-        across, up = _reached(one.of, "specificity" if roc else "sensitivity", "sensitivity" if roc else "ppv")
+        across, up = one.of.reached("specificity" if roc else "sensitivity", "sensitivity" if roc else "ppv")
         panel.cross(_turned(across) if roc else across, up, star or one.ink, f"threshold {one.of.threshold:.4f}")
     return panel.drawing
 
 
-def _reached(one: Evaluated, *names: str) -> list[Estimate]:
-    return [one.estimate("operating_point", "reached", name) for name in names]
-
-
 def _reached_words(one: _Asked, *, roc: bool) -> str:
     names = ("sensitivity", "specificity") if roc else ("sensitivity", "ppv")
-    reached = _reached(one.of, *names)
+    reached = one.of.reached(*names)
     said = ", ".join(
         f"{name if name != 'ppv' else 'PPV'} {full_text(estimate)}"
         for name, estimate in zip(names, reached, strict=True)

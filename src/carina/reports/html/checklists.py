@@ -22,24 +22,12 @@ _WHO: Final[dict[str, Who]] = {"software": "software", "partly": "partly", "auth
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a checklist.
+    """One item of a checklist."""
 
-    Attributes
-    ----------
-    number
-        As the checklist has it.
-    asks
-        What it asks for.
-    who
-        Whether the software answers it, answers part of it, or the authors must.
-    answer
-        The answer, or what the authors are to write; with places for the facts of an evaluation.
-    """
-
-    number: str
-    asks: str
-    who: Who
-    answer: str
+    number: str  # as the checklist has it
+    asks: str  # what it asks for
+    who: Who  # whether the software answers it, answers part of it, or the authors must
+    answer: str  # the answer, or what the authors are to write; with places for the facts of an evaluation
 
 
 def read_checklist(name: Checklist) -> tuple[Item, ...]:

@@ -124,22 +124,14 @@ def write_report(
     figures: Path | None = None,
     images: bool = True,
 ) -> Path:
-    """Write ``report.html`` of one evaluation or of several side by side, and return where it is.
+    """Write ``report.html`` of one evaluation or of several side by side, and return where it is; see `open_report`.
 
     Parameters
     ----------
-    folders
-        Of ``carina evaluate``.
     out
         The file; by default ``report.html`` in the folder, where there is one alone.
-    audits
-        Of ``carina audit``; each goes to the evaluations of its model.
-    bundle
-        That the evaluated run was sealed into; only with one evaluation.
     figures
         A folder for the figures and tables as files.
-    images
-        Whether small images are embedded.
 
     Raises
     ------

@@ -33,26 +33,13 @@ SCRIPT_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section.
+    """One section."""
 
-    Attributes
-    ----------
-    key
-        Its name in links.
-    title
-        Its heading.
-    short
-        Its name in the list of contents.
-    body
-        What is below the heading.
-    drawings, tables
-        All that it shows, to be written as files too.
-    """
-
-    key: str
+    key: str  # its name in links
     title: str
-    short: str
-    body: Markup
+    short: str  # its name in the list of contents
+    body: Markup  # what is below the heading
+    # All that it shows, to be written as files too.
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[ReportTable, ...] = ()
 

@@ -33,13 +33,7 @@ _HEADLINE: tuple[tuple[str, tuple[str, ...], Kind], ...] = (
 
 
 def build_side_by_side(evaluated: Sequence[Evaluated], folders: Sequence[Path]) -> Report:
-    """Return the report of several evaluations.
-
-    Parameters
-    ----------
-    evaluated, folders
-        The evaluations, and where they were read from; the first is the reference of paired tests.
-    """
+    """Return the report of several evaluations; the first is the reference of paired tests."""
     # What tells them apart in the fewest words: model and data, or the folders' names.
     names = [f"{one.model['name']} on {one.content['data']['name']}" for one in evaluated]
     if len(set(names)) < len(names):

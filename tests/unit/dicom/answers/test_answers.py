@@ -329,7 +329,9 @@ def test_without_highdicom_it_is_said_what_to_type(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r'Type: pip install "carina-cxr\[dicom\]"'):
+    with pytest.raises(
+        ConfigurationError, match=r'needs highdicom\. Install it with: pip install "carina-cxr\[dicom\]"'
+    ):
         write_answers(write_source(tmp_path / "image.dcm"), predictor, tmp_path)
 
 

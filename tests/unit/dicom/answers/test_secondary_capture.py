@@ -15,26 +15,11 @@ from carina.decisions.triage import Priority
 from carina.dicom.answers.answer_attributes import Maker, maker_of
 from carina.dicom.answers.answers import write_answers
 from carina.dicom.answers.secondary_capture import LONGEST_SIDE_PX, draw_answer
-from carina.inference.explanation import lettering
 from carina.inference.explanation.explain import Explanation
 from carina.inference.prediction import Prediction
 from carina.inference.predictor import Predictor
 from carina.radiographs.gate import NO_GATE
 from unit.dicom.sources import IDENTIFIERS, write_source
-
-
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return where every line that is written into a picture is noted."""
-    written: list[str] = []
-    wrapped = lettering.wrapped
-
-    def noting(text: str, *rest: object) -> list[str]:
-        written.append(text)
-        return wrapped(text, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(lettering, "wrapped", noting)
-    return written
 
 
 def picture_of(path: Path, predictor: Predictor) -> tuple[Prediction, Dataset]:

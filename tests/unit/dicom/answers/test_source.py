@@ -96,7 +96,7 @@ def test_deflated_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", "unsupported-format"), (b"\x89PNG\r\n\x1a\n" + bytes(200), "unsupported-format"), (None, "not-found")],
+    [(b"", "empty-file"), (b"\x89PNG\r\n\x1a\n" + bytes(200), "unsupported-format"), (None, "not-found")],
 )
 def test_what_is_no_dicom_is_refused_by_its_first_bytes(tmp_path: Path, content: bytes | None, code: str) -> None:
     path = tmp_path / "a"
@@ -108,8 +108,9 @@ def test_what_is_no_dicom_is_refused_by_its_first_bytes(tmp_path: Path, content:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not a file"):
+    with pytest.raises(InputError, match="no image lies in this folder") as refused:
         require_foreign_dicom(tmp_path)
+    assert refused.value.code == "not-a-file"
 
 
 def test_what_carina_wrote_is_told_by_its_head_or_by_its_maker(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dicom_network import Pacs, association
 from dicom_stand_in import make_image
 
 WANTED = Wanted("20260102", ("CR",))
+HERE = ("127.0.0.1", 0)
 FIRST, SECOND = (str(make_image(seed).SeriesInstanceUID) for seed in (1, 2))
 
 
@@ -116,7 +117,7 @@ def test_objects_come_by_c_get(server: DimseServer) -> None:
 
 
 def test_objects_come_by_c_move(server: DimseServer, tmp_path: Any) -> None:
-    moving = archive(server, by="move")
+    moving = archive(server, here=HERE)
     server.move_to = ("127.0.0.1", moving._server.server_address[1])
     try:
         found = moving.find(WANTED)
@@ -134,7 +135,7 @@ def test_objects_come_by_c_move(server: DimseServer, tmp_path: Any) -> None:
 
 
 def test_what_goes_elsewhere_did_not_arrive(server: DimseServer) -> None:
-    moving = archive(server, by="move")
+    moving = archive(server, here=HERE)
     with Pacs() as elsewhere:
         server.move_to = ("127.0.0.1", elsewhere.port)
         try:
@@ -155,7 +156,7 @@ def test_what_goes_elsewhere_did_not_arrive(server: DimseServer) -> None:
 def test_titles_by_which_objects_are_brought(server: DimseServer, called: str, calling: str, message: str) -> None:
     """This archive takes any title in a search, and brings objects as ARCHIVE to X ROOM whoever asked."""
     peer = peer_at(f"127.0.0.1:{server.port}", called=called, calling=calling)
-    moving = DimseArchive(peer, 100_000, by="move")
+    moving = DimseArchive(peer, 100_000, here=HERE)
     server.move_to = ("127.0.0.1", moving._server.server_address[1])
     server.brings_to = "X ROOM"
     try:
@@ -167,7 +168,7 @@ def test_titles_by_which_objects_are_brought(server: DimseServer, called: str, c
 
 
 def test_who_is_turned_away_for_want_of_room_has_no_wrong_title(server: DimseServer) -> None:
-    moving = archive(server, by="move")
+    moving = archive(server, here=HERE)
     server.move_to = here = ("127.0.0.1", moving._server.server_address[1])
     moving._server.ae.maximum_associations = 1
     try:
@@ -178,7 +179,7 @@ def test_who_is_turned_away_for_want_of_room_has_no_wrong_title(server: DimseSer
 
 
 def test_what_comes_when_nothing_was_asked_for_is_not_taken(server: DimseServer) -> None:
-    moving = archive(server, by="move")
+    moving = archive(server, here=HERE)
     kept: list[Sequence[bytes]] = []
     server.move_to = ("127.0.0.1", moving._server.server_address[1])
     try:

@@ -156,13 +156,13 @@ class Judging:
         self.asked += 1
         (folder / "prediction.json").write_text('{"finding": "Normal"}')
         (folder / "answer.dcm").write_bytes(b"%d" % self.asked)
-        return AnswerFiles(("answer.dcm",), ("1.2.3",))
+        return AnswerFiles(("1.2.3",))
 
 
 def test_a_prediction_is_kept_and_no_answer(tmp_path: Path) -> None:
     store, judging = ObjectStore(tmp_path / "found"), Judging()
     # What is gone or damaged is made again, so that every image has a row.
-    for known, content in ((False, None), (True, None), (False, ""), (False, "{")):
+    for asked, content in ((1, None), (1, None), (2, ""), (3, "{")):
         for kept in (store.folder / "predictions").glob("*"):
             if content is not None:
                 kept.unlink()
@@ -171,7 +171,7 @@ def test_a_prediction_is_kept_and_no_answer(tmp_path: Path) -> None:
         archive = Archive([(IMAGES[:1], Delivery())])
         (fetched,) = query(archive, Found((series_of(0, 1),)), store, cast("JudgeProcess", judging), judged_by="one")
         assert isinstance(fetched, Fetched)
-        assert (fetched.known, fetched.prediction) == (known, {"finding": "Normal"})
+        assert (judging.asked, fetched.prediction) == (asked, {"finding": "Normal"})
         assert [path.name for path in fetched.answers[0].parent.iterdir()] == ["answer.dcm"]
 
 
@@ -194,5 +194,5 @@ def test_what_another_judged_is_judged_anew(tmp_path: Path) -> None:
         archive = Archive([(IMAGES[:1], Delivery())])
         (fetched,) = query(archive, Found((series_of(0, 1),)), store, cast("JudgeProcess", judging), judged_by=name)
         assert isinstance(fetched, Fetched)
-        told.append((fetched.answers[0].read_bytes(), fetched.known))
-    assert told == [(b"1", False), (b"1", True), (b"2", False), (b"1", True)]
+        told.append((fetched.answers[0].read_bytes(), judging.asked))
+    assert told == [(b"1", 1), (b"1", 1), (b"2", 2), (b"1", 2)]

@@ -31,7 +31,7 @@ def judge(process: JudgeProcess, folder: Path, comments: str = "") -> AnswerFile
 
 def test_an_object_is_answered(process: JudgeProcess, tmp_path: Path) -> None:
     said = judge(process, tmp_path)
-    assert said == AnswerFiles(("answer.dcm",), (uid_of("answer", make_image(1).SOPInstanceUID, ""),))
+    assert said == AnswerFiles((uid_of("answer", make_image(1).SOPInstanceUID, ""),))
     assert names_in(tmp_path / "work") == ["answer.dcm"]
 
 

@@ -6,6 +6,8 @@ import logging
 import threading
 import warnings
 
+import pytest
+
 from carina.dicom.transport.log import EventLog, quiet_libraries, shown
 
 
@@ -33,7 +35,7 @@ def test_a_stream_that_is_gone_does_not_end_the_work() -> None:
     EventLog(stream).tell("sent")
 
 
-def test_libraries_are_silent_and_speak_again(capsys) -> None:
+def test_libraries_are_silent_and_speak_again(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     library = logging.getLogger("pynetdicom.acse")
     handler = logging.StreamHandler()

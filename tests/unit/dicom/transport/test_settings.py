@@ -91,8 +91,10 @@ def test_files(tmp_path: Path) -> None:
     assert listen_settings(read_toml(path)).retries.first_s == 2
 
 
-def test_pauses_double_up_to_the_longest_with_chance() -> None:
+def test_pauses_double_up_to_the_longest_with_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     retries = Retries(first_s=2, longest_s=15)
-    assert [retries.pause_s(failed, 1.0) for failed in range(1, 6)] == [2, 4, 8, 15, 15]
-    assert [retries.pause_s(failed, 0.0) for failed in range(1, 6)] == [1, 2, 4, 7.5, 7.5]
-    assert retries.pause_s(10_000, 1.0) == 15
+    assert len({retries.pause_s(1) for _ in range(20)}) > 1
+    monkeypatch.setattr("random.uniform", lambda least, most: most)
+    assert [retries.pause_s(failed) for failed in (1, 2, 3, 4, 5, 10_000)] == [2, 4, 8, 15, 15, 15]
+    monkeypatch.setattr("random.uniform", lambda least, most: least)
+    assert [retries.pause_s(failed) for failed in range(1, 6)] == [1, 2, 4, 7.5, 7.5]

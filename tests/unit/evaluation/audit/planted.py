@@ -4,6 +4,7 @@ import csv
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -132,7 +133,7 @@ def write_model(folder: Path, dataset: Dataset, *, preprocessing: Preprocessing 
     write_graph(graph, np.zeros((SIDE * SIDE, 3)), np.zeros(3))
     engine = load_engine(graph)
 
-    def seen(split):
+    def seen(split: Any) -> Any:
         rows = dataset.rows(split)
         greys = np.stack([resize_grey(read_radiograph(Path(path)), SIZE) for path in rows["path"]])
         labels = np.array([FINDINGS.index(finding) for finding in rows["finding"]])

@@ -1,8 +1,11 @@
 """What is taken away, to the pixel."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.evaluation.audit.alterations import (
     ALTERATIONS,
@@ -27,22 +30,24 @@ PLAIN = Preprocessing(size=160)
 
 
 @pytest.fixture
-def lungs():
+def lungs() -> Lungs:
     mask = np.zeros((160, 160), dtype=np.bool_)
     mask[40:120, 30:70] = mask[50:110, 90:130] = True
     return Lungs(mask)
 
 
 @pytest.fixture
-def whole():
+def whole() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(1, 256, (160, 160)).astype(np.uint8)
 
 
-def altered(whole, lungs, name, preprocessing=PLAIN, settings=SETTINGS):
+def altered(
+    whole: NDArray[np.uint8], lungs: Lungs, name: str, preprocessing: Preprocessing = PLAIN, settings: Any = SETTINGS
+) -> NDArray[np.uint8]:
     return alter(whole, lungs, lungs, name, preprocessing, settings)
 
 
-def test_no_pixel_of_lung_is_left_and_all_else_is_as_it_was(whole, lungs):
+def test_no_pixel_of_lung_is_left_and_all_else_is_as_it_was(whole: NDArray[np.uint8], lungs: Lungs) -> None:
     left = altered(whole, lungs, "lungs-black")
     assert not left[lungs.mask].any()
     # A rim of 2 % (4 pixels of 160) goes with them; beyond it nothing is touched.
@@ -51,7 +56,7 @@ def test_no_pixel_of_lung_is_left_and_all_else_is_as_it_was(whole, lungs):
     assert np.array_equal(left[far], whole[far])
 
 
-def test_the_box_hides_the_outline(whole, lungs):
+def test_the_box_hides_the_outline(whole: NDArray[np.uint8], lungs: Lungs) -> None:
     left = altered(whole, lungs, "box-black")
     assert not left[37:123, 27:133].any()
     outside = np.ones_like(lungs.mask)
@@ -59,7 +64,7 @@ def test_the_box_hides_the_outline(whole, lungs):
     assert np.array_equal(left[outside], whole[outside])
 
 
-def test_lungs_alone_and_border_alone(whole, lungs):
+def test_lungs_alone_and_border_alone(whole: NDArray[np.uint8], lungs: Lungs) -> None:
     alone = altered(whole, lungs, "lungs-alone")
     assert np.array_equal(alone, np.where(lungs.mask, whole, 0))
     border = altered(whole, lungs, "border-alone")
@@ -67,13 +72,15 @@ def test_lungs_alone_and_border_alone(whole, lungs):
     assert border_mask(160, SETTINGS).mean() == pytest.approx(1 - 0.7**2)
 
 
-def test_shown_is_what_the_model_is_shown(whole, lungs):
+def test_shown_is_what_the_model_is_shown(whole: NDArray[np.uint8], lungs: Lungs) -> None:
     cropping = Preprocessing(size=64, whole_size=160, crop="lungs", stretch=(1, 99))
     assert np.array_equal(altered(whole, lungs, "shown", cropping), frame(whole, lungs, cropping))
     assert np.array_equal(altered(whole, lungs, "shown"), whole)
 
 
-def test_a_model_that_crops_sees_the_crop_of_the_altered_film_but_the_border_whole(whole, lungs):
+def test_a_model_that_crops_sees_the_crop_of_the_altered_film_but_the_border_whole(
+    whole: NDArray[np.uint8], lungs: Lungs
+) -> None:
     cropping = Preprocessing(size=64, whole_size=160, crop="lungs", crop_margin=0.0)
     black = altered(whole, lungs, "box-black", cropping)
     assert black.shape == (64, 64)
@@ -84,14 +91,14 @@ def test_a_model_that_crops_sees_the_crop_of_the_altered_film_but_the_border_who
     assert not border[12:52, 12:52].any()
 
 
-def test_lungs_are_scaled_to_the_film(lungs):
+def test_lungs_are_scaled_to_the_film(lungs: Lungs) -> None:
     large = lung_mask(lungs, 320)
     assert large.mean() == pytest.approx(lungs.share, abs=0.005)
     assert large[200, 100]
     assert not large[200, 160]
 
 
-def test_lung_that_lies_in_the_border_is_black_too(whole, lungs):
+def test_lung_that_lies_in_the_border_is_black_too(whole: NDArray[np.uint8], lungs: Lungs) -> None:
     mask = lungs.mask.copy()
     mask[10:120, 30:70] = True
     border = altered(whole, Lungs(mask), "border-alone")
@@ -99,7 +106,7 @@ def test_lung_that_lies_in_the_border_is_black_too(whole, lungs):
     assert border[:5].all()
 
 
-def test_a_mask_image_becomes_lungs():
+def test_a_mask_image_becomes_lungs() -> None:
     pixels = np.zeros((320, 640), dtype=np.uint8)
     pixels[80:240, 160:320] = 255
     found = lungs_of_mask(pixels)
@@ -108,7 +115,7 @@ def test_a_mask_image_becomes_lungs():
     assert lungs_of_mask(np.zeros((50, 50), np.uint8)) is None
 
 
-def test_summaries_keep_no_more_than_they_say(whole):
+def test_summaries_keep_no_more_than_they_say(whole: NDArray[np.uint8]) -> None:
     shown = np.zeros((64, 64), dtype=np.uint8)
     shown[:, 32:] = 255
     thumbnail = summarise(shown, whole, "thumbnail").reshape(16, 16)
@@ -120,7 +127,7 @@ def test_summaries_keep_no_more_than_they_say(whole):
         assert summarise(shown, whole, name).shape == (SUMMARY_LENGTHS[name],)
 
 
-def test_sharpness_knows_no_grey_levels_and_falls_with_blur():
+def test_sharpness_knows_no_grey_levels_and_falls_with_blur() -> None:
     film = cv2.resize(draw_healthy(1).pixels, (256, 256), interpolation=cv2.INTER_CUBIC)
     sharp = summarise(film, film, "sharpness")
     lighter, darker = (np.rint(255 * (film / 255) ** gamma).astype(np.uint8) for gamma in (0.6, 1.6))
@@ -139,7 +146,7 @@ PLANTED = {
 }
 
 
-def with_finding(pixels, where, *, present):
+def with_finding(pixels: NDArray[np.uint8], where: str, *, present: bool) -> NDArray[np.uint8]:
     if where == "grey levels":
         return (255 * (pixels / 255) ** (0.8 if present else 1.2)).astype(np.uint8)
     if where == "border":
@@ -153,7 +160,7 @@ def with_finding(pixels, where, *, present):
 
 
 @pytest.mark.parametrize("where", PLANTED)
-def test_a_finding_is_told_by_the_summary_that_holds_it_alone(where):
+def test_a_finding_is_told_by_the_summary_that_holds_it_alone(where: str) -> None:
     present = np.arange(90) % 2
     films = [with_finding(draw_healthy(number).pixels, where, present=present[number]) for number in range(90)]
     for name, tells in PLANTED[where].items():
@@ -163,7 +170,7 @@ def test_a_finding_is_told_by_the_summary_that_holds_it_alone(where):
         assert (area > 0.9) if tells else (area < 0.75), name
 
 
-def test_the_cache_key_changes_with_what_is_used_and_with_nothing_else():
+def test_the_cache_key_changes_with_what_is_used_and_with_nothing_else() -> None:
     wider = AlterationSettings(border=0.2)
     rim = AlterationSettings(dilation=0.03)
     unchanged = [name for name in ALTERATIONS if parameters_of(name, rim) == parameters_of(name, SETTINGS)]
@@ -173,7 +180,9 @@ def test_the_cache_key_changes_with_what_is_used_and_with_nothing_else():
 
 
 @pytest.mark.parametrize("margin", [0.03, 0.1])
-def test_a_model_that_crops_sees_nothing_where_the_box_is_black(whole, lungs, margin):
+def test_a_model_that_crops_sees_nothing_where_the_box_is_black(
+    whole: NDArray[np.uint8], lungs: Lungs, margin: float
+) -> None:
     cropping = Preprocessing(size=96, whole_size=160, crop="lungs", crop_margin=margin, stretch=(1, 99))
     assert not altered(whole, lungs, "box-black", cropping).any()
     assert altered(whole, lungs, "lungs-black", cropping).any()

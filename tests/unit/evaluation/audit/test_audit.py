@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from carina.evaluation.audit.audit import AuditSettings, draw_rows, run_audit
 from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.audit.evidence import try_explanations
 from carina.evaluation.audit.looks import Looker
+from carina.evaluation.audit.words import result_on
 from carina.progress import no_progress
 from carina.radiographs.preprocess import Preprocessing
 from unit.evaluation.audit.planted import (
@@ -35,12 +38,12 @@ SMALL = AuditSettings(train_images=90, test_images=40, explained_images=6, repli
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Return what makes the data set, the model and the audit of a planted signal, each once."""
     folder = tmp_path_factory.mktemp("planted")
     known = {}
 
-    def make(where):
+    def make(where: Any) -> Any:
         if where not in known:
             dataset = write_planted(folder / where, where)
             model = write_model(folder / f"{where}-model", dataset)
@@ -53,7 +56,7 @@ def made(tmp_path_factory):
     return make
 
 
-def dataset_of_test(dataset):
+def dataset_of_test(dataset: Dataset) -> Dataset:
     """Return the test images as a set from elsewhere."""
     rows = dataset.manifest.with_row_index("row").filter(pl.col("split") == "test")
     outside = Dataset(dataset.folder, dataset.description, rows.drop("row"))
@@ -61,7 +64,7 @@ def dataset_of_test(dataset):
     return outside
 
 
-def altered(dataset, **columns):
+def altered(dataset: Dataset, **columns: Any) -> Dataset:
     if "mask" in columns:
         columns["mask_sha256"] = pl.lit(None, pl.String)
     changed = Dataset(dataset.folder, dataset.description, dataset.manifest.with_columns(**columns))
@@ -69,37 +72,37 @@ def altered(dataset, **columns):
     return changed
 
 
-def test_a_signal_in_the_border_remains_whole_without_lungs(made):
+def test_a_signal_in_the_border_remains_whole_without_lungs(made: Callable[..., Any]) -> None:
     _, _, audit = made("border")
     for name in ("lungs-black", "border-alone"):
-        share = audit.head_on(name).share
+        share = result_on(audit.heads, name).share
         assert share.value > 0.85, name
         assert share.low > 0.75
     # The box takes some of the border at the sides.
-    assert audit.head_on("box-black").share.value > 0.6
+    assert result_on(audit.heads, "box-black").share.value > 0.6
     # The model, which was fitted on films with lungs, is also put off by the black.
-    assert audit.model_on("lungs-black").share.value > 0.55
-    assert abs(audit.head_on("lungs-alone").share.value) < 0.3
+    assert result_on(audit.by_model, "lungs-black").share.value > 0.55
+    assert abs(result_on(audit.heads, "lungs-alone").share.value) < 0.3
     assert audit.verdicts[0].startswith("The model leans on what is not lung")
     assert audit.verdicts[1].startswith("These data can be told apart without lungs")
 
 
-def test_a_signal_in_the_lungs_is_gone_without_them(made):
+def test_a_signal_in_the_lungs_is_gone_without_them(made: Callable[..., Any]) -> None:
     _, _, audit = made("lungs")
-    assert audit.head_on("shown").macro_auroc.value > 0.8
+    assert result_on(audit.heads, "shown").macro_auroc.value > 0.8
     for name in ("lungs-black", "box-black", "border-alone"):
-        share = audit.head_on(name).share
+        share = result_on(audit.heads, name).share
         assert abs(share.value) < 0.35, name
         assert share.low < 0.1
-    assert abs(audit.model_on("lungs-black").share.value) < 0.35
-    assert audit.head_on("lungs-alone").share.value > 0.8
+    assert abs(result_on(audit.by_model, "lungs-black").share.value) < 0.35
+    assert result_on(audit.heads, "lungs-alone").share.value > 0.8
     assert audit.verdicts[0].startswith("Without lungs the model loses most of what it knows")
     assert audit.verdicts[1].startswith("Without lungs these data are hard to tell apart")
 
 
-def test_the_sentence_says_both_numbers(made):
+def test_the_sentence_says_both_numbers(made: Callable[..., Any]) -> None:
     _, _, audit = made("border")
-    remains, reached = audit.model_on("lungs-black").share, audit.head_on("lungs-black").share
+    remains, reached = result_on(audit.by_model, "lungs-black").share, result_on(audit.heads, "lungs-black").share
     assert f"Of the AUROC above chance, {100 * remains.value:.0f} % (" in audit.sentence
     assert f"a new last layer, trained on images without lungs, reaches {100 * reached.value:.0f} % (" in audit.sentence
     content = json.loads(json.dumps(audit.to_json(), allow_nan=False))
@@ -107,7 +110,7 @@ def test_the_sentence_says_both_numbers(made):
     assert content["heads"][0]["share"]["value"] == 1.0
 
 
-def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
+def test_the_planted_source_is_found_and_the_other_questions_are_answered(made: Callable[..., Any]) -> None:
     _, _, audit = made("lungs")
     asked = [(input_, finding) for input_ in ("shown", "histogram", "sharpness") for finding in FINDINGS]
     assert [(probe.input, probe.finding) for probe in audit.source_probes] == asked
@@ -142,7 +145,9 @@ def test_the_planted_source_is_found_and_the_other_questions_are_answered(made):
     ]
 
 
-def test_maps_that_mark_what_a_model_needs_are_told_from_maps_that_do_not(made, tmp_path):
+def test_maps_that_mark_what_a_model_needs_are_told_from_maps_that_do_not(
+    made: Callable[..., Any], tmp_path: Path
+) -> None:
     dataset, model, audit = made("lungs")
     known = audit.explanation_tests[0]
     assert known.called is None
@@ -163,28 +168,30 @@ def test_maps_that_mark_what_a_model_needs_are_told_from_maps_that_do_not(made, 
     write_graph(shuffled.graph, kernel, bias, marking=np.random.default_rng(3).normal(size=kernel.shape))
     rows = draw_rows(dataset.rows("test"), 60, 1)
     how = {"replicates": 200, "seed": 1, "progress": no_progress}
-    lost = try_explanations(Looker(shuffled, None, tmp_path), rows, **how)[0].comprehensiveness_gain
+    lost = try_explanations(Looker(shuffled, None, tmp_path, QUICK.alterations), rows, **how)[0].comprehensiveness_gain
     assert lost.high < 0.2 < known.comprehensiveness_gain.low
     without = replace(model, graph=tmp_path / "without.onnx")
     graph = onnx.load(model.graph)
     del graph.graph.output[-1]
     onnx.save(graph, without.graph)
-    assert try_explanations(Looker(without, None, tmp_path), rows, **how) == ()
+    assert try_explanations(Looker(without, None, tmp_path, QUICK.alterations), rows, **how) == ()
 
 
-def test_a_second_audit_comes_from_the_cache_and_says_the_same(made, tmp_path, monkeypatch):
+def test_a_second_audit_comes_from_the_cache_and_says_the_same(
+    made: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, model, _ = made("border")
     cache = tmp_path / "cache"
     first = run_audit(model, dataset, settings=SMALL, cache=cache)
 
-    def fail(*args, **kwargs):
+    def fail(*args: Any, **kwargs: Any) -> None:
         pytest.fail("the network was asked again")
 
     monkeypatch.setattr("carina.evaluation.audit.looks.load_engine", fail)
     assert run_audit(model, dataset, settings=SMALL, cache=cache) == first
 
 
-def test_a_damaged_shard_is_looked_at_again(made, tmp_path):
+def test_a_damaged_shard_is_looked_at_again(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("border")
     cache = tmp_path / "cache"
     first = run_audit(model, dataset, settings=SMALL, cache=cache)
@@ -193,7 +200,7 @@ def test_a_damaged_shard_is_looked_at_again(made, tmp_path):
     assert run_audit(model, dataset, settings=SMALL, cache=cache) == first
 
 
-def test_without_sources_and_ages_the_questions_are_not_applicable(made, tmp_path):
+def test_without_sources_and_ages_the_questions_are_not_applicable(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     nameless = altered(dataset, source=pl.lit(None, pl.String), age=pl.lit(None, pl.Float64))
     audit = run_audit(model, nameless, settings=SMALL, cache=tmp_path)
@@ -203,7 +210,7 @@ def test_without_sources_and_ages_the_questions_are_not_applicable(made, tmp_pat
     assert "age groups: not applicable: the manifest has no ages" in audit.not_applicable
 
 
-def test_lungs_that_are_nowhere_are_refused(made, tmp_path):
+def test_lungs_that_are_nowhere_are_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     blank = tmp_path / "blank.png"
     import cv2
@@ -215,7 +222,7 @@ def test_lungs_that_are_nowhere_are_refused(made, tmp_path):
         run_audit(model, altered(dataset, mask=pl.lit(str(blank))), settings=SMALL, cache=tmp_path)
 
 
-def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
+def test_images_without_lungs_are_left_out_and_counted(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     import cv2
 
@@ -228,7 +235,7 @@ def test_images_without_lungs_are_left_out_and_counted(made, tmp_path):
     assert counts.train + counts.calibration + counts.test == 420 - 30
 
 
-def test_a_mask_that_is_another_one_now_or_gone_is_refused(made, tmp_path):
+def test_a_mask_that_is_another_one_now_or_gone_is_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     assert dataset.manifest["mask_sha256"].null_count() == 0
     mask = Path(dataset.manifest.filter(pl.col("split") == "test")["mask"][0])
@@ -244,13 +251,13 @@ def test_a_mask_that_is_another_one_now_or_gone_is_refused(made, tmp_path):
         mask.write_bytes(before)
 
 
-def test_no_masks_and_no_segmenter_is_refused(made, tmp_path):
+def test_no_masks_and_no_segmenter_is_refused(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     with pytest.raises(ConfigurationError, match=r"images without a lung mask.*no segmenter.*--lungs lungs\.onnx"):
         run_audit(model, altered(dataset, mask=pl.lit(None, pl.String)), settings=SMALL, cache=tmp_path)
 
 
-def test_a_segmenter_finds_lungs_where_there_is_no_mask(made, tmp_path):
+def test_a_segmenter_finds_lungs_where_there_is_no_mask(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     graph = tmp_path / "lungs.onnx"
     write_lung_graph(graph)
@@ -261,7 +268,7 @@ def test_a_segmenter_finds_lungs_where_there_is_no_mask(made, tmp_path):
     assert audit.counts.without_lungs == 0
 
 
-def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
+def test_a_model_that_crops_is_audited_by_its_own_segmenter(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, _, _ = made("border")
     graph = tmp_path / "lungs.onnx"
     write_lung_graph(graph)
@@ -273,13 +280,13 @@ def test_a_model_that_crops_is_audited_by_its_own_segmenter(made, tmp_path):
     )
     audit = run_audit(cropping, dataset, settings=QUICK, cache=tmp_path)
     # The planted border is cut off, so only "border alone", which is shown whole, still has it.
-    assert audit.head_on("border-alone").macro_auroc.value > 0.9
-    assert audit.head_on("shown").macro_auroc.value < 0.75
+    assert result_on(audit.heads, "border-alone").macro_auroc.value > 0.9
+    assert result_on(audit.heads, "shown").macro_auroc.value < 0.75
     with pytest.raises(ConfigurationError, match="by its own segmenter, so --lungs would audit another model"):
         run_audit(cropping, dataset, segmenter=tmp_path / "other.onnx", settings=QUICK, cache=tmp_path)
 
 
-def test_test_images_that_were_learned_are_refused_or_dropped(made, tmp_path):
+def test_test_images_that_were_learned_are_refused_or_dropped(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, _, _ = made("border")
     model = write_model(tmp_path / "model", dataset)
     write_learned_from(model.folder, dataset, "test")
@@ -289,7 +296,7 @@ def test_test_images_that_were_learned_are_refused_or_dropped(made, tmp_path):
         run_audit(model, dataset, drop_leaks=True, settings=SMALL, cache=tmp_path)
 
 
-def test_drawing_keeps_small_sources():
+def test_drawing_keeps_small_sources() -> None:
     rows = pl.DataFrame(
         {"finding": ["x"] * 1000 + ["y"] * 1030, "source": ["a"] * 1000 + ["b"] * 1000 + ["c"] * 30, "at": range(2030)}
     )
@@ -302,6 +309,6 @@ def test_drawing_keeps_small_sources():
     assert draw_rows(rows, 2030, 1).equals(rows)
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path):
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a run or a bundle"):
         open_audited(tmp_path)

@@ -5,7 +5,7 @@ import numpy as np
 from carina.evaluation.audit.evidence import altered_frames
 
 
-def test_cells_are_taken_in_their_order_and_become_the_mean_grey():
+def test_cells_are_taken_in_their_order_and_become_the_mean_grey() -> None:
     shown = np.arange(64, dtype=np.uint8).reshape(8, 8)
     # 4 rows of 5 columns: 1, 2, 4 and 10 of 20 cells.
     shown = np.repeat(shown, 5, axis=1)
@@ -23,7 +23,7 @@ def test_cells_are_taken_in_their_order_and_become_the_mean_grey():
     assert np.array_equal(alone[1, 0] != neutral, (np.indices(shown.shape) >= [[[6]], [[32]]]).all(axis=0))
 
 
-def test_grids_that_do_not_divide_the_image_leave_no_pixel_out():
+def test_grids_that_do_not_divide_the_image_leave_no_pixel_out() -> None:
     shown = np.full((7, 7), 200, np.uint8)
     shown[0, 0] = 0
     without, alone = altered_frames(shown, np.arange(4)[np.newaxis], (2, 2))

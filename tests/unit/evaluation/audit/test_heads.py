@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from carina.errors import DataError
-from carina.evaluation.audit.heads import fit_head, solve_head
+from carina.evaluation.audit.heads import fit_head
 
 
-def data_of(n, d, k, *, seed=3, spread=2.0):
+def data_of(
+    n: int, d: int, k: int, *, seed: int = 3, spread: float = 2.0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, k, n)
     labels[:k] = np.arange(k)
@@ -21,9 +24,9 @@ def data_of(n, d, k, *, seed=3, spread=2.0):
 
 @pytest.mark.parametrize(("n", "d", "k"), [(200, 12, 3), (60, 150, 3), (120, 30, 2), (150, 20, 5)])
 @pytest.mark.parametrize("l2", [1.0, 0.01, 0.0003])
-def test_the_solution_is_that_of_scikit_learn(n, d, k, l2):
+def test_the_solution_is_that_of_scikit_learn(n: int, d: int, k: int, l2: float) -> None:
     features, labels = data_of(n, d, k)
-    head = solve_head(features, labels, l2)
+    head = fit_head(features, labels, features, labels, grid=(l2,))
     scaler = StandardScaler().fit(features.astype(np.float64))
     standard = scaler.transform(features.astype(np.float64))
     judge = LogisticRegression(C=1 / (n * l2), tol=1e-10, max_iter=20000).fit(standard, labels)
@@ -35,14 +38,14 @@ def test_the_solution_is_that_of_scikit_learn(n, d, k, l2):
     np.testing.assert_allclose(head.probabilities(features), expected, atol=2e-4)
 
 
-def test_the_same_input_gives_the_same_head():
+def test_the_same_input_gives_the_same_head() -> None:
     features, labels = data_of(100, 40, 3)
     one, other = (fit_head(features, labels, features[:30], labels[:30]) for _ in range(2))
     assert np.array_equal(one.kernel, other.kernel)
     assert one.l2 == other.l2
 
 
-def test_noise_asks_for_a_strong_penalty_and_a_clear_signal_for_a_weak_one():
+def test_noise_asks_for_a_strong_penalty_and_a_clear_signal_for_a_weak_one() -> None:
     rng = np.random.default_rng(0)
     labels = np.tile([0, 1], 100)
     noise = rng.normal(size=(200, 60)).astype(np.float32)
@@ -51,17 +54,17 @@ def test_noise_asks_for_a_strong_penalty_and_a_clear_signal_for_a_weak_one():
     assert fit_head(signal[:100], labels[:100], signal[100:], labels[100:]).l2 <= 0.001
 
 
-def test_a_feature_that_never_varies_does_no_harm():
+def test_a_feature_that_never_varies_does_no_harm() -> None:
     features, labels = data_of(80, 6, 3)
     features[:, 2] = 7.0
     changed = features.copy()
     changed[:, 2] += 0.001
-    head = solve_head(features, labels, 0.01)
+    head = fit_head(features, labels, features, labels, grid=(0.01,))
     assert np.isfinite(head.kernel).all()
     np.testing.assert_allclose(head.probabilities(changed), head.probabilities(features), atol=1e-3)
 
 
-def test_balanced_weights_make_a_rare_class_count():
+def test_balanced_weights_make_a_rare_class_count() -> None:
     rng = np.random.default_rng(1)
     labels = np.array([0] * 190 + [1] * 10)
     features = (labels[:, None] * 1.0 + rng.normal(0, 1, (200, 3))).astype(np.float32)
@@ -71,7 +74,7 @@ def test_balanced_weights_make_a_rare_class_count():
     assert called[0] < 10 < called[1]
 
 
-def test_refusals():
+def test_refusals() -> None:
     features, labels = data_of(20, 3, 2)
     with pytest.raises(DataError, match=r"two classes or more, numbered from 0\. Received: \[0\]"):
         fit_head(features, np.zeros(20, dtype=int), features, labels)
@@ -81,7 +84,7 @@ def test_refusals():
         fit_head(features, labels, features[:0], labels[:0])
 
 
-def test_features_that_say_nothing_give_chance():
+def test_features_that_say_nothing_give_chance() -> None:
     labels = np.tile([0, 1, 2], 20)
     head = fit_head(np.zeros((60, 5), np.float32), labels, np.zeros((30, 5), np.float32), labels[:30])
     np.testing.assert_allclose(head.probabilities(np.ones((2, 5))), 1 / 3)

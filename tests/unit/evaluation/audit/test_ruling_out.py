@@ -1,5 +1,7 @@
 """Normals that are ruled out, counted by hand."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +10,7 @@ from carina.evaluation.audit.judged import Judged
 from carina.evaluation.audit.ruling_out import SAME_IMAGES, choose_threshold, ruled_out
 
 
-def judged(normals, abnormal, *, sources=None, findings=None):
+def judged(normals: Any, abnormal: Any, *, sources: Any = None, findings: Any = None) -> Judged:
     """Return images of these values of 1 - P(Normal); each is a patient of its own."""
     p = np.concatenate([normals, abnormal])
     rows = pl.DataFrame(
@@ -21,11 +23,11 @@ def judged(normals, abnormal, *, sources=None, findings=None):
     return Judged("a set", rows, np.stack([p, 1 - p], axis=1))
 
 
-def ask(images, threshold):
-    return ruled_out(images, 1, threshold, replicates=200, seed=1)
+def ask(images: Judged, threshold: float | None) -> Any:
+    return ruled_out(images, 1, threshold, replicates=200)
 
 
-def test_the_threshold_keeps_99_of_100():
+def test_the_threshold_keeps_99_of_100() -> None:
     abnormal = np.append(0.1, np.linspace(0.5, 0.9, 99))
     threshold = choose_threshold(judged(np.linspace(0.0, 0.6, 100), abnormal), 1)
     # The lowest may be lost; the threshold lies between the next and the image below it.
@@ -34,7 +36,7 @@ def test_the_threshold_keeps_99_of_100():
     assert choose_threshold(judged(np.linspace(0, 1, 50), abnormal[:9]), 1) is None
 
 
-def test_the_share_is_counted_in_all_and_per_source_at_the_threshold_of_other_images():
+def test_the_share_is_counted_in_all_and_per_source_at_the_threshold_of_other_images() -> None:
     normals, abnormal = np.repeat([0.1, 0.3], 20), np.append(np.repeat(0.5, 38), [0.05, 0.15])
     answers = ask(judged(normals, abnormal, sources=["a"] * 20 + ["b"] * 15 + ["c"] * 5 + ["d"] * 40), 0.2)
     shares = {item.source: item.ruled_out for item in answers if item.threshold is not None}
@@ -50,7 +52,7 @@ def test_the_share_is_counted_in_all_and_per_source_at_the_threshold_of_other_im
     assert same.sensitivity.note == "at least 99 % by choice"
 
 
-def test_on_the_same_images_it_is_the_share_below_all_but_one_percent():
+def test_on_the_same_images_it_is_the_share_below_all_but_one_percent() -> None:
     rng = np.random.default_rng(2)
     normals, abnormal = rng.beta(2, 5, 300), rng.beta(5, 2, 200)
     (answer,) = ask(judged(normals, abnormal), None)
@@ -59,7 +61,7 @@ def test_on_the_same_images_it_is_the_share_below_all_but_one_percent():
     assert answer.ruled_out.low < answer.ruled_out.value < answer.ruled_out.high
 
 
-def test_findings_that_the_model_does_not_know_are_kept_and_unlabelled_images_take_no_part():
+def test_findings_that_the_model_does_not_know_are_kept_and_unlabelled_images_take_no_part() -> None:
     kinds = ["Tuberculosis"] * 15 + ["unknown"] * 15
     images = judged(np.zeros(20), np.repeat([1.0, 0.0], 15), findings=kinds)
     assert ask(images, 0.5)[0].sensitivity.value == 1.0

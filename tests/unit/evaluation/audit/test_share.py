@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.evaluation.audit.share import macro_auroc, remaining_shares
 
 
-def scores_of(truth, strength, seed):
+def scores_of(truth: NDArray[np.int64], strength: float, seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     return strength * np.eye(3)[truth] + rng.normal(0, 1, (len(truth), 3))
 
 
-def test_the_share_is_the_ratio_and_its_interval_is_paired():
+def test_the_share_is_the_ratio_and_its_interval_is_paired() -> None:
     truth = np.repeat([0, 1, 2], 80)
     strong, weak = scores_of(truth, 2.0, 1), scores_of(truth, 0.7, 2)
     same, lesser = remaining_shares(truth, strong, [strong, weak], None, replicates=500, seed=1)
@@ -27,7 +28,7 @@ def test_the_share_is_the_ratio_and_its_interval_is_paired():
     assert doubled.high - doubled.low > 1.2 * (naive.high - naive.low)
 
 
-def test_of_nothing_above_chance_nothing_can_remain():
+def test_of_nothing_above_chance_nothing_can_remain() -> None:
     truth = np.repeat([0, 1, 2], 30)
     chance = scores_of(truth, 0.0, 3)
     (share,) = remaining_shares(truth, chance, [scores_of(truth, 1.0, 5)], None, replicates=50, seed=1)

@@ -1,6 +1,7 @@
 """What is said of what was found."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,26 +20,26 @@ from carina.statistics.intervals import Estimate, not_applicable
 AREA = Estimate(0.9, 0.85, 0.94, "DeLong")
 
 
-def share(value):
+def share(value: float) -> Estimate:
     return Estimate(value, value - 0.1, value + 0.1, "bootstrap (stratified)")
 
 
-def heads_of(black, border=0.5):
+def heads_of(black: float, border: float = 0.5) -> list[HeadResult]:
     shares = {"shown": 1.0, "lungs-black": black, "border-alone": border}
     return [HeadResult(name, 0.1, AREA, (), share(value)) for name, value in shares.items()]
 
 
-def model_of(black, box):
+def model_of(black: float, box: float) -> list[ModelResult]:
     shares = {"shown": 1.0, "lungs-black": black, "box-black": box}
     return [ModelResult(name, AREA, (), share(value), AREA, share(0.6)) for name, value in shares.items()]
 
 
-def left_out(source, measure, value):
+def left_out(source: str, measure: str, value: float | None) -> LeftOutSource:
     estimate = not_applicable("nothing to train on") if value is None else share(value)
     return LeftOutSource(source, measure, estimate, 0.5, None)
 
 
-def test_the_sentence():
+def test_the_sentence() -> None:
     assert sentence_of(heads_of(0.97), model_of(0.71, 0.4)) == (
         "Of the AUROC above chance, 71 % (61–81) remains when the lungs are blacked out, and a new last layer, "
         "trained on images without lungs, reaches 97 % (87–107)."
@@ -53,20 +54,20 @@ def test_the_sentence():
         (0.5, 0.5, "Without lungs the model loses most of what it knows: 50 % (40–60) remains (rule: it would lean"),
     ],
 )
-def test_when_the_model_is_said_to_lean(black, box, begins):
+def test_when_the_model_is_said_to_lean(black: float, box: float, begins: str) -> None:
     verdict = verdicts_of(heads_of(0.2), model_of(black, box), (), ())[0]
     assert verdict.startswith(begins)
     assert "on 60 % (50–70) of the images it makes the same call with P ≥ 0.5" in verdict
 
 
-def test_what_the_data_let_any_model_do():
+def test_what_the_data_let_any_model_do() -> None:
     assert "no proof that disease is seen" in verdicts_of(heads_of(0.6, 0.3), model_of(0.2, 0.2), (), ())[1]
     assert "30 % (20–40) from the border" in verdicts_of(heads_of(0.6, 0.3), model_of(0.2, 0.2), (), ())[1]
     assert verdicts_of(heads_of(0.5), model_of(0.2, 0.2), (), ())[1].startswith("Without lungs these data are hard")
 
 
-def test_a_source_that_is_not_told_apart_is_not_said_to_be():
-    def probe(low):
+def test_a_source_that_is_not_told_apart_is_not_said_to_be() -> None:
+    def probe(low: Any) -> Any:
         return SourceProbe("shown", "Normal", {"a": 20, "b": 20}, Estimate(0.7, low, 0.9, "x"), 0.5, AREA, None)
 
     assert any(
@@ -76,7 +77,7 @@ def test_a_source_that_is_not_told_apart_is_not_said_to_be():
     assert len(verdicts_of(heads_of(0.2), model_of(0.2, 0.2), [probe(0.5)], ())) == 2
 
 
-def test_the_worst_source_is_named():
+def test_the_worst_source_is_named() -> None:
     sources = [
         left_out("a", "sensitivity", 0.9),
         left_out("b", "sensitivity", 0.42),
@@ -90,18 +91,18 @@ def test_the_worst_source_is_named():
     assert "sensitivity on a is 90 % (80–100) at worst: it holds there" in good
 
 
-def gap(low, high):
+def gap(low: float, high: float) -> SensitivityGap:
     return SensitivityGap(
         "the test split", "view", "AP", "PA", share(0.9), share(0.7), Estimate(0.2, low, high, "bootstrap")
     )
 
 
-def map_test(low):
+def map_test(low: float) -> ExplanationTest:
     gain = Estimate(0.2, low, 0.3, "bootstrap")
     return ExplanationTest(None, 60, *[share(0.4)] * 3, gain, *[share(0.1)] * 2, gain)
 
 
-def test_the_further_questions_are_said_as_what_they_mean():
+def test_the_further_questions_are_said_as_what_they_mean() -> None:
     heads = [HeadResult(name, 0.1, AREA, (), share(value)) for name, value in (("histogram", 0.8), ("sharpness", 0.3))]
     normals = RuledOut("the test split", None, "the calibration split", 0.2, share(0.4), share(0.9))
     told = further_verdicts(heads, [gap(0.1, 0.3), gap(-0.1, 0.5)], [normals], [map_test(0.1)], "COVID-19")
@@ -114,7 +115,7 @@ def test_the_further_questions_are_said_as_what_they_mean():
     assert told[3].endswith("the maps say more than random cells about what the model needs.")
 
 
-def test_what_is_not_shown_is_not_said_to_be_there():
+def test_what_is_not_shown_is_not_said_to_be_there() -> None:
     heads = [HeadResult(name, 0.1, AREA, (), share(0.4)) for name in ("histogram", "sharpness")]
     few = replace(gap(0.1, 0.3), gap=not_applicable("too few"))
     (none,) = further_verdicts(heads, [gap(-0.1, 0.5), few], (), (), "COVID-19")
@@ -131,7 +132,7 @@ def test_what_is_not_shown_is_not_said_to_be_there():
     assert further_verdicts(heads, (), (), (), "x") == ()
 
 
-def test_percentages_are_written_as_people_write_them():
+def test_percentages_are_written_as_people_write_them() -> None:
     assert percent(Estimate(0.874, 0.841, 0.9, "x")) == "87 % (84–90)"
     assert percent(Estimate(0.051, -0.12, 0.2, "x")) == "5 % (−12 to 20)"
     assert percent(Estimate(-0.051, -0.12, 0.2, "x")) == "−5 % (−12 to 20)"

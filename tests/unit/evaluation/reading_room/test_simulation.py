@@ -2,11 +2,13 @@
 
 import heapq
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from amount import sampled
 from carina.errors import ConfigurationError
@@ -16,9 +18,8 @@ from carina.evaluation.reading_room.waiting_times import (
     Priorities,
     ReadingRoom,
     expected_turnaround,
-    flag_priorities,
 )
-from queueing import chance_of_a_wait, share_read_within
+from queueing import chance_of_a_wait, flag_priorities, share_read_within
 
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 BANDS = Priorities(
@@ -30,7 +31,9 @@ BANDS = Priorities(
 )
 
 
-def by_events(arrivals, reading, priority, readers):
+def by_events(
+    arrivals: NDArray[np.float64], reading: NDArray[np.float64], priority: NDArray[np.int64], readers: int
+) -> NDArray[np.float64]:
     """Return the turnaround in one room, by an event list of arrivals and ends of readings."""
     events = [(time, 1, image) for image, time in enumerate(arrivals)]
     heapq.heapify(events)
@@ -52,7 +55,7 @@ def by_events(arrivals, reading, priority, readers):
 
 @quick
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 40), st.integers(0, 10_000))
-def test_rooms_are_those_of_an_event_list(readers, priorities, images, seed) -> None:
+def test_rooms_are_those_of_an_event_list(readers: int, priorities: Any, images: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1, (3, images)), axis=1)
     reading = rng.exponential(0.9 * readers, (3, images))
@@ -74,7 +77,9 @@ def test_by_hand() -> None:
     ("utilisation", "readers", "times"),
     [(0.5, 1, "exponential"), (0.85, 1, "fixed"), (0.8, 2, "exponential"), (0.9, 3, "exponential")],
 )
-def test_means_agree_with_the_formulas_within_their_standard_error(utilisation, readers, times) -> None:
+def test_means_agree_with_the_formulas_within_their_standard_error(
+    utilisation: float, readers: int, times: str
+) -> None:
     room = ReadingRoom(20 * utilisation * readers, 3.0, readers, times)
     formula = expected_turnaround(room, BANDS)
     assert formula.exact
@@ -106,7 +111,7 @@ def test_the_exact_distribution_is_that_of_textbooks() -> None:
 
 
 @pytest.mark.parametrize(("utilisation", "readers"), [(0.6, 1), (0.8, 1), (0.85, 3)])
-def test_half_and_nine_of_ten_are_those_of_the_exact_distribution(utilisation, readers) -> None:
+def test_half_and_nine_of_ten_are_those_of_the_exact_distribution(utilisation: float, readers: int) -> None:
     room = ReadingRoom(20 * utilisation * readers, 3.0, readers)
     simulated = simulate_turnaround(room, BANDS, seed=5)
     told = [(simulated.without_flag, [1.0], 0)]
@@ -163,7 +168,6 @@ def test_the_same_seed_gives_the_same_answer_as_json() -> None:
 def test_where_there_is_no_answer_the_reason_stands() -> None:
     overloaded = simulate_turnaround(ReadingRoom(30, 3), BANDS)
     assert overloaded.without_flag.mean.note.startswith("Overloaded: 30 radiographs")
-    assert (overloaded.images, overloaded.rooms) == (0, 0)
     assert overloaded.findings["Normal"]["flagged"].nine_of_ten is None
     busy = simulate_turnaround(ReadingRoom(19.8, 3), BANDS)
     assert busy.priorities["routine"].mean.note == (

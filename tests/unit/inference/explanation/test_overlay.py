@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,20 +39,6 @@ def explained(
     both = np.stack([cells, -cells], axis=-1).astype(np.float32)
     grey = np.full((SIDE, SIDE), 100, np.uint8) if grey is None else grey
     return Explanation(findings, both, both.sum(axis=(0, 1)), calibration, seen, lungs, grey)
-
-
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return where every line that is written into a picture is noted."""
-    written: list[str] = []
-    wrapped = lettering.wrapped
-
-    def noting(text: str, *rest: object) -> list[str]:
-        written.append(text)
-        return wrapped(text, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(lettering, "wrapped", noting)
-    return written
 
 
 def test_colours_tell_for_from_against_and_leave_the_rest_alone() -> None:
@@ -138,7 +125,7 @@ def test_every_size_has_a_legend_that_can_be_read(shape: tuple[int, int], monkey
     lines = []
     wrapped = lettering.wrapped
 
-    def noting(text, font, room):  # type: ignore[no-untyped-def]
+    def noting(text: str, font: Any, room: Any) -> Any:
         found = wrapped(text, font, room)
         lines.extend((font.getlength(line), room, line) for line in found)
         return found

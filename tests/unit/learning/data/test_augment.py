@@ -1,5 +1,7 @@
 """Variation of training images: never mirrored, the same for the same draw, and none where nothing may change."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,14 +32,14 @@ def some_lungs() -> Lungs:
 
 
 @pytest.mark.parametrize("crop", ["none", "lungs"])
-def test_without_variation_it_is_the_frame(crop):
+def test_without_variation_it_is_the_frame(crop: str) -> None:
     preprocessing = Preprocessing(size=96, whole_size=96, crop=crop, stretch=(1, 99))
     whole = make_grey(5, (96, 96))
     varied = vary(whole, some_lungs(), preprocessing, AugmentationSettings(), np.random.default_rng(0))
     np.testing.assert_array_equal(varied, frame(whole, some_lungs(), preprocessing))
 
 
-def test_the_same_draw_gives_the_same_copy_and_another_another():
+def test_the_same_draw_gives_the_same_copy_and_another_another() -> None:
     preprocessing = Preprocessing(size=96, whole_size=96, crop="lungs", stretch=(1, 99))
     whole = make_grey(5, (96, 96))
     copies = [vary(whole, some_lungs(), preprocessing, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2)]
@@ -47,7 +49,7 @@ def test_the_same_draw_gives_the_same_copy_and_another_another():
     assert copies[0].shape == (96, 96)
 
 
-def test_never_mirrored():
+def test_never_mirrored() -> None:
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
     preprocessing = Preprocessing(size=64)
     for seed in range(20):
@@ -56,7 +58,7 @@ def test_never_mirrored():
         assert copy[20:44, 40:52].mean() > copy[20:44, 12:24].mean()
 
 
-def test_margins_of_the_crop_vary_without_leaving_the_lungs_out():
+def test_margins_of_the_crop_vary_without_leaving_the_lungs_out() -> None:
     whole = np.zeros((160, 160), np.uint8)
     whole[30:120, 20:130] = 200
     preprocessing = Preprocessing(size=80, whole_size=160, crop="lungs", crop_margin=0.2)
@@ -71,7 +73,7 @@ def test_margins_of_the_crop_vary_without_leaving_the_lungs_out():
     assert np.ptp(shares) > 0.05
 
 
-def test_outside_the_lungs_all_becomes_one_grey():
+def test_outside_the_lungs_all_becomes_one_grey() -> None:
     preprocessing = Preprocessing(size=96, whole_size=96)
     whole = make_grey(5, (96, 96))
     mask = np.zeros((160, 160), np.bool_)
@@ -87,7 +89,7 @@ def test_outside_the_lungs_all_becomes_one_grey():
     np.testing.assert_array_equal(never, whole)
 
 
-def test_mixed_amplitudes_keep_the_shapes_and_hide_the_scanner():
+def test_mixed_amplitudes_keep_the_shapes_and_hide_the_scanner() -> None:
     rng = np.random.default_rng(0)
     shapes = rng.integers(40, 216, (16, 32, 32)).astype(np.float64)
     # Half of the images come from a scanner of twice the contrast.
@@ -96,7 +98,7 @@ def test_mixed_amplitudes_keep_the_shapes_and_hide_the_scanner():
 
     mixed = mix_amplitudes(greys, 1.0, np.random.default_rng(3))
 
-    def gap(images):
+    def gap(images: int) -> Any:
         spread = images.astype(float).std(axis=(1, 2))
         return spread[1::2].mean() - spread[::2].mean()
 
@@ -108,7 +110,7 @@ def test_mixed_amplitudes_keep_the_shapes_and_hide_the_scanner():
     assert np.abs(mixed.astype(int) - greys).max() > 10
 
 
-def test_mixing_is_of_the_draw_and_of_the_share():
+def test_mixing_is_of_the_draw_and_of_the_share() -> None:
     greys = np.random.default_rng(1).integers(0, 256, (8, 32, 32)).astype(np.uint8)
     once, again, other = (mix_amplitudes(greys, 0.5, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(once, again)

@@ -109,7 +109,7 @@ def test_whole_images_need_no_segmenter(phantom_dataset: Dataset, tmp_path: Path
     rows = phantom_dataset.rows("test").head(2)
     frames = Frames(Preprocessing(size=64), None, tmp_path)
     assert frames.find_lungs(rows) == 0
-    assert frames.lungs_sha256 is None
+    assert frames.lungs_key is None
     assert frames.assessable(rows).all()
     path, sha256 = rows.select("path", "sha256").row(0)
     np.testing.assert_array_equal(frames.grey(path, sha256), read_whole(path, sha256, 64))

@@ -49,6 +49,7 @@ def test_contributions_and_bias_sum_to_the_logits(tmp_path: Path, taps: tuple[st
         assert contributions.std(axis=(1, 2)).min() > 0
 
 
+@pytest.mark.long
 def test_a_cell_contributes_what_its_own_features_weigh(tmp_path: Path) -> None:
     backbone = build_backbone(BackboneSettings(weights="none", alpha=0.35), SIZE).model
     export_backbone(backbone, tmp_path / "backbone.onnx")

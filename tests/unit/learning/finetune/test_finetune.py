@@ -148,10 +148,10 @@ def test_both_halves_are_the_backbone() -> None:
     keras.utils.set_random_seed(0)
     settings = BackboneSettings(weights="none", alpha=0.35, taps=("block_13_expand_relu", "out_relu"))
     backbone = build_backbone(settings, 64).model
-    halves = cut_backbone(backbone, "block_6_expand")
+    lower, upper = cut_backbone(backbone, "block_6_expand")
     tensors = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
     whole = np.asarray(backbone(tensors))
-    np.testing.assert_allclose(np.asarray(halves.upper(halves.lower(tensors))), whole, atol=1e-6 * np.abs(whole).max())
+    np.testing.assert_allclose(np.asarray(upper(lower(tensors))), whole, atol=1e-6 * np.abs(whole).max())
     with pytest.raises(ConfigurationError, match="has no layer 'block_99_expand'"):
         cut_backbone(backbone, "block_99_expand")
     with pytest.raises(ConfigurationError, match="leads past block_14_expand"):

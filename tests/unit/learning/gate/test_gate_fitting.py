@@ -7,7 +7,7 @@ import pytest
 
 from carina.errors import DataError
 from carina.learning.gate.gate_fitting import VARIED, choose_line, fit_gate
-from carina.radiographs.gate import Gate
+from carina.radiographs.gate import Gate, Measures
 
 FEATURES = 20
 SCALES = np.linspace(0.1, 100, FEATURES)
@@ -29,19 +29,19 @@ def drawn_features(counts: dict[str, int], seed: int = 0) -> tuple[np.ndarray, l
 COUNTS = {"radiograph": 200, VARIED: 100, "clockwise": 80, "inverted": 60, "other": 50}
 
 
-def fitted(counts: dict[str, int] | None = None, acceptance: float = 0.98, calibration: int = 300):
+def fitted(counts: dict[str, int] | None = None, acceptance: float = 0.98, calibration: int = 300) -> tuple[Gate, int]:
     features, kinds = drawn_features(counts or COUNTS)
     origins = np.arange(len(kinds))
     others, _ = drawn_features({"radiograph": calibration}, seed=1)
     return fit_gate(features, kinds, origins, others, acceptance=acceptance, lungs_sha256="cd" * 32)
 
 
-def measured(gate, kind: str, count: int = 500):
+def measured(gate: Gate, kind: str, count: int = 500) -> Measures:
     features, _ = drawn_features({kind: count}, seed=2)
     return gate.measure(features)
 
 
-def test_kinds_are_told_apart_and_radiographs_let_through():
+def test_kinds_are_told_apart_and_radiographs_let_through() -> None:
     gate, dropped = fitted()
     assert dropped == 0
     assert gate.kinds == ("radiograph", "clockwise", "inverted", "other")
@@ -56,7 +56,7 @@ def test_kinds_are_told_apart_and_radiographs_let_through():
         np.testing.assert_allclose(others.shares.sum(axis=1), 1)
 
 
-def test_an_unknown_kind_is_refused_for_its_distance():
+def test_an_unknown_kind_is_refused_for_its_distance() -> None:
     gate, _ = fitted()
     features, _ = drawn_features({"radiograph": 300}, seed=3)
     features[:, 12:18] += 5 * SCALES[12:18]
@@ -69,19 +69,19 @@ def test_an_unknown_kind_is_refused_for_its_distance():
     assert np.mean(gate.measure(features).strangeness > gate.largest_strangeness) > 0.99
 
 
-def test_it_says_what_was_asked_for_and_what_was_reached():
+def test_it_says_what_was_asked_for_and_what_was_reached() -> None:
     gate, _ = fitted(acceptance=0.97)
     assert (gate.acceptance, gate.calibration_images, gate.lungs_sha256) == (0.97, 300, "cd" * 32)
     assert 0.97 <= gate.reached <= 0.99
 
 
-def test_the_same_data_give_the_same_gate():
+def test_the_same_data_give_the_same_gate() -> None:
     (one, _), (other, _) = fitted(), fitted()
     for field in fields(Gate):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
-def test_a_radiograph_that_is_itself_on_its_side_is_dropped_with_all_that_was_made_of_it():
+def test_a_radiograph_that_is_itself_on_its_side_is_dropped_with_all_that_was_made_of_it() -> None:
     features, kinds = drawn_features(COUNTS)
     turned, _ = drawn_features({"clockwise": 2, "radiograph": 1}, seed=5)
     # A film on its side among the radiographs, and a varied copy; turned once more it is upright, and called otherwise.
@@ -95,7 +95,7 @@ def test_a_radiograph_that_is_itself_on_its_side_is_dropped_with_all_that_was_ma
     np.testing.assert_array_equal(gate.weights, clean.weights)
 
 
-def test_no_more_than_a_fiftieth_is_dropped():
+def test_no_more_than_a_fiftieth_is_dropped() -> None:
     features, kinds = drawn_features(COUNTS)
     # A third of what is called a radiograph is on its side: then that is what radiographs are here.
     kinds = ["radiograph" if kind == "clockwise" and number % 2 else kind for number, kind in enumerate(kinds)]
@@ -106,13 +106,13 @@ def test_no_more_than_a_fiftieth_is_dropped():
 
 
 @pytest.mark.parametrize("radiographs", [10, 25])
-def test_few_radiographs_make_a_gate_all_the_same(radiographs):
+def test_few_radiographs_make_a_gate_all_the_same(radiographs: int) -> None:
     gate, _ = fitted({"radiograph": radiographs, "clockwise": 6, "inverted": 6}, calibration=5)
     assert np.mean(measured(gate, "radiograph").strangeness <= gate.largest_strangeness) > 0.7
     assert gate.matrix.shape[1] <= max(2, radiographs // 5)
 
 
-def test_features_that_say_nothing_make_a_gate_that_lets_everything_through():
+def test_features_that_say_nothing_make_a_gate_that_lets_everything_through() -> None:
     gate, _ = fit_gate(
         np.full((40, 5), 3, np.float32),
         ["radiograph"] * 20 + ["inverted"] * 20,
@@ -132,12 +132,12 @@ def test_features_that_say_nothing_make_a_gate_that_lets_everything_through():
         ({"radiograph": 30, "inverted": 9}, 1, "Received: 30, 1 and 1"),
     ],
 )
-def test_too_little_is_refused(counts, calibration, says):
+def test_too_little_is_refused(counts: dict[str, int], calibration: int, says: str) -> None:
     with pytest.raises(DataError, match=says):
         fitted(counts, calibration=calibration)
 
 
-def test_the_line_by_hand():
+def test_the_line_by_hand() -> None:
     # 199 radiographs at 0.98: floor(0.02 * 200) - 1 = 3 are left outside, 198, 197 and 196.
     assert choose_line(np.arange(199.0), 0.98) == 195.5
     assert choose_line(-np.arange(199.0), 0.98) == -2.5
@@ -145,11 +145,11 @@ def test_the_line_by_hand():
     assert choose_line(np.arange(99.0), 0.99) == 98.0
 
 
-def test_with_too_few_for_a_promise_the_line_lies_beyond_the_strangest():
+def test_with_too_few_for_a_promise_the_line_lies_beyond_the_strangest() -> None:
     assert choose_line(np.array([3.0, 1.0, 1.5]), 0.99) == pytest.approx(3.0 + 0.5 * (3.0 - 1.5))
 
 
-def test_the_promise_is_kept_on_average():
+def test_the_promise_is_kept_on_average() -> None:
     rng = np.random.default_rng(0)
     let_through = [np.mean(rng.normal(size=400) <= choose_line(rng.normal(size=150), 0.95)) for _ in range(400)]
     # floor(0.05 * 151) = 7 of 151 ranks lie outside on average: 0.954.

@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from carina.bundles.run_folder import GateRecord
 from carina.datasets.images import read_whole
 from carina.datasets.manifest import Dataset
 from carina.errors import BundleError, DataError
 from carina.learning.gate.gate_training import choose_radiographs, train_gate
 from carina.learning.recipe import GateSettings
 from carina.radiographs.corruptions import make_odd, mirror_sideways
-from carina.radiographs.gate import Gate, read_gate
+from carina.radiographs.gate import Gate, Verdict, read_gate
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import LungFinder
 from make import make_grey, write_image
@@ -29,7 +30,9 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(phantom_dataset: Dataset, graph: Path, tmp_path_factory: pytest.TempPathFactory):
+def trained(
+    phantom_dataset: Dataset, graph: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Gate, GateRecord, list[tuple[int, int]]]:
     told: list[tuple[int, int]] = []
     gate, facts = train_gate(
         phantom_dataset.rows("train"),
@@ -43,7 +46,7 @@ def trained(phantom_dataset: Dataset, graph: Path, tmp_path_factory: pytest.Temp
     return gate, facts, told
 
 
-def verdicts(gate: Gate, graph: Path, wholes: list[np.ndarray]):
+def verdicts(gate: Gate, graph: Path, wholes: list[np.ndarray]) -> list[Verdict]:
     features = LungFinder(graph).find(wholes).features
     return gate.judge(features, wholes, [ANYWHERE] * len(wholes))
 
@@ -54,7 +57,9 @@ def tested(phantom_dataset: Dataset) -> list[np.ndarray]:
     return [read_whole(path, sha256, 96) for path, sha256 in rows.iter_rows()]
 
 
-def test_phantoms_are_let_through_and_oddities_refused_by_name(trained, graph: Path, tested: list[np.ndarray]) -> None:
+def test_phantoms_are_let_through_and_oddities_refused_by_name(
+    trained: tuple[Gate, GateRecord, list[tuple[int, int]]], graph: Path, tested: list[np.ndarray]
+) -> None:
     gate, _, _ = trained
     assert np.mean([verdict.accepted for verdict in verdicts(gate, graph, tested)]) > 0.7
     assert np.mean([v.accepted for v in verdicts(gate, graph, [mirror_sideways(w) for w in tested])]) > 0.6
@@ -69,7 +74,9 @@ def test_phantoms_are_let_through_and_oddities_refused_by_name(trained, graph: P
     assert not verdicts(gate, graph, [np.full((96, 96), 40, np.uint8)])[0].accepted
 
 
-def test_what_it_says_of_itself(trained, phantom_dataset: Dataset) -> None:
+def test_what_it_says_of_itself(
+    trained: tuple[Gate, GateRecord, list[tuple[int, int]]], phantom_dataset: Dataset
+) -> None:
     gate, facts, told = trained
     count = 60
     assert phantom_dataset.rows("train").height > count
@@ -88,7 +95,7 @@ def test_what_it_says_of_itself(trained, phantom_dataset: Dataset) -> None:
 
 
 def test_the_same_seed_gives_the_same_gate_whatever_the_order(
-    trained, phantom_dataset: Dataset, graph: Path, tmp_path: Path
+    trained: tuple[Gate, GateRecord, list[tuple[int, int]]], phantom_dataset: Dataset, graph: Path, tmp_path: Path
 ) -> None:
     gate, _, _ = trained
     again, _ = train_gate(

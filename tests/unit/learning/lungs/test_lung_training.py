@@ -50,6 +50,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return out, facts
 
 
+@pytest.mark.long
 def test_the_graph_has_the_names_that_it_is_read_by(trained: tuple[Path, LungsTrained]) -> None:
     out, facts = trained
     graph = onnx.load(out / "lungs.onnx").graph
@@ -64,6 +65,7 @@ def test_the_graph_has_the_names_that_it_is_read_by(trained: tuple[Path, LungsTr
     assert facts.graph_difference < 1e-3
 
 
+@pytest.mark.long
 def test_what_it_says_of_itself(trained: tuple[Path, LungsTrained], data: Path) -> None:
     _, facts = trained
     assert facts.images == {"trainable": 6, "held_out": 2}
@@ -75,6 +77,7 @@ def test_what_it_says_of_itself(trained: tuple[Path, LungsTrained], data: Path) 
     assert set(facts.seconds) == {"read", "build", "fit", "export", "judge", "total"}
 
 
+@pytest.mark.long
 def test_held_out_images_are_judged_each(trained: tuple[Path, LungsTrained]) -> None:
     table = pl.read_csv(trained[0] / "dice.csv")
     assert table.columns == ["image", "patient", "dice", "two_lungs"]
@@ -84,6 +87,7 @@ def test_held_out_images_are_judged_each(trained: tuple[Path, LungsTrained]) -> 
     assert table.filter(~pl.col("two_lungs"))["dice"].to_list() == [0.0] * int((~table["two_lungs"]).sum())
 
 
+@pytest.mark.long
 def test_the_report_beside_it_names_no_patient(trained: tuple[Path, LungsTrained], data: Path) -> None:
     from dataclasses import asdict
 

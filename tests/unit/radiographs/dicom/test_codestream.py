@@ -1,9 +1,12 @@
 """What a codestream claims is read before anything is decoded, and what no radiograph is, is refused."""
 
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.errors import InputError
 from carina.radiographs.dicom.codestream import (
@@ -27,7 +30,7 @@ GREY, DEEP = make_grey(1, (60, 50)), make_grey(1, (60, 50), 12)
 COLOUR = np.stack([GREY] * 3, axis=-1)
 
 
-def refusal(reader, *arguments):
+def refusal(reader: Callable[..., Any], *arguments: Any) -> str:
     with pytest.raises(InputError) as caught:
         reader(*arguments)
     return caught.value.code
@@ -43,14 +46,16 @@ def refusal(reader, *arguments):
         (DEEP, JPEG_LS, Codestream("JPEG-LS", 50, 60, 1, 12)),
     ],
 )
-def test_jpeg(pixels, syntax, said):
+def test_jpeg(pixels: NDArray[Any], syntax: str, said: Codestream) -> None:
     frame = encode_frame(pixels, syntax, 12 if pixels is DEEP else None)
     assert read_jpeg(frame) == said
     # Bytes that fill up before a marker are allowed.
     assert read_jpeg(frame[:2] + b"\xff\xff" + frame[2:]) == said
 
 
-def jpeg(marker=0xC0, bits=8, height=60, width=50, components=1, length=None):
+def jpeg(
+    marker: int = 0xC0, bits: int = 8, height: int = 60, width: int = 50, components: int = 1, length: Any = None
+) -> Any:
     segment = struct.pack(">BHHB", bits, height, width, components) + bytes(3 * components)
     head = struct.pack(">BBH", 0xFF, marker, len(segment) + 2 if length is None else length)
     return b"\xff\xd8" + head + segment + b"\xff\xd9"
@@ -77,11 +82,11 @@ def jpeg(marker=0xC0, bits=8, height=60, width=50, components=1, length=None):
         (jpeg(0xC5), "unsupported-format"),
     ],
 )
-def test_jpeg_that_is_none_or_none_of_ours(content, code):
+def test_jpeg_that_is_none_or_none_of_ours(content: bytes, code: str) -> None:
     assert refusal(read_jpeg, content) == code
 
 
-def test_a_size_that_overrides_another_is_refused():
+def test_a_size_that_overrides_another_is_refused() -> None:
     frame = encode_frame(GREY, JPEG_LS)
     require_whole_jpeg_ls(frame)
     require_whole_jpeg_ls(frame[:2] + b"\xff\xf8\0\x0d\x01" + bytes(10) + frame[2:])
@@ -89,7 +94,7 @@ def test_a_size_that_overrides_another_is_refused():
     assert refusal(require_whole_jpeg_ls, overridden) == "unreadable-file"
 
 
-def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded():
+def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded() -> None:
     """Its decoder would take ten seconds for the same, and reads what has an end with padding behind it."""
     frame = encode_frame(DEEP, JPEG_LS, 12).rstrip(b"\0")
     assert frame.endswith(b"\xff\xd9")
@@ -100,24 +105,32 @@ def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded():
 
 
 @pytest.mark.parametrize(("pixels", "bits"), [(GREY, 8), (DEEP, 12), (COLOUR, 8), (DEEP.astype(np.int16), 13)])
-def test_jpeg_2000(pixels, bits):
+def test_jpeg_2000(pixels: NDArray[Any], bits: int) -> None:
     said = read_jpeg_2000(encode_frame(pixels, JPEG_2000_LOSSLESS, bits))
     colours = (3, bits, "RGB", True) if pixels.ndim == 3 else (1, bits, None, False)
     assert said == Codestream("JPEG 2000", 50, 60, *colours, signed=pixels.dtype.kind == "i")
 
 
-def siz(size=41, right=50, lower=60, left=0, upper=0, tile=(50, 60, 0, 0), parts=((7, 1, 1),)):
+def siz(
+    size: int = 41,
+    right: int = 50,
+    lower: int = 60,
+    left: int = 0,
+    upper: int = 0,
+    tile: tuple[int, int, int, int] = (50, 60, 0, 0),
+    parts: Any = ((7, 1, 1),),
+) -> bytes:
     marker = struct.pack(">HHHIIIIIIIIH", 0xFF51, size, 0, right, lower, left, upper, *tile, len(parts))
     return b"\xff\x4f" + marker + b"".join(bytes(part) for part in parts)
 
 
-def box(kind, content, long=False):
+def box(kind: bytes, content: bytes, long: bool = False) -> bytes:
     head = struct.pack(">I4sQ", 1, kind, len(content) + 16) if long else struct.pack(">I4s", len(content) + 8, kind)
     return head + content
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_the_boxes_of_a_file_around_it(long):
+def test_the_boxes_of_a_file_around_it(long: bool) -> None:
     start = b"\0\0\0\x0cjP  \r\n\x87\n"
     # A second header in a box that is none is not taken for the one.
     boxes = box(b"free", siz(right=30_000)) + box(b"jp2c", siz(), long)
@@ -126,7 +139,7 @@ def test_the_boxes_of_a_file_around_it(long):
     assert refusal(read_jpeg_2000, start + struct.pack(">I4s", 3, b"free") + bytes(40)) == "unreadable-file"
 
 
-def test_jpeg_2000_says_the_size_that_it_would_take():
+def test_jpeg_2000_says_the_size_that_it_would_take() -> None:
     assert read_jpeg_2000(siz(right=30_000, lower=30_000, tile=(30_000, 30_000, 0, 0))).width == 30_000
     assert read_jpeg_2000(siz(left=10, upper=20)) == Codestream("JPEG 2000", 40, 40, 1, 8, signed=False)
 
@@ -148,11 +161,11 @@ def test_jpeg_2000_says_the_size_that_it_would_take():
         (siz(tile=(1, 1, 0, 0), right=200), "too-large"),
     ],
 )
-def test_jpeg_2000_that_is_none_or_none_of_ours(content, code):
+def test_jpeg_2000_that_is_none_or_none_of_ours(content: bytes, code: str) -> None:
     assert refusal(read_jpeg_2000, content) == code
 
 
-def test_rle_segments():
+def test_rle_segments() -> None:
     frame = memoryview(encode_frame(DEEP, RLE))
     first, second = read_rle_segments(frame, 2)
     assert 64 + len(first) + len(second) == len(frame)
@@ -172,6 +185,6 @@ def test_rle_segments():
         (99, 64, 70),
     ],
 )
-def test_rle_offsets_that_lie(header):
+def test_rle_offsets_that_lie(header: tuple[int, int, int]) -> None:
     frame = struct.pack("<16I", *header, *[0] * 13) + bytes(40)
     assert refusal(read_rle_segments, memoryview(frame), header[0] if header[0] > 15 else 2) == "unreadable-file"

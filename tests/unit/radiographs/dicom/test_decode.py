@@ -1,6 +1,7 @@
 """A file's bytes become a radiograph with what its header says, or an error that names what is wrong and no value."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,20 +30,20 @@ from make_dicom import (
 GREY = make_grey(1, (60, 50))
 
 
-def refusal(content, **options):
+def refusal(content: bytes, **options: Any) -> InputError:
     with pytest.raises(InputError) as caught:
         decode(content, **options)
     assert "\n" not in str(caught.value)
     return caught.value
 
 
-def header(**attributes):
+def header(**attributes: Any) -> Header:
     found = decode(encode_dicom(GREY, **attributes)).header
     assert isinstance(found, Header)
     return found
 
 
-def test_what_the_header_of_a_chest_radiograph_says():
+def test_what_the_header_of_a_chest_radiograph_says() -> None:
     assert header() == Header("CR", "chest", "PA", 45.0, crop=(0, 0, 60, 50))
     said = header(
         Modality="DX",
@@ -77,7 +78,7 @@ def test_what_the_header_of_a_chest_radiograph_says():
     )
 
 
-def test_what_is_optional_may_be_missing():
+def test_what_is_optional_may_be_missing() -> None:
     content = encode_dicom(GREY, **dict.fromkeys(CHEST))
     radiograph = decode(content)
     assert radiograph.header == Header(crop=(0, 0, 60, 50))
@@ -88,14 +89,14 @@ def test_what_is_optional_may_be_missing():
 
 @pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "PhotometricInterpretation"])
 @pytest.mark.parametrize("value", [None, b""])
-def test_what_is_essential_is_named(keyword, value):
+def test_what_is_essential_is_named(keyword: str, value: bytes | None) -> None:
     error = refusal(encode_dicom(GREY, **{keyword: value}))
     assert error.code == "missing-attribute"
     assert f"has no {keyword}," in str(error)
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
-def test_with_and_without_preamble_or_syntax(syntax):
+def test_with_and_without_preamble_or_syntax(syntax: str) -> None:
     content = encode_dicom(GREY, syntax)
     expected = decode(content)
     bare = encode_dicom(GREY, syntax, preamble=None)
@@ -106,7 +107,7 @@ def test_with_and_without_preamble_or_syntax(syntax):
 
 
 @pytest.mark.parametrize(("said", "is_written"), [(EXPLICIT, IMPLICIT), (IMPLICIT, EXPLICIT)])
-def test_a_syntax_that_says_types_where_there_are_none(said, is_written):
+def test_a_syntax_that_says_types_where_there_are_none(said: str, is_written: str) -> None:
     bare = encode_dicom(GREY, is_written, preamble=None)
     np.testing.assert_array_equal(decode(with_meta(bare, said)).pixels, decode(encode_dicom(GREY)).pixels)
 
@@ -119,12 +120,12 @@ def test_a_syntax_that_says_types_where_there_are_none(said, is_written):
         encode_dicom(GREY, preamble=None)[:200],
     ],
 )
-def test_what_only_begins_like_a_data_set_is_none(content):
+def test_what_only_begins_like_a_data_set_is_none(content: bytes) -> None:
     with pytest.raises(NotDicomError):
         decode(content)
 
 
-def test_a_data_set_without_preamble_says_what_is_wrong_with_its_image():
+def test_a_data_set_without_preamble_says_what_is_wrong_with_its_image() -> None:
     assert refusal(encode_dicom(GREY, preamble=None, Rows=None)).code == "missing-attribute"
     assert refusal(encode_dicom(GREY, preamble=None)[:-5]).code == "truncated"
 
@@ -132,13 +133,13 @@ def test_a_data_set_without_preamble_says_what_is_wrong_with_its_image():
 @pytest.mark.parametrize(
     ("modality", "sop_class"), [("CT", CR), ("US", CR), ("SR", CR), (None, "1.2.840.10008.5.1.4.1.1.4")]
 )
-def test_other_modalities_are_refused(modality, sop_class):
+def test_other_modalities_are_refused(modality: str | None, sop_class: str) -> None:
     error = refusal(encode_dicom(GREY, Modality=modality, SOPClassUID=sop_class))
     assert error.code == "not-a-radiograph"
     assert f"its modality is {modality or 'MR'}" in str(error)
 
 
-def test_objects_without_an_image():
+def test_objects_without_an_image() -> None:
     assert refusal(with_meta(data_set(CHEST))).code == "no-image"
     directory = element("MediaStorageSOPClassUID", "1.2.840.10008.1.3.10") + element("TransferSyntaxUID", EXPLICIT)
     error = refusal(bytes(128) + b"DICM" + directory + data_set(CHEST))
@@ -155,7 +156,7 @@ def test_objects_without_an_image():
         ({"photometric": "SECRET"}, "PhotometricInterpretation is none of"),
     ],
 )
-def test_layouts_that_are_not_read(changed, says):
+def test_layouts_that_are_not_read(changed: dict[str, Any], says: str) -> None:
     error = refusal(encode_dicom(GREY, **changed))
     assert error.code == "unsupported-format"
     assert says in str(error)
@@ -174,7 +175,7 @@ def test_layouts_that_are_not_read(changed, says):
         ({"HighBit": 6}, "cannot be bit 6"),
     ],
 )
-def test_bits_that_contradict_each_other_are_named(changed, says):
+def test_bits_that_contradict_each_other_are_named(changed: dict[str, int], says: str) -> None:
     error = refusal(encode_dicom(GREY, **changed))
     assert error.code == "unreadable-file"
     assert "its header contradicts itself: " in str(error)
@@ -197,7 +198,7 @@ CAPTURED = ("capture",)
         ({"ConversionType": ""}, ()),
     ],
 )
-def test_a_capture_of_a_screen_or_a_film_is_said(changed, doubts):
+def test_a_capture_of_a_screen_or_a_film_is_said(changed: dict[str, Any], doubts: tuple[Any, ...]) -> None:
     assert decode(encode_dicom(GREY, **changed)).header.doubts == doubts
 
 
@@ -214,24 +215,24 @@ def test_a_capture_of_a_screen_or_a_film_is_said(changed, doubts):
         ({"Columns": 31}, "too-small"),
     ],
 )
-def test_dimensions_are_checked_first(changed, code):
+def test_dimensions_are_checked_first(changed: dict[str, Any], code: str) -> None:
     assert refusal(encode_dicom(GREY, **changed)).code == code
 
 
-def test_pixels_in_floating_point_are_refused():
+def test_pixels_in_floating_point_are_refused() -> None:
     body = encode_dicom(GREY, preamble=None)
     body = body[: body.index(b"\xe0\x7f\x10\0")] + raw_element(0x7FE00008, "OF", bytes(4 * GREY.size))
     assert refusal(with_meta(body)).code == "unsupported-format"
 
 
-def test_unknown_syntaxes_are_refused():
+def test_unknown_syntaxes_are_refused() -> None:
     for syntax in ("1.2.840.10008.1.2.4.100", "1.2.3", "../../etc/passwd"):
         error = refusal(with_meta(encode_dicom(GREY, preamble=None), syntax))
         assert error.code == "unsupported-format"
         assert syntax not in str(error)
 
 
-def test_deflated_only_on_request(monkeypatch):
+def test_deflated_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encode_dicom(GREY, DEFLATED)
     error = refusal(content)
     assert error.code == "unsupported-format"
@@ -248,7 +249,7 @@ def test_deflated_only_on_request(monkeypatch):
 
 
 @pytest.mark.parametrize("preamble", [b"MZ\x90\0", b"\x7fELF\2", b"#!/bin/sh\nrm -rf /\n", b"<?php evil(); ?>"])
-def test_a_file_that_is_also_a_program_is_judged_and_said(preamble):
+def test_a_file_that_is_also_a_program_is_judged_and_said(preamble: bytes) -> None:
     radiograph = decode(encode_dicom(GREY, preamble=preamble))
     assert radiograph.header.preamble_is_program
     np.testing.assert_array_equal(radiograph.pixels, decode(encode_dicom(GREY)).pixels)
@@ -295,7 +296,7 @@ def test_a_file_that_is_also_a_program_is_judged_and_said(preamble):
         ({"photometric": "MONOCHROME2\\MONOCHROME2"}, {}),
     ],
 )
-def test_several_values_where_one_should_be(attributes, expected):
+def test_several_values_where_one_should_be(attributes: dict[str, Any], expected: dict[str, Any]) -> None:
     said = header(**attributes)
     for name, value in {"doubts": (), "several": (), **expected}.items():
         found = getattr(said, name)
@@ -317,12 +318,12 @@ def test_several_values_where_one_should_be(attributes, expected):
         ({"Manufacturer": "Somebody\\Carina"}, "own-answer"),
     ],
 )
-def test_several_values_that_contradict_each_other_are_refused(attributes, code):
+def test_several_values_that_contradict_each_other_are_refused(attributes: dict[str, Any], code: str) -> None:
     assert refusal(encode_dicom(GREY, **attributes)).code == code
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_any_bytes_for_values_give_a_radiograph_or_a_named_error(seed):
+def test_any_bytes_for_values_give_a_radiograph_or_a_named_error(seed: int) -> None:
     """Attributes of the right tags with values of any type and content."""
     rng = random.Random(seed)
     from carina.radiographs.dicom.tags import TAGS

@@ -1,7 +1,10 @@
 """What a header says of how an image is shown is used where it can be, and said where it cannot."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from carina.errors import InputError
 from carina.radiographs.dicom.decode import decode
@@ -21,13 +24,13 @@ BROKEN_TABLES = [
 TABLE = {"LUTDescriptor": [4096, 0, 12], "LUTData": np.arange(4096, dtype="<u2")[::-1].tobytes()}
 
 
-def shown(syntax=EXPLICIT, **attributes):
+def shown(syntax: str = EXPLICIT, **attributes: Any) -> tuple[Any, ...]:
     """What each value of 12 bits becomes, 0 to 1, by what, and what is said."""
     radiograph = decode(encode_dicom(RAMP, syntax, stored=12, **attributes))
     return radiograph.pixels.ravel() / 65535, radiograph.header.shown_by, radiograph.header.doubts
 
 
-def by_window(centre, width, function="LINEAR"):
+def by_window(centre: float, width: int, function: str = "LINEAR") -> NDArray[np.float64]:
     return apply_window(np.arange(4096.0), Window(centre, width, function))
 
 
@@ -48,7 +51,9 @@ def by_window(centre, width, function="LINEAR"):
         ("2600\\3000", "2000", (2600, 2000), ()),
     ],
 )
-def test_a_window_that_can_be_used_is_used(syntax, centre, width, window, doubts):
+def test_a_window_that_can_be_used_is_used(
+    syntax: str, centre: str, width: str, window: tuple[Any, ...], doubts: tuple[Any, ...]
+) -> None:
     unit, by, said = shown(syntax, WindowCenter=centre, WindowWidth=width)
     np.testing.assert_allclose(unit, by_window(*window), atol=1e-5)
     assert (by, said) == ("window", doubts)
@@ -62,19 +67,19 @@ def test_a_window_that_can_be_used_is_used(syntax, centre, width, window, doubts
         *(("2,600", "2,000"), ("2600,0,0", "2000"), ("", "100")),
     ],
 )
-def test_a_window_that_cannot_is_said(centre, width):
+def test_a_window_that_cannot_is_said(centre: int | str | None, width: float | str | None) -> None:
     unit, by, said = shown(WindowCenter=centre, WindowWidth=width)
     assert (by, said) == ("own range", ("window",))
     np.testing.assert_allclose(unit, np.arange(4096) / 4095, atol=1e-5)
 
 
 @pytest.mark.parametrize(("centre", "width"), [(None, None), ("", ""), ("\\", "\\")])
-def test_no_window_is_nothing_to_be_said(centre, width):
+def test_no_window_is_nothing_to_be_said(centre: str | None, width: str | None) -> None:
     assert shown(WindowCenter=centre, WindowWidth=width)[1:] == ("own range", ())
 
 
 @pytest.mark.parametrize("broken", BROKEN_TABLES)
-def test_a_table_that_cannot_be_used_beside_what_can(broken):
+def test_a_table_that_cannot_be_used_beside_what_can(broken: dict[str, Any]) -> None:
     unit, by, said = shown(VOILUTSequence=[broken], **GOOD)
     np.testing.assert_allclose(unit, by_window(1000, 500), atol=1e-5)
     assert (by, said) == ("window", ("lookup table",))
@@ -86,16 +91,16 @@ def test_a_table_that_cannot_be_used_beside_what_can(broken):
             shown(VOILUTSequence=[broken], **window)
 
 
-def test_a_sequence_without_items_is_no_table():
+def test_a_sequence_without_items_is_no_table() -> None:
     assert shown(VOILUTSequence=[], **GOOD)[1:] == ("window", ())
 
 
-def test_a_broken_window_beside_a_table_is_said():
+def test_a_broken_window_beside_a_table_is_said() -> None:
     assert shown(VOILUTSequence=[TABLE], WindowCenter="x", WindowWidth=5)[1:] == ("lookup table", ("window",))
 
 
 @pytest.mark.parametrize("keyword", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
-def test_functional_groups_say_how_their_frame_is_shown(keyword):
+def test_functional_groups_say_how_their_frame_is_shown(keyword: str) -> None:
     voi = {"WindowCenter": 3000, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"}
     line = {"RescaleSlope": 2, "RescaleIntercept": -1000}
     groups = [{"FrameVOILUTSequence": [voi], "PixelValueTransformationSequence": [line]}]
@@ -135,10 +140,10 @@ def test_functional_groups_say_how_their_frame_is_shown(keyword):
         ({"PresentationLUTShape": "identity"}, ()),
     ],
 )
-def test_what_else_cannot_be_used_is_said(attributes, doubts):
+def test_what_else_cannot_be_used_is_said(attributes: dict[str, Any], doubts: tuple[Any, ...]) -> None:
     assert shown(**{**GOOD, **attributes})[2] == doubts
 
 
-def test_colour_has_none_of_all_this():
+def test_colour_has_none_of_all_this() -> None:
     colour = np.stack([RAMP.astype(np.uint8)] * 3, axis=-1)
     assert decode(encode_dicom(colour, WindowCenter="x", WindowWidth=0, VOILUTSequence=[{}])).header.doubts == ()

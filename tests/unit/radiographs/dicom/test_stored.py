@@ -3,15 +3,18 @@
 import io
 import struct
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from carina.errors import InputError
 from carina.radiographs.dicom import codecs
 from carina.radiographs.dicom.codestream import read_jpeg
 from carina.radiographs.dicom.decode import decode
+from carina.radiographs.radiograph import Radiograph
 from make import make_grey
 from make_dicom import (
     BIG_ENDIAN,
@@ -38,19 +41,19 @@ COLOUR = np.stack([make_grey(seed, (60, 50)) for seed in (1, 2, 3)], axis=-1)
 LUMA = COLOUR @ np.array([0.299, 0.587, 0.114])
 
 
-def refusal(content):
+def refusal(content: bytes) -> InputError:
     with pytest.raises(InputError) as caught:
         decode(content)
     return caught.value
 
 
-def with_pixels(pixel_element, syntax=EXPLICIT, pixels=DEEP, **changed):
+def with_pixels(pixel_element: bytes, syntax: str = EXPLICIT, pixels: NDArray[Any] = DEEP, **changed: Any) -> bytes:
     said = {**layout_of(pixels), **changed}
     how = {"implicit": syntax == IMPLICIT, "little": syntax != BIG_ENDIAN}
     return with_meta(data_set(said, **how) + pixel_element, syntax)
 
 
-def test_pixels_that_are_short_or_for_several_images():
+def test_pixels_that_are_short_or_for_several_images() -> None:
     raw = DEEP.tobytes()
     error = refusal(with_pixels(raw_element(0x7FE00010, "OW", raw[:-2])))
     assert error.code == "truncated"
@@ -66,22 +69,22 @@ def test_pixels_that_are_short_or_for_several_images():
 
 
 @pytest.mark.parametrize("frames", ["2", "0002", "999999999"])
-def test_several_frames_are_refused(frames):
+def test_several_frames_are_refused(frames: str) -> None:
     assert refusal(encode_dicom(GREY, NumberOfFrames=frames)).code == "animated"
 
 
 @pytest.mark.parametrize("frames", ["1", "", "0"])
-def test_one_frame_may_be_said_or_not(frames):
+def test_one_frame_may_be_said_or_not(frames: str) -> None:
     assert decode(encode_dicom(GREY, NumberOfFrames=frames)).pixels.shape == (60, 50)
 
 
-def test_a_table_of_several_images_is_refused():
+def test_a_table_of_several_images_is_refused() -> None:
     frame = encode_frame(GREY, RLE)
     content = with_pixels(encapsulated(frame, frame, table=struct.pack("<II", 0, len(frame) + 8)), RLE, GREY)
     assert refusal(content).code == "animated"
 
 
-def test_fragments_of_one_image_are_joined():
+def test_fragments_of_one_image_are_joined() -> None:
     frame = encode_frame(DEEP, JPEG_2000_LOSSLESS, 12)
     parts = [frame[:100], frame[100:102], frame[102:]]
     joined = decode(
@@ -91,12 +94,12 @@ def test_fragments_of_one_image_are_joined():
     np.testing.assert_array_equal(joined.pixels, whole.pixels)
 
 
-def test_no_pixels_in_fragments():
+def test_no_pixels_in_fragments() -> None:
     for fragments in ([], [b""]):
         assert refusal(with_pixels(encapsulated(*fragments), JPEG_LS, GREY)).code in ("truncated", "unreadable-file")
 
 
-def test_bytes_of_words_are_swapped_in_big_endian():
+def test_bytes_of_words_are_swapped_in_big_endian() -> None:
     raw = GREY.tobytes()
     swapped = np.frombuffer(raw, np.uint16).byteswap().tobytes()
     words = with_pixels(raw_element(0x7FE00010, "OW", swapped, little=False), BIG_ENDIAN, GREY)
@@ -104,20 +107,20 @@ def test_bytes_of_words_are_swapped_in_big_endian():
     np.testing.assert_array_equal(decode(words).pixels, decode(plain).pixels)
 
 
-def test_colours_by_plane():
+def test_colours_by_plane() -> None:
     raw = np.ascontiguousarray(COLOUR.transpose(2, 0, 1)).tobytes()
     content = with_pixels(raw_element(0x7FE00010, "OB", raw), EXPLICIT, COLOUR, PlanarConfiguration=1)
     np.testing.assert_array_equal(decode(content).pixels, decode(encode_dicom(COLOUR)).pixels)
 
 
-def test_equal_channels_are_their_grey():
+def test_equal_channels_are_their_grey() -> None:
     equal = np.stack([GREY] * 3, axis=-1)
     np.testing.assert_array_equal(decode(encode_dicom(equal)).pixels, GREY.astype(np.uint16) * 257)
     deep = np.stack([make_grey(1, (60, 50), 16)] * 3, axis=-1)
     np.testing.assert_array_equal(decode(encode_dicom(deep)).pixels, deep[..., 0])
 
 
-def test_of_ybr_the_luma_is_taken():
+def test_of_ybr_the_luma_is_taken() -> None:
     ybr = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
     expected = GREY.astype(np.uint16) * 257
     np.testing.assert_array_equal(decode(encode_dicom(ybr, photometric="YBR_FULL")).pixels, expected)
@@ -131,7 +134,7 @@ def test_of_ybr_the_luma_is_taken():
         assert decode(content).header.doubts == doubts
 
 
-def test_that_an_image_is_in_colour_is_said():
+def test_that_an_image_is_in_colour_is_said() -> None:
     grey = np.repeat(GREY.astype(np.uint8)[..., None], 3, axis=2)
     nearly, red = grey.copy(), grey.copy()
     nearly[..., 1] = np.clip(nearly[..., 1].astype(int) - 16, 0, 255)
@@ -147,7 +150,7 @@ def test_that_an_image_is_in_colour_is_said():
 
 
 @pytest.mark.parametrize(("photometric", "marked"), [("YBR_FULL_422", False), ("YBR_FULL", False), ("RGB", True)])
-def test_colours_of_jpeg(photometric, marked):
+def test_colours_of_jpeg(photometric: str, marked: bool) -> None:
     frame = encode_frame(COLOUR, JPEG_BASELINE)
     if marked:
         # Adobe's marker says that the channels were transformed, whatever the data set says.
@@ -156,8 +159,8 @@ def test_colours_of_jpeg(photometric, marked):
     assert np.abs(shown - LUMA).max() < 6
 
 
-def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(monkeypatch):
-    def never(content, said):
+def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(content: Any, said: Any) -> None:
         pytest.fail("a decoder was called")
 
     monkeypatch.setattr(codecs, "_DECODERS", dict.fromkeys(codecs._DECODERS, never))
@@ -174,19 +177,19 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(monkeypatc
 
 
 @pytest.mark.parametrize(("syntax", "other"), [(JPEG_BASELINE, JPEG_LS), (JPEG_LS, JPEG_BASELINE)])
-def test_a_codestream_of_another_coding_is_refused(syntax, other):
+def test_a_codestream_of_another_coding_is_refused(syntax: str, other: str) -> None:
     error = refusal(encode_dicom(GREY, syntax, frame=encode_frame(GREY, other)))
     assert error.code == "unreadable-file"
     assert "Export it again" in str(error)
 
 
-def test_fragments_and_their_syntax_must_agree():
+def test_fragments_and_their_syntax_must_agree() -> None:
     assert "not in fragments" in str(refusal(with_pixels(raw_element(0x7FE00010, "OB", bytes(3000)), RLE, GREY)))
     assert "are in fragments" in str(refusal(with_pixels(encapsulated(bytes(3000)), EXPLICIT, GREY)))
 
 
 @pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_LS, JPEG_2000_LOSSLESS, JPEG_LOSSLESS])
-def test_a_damaged_codestream_says_so(syntax):
+def test_a_damaged_codestream_says_so(syntax: str) -> None:
     frame = encode_frame(GREY, syntax)
     error = refusal(encode_dicom(GREY, syntax, frame=frame[: len(frame) // 2 // 2 * 2]))
     assert error.code in ("unreadable-file", "truncated")
@@ -195,7 +198,7 @@ def test_a_damaged_codestream_says_so(syntax):
     assert said in str(error)
 
 
-def test_rle_that_ends_early_or_goes_on_for_ever():
+def test_rle_that_ends_early_or_goes_on_for_ever() -> None:
     frame = encode_frame(GREY, RLE)
     assert refusal(encode_dicom(GREY, RLE, frame=frame[:300])).code == "truncated"
     # No more is unpacked than the image holds.
@@ -205,7 +208,7 @@ def test_rle_that_ends_early_or_goes_on_for_ever():
     )
 
 
-def test_rle_is_unpacked_no_further_than_the_image_goes():
+def test_rle_is_unpacked_no_further_than_the_image_goes() -> None:
     """Two bytes stand for up to 128: what is not asked for must never be there."""
     frame = bytearray(encode_frame(GREY, RLE))
     content = encode_dicom(GREY, RLE, frame=bytes(frame) + b"\x81\x07" * 200_000)
@@ -219,7 +222,7 @@ def test_rle_is_unpacked_no_further_than_the_image_goes():
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_EXTENDED])
-def test_without_gdcm_the_error_says_what_to_install(syntax, monkeypatch):
+def test_without_gdcm_the_error_says_what_to_install(syntax: str, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = encode_frame(DEEP, JPEG_LOSSLESS, 12)
     if syntax == JPEG_EXTENDED:
         frame = b"\xff\xd8\xff\xc1\0\x0b\x0c" + struct.pack(">HHB", 60, 50, 1) + b"\1\x11\0\xff\xd9"
@@ -229,7 +232,7 @@ def test_without_gdcm_the_error_says_what_to_install(syntax, monkeypatch):
     assert "pip install 'carina-cxr[gdcm]'" in str(error)
 
 
-def test_signed_values_of_lossless_codings():
+def test_signed_values_of_lossless_codings() -> None:
     signed = (make_grey(4, (60, 50), 12).astype(np.int32) - 2048).astype(np.int16)
     plain = decode(encode_dicom(signed, stored=12))
     coded = encode_dicom(signed, JPEG_2000_LOSSLESS, stored=12)
@@ -241,7 +244,9 @@ def test_signed_values_of_lossless_codings():
         np.testing.assert_array_equal(decode(encode_dicom(signed, syntax, stored=12, frame=frame)).pixels, plain.pixels)
 
 
-def jpeg_of(markers=b"", *, ids=None, pixels=COLOUR, **options):
+def jpeg_of(
+    markers: bytes = b"", *, ids: bytes | None = None, pixels: NDArray[np.uint8] = COLOUR, **options: Any
+) -> bytearray | bytes:
     """A JPEG codestream, with these segments instead of the head that Pillow gives it."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=95, **options)
@@ -259,11 +264,11 @@ JFIF = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 SMOOTH = np.stack([make_grey(seed, (60, 50)) // 3 + 60 for seed in (1, 2, 3)], axis=-1)
 
 
-def adobe(transform):
+def adobe(transform: int) -> bytes:
     return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
 
 
-def contradicted(radiograph):
+def contradicted(radiograph: Radiograph) -> tuple[Any, ...]:
     return tuple(doubt for doubt in radiograph.header.doubts if doubt != "coloured")
 
 
@@ -291,7 +296,9 @@ COLOURED = [
 
 
 @pytest.mark.parametrize(("markers", "how", "ids", "photometric", "is_rgb", "contradicts"), COLOURED)
-def test_a_jpeg_says_by_itself_what_its_colours_are(markers, how, ids, photometric, is_rgb, contradicts):
+def test_a_jpeg_says_by_itself_what_its_colours_are(
+    markers: bytes, how: dict[str, Any], ids: bytes | None, photometric: str, is_rgb: bool, contradicts: bool
+) -> None:
     radiograph = decode(
         encode_dicom(
             SMOOTH, JPEG_BASELINE, photometric=photometric, frame=jpeg_of(markers, ids=ids, pixels=SMOOTH, **how)
@@ -304,7 +311,7 @@ def test_a_jpeg_says_by_itself_what_its_colours_are(markers, how, ids, photometr
 
 
 @pytest.mark.parametrize("markers", [adobe(1), JFIF])
-def test_so_does_a_lossless_one(markers):
+def test_so_does_a_lossless_one(markers: bytes) -> None:
     pytest.importorskip("gdcm")
     frame = encode_frame(SMOOTH, JPEG_LOSSLESS)
     assert frame[2:18] == adobe(0)
@@ -315,7 +322,7 @@ def test_so_does_a_lossless_one(markers):
     assert (contradicted(plain), contradicted(said)) == ((), ("colour",))
 
 
-def test_so_does_jpeg_ls():
+def test_so_does_jpeg_ls() -> None:
     """By HP's transform, which its decoder undoes, and by SPIFF's head."""
     frame = encode_frame(SMOOTH, JPEG_LS)
     luma = decode(encode_dicom(SMOOTH)).pixels
@@ -331,7 +338,7 @@ def test_so_does_jpeg_ls():
     assert read_jpeg(frame[:2] + JFIF + frame[2:]).colour is None
 
 
-def test_so_does_jpeg_2000():
+def test_so_does_jpeg_2000() -> None:
     transformed, plain = encode_frame(SMOOTH, JPEG_2000_LOSSLESS), _jpeg_2000(use_mct=False)
     luma, first = decode(encode_dicom(SMOOTH)).pixels, SMOOTH[..., 0].astype(np.uint16) * 257
     for frame, photometric, expected, doubts in (
@@ -357,13 +364,13 @@ def test_so_does_jpeg_2000():
         assert (error.code, "Export it as grey image" in str(error)) == ("unreadable-file", True)
 
 
-def _jpeg_2000(**options):
+def _jpeg_2000(**options: Any) -> bytes:
     import openjpeg
 
     return padded(openjpeg.encode(SMOOTH, **{"photometric_interpretation": 1, "bits_stored": 8, **options}))
 
 
-def test_a_palette_in_jpeg_2000_is_refused():
+def test_a_palette_in_jpeg_2000_is_refused() -> None:
     import openjpeg
 
     boxed = bytearray(openjpeg.encode(GREY, photometric_interpretation=2, bits_stored=8, codec_format=1))
@@ -373,7 +380,7 @@ def test_a_palette_in_jpeg_2000_is_refused():
     assert (error.code, "palette" in str(error)) == ("unsupported-format", True)
 
 
-def test_pixels_that_are_not_subsampled_whatever_their_header_says():
+def test_pixels_that_are_not_subsampled_whatever_their_header_says() -> None:
     ybr = np.stack([GREY, np.full_like(GREY, 128), np.full_like(GREY, 99)], axis=-1)
     said = decode(encode_dicom(ybr, photometric="YBR_FULL_422"))
     np.testing.assert_array_equal(said.pixels, GREY.astype(np.uint16) * 257)
@@ -396,7 +403,7 @@ def test_pixels_that_are_not_subsampled_whatever_their_header_says():
         (bytes(range(98)), ("longer pixels",)),
     ],
 )
-def test_what_follows_the_pixels_and_is_no_part_of_them_is_said(behind, doubts):
+def test_what_follows_the_pixels_and_is_no_part_of_them_is_said(behind: bytes, doubts: tuple[Any, ...]) -> None:
     plain, radiograph = (
         decode(with_pixels(raw_element(0x7FE00010, "OW", DEEP.tobytes() + more))) for more in (b"", behind)
     )
@@ -405,7 +412,7 @@ def test_what_follows_the_pixels_and_is_no_part_of_them_is_said(behind, doubts):
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(59, 50), (60, 49), (50, 50), (32, 60)])
-def test_pixels_of_more_rows_or_columns_than_their_header_says_are_refused(rows, columns):
+def test_pixels_of_more_rows_or_columns_than_their_header_says_are_refused(rows: int, columns: int) -> None:
     error = refusal(with_pixels(raw_element(0x7FE00010, "OW", DEEP.tobytes()), Rows=rows, Columns=columns))
     assert error.code == "unreadable-file"
     assert f"one image of {2 * rows * columns:,} bytes ({columns} × {rows}), and 6,000 are there: its Rows or" in str(
@@ -413,7 +420,7 @@ def test_pixels_of_more_rows_or_columns_than_their_header_says_are_refused(rows,
     )
 
 
-def test_rle_that_holds_more_than_its_header_says_is_said():
+def test_rle_that_holds_more_than_its_header_says_is_said() -> None:
     frame = encode_frame(GREY, RLE)
     assert decode(encode_dicom(GREY, RLE)).header.doubts == ()
     assert decode(encode_dicom(GREY, RLE, frame=frame + b"\x81\x07" * 10)).header.doubts == ("longer pixels",)
@@ -421,13 +428,13 @@ def test_rle_that_holds_more_than_its_header_says_is_said():
 
 
 @pytest.mark.parametrize("syntax", [RLE, JPEG_BASELINE, JPEG_LS, JPEG_2000_LOSSLESS])
-def test_two_images_in_two_fragments_are_not_taken_for_one(syntax):
+def test_two_images_in_two_fragments_are_not_taken_for_one(syntax: str) -> None:
     frame = encode_frame(GREY, syntax)
     assert refusal(with_pixels(encapsulated(frame, frame), syntax, GREY)).code == "animated"
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_bits_beside_the_grey_values_are_said(signed):
+def test_bits_beside_the_grey_values_are_said(signed: bool) -> None:
     values = make_grey(4, (60, 50), 12)
     said = {"stored": 12, "PixelRepresentation": int(signed), "WindowCenter": 0, "WindowWidth": 4096}
     clean = decode(encode_dicom(values, **said))
@@ -456,7 +463,9 @@ def test_bits_beside_the_grey_values_are_said(signed):
         (10, 1023, 12, ("precision",)),
     ],
 )
-def test_codestreams_that_say_another_depth(syntax, coded, highest, stored, doubts):
+def test_codestreams_that_say_another_depth(
+    syntax: str, coded: int, highest: int, stored: int, doubts: tuple[Any, ...]
+) -> None:
     pixels = np.linspace(0, highest, 3000).astype(np.uint16).reshape(60, 50)
     window = {"WindowCenter": 2048, "WindowWidth": 4096}
     frame = encode_frame(pixels, syntax, coded)
@@ -465,12 +474,12 @@ def test_codestreams_that_say_another_depth(syntax, coded, highest, stored, doub
     assert radiograph.header.doubts == doubts
 
 
-def test_a_high_bit_that_codestreams_do_not_have_is_said():
+def test_a_high_bit_that_codestreams_do_not_have_is_said() -> None:
     frame = encode_frame(DEEP, JPEG_LS, 12)
     assert decode(encode_dicom(DEEP, JPEG_LS, stored=12, frame=frame, HighBit=15)).header.doubts == ("precision",)
 
 
-def test_codestreams_that_say_another_sign():
+def test_codestreams_that_say_another_sign() -> None:
     signed = (make_grey(4, (60, 50), 12).astype(np.int32) - 2048).astype(np.int16)
     window = {"WindowCenter": 0, "WindowWidth": 4096}
     plain = decode(encode_dicom(signed, stored=12, **window))

@@ -1,5 +1,7 @@
 """Words of headers become words of Carina's own; what is not known is not guessed."""
 
+from typing import Any
+
 import pytest
 
 from carina.radiographs.dicom.terms import age_doubt, age_of, direction_of, modality_of, region_of, side_of, view_of
@@ -23,7 +25,7 @@ CT_CLASS, DX_CLASS = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
         (None, None, (None, None)),
     ],
 )
-def test_modality(word, sop_class, expected):
+def test_modality(word: str | None, sop_class: str | None, expected: tuple[Any, ...]) -> None:
     assert modality_of((word,) if word else (), sop_class) == expected
 
 
@@ -49,7 +51,7 @@ def test_modality(word, sop_class, expected):
         ("", (), None),
     ],
 )
-def test_region(word, codes, expected):
+def test_region(word: str | None, codes: tuple[Any, ...], expected: str | None) -> None:
     assert region_of((word,) if word else (), codes) == expected
 
 
@@ -78,7 +80,7 @@ def test_region(word, codes, expected):
         (None, (), None),
     ],
 )
-def test_view(word, codes, expected):
+def test_view(word: str | None, codes: tuple[Any, ...], expected: str | None) -> None:
     assert view_of((word,) if word else (), codes) == expected
 
 
@@ -121,7 +123,7 @@ def test_view(word, codes, expected):
         (None, None, None, None),
     ],
 )
-def test_age(age, birth, taken, expected):
+def test_age(age: str | None, birth: str | None, taken: str | None, expected: float | None) -> None:
     assert age_of(age, birth, taken) == (None if expected is None else pytest.approx(expected, abs=0.01))
 
 
@@ -146,7 +148,9 @@ def test_age(age, birth, taken, expected):
         ("060Y", "19400101", "20200615", None),
     ],
 )
-def test_what_is_to_be_said_of_an_age(age, birth, taken, expected):
+def test_what_is_to_be_said_of_an_age(
+    age: str | None, birth: str | None, taken: str | None, expected: str | None
+) -> None:
     assert age_doubt(age, birth, taken) == expected
 
 
@@ -154,11 +158,11 @@ def test_what_is_to_be_said_of_an_age(age, birth, taken, expected):
     ("words", "expected"),
     [(("SECRET", "DX"), ("DX", None)), (("CT", "CR"), ("CR", None)), (("CT", "MR"), (None, "CT"))],
 )
-def test_of_several_modalities_the_one_of_radiographs_counts(words, expected):
+def test_of_several_modalities_the_one_of_radiographs_counts(words: tuple[str, str], expected: tuple[Any, ...]) -> None:
     assert modality_of(words, None) == expected
 
 
-def test_of_several_regions_and_views_the_safe_one_counts():
+def test_of_several_regions_and_views_the_safe_one_counts() -> None:
     assert region_of(("ABDOMEN", "CHEST"), ()) == "chest"
     assert region_of(("ABDOMEN", "PELVIS"), ()) == "elsewhere"
     assert region_of(("ABDOMEN", "SECRET"), ()) == "unknown"
@@ -166,12 +170,12 @@ def test_of_several_regions_and_views_the_safe_one_counts():
     assert view_of(("PA", "SECRET"), ()) == "PA"
 
 
-def test_eighteen_is_told_to_within_days():
+def test_eighteen_is_told_to_within_days() -> None:
     assert age_of(None, "20020301", "20200225") < 18
     assert age_of(None, "20020301", "20200305") > 18
 
 
-def test_sides_and_directions():
+def test_sides_and_directions() -> None:
     assert [side_of(word) for word in ("L", "R", "B", "U", "x", None)] == [
         *("left", "right", "both", "unpaired"),
         *(None, None),

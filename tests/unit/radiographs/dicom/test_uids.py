@@ -17,7 +17,7 @@ NOT_VALID = [
 
 
 @pytest.mark.parametrize("uid", VALID)
-def test_uids(uid):
+def test_uids(uid: str) -> None:
     bare = uid.strip("\0 \n")
     assert bare_uid(uid) == bare
     assert is_uid(bare)
@@ -26,20 +26,20 @@ def test_uids(uid):
 
 
 @pytest.mark.parametrize("uid", NOT_VALID)
-def test_what_is_no_uid(uid):
+def test_what_is_no_uid(uid: int | str | None) -> None:
     assert not is_uid(uid)
     assert not is_uid(bare_uid(uid))
 
 
 @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
-def test_an_image_with_one_that_is_none_is_judged_and_it_is_said(keyword):
+def test_an_image_with_one_that_is_none_is_judged_and_it_is_said(keyword: str) -> None:
     for uid in NOT_VALID[1:-3]:
         assert decode(encode_dicom(GREY, **{keyword: uid})).header.doubts == ("uid",)
     for uid in (*VALID, None):
         assert decode(encode_dicom(GREY, **{keyword: uid})).header.doubts == ()
 
 
-def test_reports_and_deidentification_refuse_the_same_ones():
+def test_reports_and_deidentification_refuse_the_same_ones() -> None:
     from carina.dicom.computed_uids import required_uid
 
     for uid in VALID:

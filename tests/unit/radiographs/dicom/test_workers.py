@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -40,30 +42,30 @@ FILM = encode_dicom(make_grey(2, (60, 50), 12), stored=12, photometric="MONOCHRO
 
 
 @pytest.fixture(scope="module")
-def workers():
+def workers() -> Iterator[Workers]:
     pool = Workers()
     yield pool
     pool.close()
 
 
 @pytest.fixture(scope="module")
-def endless():
+def endless() -> bytes:
     """RLE that goes on standing for nothing: seconds of it in 60 MB."""
     segment = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x80" * 60_000_000
     return with_meta(data_set(layout_of(GREY)) + encapsulated(segment), RLE)
 
 
-def pids(pool):
+def pids(pool: Workers) -> set[int]:
     return set(pool.process_ids())
 
 
-def refusal(pool, content, **options):
+def refusal(pool: Workers, content: bytes, **options: Any) -> InputError:
     with pytest.raises(InputError) as caught:
         pool.decode(content, **options)
     return caught.value
 
 
-def test_what_comes_back_is_what_is_decoded_here(workers):
+def test_what_comes_back_is_what_is_decoded_here(workers: Workers) -> None:
     doubtful = encode_dicom(GREY, WindowCenter="x", WindowWidth=5, Modality="CT\\CR", ShutterShape="BITMAP")
     assert decode(doubtful).header.doubts == ("window", "shutter")
     colour = encode_dicom(np.stack([GREY] * 3, axis=-1))
@@ -78,7 +80,7 @@ def test_what_comes_back_is_what_is_decoded_here(workers):
     np.testing.assert_array_equal(workers.decode(content, deflated=True).pixels, decode(encode_dicom(GREY)).pixels)
 
 
-def test_errors_come_back_with_their_code(workers):
+def test_errors_come_back_with_their_code(workers: Workers) -> None:
     for content in (FILM[:-50], encode_dicom(GREY, Rows=None), encode_dicom(GREY, Modality="CT")):
         with pytest.raises(InputError) as caught:
             decode(content)
@@ -88,7 +90,7 @@ def test_errors_come_back_with_their_code(workers):
         workers.decode(b"\x08\0\x05\0CS\0\0 and then text, not a data set")
 
 
-def test_one_process_serves_one_thread_and_several_serve_several():
+def test_one_process_serves_one_thread_and_several_serve_several() -> None:
     pool = Workers(most=2)
     try:
         for _ in range(5):
@@ -97,7 +99,7 @@ def test_one_process_serves_one_thread_and_several_serve_several():
         first = pids(pool)
         barrier = threading.Barrier(4)
 
-        def many(_):
+        def many(_: object) -> Any:
             barrier.wait()
             return [pool.decode(FILM).pixels.sum() for _ in range(10)]
 
@@ -110,7 +112,7 @@ def test_one_process_serves_one_thread_and_several_serve_several():
         pool.close()
 
 
-def test_a_process_that_hangs_is_killed_and_the_next_file_is_read(endless):
+def test_a_process_that_hangs_is_killed_and_the_next_file_is_read(endless: bytes) -> None:
     pool = Workers(DecodingLimits(seconds=0.5))
     try:
         pool.decode(FILM)
@@ -127,7 +129,7 @@ def test_a_process_that_hangs_is_killed_and_the_next_file_is_read(endless):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
-def test_the_system_ends_what_takes_too_much_processor_time(endless):
+def test_the_system_ends_what_takes_too_much_processor_time(endless: bytes) -> None:
     pool = Workers(DecodingLimits(cpu_seconds=0))
     try:
         error = refusal(pool, endless)
@@ -138,7 +140,7 @@ def test_the_system_ends_what_takes_too_much_processor_time(endless):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no such limit")
-def test_memory_is_limited(workers):
+def test_memory_is_limited(workers: Workers) -> None:
     workers.decode(FILM)
     needed = max(psutil.Process(pid).memory_info().vms for pid in pids(workers))
     pool = Workers(DecodingLimits(memory_bytes=needed + 40_000_000))
@@ -157,7 +159,7 @@ def test_memory_is_limited(workers):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="another C library")
-def test_nothing_of_one_film_is_left_for_the_next(workers):
+def test_nothing_of_one_film_is_left_for_the_next(workers: Workers) -> None:
     """Memory that is handed out again holds nothing."""
     program = (
         "import ctypes, os, sys\n"
@@ -183,7 +185,7 @@ def test_nothing_of_one_film_is_left_for_the_next(workers):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
-def test_a_process_may_write_no_file_and_leave_no_core(workers):
+def test_a_process_may_write_no_file_and_leave_no_core(workers: Workers) -> None:
     import resource
 
     workers.decode(FILM)
@@ -195,7 +197,7 @@ def test_a_process_may_write_no_file_and_leave_no_core(workers):
     assert streams == ["/dev/null"] * 3
 
 
-def test_a_process_that_was_killed_meanwhile_is_replaced():
+def test_a_process_that_was_killed_meanwhile_is_replaced() -> None:
     pool = Workers()
     try:
         pool.decode(FILM)
@@ -236,7 +238,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_process_that_was_taken_over_is_not_believed(lie, monkeypatch):
+def test_a_process_that_was_taken_over_is_not_believed(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
         "import os, sys\n"
         "from carina.radiographs.dicom.protocol import HEAD, READY\n"
@@ -262,27 +264,27 @@ def test_a_process_that_was_taken_over_is_not_believed(lie, monkeypatch):
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit", "print('hello, this is something else')"])
-def test_a_process_that_does_not_start_is_said(program, monkeypatch):
+def test_a_process_that_does_not_start_is_said(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers_module, "_PROGRAM", program)
     error = refusal(Workers(), FILM)
     assert error.code == "decoder-unavailable"
     assert "could not be started" in str(error)
 
 
-def test_an_interpreter_that_is_gone_is_said(monkeypatch):
+def test_an_interpreter_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     error = refusal(Workers(), FILM)
     assert error.code == "decoder-unavailable"
     assert "No such file" in str(error)
 
 
-def run(program, *arguments):
+def run(program: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.dcm"
     path.write_bytes(FILM)
     return path
@@ -297,7 +299,7 @@ _READ = (
 )
 
 
-def test_nothing_is_left_running_and_nothing_is_said(film):
+def test_nothing_is_left_running_and_nothing_is_said(film: Path) -> None:
     done = run(f"{_READ}print(read_radiograph(path).white, *pids())\n", film)
     assert (done.returncode, done.stderr) == (0, "")
     white, pid = done.stdout.split()
@@ -306,7 +308,7 @@ def test_nothing_is_left_running_and_nothing_is_said(film):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_forked_process_has_processes_of_its_own(film):
+def test_a_forked_process_has_processes_of_its_own(film: Path) -> None:
     program = (
         f"{_READ}"
         "first = read_radiograph(path).pixels.sum()\n"
@@ -330,7 +332,7 @@ def test_a_forked_process_has_processes_of_its_own(film):
     assert done.stdout.split() == ["True", "True", "0"]
 
 
-def test_a_process_ends_with_the_one_that_started_it(film):
+def test_a_process_ends_with_the_one_that_started_it(film: Path) -> None:
     program = f"{_READ}read_radiograph(path)\nprint(*pids(), flush=True)\nos.kill(os.getpid(), 9)\n"
     done = run(program, film)
     assert done.returncode != 0
@@ -340,7 +342,7 @@ def test_a_process_ends_with_the_one_that_started_it(film):
         time.sleep(0.02)
 
 
-def test_a_png_pays_for_none_of_it(tmp_path):
+def test_a_png_pays_for_none_of_it(tmp_path: Path) -> None:
     from make import write_image
 
     program = (
@@ -353,12 +355,12 @@ def test_a_png_pays_for_none_of_it(tmp_path):
     assert run(program, write_image(tmp_path / "a.png", GREY)).stdout.split() == []
 
 
-def test_pydicom_is_never_in_this_process(film):
+def test_pydicom_is_never_in_this_process(film: Path) -> None:
     program = f"{_READ}read_radiograph(path)\nprint('pydicom' in sys.modules, 'PIL.JpegImagePlugin' in sys.modules)\n"
     assert run(program, film).stdout.split()[0] == "False"
 
 
-def test_what_a_library_prints_is_lost(tmp_path):
+def test_what_a_library_prints_is_lost(tmp_path: Path) -> None:
     """GDCM writes on the standard error of whoever asks it for something it does not like."""
     pytest.importorskip("gdcm")
     frame = bytearray(encode_frame(make_grey(1, (60, 50), 12), JPEG_LOSSLESS_SV1, 12))

@@ -2,23 +2,25 @@
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from carina.reports.drawing.drawing import Words
+from carina.reports.drawing.drawing import Drawing, Words
 from carina.reports.drawing.text_measure import text_width
 from carina.reports.evaluated import Evaluated
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.metrics import measure
 
 
-def words_of(drawing):
+def words_of(drawing: Drawing) -> str:
     """Return all that is written, lines of one text joined."""
     return " ".join(part.text for part in drawing.parts if isinstance(part, Words))
 
 
-def box_of(words):
+def box_of(words: Words) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of a line of text."""
     wide = text_width(words.text, words.size, bold=words.bold)
     back = {"start": 0.0, "middle": wide / 2, "end": wide}[words.anchor]
@@ -27,7 +29,7 @@ def box_of(words):
     return words.x - back, words.y - 0.75 * words.size, words.x - back + wide, words.y + 0.2 * words.size
 
 
-def texts_outside(drawing):
+def texts_outside(drawing: Drawing) -> list[Any]:
     """Return the texts that leave the drawing."""
     lines = [part for part in drawing.parts if isinstance(part, Words)]
     assert lines
@@ -39,7 +41,7 @@ def texts_outside(drawing):
     ]
 
 
-def texts_covered(drawing):
+def texts_covered(drawing: Drawing) -> list[Any]:
     """Return the pairs of texts that cover each other."""
     boxes = [(part.text, box_of(part)) for part in drawing.parts if isinstance(part, Words)]
     return [
@@ -49,19 +51,19 @@ def texts_covered(drawing):
     ]
 
 
-def luminance(colour):
+def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(one, other):
+def contrast(one: str, other: str) -> float:
     """Return the contrast ratio of WCAG 2.2."""
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
-def history_of(epochs):
+def history_of(epochs: int) -> pl.DataFrame:
     at = np.arange(1, epochs + 1)
     return pl.DataFrame(
         {
@@ -74,7 +76,15 @@ def history_of(epochs):
     )
 
 
-def evaluated_of(confusion, findings, *, name="a-set", notice=None, history=None, best=1):
+def evaluated_of(
+    confusion: NDArray[np.int64],
+    findings: tuple[Any, ...],
+    *,
+    name: str = "a-set",
+    notice: str | None = None,
+    history: pl.DataFrame = None,
+    best: int = 1,
+) -> Evaluated:
     """Return an evaluation whose likeliest findings give a confusion matrix."""
     table, metrics, reached = _measured(tuple(map(tuple, confusion.tolist())), findings)
     point = {"finding": findings[0], "threshold": 0.37, "chosen_on": "the calibration split", "rule": "argmax"}
@@ -89,7 +99,7 @@ def evaluated_of(confusion, findings, *, name="a-set", notice=None, history=None
 
 
 @functools.cache
-def _measured(rows, findings):
+def _measured(rows: Any, findings: Any) -> Any:
     confusion, k = np.array(rows), len(findings)
     truth = np.repeat(np.repeat(np.arange(k), k), confusion.ravel())
     called = np.repeat(np.tile(np.arange(k), k), confusion.ravel())

@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import jinja2
@@ -22,7 +23,7 @@ from carina.statistics.intervals import Estimate, not_applicable
 from unit.reports.drawing.pictures import contrast
 
 
-def a_drawing():
+def a_drawing() -> Drawing:
     drawing = Drawing("one", "A <title>", "what it shows & says", 200, 100)
     drawing.line([(10, 10), (190, 90)], "s1", dash=(4, 2))
     drawing.box(20, 20, 40, 30, "s2", opacity=0.5, says="a box")
@@ -33,7 +34,7 @@ def a_drawing():
     return drawing
 
 
-def test_it_stands_alone_as_valid_svg_with_title_and_description():
+def test_it_stands_alone_as_valid_svg_with_title_and_description() -> None:
     root = ET.fromstring(a_drawing().to_svg(alone=True))  # noqa: S314  # our own
     assert root.attrib["role"] == "img"
     name = "{http://www.w3.org/2000/svg}"
@@ -41,7 +42,7 @@ def test_it_stands_alone_as_valid_svg_with_title_and_description():
     assert root.find(f"{name}desc").text == "what it shows & says"
 
 
-def test_it_becomes_a_picture_of_three_pixels_a_unit():
+def test_it_becomes_a_picture_of_three_pixels_a_unit() -> None:
     with Image.open(io.BytesIO(to_png(a_drawing()))) as picture:
         assert picture.size == (600, 300)
         pixels = np.asarray(picture.convert("RGB"))
@@ -51,13 +52,13 @@ def test_it_becomes_a_picture_of_three_pixels_a_unit():
     assert abs(middle - (np.array([0xC2, 0x4A, 0x00]) + 255) / 2).max() < 40
 
 
-def themes():
+def themes() -> list[dict[str, str]]:
     pairs = dict(re.findall(r"--([\w]+): light-dark\((#\w+, #\w+)\)", read_asset("page.css")))
     return [{name: colours.split(", ")[place] for name, colours in pairs.items()} for place in (0, 1)]
 
 
 @pytest.mark.parametrize("theme", [0, 1])
-def test_words_and_series_can_be_read_on_every_ground(theme):
+def test_words_and_series_can_be_read_on_every_ground(theme: int) -> None:
     colours = themes()[theme]
     for ground in ("paper", "panel"):
         for name in ("ink", "muted", "link", *SERIES):
@@ -65,12 +66,12 @@ def test_words_and_series_can_be_read_on_every_ground(theme):
     assert contrast(colours["alarm"], "#ffffff") >= 4.5
 
 
-def test_files_have_the_colours_of_the_light_theme():
+def test_files_have_the_colours_of_the_light_theme() -> None:
     light = themes()[0]
     assert {name: light[name] for name in LIGHT} == LIGHT
 
 
-def test_a_forest_says_why_there_is_no_figure():
+def test_a_forest_says_why_there_is_no_figure() -> None:
     rows = [Row("north", "120 images", Estimate(0.9, 0.8, 0.95, "Wilson")), Row("tiny", "", not_applicable("too few"))]
     drawing = draw_forest("forest", "By source", rows, line=0.85)
     svg = drawing.to_svg()
@@ -79,7 +80,7 @@ def test_a_forest_says_why_there_is_no_figure():
     assert "north" in drawing.description
 
 
-def test_no_words_of_a_forest_leave_it():
+def test_no_words_of_a_forest_leave_it() -> None:
     rows = [
         Row("a name that is very long indeed " * 3, "1,234 images", Estimate(0.5, 0.1, 0.9, "x"), "A heading " * 12)
     ]
@@ -109,20 +110,22 @@ def test_no_words_of_a_forest_leave_it():
         (Estimate(0.5, None, None, "none", note="n"), "share", "50.0\u00a0% (no interval)"),
     ],
 )
-def test_numbers_are_written_with_their_interval_and_never_as_a_certainty(estimate, kind, said):
+def test_numbers_are_written_with_their_interval_and_never_as_a_certainty(
+    estimate: Estimate, kind: str, said: str
+) -> None:
     assert full_text(estimate, kind) == said
 
 
-def test_a_number_that_does_not_exist_says_why():
+def test_a_number_that_does_not_exist_says_why() -> None:
     assert value_text(not_applicable("no image")) == "n/a"
     assert full_text(not_applicable("no image")) == "n/a (no image)"
 
 
-def test_no_text_of_the_data_can_end_its_script():
+def test_no_text_of_the_data_can_end_its_script() -> None:
     assert "<" not in embed_json({"a": "</script>"})
 
 
-def test_a_template_escapes_text_and_misses_no_name():
+def test_a_template_escapes_text_and_misses_no_name() -> None:
     table = ReportTable(
         "t", "<b>", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("&", "text"))
     )
@@ -134,14 +137,14 @@ def test_a_template_escapes_text_and_misses_no_name():
         render("table_alone.html")
 
 
-def test_a_table_in_its_file_has_three_columns_for_an_estimate():
+def test_a_table_in_its_file_has_three_columns_for_an_estimate() -> None:
     table = ReportTable(
         "t", "Caption", ("Name", "Value"), (("one", Measured(Estimate(0.5, 0.25, 0.75, "x"))), ("two", "text"))
     )
     assert table.to_csv() == "Name,Value,Value low,Value high\none,0.5,0.25,0.75\ntwo,text,,\n"
 
 
-def test_lines_are_broken_at_spaces():
+def test_lines_are_broken_at_spaces() -> None:
     assert fit_lines("one two three", 40) == ["one", "two", "three"]
 
 
@@ -157,7 +160,7 @@ def test_lines_are_broken_at_spaces():
         ([(0.2, 0.2), (0.4, 1.4), (0.8, 1.4), (0.9, 0.4)], [[(0.2, 0.2), (1 / 3, 1)], [(0.84, 1), (0.9, 0.4)]]),
     ],
 )
-def test_a_curve_is_cut_where_it_leaves_its_panel(points, pieces):
+def test_a_curve_is_cut_where_it_leaves_its_panel(points: list[Any], pieces: list[Any]) -> None:
     axis = Axis("share", 0, 1, ())
     panel = build_panel("p", "P", "", axis, axis)
     before = len(panel.drawing.parts)

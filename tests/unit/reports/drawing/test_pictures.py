@@ -5,6 +5,8 @@ import io
 import threading
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,12 +17,13 @@ from PIL import Image
 from carina.errors import DataError
 from carina.reports.drawing.composition import compose
 from carina.reports.drawing.confusion import confusion_table, draw_confusion, draw_rates
-from carina.reports.drawing.drawing import LIGHT, Area, Dot, Stroke, Words, file_keys
+from carina.reports.drawing.drawing import LIGHT, Area, Dot, Drawing, Stroke, Words, file_keys
 from carina.reports.drawing.learning_curves import draw_learning
 from carina.reports.drawing.panel import WIDTH
 from carina.reports.drawing.png import to_png
 from carina.reports.drawing.reliability import draw_reliability
 from carina.reports.drawing.threshold_curves import draw_threshold_curves
+from carina.reports.evaluated import Evaluated
 from carina.reports.evaluation_folder import PICTURES, pictures_of, write_pictures
 from carina.reports.html.page import Report, Section
 from carina.statistics.curve_bands import curves_with_bands
@@ -52,7 +55,7 @@ LONG = (
 )
 
 
-def confusion_of(k):
+def confusion_of(k: int) -> Any:
     rng = np.random.default_rng(1)
     confusion = rng.integers(0, 12, (k, k))
     confusion[np.arange(k), np.arange(k)] = rng.integers(60, 200, k)
@@ -69,12 +72,12 @@ HARD = {
 }
 
 
-def curves_of(evaluated, *, roc=True):
+def curves_of(evaluated: Evaluated, *, roc: bool = True) -> list[Drawing]:
     curves = curves_with_bands(evaluated.truth, evaluated.probabilities, evaluated.findings, evaluated.groups)
     return draw_threshold_curves(evaluated, curves, roc=roc)
 
 
-def drawings_of(evaluated):
+def drawings_of(evaluated: Evaluated) -> list[Drawing]:
     """Return every kind of drawing that a picture of an evaluation is made of."""
     curves = [*curves_of(evaluated), *curves_of(evaluated, roc=False)]
     rates = [draw_rates(evaluated), draw_rates(evaluated, ("sensitivity",), name="recall_per_class")]
@@ -82,12 +85,12 @@ def drawings_of(evaluated):
 
 
 @functools.cache
-def hard_drawings(case):
+def hard_drawings(case: Any) -> Any:
     return drawings_of(evaluated_of(*HARD[case], name="held-out images of a data set " * 5))
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_no_text_is_cut_off_or_covers_another(case):
+def test_no_text_is_cut_off_or_covers_another(case: str) -> None:
     for drawing in hard_drawings(case):
         sheet = compose("x", "held-out test images " * 9, [drawing] * 3, columns=2, notice=f"{NOTICE}. " * 5)
         for one in (drawing, sheet):
@@ -95,7 +98,7 @@ def test_no_text_is_cut_off_or_covers_another(case):
         assert texts_covered(drawing) == [], drawing.name
 
 
-def test_large_counts_fit_their_cells():
+def test_large_counts_fit_their_cells() -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     evaluated.content["metrics"] = {"findings": ["A", "B"], "confusion": [[1234567, 12], [7, 7654321]]}
     drawing = draw_confusion(evaluated)
@@ -103,7 +106,7 @@ def test_large_counts_fit_their_cells():
     assert texts_covered(drawing) == texts_outside(drawing) == []
 
 
-def test_the_confusion_matrix_shows_counts_row_shares_and_axis_titles():
+def test_the_confusion_matrix_shows_counts_row_shares_and_axis_titles() -> None:
     words = [part.text for part in hard_drawings("published")[0].parts if isinstance(part, Words)]
     for told in ("488", "67.4 %", "2,014", "98.8 %", "81.8 %", "n = 724", "True finding", "Called finding"):
         assert words.count(told) == 1, told
@@ -114,14 +117,14 @@ def test_the_confusion_matrix_shows_counts_row_shares_and_axis_titles():
     ("count", "total", "expected"),
     [(0, 9, "0.0 %"), (1, 99999, "< 0.1 %"), (99998, 99999, "> 99.9 %"), (9, 9, "100.0 %")],
 )
-def test_a_share_never_rounds_some_to_none(count, total, expected):
+def test_a_share_never_rounds_some_to_none(count: int, total: int, expected: str) -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     evaluated.content["metrics"] = {"findings": ["A", "B"], "confusion": [[count, total - count], [0, 0]]}
     assert expected in words_of(draw_confusion(evaluated))
 
 
 @pytest.mark.parametrize("ink", ["s1", "s2"])
-def test_text_stands_out_from_every_shade_of_a_cell(ink):
+def test_text_stands_out_from_every_shade_of_a_cell(ink: str) -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     evaluated.content["metrics"] = {"findings": ["A", "B"], "confusion": [[100, 0], [100, 0]]}
     parts = draw_confusion(evaluated).parts
@@ -133,7 +136,7 @@ def test_text_stands_out_from_every_shade_of_a_cell(ink):
     assert contrast(LIGHT["ink"], "#" + "".join(f"{part:02x}" for part in mixed)) >= 4.5
 
 
-def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_panel():
+def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_panel() -> None:
     confusion, recall, _, roc, *rest = hard_drawings("absent")
     assert "not applicable: no image of it" in words_of(confusion)
     assert words_of(confusion).count("Other opacity") == 2  # column and row
@@ -147,14 +150,14 @@ def test_an_absent_finding_keeps_its_column_and_has_neither_cells_nor_curve_nor_
     ]
 
 
-def test_twelve_curves_differ_by_more_than_colour_and_carry_their_area():
+def test_twelve_curves_differ_by_more_than_colour_and_carry_their_area() -> None:
     roc = next(drawing for drawing in hard_drawings("twelve long") if drawing.name == "roc")
     looks = {(part.ink, part.dash) for part in roc.parts if isinstance(part, Stroke) and part.width == 2}
     assert len(looks) == 13  # with that of chance in the key
     assert words_of(roc).count("AUROC") == 12
 
 
-def test_the_operating_point_is_marked_where_it_lies():
+def test_the_operating_point_is_marked_where_it_lies() -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     roc = curves_of(evaluated)[0]
     reached = {name: evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")}
@@ -167,7 +170,7 @@ def test_the_operating_point_is_marked_where_it_lies():
     assert "shipped operating point: P(COVID-19) ≥ 0.37: sensitivity" in words_of(roc)
 
 
-def test_reliability_shows_every_bin_where_it_lies():
+def test_reliability_shows_every_bin_where_it_lies() -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     calls, first, *_ = draw_reliability(evaluated)
     bins = evaluated.metrics["calibration"]["bins"]
@@ -180,7 +183,7 @@ def test_reliability_shows_every_bin_where_it_lies():
 
 
 @pytest.mark.parametrize("epochs", [1, 6, 60])
-def test_learning_curves_mark_the_epoch_that_was_kept(epochs):
+def test_learning_curves_mark_the_epoch_that_was_kept(epochs: int) -> None:
     history, best = history_of(epochs), (epochs + 1) // 2
     loss, accuracy = draw_learning(evaluated_of(PUBLISHED, FINDINGS, history=history, best=best))
     assert (loss.name, accuracy.name) == ("loss_curve", "accuracy_curve")
@@ -193,7 +196,7 @@ def test_learning_curves_mark_the_epoch_that_was_kept(epochs):
     assert texts_covered(loss) == texts_outside(loss) == []
 
 
-def test_learning_curves_say_what_is_not_drawn_and_go_on():
+def test_learning_curves_say_what_is_not_drawn_and_go_on() -> None:
     lost = history_of(4).with_columns(val_loss=pl.Series([0.5, float("nan"), float("inf"), None]))
     words = words_of(draw_learning(evaluated_of(PUBLISHED, FINDINGS, history=lost, best=0))[0])
     assert "Not drawn: 3 of 4 epochs, where a value is not a number." in words
@@ -214,26 +217,26 @@ def test_learning_curves_say_what_is_not_drawn_and_go_on():
         (history_of(3), 9, "Epoch 9 was kept, but the history has epochs 1 to 3 only"),
     ],
 )
-def test_a_history_that_does_not_fit_is_refused(history, best, message):
+def test_a_history_that_does_not_fit_is_refused(history: pl.DataFrame, best: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         draw_learning(evaluated_of(PUBLISHED, FINDINGS, history=history, best=best))
 
 
-def report_of(evaluated):
+def report_of(evaluated: Evaluated) -> Report:
     """Return as much of a report as pictures are made of."""
     section = Section("all", "All", "All", "", tuple(drawings_of(evaluated)))
     return Report("a", "b", "c", (section,), {}, evaluated.content["notice"])
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluated]:
     evaluated = evaluated_of(PUBLISHED, FINDINGS, notice=NOTICE)
     folder = tmp_path_factory.mktemp("pictures")
     write_pictures(folder, report_of(evaluated), evaluated, "by-hand on a-set")
     return folder, evaluated
 
 
-def test_the_baseline_pictures_have_the_notice_as_a_banner(pictures):
+def test_the_baseline_pictures_have_the_notice_as_a_banner(pictures: tuple[Path, Evaluated]) -> None:
     folder, _ = pictures
     assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in PICTURES}
     for path in folder.iterdir():
@@ -247,7 +250,7 @@ def test_the_baseline_pictures_have_the_notice_as_a_banner(pictures):
             assert rgb.getpixel((2, rgb.height - 2)) == (255, 255, 255)
 
 
-def test_each_baseline_picture_has_its_drawings_and_no_others():
+def test_each_baseline_picture_has_its_drawings_and_no_others() -> None:
     evaluated = evaluated_of(PUBLISHED, FINDINGS)
     # As good a model as makes the corners of its curves worth showing.
     content = evaluated.content | {"metrics": evaluated.metrics | {"macro_auroc": {"value": 0.95}}}
@@ -271,7 +274,7 @@ def test_each_baseline_picture_has_its_drawings_and_no_others():
     assert "Specificity" not in words_of(recall)
 
 
-def test_no_finding_names_a_file_of_another_drawing_or_folder():
+def test_no_finding_names_a_file_of_another_drawing_or_folder() -> None:
     drawn = draw_reliability(evaluated_of(PUBLISHED, ("Calls", "../../x", "Nodule/Mass")))
     keys = ("calls", "calls_2", "______x", "nodule_mass")
     assert [drawing.name for drawing in drawn] == [f"reliability_{key}" for key in keys]
@@ -280,7 +283,7 @@ def test_no_finding_names_a_file_of_another_drawing_or_folder():
     }  # fmt: skip
 
 
-def test_two_figures_or_tables_of_one_name_are_refused(tmp_path):
+def test_two_figures_or_tables_of_one_name_are_refused(tmp_path: Path) -> None:
     drawing = draw_confusion(evaluated_of(PUBLISHED, FINDINGS))
     table = confusion_table(evaluated_of(PUBLISHED, FINDINGS))
     drawn = Report("a", "b", "c", (Section("s", "s", "s", "", (drawing, drawing)),), {})
@@ -293,12 +296,12 @@ def test_two_figures_or_tables_of_one_name_are_refused(tmp_path):
         listed.write_figures(tmp_path)
 
 
-def test_without_a_notice_there_is_no_banner():
+def test_without_a_notice_there_is_no_banner() -> None:
     sheet = compose("x", "title", [hard_drawings("published")[0]])
     assert not [part for part in sheet.parts if isinstance(part, Area) and part.fill == "alarm"]
 
 
-def test_the_notice_is_on_every_figure_that_is_written(pictures, tmp_path):
+def test_the_notice_is_on_every_figure_that_is_written(pictures: tuple[Path, Evaluated], tmp_path: Path) -> None:
     _, evaluated = pictures
     drawing = draw_confusion(evaluated)
     Report("a", "b", "c", (Section("s", "s", "s", "", (drawing,)),), {}, NOTICE).write_figures(tmp_path)
@@ -306,7 +309,7 @@ def test_the_notice_is_on_every_figure_that_is_written(pictures, tmp_path):
     assert contrast(LIGHT["paper"], LIGHT["alarm"]) >= 7
 
 
-def test_bytes_repeat_whatever_style_the_caller_has_set_and_in_every_thread():
+def test_bytes_repeat_whatever_style_the_caller_has_set_and_in_every_thread() -> None:
     drawing = hard_drawings("published")[0]
     expected = to_png(drawing)
     style = {"font.size": 30, "lines.linewidth": 9, "figure.dpi": 40, "path.simplify": False, "text.color": "red"}
@@ -321,14 +324,14 @@ def test_bytes_repeat_whatever_style_the_caller_has_set_and_in_every_thread():
     assert drawn == [expected] * 4
 
 
-def test_a_name_that_looks_like_a_formula_stays_as_it_is():
+def test_a_name_that_looks_like_a_formula_stays_as_it_is() -> None:
     drawing = draw_confusion(evaluated_of(np.array([[5, 1], [1, 5]]), (r"$\alpha$ $\wrong{$", "a_b^c $")))
     assert r"$\wrong{$" in words_of(drawing)
     with Image.open(io.BytesIO(to_png(drawing))) as picture:
         assert picture.size == (round(3 * drawing.width), round(3 * drawing.height))
 
 
-def test_pyplot_which_keeps_a_state_is_not_used():
+def test_pyplot_which_keeps_a_state_is_not_used() -> None:
     for path in (files("carina.reports") / "drawing").iterdir():
         if path.name.endswith(".py"):
             assert "pyplot" not in path.read_text("utf-8"), path.name

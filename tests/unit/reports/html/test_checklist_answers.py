@@ -3,6 +3,8 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,11 @@ TRIPOD_AI = [f"{number}{part}" for number in range(1, 28) for part in _PARTS.get
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return write_evaluated(tmp_path / "first", n=120)
 
 
-def changed(folder, **model):
+def changed(folder: Path, **model: Any) -> dict[str, str]:
     content = json.loads((folder / "metrics.json").read_text("utf-8"))
     for key, value in model.items():
         part, _, name = key.partition("__")
@@ -32,7 +34,7 @@ def changed(folder, **model):
     return checklist_facts(read_evaluated(folder))
 
 
-def test_they_have_the_items_of_the_published_checklists():
+def test_they_have_the_items_of_the_published_checklists() -> None:
     assert [item.number for item in read_checklist("tripod_ai")] == TRIPOD_AI
     assert len(TRIPOD_AI) == 52
     assert [item.number for item in read_checklist("claim_2024")] == [str(number) for number in range(1, 45)]
@@ -40,19 +42,19 @@ def test_they_have_the_items_of_the_published_checklists():
 
 
 @pytest.mark.parametrize("name", list(TITLES))
-def test_every_place_for_a_fact_is_filled(folder, name):
+def test_every_place_for_a_fact_is_filled(folder: Path, name: str) -> None:
     table = checklist_table(name, checklist_facts(read_evaluated(folder)))
     assert not re.search(r"[{}]|\bnan\b", " ".join(str(cell) for row in table.rows for cell in row))
 
 
-def test_a_split_of_the_set_trained_on_is_internal(folder):
+def test_a_split_of_the_set_trained_on_is_internal(folder: Path) -> None:
     facts = changed(folder)
     assert facts["internal"] == "The test split of a collection trained on."
     assert facts["external"].startswith("Not by this evaluation")
     assert "another split" in facts["difference"]
 
 
-def test_one_of_several_sets_trained_on_is_no_external_set(folder):
+def test_one_of_several_sets_trained_on_is_no_external_set(folder: Path) -> None:
     facts = changed(folder, model__dataset="a-set + b-set", model__data_fingerprint="98" * 32)
     assert facts["internal"] == "The test split of a collection trained on."
     assert facts["external"].startswith("Not by this evaluation")
@@ -62,19 +64,19 @@ def test_one_of_several_sets_trained_on_is_no_external_set(folder):
     )
 
 
-def test_another_set_is_external_even_under_the_same_name(folder):
+def test_another_set_is_external_even_under_the_same_name(folder: Path) -> None:
     facts = changed(folder, model__dataset="a-set", model__data_fingerprint="98" * 32, leak_check__dropped=7)
     assert facts["internal"] == "Not in this report."
     assert facts["external"].startswith("a-set, another collection")
     assert "less 7 images that the model had learned from" in facts["partition"]
 
 
-def test_the_audit_names_the_external_sets_that_it_asked(folder, tmp_path):
+def test_the_audit_names_the_external_sets_that_it_asked(folder: Path, tmp_path: Path) -> None:
     evaluated = replace(read_evaluated(folder), audit=read_audit(audit_of(tmp_path / "audit", "ab" * 32)))
     assert checklist_facts(evaluated)["external"].endswith("The audit (section 6) asks elsewhere.")
 
 
-def test_how_the_model_was_selected(folder):
+def test_how_the_model_was_selected(folder: Path) -> None:
     facts = changed(folder)
     assert facts["selection"] == (
         "Epoch 2 of 3, thresholds and bands were chosen on the calibration split; none of the images judged here had a "

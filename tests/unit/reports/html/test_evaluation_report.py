@@ -6,6 +6,8 @@ import re
 import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,7 @@ from carina.errors import ConfigurationError, DataError
 from carina.radiographs.gate import NO_LUNGS
 from carina.reports.evaluated import read_evaluated
 from carina.reports.html.open_reports import build_report, open_report, write_report
+from carina.reports.html.page import Report
 from carina.reports.html.sections.gallery_section import choose_rows
 from carina.reports.written_numbers import full_text
 from unit.reports.evaluations import HOSTILE, audit_of, write_evaluated
@@ -27,29 +30,29 @@ KEYS = ["summary", "findings", "explorer", "curves", "groups", "audit", "gallery
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_evaluated(tmp_path_factory.mktemp("page") / "first", prevalence=0.05)
 
 
 @pytest.fixture(scope="module")
-def report(folder):
+def report(folder: Path) -> Report:
     return open_report(folder)
 
 
 @pytest.fixture(scope="module")
-def page(report):
+def page(report: Report) -> str:
     return report.to_html()
 
 
 class Outline(HTMLParser):
     """Notes headings, ids, addresses and inline handlers."""
 
-    def __init__(self, page):
+    def __init__(self, page: Any) -> None:
         super().__init__(convert_charrefs=True)
         self.ids, self.headings, self.addresses, self.handlers, self.styles = [], [], [], [], 0
         self.feed(page)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
         named = dict(attrs)
         self.ids += [named["id"]] if "id" in named else []
         self.headings += [tag] if re.fullmatch("h[1-6]", tag) else []
@@ -58,12 +61,12 @@ class Outline(HTMLParser):
         self.styles += "style" in named
 
 
-def test_it_has_all_sections_in_their_order(report, page):
+def test_it_has_all_sections_in_their_order(report: Report, page: str) -> None:
     assert [section.key for section in report.sections] == KEYS
     assert re.findall(r'<section id="(\w+)"', page) == KEYS
 
 
-def test_nothing_is_loaded_and_nothing_runs_but_what_is_hashed(page):
+def test_nothing_is_loaded_and_nothing_runs_but_what_is_hashed(page: str) -> None:
     outline = Outline(page)
     assert all(address.startswith(("#", "data:image/")) for address in outline.addresses)
     assert outline.handlers == []
@@ -74,7 +77,7 @@ def test_nothing_is_loaded_and_nothing_runs_but_what_is_hashed(page):
     assert set(re.findall(r"https?://[^\s\"'<)]+", page)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_headings_descend_without_gaps_and_ids_are_unique(page):
+def test_headings_descend_without_gaps_and_ids_are_unique(page: str) -> None:
     outline = Outline(page)
     assert len(set(outline.ids)) == len(outline.ids)
     levels = [int(heading[1]) for heading in outline.headings]
@@ -82,12 +85,12 @@ def test_headings_descend_without_gaps_and_ids_are_unique(page):
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_paths_and_patients_never_appear(page):
+def test_paths_and_patients_never_appear(page: str) -> None:
     for private in ("/home/", "someone", "secret-place", "patient-", "images/", ".png"):
         assert private not in page, private
 
 
-def test_hostile_names_stay_text(tmp_path):
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
     folder = write_evaluated(tmp_path / "hostile", n=120, sources=("north", HOSTILE, "tiny"))
     content = json.loads((folder / "metrics.json").read_text("utf-8"))
     content["data"]["name"] = HOSTILE
@@ -100,7 +103,7 @@ def test_hostile_names_stay_text(tmp_path):
     json.loads(data[1])
 
 
-def test_every_headline_figure_stands_with_its_interval(report, page, folder):
+def test_every_headline_figure_stands_with_its_interval(report: Report, page: str, folder: Path) -> None:
     evaluated = read_evaluated(folder)
     text = " ".join(re.sub(r"<[^>]+>", " ", page).replace("&#39;", "'").split())
     for path, kind in (
@@ -112,7 +115,7 @@ def test_every_headline_figure_stands_with_its_interval(report, page, folder):
         assert interval.rstrip(")") in text
 
 
-def test_each_image_has_the_priority_that_triage_gives_it(page, folder):
+def test_each_image_has_the_priority_that_triage_gives_it(page: Any, folder: Any) -> None:
     evaluated = read_evaluated(folder)
     expected = []
     for item in choose_rows(evaluated):
@@ -123,33 +126,33 @@ def test_each_image_has_the_priority_that_triage_gives_it(page, folder):
     assert re.findall(r'<p class="note"><b>([a-z-]+)</b> .*?· row (\d+) ·', page) == expected
 
 
-def test_how_it_was_made_names_bundle_time_and_memory(page):
+def test_how_it_was_made_names_bundle_time_and_memory(page: str) -> None:
     for told in ("ef" * 32, "ab" * 32, "12 s with all intervals, at most 456 MB", "carina train a-set --out run"):
         assert told in page
 
 
-def test_the_stated_prevalence_is_answered(page, report):
+def test_the_stated_prevalence_is_answered(page: str, report: Report) -> None:
     assert "PPV, at the stated prevalence" in page
     assert "decision_curve_stated" in {drawing.name for section in report.sections for drawing in section.drawings}
 
 
-def test_the_same_folder_gives_the_same_bytes(folder, page, tmp_path):
+def test_the_same_folder_gives_the_same_bytes(folder: Path, page: str, tmp_path: Path) -> None:
     again = open_report(folder)
     assert again.to_html() == page
 
 
 @pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])
-def test_a_set_without_every_finding_is_shown(tmp_path, shown):
+def test_a_set_without_every_finding_is_shown(tmp_path: Path, shown: tuple[Any, ...]) -> None:
     page = open_report(write_evaluated(tmp_path / "some", n=90, shown=shown)).to_html()
     assert "n/a" in page
     assert "NaN" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
 
-def test_a_part_that_is_too_small_says_so(page):
+def test_a_part_that_is_too_small_says_so(page: str) -> None:
     assert "too few: " in page
 
 
-def test_a_source_that_is_the_finding_is_said(tmp_path):
+def test_a_source_that_is_the_finding_is_said(tmp_path: Path) -> None:
     folder = write_evaluated(tmp_path / "confounded", n=200)
     table = pl.read_parquet(folder / "predictions.parquet")
     table = table.with_columns(source=pl.col("finding").replace_strict({"COVID-19": "a"}, default="b"))
@@ -157,7 +160,7 @@ def test_a_source_that_is_the_finding_is_said(tmp_path):
     assert "No source has images with and without COVID-19" in open_report(folder).to_html()
 
 
-def test_old_evaluations_without_calibration_and_policy_are_shown(folder, tmp_path):
+def test_old_evaluations_without_calibration_and_policy_are_shown(folder: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     shutil.copytree(folder, old)
     content = json.loads((old / "metrics.json").read_text("utf-8"))
@@ -174,7 +177,7 @@ def test_old_evaluations_without_calibration_and_policy_are_shown(folder, tmp_pa
 @pytest.mark.parametrize(
     ("break_it", "message"), [("missing", r"predictions\.parquet is missing or damaged"), ("format", "another version")]
 )
-def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
+def test_what_is_no_evaluation_is_refused(folder: Path, tmp_path: Path, break_it: str, message: str) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     if break_it == "missing":
@@ -192,7 +195,7 @@ def test_what_is_no_evaluation_is_refused(folder, tmp_path, break_it, message):
         *(("history.csv", b"a,b\n1,2,3\n\xff\xfe"), ("recipe.toml", b"="), ("recipe.toml", b"\xff\xfe")),
     ],
 )
-def test_a_damaged_file_is_named(folder, tmp_path, name, content):
+def test_a_damaged_file_is_named(folder: Any, tmp_path: Path, name: str, content: Any) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / name).write_bytes(content)
@@ -200,7 +203,7 @@ def test_a_damaged_file_is_named(folder, tmp_path, name, content):
         read_evaluated(broken)
 
 
-def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
+def test_an_audit_of_this_model_stands_beside_the_figures(folder: Path, tmp_path: Path) -> None:
     audit = audit_of(tmp_path / "audit", "ab" * 32)
     page = open_report(folder, audits=[audit]).to_html()
     assert page.count("Sixty-nine of a hundred.") >= 2
@@ -208,7 +211,7 @@ def test_an_audit_of_this_model_stands_beside_the_figures(folder, tmp_path):
     assert "a against 3 findings" in page
 
 
-def test_an_audit_of_another_model_is_refused(folder, tmp_path):
+def test_an_audit_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
     audit = audit_of(tmp_path / "audit", "00" * 32)
     with pytest.raises(ConfigurationError, match="another model"):
         open_report(folder, audits=[audit])
@@ -224,7 +227,7 @@ def test_an_audit_of_another_model_is_refused(folder, tmp_path):
         open_report(folder, audits=[audit])
 
 
-def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder, tmp_path):
+def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="judged another model than"):
         open_report(folder, bundle=released_bundle())
     released = tmp_path / "released"
@@ -244,7 +247,7 @@ def test_a_bundle_of_the_evaluated_model_is_named_and_another_refused(folder, tm
         write_report([folder, released], tmp_path / "x.html", bundle=released_bundle())
 
 
-def test_several_stand_side_by_side(folder, tmp_path):
+def test_several_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
     other = write_evaluated(tmp_path / "second", seed=9, n=300)
     out = write_report([folder, other], tmp_path / "both.html", figures=tmp_path / "figures")
     page = out.read_text("utf-8")
@@ -259,7 +262,7 @@ def test_several_stand_side_by_side(folder, tmp_path):
         write_report([folder, folder], tmp_path / "x.html")
 
 
-def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder, tmp_path):
+def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder: Path, tmp_path: Path) -> None:
     other = write_evaluated(tmp_path / "other", seed=9, n=300)
     flag, stranger = "COVID-19", "Nodule/Mass"
     content = json.loads((other / "metrics.json").read_text("utf-8").replace(flag, stranger))
@@ -279,7 +282,7 @@ def test_side_by_side_models_and_data_are_named_and_unknown_findings_said(folder
     assert "not measured by the version" not in page
 
 
-def test_paired_tests_and_warnings_name_no_folder(folder, tmp_path):
+def test_paired_tests_and_warnings_name_no_folder(folder: Path, tmp_path: Path) -> None:
     twin = tmp_path / "a-private-place" / folder.name
     twin.parent.mkdir()
     shutil.copytree(folder, twin)
@@ -294,13 +297,13 @@ def test_paired_tests_and_warnings_name_no_folder(folder, tmp_path):
     assert "a-private-place" not in page
 
 
-def test_three_thousand_images_fit_into_fifteen_megabytes(tmp_path):
+def test_three_thousand_images_fit_into_fifteen_megabytes(tmp_path: Path) -> None:
     """Without small images; those are 70 at most, of some 3 kB each, whatever the number of images."""
     folder = write_evaluated(tmp_path / "large", n=3000)
     assert len(build_report(read_evaluated(folder)).to_html()) < 3_000_000
 
 
-def test_the_shipped_operating_point_reads_back(folder):
+def test_the_shipped_operating_point_reads_back(folder: Path) -> None:
     evaluated = read_evaluated(folder)
     point = OperatingPoint.model_validate(evaluated.content["operating_point"]["chosen"])
     assert evaluated.threshold == point.threshold

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,7 @@ from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.leaks import LeakCheck
 from carina.evaluation.predictions import findings_of, groups_of, probabilities_of, truth_of
 from carina.reports.evaluated import read_evaluated
+from carina.reports.html.page import Report
 from carina.statistics.binary_metrics import at_operating_point
 from carina.statistics.intervals import Estimate
 from carina.statistics.metrics import measure
@@ -29,27 +32,27 @@ PLAIN = {"div", "b", "table", "tr", "td", "th", "ul", "li"}
 class Checker(HTMLParser):
     """Notes tags and attributes, and whether every tag is closed in turn."""
 
-    def __init__(self, markup):
+    def __init__(self, markup: str) -> None:
         super().__init__(convert_charrefs=True)
         self.open, self.tags, self.named, self.text = [], set(), {}, ""
         self.feed(markup)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.add(tag)
         for name, value in attrs:
             self.named.setdefault(name, []).append(value)
         self.open += [] if tag == "img" else [tag]
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         self.text += data
 
 
-def plain(markup):
+def plain(markup: str) -> str:
     """Return the text of markup that can neither change what is around it nor fetch anything."""
     checker = Checker(markup)
     assert checker.tags <= PLAIN
@@ -58,7 +61,7 @@ def plain(markup):
     return checker.text
 
 
-def page_in(markup):
+def page_in(markup: str) -> str:
     """Return the page in a frame that can run scripts and reach nothing."""
     checker = Checker(markup)
     assert checker.tags == {"iframe"}
@@ -71,20 +74,20 @@ def page_in(markup):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_evaluated(tmp_path_factory.mktemp("notebook") / "first", n=240)
 
 
 @pytest.fixture(scope="module")
-def report(folder):
+def report(folder: Path) -> Report:
     return carina.open_report(str(folder))
 
 
-def test_a_report_is_the_whole_page_in_a_frame(report):
+def test_a_report_is_the_whole_page_in_a_frame(report: Report) -> None:
     assert page_in(report._repr_html_()) == report.to_html()
 
 
-def test_each_table_and_figure_shows_itself(folder, report):
+def test_each_table_and_figure_shows_itself(folder: Path, report: Report) -> None:
     text = plain(report.table("per_finding")._repr_html_())
     sensitivity = read_evaluated(folder).estimate("metrics", "per_finding", "COVID-19", "sensitivity")
     assert f"{100 * sensitivity.value:.1f}" in text
@@ -100,7 +103,7 @@ def test_each_table_and_figure_shows_itself(folder, report):
         report.figure("nothing")
 
 
-def test_several_side_by_side_and_their_tests(folder, tmp_path):
+def test_several_side_by_side_and_their_tests(folder: Path, tmp_path: Path) -> None:
     twin = tmp_path / "second"
     shutil.copytree(folder, twin)
     both = carina.open_report(folder, twin)
@@ -115,7 +118,7 @@ def test_several_side_by_side_and_their_tests(folder, tmp_path):
         carina.open_report()
 
 
-def test_an_audit_is_a_page_of_its_own(tmp_path):
+def test_an_audit_is_a_page_of_its_own(tmp_path: Path) -> None:
     folder = audit_of(tmp_path / "audit", "ab" * 32)
     content = json.loads((folder / "audit.json").read_text("utf-8"))
     content |= {"model": HOSTILE, "dataset": "a-set", "carina": "0.1.0"}
@@ -131,7 +134,7 @@ def test_an_audit_is_a_page_of_its_own(tmp_path):
     assert {"audit.svg", "audit.png", "audit_shares.csv"} <= {path.name for path in (tmp_path / "figures").iterdir()}
 
 
-def test_an_audit_of_an_earlier_version_is_read_without_the_later_questions(tmp_path):
+def test_an_audit_of_an_earlier_version_is_read_without_the_later_questions(tmp_path: Path) -> None:
     folder = audit_of(tmp_path / "audit", "ab" * 32)
     content = json.loads((folder / "audit.json").read_text("utf-8")) | {"model": "a", "dataset": "b", "carina": "0.3.0"}
     for key in ("sensitivity_gaps", "ruled_out", "explanation_tests"):
@@ -148,7 +151,7 @@ def test_an_audit_of_an_earlier_version_is_read_without_the_later_questions(tmp_
         assert later not in page
 
 
-def test_results_in_memory_are_plain_tables(folder):
+def test_results_in_memory_are_plain_tables(folder: Path) -> None:
     table = pl.read_parquet(folder / "predictions.parquet")
     truth, probabilities, groups = truth_of(table), probabilities_of(table), groups_of(table)
     metrics = measure(truth, probabilities, findings_of(table), groups=groups, replicates=20)
@@ -168,7 +171,7 @@ def test_results_in_memory_are_plain_tables(folder):
     assert f"{comparison.tests[0].value_b:.3f}" in text
 
 
-def test_an_audit_in_memory_is_its_sentence_and_a_table():
+def test_an_audit_in_memory_is_its_sentence_and_a_table() -> None:
     estimate = Estimate(0.69, 0.66, 0.72, "bootstrap")
     head = HeadResult("thumbnail", 1.0, estimate, (estimate,), estimate)
     model = ModelResult("lungs-black", estimate, (estimate,), estimate, estimate, estimate)

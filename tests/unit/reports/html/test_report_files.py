@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from PIL import Image
 
 from carina.evaluation.priorities import spread_of_bands
-from carina.reports.evaluated import read_evaluated
+from carina.reports.evaluated import Evaluated, read_evaluated
 from carina.reports.evaluation_files import read_audit
 from carina.reports.html.open_reports import build_report
+from carina.reports.html.page import Report
 from unit.reports.drawing.pictures import texts_outside
 from unit.reports.evaluations import FINDINGS, audit_of, write_evaluated
 
@@ -56,7 +58,7 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     base = tmp_path_factory.mktemp("files")
     folder = write_evaluated(base / "first", prevalence=0.05)
     # As good a model as makes the corners of its curves worth showing.
@@ -67,23 +69,23 @@ def evaluated(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def report(evaluated):
+def report(evaluated: Evaluated) -> Report:
     return build_report(evaluated)
 
 
 @pytest.fixture(scope="module")
-def files(report, tmp_path_factory):
+def files(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
     report.write_figures(folder)
     return folder
 
 
-def rows_of(files, name):
+def rows_of(files: Path, name: str) -> list[dict[str, str]]:
     with (files / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def test_every_section_has_its_figures_and_every_table_its_file(report, files):
+def test_every_section_has_its_figures_and_every_table_its_file(report: Report, files: Path) -> None:
     drawn = {
         section.key: {drawing.name for drawing in section.drawings} for section in report.sections if section.drawings
     }
@@ -93,7 +95,7 @@ def test_every_section_has_its_figures_and_every_table_its_file(report, files):
     assert written == {f"{name}.{kind}" for name in names for kind in ("svg", "png")} | {f"{n}.csv" for n in TABLES}
 
 
-def test_every_picture_opens_at_three_pixels_a_unit(files):
+def test_every_picture_opens_at_three_pixels_a_unit(files: Path) -> None:
     for path in files.glob("*.svg"):
         root = ET.fromstring(path.read_text("utf-8"))  # noqa: S314  # our own
         assert root.find("{http://www.w3.org/2000/svg}desc").text
@@ -104,12 +106,12 @@ def test_every_picture_opens_at_three_pixels_a_unit(files):
             assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_no_words_leave_their_figure(report):
+def test_no_words_leave_their_figure(report: Report) -> None:
     for drawing in report.drawings().values():
         assert texts_outside(drawing) == [], drawing.name
 
 
-def test_files_have_the_numbers_of_the_evaluation(files, evaluated):
+def test_files_have_the_numbers_of_the_evaluation(files: Path, evaluated: Evaluated) -> None:
     content = evaluated.content
     sensitivity = next(row for row in rows_of(files, "per_finding") if row["Measure"] == "Sensitivity")
     for finding in FINDINGS:
@@ -132,7 +134,7 @@ def test_files_have_the_numbers_of_the_evaluation(files, evaluated):
     assert rows_of(files, "history")[1]["val_loss"] == "0.7"
 
 
-def test_bands_and_rooms_are_those_of_triage(files, evaluated):
+def test_bands_and_rooms_are_those_of_triage(files: Path, evaluated: Evaluated) -> None:
     spread = spread_of_bands(evaluated.table, evaluated.policy)
     told = {row["Priority"]: row for row in rows_of(files, "triage_bands")}
     assert sum(float(row["of 1,000"]) for row in told.values()) == pytest.approx(1000, abs=0.3)

@@ -1,6 +1,7 @@
 """The page's scripts have the list of priorities from the page's data, and not one of their own."""
 
 from importlib.resources import files
+from pathlib import Path
 
 from carina.decisions.triage import PRIORITIES, READING_PLACES
 from carina.reports.evaluated import read_evaluated
@@ -8,7 +9,7 @@ from carina.reports.html.sections.explorer_section import explorer_data
 from unit.reports.evaluations import write_evaluated
 
 
-def test_priorities_travel_with_their_colours_and_places(tmp_path) -> None:
+def test_priorities_travel_with_their_colours_and_places(tmp_path: Path) -> None:
     told = explorer_data(read_evaluated(write_evaluated(tmp_path / "one", n=60)))["priorities"]
     assert tuple(item["name"] for item in told) == PRIORITIES
     assert {item["name"]: item["place"] for item in told} == READING_PLACES

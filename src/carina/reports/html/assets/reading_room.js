@@ -73,8 +73,9 @@ function startReadingRoom() {
       show();
     });
   }
-  byId("r-times").addEventListener("change", () => { state.times = byId("r-times").value; show(); });
-  byId("r-sorting").addEventListener("change", () => { state.sorting = byId("r-sorting").value; show(); });
+  for (const key of ["times", "sorting"]) {
+    byId(`r-${key}`).addEventListener("change", () => { state[key] = byId(`r-${key}`).value; show(); });
+  }
   if (!EXPLORER || !EXPLORER.bands || EXPLORER.normal < 0) byId("r-sorting").disabled = true;
   byId("r-linked").addEventListener("click", () => { state.linked = !state.linked; show(); });
   document.addEventListener("explored", () => { if (state.linked) show(); });
@@ -115,11 +116,7 @@ function startReadingRoom() {
       corners = ["low", "high"].flatMap((own) => ["low", "high"].map((other) =>
         turnaround(state, mix, now.map((item, place) => two((place === flag ? item[own] : item[other]) ?? item.value)), 1)));
     }
-    byId("r-sorting").value = state.sorting;
-    byId("r-arrivals").value = state.arrivals;
-    byId("r-minutes").value = state.minutes;
-    byId("r-readers").value = state.readers;
-    byId("r-times").value = state.times;
+    for (const key of ["sorting", "arrivals", "minutes", "readers", "times"]) byId(`r-${key}`).value = state[key];
     byId("r-prevalence").value = Number((100 * state.prevalence).toPrecision(4));
     byId("r-linked").setAttribute("aria-pressed", String(state.linked));
     const utilisation = state.arrivals * state.minutes / (60 * state.readers);

@@ -29,8 +29,8 @@ def build_curves(evaluated: Evaluated) -> Section:
     decided = [*(draw_decision_curve(item) for item in decisions), draw_risk_coverage(risk)]
     tables += [*(decision_table(item) for item in decisions), risk_table(risk)]
     learning = draw_learning(evaluated)
-    if learning:
-        tables.append(learning_table(evaluated))
+    if evaluated.history is not None:
+        tables.append(learning_table(evaluated.history, evaluated.model["name"]))
     body = render(
         "curves.html",
         thresholds=thresholds,

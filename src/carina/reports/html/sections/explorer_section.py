@@ -36,7 +36,6 @@ from carina.reports.html.sections.operating_points import (
     FEW_THRESHOLDS,
     operating_points_table,
     share_estimate,
-    shipped_counts,
     thresholds_table,
 )
 from carina.reports.written_numbers import percent_text
@@ -55,7 +54,7 @@ _MEASURES = (
 
 def build_explorer(evaluated: Evaluated) -> Section:
     """Return the third section."""
-    shipped, counts = shipped_counts(evaluated), band_counts(evaluated)
+    shipped, counts = evaluated.shipped, band_counts(evaluated)
     found = (("tp", "found", shipped.true_positive), ("fn", "missed", shipped.false_negative))
     absent = (("fp", "false alarms", shipped.false_positive), ("tn", "true negatives", shipped.true_negative))
     histogram, points = draw_probabilities(evaluated), operating_points_table(evaluated)
@@ -70,7 +69,7 @@ def build_explorer(evaluated: Evaluated) -> Section:
         findings=[(name, name) for name in evaluated.findings],
         flag=evaluated.flag,
         threshold=evaluated.threshold,
-        reached=[evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")],
+        reached=evaluated.reached("sensitivity", "specificity"),
         histogram=histogram,
         matrix=(("present", found), ("absent", absent)),
         measures=_MEASURES,

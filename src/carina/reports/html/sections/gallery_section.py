@@ -74,7 +74,6 @@ def build_gallery(evaluated: Evaluated) -> Section:
 
 
 def _card(evaluated: Evaluated, item: Chosen, picture: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what is shown of one row."""
     row, findings, probabilities = item.row, evaluated.findings, evaluated.probabilities[item.row]
     about = evaluated.table.row(row, named=True)
     known = [str(about[name]) for name in ("source", "view", "sex") if about[name]]

@@ -10,7 +10,6 @@ from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
 from carina.reports.html.rendering import render
 from carina.reports.report_tables import Measured, ReportTable
-from carina.statistics.intervals import Estimate
 from carina.statistics.subgroups import FEWEST_PATIENTS, Division, Subgroup, measure_subgroups
 
 _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
@@ -22,19 +21,13 @@ _MEASURES: tuple[tuple[str, str, Ink, str], ...] = (
 
 def build_groups(evaluated: Evaluated) -> Section:
     """Return the fifth section."""
-    index = evaluated.findings.index(evaluated.flag)
-    divisions = measure_subgroups(
-        evaluated.table,
-        evaluated.truth == index,
-        evaluated.probabilities[:, index],
-        evaluated.threshold,
-        evaluated.groups,
-    )
+    positive, probability = evaluated.against_rest(evaluated.flag)
+    divisions = measure_subgroups(evaluated.table, positive, probability, evaluated.threshold, evaluated.groups)
     known = [division for division in divisions if division.known]
     drawings = tuple(
         _forest(evaluated, known, *measure)
         for measure in _MEASURES
-        if any(_estimate(part, measure[0]).value is not None for division in known for part in division.parts)
+        if any(getattr(part, measure[0]).value is not None for division in known for part in division.parts)
     )
     tables = (_table(evaluated, known),) if known else ()
     body = render(
@@ -57,7 +50,7 @@ def _source_is_the_finding(divisions: Sequence[Division]) -> bool:
 
 def _forest(evaluated: Evaluated, divisions: Sequence[Division], key: str, name: str, ink: Ink, mark: str) -> Drawing:
     rows = [
-        Row(part.name, _counts(part, key), _estimate(part, key), f"By {division.by}", ink, mark)
+        Row(part.name, _counts(part, key), getattr(part, key), f"By {division.by}", ink, mark)
         for division in divisions
         for part in division.parts
     ]
@@ -76,11 +69,6 @@ def _counts(part: Subgroup, key: str) -> str:
     if key == "specificity":
         return f"{part.without_finding:,} without it"
     return f"{part.with_finding:,} with, {part.without_finding:,} without"
-
-
-def _estimate(part: Subgroup, key: str) -> Estimate:
-    estimate: Estimate = getattr(part, key)
-    return estimate
 
 
 def _table(evaluated: Evaluated, divisions: Sequence[Division]) -> ReportTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carina.reports.evaluated import Evaluated
 from carina.reports.report_tables import Cell, Measured, ReportTable
-from carina.statistics.intervals import BinaryCounts, Estimate, design_effect, not_applicable
+from carina.statistics.intervals import Estimate, not_applicable
 from carina.statistics.operating_table import build_operating_table
 from carina.statistics.proportion import wilson_bounds
 
@@ -15,15 +15,14 @@ _CELLS = (("true", "positive"), ("false", "negative"), ("false", "positive"), ("
 
 def operating_points_table(evaluated: Evaluated) -> ReportTable:
     """Return the shipped operating point with what it reaches on this set, and points read off this set's own curve."""
-    reached = ("operating_point", "reached")
     chosen = evaluated.content["operating_point"]["chosen"]
     rule = chosen["rule"] if chosen.get("target") is None else f"{chosen['rule']} {chosen['target']:g}"
-    names = ("sensitivity", "specificity", "ppv", "npv")
+    reached = evaluated.reached("sensitivity", "specificity", "ppv", "npv")
     rows: list[tuple[Cell, ...]] = [
         (
             f"shipped: {rule}",
             f"{evaluated.threshold:.4f}",
-            *(Measured(evaluated.estimate(*reached, name), counts=True) for name in names),
+            *(Measured(estimate, counts=True) for estimate in reached),
         )
     ]
     read_off = evaluated.content.get("sensitivity_at_specificity", {})
@@ -50,15 +49,14 @@ def operating_points_table(evaluated: Evaluated) -> ReportTable:
 
 def thresholds_table(evaluated: Evaluated, limit: int) -> ReportTable:
     """Return counts, sensitivity and specificity at the thresholds of the flagged finding, at most so many rows."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive, probability = evaluated.truth == index, evaluated.probabilities[:, index]
+    positive, probability = evaluated.against_rest(evaluated.flag)
     found = build_operating_table(positive, probability, evaluated.groups, shipped=(evaluated.threshold,), limit=limit)
-    counts, effects = found.counts, found.counts.effects
+    counts = found.counts
     rows: list[tuple[Cell, ...]] = []
     for row, threshold in enumerate(counts.thresholds.tolist()):
         cells = [int(getattr(counts, f"{name}_{kind}")[row]) for name, kind in _CELLS]
         sides = [
-            share_estimate(hits, hits + others, 1.0 if effects is None else float(getattr(effects, name)[row]))
+            share_estimate(hits, hits + others, float(getattr(counts, f"{name}_effect")[row]))
             for name, hits, others in (("sensitivity", cells[0], cells[1]), ("specificity", cells[3], cells[2]))
         ]
         sign = f"{threshold!r} (shipped)" if row in found.shipped else repr(threshold)
@@ -73,16 +71,3 @@ def share_estimate(hits: int, n: int, effect: float) -> Estimate:
         return not_applicable("no image")
     low, high = wilson_bounds(hits / n, n / effect)
     return Estimate(hits / n, low, high, "Wilson", numerator=hits, denominator=n)
-
-
-def shipped_counts(evaluated: Evaluated) -> BinaryCounts:
-    """Return the four cells at the shipped threshold, with the design effects of both sides."""
-    index = evaluated.findings.index(evaluated.flag)
-    positive = evaluated.truth == index
-    called = evaluated.probabilities[:, index] >= evaluated.threshold
-    sides = [
-        design_effect(success[among], evaluated.groups[among]) if among.any() else 1.0
-        for success, among in ((called, positive), (~called, ~positive))
-    ]
-    cells = (positive & called, positive & ~called, ~positive & called, ~positive & ~called)
-    return BinaryCounts(*(int(cell.sum()) for cell in cells), *sides)

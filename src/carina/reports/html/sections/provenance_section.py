@@ -31,7 +31,7 @@ def build_provenance(evaluated: Evaluated) -> Section:
     for name, title in TITLES.items():
         answers = Counter(item.who for item in read_checklist(name))
         checklists.append((title, answers, checklist_table(name, facts)))
-    recipe = _harmless_recipe(evaluated.recipe) if evaluated.recipe else None
+    recipe = tomli_w.dumps(without_folders(tomllib.loads(evaluated.recipe))) if evaluated.recipe else None
     body = render("provenance.html", made=made, recipe=recipe, checklists=checklists)
     tables = (made, *(table for _, _, table in checklists))
     return Section("made", "How it was made", "How it was made", body, tables=tables)
@@ -49,14 +49,14 @@ def checklist_table(name: Checklist, facts: Mapping[str, str]) -> ReportTable:
 
 def facts_rows(evaluated: Evaluated) -> list[tuple[str, str]]:
     """Return what made the figures: a name and its value a row."""
-    content, model = evaluated.content, evaluated.model
+    content, model, times = evaluated.content, evaluated.model, evaluated.table["elapsed_ms"].to_numpy()
     parts = [f"{stage} {seconds:.0f} s" for stage, seconds in model["seconds"].items() if stage != "total"]
     stages = f" ({', '.join(parts)})" if parts else ""
     rows = [
         ("Evaluated by", f"Carina {content['carina']} on {content['machine']}"),
         ("Command", content["command"]),
         ("Data fingerprint", content["data"]["fingerprint"]),
-        ("Model", f"{model['name']}{_version(model)}"),
+        ("Model", " ".join(str(model[key]) for key in ("name", "version") if key in model)),
         ("Bundle, SHA-256 of SHA256SUMS", _bundle_words(content)),
         ("Graph, SHA-256", model["model_sha256"]),
         ("Trained by", model["command"]),
@@ -67,7 +67,10 @@ def facts_rows(evaluated: Evaluated) -> list[tuple[str, str]]:
         ),
         ("Memory at most, training", f"{model['peak_memory_mb']:,.0f} MB"),
         ("Started from", model["weights"]),
-        ("Time an image, judging", _time_an_image(evaluated)),
+        (
+            "Time an image, judging",
+            f"median {np.median(times):.0f} ms, 95 % under {np.quantile(times, 0.95):.0f} ms",
+        ),
         ("Versions", versions_text(content["versions"])),
         ("Versions, training", versions_text(model["versions"])),
         ("Training machine", model["machine"]),
@@ -82,16 +85,3 @@ def _bundle_words(content: Mapping[str, Any]) -> str:
     if "bundle_sha256" not in content:
         return "not recorded; carina report --bundle names it"
     return str(content["bundle_sha256"] or "none: a run was evaluated; carina report --bundle names what it became")
-
-
-def _time_an_image(evaluated: Evaluated) -> str:
-    times = evaluated.table["elapsed_ms"].to_numpy()
-    return f"median {np.median(times):.0f} ms, 95 % under {np.quantile(times, 0.95):.0f} ms"
-
-
-def _version(model: Mapping[str, object]) -> str:
-    return f" {model['version']}" if "version" in model else ""
-
-
-def _harmless_recipe(text: str) -> str:
-    return tomli_w.dumps(without_folders(tomllib.loads(text)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from carina.evaluation.priorities import spread_of_bands, spread_of_flag
-from carina.evaluation.reading_room.waiting_times import Priorities, ReadingRoom, Turnaround, expected_turnaround
+from carina.evaluation.reading_room.waiting_times import Priorities, ReadingRoom
 from carina.reports.drawing.room_drawing import draw_room, room_table, room_words, simulate_room
 from carina.reports.evaluated import Evaluated
 from carina.reports.html.page import Section
@@ -52,19 +53,5 @@ def flag_rates(evaluated: Evaluated) -> dict[str, Any]:
         among = evaluated.truth == place
         share = proportion_interval(called[among], evaluated.groups[among])
         rates.append({"n": int(among.sum()), "value": share.value, "low": share.low, "high": share.high})
-    return {"findings": list(evaluated.findings), "flag": index, "rates": rates, "room": _room_data()}
-
-
-def turnaround_at(evaluated: Evaluated, room: ReadingRoom, prevalence: float | None = None) -> Turnaround:
-    """Return the turnaround of each finding's images at the shipped threshold and a prevalence of the flagged one."""
-    spread = spread_of_flag(evaluated.table, evaluated.flag, evaluated.threshold)
-    return expected_turnaround(room, spread.arriving(evaluated.flag, prevalence))
-
-
-def _room_data() -> dict[str, Any]:
-    return {
-        "arrivals": ROOM.arrivals_per_hour,
-        "minutes": ROOM.reading_minutes,
-        "readers": ROOM.readers,
-        "times": ROOM.reading_times,
-    }
+    room = dict(zip(("arrivals", "minutes", "readers", "times"), astuple(ROOM), strict=True))
+    return {"findings": list(evaluated.findings), "flag": index, "rates": rates, "room": room}

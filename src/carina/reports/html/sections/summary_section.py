@@ -32,10 +32,10 @@ def build_summary(evaluated: Evaluated) -> Section:
 def _headline(evaluated: Evaluated) -> list[tuple[str, str, Estimate, Kind, bool]]:
     """Return name, what it says, number, kind, and whether a bar from 0 to 1 shows it."""
     flag, point = evaluated.flag, f"threshold {evaluated.threshold:.3f}"
-    reached = ("operating_point", "reached")
+    sensitivity, specificity = evaluated.reached("sensitivity", "specificity")
     return [
-        (f"Sensitivity, {flag}", f"at the shipped {point}", evaluated.estimate(*reached, "sensitivity"), "share", True),
-        (f"Specificity, {flag}", f"at the shipped {point}", evaluated.estimate(*reached, "specificity"), "share", True),
+        (f"Sensitivity, {flag}", f"at the shipped {point}", sensitivity, "share", True),
+        (f"Specificity, {flag}", f"at the shipped {point}", specificity, "share", True),
         (
             "AUROC, mean",
             "of all findings; 0.5 is chance",
@@ -69,8 +69,8 @@ def _headline_table(evaluated: Evaluated) -> ReportTable:
 
 def summary_sentence(evaluated: Evaluated) -> str:
     """Return the headline in one sentence, for the page's description."""
-    reached = [evaluated.estimate("operating_point", "reached", name) for name in ("sensitivity", "specificity")]
+    sensitivity, specificity = evaluated.reached("sensitivity", "specificity")
     return (
-        f"{evaluated.label}: sensitivity {full_text(reached[0])} at specificity {full_text(reached[1])} for "
+        f"{evaluated.label}: sensitivity {full_text(sensitivity)} at specificity {full_text(specificity)} for "
         f"{evaluated.flag}, mean AUROC {full_text(evaluated.estimate('metrics', 'macro_auroc'), 'area')}."
     )

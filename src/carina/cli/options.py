@@ -1,0 +1,66 @@
+"""Arguments and options of the verbs, and those that several verbs have."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from carina.runtime.engine import Backend, Precision
+
+
+def argument(metavar: str, text: str) -> Any:
+    """Return an argument with its placeholder and its help text."""
+    return typer.Argument(metavar=metavar, help=text)
+
+
+def option(metavar: str, text: str, *names: str, panel: str | None = None, **limits: Any) -> Any:
+    """Return an option that takes a value; without names it has that of its parameter (``label_next``: --label-next).
+
+    `limits` are the smallest and the largest value, ``min`` and ``max``; `panel` is its place in the help.
+    """
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, **limits)
+
+
+def switch(text: str, *names: str, panel: str | None = None) -> Any:
+    """Return an option without a value."""
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+BundleOption = Annotated[
+    Path | None, option("BUNDLE", "A bundle or a finished run. Default: the released bundle.", "--bundle", "--run")
+]
+PrevalenceOption = Annotated[
+    float | None,
+    option(
+        "SHARE",
+        "Prevalence (0 to 1) of the flagged finding among your patients. It moves the triage thresholds. Default: as "
+        "in the calibration data.",
+        min=0,
+        max=1,
+    ),
+]
+ENGINE_PANEL = "Reading and computing"
+BackendOption = Annotated[
+    Backend,
+    option(
+        "ENGINE",
+        "Engine that runs the model: openvino, onnxruntime, or auto, which is OpenVINO if it is installed.",
+        panel=ENGINE_PANEL,
+    ),
+]
+PrecisionOption = Annotated[
+    Precision,
+    option(
+        "FORMAT",
+        "Number format of the classifier: f32, bf16 (if the processor has it), int8 (if the bundle has it), or auto, "
+        "which is f32.",
+        panel=ENGINE_PANEL,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    option("NUMBER", "Number of processor cores to use. Default: all that are available.", panel=ENGINE_PANEL, min=1),
+]
+KindsOption = Annotated[
+    str, option("KINDS", "Answers to write, comma-separated: sr (report), sc (picture), pr (marks).")
+]

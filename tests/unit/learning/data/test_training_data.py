@@ -1,0 +1,27 @@
+"""What a training learns from: what an added data set brings, and what is no training data."""
+
+from pathlib import Path
+
+import pytest
+
+from carina.datasets.importing import import_dataset
+from carina.datasets.manifest import Dataset
+from carina.errors import DataError
+from carina.learning.data.training_data import gather_training_data
+from carina.learning.recipe import load_recipe
+from make import make_grey, write_image
+
+
+def test_an_added_set_brings_what_is_new_and_a_test_set_nothing(phantom_dataset: Dataset, tmp_path: Path) -> None:
+    recipe = load_recipe("head")
+    once = gather_training_data([phantom_dataset.folder], recipe)
+    twice = gather_training_data([phantom_dataset.folder, phantom_dataset.folder], recipe)
+    assert (once.near_duplicates, twice.near_duplicates) == (0, phantom_dataset.manifest.height)
+    assert twice.train_rows.height == once.train_rows.height
+
+    for number, finding in enumerate(("Normal", "COVID-19", "Normal", "COVID-19")):
+        write_image(tmp_path / "other" / finding / f"{number}.png", make_grey(number, (96, 96)))
+    other = import_dataset(tmp_path / "other", tmp_path / "test", test_only=True).dataset.folder
+    for folders in ([other], [phantom_dataset.folder, other]):
+        with pytest.raises(DataError, match="test was imported with --test-only"):
+            gather_training_data(folders, recipe)
