@@ -9,8 +9,8 @@ from carina.errors import InputError
 from carina.radiographs.dicom import outline
 from carina.radiographs.dicom.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_VALUE_BYTES
 from carina.radiographs.dicom.outline import (
+    Element,
     Encoding,
-    Pixels,
     begins_as,
     find_pixels,
     guess_encoding,
@@ -42,7 +42,7 @@ def delimiter(tag: int, length: int = 0, little: bool = True) -> bytes:
     return struct.pack("<HHI" if little else ">HHI", tag >> 16, tag & 0xFFFF, length)
 
 
-def walk(body: bytes, encoding: Encoding = EXPLICIT_LITTLE) -> Pixels | None:
+def walk(body: bytes, encoding: Encoding = EXPLICIT_LITTLE) -> Element | None:
     return find_pixels(body, 0, encoding)
 
 
