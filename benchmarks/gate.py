@@ -39,8 +39,6 @@ from carina.radiographs.corruptions import (
     ODDITIES,
     make_odd,
     mirror_sideways,
-    mirror_upside_down,
-    turn_over,
     vary_harmless,
     whiten_lung,
 )
@@ -164,8 +162,12 @@ def built_with(judge: Judge, wholes: Sequence[Grey], lungs: Sequence[Lungs | Non
             made.append(make_odd(kind, wholes[place], rng, lungs=lungs[place], others=others, picture=picture))
         content[kind] = judge.refused(kind, made, kind)
     chosen = [wholes[place] for place in np.random.default_rng(SEED).choice(len(wholes), min(count, len(wholes)))]
-    content["turned by 180°"] = judge.refused("180", [turn_over(whole) for whole in chosen], "upside-down")
-    content["mirrored upside down"] = judge.refused("flip", [mirror_upside_down(w) for w in chosen], "upside-down")
+    content["turned by 180°"] = judge.refused(
+        "180", [np.ascontiguousarray(w[::-1, ::-1]) for w in chosen], "upside-down"
+    )
+    content["mirrored upside down"] = judge.refused(
+        "flip", [np.ascontiguousarray(w[::-1]) for w in chosen], "upside-down"
+    )
     drawn = [draw_not_chest(np.random.default_rng([SEED, number]), SIZE) for number in range(count)]
     content["drawn"] = judge.refused("drawn", drawn, OTHER)
     return content

@@ -145,7 +145,12 @@ class _Search:
                         rows.append(row)
         except (RuntimeError, ValueError):
             status = None
-        return rows, self._doubt(status, unread, len(rows))
+        doubt = self._doubt(status, unread, len(rows))
+        if doubt is not None:
+            # What the archive may still send must not be taken for the answer to the next question.
+            self.close()
+            self._association = None
+        return rows, doubt
 
     def _doubt(self, status: int | None, unread: int, count: int) -> str | None:
         """Return why there may be more than was answered; none where that is all."""
