@@ -8,25 +8,36 @@ from keras import ops
 from numpy.typing import NDArray
 
 from carina.errors import ConfigurationError
+from carina.findings import NORMAL
 from carina.learning.recipe import TrainingSettings
 
 Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 
 
-def build_loss(training: TrainingSettings, findings: Sequence[str], *, label_smoothing: float = 0.0) -> Loss:
+def build_loss(
+    training: TrainingSettings, findings: Sequence[str], *, label_smoothing: float = 0.0, unpaired: float = 1.0
+) -> Loss:
     """Return the loss of each image from true findings ``(n,)`` and logits ``(n, findings)``.
 
     With a cost matrix C it is ``cross-entropy + cost_weight · Σ_j C[true, j] · P(j)``. With label smoothing that share
     of each label is spread evenly over all findings.
 
+    A true finding plus the number of findings marks an abnormal image whose source has no normal images. Cross-entropy
+    is ``-log P(abnormal) - log P(finding | abnormal)``; of a marked image the first part counts `unpaired` times.
+
     Source: Galdran et al., "Cost-Sensitive Regularization for Diabetic Retinopathy Grading from Eye Fundus Images",
     MICCAI 2020, doi:10.1007/978-3-030-59722-1_64.
     """
     costs = None if training.cost_matrix is None else build_cost_matrix(training.cost_matrix, findings)
+    abnormal = np.array([place for place, finding in enumerate(findings) if finding != NORMAL])
 
     def loss(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-        true = ops.reshape(ops.cast(true, "int32"), (-1,))
+        marked = ops.reshape(ops.cast(true, "int32"), (-1,))
+        true = marked % len(findings)
         cross_entropy = ops.sparse_categorical_crossentropy(true, logits, from_logits=True)
+        if unpaired < 1:
+            log_abnormal = ops.logsumexp(ops.take(logits, abnormal, axis=-1), axis=-1) - ops.logsumexp(logits, axis=-1)
+            cross_entropy += ops.cast(marked >= len(findings), logits.dtype) * (1 - unpaired) * log_abnormal
         if label_smoothing:
             spread = -ops.mean(ops.log_softmax(logits), axis=-1)
             cross_entropy = (1 - label_smoothing) * cross_entropy + label_smoothing * spread

@@ -187,6 +187,10 @@ class FineTuningSettings(_Settings):
     balance
         How evenly findings, and sources within a finding, are drawn: in proportion to the number of their images to
         the power of this. 1 draws images evenly, 0 findings and sources.
+    unpaired
+        How much the question "normal or abnormal?" counts for abnormal images of a source that has no normal images,
+        0 to 1. Below 1 the look of such a source teaches less that an image is abnormal. Which finding it is counts in
+        full. At 1 the loss is plain cross-entropy.
     averaging
         Share that an exponential average of all weights keeps at each step. The average is what is judged and kept.
     keep
@@ -200,6 +204,7 @@ class FineTuningSettings(_Settings):
     weight_decay: float = Field(default=1e-4, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     balance: float = Field(default=0.5, ge=0, le=1)
+    unpaired: float = Field(default=1.0, ge=0, le=1)
     averaging: float = Field(default=0.99, ge=0, lt=1)
     keep: Literal["last", "best"] = "last"
 

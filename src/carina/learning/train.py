@@ -31,7 +31,7 @@ from carina.decisions.policy import Policy
 from carina.errors import BundleError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.data.frames import Frames
-from carina.learning.data.training_data import TrainingData, gather_training_data, reopen_training_data
+from carina.learning.data.training_data import TrainingData, find_unpaired, gather_training_data, reopen_training_data
 from carina.learning.fit_decisions import fit_gate_of, fit_policy_of
 from carina.learning.fitting import History
 from carina.learning.flagging import settle_flag
@@ -124,6 +124,8 @@ def prepare_training(
     recipe.operating_point.rule_for(data.findings)
     if recipe.training.cost_matrix is not None:
         build_cost_matrix(recipe.training.cost_matrix, data.findings)
+    if recipe.fine_tuning is not None and recipe.fine_tuning.unpaired < 1:
+        _log.info("%d abnormal images have no normal one of their source", find_unpaired(data.train_rows).sum())
     cache = cache or default_cache_folder()
     return Training(
         out=out,

@@ -28,6 +28,16 @@ def test_a_cost_adds_its_expectation() -> None:
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+def test_an_unpaired_image_teaches_what_it_is_more_than_that_it_is_abnormal() -> None:
+    plain = -np.log(PROBABILITIES[[0, 1], TRUE])
+    named = -np.log(PROBABILITIES[[0, 1], TRUE] / (1 - PROBABILITIES[:, 1]))
+    for share in (0.0, 0.3):
+        loss = build_loss(TrainingSettings(), FINDINGS, unpaired=share)
+        np.testing.assert_allclose(np.asarray(loss(TRUE, LOGITS)), plain, rtol=1e-5)
+        marked = np.asarray(loss(TRUE + np.array([len(FINDINGS), 0]), LOGITS))
+        np.testing.assert_allclose(marked, [share * plain[0] + (1 - share) * named[0], plain[1]], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("costs", "message"),
     [

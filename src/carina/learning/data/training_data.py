@@ -14,7 +14,7 @@ from carina.bundles.run_folder import RECIPE_FILE, STARTED_FILE, StartedRun
 from carina.datasets.duplicates import find_duplicates
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.errors import BundleError, ConfigurationError, DataError
-from carina.findings import order_findings
+from carina.findings import NORMAL, order_findings
 from carina.learning.recipe import Recipe, load_recipe
 
 
@@ -147,6 +147,25 @@ def gather_training_data(
         msg = f"{folders[0]} has no images in its {recipe.stopping_split} split. Import it again."
         raise DataError(msg)
     return TrainingData(datasets, findings, train_rows, stopping_rows, left_out)
+
+
+def find_unpaired(rows: pl.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows are abnormal and of a source without normal images: bool ``(n,)``.
+
+    Raises
+    ------
+    ConfigurationError
+        If no source has normal and abnormal images: nothing would teach the difference.
+    """
+    with_normal = (pl.col("finding") == NORMAL).any().over(pl.col("source").fill_null(""))
+    unpaired = rows.select((pl.col("finding") != NORMAL) & ~with_normal).to_series().to_numpy()
+    if unpaired.sum() == (rows["finding"] != NORMAL).sum():
+        msg = (
+            "fine_tuning.unpaired: no source has normal and abnormal images, so that nothing would teach what is "
+            "abnormal. Add a data set of one source with both, or leave the setting out."
+        )
+        raise ConfigurationError(msg)
+    return np.asarray(unpaired)
 
 
 def _held_by(

@@ -21,10 +21,11 @@ from carina.learning.backbone import Backbone, regularizer_of
 from carina.learning.data.augment import mix_amplitudes, vary
 from carina.learning.data.batches import labels_of, sample_weights
 from carina.learning.data.frames import Frames
+from carina.learning.data.training_data import find_unpaired
 from carina.learning.export.onnx_export import export_backbone
 from carina.learning.finetune.memory import keep_freed_memory
 from carina.learning.fitting import BatchProgress, EpochReport, History, fit_until_no_better
-from carina.learning.loss import build_loss
+from carina.learning.loss import Loss, build_loss
 from carina.learning.recipe import FineTuningSettings, Recipe, StageSettings
 from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import to_tensor
@@ -310,11 +311,21 @@ def _compile(
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay),
-        loss=build_loss(recipe.training, findings, label_smoothing=settings.label_smoothing),
+        loss=build_loss(
+            recipe.training, findings, label_smoothing=settings.label_smoothing, unpaired=settings.unpaired
+        ),
         weighted_metrics=[],
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[_accuracy_of(len(findings))],
         jit_compile=False,  # XLA's depthwise convolutions took twice as long on a processor
     )
+
+
+def _accuracy_of(findings: int) -> Loss:
+    def accuracy(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+        called = keras.ops.argmax(logits, axis=-1)
+        return keras.ops.cast(keras.ops.reshape(true, (-1,)) % findings == called, "float32")
+
+    return accuracy
 
 
 def _stopping_data(
@@ -337,7 +348,9 @@ def _epochs_of(
 ) -> Callable[[int, int], tf.data.Dataset]:
     """Return what draws the images of a stage's epoch, as batches of feature maps, labels and weights."""
     known = list(rows.select("path", "sha256").iter_rows())
-    labels, shares = labels_of(rows, findings), drawing_shares(rows, settings.balance)
+    shares, labels = drawing_shares(rows, settings.balance), labels_of(rows, findings)
+    if settings.unpaired < 1:
+        labels = labels + len(findings) * find_unpaired(rows)
 
     def of_epoch(stage: int, epoch: int) -> tf.data.Dataset:
         rng = np.random.default_rng([seed, stage, epoch])

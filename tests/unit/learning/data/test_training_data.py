@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
-from carina.errors import DataError
-from carina.learning.data.training_data import gather_training_data
+from carina.errors import ConfigurationError, DataError
+from carina.learning.data.training_data import find_unpaired, gather_training_data
 from carina.learning.recipe import load_recipe
 from make import make_grey, write_image
 
@@ -25,3 +26,11 @@ def test_an_added_set_brings_what_is_new_and_a_test_set_nothing(phantom_dataset:
     for folders in ([other], [phantom_dataset.folder, other]):
         with pytest.raises(DataError, match="test was imported with --test-only"):
             gather_training_data(folders, recipe)
+
+
+def test_abnormal_images_without_a_normal_one_of_their_source_are_found() -> None:
+    findings = ["Normal", "COVID-19", "COVID-19", "Normal", "Other opacity"]
+    rows = pl.DataFrame({"finding": findings, "source": ["a", "a", "b", None, None]})
+    assert find_unpaired(rows).tolist() == [False, False, True, False, False]
+    with pytest.raises(ConfigurationError, match="no source has normal and abnormal images"):
+        find_unpaired(rows[2:4])
