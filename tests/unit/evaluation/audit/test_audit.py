@@ -72,6 +72,7 @@ def altered(dataset: Dataset, **columns: Any) -> Dataset:
     return changed
 
 
+@pytest.mark.long
 def test_a_signal_in_the_border_remains_whole_without_lungs(made: Callable[..., Any]) -> None:
     _, _, audit = made("border")
     for name in ("lungs-black", "border-alone"):
