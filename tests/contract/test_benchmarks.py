@@ -42,6 +42,7 @@ def test_every_benchmark_can_still_be_loaded(name: str, monkeypatch: pytest.Monk
     assert callable(script(name).main)
 
 
+@pytest.mark.long
 def test_how_far_a_cell_reaches_is_measured_on_files(
     films: list[Path], tiny_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_run_gets_another_gate_and_keeps_its_network(gated_run: Path, cache: P
     assert judged(tmp_path / "run", [strange / "0.png"])[0].reasons
 
 
+@pytest.mark.long
 def test_a_run_gets_another_segmenter_and_a_gate_that_reads_it(gated_run: Path, cache: Path, tmp_path: Path) -> None:
     graph = planted_graph(tmp_path / "other.onnx", two_lungs=True, size=80)
     before = open_run(gated_run)

@@ -377,6 +377,7 @@ def test_changed_files_are_identified_and_listed_or_named_errors(workers: Worker
     assert most_memory(workers) < 1000 * MB
 
 
+@pytest.mark.long
 def test_a_directory_within_its_limits_is_done_in_time(workers: Workers) -> None:
     started = time.monotonic()
     with pytest.raises(InputError) as refused:

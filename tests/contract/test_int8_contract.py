@@ -72,6 +72,7 @@ def test_a_proved_twin_travels_and_is_verified_in_every_way_that_there_is(
     assert (only.precision, only.threads) == ("int8", 1)
 
 
+@pytest.mark.long
 def test_a_twin_that_costs_too_much_is_left_out_and_the_bundle_says_why(
     tiny_run: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("CARINA_CACHE", str(tmp_path_factory.getbasetemp() / "adapt-cache"))
 
 
+@pytest.mark.long
 def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     carina: Typed, bundle: Path, site: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

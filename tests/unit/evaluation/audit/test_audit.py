@@ -258,6 +258,7 @@ def test_no_masks_and_no_segmenter_is_refused(made: Callable[..., Any], tmp_path
         run_audit(model, altered(dataset, mask=pl.lit(None, pl.String)), settings=SMALL, cache=tmp_path)
 
 
+@pytest.mark.long
 def test_a_segmenter_finds_lungs_where_there_is_no_mask(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     graph = tmp_path / "lungs.onnx"
@@ -269,6 +270,7 @@ def test_a_segmenter_finds_lungs_where_there_is_no_mask(made: Callable[..., Any]
     assert audit.counts.without_lungs == 0
 
 
+@pytest.mark.long
 def test_a_model_that_crops_is_audited_by_its_own_segmenter(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, _, _ = made("border")
     graph = tmp_path / "lungs.onnx"
