@@ -87,7 +87,7 @@ def test_ctrl_c_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     wait_for(lambda: any(tmp_path.rglob("*.png")), process)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, error
     assert "interrupted" in error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
