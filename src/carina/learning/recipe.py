@@ -190,7 +190,8 @@ class FineTuningSettings(_Settings):
     unpaired
         How much the question "normal or abnormal?" counts for abnormal images of a source that has no normal images,
         0 to 1. Below 1 the look of such a source teaches less that an image is abnormal. Which finding it is counts in
-        full. At 1 the loss is plain cross-entropy.
+        full. At 1 the loss is plain cross-entropy. Below 1 there can be no label smoothing and no cost matrix, which do
+        not know of sources.
     averaging
         Share that an exponential average of all weights keeps at each step. The average is what is judged and kept.
     keep
@@ -320,6 +321,10 @@ class Recipe(_Settings):
             raise ValueError(msg)
         if (self.method == "fine-tune") != (self.fine_tuning is not None):
             msg = "method = 'fine-tune' needs the table fine_tuning, and no other method has it"
+            raise ValueError(msg)
+        tuning = self.fine_tuning
+        if tuning is not None and tuning.unpaired < 1 and (tuning.label_smoothing or self.training.cost_matrix):
+            msg = "fine_tuning.unpaired below 1 goes without label_smoothing and without training.cost_matrix"
             raise ValueError(msg)
         return self
 

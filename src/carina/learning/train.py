@@ -31,7 +31,13 @@ from carina.decisions.policy import Policy
 from carina.errors import BundleError
 from carina.learning.backbone import Backbone, build_backbone
 from carina.learning.data.frames import Frames
-from carina.learning.data.training_data import TrainingData, find_unpaired, gather_training_data, reopen_training_data
+from carina.learning.data.training_data import (
+    TrainingData,
+    find_unpaired,
+    gather_training_data,
+    reopen_training_data,
+    require_training_images,
+)
 from carina.learning.fit_decisions import fit_gate_of, fit_policy_of
 from carina.learning.fitting import History
 from carina.learning.flagging import settle_flag
@@ -44,6 +50,7 @@ from carina.runtime.machine import describe_machine, library_versions, peak_memo
 from carina.storage.atomic import require_absent, whole_file, whole_folder, write_text
 from carina.storage.cache_folder import default_cache_folder
 from carina.storage.seal import file_sha256
+from carina.wording import counted
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +76,13 @@ def train(
     folders = (dataset, *added)
     # Everything that can be refused is refused before the folder is made.
     data = gather_training_data(folders, recipe, without_sources=without_sources)
+    require_training_images(data, recipe)
     recipe = settle_flag(recipe, data, tell)
+    if data.near_duplicates:
+        tell(
+            f"Left out of the added data sets: {counted(data.near_duplicates, 'image')} that an earlier one holds, to "
+            "the pixel or nearly."
+        )
     if recipe.needs_segmenter:
         lung_graph = lung_graph or released_bundle() / LUNGS_FILE
         LungFinder(lung_graph)
@@ -125,7 +138,8 @@ def prepare_training(
     if recipe.training.cost_matrix is not None:
         build_cost_matrix(recipe.training.cost_matrix, data.findings)
     if recipe.fine_tuning is not None and recipe.fine_tuning.unpaired < 1:
-        _log.info("%d abnormal images have no normal one of their source", find_unpaired(data.train_rows).sum())
+        unpaired = find_unpaired(data.train_rows).sum()
+        _log.info("fine_tuning.unpaired: %d abnormal images are of sources without normal images", unpaired)
     cache = cache or default_cache_folder()
     return Training(
         out=out,

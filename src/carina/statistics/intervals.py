@@ -23,7 +23,7 @@ IntArray = NDArray[np.int_]
 BoolArray = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """A dataclass whose fields become JSON."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from carina.errors import CarinaError
 from carina.statistics.bootstrap import bootstrap_estimates
+from carina.statistics.intervals import Estimate, FloatArray, IntArray
 
 
 def total(weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -134,3 +135,21 @@ def test_blocks_stay_small() -> None:
 def test_what_cannot_be_drawn_is_refused(truth: list[Any], replicates: int, message: str) -> None:
     with pytest.raises(CarinaError, match=message):
         bootstrap_estimates(total, truth=np.array(truth, int), replicates=replicates)
+
+
+def test_the_interval_of_a_difference_is_that_of_its_mirror_image() -> None:
+    gains = np.repeat([0.0, 1.0], [18, 2])
+
+    def mean(sign: int) -> Estimate:
+        def statistic(weights: IntArray) -> FloatArray:
+            return np.asarray(sign * (weights @ gains) / weights.sum(axis=1))[:, np.newaxis]
+
+        (found,) = bootstrap_estimates(statistic, truth=np.zeros(20, np.int_), signed=True)
+        return found
+
+    one, other = mean(1), mean(-1)
+    assert one.low is not None
+    assert other.low is not None
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+    # Two of twenty: no difference is not left out, as it would be by a share's interval.
+    assert one.low == 0

@@ -127,7 +127,9 @@ def _summed_up(
     for finding in (None, *range(len(findings))):
         rows = np.ones(len(called), dtype=np.bool_) if finding is None else called == finding
         if finding is None or len(np.unique(groups[rows])) >= FEWEST_PATIENTS:
-            means = mean_estimates(columns[rows], called[rows], groups[rows], replicates=replicates, seed=seed)
+            means = mean_estimates(
+                columns[rows], called[rows], groups[rows], replicates=replicates, seed=seed, signed=True
+            )
             name = None if finding is None else findings[finding]
             tests.append(ExplanationTest(name, int(rows.sum()), *means))
     return tuple(tests)

@@ -74,5 +74,5 @@ def _gap(
         return np.asarray(one - other)[:, np.newaxis]
 
     alike = np.zeros(len(found), dtype=np.int_)
-    (gap,) = bootstrap_estimates(statistic, truth=alike, groups=patients, replicates=replicates, seed=seed)
+    (gap,) = bootstrap_estimates(statistic, truth=alike, groups=patients, replicates=replicates, seed=seed, signed=True)
     return gap

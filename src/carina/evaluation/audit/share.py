@@ -78,15 +78,15 @@ def remaining_shares(
 
 
 def mean_estimates(
-    columns: FloatArray, truth: IntArray, groups: IntArray | None, *, replicates: int, seed: int
+    columns: FloatArray, truth: IntArray, groups: IntArray | None, *, replicates: int, seed: int, signed: bool = False
 ) -> tuple[Estimate, ...]:
-    """Return the mean of each column, float ``(n, m)``, a row for each image."""
+    """Return the mean of each column, float ``(n, m)``, a row for each image; differences are `signed`."""
 
     def statistic(weights: IntArray) -> FloatArray:
         drawn = weights.astype(np.float64)
         return np.asarray(drawn @ columns / drawn.sum(axis=1, keepdims=True))
 
-    return bootstrap_estimates(statistic, truth=truth, groups=groups, replicates=replicates, seed=seed)
+    return bootstrap_estimates(statistic, truth=truth, groups=groups, replicates=replicates, seed=seed, signed=signed)
 
 
 def proportion_of_enough(success: BoolArray, groups: IntArray) -> Estimate:

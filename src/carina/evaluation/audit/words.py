@@ -160,10 +160,12 @@ _WITHOUT_PICTURE = {"histogram": "grey levels alone", "sharpness": "sharpness al
 
 def _on_normals(item: RuledOut) -> str:
     short = item.sensitivity.high is not None and item.sensitivity.high < KEPT
+    kept = f"{percent(item.sensitivity)} of the findings are kept{': fewer than it should keep' if short else ''}"
+    if item.sensitivity.value is None:
+        kept = "how many of the findings are kept cannot be said: they are too few"
     return (
         f"At the threshold that keeps {100 * KEPT:.0f} % of all findings in the calibration split, "
-        f"{percent(item.ruled_out)} of the normals of {item.images_of} are ruled out, and "
-        f"{percent(item.sensitivity)} of the findings are kept{': fewer than it should keep' if short else ''}."
+        f"{percent(item.ruled_out)} of the normals of {item.images_of} are ruled out, and {kept}."
     )
 
 

@@ -111,11 +111,7 @@ def gather_training_data(
         If there is one finding only, or a source to leave out does not exist.
     """
     datasets = tuple(open_dataset(folder) for folder in folders)
-    column = "baseline_split" if recipe.split == "train-validation" else "split"
-    for folder, dataset in zip(folders, datasets, strict=True):
-        if "train" not in dataset.manifest[column]:
-            msg = f"{folder} was imported with --test-only: it has no images to train on."
-            raise DataError(msg)
+    column = _split_column(recipe)
     manifests: list[pl.DataFrame] = []
     left_out, groups = 0, 0
     for i, dataset in enumerate(datasets):
@@ -136,7 +132,7 @@ def gather_training_data(
     manifest = manifest.filter(~pl.col("source").fill_null("").is_in(list(without_sources)))
     train_rows = manifest.filter(pl.col(column) == "train")
     if train_rows.is_empty():
-        msg = f"No image to train on is left in {folders[0]}: all are from the sources that are left out."
+        msg = f"{folders[0]} has no images to train on: it was imported with --test-only, or its sources are left out."
         raise DataError(msg)
     findings = order_findings(train_rows["finding"].to_list())
     if len(findings) < 2:
@@ -152,12 +148,15 @@ def gather_training_data(
 def find_unpaired(rows: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which rows are abnormal and of a source without normal images: bool ``(n,)``.
 
+    Sources are told apart by data set (the column ``set``): two that call theirs "1" have two sources. A data set
+    without sources is one.
+
     Raises
     ------
     ConfigurationError
         If no source has normal and abnormal images: nothing would teach the difference.
     """
-    with_normal = (pl.col("finding") == NORMAL).any().over(pl.col("source").fill_null(""))
+    with_normal = (pl.col("finding") == NORMAL).any().over("set", pl.col("source").fill_null(""))
     unpaired = rows.select((pl.col("finding") != NORMAL) & ~with_normal).to_series().to_numpy()
     if unpaired.sum() == (rows["finding"] != NORMAL).sum():
         msg = (
@@ -166,6 +165,27 @@ def find_unpaired(rows: pl.DataFrame) -> NDArray[np.bool_]:
         )
         raise ConfigurationError(msg)
     return np.asarray(unpaired)
+
+
+def require_training_images(data: TrainingData, recipe: Recipe) -> None:
+    """Refuse data of which a part is a test set: it would bring nothing, and nobody would notice.
+
+    Raises
+    ------
+    DataError
+        If so.
+    """
+    for dataset in data.datasets:
+        if "train" not in dataset.manifest[_split_column(recipe)]:
+            msg = (
+                f"{dataset.folder} was imported with --test-only: it has no images to train on. Leave it out, or "
+                "import it without that option."
+            )
+            raise DataError(msg)
+
+
+def _split_column(recipe: Recipe) -> str:
+    return "baseline_split" if recipe.split == "train-validation" else "split"
 
 
 def _held_by(
