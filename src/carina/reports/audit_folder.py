@@ -190,7 +190,11 @@ def _later_sections(audit: Audit) -> list[str]:
                     for item in audit.sensitivity_gaps
                 ),
             ],
-            [f"{item.by} {item.group}: {item.gap.note}" for item in audit.sensitivity_gaps if item.gap.value is None],
+            [
+                f"{item.images_of}, {item.by} {item.group} against {item.reference}: {item.gap.note}"
+                for item in audit.sensitivity_gaps
+                if item.gap.value is None
+            ],
         ),
         *_section(
             "Normals ruled out: 1 - P(Normal) lies below a threshold that keeps 99 % of all other findings",

@@ -188,7 +188,10 @@ def _lungs_from(dataset: Dataset, segmenter: Path | None, model: AuditedModel) -
 
 
 def draw_rows(rows: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
-    """Return at most about `limit` rows, drawn by finding and source in proportion, at least fifty of each."""
+    """Return at most about `limit` rows, drawn by finding and source in proportion, of small ones more than that.
+
+    Of each at least fifty are drawn, or, if so many do not fit, as many of each.
+    """
     if rows.height <= limit:
         return rows
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def ruled_out(judged: Judged, normal_at: int, threshold: float | None, *, replic
     answers = []
     if threshold is not None:
         sources = judged.rows["source"]
-        named = sorted(sources.filter(pl.Series(normal)).drop_nulls().unique().to_list())
+        named = sorted(sources.filter(pl.Series(normal | abnormal)).drop_nulls().unique().to_list())
         for source in (None, *named):
             within = np.ones(len(normal), dtype=np.bool_)
             if source is not None:
