@@ -33,7 +33,8 @@ from carina.statistics.intervals import Estimate, proportion_interval
 def judge(folder: Path, dataset: Dataset) -> dict[str, Any]:
     """Return what a model reaches on a data set's test split."""
     rows, predictor = dataset.rows("test"), Predictor(folder)
-    unseen = rows.filter(~pl.col("sha256").is_in(check_leaks(folder, dataset, rows).learned["sha256"].implode()))
+    leaks = check_leaks(folder, dataset, rows)
+    unseen = rows.filter(~pl.col("sha256").is_in(leaks.learned["sha256"].implode()))
     judged = predict_rows(predictor, unseen)
     table = judged.filter("assessable")
     findings, policy = findings_of(table), predictor.run.policy
@@ -54,6 +55,8 @@ def judge(folder: Path, dataset: Dataset) -> dict[str, Any]:
     return {
         "images": {finding: int((truth == finding).sum()) for finding in sorted(set(truth))},
         "left_out": {"learned": rows.height - unseen.height, "refused": judged.height - table.height},
+        # Training stopped or thresholds were chosen on these: what they show is a little too good.
+        "stopped_on": leaks.stopped_on,
         "auroc_abnormal": auroc(truth != NORMAL, abnormal, every),
         "auroc_flagged_among_abnormal": auroc(is_flag, flag, truth != NORMAL),
         "flagged": {finding: share(flagged, truth == finding) for finding in sorted(set(truth))},
@@ -70,6 +73,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--at", type=Path, action="append", required=True)
     given = parser.parse_args(arguments)
+    for named in (given.at, given.models):
+        if len({folder.name for folder in named}) < len(named):
+            parser.error("Two folders have the same name. Rename one: the figures are kept by name.")
     places = {folder.name: open_dataset(folder) for folder in given.at}
     content = {
         "command": " ".join(["python benchmarks/unseen_places.py", *arguments]),

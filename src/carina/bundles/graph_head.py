@@ -39,6 +39,7 @@ message_type { name: "Dimension" field { name: "dim_value" number: 1 label: LABE
 """
 _FLOAT = 1
 _KERNEL, _BIAS, _CELLS = "head_kernel", "head_bias", "cell_kernel_"
+_DAMAGED = "The model's graph is damaged. Fetch or export the bundle again."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,13 +135,13 @@ def _parsed(graph: bytes) -> Any:
     try:
         return _model_type().FromString(graph)
     except DecodeError:
-        msg = "The model's graph is damaged: it is no ONNX file. Fetch or export the bundle again."
-        raise BundleError(msg) from None
+        raise BundleError(_DAMAGED) from None
 
 
 def _last_layer(model: Any) -> dict[str, Any]:
     """Return the tensors of the last layer by their names."""
-    every = {tensor.name: tensor for tensor in model.graph.initializer}
+    # A name that is not UTF-8 comes as bytes, and is none of these.
+    every = {tensor.name: tensor for tensor in model.graph.initializer if isinstance(tensor.name, str)}
     found = {name: each for name, each in every.items() if name in (_KERNEL, _BIAS) or name.startswith(_CELLS)}
     if not {_KERNEL, _BIAS} <= found.keys():
         msg = "The model's graph has no last layer that can be fitted again. Export its run again with this Carina."
@@ -152,4 +153,7 @@ def _array(tensor: Any) -> Floats:
     if tensor.data_type != _FLOAT:
         msg = "The model's last layer is not in 32-bit floating point. Adapt the bundle whose model.onnx is."
         raise BundleError(msg)
-    return np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
+    try:
+        return np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
+    except ValueError:
+        raise BundleError(_DAMAGED) from None

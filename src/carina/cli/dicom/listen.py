@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def listen_command(
-    config: Annotated[Path | None, option("FILE", "Settings file (TOML). Options that are typed go before it.")] = None,
+    config: Annotated[
+        Path | None,
+        option(
+            "FILE",
+            "Settings file (TOML). Other options take precedence over it; --to and --stow are refused if it has a destination.",
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, option("FOLDER", "Folder for objects, answers and the journal. It must be on a local disk.")
     ] = None,

@@ -24,7 +24,7 @@ from carina.radiographs.dicom.attributes import read_attributes
 from carina.radiographs.dicom.decode import walk
 from carina.radiographs.dicom.outline import read_meta
 from carina.radiographs.dicom.showing import Display
-from carina.radiographs.read import read_bytes
+from carina.radiographs.read import read_bytes, read_head
 
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
@@ -40,7 +40,6 @@ _IMAGE = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation", "PixelAspectRatio"),
     *("InstanceNumber", "Modality", "ViewPosition", "Manufacturer", "AcquisitionDateTime"),
 )
-_HEAD_BYTES = 4096
 # Name and number of the patient: no answer is written without what the image says of them.
 _WHOSE = (0x0010_0010, 0x0010_0020)
 # Codes and identifiers take a few dozen; a sequence of thousands would be copied into every answer.
@@ -113,7 +112,8 @@ def require_foreign_dicom(path: Path) -> None:
     InputError
         If it is so, or cannot be read.
     """
-    head = read_bytes(path)[:_HEAD_BYTES]
+    # Where the beginning cannot be read, reading all says why.
+    head = read_head(path) or read_bytes(path)
     if head[128:132] != b"DICM":
         msg = "this is not a DICOM file: answers in DICOM belong to a DICOM image. For others type: carina predict."
         raise InputError(msg, "unsupported-format")

@@ -108,13 +108,14 @@ class _Search:
         rows, doubt = self._ask("SERIES", **keys, NumberOfSeriesRelatedInstances="")
         if doubt:
             self._missing[Missing("search-incomplete", f"{where}, {modality}: {doubt}", study_uid)] = None
-        for row in rows:
+        for place, row in enumerate(rows, 1):
             one = Series(study_uid, _text(row, "SeriesInstanceUID"))
             if not wanted.has_modality(_values(row, "Modality")):
                 self._unfit.add(one)
             elif not is_uid(one.series):
-                # An archive may not heed the modality and name it for each of them: told once.
-                message = not_a_uid(f"{where}: a series", name_of(self._peer))
+                # An archive may not heed the modality and name it for each of them: told once. Its place in the
+                # answer tells two series without any UID apart.
+                message = not_a_uid(f"{where}: series {place} of {len(rows)}", name_of(self._peer))
                 self._missing[Missing("not-a-uid", message, study_uid, one.series or None)] = None
             elif one not in self._series:
                 self._series[replace(one, images=self._images(row, one))] = None
