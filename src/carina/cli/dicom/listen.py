@@ -22,7 +22,7 @@ def listen_command(
         Path | None,
         option(
             "FILE",
-            "Settings file (TOML). Other options take precedence over it; --to and --stow are refused if it has a destination.",
+            "Settings file (TOML). Other options go before it. If it has a destination, --to and --stow are refused.",
         ),
     ] = None,
     folder: Annotated[
