@@ -50,7 +50,8 @@ MEMBERS = {
     "Run": "description folder load() plot(quantity) summary()",
     "Model": "adapt(site out version flag add leave_out progress) description explain(image prevalence) "
     "export(out name version evaluation audit int8 progress) findings "
-    "flag_finding folder for_many() predict(image explain prevalence) recalibrate(dataset out version progress) "
+    "flag_finding folder for_many() predict(image explain prevalence) "
+    "recalibrate(dataset out version specificity sensitivity progress) "
     "stream(images explain prevalence) verify()",
     "Prediction": "accepted elapsed_ms explanation finding gated judged() network_probabilities path "
     "plot(finding against) probabilities reasons refused reservations sha256 triage",

@@ -68,6 +68,7 @@ def test_the_notebook_is_whole_short_and_without_output() -> None:
     assert re.findall(r"\banew\b|\bst(?:and|ands|ood)\b|\bto be had\b|\bcomes to\b", words, flags=re.I) == []
 
 
+@pytest.mark.long
 def test_the_notebook_runs(small: Path) -> None:
     names: dict[str, Any] = {}
     shown = []

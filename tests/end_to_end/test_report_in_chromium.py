@@ -570,6 +570,7 @@ def test_an_evaluation_without_bands_opens_without_an_error(browser: Browser, tm
     assert "No bands" in browser.text("#x-bands-words")
 
 
+@pytest.mark.long
 def test_several_side_by_side_open_without_an_error(browser: Browser, page: Path, tmp_path: Path) -> None:
     folders = [write_evaluated(tmp_path / name, n=200, seed=seed) for name, seed in (("one", 3), ("two", 4))]
     both = write_report(folders, tmp_path / "both.html")

@@ -9,6 +9,7 @@ from carina.bundles.bundle import open_bundle
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
 from carina.bundles.writing import Twin, export_bundle
+from carina.decisions.operating_point import ThresholdRule
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
 from carina.evaluation.adaptation import adapt as adaptation
@@ -86,6 +87,8 @@ def recalibrate(
     out: str | PathLike[str],
     *,
     version: str | None = None,
+    specificity: float | None = None,
+    sensitivity: float | None = None,
     progress: Progress = no_progress,
 ) -> recalibration.Recalibrated:
     """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
@@ -100,6 +103,9 @@ def recalibrate(
         The bundle folder to write; it must not exist.
     version
         Of the new bundle; by default the old version and ``+recalibrated``.
+    specificity, sensitivity
+        What the operating point must reach on these images, above 0 and below 1: one of both. By default the bundle's
+        own rule stays.
     progress
         Told how many images are judged.
 
@@ -108,6 +114,7 @@ def recalibrate(
     BundleError, ConfigurationError, DataError, LeakError
         See `carina.evaluation.recalibrate.recalibrate`.
     """
+    rule = _rule_of(specificity, sensitivity)
     folder = folder_of(bundle)
     old_version = open_bundle(folder)[0].version
     return recalibration.recalibrate(
@@ -116,8 +123,22 @@ def recalibrate(
         Path(out),
         version=version or old_version.removesuffix(RECALIBRATED) + RECALIBRATED,
         write_card=prepare_card(),
+        rule=rule,
         progress=progress,
     )
+
+
+def _rule_of(specificity: float | None, sensitivity: float | None) -> ThresholdRule | None:
+    if specificity is not None and sensitivity is not None:
+        msg = "Choose one of specificity and sensitivity (--specificity and --sensitivity): the other one follows."
+        raise ConfigurationError(msg)
+    target = sensitivity if specificity is None else specificity
+    if target is None:
+        return None
+    if not 0 < target < 1:
+        msg = f"The operating point is to reach {target}. Give a number above 0 and below 1, such as 0.95."
+        raise ConfigurationError(msg)
+    return ThresholdRule(rule="sensitivity-at-least" if specificity is None else "specificity-at-least", target=target)
 
 
 def adapt(

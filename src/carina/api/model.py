@@ -273,6 +273,8 @@ class Model:
         out: str | PathLike[str],
         *,
         version: str | None = None,
+        specificity: float | None = None,
+        sensitivity: float | None = None,
         progress: Progress = no_progress,
     ) -> "Recalibrated":
         """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
@@ -286,7 +288,15 @@ class Model:
         """
         from carina.api.bundles import recalibrate  # noqa: PLC0415
 
-        return recalibrate(self.folder, dataset, out, version=version, progress=progress)
+        return recalibrate(
+            self.folder,
+            dataset,
+            out,
+            version=version,
+            specificity=specificity,
+            sensitivity=sensitivity,
+            progress=progress,
+        )
 
     def adapt(
         self,

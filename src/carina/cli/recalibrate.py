@@ -25,6 +25,13 @@ def recalibrate_command(
     version: Annotated[
         str | None, option("VERSION", "Version of the new bundle. Default: the old version and +recalibrated.")
     ] = None,
+    specificity: Annotated[
+        float | None,
+        option("SHARE", "Specificity (0 to 1) that the threshold must reach on these images. Default: the old rule."),
+    ] = None,
+    sensitivity: Annotated[
+        float | None, option("SHARE", "Sensitivity (0 to 1) that the threshold must reach, instead of a specificity.")
+    ] = None,
     prevalence: Annotated[
         float | None,
         option(
@@ -44,7 +51,15 @@ def recalibrate_command(
     require_model_first(bundle, dataset, ["carina", *sys.argv[1:]])
     opened = open_dataset(dataset)
     with progress_bars() as bar:
-        done = recalibrate(bundle, opened, out, version=version, progress=bar("Judging images"))
+        done = recalibrate(
+            bundle,
+            opened,
+            out,
+            version=version,
+            specificity=specificity,
+            sensitivity=sensitivity,
+            progress=bar("Judging images"),
+        )
     if other := opened.says_other_flag(done.new.flag_finding):
         print_note(other)
     print_result(done.summary(prevalence=prevalence))

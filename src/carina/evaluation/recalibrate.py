@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,8 +26,6 @@ from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
-
-_Rule = TypeVar("_Rule", bound=ThresholdRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +79,13 @@ def recalibrate(
     *,
     version: str,
     write_card: WriteCard,
+    rule: ThresholdRule | None = None,
     progress: Progress = no_progress,
 ) -> Recalibrated:
     """Write a bundle with the same weights and a policy fitted on another data set, and return what changed.
 
-    The rules stay as they were: the same figure is aimed at, the same promises are made, with other data. Images that
+    The rules stay as they were, but for the one of the operating point if another `rule` is named: the same figure is
+    aimed at, the same promises are made, with other data. Images that
     the model was trained on are left out, as they are or nearly: it is surer of them than it will ever be of others.
 
     Parameters
@@ -129,7 +128,7 @@ def recalibrate(
         left_out_refused=int((~accepted).sum()),
     )
     _require_flagged(rows, described.policy.flag_finding, dataset.folder, split)
-    policy = _fit(described.policy, logits, rows, recalibration)
+    policy = _fit(described.policy, logits, rows, recalibration, rule)
     parent = Ancestor(
         name=described.name,
         version=described.version,
@@ -186,7 +185,13 @@ def _logits(
     return np.concatenate(logits), np.concatenate(accepted)
 
 
-def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibration: Recalibration) -> Policy:
+def _fit(
+    old: Policy,
+    logits: NDArray[np.float32],
+    rows: pl.DataFrame,
+    recalibration: Recalibration,
+    rule: ThresholdRule | None,
+) -> Policy:
     try:
         return refit_policy(
             old,
@@ -194,6 +199,7 @@ def _fit(old: Policy, logits: NDArray[np.float32], rows: pl.DataFrame, recalibra
             labels_of(rows, old.findings),
             groups_of(rows),
             chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
+            rule=rule,
         )
     except ConfigurationError as error:
         # The bundle's own rules are sound; what they cannot be applied to is the data.
@@ -210,6 +216,7 @@ def refit_policy(
     chosen_on: str,
     findings: Sequence[str] | None = None,
     flag_finding: str | None = None,
+    rule: ThresholdRule | None = None,
 ) -> Policy:
     """Return a policy by the rules of another one, fitted to other data; see `carina.decisions.policy.fit_policy`.
 
@@ -217,23 +224,25 @@ def refit_policy(
     ----------
     findings, flag_finding
         Of the new policy; by default those of the old one.
+    rule
+        Of the operating point; by default that of the old one. The old rule's threshold is kept beside it.
 
     Raises
     ------
     ConfigurationError
         If the rules cannot be applied to the data.
     """
-    first, *others = old.operating_points
+    first = old.operating_point
     settings = PolicySettings(
         calibration=old.calibration.method,
-        extra_operating_points=tuple(_rule_of(ThresholdRule, point) for point in others),
+        extra_operating_points=tuple(_rule_of(point) for point in old.operating_points),
         alpha=old.bands.alpha,
         beta=old.bands.beta,
         confidence=old.bands.confidence,
     )
-    rule = _rule_of(OperatingPointRule, first).model_copy(update={"finding": flag_finding or first.finding})
-    return fit_policy(logits, labels, findings or old.findings, rule, settings, chosen_on=chosen_on, groups=groups)
+    wanted = OperatingPointRule(finding=flag_finding or first.finding, **(rule or _rule_of(first)).model_dump())
+    return fit_policy(logits, labels, findings or old.findings, wanted, settings, chosen_on=chosen_on, groups=groups)
 
 
-def _rule_of(kind: type[_Rule], point: OperatingPoint) -> _Rule:
-    return kind.model_validate(point.model_dump(include=set(kind.model_fields)))
+def _rule_of(point: OperatingPoint) -> ThresholdRule:
+    return ThresholdRule.model_validate(point.model_dump(include=set(ThresholdRule.model_fields)))

@@ -53,7 +53,7 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert told["sha256"] == open_bundle(bundle)[1].sha256
     assert set(told) == {
         *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
-        *("megabytes", "checks", "int8", "flag_finding", "lineage"),
+        *("megabytes", "checks", "int8", "flag_finding", "lineage", "usable"),
     }
     assert told["flag_finding"] == "COVID-19"
     assert "Flagged finding: COVID-19." in out.splitlines()
@@ -130,9 +130,17 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(
     assert again.stopped_on >= origin.images
     assert str(elsewhere.folder.parent).encode() not in (tmp_path / "b" / "bundle.json").read_bytes()
     # A second time the suffix is not added again; the data set's calibration split is enough.
-    code, out, err = carina("recalibrate", tmp_path / "b", phantom_dataset.folder, "--out", tmp_path / "c")
+    again = ("recalibrate", tmp_path / "b", phantom_dataset.folder, "--out", tmp_path / "c", "--sensitivity", "0.9")
+    code, _, err = carina(*again, "--specificity", "0.9")
+    assert (code, "Choose one of specificity and sensitivity" in err) == (2, True)
+    code, _, err = carina(*again[:-1], "90")
+    assert (code, "to reach 90.0. Give a number above 0 and below 1" in err) == (2, True)
+    code, out, err = carina(*again)
     assert code == 0, err
     twice = open_bundle(tmp_path / "c")[0]
+    # Another rule was asked for; the threshold of the old one is kept beside it.
+    assert (twice.operating_point.rule, twice.operating_point.target) == ("sensitivity-at-least", 0.9)
+    assert new.operating_point.rule in [point.rule for point in twice.policy.operating_points[1:]]
     assert twice.version == "1.2.3+recalibrated"
     # Bundles know their parents.
     assert [(each.version, each.by, each.images) for each in twice.lineage] == [
@@ -145,7 +153,8 @@ def test_recalibrate_keeps_the_weights_and_says_what_changed(
     assert twice.recalibration.images == phantom_dataset.rows("calibration").height
     # The same images and rules as training had give training's policy back.
     assert twice.policy.calibration.scale == pytest.approx(old.policy.calibration.scale, rel=1e-3)
-    assert twice.operating_point.threshold == pytest.approx(old.operating_point.threshold, abs=1e-4)
+    kept = next(point for point in twice.policy.operating_points if point.target == old.operating_point.target)
+    assert kept.threshold == pytest.approx(old.operating_point.threshold, abs=1e-4)
 
 
 def test_recalibrate_refuses_what_it_cannot_use(

@@ -19,6 +19,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(app, ["report", *map(str, words)])
 
 
+@pytest.mark.long
 def test_one_evaluation_gets_its_page_and_files(folders: list[Path], tmp_path: Path) -> None:
     done = run(folders[0], "--figures", tmp_path / "figures")
     assert done.exit_code == 0, done.output
