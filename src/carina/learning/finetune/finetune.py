@@ -322,8 +322,9 @@ def _compile(
 
 def _accuracy_of(findings: int) -> Loss:
     def accuracy(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-        called = keras.ops.argmax(logits, axis=-1)
-        return keras.ops.cast(keras.ops.reshape(true, (-1,)) % findings == called, "float32")
+        called = keras.ops.cast(keras.ops.argmax(logits, axis=-1), "int32")
+        wanted = keras.ops.cast(keras.ops.reshape(true, (-1,)), "int32") % findings
+        return keras.ops.cast(wanted == called, "float32")
 
     return accuracy
 
