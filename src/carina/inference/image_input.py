@@ -20,7 +20,7 @@ TellLeftOut = Callable[[Path, FileKind], None]
 class Input:
     """An image file that is to be judged, or why it is not to be."""
 
-    path: Path  # by which it is told of: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``
+    path: Path  # what results and errors name: a file's path, or ``archive.zip!folder/file`` and ``DICOMDIR!file 7``
     # Whether the user named it. If not, it came up in a folder, an archive or a DICOMDIR, where some objects only
     # accompany the images.
     named: bool = True

@@ -164,7 +164,7 @@ def _register_in(path: Path) -> "Iterator[Callable[[int, Path, Deidentified | In
 
     def write(*cells: object) -> None:
         rows.writerow(cells)
-        # A row at once: what was written before the command was broken off is told.
+        # Each row is written at once: if the command is broken off, the table still names what was written.
         stream.flush()
 
     def add(number: int, path: Path, made: "Deidentified | InputError") -> None:

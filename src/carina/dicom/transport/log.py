@@ -57,7 +57,7 @@ def _plain(value: int | float | str) -> int | float | str:
 def quiet_libraries(log: EventLog | None = None) -> Iterator[None]:
     """Let no library print while this lasts: their warnings, log lines and tracebacks hold values of tags.
 
-    The log is told the kind of an error that ended a thread, and nothing else of it.
+    If an error ends a thread, the log names its kind and nothing else.
     """
     from pynetdicom import _config  # noqa: PLC0415  # of the extra
 

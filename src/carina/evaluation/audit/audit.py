@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from carina.bundles.run_folder import TRAINING_IMAGES_FILE
+from carina.bundles.training_images import read_training_images
 from carina.datasets.manifest import Dataset, Split
 from carina.decisions.operating_point import OperatingPointRule
 from carina.errors import ConfigurationError, DataError, LeakError
@@ -363,10 +365,15 @@ def _ask_about_groups(
         return tuple(gaps), (), [*missing, f"normals ruled out: not applicable: the model does not know {NORMAL}"]
     normal = model.findings.index(NORMAL)
     table = model.policy.probabilities(calibration.looks.logits["shown"])
-    threshold = choose_threshold(Judged("the calibration split", calibration.rows, table), normal)
+    # The baseline's split trains on what other recipes calibrate on: a threshold chosen there would be too good.
+    learned = read_training_images(model.folder / TRAINING_IMAGES_FILE).learned
+    unseen = ~calibration.rows["sha256"].is_in(list(learned))
+    calibrated = Judged("the calibration split", calibration.rows.filter(unseen), table[unseen.to_numpy()])
+    threshold = choose_threshold(calibrated, normal)
     if threshold is None:
         missing.append(
-            "normals ruled out at a threshold of the calibration split: not applicable: it has too few patients"
+            "normals ruled out at a threshold of the calibration split: not applicable: it has too few patients that "
+            "the model was not trained on"
         )
     set_aside: list[RuledOut] = []
     for judged in seen:

@@ -41,7 +41,7 @@ class ModelResult:
 class SourceProbe:
     """Whether the source can be told within one finding."""
 
-    input: Input  # what it is told from: of ``shown`` the embedding
+    input: Input  # from which it is predicted; ``shown`` means the embedding
     finding: str  # all images show it
     sources: dict[str, int]  # images of each source that was told apart
     # Mean share of each source's images that are named right, and what guessing reaches.

@@ -20,7 +20,7 @@ _PAIR = {
     "histogram": "a new head, grey levels alone",
     "sharpness": "a new head, sharpness alone",
 }
-# What a source is told from, where it is not the embedding.
+# From what a source is predicted, if not from the embedding.
 _TOLD_FROM = {"histogram": "grey levels alone", "sharpness": "sharpness alone"}
 _EXPLAINED = {
     "comprehensiveness": "lost without the marked cells",

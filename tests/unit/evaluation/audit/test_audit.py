@@ -299,6 +299,16 @@ def test_test_images_that_were_learned_are_refused_or_dropped(made: Callable[...
         run_audit(model, dataset, drop_leaks=True, settings=SMALL, cache=tmp_path)
 
 
+def test_no_threshold_is_chosen_on_images_that_were_learned(made: Callable[..., Any], tmp_path: Path) -> None:
+    dataset, _, audit = made("lungs")
+    assert any(item.threshold is not None for item in audit.ruled_out)
+    model = write_model(tmp_path / "model", dataset)
+    write_learned_from(model.folder, dataset, "calibration")
+    again = run_audit(model, dataset, settings=QUICK, cache=tmp_path)
+    assert all(item.threshold is None for item in again.ruled_out)
+    assert any("too few patients that the model was not trained on" in text for text in again.not_applicable)
+
+
 def test_drawing_keeps_small_sources() -> None:
     rows = pl.DataFrame(
         {"finding": ["x"] * 1000 + ["y"] * 1030, "source": ["a"] * 1000 + ["b"] * 1000 + ["c"] * 30, "at": range(2030)}
