@@ -1,0 +1,1 @@
+"""``carina serve``: a reading room opens Carina in a browser."""

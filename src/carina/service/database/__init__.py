@@ -1,0 +1,1 @@
+"""The database of a site: SQLite in the site's folder, or PostgreSQL."""

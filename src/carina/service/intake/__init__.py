@@ -1,0 +1,1 @@
+"""How images come in. Every way in calls `carina.service.intake.take`."""

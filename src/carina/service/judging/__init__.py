@@ -1,0 +1,1 @@
+"""How images that came in are judged."""
