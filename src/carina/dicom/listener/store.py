@@ -39,14 +39,21 @@ def digest_of(*parts: bytes) -> str:
 class ObjectStore:
     """The folder of objects and answers. It is made if it is not there, for its owner alone.
 
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    ending
+        Of the objects' names; a store that holds images of every format has none.
+
     Raises
     ------
     ConfigurationError
         If it cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, ending: str = ".dcm") -> None:
+        self.folder, self._ending = folder, ending
         self.incoming, self.objects = folder / "incoming", folder / "objects"
         self.answers, self.dead = folder / "answers", folder / "dead"
         try:
@@ -60,7 +67,7 @@ class ObjectStore:
 
     def object_path(self, digest: str) -> Path:
         """Return where an object lies, or would."""
-        return self.objects / f"{digest}.dcm"
+        return self.objects / f"{digest}{self._ending}"
 
     def answers_folder(self, digest: str) -> Path:
         """Return the folder where the answers to an object lie, or would."""
@@ -153,7 +160,8 @@ class ObjectStore:
 
     def stored_digests(self) -> Iterator[str]:
         """Yield the digests of all objects, in no order; what is no object of ours is passed over."""
-        return (path.stem for path in self.objects.iterdir() if path.suffix == ".dcm" and _is_digest(path.stem))
+        names = (path.name for path in self.objects.iterdir() if path.name.endswith(self._ending))
+        return (digest for name in names if _is_digest(digest := name.removesuffix(self._ending)))
 
     def answered_digests(self) -> Iterator[str]:
         """Yield the digests of all objects that have answers, in no order."""

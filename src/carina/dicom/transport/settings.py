@@ -289,7 +289,7 @@ def listen_settings(values: Mapping[str, Any]) -> ListenSettings:
     ConfigurationError
         If one is missing, unknown or impossible; the message names it.
     """
-    return _valid(ListenSettings, values)
+    return checked_settings(ListenSettings, values)
 
 
 def peer_at(address: str, **values: Any) -> Peer:
@@ -304,7 +304,7 @@ def peer_at(address: str, **values: Any) -> Peer:
     if found is None:
         msg = f"{address!r} is no address. Write HOST:PORT, as in pacs.example:104."
         raise ConfigurationError(msg)
-    return _valid(Peer, {"host": found[1].strip("[]"), "port": int(found[2]), **values})
+    return checked_settings(Peer, {"host": found[1].strip("[]"), "port": int(found[2]), **values})
 
 
 def web_at(url: str, tls: ClientTls | None = None) -> Web:
@@ -335,10 +335,17 @@ def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> C
     ConfigurationError
         If there is a certificate without a key, or a key without a certificate.
     """
-    return _valid(ClientTls, {"ca": ca, "certificate": certificate, "key": key})
+    return checked_settings(ClientTls, {"ca": ca, "certificate": certificate, "key": key})
 
 
-def _valid(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+def checked_settings(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Return settings of a model from plain values.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is missing, unknown or impossible; the message names it.
+    """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

@@ -3,7 +3,8 @@
 No patient's name or identifier is among those of an image that is judged (`TAGS`). Of the date of birth only the age
 remains, which is computed from it, of UIDs only whether they are valid, and of who captured an image only whether
 somebody is named. An import reads identifiers
-(`IDENTIFIERS`), and gets their hashes.
+(`IDENTIFIERS`), and gets their hashes. A worklist (`carina serve`) reads what its readers know a study by
+(`STUDY_TAGS`).
 """
 
 from types import MappingProxyType
@@ -94,9 +95,18 @@ TAGS = MappingProxyType(
 )
 # What says whose an image is, for an import alone.
 IDENTIFIERS = MappingProxyType({"PatientID": 0x0010_0020, "PatientSex": 0x0010_0040})
+# What a worklist shows of a study, beside the above.
+STUDY_TAGS = MappingProxyType(
+    {
+        "AccessionNumber": 0x0008_0050,
+        "StudyDescription": 0x0008_1030,
+        "PatientName": 0x0010_0010,
+        "IssuerOfPatientID": 0x0010_0021,
+    }
+)
 # What a DICOMDIR is made of. Source: PS3.3 F.3.
 DIRECTORY_TAGS = MappingProxyType({"DirectoryRecordSequence": 0x0004_1220, "ReferencedFileID": 0x0004_1500})
-ALL_TAGS = MappingProxyType({**TAGS, **IDENTIFIERS, **DIRECTORY_TAGS})
+ALL_TAGS = MappingProxyType({**TAGS, **IDENTIFIERS, **STUDY_TAGS, **DIRECTORY_TAGS})
 SEQUENCES = frozenset(ALL_TAGS[keyword] for keyword in ALL_TAGS if keyword.endswith("Sequence"))
 LUT_DATA = TAGS["LUTData"]
 # pydicom decodes it of any data set that it reads.

@@ -216,6 +216,16 @@ class Values:
         values = [value for value in self._values(keyword) if isinstance(value, str)]
         return "\\".join(values).strip(" \0") or None
 
+    def name(self, keyword: str) -> str | None:
+        """Return a person's name, the first where there are several, as it is written."""
+        try:
+            value = self._data_set[ALL_TAGS[keyword]].value
+            # pydicom's type for one name can be walked through too, letter by letter.
+            first = value if isinstance(value, str) or hasattr(value, "family_name") else next(iter(value))
+            return str(first).strip(" \0") or None
+        except Exception:  # noqa: BLE001  # as in `_values`
+            return None
+
     def words(self, keyword: str) -> tuple[str, ...]:
         """Return its values that are text, as they are written."""
         return tuple(value for value in self._values(keyword) if isinstance(value, str))

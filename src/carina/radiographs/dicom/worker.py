@@ -18,6 +18,7 @@ from carina.radiographs.dicom.identity import read_identity
 from carina.radiographs.dicom.limits import DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, NOT_DICOM, READY
+from carina.radiographs.dicom.study_header import read_study_header
 
 
 def main() -> None:
@@ -71,6 +72,10 @@ def _identified(content: bytes) -> tuple[dict[str, Any], bytes]:
     return read_identity(content), b""
 
 
+def _described(content: bytes) -> tuple[dict[str, Any], bytes]:
+    return read_study_header(content), b""
+
+
 def _listed(content: bytes) -> tuple[dict[str, Any], bytes]:
     return {}, json.dumps(read_directory(content)).encode()
 
@@ -78,6 +83,7 @@ def _listed(content: bytes) -> tuple[dict[str, Any], bytes]:
 _TASKS: dict[str, Callable[..., tuple[dict[str, Any], bytes | memoryview]]] = {
     "decode": _decoded,
     "identify": _identified,
+    "describe": _described,
     "list": _listed,
 }
 

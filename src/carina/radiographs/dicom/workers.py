@@ -27,6 +27,7 @@ from carina.radiographs.dicom.identity import Identity
 from carina.radiographs.dicom.limits import DecodingLimits
 from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
+from carina.radiographs.dicom.study_header import StudyHeader
 from carina.radiographs.header import Header
 from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
 from carina.runtime.machine import usable_cores
@@ -58,6 +59,7 @@ _SIGXCPU = getattr(signal, "SIGXCPU", 0)
 _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
 _HEADERS = TypeAdapter(Header)
 _IDENTITIES = TypeAdapter(Identity)
+_STUDY_HEADERS = TypeAdapter(StudyHeader)
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAMES = TypeAdapter(list[tuple[str, ...]])
 
@@ -114,6 +116,16 @@ class Workers:
         if not all(digest is None or _DIGEST.fullmatch(digest) for digest in (identity.patient, identity.study)):
             raise _no_sense()
         return identity
+
+    def describe(self, content: bytes) -> StudyHeader:
+        """Return what a worklist shows of a file's study; bytes and errors as of `identify`.
+
+        What only the pixels say, or what keeps an image from being judged, is no error here.
+        """
+        answer, _ = self._ask({"task": "describe"}, content)
+        _raise_error(answer)
+        with _sensible():
+            return _STUDY_HEADERS.validate_python(answer)
 
     def list_directory(self, content: bytes) -> list[tuple[str, ...]]:
         """Return the names of the files in a DICOMDIR, each as folders and a name, however wrong they are.

@@ -1,6 +1,6 @@
 """What Carina judges: studies, their images, the models, and what each model says of each image."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, String, Text, UniqueConstraint, text
@@ -16,6 +16,7 @@ ImageKind = Literal["dicom", "raster"]
 ModelRole = Literal["in-use", "silent", "retired"]
 DeliveryState = Literal["waiting", "sent", "dead"]
 
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 # What was not judged yet has the place of what cannot be judged: it must not wait behind what was judged to be Normal.
 WAITING_PLACE = READING_PLACES["not-assessable"]
 
@@ -106,7 +107,8 @@ class Image(Base):
     name
         The name of its file, as given. It may name a patient: it is never part of an address or of the log.
     attempts, due_at
-        How many attempts failed, and when the next may be made.
+        How many attempts failed, and when the next may be made. At first it is `AT_ONCE`, long ago, so that no image
+        waits because a clock is set back.
     claimed_by, claimed_at
         Which worker judges it, and since when; the claim ends with the worker or with its time.
     error_code, error_message
@@ -125,7 +127,7 @@ class Image(Base):
     received_at: Mapped[datetime]
     state: Mapped[ImageState] = mapped_column(one_of(ImageState, "state"), default="received")
     attempts: Mapped[int] = mapped_column(default=0)
-    due_at: Mapped[datetime]
+    due_at: Mapped[datetime] = mapped_column(default=AT_ONCE)
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_at: Mapped[datetime | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -158,6 +160,20 @@ class Arrival(Base):
     at: Mapped[datetime]
 
 
+class WatchedFile(Base):
+    """A file of the watched folder that was taken or left out, so that a start does not read all of them again.
+
+    Attributes
+    ----------
+    key
+        SHA-256 of its path, size and time of change: a file that changed is another one.
+    """
+
+    __tablename__ = "watched_file"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+
+
 class Model(Base):
     """A model that judges here or has judged here. At most one is in use.
 
@@ -167,6 +183,8 @@ class Model(Base):
         By which the model is known: of its folder's own list of hashes.
     folder
         Where it lies, relative to the site's folder if it lies there.
+    flag_finding
+        The finding that it flags, whose probability studies and judgements hold.
     """
 
     __tablename__ = "model"
@@ -175,6 +193,7 @@ class Model(Base):
     version: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     folder: Mapped[str] = mapped_column(Text)
+    flag_finding: Mapped[str] = mapped_column(Text)
     role: Mapped[ModelRole] = mapped_column(one_of(ModelRole, "role"))
     added_at: Mapped[datetime]
 
@@ -194,8 +213,10 @@ class Judgement(Base):
 
     Attributes
     ----------
-    finding, probability
-        The flagged finding and its calibrated probability, 0 to 1; null where nothing is said.
+    finding
+        The most probable one; null where nothing is said.
+    probability
+        Of the model's flagged finding, calibrated, 0 to 1; null where nothing is said.
     probabilities
         Of every finding by name, summing to 1; empty where nothing is said.
     code, reason

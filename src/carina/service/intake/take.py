@@ -1,0 +1,289 @@
+"""The one way in: bytes become an object in the store and rows in the database, each input once.
+
+An image is known by what it holds, not by its name or way: a DICOM file by its transfer syntax and its data set,
+whatever File Meta Information a sender puts before it; any other image by its bytes. An input that comes again adds an
+arrival and nothing else.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from carina.dicom.listener.store import digest_of
+from carina.errors import CarinaError, InputError
+from carina.radiographs.dicom.outline import read_meta
+from carina.radiographs.dicom.study_header import StudyHeader, shown_text
+from carina.radiographs.dicom.workers import shared_workers
+from carina.radiographs.file_kind import DICOM_IMAGE, HEAD_BYTES, FileKind, kind_of
+from carina.service.database.base import now
+from carina.service.database.changes import announce
+from carina.service.database.sessions import reading, writing
+from carina.service.database.tables import Arrival, Image, ImageKind, Source, Study
+from carina.service.site import Site
+
+# The pixels of nearly every file begin before.
+_HEADER_BYTES = 256 * 1024
+# Of objects that hold no image: they go with a study, and are not kept.
+_NO_IMAGE = frozenset({"companion-object", "own-answer", "no-image"})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An image that is in the store and in the database: on the disk, whatever happens next.
+
+    Attributes
+    ----------
+    image_id, study_id
+        Of its rows.
+    digest
+        By which it is known.
+    is_new
+        Whether it was not there before.
+    """
+
+    image_id: int
+    study_id: int
+    digest: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An input that is no image, or must not be one of this site: why, in a word and in a sentence without its name."""
+
+    code: str
+    message: str
+
+
+class NotTakenError(CarinaError):
+    """An input could not be kept now, by no fault of its own; it may be sent again.
+
+    Parameters
+    ----------
+    message
+        Why, and what to do.
+    code
+        ``disk-full`` or ``database-unavailable``.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def take(site: Site, content: bytes, *, name: str, source: Source) -> Taken | LeftOut:
+    """Take an image in. What is taken may be acknowledged when this returns: object and row are on the disk.
+
+    Parameters
+    ----------
+    site
+        That takes it.
+    content
+        A file: DICOM, with or without preamble, or an image of another format. One that cannot be decoded is taken too;
+        it is listed with its reason.
+    name
+        Of the file, as given; no part of a path comes from it.
+    source
+        The way in which it came.
+
+    Raises
+    ------
+    NotTakenError
+        If the disk is full or the database is not there. It must not be acknowledged then.
+    """
+    kind = kind_of(_last_part(name), content[:HEAD_BYTES])
+    if (refused := _refused(site, content, kind)) is not None:
+        return refused
+    is_dicom = kind == DICOM_IMAGE
+    digest = _digest(content, is_dicom=is_dicom)
+    try:
+        if (known := _come_again(site, content, digest, source)) is not None:
+            return known
+        header = StudyHeader()
+        if is_dicom:
+            try:
+                header = _header(content)
+            except InputError as error:
+                if error.code in _NO_IMAGE:
+                    return LeftOut(error.code, _sentence(str(error)))
+        if not site.has_room_for(len(content)):
+            msg = "The disk of the site is nearly full. Free some room; the same input may then be sent again."
+            raise NotTakenError(msg, "disk-full")
+        site.store.write_object(digest, (content,))
+        arriving = _Arriving(digest, header, name, "dicom" if is_dicom else "raster", len(content), source)
+        with writing(site.engine) as session:
+            return _add(session, arriving)
+    except OSError as error:
+        msg = f"The site could not keep the image ({type(error).__name__}: {error.strerror}). Mend its disk."
+        raise NotTakenError(msg, "disk-full") from None
+    except SQLAlchemyError as error:
+        # Its text may hold what was to be written.
+        kind_of_error = type(getattr(error, "orig", None) or error).__name__
+        msg = f"The site's database does not take anything now ({kind_of_error}). Nothing was acknowledged."
+        raise NotTakenError(msg, "database-unavailable") from None
+
+
+def patient_key(header: StudyHeader) -> str | None:
+    """Return the hash by which images of one patient are found: of the ID and who issued it; none without an ID."""
+    if header.patient_id is None:
+        return None
+    return digest_of(header.patient_id.encode(), (header.issuer_of_patient_id or "").encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    digest: str
+    header: StudyHeader
+    name: str
+    kind: ImageKind
+    size: int
+    source: Source
+
+
+def _refused(site: Site, content: bytes, kind: FileKind) -> LeftOut | None:
+    if not content:
+        return LeftOut("empty-file", "The file is empty. Copy it again from where it came from.")
+    if not kind.is_image:
+        return LeftOut("no-image", f"This is no image: {kind.name}.")
+    if len(content) > site.settings.limits.object_bytes:
+        most = f"{site.settings.limits.object_mb:g} MB"
+        return LeftOut("too-large", f"The file is larger than {most}, the most that this site takes for an image.")
+    return None
+
+
+def _digest(content: bytes, *, is_dicom: bool) -> str:
+    if is_dicom:
+        with suppress(InputError):
+            meta = read_meta(content)
+            return digest_of((meta.transfer_syntax or "").encode(), memoryview(content)[meta.end :])
+    return hashlib.sha256(content).hexdigest()
+
+
+def _header(content: bytes) -> StudyHeader:
+    """Return what a header says; nothing where it cannot be read, which is said when the image is judged.
+
+    Raises
+    ------
+    InputError
+        If the object holds no image.
+    """
+    workers = shared_workers()
+    beginning = content[:_HEADER_BYTES]
+    try:
+        return workers.describe(beginning)
+    except InputError as error:
+        if error.code in _NO_IMAGE:
+            raise
+    # Anything else may only be so because it was cut off.
+    try:
+        return workers.describe(content) if len(beginning) < len(content) else StudyHeader()
+    except InputError as error:
+        if error.code in _NO_IMAGE:
+            raise
+        return StudyHeader()
+
+
+def _come_again(site: Site, content: bytes, digest: str, source: Source) -> Taken | None:
+    """Note that a known image came again; none where it is new."""
+    with reading(site.engine) as session:
+        known = session.execute(select(Image.id, Image.study_id).where(Image.digest == digest)).one_or_none()
+    if known is None:
+        return None
+    if not site.store.object_path(digest).is_file():
+        # Somebody has deleted it, or retention did. Here it is again.
+        site.store.write_object(digest, (content,))
+    with writing(site.engine) as session:
+        session.add(Arrival(image_id=known.id, source=source, at=now()))
+    return Taken(known.id, known.study_id, digest, is_new=False)
+
+
+def _add(session: Session, arriving: _Arriving) -> Taken:
+    """Add the rows of an image, unless another process was faster with the same one."""
+    study_id = _study(session, arriving)
+    received = now()
+    header = arriving.header
+    image_id = insert_new(
+        session,
+        Image,
+        digest=arriving.digest,
+        study_id=study_id,
+        sop_instance_uid=header.sop_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        name=shown_text(_last_part(arriving.name)) or "",
+        kind=arriving.kind,
+        bytes=arriving.size,
+        received_at=received,
+        rows=header.rows,
+        columns=header.columns,
+    )
+    is_new = image_id is not None
+    if image_id is None:
+        image_id, study_id = session.execute(
+            select(Image.id, Image.study_id).where(Image.digest == arriving.digest)
+        ).one()
+    else:
+        _reopen(session, study_id)
+    session.add(Arrival(image_id=image_id, source=arriving.source, at=received))
+    announce(session)
+    return Taken(image_id, study_id, arriving.digest, is_new=is_new)
+
+
+def _study(session: Session, arriving: _Arriving) -> int:
+    """Return the study of an image; it is added if it is new."""
+    header = arriving.header
+    patient = patient_key(header)
+    uid = header.study_instance_uid
+    key = hashlib.sha256(uid.encode()).hexdigest() if uid else hashlib.sha256(arriving.digest.encode()).hexdigest()
+    arrived = now()
+    values: dict[str, Any] = {
+        name: getattr(header, name)
+        for name in ("study_instance_uid", "patient_name", "patient_id", "accession_number", "sex", "age_years", "view")
+    }
+    values |= {
+        "patient_key": patient,
+        "study_date": date.fromisoformat(header.study_date) if header.study_date else None,
+        "description": header.study_description,
+        "modality": (header.modality or "")[:16] or None,
+        "manufacturer": header.manufacturer,
+        "source": arriving.source,
+        "arrived_at": arrived,
+        "changed_at": arrived,
+    }
+    found = insert_new(session, Study, key=key, **values)
+    if found is None:
+        there = session.execute(select(Study.id, Study.patient_key).where(Study.key == key)).one()
+        if there.patient_key == patient:
+            return int(there.id)
+        # One UID and two patients: under one line, an image would be shown with another patient's name.
+        key = digest_of(key.encode(), (patient or "").encode())
+        found = insert_new(session, Study, key=key, **values)
+    if found is None:
+        found = session.execute(select(Study.id).where(Study.key == key)).scalar_one()
+    return int(found)
+
+
+def _reopen(session: Session, study_id: int) -> None:
+    """Let a study that was read be unread again: it has an image that nobody has seen."""
+    session.execute(update(Study).where(Study.id == study_id).values(changed_at=now()))
+    session.execute(update(Study).where(Study.id == study_id, Study.state == "read").values(state="unread"))
+
+
+def insert_new(session: Session, table: Any, **values: Any) -> int | None:
+    """Insert a row and return its ID; none where one with the same unique values is there, or comes at the same time."""
+    build = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return session.execute(build(table).values(**values).on_conflict_do_nothing().returning(table.id)).scalar()
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}"

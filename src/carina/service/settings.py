@@ -1,0 +1,221 @@
+"""What a site needs to know: ``site.toml`` in its folder, typed, refused where it is unknown. All of it has a default.
+
+What people change while they work, such as whether the site is silent or live, is no setting: the database holds it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from carina.decisions.triage import Priority
+from carina.dicom.transport.settings import AeTitle, Port, ServerTls, Settings, checked_settings, read_toml
+
+SETTINGS_FILE = "site.toml"
+_MEGABYTE = 1_000_000
+
+
+def _https(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        known = False
+    if not known:
+        msg = "an address begins with http:// or https://, as in https://viewer.example/study"
+        raise ValueError(msg)
+    if parts.username is not None or parts.password is not None:
+        msg = "a password does not belong in an address"
+        raise ValueError(msg)
+    return url
+
+
+HttpAddress = Annotated[str, AfterValidator(_https)]
+
+
+class Targets(Settings):
+    """Minutes in which a study of each priority should be read. Waiting time is shown against them."""
+
+    fast_track: float = Field(default=30, gt=0)
+    expedite: float = Field(default=120, gt=0)
+    secondary_review: float = Field(default=480, gt=0)
+    routine: float = Field(default=1440, gt=0)
+
+    def minutes(self, priority: Priority | None) -> float:
+        """Return the target of a priority; what is not judged has that of a second reading."""
+        return {"fast-track": self.fast_track, "expedite": self.expedite, "routine": self.routine}.get(
+            priority or "", self.secondary_review
+        )
+
+
+class Limits(Settings):
+    """What the site takes and uses at most.
+
+    Attributes
+    ----------
+    object_mb, upload_mb
+        Of one image, and of one upload, which may be a ZIP archive.
+    keep_free_mb
+        On the disk of the site's folder; below it nothing more is taken.
+    associations, idle_s
+        Of the listener: at a time, and seconds without a byte from the other side.
+    workers, judging_s
+        Processes that judge, and seconds for one image; then the process is ended.
+    attempts
+        To judge an image that breaks the process that judges it. Then it is listed with that reason.
+    stop_s
+        For what is under way, when the site is stopped.
+    """
+
+    object_mb: float = Field(default=128, gt=0, le=512)
+    upload_mb: float = Field(default=2_000, gt=0, le=32_000)
+    keep_free_mb: float = Field(default=512, ge=0)
+    associations: int = Field(default=10, ge=1, le=200)
+    idle_s: float = Field(default=60, gt=0)
+    workers: int = Field(default=1, ge=1, le=64)
+    judging_s: float = Field(default=120, gt=0)
+    attempts: int = Field(default=2, ge=1, le=10)
+    stop_s: float = Field(default=20, ge=0)
+
+    @property
+    def object_bytes(self) -> int:
+        """The largest image."""
+        return int(self.object_mb * _MEGABYTE)
+
+    @property
+    def upload_bytes(self) -> int:
+        """The largest upload."""
+        return int(self.upload_mb * _MEGABYTE)
+
+    @property
+    def keep_free_bytes(self) -> int:
+        """Left on the disk."""
+        return int(self.keep_free_mb * _MEGABYTE)
+
+
+class ListenerSettings(Settings):
+    """The DICOM listener; without this table there is none.
+
+    Attributes
+    ----------
+    allow
+        AE titles that may call; all others are rejected.
+    aet, bind, port, tls
+        Carina's own AE title, and where it listens.
+    """
+
+    allow: tuple[AeTitle, ...] = Field(min_length=1)
+    aet: AeTitle = "CARINA"
+    bind: str = "127.0.0.1"
+    port: Port = 11112
+    tls: ServerTls | None = None
+
+
+class WatchSettings(Settings):
+    """The watched folder; without this table there is none. Its files stay where they are.
+
+    Attributes
+    ----------
+    folder
+        Whose images are taken, with those in folders within it.
+    every_s
+        How often it is looked at. A file is taken once it has not changed from one look to the next.
+    """
+
+    folder: Path
+    every_s: float = Field(default=2, ge=0.1, le=3600)
+
+
+class Retention(Settings):
+    """What is deleted by itself: by default nothing. What is unread is never deleted.
+
+    Attributes
+    ----------
+    days
+        After which the images of a study that was read are deleted.
+    disk_share
+        Of the disk (0 to 1) that is used at most; beyond it the oldest studies that were read go first.
+    """
+
+    days: float | None = Field(default=None, gt=0)
+    disk_share: float | None = Field(default=None, gt=0, lt=1)
+
+
+class SiteSettings(Settings):
+    """All that a site needs to know.
+
+    Attributes
+    ----------
+    bind, port
+        Where the pages are. Port 0 takes any free one, and the first line tells which.
+    database
+        ``postgresql://USER@HOST/NAME``; by default a file of SQLite in the site's folder.
+    bundle, silent
+        The model in use, by default the released one, and models that judge beside it in silence. They count when the
+        site is new; later an administrator switches models on the page.
+    prevalence
+        Of the flagged finding among those who are radiographed here; see `carina.decisions.triage.choose_triage`.
+    viewers
+        The site's own viewers: a name, and an address with ``{StudyInstanceUID}`` or ``{AccessionNumber}`` in it.
+    webhooks
+        Addresses that are told of events.
+    behind_proxy
+        Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto).
+    targets, limits, listener, watch, retention
+        Tables of their own.
+    """
+
+    bind: str = "127.0.0.1"
+    port: Port = 8000
+    database: str | None = None
+    bundle: Path | None = None
+    silent: tuple[Path, ...] = ()
+    prevalence: float | None = Field(default=None, ge=0, le=1)
+    viewers: dict[str, HttpAddress] = Field(default_factory=dict)
+    webhooks: tuple[HttpAddress, ...] = ()
+    behind_proxy: bool = False
+    targets: Targets = Targets()
+    limits: Limits = Limits()
+    listener: ListenerSettings | None = None
+    watch: WatchSettings | None = None
+    retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        # Names and pictures of patients would go over the network as they are.
+        if self.bind not in ("127.0.0.1", "::1", "localhost") and not self.behind_proxy:
+            msg = (
+                "pages on another address than 127.0.0.1 need a proxy in front that ends TLS; set behind_proxy = true "
+                "once there is one"
+            )
+            raise ValueError(msg)
+        return self
+
+
+def read_settings(folder: Path, *, database: str | None = None) -> SiteSettings:
+    """Return the settings of a site's folder; defaults where it has no ``site.toml``.
+
+    Parameters
+    ----------
+    folder
+        Of the site. Relative paths in its settings begin there.
+    database
+        From the command line; goes before the file's.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is unknown or impossible; the message names it.
+    """
+    path = folder / SETTINGS_FILE
+    values = read_toml(path) if path.is_file() else {}
+    if database is not None:
+        values["database"] = database
+    settings = checked_settings(SiteSettings, values)
+    changed: dict[str, object] = {"silent": tuple(folder / bundle for bundle in settings.silent)}
+    if settings.bundle is not None:
+        changed["bundle"] = folder / settings.bundle
+    if settings.watch is not None:
+        changed["watch"] = settings.watch.model_copy(update={"folder": folder / settings.watch.folder})
+    return settings.model_copy(update=changed)

@@ -1,0 +1,46 @@
+"""What tests of the service share: sites on both databases."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from carina.service.site import Site, open_site
+from postgresql import PostgreSql, running_postgresql
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    with running_postgresql() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Site]]:
+    """Return what opens one and the same site, on each database in turn; each call as another process would."""
+    database = None
+    if request.param == "postgresql":
+        database = request.getfixturevalue("postgresql").new_database()
+    opened: list[Site] = []
+
+    def open_it() -> Site:
+        opened.append(open_site(tmp_path / "site", database=database, make=True))
+        return opened[-1]
+
+    yield open_it
+    for site in opened:
+        site.close()
+
+
+@pytest.fixture
+def site(new_site: Callable[[], Site]) -> Site:
+    """Return a new site, on each database in turn."""
+    return new_site()
+
+
+@pytest.fixture
+def plain_site(tmp_path: Path) -> Iterator[Site]:
+    """Return a new site on SQLite, where the database does not matter."""
+    site = open_site(tmp_path / "site", make=True)
+    yield site
+    site.close()
