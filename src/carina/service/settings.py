@@ -160,8 +160,9 @@ class SiteSettings(Settings):
         The site's own viewers: a name, and an address with ``{StudyInstanceUID}`` or ``{AccessionNumber}`` in it.
     webhooks
         Addresses that are told of events.
-    behind_proxy
-        Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto).
+    behind_proxy, hosts
+        Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto), and the names by which browsers
+        know the site, such as ``carina.hospital.example``. A request for any other name is refused.
     targets, limits, listener, watch, retention
         Tables of their own.
     """
@@ -175,6 +176,7 @@ class SiteSettings(Settings):
     viewers: dict[str, HttpAddress] = Field(default_factory=dict)
     webhooks: tuple[HttpAddress, ...] = ()
     behind_proxy: bool = False
+    hosts: tuple[str, ...] = ()
     targets: Targets = Targets()
     limits: Limits = Limits()
     listener: ListenerSettings | None = None

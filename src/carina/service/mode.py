@@ -1,0 +1,49 @@
+"""Silent or live: whether the site follows the model yet.
+
+A new site is silent: Carina judges, the order of reading is that of arrival, the model's answer is shown only after the
+verdict, and nothing is sent. An administrator makes it live, and silent again, each time with a reason.
+"""
+
+from typing import Literal, get_args
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from carina.errors import ConfigurationError
+from carina.service.audit_log.chain import append
+from carina.service.database.base import now
+from carina.service.database.sessions import writing
+from carina.service.people.tables import Setting
+
+Mode = Literal["silent", "live"]
+_KEY = "mode"
+
+
+def mode_of(session: Session) -> Mode:
+    """Return the mode of the site; silent until somebody said otherwise."""
+    kept = session.get(Setting, _KEY)
+    return "live" if kept is not None and kept.value == "live" else "silent"
+
+
+def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> None:
+    """Make the site silent or live.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such mode, no reason, or the site is in it already.
+    """
+    if mode not in get_args(Mode):
+        msg = f"There is no mode {mode!r}. Choose silent or live."
+        raise ConfigurationError(msg)
+    reason = " ".join(reason.split())
+    if not 10 <= len(reason) <= 500:
+        msg = "Say why in 10 to 500 characters. Others will read it in the audit log. Name no patient."
+        raise ConfigurationError(msg)
+    with writing(engine) as session:
+        was = mode_of(session)
+        if was == mode:
+            msg = f"The site is {mode} already."
+            raise ConfigurationError(msg)
+        session.merge(Setting(key=_KEY, value=mode, changed_at=now(), changed_by=account_id))
+        append(session, f"account {account_id}", "mode-changed", "", {"was": was, "is": mode, "reason": reason})

@@ -1,0 +1,113 @@
+"""Who asks, and whether they may: what endpoints take as arguments."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Form, Header, Request
+from starlette.responses import HTMLResponse
+
+from carina.service.database.sessions import reading
+from carina.service.mode import mode_of
+from carina.service.people.sessions import Person, person_of, same_csrf
+from carina.service.people.tables import Role
+from carina.service.site import Site
+from carina.service.web.problems import ProblemError
+from carina.service.web.templating import render
+
+PRIVACY_COOKIE = "carina_privacy"
+
+
+def site_of(request: Request) -> Site:
+    """Return the site."""
+    site: Site = request.app.state.site
+    return site
+
+
+AskedSite = Annotated[Site, Depends(site_of)]
+
+
+def is_secure(request: Request) -> bool:
+    """Return whether the browser came by TLS."""
+    return request.url.scheme == "https"
+
+
+def session_cookie(request: Request) -> str:
+    """Return the name of the session's cookie. With TLS, browsers take this name from this very host alone."""
+    return "__Host-carina_session" if is_secure(request) else "carina_session"
+
+
+def person_asking(request: Request, site: AskedSite) -> Person:
+    """Return who is logged in.
+
+    Raises
+    ------
+    ProblemError
+        If nobody is.
+    """
+    person = person_of(site.engine, request.cookies.get(session_cookie(request)))
+    if person is None:
+        raise ProblemError(401, "login-needed", "You are not logged in, or your session has ended. Log in first.")
+    return person
+
+
+def one_of_roles(*roles: Role) -> Callable[..., Person]:
+    """Return what gives the person who asks, if they have one of these roles."""
+
+    def asking(person: Annotated[Person, Depends(person_asking)]) -> Person:
+        if person.role not in roles:
+            raise ProblemError(403, "not-allowed", "Your account may not do that. Ask an administrator.")
+        return person
+
+    return asking
+
+
+def posting(asking: Callable[..., Person]) -> Callable[..., Person]:
+    """Return what gives the person who sends a form, if it was a page of this session that was sent."""
+
+    def sender(
+        person: Annotated[Person, Depends(asking)],
+        csrf: Annotated[str, Form()] = "",
+        x_csrf_token: Annotated[str, Header()] = "",
+    ) -> Person:
+        require_csrf(person, csrf or x_csrf_token)
+        return person
+
+    return sender
+
+
+def require_csrf(person: Person, sent: str) -> None:
+    """Refuse what was not sent by a page of this session.
+
+    Raises
+    ------
+    ProblemError
+        If it was not.
+    """
+    if not same_csrf(person, sent):
+        raise ProblemError(403, "stale-page", "This page is of another session. Load it again, and try once more.")
+
+
+readers = one_of_roles("reader", "administrator")
+administrators = one_of_roles("administrator")
+auditors = one_of_roles("auditor")
+Reader = Annotated[Person, Depends(readers)]
+Administrator = Annotated[Person, Depends(administrators)]
+Auditor = Annotated[Person, Depends(auditors)]
+Anybody = Annotated[Person, Depends(person_asking)]
+PostingReader = Annotated[Person, Depends(posting(readers))]
+PostingAdministrator = Annotated[Person, Depends(posting(administrators))]
+PostingAnybody = Annotated[Person, Depends(posting(person_asking))]
+PostingAuditor = Annotated[Person, Depends(posting(auditors))]
+
+
+def hides_names(request: Request) -> bool:
+    """Return whether names are hidden in this browser."""
+    return request.cookies.get(PRIVACY_COOKIE) == "1"
+
+
+def page(request: Request, template: str, person: Person, *, status: int = 200, **facts: Any) -> HTMLResponse:
+    """Return a page with all that its frame needs."""
+    with reading(site_of(request).engine) as session:
+        mode = mode_of(session)
+    frame = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
+    return HTMLResponse(render(template, **frame, **facts), status)

@@ -1,0 +1,58 @@
+"""Pages are filled templates: all text in them is escaped, and a name that is missing is an error."""
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+from carina._version import __version__
+from carina.reports import written_numbers
+from carina.wording import counted
+
+
+def render(template: str, **facts: Any) -> str:
+    """Return a template of ``templates/``, filled.
+
+    Raises
+    ------
+    jinja2.UndefinedError
+        If the template asks for what is not given.
+    """
+    return _environment().get_template(template).render(facts)
+
+
+def static_folder() -> str:
+    """Return where scripts, styles and what others wrote lie."""
+    return str(files("carina.service.web").joinpath("static"))
+
+
+def minutes_in_words(minutes: float) -> str:
+    """Return a time as people say it: "7 min", "2 h 05", "3 d"."""
+    whole = max(0, int(minutes))
+    if whole < 60:
+        return f"{whole} min"
+    if whole < 48 * 60:
+        return f"{whole // 60} h {whole % 60:02d}"
+    return f"{whole // 1440} d"
+
+
+def time_in_words(at: datetime | None) -> str:
+    """Return a time with its date, in UTC."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("carina.service.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for words in ("value_text", "interval_text", "count_text", "percent_text"):
+        environment.globals[words] = getattr(written_numbers, words)
+    environment.globals.update(counted=counted, version=__version__, minutes=minutes_in_words, time=time_in_words)
+    return environment
