@@ -56,7 +56,7 @@ def add_model(site: Site, role: str = "in-use", name: str = "m") -> int:
 class StandIn:
     """What says by an image's bytes what becomes of it; `models` are folders by ID."""
 
-    def __init__(self, models: Mapping[int, Path], prevalence: float | None, seconds: float) -> None:
+    def __init__(self, site: Site, models: Mapping[int, Path]) -> None:
         self.models = dict(models)
 
     def start(self) -> None: ...

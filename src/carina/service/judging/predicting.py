@@ -51,7 +51,9 @@ class Answers:
     each: tuple[Said | Unreadable, ...]
 
 
-def judge_maker(models: Mapping[int, Path], prevalence: float | None) -> "Callable[[], Callable[..., Answers]]":
+def judge_maker(
+    models: Mapping[int, Path], prevalence: float | None, folder: Path
+) -> "Callable[[], Callable[..., Answers]]":
     """Return what makes, in another process, a judge: asked for a model's ID and images, it gives `Answers`.
 
     Parameters
@@ -60,29 +62,52 @@ def judge_maker(models: Mapping[int, Path], prevalence: float | None) -> "Callab
         Their folders, by their IDs.
     prevalence
         See `carina.decisions.triage.choose_triage`.
+    folder
+        Of the site: the judge keeps there why a model says so, and a small picture of the image.
     """
-    return partial(_make, dict(models), prevalence)
+    return partial(_make, dict(models), prevalence, folder)
 
 
-def _make(models: Mapping[int, Path], prevalence: float | None) -> "Callable[[int, Sequence[Path]], Answers]":
+def _make(
+    models: Mapping[int, Path], prevalence: float | None, folder: Path
+) -> "Callable[[int, Sequence[Path]], Answers]":
+    from carina.errors import BundleError  # noqa: PLC0415
     from carina.inference.prediction import FailedPrediction  # noqa: PLC0415  # only this process loads models
     from carina.inference.predictor import Predictor  # noqa: PLC0415
 
-    predictors = {model_id: Predictor(folder) for model_id, folder in models.items()}
+    predictors = {model_id: Predictor(bundle) for model_id, bundle in models.items()}
+    explained = dict.fromkeys(predictors, True)
 
     def judge(model_id: int, images: Sequence[Path]) -> Answers:
         predictor = predictors[model_id]
-        predictions = predictor.predict(images, prevalence=prevalence)
-        return Answers(
-            tuple(
-                Unreadable(one.error.code, str(one.error))
-                if isinstance(one, FailedPrediction)
-                else _said(one, predictor)
-                for one in predictions
-            )
-        )
+        explains = explained[model_id]
+        try:
+            predictions = list(predictor.predict(images, prevalence=prevalence, explain=explains))
+        except BundleError:
+            if not explains:
+                raise
+            # A model of an earlier version, whose graph gives no reasons.
+            explained[model_id] = False
+            return judge(model_id, images)
+        each: list[Said | Unreadable] = []
+        for path, one in zip(images, predictions, strict=True):
+            if isinstance(one, FailedPrediction):
+                each.append(Unreadable(one.error.code, str(one.error)))
+            else:
+                _keep_pictures(folder, path.name, predictor.sha256, one)
+                each.append(_said(one, predictor))
+        return Answers(tuple(each))
 
     return judge
+
+
+def _keep_pictures(folder: Path, digest: str, model_sha256: str, prediction: "Prediction") -> None:
+    from carina.service.evidence import keep_evidence  # noqa: PLC0415  # as above
+    from carina.service.pictures import keep_thumbnail  # noqa: PLC0415
+
+    if prediction.explanation is not None:
+        keep_evidence(folder, digest, model_sha256, prediction.explanation)
+        keep_thumbnail(folder, digest, prediction.explanation.grey)
 
 
 def _said(prediction: "Prediction", predictor: "Predictor") -> Said:

@@ -46,9 +46,10 @@ class Judging(Protocol):
         """End."""
 
 
-def judge_process(models: Mapping[int, Path], prevalence: float | None, seconds: float) -> JudgeProcess:
+def judge_process(site: Site, models: Mapping[int, Path]) -> JudgeProcess:
     """Return the process that judges with some models; see `carina.service.judging.predicting.judge_maker`."""
-    return JudgeProcess(judge_maker(models, prevalence), seconds)
+    settings = site.settings
+    return JudgeProcess(judge_maker(models, settings.prevalence, site.folder), settings.limits.judging_s)
 
 
 class Worker:
@@ -63,7 +64,7 @@ class Worker:
     log
         Is told of each image, without a value of a patient's.
     process
-        Makes what judges, of the models' folders by ID, the prevalence and the seconds for one image.
+        Makes what judges for a site, of the models' folders by ID.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Worker:
         site: Site,
         name: str,
         log: EventLog,
-        process: "Callable[[Mapping[int, Path], float | None, float], Judging]" = judge_process,
+        process: Callable[[Site, Mapping[int, Path]], Judging] = judge_process,
     ) -> None:
         self._site, self._name, self._log, self._new_process = site, name, log, process
         self._presence = Presence(site, f"worker {name}")
@@ -120,8 +121,7 @@ class Worker:
             self._presence.say("No model is in use. Name a bundle in site.toml, and start carina serve again.")
             return False
         folders = {model.id: model.folder for model in models}
-        settings = self._site.settings
-        process = self._new_process(folders, settings.prevalence, settings.limits.judging_s)
+        process = self._new_process(self._site, folders)
         try:
             process.start()
         except CarinaError as error:
