@@ -78,7 +78,7 @@ def start(command: list[object], folder: Path) -> Forked:
 
 
 def wait_until_judged(site: Site) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     while True:
         with reading(site.engine) as session:
             waiting = session.scalar(select(func.count(Image.id)).where(Image.state == "received"))
