@@ -63,7 +63,7 @@ def page_of(session: Session, wanted: Wanted, *, count: int = PAGE) -> tuple[Seq
 
 def counts_by_state(session: Session) -> dict[StudyState, int]:
     """Return how many studies are in each state."""
-    found = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).tuples())
+    found = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).tuples().all())
     return {state: found.get(state, 0) for state in STATES}
 
 

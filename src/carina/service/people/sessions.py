@@ -131,8 +131,8 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
     return logged_in
 
 
-def person_of(engine: Engine, cookie: str | None) -> Person | None:
-    """Return who a session's cookie is; none if it has ended or never was."""
+def person_of(engine: Engine, cookie: str | None, *, noted: bool = True) -> Person | None:
+    """Return who a session's cookie is; none if it has ended or never was. `noted`: whether this counts as a use of it."""
     if not cookie or len(cookie) > 128:
         return None
     with reading(engine) as session:
@@ -141,7 +141,7 @@ def person_of(engine: Engine, cookie: str | None) -> Person | None:
             return None
         account = found.account
         person = Person(account.id, account.name, account.role, found.csrf)
-        stale = now() - found.last_seen_at > _NOTED_EVERY
+        stale = noted and now() - found.last_seen_at > _NOTED_EVERY
     if stale:
         with writing(engine) as session:
             again = session.get(LoginSession, token_hash(cookie))

@@ -43,6 +43,13 @@ def time_in_words(at: datetime | None) -> str:
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def name_in_words(name: str) -> str:
+    """Return a name of DICOM (PS3.5 6.2.1) as people write it: "Moreau, Jeanne"; of several scripts the first."""
+    family, *given = (" ".join(part.split()) for part in name.split("=")[0].split("^"))
+    rest = " ".join(part for part in given if part)
+    return f"{family}, {rest}" if family and rest else family or rest or name
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -55,4 +62,5 @@ def _environment() -> jinja2.Environment:
     for words in ("value_text", "interval_text", "count_text", "percent_text"):
         environment.globals[words] = getattr(written_numbers, words)
     environment.globals.update(counted=counted, version=__version__, minutes=minutes_in_words, time=time_in_words)
+    environment.globals["named"] = name_in_words
     return environment
