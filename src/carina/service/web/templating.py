@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from carina._version import __version__
+from carina.decisions.probabilities import probability_in_words
 from carina.reports import written_numbers
 from carina.wording import counted
 
@@ -62,5 +63,5 @@ def _environment() -> jinja2.Environment:
     for words in ("value_text", "interval_text", "count_text", "percent_text"):
         environment.globals[words] = getattr(written_numbers, words)
     environment.globals.update(counted=counted, version=__version__, minutes=minutes_in_words, time=time_in_words)
-    environment.globals["named"] = name_in_words
+    environment.globals.update(named=name_in_words, probability=probability_in_words)
     return environment
