@@ -26,7 +26,7 @@ from carina.errors import CarinaError, ConfigurationError
 # `<verb>_command`.
 _VERBS = (
     *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
-    *("adapt", "dicom", "gate", "lungs", "bench"),
+    *("adapt", "dicom", "serve", "gate", "lungs", "bench"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 

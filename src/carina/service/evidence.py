@@ -71,5 +71,5 @@ def _outlines(explanation: Explanation) -> list[list[list[float]]]:
     large = cv2.resize(mask, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
     outlines, _ = cv2.findContours((large >= 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     size = np.array([4 * width, 4 * height])
-    simple = (cv2.approxPolyDP(outline, 0.75, True)[:, 0, :] for outline in outlines if len(outline) > 8)  # noqa: FBT003
+    simple = (cv2.approxPolyDP(outline, 0.75, True)[:, 0, :] for outline in outlines if len(outline) > 8)
     return [((points + 0.5) / size).round(_DIGITS).tolist() for points in simple]

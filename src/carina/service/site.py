@@ -16,6 +16,7 @@ from carina.service.database.tables import Image
 from carina.service.settings import SETTINGS_FILE, SiteSettings, read_settings
 
 STORE_FOLDER = "images"
+LOCKS_FOLDER = "locks"
 # What is younger may still be on its way into the database.
 _ORPHAN_S = 3600.0
 _TOGETHER = 500

@@ -122,4 +122,3 @@ def _position(wanted: Wanted) -> tuple[Any, ...] | None:
         return (*(int(value) for value in place if 0 <= int(value) < 10), time, int(number))
     except (ValueError, TypeError):
         return None
-

@@ -11,11 +11,11 @@ from pynetdicom.dsutils import encode_file_meta
 from carina.dicom.fetching.find_scu import find_series, identifier, open_association
 from carina.dicom.fetching.query import Delivery, Found, Keep, Series, images
 from carina.dicom.fetching.wanted import Wanted
-from carina.dicom.listener.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from carina.dicom.sending.outcome import name_of
 from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
 from carina.dicom.transport.bounded import BoundedServer, Bounds, bound_association, listen_at
 from carina.dicom.transport.settings import Peer, ServerTls, is_ae_title
+from carina.dicom.transport.storage_server import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from carina.dicom.transport.tls import client_context, server_context
 from carina.errors import ArchiveUnusableError, PeerError
 

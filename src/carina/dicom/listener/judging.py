@@ -1,4 +1,4 @@
-"""Objects are judged in processes of their own: what breaks or hangs there does not end the listener."""
+"""Objects are judged in processes of their own: what breaks or hangs there does not end who asks."""
 
 import errno
 import multiprocessing
@@ -89,12 +89,13 @@ class Failure:
 
 
 class JudgeProcess:
-    """A process that judges one object at a time, each in so many seconds, and is started again when it ends.
+    """A process that judges what it is asked, each time in so many seconds, and is started again when it ends.
 
-    `factory` makes the judge, in the process. It must be importable there: a function of a module, or a partial of one.
+    `factory` makes the judge, in the process: a `Judge`, or any function that says of its arguments what can be sent
+    back. It must be importable there: a function of a module, or a partial of one.
     """
 
-    def __init__(self, factory: Callable[[], Judge], seconds: float) -> None:
+    def __init__(self, factory: Callable[[], Callable[..., Any]], seconds: float) -> None:
         self._factory = factory
         self._seconds = seconds
         self._process: Any = None
@@ -126,17 +127,24 @@ class JudgeProcess:
             raise ConfigurationError(msg)
 
     def judge(self, stored: Path, folder: Path) -> AnswerFiles | Refusal | Failure:
-        """Return what became of an object; never raises for one that breaks the process, which is started again."""
+        """Return what became of an object by a `Judge`, as `ask` does."""
+        said: AnswerFiles | Refusal | Failure = self.ask(stored, folder)
+        return said
+
+    def ask(self, *arguments: Any) -> Any:
+        """Return what the judge says of its arguments, a `Refusal` or a `Failure`.
+
+        It never raises for what breaks the process, which is started again.
+        """
         if self._pipe is None:
             try:
                 self.start()
             except CarinaError:
                 return Failure("no-judge", later=True)
-        said: AnswerFiles | Refusal | Failure
         try:
             if self._pipe is None:
                 return Failure("no-judge", later=True)
-            self._pipe.send((stored, folder))
+            self._pipe.send(arguments)
         except OSError:
             said = Failure("process-ended")
         else:
@@ -176,12 +184,12 @@ class JudgeProcess:
             return Failure("process-ended")
 
 
-def _serve(pipe: Connection, factory: Callable[[], Judge]) -> None:
+def _serve(pipe: Connection, factory: Callable[[], Callable[..., Any]]) -> None:
     """Judge what comes through a pipe, until nothing more comes."""
     # Both go to the listener's whole group; it is the listener that decides what is still finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     # Decoders in C print what they please.
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
@@ -197,15 +205,14 @@ def _serve(pipe: Connection, factory: Callable[[], Judge]) -> None:
             return
         pipe.send(None)
         while (asked := pipe.recv()) is not None:
-            pipe.send(_judge(judge, *asked))
+            pipe.send(_judge(judge, asked))
 
 
-def _judge(judge: Judge, stored: Path, folder: Path) -> AnswerFiles | Refusal | Failure:
+def _judge(judge: Callable[..., Any], asked: Sequence[Any]) -> Any:
     try:
-        said = judge(stored, folder)
-        if isinstance(said, Refusal):
-            return said
-        return _answers(said, folder)
+        said = judge(*asked)
+        # Only a `Judge` gives files, and only of those is there anything to check.
+        return _answers(said, asked[1]) if isinstance(said, Sequence) else said
     except InputError as error:
         return Refusal(error.code, str(error))
     except MemoryError:
@@ -224,8 +231,8 @@ def _answers(paths: Sequence[Path], folder: Path) -> AnswerFiles | Failure:
     return AnswerFiles(tuple(str(read_file_meta_info(path).MediaStorageSOPInstanceUID) for path in paths))
 
 
-def _end_with_parent() -> None:
-    """End when the listener does, even if it was killed: nobody would watch the time any more."""
+def end_with_parent() -> None:
+    """End when the process does that started this one, even if it was killed: nobody would watch the time any more."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -5,27 +5,21 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
-
-from pynetdicom import AE, build_context, evt
-from pynetdicom.sop_class import Verification
 
 from carina.dicom.listener.judging import Judge, JudgeProcess
 from carina.dicom.listener.keeper import Keeper
-from carina.dicom.listener.receiver import SUCCESS, Receiver
+from carina.dicom.listener.receiver import Receiver
 from carina.dicom.listener.work import DeliveryThread, Judging
 from carina.dicom.sending.sending import build_sender
-from carina.dicom.transport.accepted_syntaxes import STORAGE_CLASSES, transfer_syntaxes
-from carina.dicom.transport.bounded import BoundedServer, Bounds, listen_at
+from carina.dicom.transport.bounded import BoundedServer
 from carina.dicom.transport.log import EventLog, quiet_libraries
 from carina.dicom.transport.settings import ListenSettings
+from carina.dicom.transport.storage_server import storage_server
 from carina.dicom.transport.tls import server_context
 
 _HOUSEKEEPING_S = 60.0
 _SIGNAL_S = 0.5
 _DAY_S = 86_400.0
-# Of an A-ASSOCIATE-RJ, source and diagnostic: PS3.8 table 9-21.
-_REJECTED = {(1, 3): "calling-title-not-allowed", (1, 7): "called-title-is-another", (3, 2): "too-many-associations"}
 
 
 class Listener:
@@ -103,31 +97,18 @@ class Listener:
 
     def _serve(self) -> BoundedServer:
         settings, limits = self._settings, self._settings.limits
-        entity = AE(ae_title=settings.aet)
-        entity.require_calling_aet = list(settings.allow)
-        entity.maximum_associations = limits.associations
-        entity.acse_timeout = entity.dimse_timeout = min(30.0, limits.idle_s)
-        syntaxes = transfer_syntaxes()
-        return listen_at(
+        return storage_server(
             settings.bind,
             settings.port,
-            entity,
-            contexts=[build_context(Verification), *(build_context(uid, syntaxes) for uid in STORAGE_CLASSES)],
-            handlers=[
-                (evt.EVT_C_ECHO, lambda _: SUCCESS),
-                (evt.EVT_C_STORE, self._receiver.take),
-                (evt.EVT_REJECTED, self._tell_rejected),
-            ],
-            # Rejections want their turn, too.
-            bounds=Bounds(limits.object_bytes, limits.idle_s, 2 * limits.associations + 8),
+            aet=settings.aet,
+            allow=settings.allow,
+            associations=limits.associations,
+            idle_s=limits.idle_s,
+            object_bytes=limits.object_bytes,
             tls=self._tls,
-            on_refused=lambda reason: self._log.tell("connection refused", reason=reason),
+            store=self._receiver.take,
+            log=self._log,
         )
-
-    def _tell_rejected(self, event: Any) -> None:
-        answer = event.assoc.acceptor.primitive
-        reason = _REJECTED.get((answer.result_source, answer.diagnostic), "other")
-        self._log.tell("association rejected", reason=reason)
 
     def _keep_house(self) -> None:
         """Tell once a minute what waits, and forget once a day what is long done."""

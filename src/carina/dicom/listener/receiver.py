@@ -5,17 +5,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pynetdicom.dsutils import encode_file_meta
-
 from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.store import digest_of
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import IntakeLimits
-
-# Source: PS3.4 table B.2-1 (storage) and PS3.7 C.
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-CANNOT_UNDERSTAND = 0xC000
+from carina.dicom.transport.storage_server import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, file_beginning
 
 
 class Receiver:
@@ -39,7 +33,7 @@ class Receiver:
         uids = [str(uid) for uid in (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)]
         digest = digest_of(*(uid.encode("utf-8") for uid in uids), content)
         try:
-            head = bytes(128) + b"DICM" + encode_file_meta(event.file_meta)
+            head = file_beginning(event)
             with self._keeper.turns.of(digest):
                 return self._keep(digest, uids[1], (head, content), started)
         except OSError as error:

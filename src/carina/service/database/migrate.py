@@ -27,7 +27,7 @@ def migrate(engine: Engine) -> None:
     try:
         # Without this look every start would wait for whoever writes.
         with engine.connect() as connection:
-            if _revision(connection) == _newest():
+            if revision_of(connection) == _newest():
                 return
         with engine.execution_options(writing=True).begin() as connection:
             if engine.dialect.name == "postgresql":
@@ -35,7 +35,7 @@ def migrate(engine: Engine) -> None:
             else:
                 # Begins the transaction, and with it the one right to write.
                 connection.execute(text("SELECT 1"))
-            revision = _revision(connection)
+            revision = revision_of(connection)
             if revision is not None and revision not in _known():
                 msg = "The database belongs to a later version of Carina. Install that version, or a later one."
                 raise ConfigurationError(msg)
@@ -55,7 +55,8 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """Return which tables a database has; none where it has none."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

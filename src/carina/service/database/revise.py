@@ -10,6 +10,7 @@ Once a version with these tables is released, each change gets a script of its o
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.runtime.migration import MigrationContext
@@ -36,7 +37,7 @@ def upgrade() -> None:
     '''
 
 
-def _render(kind: str, value: object, _context: object) -> str | bool:
+def _render(kind: str, value: Any, _context: Any) -> str | Literal[False]:
     if kind == "type" and isinstance(value, UtcTime):
         return "UtcTime()"
     if kind == "type" and isinstance(value, TypeEngine) and type(value).__name__ == "JSON":

@@ -174,6 +174,25 @@ class WatchedFile(Base):
     at: Mapped[datetime]
 
 
+class Part(Base):
+    """A part of the site that runs, or ran: a worker, the listener, the watched folder.
+
+    Attributes
+    ----------
+    name
+        Its kind and which of that kind it is.
+    seen_at
+        When it last said that it is there.
+    problem
+        What keeps it from its work, as a sentence for an administrator; null where nothing does.
+    """
+
+    __tablename__ = "part"
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    seen_at: Mapped[datetime]
+    problem: Mapped[str | None] = mapped_column(Text)
+
+
 class Model(Base):
     """A model that judges here or has judged here. At most one is in use.
 

@@ -12,7 +12,6 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -24,6 +23,7 @@ from carina.radiographs.dicom.workers import shared_workers
 from carina.radiographs.file_kind import DICOM_IMAGE, HEAD_BYTES, FileKind, kind_of
 from carina.service.database.base import now
 from carina.service.database.changes import announce
+from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Arrival, Image, ImageKind, Source, Study
 from carina.service.site import Site
@@ -162,7 +162,7 @@ def _digest(content: bytes, *, is_dicom: bool) -> str:
     if is_dicom:
         with suppress(InputError):
             meta = read_meta(content)
-            return digest_of((meta.transfer_syntax or "").encode(), memoryview(content)[meta.end :])
+            return digest_of((meta.transfer_syntax or "").encode(), content[meta.end :])
     return hashlib.sha256(content).hexdigest()
 
 
@@ -273,12 +273,6 @@ def _reopen(session: Session, study_id: int) -> None:
     """Let a study that was read be unread again: it has an image that nobody has seen."""
     session.execute(update(Study).where(Study.id == study_id).values(changed_at=now()))
     session.execute(update(Study).where(Study.id == study_id, Study.state == "read").values(state="unread"))
-
-
-def insert_new(session: Session, table: Any, **values: Any) -> int | None:
-    """Insert a row and return its ID; none where one with the same unique values is there, or comes at the same time."""
-    build = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    return session.execute(build(table).values(**values).on_conflict_do_nothing().returning(table.id)).scalar()
 
 
 def _last_part(name: str) -> str:

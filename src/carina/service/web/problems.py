@@ -51,7 +51,9 @@ def problem_response(problem: Problem, path: str, *, fragment: bool = False) -> 
     if path.startswith("/api/") or fragment:
         content = {"error": {"code": problem.code, "message": problem.message}}
         return JSONResponse(content, problem.status)
-    return HTMLResponse(render("problem.html", problem=problem, title=HTTPStatus(problem.status).phrase), problem.status)
+    return HTMLResponse(
+        render("problem.html", problem=problem, title=HTTPStatus(problem.status).phrase), problem.status
+    )
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -75,7 +77,9 @@ def handle_problems(app: FastAPI) -> None:
 
     def of_validation(request: Request, error: Exception) -> Response:
         # Its own message would repeat what was sent.
-        places = sorted({str(each["loc"][-1])[:40] for each in error.errors()} if isinstance(error, RequestValidationError) else ())
+        places = sorted(
+            {str(each["loc"][-1])[:40] for each in error.errors()} if isinstance(error, RequestValidationError) else ()
+        )
         named = ", ".join(place for place in places if place.isidentifier())
         if any(each["loc"][0] == "path" for each in error.errors()) if isinstance(error, RequestValidationError) else False:
             return answer(request, Problem(404, *_MEANINGS[404]))

@@ -107,7 +107,7 @@ def test_a_judge_that_cannot_be_made_is_an_error() -> None:
     ],
 )
 def test_other_outcomes(tmp_path: Path, said: Sequence[str] | Exception, expected: Refusal | Failure) -> None:
-    assert _judge(answering(said), tmp_path / "image.dcm", tmp_path) == expected
+    assert _judge(answering(said), (tmp_path / "image.dcm", tmp_path)) == expected
 
 
 @pytest.mark.parametrize(

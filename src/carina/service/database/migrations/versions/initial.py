@@ -81,6 +81,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("role = 'in-use'"),
     )
     op.create_table(
+        "part",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_part")),
+    )
+    op.create_table(
         "study",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),

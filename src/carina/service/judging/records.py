@@ -1,0 +1,119 @@
+"""What a model says of an image becomes rows, each once, and the worklist's line of its study."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from carina.decisions.triage import READING_PLACES
+from carina.service.database.base import now
+from carina.service.database.insert import insert_new
+from carina.service.database.tables import WAITING_PLACE, Image, Judgement, Study
+from carina.service.judging.predicting import Said, Unreadable
+
+
+def record(session: Session, image_id: int, model_id: int, said: Said | Unreadable, *, in_use: bool) -> bool:
+    """Keep what a model says of an image; return whether it was not known before.
+
+    Parameters
+    ----------
+    session
+        To write with.
+    image_id, model_id
+        Their rows.
+    said
+        By the model; of an image that cannot be read only what the model in use says is kept, with the image itself.
+    in_use
+        Whether the model is the one in use: then the image is done with, and its study's line says so.
+    """
+    if isinstance(said, Said):
+        is_new = insert_new(
+            session,
+            Judgement,
+            image_id=image_id,
+            model_id=model_id,
+            at=now(),
+            priority=said.priority,
+            finding=said.finding,
+            probability=said.probability,
+            probabilities=said.probabilities,
+            code=said.code,
+            reason=said.reason,
+            gate_accepted=said.gate_accepted,
+            reservations=said.reservations,
+            precision=said.precision,
+            elapsed_ms=said.elapsed_ms,
+        )
+        if in_use:
+            _done(session, image_id, model_id, state="judged", pixels_sha256=said.pixels_sha256)
+        return is_new is not None
+    if in_use:
+        _done(session, image_id, model_id, state="refused", error_code=said.code, error_message=said.message)
+    return in_use
+
+
+def give_up(session: Session, image_id: int, model_id: int, code: str, message: str) -> None:
+    """Note that an image is not judged any more, because it broke what judges it; its study's line says so."""
+    _done(session, image_id, model_id, state="failed", error_code=code, error_message=message)
+
+
+def _done(session: Session, image_id: int, model_id: int, **values: str) -> None:
+    session.execute(
+        update(Image)
+        .where(Image.id == image_id, Image.state == "received")
+        .values(claimed_by=None, claimed_at=None, **values)
+    )
+    study_id = session.execute(select(Image.study_id).where(Image.id == image_id)).scalar_one()
+    refresh_study(session, study_id, model_id)
+
+
+def refresh_study(session: Session, study_id: int, model_id: int) -> None:
+    """Let a study's line say what a model, the one in use, says of its most urgent image."""
+    # Two workers with images of one study take turns, or the later one would not see what the earlier one found.
+    study = session.execute(
+        select(Study).where(Study.id == study_id).with_for_update().execution_options(populate_existing=True)
+    ).scalar_one()
+    by_model = (Judgement.image_id == Image.id) & (Judgement.model_id == model_id)
+    rows = session.execute(
+        select(Image, Judgement).outerjoin(Judgement, by_model).where(Image.study_id == study_id).order_by(Image.id)
+    ).all()
+    found = [_line(image, judgement) for image, judgement in rows if judgement or image.state in ("refused", "failed")]
+    urgent = min(found, key=lambda line: (line["place"], -(line["probability"] or 0.0)), default=_NOTHING)
+    for name, value in urgent.items():
+        setattr(study, name, value)
+    study.judged_at = now() if found else None
+    study.changed_at = now()
+
+
+_NOTHING: dict[str, Any] = {
+    "image_id": None,
+    "priority": None,
+    "place": WAITING_PLACE,
+    "finding": None,
+    "probability": None,
+    "code": None,
+    "reason": None,
+    "gate_accepted": None,
+}
+
+
+def _line(image: Image, judgement: Judgement | None) -> dict[str, Any]:
+    if judgement is not None:
+        return {
+            "image_id": image.id,
+            "priority": judgement.priority,
+            "place": READING_PLACES[judgement.priority],
+            "finding": judgement.finding,
+            "probability": judgement.probability,
+            "code": judgement.code,
+            "reason": judgement.reason,
+            "gate_accepted": judgement.gate_accepted,
+        }
+    return {
+        **_NOTHING,
+        "image_id": image.id,
+        "priority": "not-assessable",
+        "place": READING_PLACES["not-assessable"],
+        "code": image.error_code,
+        "reason": f"Not judged: {image.error_message}",
+    }

@@ -1,0 +1,254 @@
+"""The worker: takes images that wait, has them judged in a process of its own, and keeps what the models say."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from carina.dicom.listener.judging import Failure, JudgeProcess
+from carina.dicom.transport.log import EventLog, shown
+from carina.errors import CarinaError
+from carina.service.database.changes import Changes, announce
+from carina.service.database.claims import Claimed, behind, claim, next_due_s, put_off, release
+from carina.service.database.sessions import reading, writing
+from carina.service.database.tables import Image
+from carina.service.judging.models import ActiveModel, active_models
+from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
+from carina.service.judging.records import give_up, record
+from carina.service.parts import Presence
+from carina.service.site import Site
+
+# As many as the networks take at once; more would let the first ones wait for the last.
+_TOGETHER = 8
+_LONGEST_WAIT_S = 10.0
+_LOOK_S = 0.2
+# What no other part tells of: models that judge in silence and have images to catch up on.
+_CATCH_UP_S = 60.0
+_PAUSE_S = 5.0
+_FIRST_RETRY_S = 1.0
+
+
+class Judging(Protocol):
+    """What judges; see `carina.dicom.listener.judging.JudgeProcess`."""
+
+    def start(self) -> None:
+        """Get ready."""
+
+    def ask(self, *arguments: Any) -> Any:
+        """Return `Answers`, or a `Failure`, for a model's ID and images."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+def judge_process(site: Site, models: Mapping[int, Path]) -> JudgeProcess:
+    """Return the process that judges with some models; see `carina.service.judging.predicting.judge_maker`."""
+    settings = site.settings
+    return JudgeProcess(judge_maker(models, settings.prevalence, site.folder), settings.limits.judging_s)
+
+
+class Worker:
+    """Judges until it is told to stop; see `run`.
+
+    Parameters
+    ----------
+    site
+        Whose images are judged.
+    name
+        Of the worker; no other one has it at the same time.
+    log
+        Is told of each image, without a value of a patient's.
+    process
+        Makes what judges for a site, of the models' folders by ID.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        log: EventLog,
+        process: Callable[[Site, Mapping[int, Path]], Judging] = judge_process,
+    ) -> None:
+        self._site, self._name, self._log, self._new_process = site, name, log, process
+        self._presence = Presence(site, f"worker {name}")
+        self._process: Judging | None = None
+        self._models: list[ActiveModel] = []
+        self._silent: deque[tuple[ActiveModel, Claimed]] = deque()
+        self._caught_up = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Judge until `stop` is set. A claim that this worker's name had before is ended first."""
+        with Changes(self._site.engine) as changes:
+            started = False
+            while not stop.is_set():
+                try:
+                    if not started:
+                        with writing(self._site.engine) as session:
+                            release(session, self._name)
+                        started = True
+                    if self._is_ready():
+                        self._presence.say()
+                        if self._judge_some() or self._judge_in_silence():
+                            continue
+                        self._sleep(changes, stop)
+                    else:
+                        stop.wait(_PAUSE_S)
+                except SQLAlchemyError as error:
+                    kind = type(getattr(error, "orig", None) or error).__name__
+                    self._log.tell("database unavailable", part="worker", kind=kind)
+                    stop.wait(_PAUSE_S)
+        self._presence.leave()
+        if self._process is not None:
+            self._process.stop()
+
+    def _is_ready(self) -> bool:
+        """Return whether the models that judge now are loaded; they are loaded again when they have changed."""
+        with reading(self._site.engine) as session:
+            models = active_models(session, self._site)
+        if models == self._models and self._process is not None:
+            return True
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        self._silent.clear()
+        self._caught_up = 0.0
+        if not models or not models[0].in_use:
+            self._presence.say("No model is in use. Name a bundle in site.toml, and start carina serve again.")
+            return False
+        folders = {model.id: model.folder for model in models}
+        process = self._new_process(self._site, folders)
+        try:
+            process.start()
+        except CarinaError as error:
+            self._log.tell("no judge", kind=type(error).__name__)
+            self._presence.say(f"The model cannot be loaded: {error}")
+            return False
+        self._models, self._process = models, process
+        self._log.tell("ready to judge", worker=self._name, models=len(models))
+        return True
+
+    def _sleep(self, changes: Changes, stop: threading.Event) -> None:
+        """Wait until something is written, an image is due that was put off, or the worker is to stop."""
+        with reading(self._site.engine) as session:
+            due = next_due_s(session)
+        until = time.monotonic() + (_LONGEST_WAIT_S if due is None else min(_LONGEST_WAIT_S, due + 0.01))
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if changes.wait(min(_LOOK_S, left)):
+                return
+
+    def _judge_some(self) -> bool:
+        """Judge images that wait, with the model in use; return whether there were any."""
+        limits = self._site.settings.limits
+        # By then the process that judges was ended, or it would have answered.
+        lease_s = (1 + _TOGETHER) * limits.judging_s + 30
+        with writing(self._site.engine) as session:
+            claimed = claim(session, self._name, most=_TOGETHER, lease_s=lease_s)
+        if not claimed:
+            return False
+        model = self._models[0]
+        there = [one for one in claimed if self._path(one).is_file()]
+        for lost in (one for one in claimed if one not in there):
+            self._give_up(lost, model, "object-lost", "its file is gone from the store. Send the image again.")
+        for said, one in zip(self._ask(model, there), there, strict=True):
+            self._keep(said, one, model)
+        return True
+
+    def _keep(self, said: Said | Unreadable | Failure, one: Claimed, model: ActiveModel) -> None:
+        if isinstance(said, Failure):
+            self._failed(said, one, model)
+            return
+        with writing(self._site.engine) as session:
+            record(session, one.image_id, model.id, said, in_use=True)
+            announce(session)
+            received = session.execute(select(Image.received_at).where(Image.id == one.image_id)).scalar_one()
+        since_s = time.time() - received.timestamp()
+        if isinstance(said, Said):
+            self._log.tell("judged", image=one.image_id, object=shown(one.digest), ms=said.elapsed_ms, after_s=since_s)
+            self._silent.extend((silent, one) for silent in self._models if not silent.in_use)
+        else:
+            self._log.tell("not judged", image=one.image_id, object=shown(one.digest), reason=said.code)
+
+    def _failed(self, failure: Failure, one: Claimed, model: ActiveModel) -> None:
+        """Try again, or list the image with its reason once it has broken the process often enough."""
+        failed = one.attempts + (not failure.later)
+        if failed >= self._site.settings.limits.attempts:
+            self._give_up(one, model, failure.reason, _MEANINGS.get(failure.reason, failure.meaning))
+            return
+        pause_s = _PAUSE_S if failure.later else _FIRST_RETRY_S
+        with writing(self._site.engine) as session:
+            put_off(session, one.image_id, pause_s, attempts=failed)
+        self._log.tell("judging failed", image=one.image_id, attempts=failed, again_s=pause_s, reason=failure.reason)
+
+    def _give_up(self, one: Claimed, model: ActiveModel, code: str, message: str) -> None:
+        with writing(self._site.engine) as session:
+            give_up(session, one.image_id, model.id, code, message)
+            announce(session)
+        self._log.tell("given up", image=one.image_id, object=shown(one.digest), reason=code)
+
+    def _judge_in_silence(self) -> bool:
+        """Let a model that judges in silence look at some images; return whether there were any."""
+        if not self._silent:
+            if time.monotonic() < self._caught_up:
+                return False
+            with reading(self._site.engine) as session:
+                for model in self._models[1:]:
+                    self._silent.extend((model, one) for one in behind(session, model.id, most=4 * _TOGETHER))
+            if not self._silent:
+                self._caught_up = time.monotonic() + _CATCH_UP_S
+                return False
+        model = self._silent[0][0]
+        some = [self._silent.popleft()[1] for _ in range(_run_of(self._silent, model, _TOGETHER))]
+        there = [one for one in some if self._path(one).is_file()]
+        answers = list(zip(there, self._ask(model, there), strict=True))
+        with writing(self._site.engine) as session:
+            for one in some:
+                said: Said | Unreadable | Failure = dict(answers).get(one, _LOST)
+                if not isinstance(said, Said):
+                    said = _nothing_said(said)
+                record(session, one.image_id, model.id, said, in_use=False)
+        return True
+
+    def _ask(self, model: ActiveModel, images: Sequence[Claimed]) -> list[Said | Unreadable | Failure]:
+        """Return what a model says of each image; one that breaks the process takes no other with it."""
+        if not images or self._process is None:
+            return []
+        answer = self._process.ask(model.id, [self._path(one) for one in images])
+        if isinstance(answer, Answers):
+            return list(answer.each)
+        if len(images) > 1:
+            return [said for one in images for said in self._ask(model, [one])]
+        return [answer if isinstance(answer, Failure) else Failure("no-answer")]
+
+    def _path(self, one: Claimed) -> Path:
+        return self._site.store.object_path(one.digest)
+
+
+# What `carina.dicom.listener.judging.Failure` says of them, for a person who reads a worklist.
+_MEANINGS: Mapping[str, str] = {
+    "too-slow": "judging it took too long and was ended.",
+    "process-ended": "the process that judges ended each time that it judged this image. The file may be damaged, or "
+    "the machine may have too little memory.",
+    "no-answer": "the process that judges gave no answer.",
+}
+_LOST = Unreadable("object-lost", "its file is gone from the store.")
+
+
+def _run_of(waiting: deque[tuple[ActiveModel, Claimed]], model: ActiveModel, most: int) -> int:
+    """Return how many of those who wait first, at most so many, wait for one model."""
+    count = 0
+    for other, _ in waiting:
+        if other != model or count == most:
+            break
+        count += 1
+    return count
+
+
+def _nothing_said(why: Unreadable | Failure) -> Said:
+    """Return what is kept of a model that judges in silence where it could not judge, so that it is not asked again."""
+    code, message = (why.code, why.message) if isinstance(why, Unreadable) else (why.reason, why.meaning)
+    return Said("not-assessable", None, None, {}, code, f"Not judged: {message}", None, [], "", 0.0, "")

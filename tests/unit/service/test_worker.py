@@ -1,0 +1,320 @@
+"""Workers: each image is judged once, what breaks the process is listed, and no claim outlives its worker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+import make_dicom
+from carina.dicom.listener.judging import Failure
+from carina.dicom.transport.log import EventLog
+from carina.service.database.base import now
+from carina.service.database.claims import claim, next_due_s, put_off, release
+from carina.service.database.sessions import reading, writing
+from carina.service.database.tables import Image, Judgement, Model, Study
+from carina.service.intake.take import Taken, take
+from carina.service.judging.models import active_models, register_models, use_model
+from carina.service.judging.predicting import Answers, Said, Unreadable
+from carina.service.judging.records import record, refresh_study
+from carina.service.judging.slots import Slot
+from carina.service.judging.worker import Worker
+from carina.service.parts import has_worker, problems
+from carina.service.site import Site
+from unit.service.test_take import PIXELS, png
+
+SAID = Said("routine", "Normal", 0.1, {"Normal": 0.9}, "normal-in-band", "Why.", True, ["Doubt."], "f32", 2.0, "e" * 64)
+URGENT = Said("fast-track", "COVID-19", 0.9, {"COVID-19": 0.9}, "flag-in-band", "Why.", True, [], "f32", 2.0, "e" * 64)
+
+
+def film(number: int, **attributes: Any) -> bytes:
+    said = {"StudyInstanceUID": f"1.2.{number}", "SOPInstanceUID": f"1.2.{number}.1", **attributes}
+    return make_dicom.encode_dicom(PIXELS, stored=12, **said)
+
+
+def send(site: Site, count: int) -> list[Taken]:
+    said = [take(site, film(number), name=f"{number}.dcm", source="upload") for number in range(count)]
+    return [one for one in said if isinstance(one, Taken)]
+
+
+def add_model(site: Site, role: str = "in-use", name: str = "m") -> int:
+    with writing(site.engine) as session:
+        model = Model(
+            name=name, version="1", sha256=name * 64, folder=name, flag_finding="COVID-19", role=role, added_at=now()
+        )
+        session.add(model)
+        session.flush()
+        return model.id
+
+
+class StandIn:
+    """What says by an image's bytes what becomes of it; `models` are folders by ID."""
+
+    def __init__(self, site: Site, models: Mapping[int, Path]) -> None:
+        self.models = dict(models)
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def ask(self, model_id: int, images: Sequence[Path]) -> Answers | Failure:
+        each: list[Said | Unreadable] = []
+        for path in images:
+            content = path.read_bytes()
+            if b"KILL" in content:
+                return Failure("process-ended")
+            said = URGENT if "other" in self.models[model_id].name else SAID
+            each.append(Unreadable("truncated", "it is cut off.") if b"UNREADABLE" in content else said)
+        return Answers(tuple(each))
+
+
+@contextmanager
+def working(site: Site, *, name: str = "w", log: StringIO | None = None) -> Iterator[Worker]:
+    stop = threading.Event()
+    worker = Worker(site, name, EventLog(log or StringIO()), StandIn)
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def wait_until(site: Site, condition: Callable[[Any], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with reading(site.engine) as session:
+            if condition(session):
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def states(session: Any) -> dict[str, int]:
+    return dict(session.execute(select(Image.state, func.count()).group_by(Image.state)).all())
+
+
+def test_images_become_judgements_by_the_model_in_use_and_the_silent_one(new_site: Callable[[], Site]) -> None:
+    site, log = new_site(), StringIO()
+    in_use, silent = add_model(site), add_model(site, "silent", "o")
+    with writing(site.engine) as session:
+        session.execute(update(Model).where(Model.id == silent).values(folder="other"))
+    first = send(site, 2)
+    take(site, film(5, AccessionNumber="UNREADABLE"), name="a", source="upload")
+    with working(new_site(), log=log):
+        wait_until(site, lambda session: session.scalar(select(func.count(Judgement.id))) == 4)
+        # Woken by what came, and not by the clock.
+        later = take(site, png(1), name="x.png", source="api")
+        wait_until(site, lambda session: session.scalar(select(func.count(Judgement.id))) == 6, 30)
+
+    assert isinstance(later, Taken)
+    with reading(site.engine) as session:
+        assert states(session) == {"judged": 3, "refused": 1}
+        study = session.get_one(Study, first[0].study_id)
+        assert (study.priority, study.place, study.finding, study.probability) == ("routine", 3, "Normal", 0.1)
+        assert (study.code, study.gate_accepted, study.image_id) == ("normal-in-band", True, first[0].image_id)
+        by_model = {row.model_id: row for row in session.get_one(Image, first[0].image_id).judgements}
+        assert by_model[in_use].reservations == ["Doubt."]
+        assert by_model[silent].priority == "fast-track"
+        refused = session.execute(select(Study).join(Image).where(Image.state == "refused")).scalar_one()
+        assert (refused.priority, refused.place, refused.code) == ("not-assessable", 2, "truncated")
+        assert refused.reason == "Not judged: it is cut off."
+    assert "Secret" not in log.getvalue()
+    assert "SECRET" not in log.getvalue()
+
+
+def test_a_file_that_kills_its_process_is_listed_after_two_tries_and_the_others_are_judged(plain_site: Site) -> None:
+    add_model(plain_site)
+    send(plain_site, 3)
+    bad = take(plain_site, film(7, AccessionNumber="KILL"), name="a", source="upload")
+    send(plain_site, 5)
+    assert isinstance(bad, Taken)
+    with working(plain_site):
+        wait_until(plain_site, lambda session: states(session) == {"judged": 5, "failed": 1})
+    with reading(plain_site.engine) as session:
+        study = session.get_one(Study, bad.study_id)
+        assert (study.priority, study.place, study.code) == ("not-assessable", 2, "process-ended")
+        assert study.reason is not None
+        assert study.reason.startswith("Not judged: the process that judges ended each time")
+        assert session.scalar(select(func.count(Judgement.id))) == 5
+
+
+def test_no_two_workers_take_the_same_image(new_site: Callable[[], Site]) -> None:
+    sites = [new_site() for _ in range(4)]
+    send(sites[0], 12)
+    taken: list[int] = []
+
+    def work(site: Site, name: str) -> None:
+        while True:
+            with writing(site.engine) as session:
+                claimed = claim(session, name, most=2, lease_s=600)
+            if not claimed:
+                return
+            taken.extend(one.image_id for one in claimed)
+
+    threads = [threading.Thread(target=work, args=(site, str(number))) for number, site in enumerate(sites)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(min(taken), min(taken) + 12))
+
+
+def test_a_claim_ends_with_its_time_its_worker_or_a_clock_that_was_set_back(site: Site) -> None:
+    send(site, 1)
+
+    def claimed(worker: str) -> int:
+        with writing(site.engine) as session:
+            return len(claim(session, worker, most=9, lease_s=60))
+
+    assert (claimed("one"), claimed("two")) == (1, 0)
+    with writing(site.engine) as session:
+        assert release(session, "one") == 1
+    assert claimed("two") == 1
+    for hours in (-1, 1):
+        with writing(site.engine) as session:
+            session.execute(update(Image).values(claimed_at=now() + timedelta(hours=hours)))
+        assert claimed("three") == 1
+
+
+def test_what_was_put_off_is_due_later_and_no_clock_makes_it_wait_for_an_hour(site: Site) -> None:
+    (one,) = send(site, 1)
+    with writing(site.engine) as session:
+        assert next_due_s(session) is None
+        put_off(session, one.image_id, 30, attempts=1)
+    with writing(site.engine) as session:
+        assert 20 < (next_due_s(session) or 0) <= 30
+        assert claim(session, "w", most=1, lease_s=60) == []
+        session.execute(update(Image).values(due_at=now() + timedelta(hours=1)))
+    with writing(site.engine) as session:
+        assert [found.attempts for found in claim(session, "w", most=1, lease_s=60)] == [1]
+
+
+def test_those_who_wait_are_found_by_their_index(plain_site: Site) -> None:
+    statement = (
+        "EXPLAIN QUERY PLAN SELECT id FROM image WHERE image.state = 'received' AND due_at <= 'x' ORDER BY due_at"
+    )
+    with plain_site.engine.connect() as connection:
+        plan = str(connection.execute(text(statement)).all())
+    assert "ix_image_waiting" in plan
+
+
+def test_a_judgement_is_kept_once(site: Site) -> None:
+    model = add_model(site)
+    (one,) = send(site, 1)
+    for expected in (True, False):
+        with writing(site.engine) as session:
+            assert record(session, one.image_id, model, SAID, in_use=True) is expected
+    with reading(site.engine) as session:
+        assert session.scalar(select(func.count(Judgement.id))) == 1
+
+
+def test_the_line_of_a_study_is_that_of_its_most_urgent_image(site: Site) -> None:
+    model = add_model(site)
+    images = [take(site, film(1, SOPInstanceUID=f"1.{n}"), name="a", source="upload") for n in range(3)]
+    ids = [one.image_id for one in images if isinstance(one, Taken)]
+    # What could not be judged goes before what was judged to be Normal.
+    each = (SAID, "routine"), (Unreadable("truncated", "it is cut off."), "not-assessable"), (URGENT, "fast-track")
+    for image_id, (said, priority) in zip(ids, each, strict=True):
+        with writing(site.engine) as session:
+            record(session, image_id, model, said, in_use=True)
+        with reading(site.engine) as session:
+            study = session.execute(select(Study)).scalar_one()
+            assert (study.priority, study.image_id) == (priority, image_id)
+
+
+def test_another_model_in_use_changes_the_lines_of_what_is_unread_alone(site: Site) -> None:
+    one, other = add_model(site), add_model(site, "silent", "o")
+    first, second, third = send(site, 3)
+    for taken, models in ((first, (one, other)), (second, (one,)), (third, (one,))):
+        for model in models:
+            with writing(site.engine) as session:
+                record(session, taken.image_id, model, SAID if model == one else URGENT, in_use=model == one)
+    with writing(site.engine) as session:
+        session.execute(update(Study).where(Study.id == third.study_id).values(state="read"))
+    with writing(site.engine) as session:
+        use_model(session, other)
+    with reading(site.engine) as session:
+        lines = {study.id: study.priority for study in session.scalars(select(Study))}
+        waiting = list(session.scalars(select(Image.id).where(Image.state == "received")))
+        assert [model.id for model in active_models(session, site)] == [other, one]
+    assert lines == {first.study_id: "fast-track", second.study_id: None, third.study_id: "routine"}
+    assert waiting == [second.image_id]
+
+
+def test_a_new_site_uses_its_bundle_and_a_bundle_named_later_judges_in_silence(
+    plain_site: Site, small_run: Path, tmp_path: Path
+) -> None:
+    from unit.inference.small_model import write_small_run
+
+    def with_bundle(folder: Path) -> Site:
+        settings = plain_site.settings.model_copy(update={"bundle": folder})
+        return Site(plain_site.folder, settings, plain_site.engine, plain_site.store)
+
+    assert register_models(with_bundle(small_run)) == []
+    other = write_small_run(plain_site.folder / "models" / "other", crop="none")
+    (said,) = register_models(with_bundle(other))
+    assert "judges in silence" in said
+    assert register_models(with_bundle(other)) == []
+    with reading(plain_site.engine) as session:
+        models = session.execute(select(Model.role, Model.folder, Model.flag_finding).order_by(Model.id)).all()
+        assert [tuple(model) for model in models] == [
+            ("in-use", str(small_run), "COVID-19"),
+            ("silent", "models/other", "COVID-19"),
+        ]
+
+
+def test_a_worker_says_what_keeps_it_from_judging(plain_site: Site) -> None:
+    with working(plain_site):
+        wait_until(plain_site, lambda session: "No model is in use" in problems(session).get("worker w", ""))
+        with reading(plain_site.engine) as session:
+            assert not has_worker(session)
+    add_model(plain_site)
+    with working(plain_site):
+        wait_until(plain_site, has_worker)
+    with reading(plain_site.engine) as session:
+        assert problems(session) == {}
+
+
+def test_a_worker_waits_for_a_database_that_is_away(plain_site: Site) -> None:
+    log = StringIO()
+    add_model(plain_site)
+    with plain_site.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE model RENAME TO elsewhere"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("carina.service.judging.worker._PAUSE_S", 0.05)
+        with working(plain_site, log=log):
+            while "database unavailable" not in log.getvalue():
+                time.sleep(0.01)
+            with plain_site.engine.begin() as connection:
+                connection.execute(text("ALTER TABLE elsewhere RENAME TO model"))
+            send(plain_site, 1)
+            wait_until(plain_site, lambda session: states(session) == {"judged": 1})
+
+
+def test_the_name_of_a_worker_is_free_when_its_process_ends(tmp_path: Path) -> None:
+    one, other = Slot(tmp_path / "locks"), Slot(tmp_path / "locks")
+    assert one.name != other.name
+    one.close()
+    again = Slot(tmp_path / "locks")
+    assert again.name == one.name
+    for slot in (other, again):
+        slot.close()
+
+
+def test_refreshing_a_study_without_judged_images_lets_it_wait(site: Site) -> None:
+    model = add_model(site)
+    (one,) = send(site, 1)
+    with writing(site.engine) as session:
+        refresh_study(session, one.study_id, model)
+    with reading(site.engine) as session:
+        study = session.get_one(Study, one.study_id)
+        assert (study.priority, study.place, study.judged_at) == (None, 2, None)
