@@ -6,7 +6,7 @@ agree with it. Of a study the most urgent image is judged. The figures themselve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,11 +149,13 @@ def measure_site(session: Session, model_id: int, policy: Policy) -> SiteFigures
     numbers = {patient: number for number, patient in enumerate(dict.fromkeys(row.patient for row in rows))}
     groups = np.array([numbers[row.patient] for row in rows], np.int_)
     codes = group_codes(groups, len(rows)) if rows else None
-    cells, estimates = binary_estimates(positive, p_flag >= point.threshold, codes)
+    estimates = binary_estimates(positive, p_flag >= point.threshold, codes)[1]
     table = pl.DataFrame(
         {
-            **{"source": [row.device for row in rows], "sex": [row.sex for row in rows]},
-            **{"view": [row.view for row in rows], "age": [row.age for row in rows]},
+            "source": [row.device for row in rows],
+            "sex": [row.sex for row in rows],
+            "view": [row.view for row in rows],
+            "age": [row.age for row in rows],
         },
         schema={"source": pl.String, "sex": pl.String, "view": pl.String, "age": pl.Float64},
     )
@@ -291,9 +293,8 @@ def _more_verdicts(sensitivity: Estimate, specificity: Estimate) -> int | None:
     return needed
 
 
-def _least(holds: object) -> int | None:
+def _least(holds: Callable[[int], bool]) -> int | None:
     """Return the least number from 0 for which something holds that, once it holds, holds for all larger ones."""
-    assert callable(holds)  # noqa: S101
     if holds(0):
         return 0
     high = 1

@@ -108,9 +108,7 @@ def _parts(
         if settings.watch is not None:
             wanted["watched folder"] = _watch
         if role == "listener" and not wanted:
-            msg = (
-                f"{site.folder / 'site.toml'} has neither [listener] nor [watch]: this role has nothing to do."
-            )
+            msg = f"{site.folder / 'site.toml'} has neither [listener] nor [watch]: this role has nothing to do."
             raise ConfigurationError(msg)
     return {name: partial(_run_part, run, site.folder, database, as_json) for name, run in wanted.items()}
 

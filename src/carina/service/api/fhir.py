@@ -11,7 +11,9 @@ from carina.service.database.tables import Judgement, Study
 
 _LOINC, _SCT, _DCM = "http://loinc.org", "http://snomed.info/sct", "http://dicom.nema.org/resources/ontology/DCM"
 _SYSTEMS = {"SCT": _SCT, "DCM": _DCM}
-_CATEGORY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD", "display": "Radiology"}]}
+_CATEGORY = {
+    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD", "display": "Radiology"}]
+}
 _UCUM = {"system": "http://unitsofmeasure.org", "code": "1", "unit": "probability"}
 _FOR_RESEARCH = "For research. A triage flag orders the reading: it is no diagnosis."
 
@@ -39,7 +41,10 @@ def diagnostic_report(study: Study, judgement: Judgement) -> dict[str, Any]:
         "id": f"study-{study.id}",
         "status": "preliminary",
         "category": [_CATEGORY],
-        "code": {"coding": [{"system": _LOINC, "code": "30745-4", "display": "XR Chest Views"}], "text": "Chest radiograph"},
+        "code": {
+            "coding": [{"system": _LOINC, "code": "30745-4", "display": "XR Chest Views"}],
+            "text": "Chest radiograph",
+        },
         "effectiveDateTime": at,
         "issued": at,
         "conclusion": f"Priority {judgement.priority}. {judgement.reason} {_FOR_RESEARCH}",
@@ -60,4 +65,7 @@ def diagnostic_report(study: Study, judgement: Judgement) -> dict[str, Any]:
 def _concept(finding: str) -> dict[str, Any]:
     code = finding_code(finding)
     system = _SYSTEMS.get(code.scheme, f"urn:carina:{code.scheme}")
-    return {"coding": [{"system": system, "code": code.value, "display": code.meaning}], "text": f"Probability of {finding}"}
+    return {
+        "coding": [{"system": system, "code": code.value, "display": code.meaning}],
+        "text": f"Probability of {finding}",
+    }

@@ -32,9 +32,7 @@ class FhirResponse(JSONResponse):
     response_class=FhirResponse,
     summary="A study's answer as FHIR R4 DiagnosticReport",
 )
-def report_of(
-    study_id: Number, site: AskedSite, person: Annotated[Person, Depends(scope("result"))]
-) -> FhirResponse:
+def report_of(study_id: Number, site: AskedSite, person: Annotated[Person, Depends(scope("result"))]) -> FhirResponse:
     """Return a preliminary report with an Observation for each finding. Scope: result. A silent site gives none."""
     with writing(site.engine) as session:
         study = session.get(Study, study_id)

@@ -125,9 +125,17 @@ class GivenVerdict(Answer):
     at: datetime
 
 
-@router.post("/images", responses=ERRORS, summary="Submit an image or a ZIP archive", openapi_extra={
-    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-})
+@router.post(
+    "/images",
+    responses=ERRORS,
+    summary="Submit an image or a ZIP archive",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 async def submit(request: Request, site: AskedSite) -> Response:
     """Take the file that is the body. Scope: submit. Whatever is told as taken is on the disk."""
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
@@ -197,7 +205,9 @@ def worklist(
 
 @router.get("/studies/{study_id}/verdicts", responses=ERRORS, summary="The verdicts on a study")
 def verdicts_of(
-    study_id: Number, site: AskedSite, person: Annotated[Person, Depends(scope("verdicts"))]  # noqa: ARG001
+    study_id: Number,
+    site: AskedSite,
+    person: Annotated[Person, Depends(scope("verdicts"))],  # noqa: ARG001
 ) -> list[GivenVerdict]:
     """Return all verdicts on a study, oldest first. Scope: verdicts."""
     with reading(site.engine) as session:
@@ -235,7 +245,10 @@ def mode(site: AskedSite, person: Annotated[Person, Depends(program)]) -> dict[s
 
 def _line(site: Site, study: Study, mode: Mode) -> StudyLine:
     always: dict[str, Any] = {
-        **{"id": study.id, "state": study.state, "source": study.source, "arrived_at": study.arrived_at},
+        "id": study.id,
+        "state": study.state,
+        "source": study.source,
+        "arrived_at": study.arrived_at,
         "waited_minutes": round(max(0.0, (now() - study.arrived_at).total_seconds() / 60), 2),
     }
     if mode == "silent":
@@ -272,5 +285,3 @@ def _existing(session: Session, table: type[Any], number: int) -> Any:
     if row is None:
         raise ProblemError(404, "not-found", f"There is no such {table.__tablename__}.")
     return row
-
-

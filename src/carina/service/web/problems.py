@@ -81,7 +81,11 @@ def handle_problems(app: FastAPI) -> None:
             {str(each["loc"][-1])[:40] for each in error.errors()} if isinstance(error, RequestValidationError) else ()
         )
         named = ", ".join(place for place in places if place.isidentifier())
-        if any(each["loc"][0] == "path" for each in error.errors()) if isinstance(error, RequestValidationError) else False:
+        if (
+            any(each["loc"][0] == "path" for each in error.errors())
+            if isinstance(error, RequestValidationError)
+            else False
+        ):
             return answer(request, Problem(404, *_MEANINGS[404]))
         return answer(request, Problem(422, "bad-request", f"This was not understood: {named or 'the body'}."))
 

@@ -53,9 +53,7 @@ def other_account(
 ) -> Response:
     """Change the role of an account, let it rest, or give it another password."""
     try:
-        change_account(
-            site.engine, account_id, by=person.actor, role=role, active=active, password=password or None
-        )
+        change_account(site.engine, account_id, by=person.actor, role=role, active=active, password=password or None)
     except ConfigurationError as error:
         return _shown(request, site, person, problem=str(error), status=400)
     return RedirectResponse("/administration", 303)
@@ -95,4 +93,4 @@ def _shown(
             "tokens": session.scalars(select(Token).order_by(Token.id.desc()).limit(200)).all(),
         }
     facts |= {"roles": ROLES, "scopes": SCOPES, "longest_days": LONGEST_DAYS, "at": now()}
-    return page(request, "administration.html", person, status=status, problem=problem, token=token, **facts)
+    return page(request, "administration.html", person, {**facts, "problem": problem, "token": token}, status=status)

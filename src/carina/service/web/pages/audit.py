@@ -29,8 +29,8 @@ def show_log(
         events = session.scalars(query.order_by(AuditEvent.seq.desc()).limit(_PAGE + 1)).all()
         names = {f"account {number}": name for number, name in reader_names(session).items()}
     older = events[_PAGE - 1].seq if len(events) > _PAGE else None
-    facts = {"events": events[:_PAGE], "older": older, "q": q, "action": action, "actions": ACTIONS, "names": names}
-    return page(request, "audit.html", person, checked=None, **facts)
+    facts = {"events": events[:_PAGE], "older": older, "q": q, "action": action, "names": names}
+    return page(request, "audit.html", person, {**facts, "actions": ACTIONS, "checked": None})
 
 
 @router.post("/audit/verify")
@@ -40,8 +40,8 @@ def check_log(request: Request, site: AskedSite, person: PostingAuditor) -> Resp
         checked = verify(session)
         events = session.scalars(found().order_by(AuditEvent.seq.desc()).limit(_PAGE)).all()
         names = {f"account {number}": name for number, name in reader_names(session).items()}
-    facts = {"events": events, "older": None, "q": "", "action": "", "actions": ACTIONS, "names": names}
-    return page(request, "audit.html", person, checked=checked, **facts)
+    facts = {"events": events, "older": None, "q": "", "action": "", "names": names}
+    return page(request, "audit.html", person, {**facts, "actions": ACTIONS, "checked": checked})
 
 
 @router.post("/audit/export")

@@ -61,4 +61,4 @@ def _shown(
         mode_set = session.get(Setting, "mode")
         names = reader_names(session)
     facts = {"models": models, "chosen": chosen, "figures": figures, "described": described, "problem": problem}
-    return page(request, "good_enough.html", person, status=status, mode_set=mode_set, names=names, **facts)
+    return page(request, "good_enough.html", person, {**facts, "mode_set": mode_set, "names": names}, status=status)

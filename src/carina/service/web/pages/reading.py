@@ -38,11 +38,17 @@ def show_study(study_id: int, request: Request, site: AskedSite, person: Reader)
         study = session.get_one(Study, study_id)
         mode = mode_of(session)
         described = described_in_use(site, session)
-        facts = {
-            **{"study": study, "images": _shown_first(study), "priors": _priors(session, study)},
-            **{"described": described, "answer": None, "hidden": False, "another": ANOTHER_FINDING},
-            **{"verdicts": latest_verdicts(session, study_id), "names": reader_names(session)},
-            **{"links": viewer_links(site.settings.viewers, study), "longest": LONGEST_NOTE},
+        facts: dict[str, Any] = {
+            "study": study,
+            "images": _shown_first(study),
+            "priors": _priors(session, study),
+            "described": described,
+            "answer": None,
+            "another": ANOTHER_FINDING,
+            "verdicts": latest_verdicts(session, study_id),
+            "names": reader_names(session),
+            "links": viewer_links(site.settings.viewers, study),
+            "longest": LONGEST_NOTE,
             "following": _following(session, mode, study_id),
             "given": has_verdict(session, study_id, person),
         }
@@ -52,7 +58,7 @@ def show_study(study_id: int, request: Request, site: AskedSite, person: Reader)
         # A reader who has not decided yet is not told what others decided.
         if not facts["given"]:
             facts["verdicts"] = ()
-        return page(request, "reading.html", person, **facts)
+        return page(request, "reading.html", person, facts)
 
 
 @router.post("/studies/{study_id}/verdict")
@@ -109,5 +115,3 @@ def _answer(judgement: Judgement | None, described: Described | None) -> dict[st
 def _require_number(study_id: int) -> None:
     if not 0 < study_id < 2**31:
         raise ProblemError(404, "not-found", "There is no such study.")
-
-

@@ -18,7 +18,7 @@ from carina.decisions.triage import PRIORITIES
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Study
+from carina.service.database.tables import Image, Study, StudyState
 from carina.service.mode import mode_of
 from carina.service.people.sessions import person_of
 from carina.service.settings import Targets
@@ -109,11 +109,19 @@ def show_worklist(
     asked = {"state": state, "source": source, "priority": wanted.priority, "q": q, "sort": order}
     more = "" if not following else "?" + urlencode({**asked, "after": following})
     facts = {
-        **{"lines": lines, "counts": counts, "asked": asked, "more": more, "flag": flag, "judging": waiting},
-        **{"states": ("", *STATES), "sources": SOURCES, "priorities": PRIORITIES, "first": not after},
+        "lines": lines,
+        "counts": counts,
+        "asked": asked,
+        "more": more,
+        "flag": flag,
+        "judging": waiting,
+        "states": ("", *STATES),
+        "sources": SOURCES,
+        "priorities": PRIORITIES,
+        "first": not after,
     }
     template = "lines.html" if request.headers.get("hx-target") == "lines" else "worklist.html"
-    return page(request, template, person, **facts)
+    return page(request, template, person, facts)
 
 
 @router.get("/worklist/events")
@@ -173,10 +181,10 @@ def _flag(session: Session) -> str:
     return "" if model is None else model.flag_finding
 
 
-def _counts(request: Request, session: Session) -> dict[str, int]:
+def _counts(request: Request, session: Session) -> dict[StudyState, int]:
     """Return how many studies there are in each state, of some moments ago at most."""
-    kept: tuple[float, dict[str, int]] | None = getattr(request.app.state, "counts", None)
+    kept: tuple[float, dict[StudyState, int]] | None = getattr(request.app.state, "counts", None)
     if kept is None or time.monotonic() - kept[0] > _COUNTED_FOR_S:
-        kept = (time.monotonic(), {**counts_by_state(session)})
+        kept = (time.monotonic(), counts_by_state(session))
         request.app.state.counts = kept
     return kept[1]
