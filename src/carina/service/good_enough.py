@@ -198,7 +198,7 @@ def _rows(session: Session, model_id: int) -> tuple[list[_Row], Verdicts]:
     # A reader's first verdict is the blind one; what follows on the same study was given with the answer in view.
     blind: dict[int, dict[int, str | None]] = {}
     not_blind: set[int] = set()
-    for study, account, finding, _, is_blind in session.execute(query).tuples():
+    for study, account, finding, _, is_blind in session.execute(query):
         if is_blind:
             blind.setdefault(study, {}).setdefault(account, finding)
         else:
@@ -220,7 +220,7 @@ def _rows(session: Session, model_id: int) -> tuple[list[_Row], Verdicts]:
         .where(Judgement.model_id == model_id)
         .execution_options(yield_per=2000)
     )
-    for study_row, judgement in session.execute(judged).tuples():
+    for study_row, judgement in session.execute(judged):
         finding = truth.get(study_row.id)
         if finding is not None and judgement.probabilities:
             rows.append(
