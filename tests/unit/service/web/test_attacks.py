@@ -80,7 +80,6 @@ def test_stored_xss_through_headers_and_notes(clinic: Clinic) -> None:
 def test_reflected_xss(clinic: Clinic) -> None:
     client = clinic.client("berta")
     for path in (
-        f"/worklist?q={SCRIPT}",
         f"/worklist?state={SCRIPT}",
         f"/{SCRIPT}",
         f"/studies/{SCRIPT}",
@@ -269,13 +268,14 @@ def test_viewers_addresses_lead_nowhere_else(clinic: Clinic) -> None:
 def test_injection_through_search_and_positions(clinic: Clinic) -> None:
     clinic.add_study(PatientName="O'Hara^Ann")
     client = clinic.client("berta")
-    for words in ("' OR 1=1 --", "%", "_", "\\", "'; DROP TABLE study; --", "x\x00", "#99999999999999999999"):
-        answer = client.get("/worklist", params={"state": "", "q": words})
+    csrf = clinic.csrf(client)
+    for words in ("' OR 1=1 --", "%", "_", "\\", "'; DROP TABLE study; --", "zqx\x00", "#99999999999999999999"):
+        answer = client.post("/worklist", data={"csrf": csrf, "q": words})
         assert answer.status_code == 200, words
         assert "No study fits" in answer.text, words
-    assert "O&#39;Hara, Ann" in client.get("/worklist", params={"state": "", "q": "o'hara"}).text
+    assert "O&#39;Hara, Ann" in client.post("/worklist", data={"csrf": csrf, "q": "o'hara"}).text
     for after in ("x", "eyJ9", "W10", "WzEsMiwzLDRd", "%00", "A" * 128, "WyIyMDI2LTAxLTAxVDAwOjAwOjAwIiwgMV0"):
-        assert client.get("/worklist", params={"after": after}).status_code == 200, after
+        assert client.post("/worklist", data={"csrf": csrf, "after": after}).status_code == 200, after
 
 
 def test_forms_set_nothing_else(clinic: Clinic, study: int) -> None:
@@ -338,8 +338,10 @@ def test_planted_identifiers_show_nowhere_else(
     number = clinic.add_study(**planted)
     client = clinic.client("berta")
     assert "Planted0Zz" in client.get(f"/studies/{number}").text
-    client.get("/worklist", params={"q": "Planted1Zz"})
     csrf = clinic.csrf(client)
+    found = client.post("/worklist", data={"csrf": csrf, "q": "Planted1Zz"})
+    assert "Planted0Zz" in found.text
+    assert "Planted" not in found.headers["hx-push-url"]
     note = {"finding": "Normal", "note": "Planted9Zz", "csrf": csrf}
     assert client.post(f"/studies/{number}/verdict", data=note).status_code == 303
     refused = client.post(f"/studies/{number}/verdict", data={**note, "finding": "Planted9Zz"}).text
@@ -352,7 +354,7 @@ def test_planted_identifiers_show_nowhere_else(
     broken = client.get(f"/studies/{number}").text
     auditor = clinic.client("carl")
     log = auditor.post("/audit/export", data={"csrf": clinic.csrf(auditor)}).text
-    sent = " ".join(record.getMessage() + str(record.exc_text) for record in caplog.records if record.name != "httpx2")
+    sent = " ".join(record.getMessage() + str(record.exc_text) for record in caplog.records)
     for place in (refused, broken, log, sent):
         assert "Planted" not in place
     assert "Something went wrong here" in broken

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -20,12 +20,13 @@ from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, Study, StudyState
 from carina.service.mode import mode_of
-from carina.service.people.sessions import person_of
+from carina.service.people.sessions import Person, person_of
 from carina.service.settings import Targets
+from carina.service.site import Site
 from carina.service.studies import SORTS, SOURCES, STATES, Sort, Wanted, counts_by_state, page_of
 from carina.service.verdicts import model_in_use, reader_names
 from carina.service.web.arrivals import Arrivals
-from carina.service.web.asking import AskedSite, Reader, page, session_cookie
+from carina.service.web.asking import AskedSite, PostingReader, Reader, page, session_cookie
 
 router = APIRouter()
 _COUNTED_FOR_S = 2.0
@@ -78,41 +79,66 @@ class Line:
         return self.study.state in ("unread", "open") and self.waited > self.target
 
 
+Word = Annotated[str, Query(max_length=24)]
+FormWord = Annotated[str, Form(max_length=24)]
+
+
 @router.get("/worklist")
 def show_worklist(
     request: Request,
     site: AskedSite,
     person: Reader,
-    state: Annotated[str, Query(max_length=16)] = "unread",
-    source: Annotated[str, Query(max_length=16)] = "",
-    priority: Annotated[str, Query(max_length=24)] = "",
-    q: Annotated[str, Query(max_length=64)] = "",
-    sort: Annotated[str, Query(max_length=16)] = "",
-    after: Annotated[str, Query(max_length=128)] = "",
+    state: Word = "unread",
+    source: Word = "",
+    priority: Word = "",
+    sort: Word = "",
 ) -> Response:
-    """Return the worklist, or its lines alone where the page asks for them."""
+    """Return the worklist. What is searched for is no part of an address: it may be a patient's name."""
+    return _shown(request, site, person, {"state": state, "source": source, "priority": priority, "sort": sort})
+
+
+@router.post("/worklist")
+def search_worklist(
+    request: Request,
+    site: AskedSite,
+    person: PostingReader,
+    state: FormWord = "",
+    source: FormWord = "",
+    priority: FormWord = "",
+    sort: FormWord = "",
+    q: Annotated[str, Form(max_length=64)] = "",
+    after: Annotated[str, Form(max_length=128)] = "",
+) -> Response:
+    """Return the worklist, or its lines alone where the page asks for them, with what was searched for."""
+    asked = {"state": state, "source": source, "priority": priority, "sort": sort}
+    answer = _shown(request, site, person, asked, q=q, after=after)
+    answer.headers["HX-Push-Url"] = "/worklist?" + urlencode(asked)
+    return answer
+
+
+def _shown(
+    request: Request, site: Site, person: Person, asked: dict[str, str], *, q: str = "", after: str = ""
+) -> Response:
     with reading(site.engine) as session:
         live = mode_of(session) == "live"
-        order = _sort(sort, live=live)
+        order = _sort(asked["sort"], live=live)
         # In silent mode nothing may show the model's order, a filter least of all.
-        wanted = Wanted(state, source, priority if live else "", q, order, after)
-        studies, following = page_of(session, wanted)
+        priority = asked["priority"] if live else ""
+        studies, following = page_of(session, Wanted(asked["state"], asked["source"], priority, q, order, after))
         names = reader_names(session)
         lines = [_line(study, site.settings.targets, names, live=live) for study in studies]
         flag = _flag(session)
         counts = _counts(request, session)
         waiting = session.scalar(select(Image.id).where(Image.state == "received").limit(1)) is not None
-    if q and "hx-request" not in request.headers:
+    if q:
         with writing(site.engine) as session:
             # Not what was searched for: that is a patient's name more often than not.
             append(session, person.actor, "worklist-searched", "", {"found": len(lines)})
-    asked = {"state": state, "source": source, "priority": wanted.priority, "q": q, "sort": order}
-    more = "" if not following else "?" + urlencode({**asked, "after": following})
     facts = {
         "lines": lines,
         "counts": counts,
-        "asked": asked,
-        "more": more,
+        "asked": {**asked, "priority": priority, "sort": order, "q": q},
+        "after": following,
         "flag": flag,
         "judging": waiting,
         "states": ("", *STATES),

@@ -48,8 +48,8 @@ function refresh() {
   clearTimeout(late);
   late = setTimeout(() => {
     // Further pages stay as they are while somebody reads them.
-    if (new URL(location.href).searchParams.has("after") || document.hidden) return;
-    htmx.ajax("GET", location.pathname + location.search, { target: "#lines", source: "#lines" });
+    if (document.querySelector("[data-later]") || document.hidden) return;
+    htmx.trigger("#filters", "refresh");
   }, 150);
 }
 const news = new EventSource("/worklist/events");
