@@ -63,7 +63,7 @@ def page_of(session: Session, wanted: Wanted, *, count: int = PAGE) -> tuple[Seq
 
 def counts_by_state(session: Session) -> dict[StudyState, int]:
     """Return how many studies are in each state."""
-    found = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).tuples())
+    found = dict(session.execute(select(Study.state, func.count()).group_by(Study.state)).all())
     return {state: found.get(state, 0) for state in STATES}
 
 
@@ -88,7 +88,8 @@ def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
         query = query.where(Study.source == wanted.source)
     if wanted.priority in PRIORITY_NAMES:
         query = query.where(Study.priority == wanted.priority)
-    words = wanted.search.strip()[:64]
+    # PostgreSQL takes no text with a zero in it.
+    words = "".join(letter for letter in wanted.search if letter.isprintable()).strip()[:64]
     if words.startswith("#") and words[1:].isdecimal() and len(words) < 12:
         return query.where(Study.id == int(words[1:]))
     for word in words.split():

@@ -137,7 +137,7 @@ def latest_verdicts(session: Session, study_id: int) -> Sequence[Verdict]:
 
 def reader_names(session: Session) -> dict[int, str]:
     """Return the name of each account by its number."""
-    return dict(session.execute(select(Account.id, Account.name)).tuples())
+    return dict(session.execute(select(Account.id, Account.name)).all())
 
 
 def _kind(finding: str | None, said: str | None) -> VerdictKind:

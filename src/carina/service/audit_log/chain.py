@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -98,27 +99,35 @@ def append(
 def verify(session: Session) -> Checked:
     """Return whether every line is as it was written, and if not which is the first that is not."""
     seq, head = 0, START
-    for event in session.scalars(select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)):
-        seq += 1
-        if event.seq != seq:
-            return Checked(seq - 1, seq, f"line {seq} is missing", head)
-        if event.previous != head:
-            return Checked(seq - 1, seq, "it does not follow the line before it", head)
-        if event.hash != _hash_of(event):
-            return Checked(seq - 1, seq, "its content was changed", head)
-        head = event.hash
+    query = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)
+    with closing(session.scalars(query)) as events:
+        for event in events:
+            seq += 1
+            wrong = _wrong_with(event, seq, head)
+            if wrong is not None:
+                return Checked(seq - 1, seq, wrong, head)
+            head = event.hash
     return Checked(seq, None, None, head)
+
+
+def _wrong_with(event: AuditEvent, seq: int, previous: str) -> str | None:
+    if event.seq != seq:
+        return f"line {seq} is missing"
+    if event.previous != previous:
+        return "it does not follow the line before it"
+    return None if event.hash == _hash_of(event) else "its content was changed"
 
 
 def export(session: Session, *, search: str = "", action: str = "") -> Iterator[str]:
     """Yield the log as CSV, oldest line first; times in UTC. The parameters are those of `found`."""
     yield _csv("seq", "at", "actor", "action", "subject", "details", "previous", "hash")
     query = found(search=search, action=action).order_by(AuditEvent.seq).execution_options(yield_per=1000)
-    for event in session.scalars(query):
-        yield _csv(
-            *(event.seq, event.at.astimezone(UTC).isoformat(), event.actor, event.action, event.subject),
-            *(_canonical(event.details), event.previous, event.hash),
-        )
+    with closing(session.scalars(query)) as events:
+        for event in events:
+            yield _csv(
+                *(event.seq, event.at.astimezone(UTC).isoformat(), event.actor, event.action, event.subject),
+                *(_canonical(event.details), event.previous, event.hash),
+            )
 
 
 def found(*, search: str = "", action: str = "") -> Any:

@@ -99,12 +99,13 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
     with reading(engine) as session:
         account = session.scalar(select(Account).where(Account.name == name))
         kept = account.password_hash if account is not None and account.active else None
+        tried = "" if account is None else f"account {account.id}"
     right = matches(kept, password)
     with writing(engine) as session:
         account = session.scalar(select(Account).where(Account.name == name, Account.active)) if right else None
         # It may have been changed in between.
         if account is None or account.password_hash != kept:
-            append(session, "somebody", "login-failed")
+            append(session, "somebody", "login-failed", tried)
             refused = True
         else:
             refused = False
@@ -131,8 +132,14 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
     return logged_in
 
 
-def person_of(engine: Engine, cookie: str | None) -> Person | None:
-    """Return who a session's cookie is; none if it has ended or never was."""
+def person_of(engine: Engine, cookie: str | None, *, noted: bool = True) -> Person | None:
+    """Return who a session's cookie is; none if it has ended or never was.
+
+    Parameters
+    ----------
+    noted
+        Whether this counts as a use of the session, so that it lasts longer.
+    """
     if not cookie or len(cookie) > 128:
         return None
     with reading(engine) as session:
@@ -141,7 +148,7 @@ def person_of(engine: Engine, cookie: str | None) -> Person | None:
             return None
         account = found.account
         person = Person(account.id, account.name, account.role, found.csrf)
-        stale = now() - found.last_seen_at > _NOTED_EVERY
+        stale = noted and now() - found.last_seen_at > _NOTED_EVERY
     if stale:
         with writing(engine) as session:
             again = session.get(LoginSession, token_hash(cookie))

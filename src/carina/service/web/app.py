@@ -3,15 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from starlette.responses import Response
+from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from carina._version import __version__
 from carina.service.api import fhir_routes, routes
 from carina.service.site import Site
 from carina.service.web.arrivals import Arrivals
-from carina.service.web.guard import BodyTooLargeError, Guard, too_large
+from carina.service.web.guard import Guard
 from carina.service.web.pages import (
     administration,
     audit,
@@ -22,7 +21,7 @@ from carina.service.web.pages import (
     upload,
     worklist,
 )
-from carina.service.web.problems import handle_problems, problem_response
+from carina.service.web.problems import handle_problems
 from carina.service.web.templating import static_folder
 
 _PAGES = (login, worklist, upload, reading, images, good_enough, administration, audit)
@@ -57,12 +56,6 @@ def build_app(site: Site) -> FastAPI:
     app.state.site = site
     app.state.arrivals = arrivals
     handle_problems(app)
-
-    def of_body(request: Request, error: Exception) -> Response:
-        limit = error.limit if isinstance(error, BodyTooLargeError) else 0
-        return problem_response(too_large(limit), request.url.path)
-
-    app.add_exception_handler(BodyTooLargeError, of_body)
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)
     app.include_router(routes.router, prefix="/api/v1")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
@@ -61,12 +62,12 @@ class Arrivals:
         return True
 
     @contextlib.contextmanager
-    def listening(self) -> "contextlib.AbstractContextManager[asyncio.Event]":  # type: ignore[misc]
+    def listening(self) -> Iterator[asyncio.Event]:
         """Yield what is set whenever something changes."""
         changed = asyncio.Event()
         self._waiting.add(changed)
         try:
-            yield changed  # type: ignore[misc]
+            yield changed
         finally:
             self._waiting.discard(changed)
 

@@ -1,6 +1,6 @@
 """Who asks, and whether they may: what endpoints take as arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Form, Header, Request
@@ -105,7 +105,9 @@ def hides_names(request: Request) -> bool:
     return request.cookies.get(PRIVACY_COOKIE) == "1"
 
 
-def page(request: Request, template: str, person: Person, *, status: int = 200, **facts: Any) -> HTMLResponse:
+def page(
+    request: Request, template: str, person: Person, facts: Mapping[str, Any], *, status: int = 200
+) -> HTMLResponse:
     """Return a page with all that its frame needs."""
     with reading(site_of(request).engine) as session:
         mode = mode_of(session)

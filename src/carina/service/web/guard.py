@@ -9,17 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from carina.service.site import Site
-from carina.service.web.problems import Problem, problem_response
+from carina.service.web.problems import Problem, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# No inline script or style, nothing from elsewhere, no frame, no form that leads elsewhere.
+# No inline script or style, nothing from elsewhere, no frame, no form that leads elsewhere. The viewer draws the
+# pointer's picture itself, hence blob.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = (
     ("Content-Security-Policy", POLICY),
@@ -65,7 +66,12 @@ class Guard:
             await problem_response(problem, scope["path"])(scope, receive, answering)
             return
         limit = self._upload_bytes if scope["path"] in UPLOAD_PATHS else _SMALL_BODY
-        await self._app(scope, _bounded(receive, limit), answering)
+        try:
+            await self._app(scope, _bounded(receive, limit), answering)
+        except BodyTooLargeError:
+            await problem_response(too_large(limit), scope["path"])(scope, receive, answering)
+        except Exception as error:  # noqa: BLE001  # it ends here: further out, its text would be logged
+            await problem_response(unexpected(error), scope["path"])(scope, receive, answering)
 
     def _problem(self, scope: Scope, headers: MutableMapping[str, str] | dict[str, str]) -> Problem | None:
         host = headers.get("host", "")
@@ -88,10 +94,6 @@ def too_large(limit: int) -> Problem:
 class BodyTooLargeError(Exception):
     """A body grew beyond its limit while it came."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__("the body is too large")
-        self.limit = limit
-
 
 def _bounded(receive: Receive, limit: int) -> Receive:
     taken, ended = 0, False
@@ -108,7 +110,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         taken += len(message.get("body", b""))
         ended = message["type"] != "http.request" or not message.get("more_body", False)
         if taken > limit:
-            raise BodyTooLargeError(limit)
+            raise BodyTooLargeError
         return message
 
     return bounded

@@ -4,6 +4,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from carina.errors import CarinaError, ConfigurationError, InputError
+from carina.service.verdicts import NoSuchStudyError
 from carina.service.web.templating import render
 
 log = logging.getLogger("carina.service.web")
@@ -79,9 +81,17 @@ def handle_problems(app: FastAPI) -> None:
             {str(each["loc"][-1])[:40] for each in error.errors()} if isinstance(error, RequestValidationError) else ()
         )
         named = ", ".join(place for place in places if place.isidentifier())
+        if (
+            any(each["loc"][0] == "path" for each in error.errors())
+            if isinstance(error, RequestValidationError)
+            else False
+        ):
+            return answer(request, Problem(404, *_MEANINGS[404]))
         return answer(request, Problem(422, "bad-request", f"This was not understood: {named or 'the body'}."))
 
     def of_carina(request: Request, error: Exception) -> Response:
+        if isinstance(error, NoSuchStudyError):
+            return answer(request, Problem(404, "not-found", str(error)))
         code = error.code if isinstance(error, InputError) else "refused"
         status = 400 if isinstance(error, ConfigurationError | InputError) else 500
         return answer(request, Problem(status, code, str(error)))
@@ -91,19 +101,18 @@ def handle_problems(app: FastAPI) -> None:
         message = "The database does not answer. Try again in a minute; if it goes on, tell an administrator."
         return answer(request, Problem(503, "database", message))
 
-    def of_anything(request: Request, error: Exception) -> Response:
-        number = secrets.token_hex(4)
-        # The text of an error may hold what it was about.
-        log.error("Error %s: %s at %s", number, type(error).__name__, _place_of(error))
-        message = f"Something went wrong here. Tell an administrator this number: {number}."
-        return answer(request, Problem(500, "error", message))
-
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(CarinaError, of_carina)
     app.add_exception_handler(DBAPIError, of_database)
-    app.add_exception_handler(Exception, of_anything)
+
+
+def unexpected(error: Exception) -> Problem:
+    """Return the problem of an error that nobody foresaw, and log where it was. Its text may hold what it was about."""
+    number = secrets.token_hex(4)
+    log.error("Error %s: %s at %s", number, type(error).__name__, _place_of(error))
+    return Problem(500, "error", f"Something went wrong here. Tell an administrator this number: {number}.")
 
 
 def _place_of(error: BaseException) -> str:
@@ -114,6 +123,4 @@ def _place_of(error: BaseException) -> str:
 
 
 def _quoted(path: str) -> str:
-    from urllib.parse import quote  # noqa: PLC0415
-
     return quote(path, safe="/")

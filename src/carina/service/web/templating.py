@@ -43,6 +43,20 @@ def time_in_words(at: datetime | None) -> str:
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def share_in_words(probability: float) -> str:
+    """Return a probability with three decimals, and never as a certainty: "0.994", "> 0.999", "< 0.001"."""
+    if probability < 0.001:
+        return "< 0.001"
+    return "> 0.999" if probability > 0.999 else f"{probability:.3f}"
+
+
+def name_in_words(name: str) -> str:
+    """Return a name of DICOM (PS3.5 6.2.1) as people write it: "Moreau, Jeanne"; of several scripts the first."""
+    family, *given = (" ".join(part.split()) for part in name.partition("=")[0].split("^"))
+    rest = " ".join(part for part in given if part)
+    return f"{family}, {rest}" if family and rest else family or rest or name
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -55,4 +69,5 @@ def _environment() -> jinja2.Environment:
     for words in ("value_text", "interval_text", "count_text", "percent_text"):
         environment.globals[words] = getattr(written_numbers, words)
     environment.globals.update(counted=counted, version=__version__, minutes=minutes_in_words, time=time_in_words)
+    environment.globals.update(named=name_in_words, probability=share_in_words)
     return environment

@@ -1,0 +1,351 @@
+"""Is the model good enough here? Its decisions are set against the verdicts of the site's own readers.
+
+Only blind verdicts count, which were given before the model's answer was shown: whoever has seen an answer tends to
+agree with it. Of a study the most urgent image is judged. The figures themselves are those of `carina.statistics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from carina.decisions.operating_point import OperatingPoint
+from carina.decisions.policy import Policy
+from carina.findings import NORMAL
+from carina.service.database.tables import Judgement, Study
+from carina.service.people.tables import Verdict
+from carina.statistics.binary_metrics import binary_estimates
+from carina.statistics.calibration_slope import recalibration
+from carina.statistics.fixed_specificity import sensitivity_at_specificity
+from carina.statistics.intervals import BoolArray, Estimate, group_codes, not_applicable, wilson_interval
+from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper, wilson_bounds
+from carina.statistics.subgroups import FEWEST_PATIENTS, Division, measure_subgroups
+from carina.wording import counted
+
+KEPT = 0.99
+# The half width of an interval that is asked for: 5 points to either side.
+PRECISION = 0.05
+# A promise is called kept or broken when its exact one-sided bound says so at this level.
+_LEVEL = 0.05
+_MOST = 100_000
+# Bootstrap replicates for one figure of a page that somebody waits for.
+_REPLICATES = 1000
+
+Answer = Literal["yes", "no", "not-known"]
+Kept = Literal["kept", "broken", "not-known"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A promise of the model's bands, and what came of it here.
+
+    Attributes
+    ----------
+    band, promised, wrong_words
+        Of which band, at most which share is wrong, and what wrong means.
+    share
+        The share that was wrong here.
+    kept
+        Whether it holds here; ``not-known`` while the verdicts allow either.
+    more
+        How many more studies in the band it takes to know, if none of them is wrong; none where it is known.
+    """
+
+    band: str
+    promised: float
+    wrong_words: str
+    share: Estimate
+    kept: Kept
+    more: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How many verdicts there are, and how many do not count and why."""
+
+    counted: int
+    cannot_tell: int
+    disputed: int
+    not_blind: int
+    not_judged: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFigures:
+    """What a model reaches at this site.
+
+    Attributes
+    ----------
+    sensitivity, specificity, ppv, npv
+        Of the flag at the model's threshold.
+    could_wait
+        The share of normals that could wait while 99 % of the studies that are not Normal do not.
+    probability, observed, slope, intercept
+        Of the flagged finding: its mean probability and its share, and the calibration's slope and intercept.
+    agreement
+        The share of studies in which the most probable finding is the reader's.
+    more
+        How many more verdicts make the intervals of sensitivity and specificity as narrow as `PRECISION`.
+    answer, sentence
+        In one plain sentence.
+    """
+
+    flag: str
+    threshold: float
+    verdicts: Verdicts
+    positives: int
+    negatives: int
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    could_wait: Estimate
+    probability: float | None
+    observed: Estimate
+    intercept: Estimate
+    slope: Estimate
+    agreement: Estimate
+    promises: tuple[Promise, ...]
+    divisions: tuple[Division, ...]
+    more: int | None
+    answer: Answer
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    patient: str
+    finding: str
+    probabilities: dict[str, float]
+    priority: str
+    device: str | None
+    view: str | None
+    age: float | None
+    sex: str | None
+
+
+def measure_site(session: Session, model_id: int, policy: Policy) -> SiteFigures:
+    """Return what a model reaches against the verdicts so far.
+
+    Parameters
+    ----------
+    model_id
+        Of the model: the one in use, or one that judges in silence.
+    policy
+        Of the model.
+    """
+    rows, verdicts = _rows(session, model_id)
+    flag, point = policy.flag_finding, policy.operating_point
+    positive = np.array([row.finding == flag for row in rows], np.bool_)
+    normal = np.array([row.finding == NORMAL for row in rows], np.bool_)
+    p_flag = np.array([row.probabilities[flag] for row in rows], np.float64)
+    p_normal = np.array([row.probabilities.get(NORMAL, 0.0) for row in rows], np.float64)
+    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(row.patient for row in rows))}
+    groups = np.array([numbers[row.patient] for row in rows], np.int_)
+    codes = group_codes(groups, len(rows)) if rows else None
+    estimates = binary_estimates(positive, p_flag >= point.threshold, codes)[1]
+    table = pl.DataFrame(
+        {
+            "source": [row.device for row in rows],
+            "sex": [row.sex for row in rows],
+            "view": [row.view for row in rows],
+            "age": [row.age for row in rows],
+        },
+        schema={"source": pl.String, "sex": pl.String, "view": pl.String, "age": pl.Float64},
+    )
+    one_sided = not positive.any() or positive.all()
+    promises = _promises(rows, policy)
+    intercept, slope = (not_applicable("needs studies with and without the finding"),) * 2
+    if not one_sided:
+        intercept, slope = recalibration(positive, p_flag, codes)
+    more = _more_verdicts(estimates["sensitivity"], estimates["specificity"])
+    said_right = np.array([max(row.probabilities, key=row.probabilities.__getitem__) == row.finding for row in rows])
+    answer, sentence = _in_one_sentence(estimates, promises, point, flag, more)
+    return SiteFigures(
+        flag=flag,
+        threshold=point.threshold,
+        verdicts=verdicts,
+        positives=int(positive.sum()),
+        negatives=int((~positive).sum()),
+        **estimates,
+        could_wait=_could_wait(normal, p_normal, groups),
+        probability=float(p_flag.mean()) if rows else None,
+        observed=wilson_interval(int(positive.sum()), len(rows)),
+        intercept=intercept,
+        slope=slope,
+        agreement=wilson_interval(int(said_right.sum()), len(rows)),
+        promises=promises,
+        divisions=measure_subgroups(table, positive, p_flag, point.threshold, groups) if rows else (),
+        more=more,
+        answer=answer,
+        sentence=sentence,
+    )
+
+
+def _rows(session: Session, model_id: int) -> tuple[list[_Row], Verdicts]:
+    """Return a row for each study whose readers agree, and what does not count."""
+    query = (
+        select(Verdict.study_id, Verdict.account_id, Verdict.finding, Verdict.kind, Verdict.blind)
+        .order_by(Verdict.id)
+        .execution_options(yield_per=5000)
+    )
+    # A reader's first verdict is the blind one; what follows on the same study was given with the answer in view.
+    blind: dict[int, dict[int, str | None]] = {}
+    not_blind: set[int] = set()
+    for study, account, finding, _, is_blind in session.execute(query):
+        if is_blind:
+            blind.setdefault(study, {}).setdefault(account, finding)
+        else:
+            not_blind.add(study)
+    cannot_tell = disputed = 0
+    truth: dict[int, str] = {}
+    for study, by_reader in blind.items():
+        named = {finding for finding in by_reader.values() if finding is not None}
+        if not named:
+            cannot_tell += 1
+        elif len(named) > 1:
+            disputed += 1
+        else:
+            truth[study] = named.pop()
+    rows: list[_Row] = []
+    judged = (
+        select(Study, Judgement)
+        .join(Judgement, Judgement.image_id == Study.image_id)
+        .where(Judgement.model_id == model_id)
+        .execution_options(yield_per=2000)
+    )
+    for study_row, judgement in session.execute(judged):
+        finding = truth.get(study_row.id)
+        if finding is not None and judgement.probabilities:
+            rows.append(
+                _Row(
+                    patient=study_row.patient_key or study_row.key,
+                    finding=finding,
+                    probabilities=judgement.probabilities,
+                    priority=judgement.priority,
+                    device=study_row.manufacturer,
+                    view=study_row.view,
+                    age=study_row.age_years,
+                    sex=study_row.sex,
+                )
+            )
+    unblinded = len(not_blind - set(blind))
+    return rows, Verdicts(len(rows), cannot_tell, disputed, unblinded, len(truth) - len(rows))
+
+
+def _could_wait(normal: BoolArray, p_normal: np.ndarray, groups: np.ndarray) -> Estimate:
+    fewest = min((len(np.unique(groups[side])) for side in (normal, ~normal)), default=0)
+    if fewest < FEWEST_PATIENTS:
+        return not_applicable(f"needs {FEWEST_PATIENTS} patients with and {FEWEST_PATIENTS} without a finding")
+    # To let normals wait at a sensitivity for all others is to find normals at that specificity.
+    (share,) = sensitivity_at_specificity(normal, p_normal, (KEPT,), groups=groups, replicates=_REPLICATES)
+    return share
+
+
+def _promises(rows: Sequence[_Row], policy: Policy) -> tuple[Promise, ...]:
+    flag, bands = policy.flag_finding, policy.bands
+    routine = [row.finding != NORMAL for row in rows if row.priority == "routine"]
+    first = [row.finding != flag for row in rows if row.priority == "fast-track"]
+    return (
+        _promise("routine", bands.alpha, "not Normal", routine),
+        _promise("fast-track", bands.beta, f"not {flag}", first),
+    )
+
+
+def _promise(band: str, promised: float, wrong_words: str, wrong: Sequence[bool]) -> Promise:
+    count, n = sum(wrong), len(wrong)
+    kept: Kept = "not-known"
+    if n and clopper_pearson_upper(count, n, _LEVEL) <= promised:
+        kept = "kept"
+    elif n and clopper_pearson_lower(count, n, _LEVEL) > promised:
+        kept = "broken"
+    more = None
+    if kept == "not-known":
+        more = _least(lambda extra: clopper_pearson_upper(count, n + extra, _LEVEL) <= promised)
+    return Promise(band, promised, wrong_words, wilson_interval(count, n), kept, more)
+
+
+def _more_verdicts(sensitivity: Estimate, specificity: Estimate) -> int | None:
+    """Return how many more verdicts it takes for both intervals to be narrow, at the shares that are seen now."""
+    total = (sensitivity.denominator or 0) + (specificity.denominator or 0)
+    needed = 0
+    for estimate in (sensitivity, specificity):
+        have = estimate.denominator or 0
+        if not have or estimate.value is None:
+            return None
+        value = estimate.value
+
+        def narrow(extra: int, have: int = have, value: float = value) -> bool:
+            low, high = wilson_bounds(value, have + extra)
+            return (high - low) / 2 <= PRECISION
+
+        extra = _least(narrow)
+        if extra is None:
+            return None
+        # So many more of one side come with as many more of the other as there were so far.
+        needed = max(needed, round(extra * total / have))
+    return needed
+
+
+def _least(holds: Callable[[int], bool]) -> int | None:
+    """Return the least number from 0 for which something holds that, once it holds, holds for all larger ones."""
+    if holds(0):
+        return 0
+    high = 1
+    while not holds(high):
+        high *= 2
+        if high > _MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _in_one_sentence(
+    estimates: dict[str, Estimate], promises: Sequence[Promise], point: OperatingPoint, flag: str, more: int | None
+) -> tuple[Answer, str]:
+    broken = next((promise for promise in promises if promise.kept == "broken"), None)
+    if broken is not None:
+        share = broken.share
+        return "no", (
+            f"No: of {counted(share.denominator or 0, 'study', 'studies')} in the {broken.band} band, "
+            f"{share.numerator} were {broken.wrong_words} ({100 * (share.value or 0):.0f} %), where at most "
+            f"{100 * broken.promised:.3g} % were promised."
+        )
+    for name, reached in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+        estimate = estimates[name]
+        enough = (estimate.denominator or 0) >= FEWEST_PATIENTS
+        if enough and estimate.high is not None and estimate.value is not None and estimate.high < reached:
+            return "no", (
+                f"No: the {name} for {flag} is {100 * estimate.value:.0f} % here (95 % interval "
+                f"{100 * (estimate.low or 0):.0f} to {100 * estimate.high:.0f} %), and it was {100 * reached:.0f} % "
+                "where the threshold was chosen."
+            )
+    unknown = next((promise for promise in promises if promise.kept == "not-known"), None)
+    if more is None or more > 0 or unknown is not None:
+        return "not-known", _not_known(estimates, more, unknown, flag)
+    return "yes", (
+        f"Yes, so far: both promises are kept, and the sensitivity for {flag} is "
+        f"{100 * (estimates['sensitivity'].value or 0):.0f} % at a specificity of "
+        f"{100 * (estimates['specificity'].value or 0):.0f} %, each known to 5 points."
+    )
+
+
+def _not_known(estimates: dict[str, Estimate], more: int | None, unknown: Promise | None, flag: str) -> str:
+    if not estimates["sensitivity"].denominator:
+        return f"Not known yet: no study with {flag} has a verdict, so that nobody can say what the model finds here."
+    if more is None:
+        return "Not known yet: there are too few verdicts to say anything."
+    if more > 0:
+        return f"Not known yet: about {more:,} more verdicts will show the sensitivity and the specificity to 5 points."
+    band = "" if unknown is None else unknown.band
+    rest = "" if unknown is None or unknown.more is None else f", at least {unknown.more:,} more studies in that band"
+    return f"Not known yet: the promise of the {band} band needs more verdicts{rest}."

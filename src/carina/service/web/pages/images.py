@@ -1,0 +1,76 @@
+"""What the reading page asks for of an image: its small picture, its pixels, and why the model says what it says."""
+
+from fastapi import APIRouter, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse, Response
+
+from carina.errors import InputError
+from carina.service.database.sessions import reading
+from carina.service.database.tables import Image
+from carina.service.evidence import read_evidence
+from carina.service.mode import mode_of
+from carina.service.people.sessions import Person
+from carina.service.people.tables import Verdict
+from carina.service.pictures import pixels_of, thumbnail_of
+from carina.service.verdicts import model_in_use
+from carina.service.web.asking import AskedSite, Reader
+from carina.service.web.problems import ProblemError
+
+router = APIRouter()
+_KEPT = {"Cache-Control": "private, max-age=3600"}
+
+
+@router.get("/images/{image_id}/thumbnail")
+def show_thumbnail(image_id: int, site: AskedSite, person: Reader) -> Response:  # noqa: ARG001
+    """Return the small picture of an image."""
+    image = _image(site, image_id)
+    try:
+        content = thumbnail_of(site.folder, image.digest, site.store.object_path(image.digest))
+    except (InputError, OSError):
+        raise ProblemError(404, "no-picture", "There is no picture of this image.") from None
+    return Response(content, media_type="image/jpeg", headers=_KEPT)
+
+
+@router.get("/images/{image_id}/pixels")
+def show_pixels(image_id: int, request: Request, site: AskedSite, person: Reader) -> Response:  # noqa: ARG001
+    """Return the grey values of an image in its full depth: uint16, little-endian, row by row, air dark."""
+    image = _image(site, image_id)
+    try:
+        packed, height, width, white = pixels_of(site.store.object_path(image.digest))
+    except FileNotFoundError:
+        raise ProblemError(410, "image-gone", "This image was deleted, as the site's retention says.") from None
+    except InputError as error:
+        raise ProblemError(422, error.code, f"The image cannot be shown: {error}") from None
+    size = {"X-Height": str(height), "X-Width": str(width), "X-White": str(white)}
+    return Response(
+        packed, media_type="application/octet-stream", headers={**_KEPT, **size, "Content-Encoding": "gzip"}
+    )
+
+
+@router.get("/images/{image_id}/evidence")
+def show_evidence(image_id: int, site: AskedSite, person: Reader) -> Response:
+    """Return what `carina.service.evidence` keeps of an image; in silent mode only after the reader's verdict."""
+    image = _image(site, image_id)
+    with reading(site.engine) as session:
+        if mode_of(session) == "silent" and not has_verdict(session, image.study_id, person):
+            raise ProblemError(403, "answer-hidden", "The model's answer is shown after your verdict.")
+        model = model_in_use(session)
+    content = None if model is None else read_evidence(site.folder, image.digest, model.sha256)
+    if content is None:
+        raise ProblemError(404, "no-evidence", "There is no evidence map of this image.")
+    return JSONResponse(content, headers=_KEPT)
+
+
+def has_verdict(session: Session, study_id: int, person: Person) -> bool:
+    """Return whether a person has given a verdict on a study."""
+    query = select(Verdict.id).where(Verdict.study_id == study_id, Verdict.account_id == person.account_id)
+    return session.scalar(query.limit(1)) is not None
+
+
+def _image(site: AskedSite, image_id: int) -> Image:
+    with reading(site.engine) as session:
+        image = session.get(Image, image_id) if image_id < 2**31 else None
+    if image is None:
+        raise ProblemError(404, "not-found", "There is no such image.")
+    return image

@@ -1,0 +1,266 @@
+"""The day of a reader, an administrator and an auditor, page by page."""
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carina.service.database.sessions import reading
+from carina.service.database.tables import Study
+from carina.service.evidence import keep_evidence
+from carina.service.mode import change_mode
+from carina.service.studies import page_of
+from carina.service.verdicts import model_in_use
+from carina.service.web.pages import worklist
+from carina.service.web.templating import minutes_in_words, name_in_words, share_in_words
+from clinic import Clinic
+from make import make_grey
+from make_dicom import encode_dicom
+
+
+@pytest.fixture
+def live(clinic: Clinic) -> Any:
+    """Let the site be live for one test."""
+    change_mode(clinic.site.engine, "live", "It was good enough here.", account_id=clinic.numbers["anna"])
+    yield
+    change_mode(clinic.site.engine, "silent", "The test has ended.", account_id=clinic.numbers["anna"])
+
+
+def order_of(page: str) -> list[int]:
+    return [int(number) for number in re.findall(r'class="open" href="/studies/(\d+)"', page)]
+
+
+def give(clinic: Clinic, client: Any, study: int, finding: str = "Normal", **other: str) -> Any:
+    sent = {"csrf": clinic.csrf(client), "finding": finding, **other}
+    return client.post(f"/studies/{study}/verdict", data=sent)
+
+
+def test_a_silent_site_shows_nothing_of_the_answer_before_the_verdict(clinic: Clinic) -> None:
+    client = clinic.client("berta")
+    late = clinic.add_study("fast-track", 0.98, hours=2.5, PatientName="First^Track")
+    early = clinic.add_study("routine", 0.01, hours=3, PatientName="Rou^Tine")
+    page = client.get("/worklist?sort=priority&priority=fast-track").text
+    assert order_of(page).index(early) < order_of(page).index(late)
+    for word in ("fast-track", "0.98", "COVID", "routine", "A reason", 'tr class="unread late"'):
+        assert word not in page, word
+    page = client.get(f"/studies/{late}").text
+    assert "Shown after your verdict" in page
+    for word in ("fast-track", "0.98", "A reason", "Agree", "Its header"):
+        assert word not in page, word
+    image = clinic.image_of(late).id
+    hidden = client.get(f"/images/{image}/evidence", headers={"Accept": "application/json"})
+    assert hidden.json()["error"]["code"] == "answer-hidden"
+    answer = give(clinic, client, late, "Normal", note="A scar.")
+    assert answer.headers["location"] == f"/studies/{late}"
+    page = client.get(f"/studies/{late}").text
+    for word in (
+        "fast-track",
+        "0.98",
+        "A reason with figures.",
+        "Its header leaves",
+        "Of the AUROC above chance",
+        "A scar.",
+        "0.701",
+    ):
+        assert word in page, word
+    assert client.get(f"/images/{image}/evidence").status_code == 404
+    # The verdict of one reader tells another one nothing.
+    assert "Shown after your verdict" in clinic.client("boris").get(f"/studies/{late}").text
+
+
+def test_a_live_worklist_is_by_place_and_then_by_waiting(clinic: Clinic, live: None) -> None:
+    client = clinic.client("berta")
+    made = {
+        name: clinic.add_study(priority, p, hours=hours)
+        for name, priority, p, hours in (
+            ("new fast", "fast-track", 0.97, 1),
+            ("routine", "routine", 0.01, 9),
+            ("old fast", "fast-track", 0.96, 2),
+            ("refused", "not-assessable", 0.2, 3),
+            ("second", "secondary-review", 0.2, 4),
+        )
+    }
+    waiting = clinic.add_study(judged=False, hours=3.5)
+    page = client.get("/worklist").text
+    places = {number: place for place, number in enumerate(order_of(page))}
+    wanted = [made["old fast"], made["new fast"], made["second"], waiting, made["refused"], made["routine"]]
+    assert sorted(wanted, key=places.__getitem__) == wanted
+    assert "not judged yet" in page
+    assert "P(COVID-19) 0.970" in page
+    # A filter leaves lines out, and only when it is asked for.
+    assert made["routine"] not in order_of(client.get("/worklist?priority=fast-track").text)
+    answer = give(clinic, client, made["old fast"])
+    assert answer.headers["location"].startswith("/studies/")
+    assert made["old fast"] not in order_of(client.get("/worklist").text)
+    assert made["old fast"] in order_of(client.get("/worklist?state=read").text)
+
+
+def test_live_a_study_is_agreed_to_by_one_button(clinic: Clinic, live: None) -> None:
+    study = clinic.add_study("expedite", 0.05, finding="Viral Pneumonia")
+    client = clinic.client("berta")
+    page = client.get(f"/studies/{study}").text
+    assert re.search(r'value="Viral Pneumonia" data-key="a"', page)
+    give(clinic, client, study, "Viral Pneumonia")
+    given = clinic.client("", **clinic.token("verdicts")).get(f"/api/v1/studies/{study}/verdicts").json()
+    assert (given[0]["kind"], given[0]["blind"]) == ("agree", False)
+
+
+def test_readers_who_differ_dispute_and_who_opened_it_is_shown(clinic: Clinic) -> None:
+    study = clinic.add_study()
+    first, second = clinic.client("berta"), clinic.client("boris")
+    first.get(f"/studies/{study}")
+    assert "berta has this study open" in second.get(f"/studies/{study}").text
+    assert "by berta" in second.get("/worklist?state=open").text
+    give(clinic, first, study, "Normal")
+    give(clinic, second, study, "COVID-19")
+    assert "Readers differ" in second.get(f"/studies/{study}").text
+    with reading(clinic.site.engine) as session:
+        assert session.get_one(Study, study).state == "disputed"
+    give(clinic, second, study, "Normal")
+    with reading(clinic.site.engine) as session:
+        assert session.get_one(Study, study).state == "read"
+    given = clinic.client("", **clinic.token("verdicts")).get(f"/api/v1/studies/{study}/verdicts").json()
+    assert [each["blind"] for each in given] == [True, True, False]
+
+
+def test_priors_of_the_same_patient_are_beside(clinic: Clinic) -> None:
+    same = {"PatientID": "SameOne", "PatientName": "Same^One"}
+    prior = clinic.add_study(**same, StudyDate="20200102")
+    study = clinic.add_study(**same)
+    page = clinic.client("berta").get(f"/studies/{study}").text
+    assert f'data-beside="{clinic.image_of(prior).id}"' in page
+    assert "2020-01-02" in page
+
+
+def test_pixels_come_in_their_full_depth(clinic: Clinic) -> None:
+    image = clinic.image_of(clinic.add_study())
+    answer = clinic.client("berta").get(f"/images/{image.id}/pixels")
+    height, width, white = (int(answer.headers[f"x-{name}"]) for name in ("height", "width", "white"))
+    pixels = np.frombuffer(answer.content, "<u2").reshape(height, width)
+    wanted = make_grey(clinic.made % 50, depth=12)
+    assert pixels.shape == wanted.shape
+    assert white == 65_535
+    # Twelve bits, in the order that they had.
+    assert len(np.unique(pixels)) == len(np.unique(wanted))
+    assert np.corrcoef(pixels.ravel(), wanted.ravel())[0, 1] == pytest.approx(1.0)
+    small = clinic.client("berta").get(f"/images/{image.id}/thumbnail")
+    assert small.headers["content-type"] == "image/jpeg"
+
+
+def test_a_file_is_dropped_and_listed(clinic: Clinic) -> None:
+    client = clinic.client("berta")
+    content = encode_dicom(make_grey(77, depth=12), stored=12, PatientName="Dropped^File", StudyInstanceUID="9.9.9")
+    headers = {"X-CSRF-Token": clinic.csrf(client), "X-File-Name": "a%20film.dcm"}
+    first, again = (client.post("/upload", content=content, headers=headers).json() for _ in range(2))
+    assert (first["taken"], first["files"][0]["new"]) == (1, True)
+    assert (again["files"][0]["image"], again["files"][0]["new"]) == (first["files"][0]["image"], False)
+    assert "Dropped, File" in client.get("/worklist").text
+
+
+def test_pages_follow_one_another(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [clinic.add_study(hours=100 + n, PatientName="Paged^One") for n in range(5)]
+    monkeypatch.setattr(worklist, "page_of", partial(page_of, count=2))
+    client = clinic.client("berta")
+    sent, seen = {"csrf": clinic.csrf(client), "q": "paged", "sort": "oldest"}, []
+    for _ in range(3):
+        page = client.post("/worklist", data=sent).text
+        seen += order_of(page)
+        more = re.search(r'name="after" value="([^"]+)"', page)
+        sent["after"] = more[1] if more else ""
+    assert seen == numbers[::-1]
+    assert sent["after"] == ""
+
+
+def test_an_administrator_switches_the_mode_with_a_reason(clinic: Clinic) -> None:
+    client = clinic.client("anna")
+    csrf = clinic.csrf(client)
+    refused = client.post("/mode", data={"csrf": csrf, "mode": "live", "reason": "short"})
+    assert refused.status_code == 400
+    assert "Say why in 10 to 500" in refused.text
+    assert client.post("/mode", data={"csrf": csrf, "mode": "live", "reason": "Two good weeks."}).status_code == 303
+    assert "already" in client.post("/mode", data={"csrf": csrf, "mode": "live", "reason": "Two good weeks."}).text
+    assert (
+        client.post("/mode", data={"csrf": csrf, "mode": "silent", "reason": "A new detector came."}).status_code == 303
+    )
+    log = clinic.client("carl").get("/audit?action=mode-changed").text
+    assert "was: silent; is: live; reason: Two good weeks." in log
+
+
+def test_an_administrator_makes_accounts_and_tokens(clinic: Clinic) -> None:
+    client = clinic.client("anna")
+    csrf = clinic.csrf(client)
+    new = {"csrf": csrf, "name": "dora", "password": "words of a new reader", "role": "reader"}
+    assert client.post("/administration/accounts", data=new).status_code == 303
+    assert "an account dora already" in client.post("/administration/accounts", data=new).text
+    page = client.get("/administration").text
+    number = re.search(r'action="/administration/accounts/(\d+)"(?:(?!</tr>).)*', page.split("Change dora")[1], re.S)
+    changed = client.post(
+        f"/administration/accounts/{number[1]}", data={"csrf": csrf, "role": "auditor", "active": "false"}
+    )
+    assert changed.status_code == 303
+    assert "resting" in client.get("/administration").text
+    made = client.post(
+        "/administration/tokens",
+        data={"csrf": csrf, "account": clinic.numbers["berta"], "label": "PACS", "scopes": ["status"], "days": "3"},
+    )
+    secret = re.search(r'id="token">([^<]+)<', made.text)[1]
+    assert secret not in client.get("/administration").text
+    assert clinic.client("", Authorization=f"Bearer {secret}").get("/api/v1/mode").json() == {"mode": "silent"}
+    ended = re.search(r'action="(/administration/tokens/\d+/end)"', client.get("/administration").text)[1]
+    client.post(ended, data={"csrf": csrf})
+    assert clinic.client("", Authorization=f"Bearer {secret}").get("/api/v1/mode").status_code == 401
+
+
+def test_an_auditor_checks_and_exports(clinic: Clinic) -> None:
+    client = clinic.client("carl")
+    csrf = clinic.csrf(client)
+    assert "The chain is whole" in client.post("/audit/verify", data={"csrf": csrf}).text
+    exported = client.post("/audit/export", data={"csrf": csrf})
+    assert exported.text.splitlines()[-1].split(",")[3] == "audit-exported"
+    assert "attachment" in exported.headers["content-disposition"]
+    found = client.get(f"/audit?q=account {clinic.numbers['carl']}").text
+    assert "login" in found
+    assert "study-opened" not in found.split("<tbody>")[1]
+
+
+def test_every_view_of_a_study_is_a_line(clinic: Clinic) -> None:
+    study = clinic.add_study()
+    clinic.client("berta").get(f"/studies/{study}")
+    lines = clinic.client("carl").get(f"/audit?q=study {study}").text.split("<tbody>")[1]
+    assert lines.count("study-opened") == 1
+    assert f"account {clinic.numbers['berta']}" in lines
+
+
+def test_the_page_asks_to_log_in_and_comes_back(clinic: Clinic) -> None:
+    client = clinic.client()
+    assert client.get("/good-enough").headers["location"] == "/login?to=/good-enough"
+    assert client.get("/worklist", headers={"HX-Request": "true"}).headers["hx-redirect"] == "/login"
+    answer = client.post("/login", data={"name": "berta", "password": "not this one here"})
+    assert answer.status_code == 403
+    assert "do not belong together" in answer.text
+
+
+def test_evidence_is_kept_and_read(clinic: Clinic, predictor: Any, films: list[Any]) -> None:
+    study = clinic.add_study()
+    image, client = clinic.image_of(study), clinic.client("berta")
+    give(clinic, client, study)
+    (prediction,) = predictor.predict(films[:1], explain=True)
+    with reading(clinic.site.engine) as session:
+        sha256 = model_in_use(session).sha256
+    keep_evidence(clinic.site.folder, image.digest, sha256, prediction.explanation)
+    content = client.get(f"/images/{image.id}/evidence").json()
+    for finding in prediction.explanation.findings:
+        assert np.allclose(content["findings"][finding], prediction.explanation.evidence(finding), atol=1e-4)
+    outlines = [point for outline in content["lungs"] for point in outline]
+    assert outlines
+    assert all(0 <= share <= 1 for point in outlines for share in point)
+
+
+def test_words_of_pages() -> None:
+    assert [minutes_in_words(n) for n in (-3, 0.9, 59, 125, 3000)] == ["0 min", "0 min", "59 min", "2 h 05", "2 d"]
+    assert name_in_words("Moreau^Jeanne^^Dr") == "Moreau, Jeanne Dr"
+    assert name_in_words("Yamada^Tarou=山田^太郎") == "Yamada, Tarou"
+    assert name_in_words("Madonna") == "Madonna"
+    assert [share_in_words(p) for p in (0.0001, 0.5, 0.9999)] == ["< 0.001", "0.500", "> 0.999"]
