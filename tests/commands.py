@@ -14,7 +14,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-_PREPARED = ("carina_with_stand_in", "carina.cli.dicom.send", "carina.dicom.listener.listener")
+_PREPARED = ("carina_with_stand_in", "site_stand_in", "carina.cli.dicom.send", "carina.dicom.listener.listener")
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000
 
 

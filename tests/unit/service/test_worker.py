@@ -67,6 +67,8 @@ class StandIn:
         each: list[Said | Unreadable] = []
         for path in images:
             content = path.read_bytes()
+            if b"BREAK" in content:
+                raise KeyError
             if b"KILL" in content:
                 return Failure("process-ended")
             said = URGENT if "other" in self.models[model_id].name else SAID
@@ -88,7 +90,7 @@ def working(site: Site, *, name: str = "w", log: StringIO | None = None) -> Iter
         assert not thread.is_alive()
 
 
-def wait_until(site: Site, condition: Callable[[Any], bool], seconds: float = 60) -> None:
+def wait_until(site: Site, condition: Callable[[Any], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while True:
         with reading(site.engine) as session:
@@ -137,8 +139,11 @@ def test_a_file_that_kills_its_process_is_listed_after_two_tries_and_the_others_
     bad = take(plain_site, film(7, AccessionNumber="KILL"), name="a", source="upload")
     send(plain_site, 5)
     assert isinstance(bad, Taken)
-    with working(plain_site):
-        wait_until(plain_site, lambda session: states(session) == {"judged": 5, "failed": 1})
+    take(plain_site, film(8, AccessionNumber="BREAK"), name="a", source="upload")
+    log = StringIO()
+    with working(plain_site, log=log):
+        wait_until(plain_site, lambda session: states(session) == {"judged": 5, "failed": 2})
+    assert "internal error part=worker kind=KeyError" in log.getvalue()
     with reading(plain_site.engine) as session:
         study = session.get_one(Study, bad.study_id)
         assert (study.priority, study.place, study.code) == ("not-assessable", 2, "process-ended")

@@ -51,6 +51,8 @@ class Study(Base):
         Of the most urgent image (the smallest place, then the largest probability), by the model in use. Before the
         first image is judged, `priority` and `judged_at` are null and `place` is `WAITING_PLACE`. An image that could
         not be judged counts as ``not-assessable``, with its reason.
+    removed_at
+        When its images, and what names its patient, were deleted; see `carina.service.retention`.
     """
 
     __tablename__ = "study"
@@ -83,6 +85,7 @@ class Study(Base):
     gate_accepted: Mapped[bool | None]
     judged_at: Mapped[datetime | None]
     image_id: Mapped[int | None]
+    removed_at: Mapped[datetime | None]
 
     images: Mapped[list["Image"]] = relationship(back_populates="study", order_by="Image.id")
 

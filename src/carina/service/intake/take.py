@@ -104,7 +104,9 @@ def take(site: Site, content: bytes, *, name: str, source: Source) -> Taken | Le
     is_dicom = kind == DICOM_IMAGE
     digest = _digest(content, is_dicom=is_dicom)
     try:
-        if (known := _come_again(site, content, digest, source)) is not None:
+        if (known := _known(site, digest)) is not None and site.store.object_path(digest).is_file():
+            with writing(site.engine) as session:
+                session.add(Arrival(image_id=known.image_id, source=source, at=now()))
             return known
         header = StudyHeader()
         if is_dicom:
@@ -190,46 +192,51 @@ def _header(content: bytes) -> StudyHeader:
         return StudyHeader()
 
 
-def _come_again(site: Site, content: bytes, digest: str, source: Source) -> Taken | None:
-    """Note that a known image came again; none where it is new."""
+def _known(site: Site, digest: str) -> Taken | None:
+    """Return an image that came before; none where it is new."""
     with reading(site.engine) as session:
         known = session.execute(select(Image.id, Image.study_id).where(Image.digest == digest)).one_or_none()
-    if known is None:
-        return None
-    if not site.store.object_path(digest).is_file():
-        # Somebody has deleted it, or retention did. Here it is again.
-        site.store.write_object(digest, (content,))
-    with writing(site.engine) as session:
-        session.add(Arrival(image_id=known.id, source=source, at=now()))
-    return Taken(known.id, known.study_id, digest, is_new=False)
+    return None if known is None else Taken(known.id, known.study_id, digest, is_new=False)
 
 
 def _add(session: Session, arriving: _Arriving) -> Taken:
     """Add the rows of an image, unless another process was faster with the same one."""
     study_id = _study(session, arriving)
-    received = now()
-    header = arriving.header
+    received, header = now(), arriving.header
+    of_file = {
+        "sop_instance_uid": header.sop_instance_uid,
+        "series_instance_uid": header.series_instance_uid,
+        "name": shown_text(_last_part(arriving.name)) or "",
+    }
     image_id = insert_new(
         session,
         Image,
         digest=arriving.digest,
         study_id=study_id,
-        sop_instance_uid=header.sop_instance_uid,
-        series_instance_uid=header.series_instance_uid,
-        name=shown_text(_last_part(arriving.name)) or "",
         kind=arriving.kind,
         bytes=arriving.size,
         received_at=received,
         rows=header.rows,
         columns=header.columns,
+        **of_file,
     )
     is_new = image_id is not None
-    if image_id is None:
-        image_id, study_id = session.execute(
-            select(Image.id, Image.study_id).where(Image.digest == arriving.digest)
-        ).one()
-    else:
+    if is_new:
         _reopen(session, study_id)
+    # Else another process was faster, or retention had deleted the file, and here it is again.
+    image = session.execute(select(Image).where(Image.digest == arriving.digest)).scalar_one()
+    study = session.get_one(Study, image.study_id)
+    if study.removed_at is not None:
+        for name, value in {
+            **_of_study(arriving),
+            "removed_at": None,
+            "state": "unread",
+            "changed_at": received,
+        }.items():
+            setattr(study, name, value)
+        for name, value in of_file.items():
+            setattr(image, name, value)
+    image_id, study_id = image.id, study.id
     session.add(Arrival(image_id=image_id, source=arriving.source, at=received))
     announce(session)
     return Taken(image_id, study_id, arriving.digest, is_new=is_new)
@@ -242,24 +249,12 @@ def _study(session: Session, arriving: _Arriving) -> int:
     uid = header.study_instance_uid
     key = hashlib.sha256(uid.encode()).hexdigest() if uid else hashlib.sha256(arriving.digest.encode()).hexdigest()
     arrived = now()
-    values: dict[str, Any] = {
-        name: getattr(header, name)
-        for name in ("study_instance_uid", "patient_name", "patient_id", "accession_number", "sex", "age_years", "view")
-    }
-    values |= {
-        "patient_key": patient,
-        "study_date": date.fromisoformat(header.study_date) if header.study_date else None,
-        "description": header.study_description,
-        "modality": (header.modality or "")[:16] or None,
-        "manufacturer": header.manufacturer,
-        "source": arriving.source,
-        "arrived_at": arrived,
-        "changed_at": arrived,
-    }
+    values = {**_of_study(arriving), "source": arriving.source, "arrived_at": arrived, "changed_at": arrived}
     found = insert_new(session, Study, key=key, **values)
     if found is None:
-        there = session.execute(select(Study.id, Study.patient_key).where(Study.key == key)).one()
-        if there.patient_key == patient:
+        there = session.execute(select(Study).where(Study.key == key)).scalar_one()
+        # Of a study that was deleted nobody knows any more whose it was.
+        if there.patient_key == patient or there.removed_at is not None:
             return int(there.id)
         # One UID and two patients: under one line, an image would be shown with another patient's name.
         key = digest_of(key.encode(), (patient or "").encode())
@@ -267,6 +262,25 @@ def _study(session: Session, arriving: _Arriving) -> int:
     if found is None:
         found = session.execute(select(Study.id).where(Study.key == key)).scalar_one()
     return int(found)
+
+
+def _of_study(arriving: _Arriving) -> dict[str, Any]:
+    """Return what a header says of a study, by the names of the columns."""
+    header = arriving.header
+    return {
+        "study_instance_uid": header.study_instance_uid,
+        "patient_name": header.patient_name,
+        "patient_id": header.patient_id,
+        "patient_key": patient_key(header),
+        "accession_number": header.accession_number,
+        "study_date": date.fromisoformat(header.study_date) if header.study_date else None,
+        "description": header.study_description,
+        "sex": header.sex,
+        "age_years": header.age_years,
+        "modality": (header.modality or "")[:16] or None,
+        "manufacturer": header.manufacturer,
+        "view": header.view,
+    }
 
 
 def _reopen(session: Session, study_id: int) -> None:

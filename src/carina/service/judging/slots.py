@@ -22,6 +22,11 @@ class Slot:
     def __init__(self, folder: Path) -> None:
         self.name, self._held = _take(folder)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the first name of this machine."""
+        return self.name.endswith(":0")
+
     def close(self) -> None:
         """Let another worker have the name."""
         if self._held is not None:

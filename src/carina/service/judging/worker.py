@@ -150,28 +150,48 @@ class Worker:
             claimed = claim(session, self._name, most=_TOGETHER, lease_s=lease_s)
         if not claimed:
             return False
-        model = self._models[0]
+        # What has failed before is judged alone, so that it takes no other with it.
+        fresh = [one for one in claimed if not one.attempts]
+        for group in (fresh, *([one] for one in claimed if one.attempts)):
+            try:
+                self._judge_together(group, self._models[0])
+            except SQLAlchemyError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it is, the others are still to be judged
+                self._log.tell("internal error", part="worker", kind=type(error).__name__)
+                for one in group:
+                    self._failed(Failure(type(error).__name__), one, self._models[0])
+        return True
+
+    def _judge_together(self, claimed: Sequence[Claimed], model: ActiveModel) -> None:
         there = [one for one in claimed if self._path(one).is_file()]
         for lost in (one for one in claimed if one not in there):
             self._give_up(lost, model, "object-lost", "its file is gone from the store. Send the image again.")
-        for said, one in zip(self._ask(model, there), there, strict=True):
-            self._keep(said, one, model)
-        return True
+        answers = list(zip(there, self._ask(model, there), strict=True))
+        self._keep([(one, said) for one, said in answers if not isinstance(said, Failure)], model)
+        for one, said in answers:
+            if isinstance(said, Failure):
+                self._failed(said, one, model)
 
-    def _keep(self, said: Said | Unreadable | Failure, one: Claimed, model: ActiveModel) -> None:
-        if isinstance(said, Failure):
-            self._failed(said, one, model)
+    def _keep(self, answers: Sequence[tuple[Claimed, Said | Unreadable]], model: ActiveModel) -> None:
+        """Keep what the model in use says, all of it with one write to the disk."""
+        if not answers:
             return
         with writing(self._site.engine) as session:
-            record(session, one.image_id, model.id, said, in_use=True)
+            for one, said in answers:
+                record(session, one.image_id, model.id, said, in_use=True)
             announce(session)
-            received = session.execute(select(Image.received_at).where(Image.id == one.image_id)).scalar_one()
-        since_s = time.time() - received.timestamp()
-        if isinstance(said, Said):
-            self._log.tell("judged", image=one.image_id, object=shown(one.digest), ms=said.elapsed_ms, after_s=since_s)
-            self._silent.extend((silent, one) for silent in self._models if not silent.in_use)
-        else:
-            self._log.tell("not judged", image=one.image_id, object=shown(one.digest), reason=said.code)
+            ids = [one.image_id for one, _ in answers]
+            rows = session.execute(select(Image.id, Image.received_at).where(Image.id.in_(ids))).all()
+        received = {row.id: row.received_at for row in rows}
+        for one, said in answers:
+            since_s = time.time() - received[one.image_id].timestamp()
+            told: dict[str, Any] = {"image": one.image_id, "object": shown(one.digest), "after_s": since_s}
+            if isinstance(said, Said):
+                self._log.tell("judged", **told, ms=said.elapsed_ms)
+                self._silent.extend((silent, one) for silent in self._models if not silent.in_use)
+            else:
+                self._log.tell("not judged", **told, reason=said.code)
 
     def _failed(self, failure: Failure, one: Claimed, model: ActiveModel) -> None:
         """Try again, or list the image with its reason once it has broken the process often enough."""

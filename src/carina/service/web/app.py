@@ -9,6 +9,7 @@ from starlette.staticfiles import StaticFiles
 from carina._version import __version__
 from carina.service.api import fhir_routes, routes
 from carina.service.site import Site
+from carina.service.web import health
 from carina.service.web.arrivals import Arrivals
 from carina.service.web.guard import Guard
 from carina.service.web.pages import (
@@ -58,6 +59,7 @@ def build_app(site: Site) -> FastAPI:
     handle_problems(app)
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)
+    app.include_router(health.router, include_in_schema=False)
     app.include_router(routes.router, prefix="/api/v1")
     app.include_router(fhir_routes.router, prefix="/api/v1")
     app.mount("/static", StaticFiles(directory=static_folder()), name="static")

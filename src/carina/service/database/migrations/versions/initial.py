@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("gate_accepted", sa.Boolean(), nullable=True),
         sa.Column("judged_at", UtcTime(), nullable=True),
         sa.Column("image_id", sa.Integer(), nullable=True),
+        sa.Column("removed_at", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
         sa.UniqueConstraint("key", name=op.f("uq_study_key")),
     )

@@ -1,0 +1,98 @@
+"""Studies that were read are deleted when they are old, or when the disk is full; what is unread never is.
+
+Deleted are the images, and everything that names a patient: names, numbers, UIDs and notes. Verdicts and what the
+models said remain, without a name: the figures of *Is it good enough here?* do not change.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from carina.dicom.transport.log import EventLog
+from carina.service import evidence, pictures
+from carina.service.audit_log.chain import append
+from carina.service.database.base import now
+from carina.service.database.sessions import reading, writing
+from carina.service.database.tables import Image, Study
+from carina.service.people.tables import Verdict
+from carina.service.site import Site
+
+_EVERY_S = 600.0
+_CLEAN_EVERY_S = 86_400.0
+_TOGETHER = 50
+
+
+def keep_house(site: Site, log: EventLog, stop: threading.Event) -> None:
+    """Delete what is to be deleted, now and then, until `stop` is set."""
+    cleaned = time.monotonic()
+    while not stop.wait(_EVERY_S):
+        try:
+            deleted = apply_retention(site)
+            if time.monotonic() > cleaned + _CLEAN_EVERY_S:
+                cleaned = time.monotonic()
+                site.clean()
+        except (SQLAlchemyError, OSError) as error:
+            log.tell("not deleted", kind=type(error).__name__)
+        else:
+            if deleted:
+                log.tell("deleted", studies=deleted)
+
+
+def apply_retention(site: Site) -> int:
+    """Delete what the site's settings say (`carina.service.settings.Retention`); return how many studies."""
+    rules, count = site.settings.retention, 0
+    if rules.days is not None:
+        before = now() - timedelta(days=rules.days)
+        while found := _oldest(site, Study.arrived_at < before):
+            count += sum(delete_study(site, study_id, f"older than {rules.days:g} days") for study_id in found)
+    if rules.disk_share is not None:
+        for study_id in _as_long_as_full(site, rules.disk_share):
+            count += delete_study(site, study_id, f"over {100 * rules.disk_share:g} % of the disk is used")
+    return count
+
+
+def delete_study(site: Site, study_id: int, why: str) -> bool:
+    """Delete the images of a study that was read, and what names its patient; return whether it was still read."""
+    with writing(site.engine) as session:
+        study = session.execute(select(Study).where(Study.id == study_id).with_for_update()).scalar_one()
+        # An image may have come since, which nobody has seen.
+        if study.state != "read" or study.removed_at is not None:
+            return False
+        images = session.scalars(select(Image).where(Image.study_id == study_id)).all()
+        for image in images:
+            _delete_files(site, image.digest)
+            image.name, image.sop_instance_uid, image.series_instance_uid = "", None, None
+        for name in ("study_instance_uid", "patient_name", "patient_id", "patient_key", "accession_number"):
+            setattr(study, name, None)
+        study.description, study.removed_at, study.changed_at = None, now(), now()
+        session.execute(update(Verdict).where(Verdict.study_id == study_id).values(note=""))
+        append(session, "system", "study-deleted", f"study {study_id}", {"why": why, "images": len(images)})
+    return True
+
+
+def _delete_files(site: Site, digest: str) -> None:
+    site.store.object_path(digest).unlink(missing_ok=True)
+    (site.folder / pictures.FOLDER / digest[:2] / f"{digest}.jpg").unlink(missing_ok=True)
+    for path in (site.folder / evidence.FOLDER / digest[:2]).glob(f"{digest}-*.json"):
+        path.unlink(missing_ok=True)
+
+
+def _oldest(site: Site, *conditions: object) -> list[int]:
+    wanted = select(Study.id).where(Study.state == "read", Study.removed_at.is_(None), *conditions)  # type: ignore[arg-type]
+    with reading(site.engine) as session:
+        return list(session.scalars(wanted.order_by(Study.arrived_at, Study.id).limit(_TOGETHER)))
+
+
+def _as_long_as_full(site: Site, share: float) -> Iterator[int]:
+    """Yield studies, the oldest first, until less than a share of the disk is used or no study is left."""
+    while found := _oldest(site):
+        for study_id in found:
+            usage = shutil.disk_usage(site.store.folder)
+            if usage.used <= share * usage.total:
+                return
+            yield study_id

@@ -1,0 +1,37 @@
+"""A part that ends is started again with growing pauses, and SIGTERM ends the whole group."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+from io import StringIO
+
+import pytest
+
+from carina.dicom.transport.log import EventLog
+from carina.service import process_group
+from carina.service.process_group import run_group
+
+
+def test_a_part_that_ends_is_started_again_and_a_signal_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_group, "_FIRST_PAUSE_S", 0.125)
+    text = StringIO()
+
+    def end_later() -> None:
+        deadline = time.monotonic() + 60
+        while text.getvalue().count("part ended") < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    killer = threading.Thread(target=end_later)
+    killer.start()
+    parts = {"ends": partial(os._exit, 3), "sleeps": partial(time.sleep, 600)}
+    run_group(parts, EventLog(text), stop_s=30)
+    killer.join()
+
+    told = [line.split(" ", 1)[1] for line in text.getvalue().splitlines()]
+    assert told[:2] == ["part ended part=ends code=3 again_s=0.1", "part ended part=ends code=3 again_s=0.2"]
+    assert told[-2:] == ["stopping", "stopped"]
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,137 @@
+"""``carina serve``: which parts run, what is said at the start, and what keeps it from starting."""
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from carina.errors import ConfigurationError
+from carina.service import serve as served
+from carina.service.database.sessions import reading
+from carina.service.database.tables import Model
+from carina.service.people.accounts import add_account
+from carina.service.serve import serve
+from carina.service.settings import SiteSettings, Targets, read_settings
+from carina.service.site import open_site
+
+
+@pytest.fixture
+def site_folder(tmp_path: Path, small_run: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    settings(folder, small_run)
+    return folder
+
+
+def settings(folder: Path, bundle: Path, more: str = "") -> None:
+    (folder / "site.toml").write_text(f'port = 0\nbundle = "{bundle}"\n{more}', encoding="utf-8")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return where the names of the parts are noted that a start would run."""
+    noted: list[list[str]] = []
+
+    def note(parts: Mapping[str, Callable[[], None]], _log: Any, *, stop_s: float) -> None:
+        noted.append(list(parts))
+
+    monkeypatch.setattr(served, "run_group", note)
+    return noted
+
+
+def test_a_new_site_is_made_and_the_first_account_is_explained(site_folder: Path, started: list[list[str]]) -> None:
+    said: list[str] = []
+    serve(site_folder, tell=said.append)
+    assert started == [["web", "worker 1"]]
+    assert said[0].startswith("The worklist is at http://127.0.0.1:")
+    assert f"carina serve account add NAME --role administrator --folder {site_folder}" in said[1]
+    site = open_site(site_folder)
+    with reading(site.engine) as session:
+        assert session.scalars(select(Model.role)).all() == ["in-use"]
+    add_account(site.engine, "anna", "correct horse battery staple", "administrator")
+    site.close()
+    said.clear()
+    serve(site_folder, tell=said.append)
+    assert len(said) == 1
+
+
+def test_each_role_runs_its_parts(site_folder: Path, small_run: Path, started: list[list[str]]) -> None:
+    settings(site_folder, small_run, '[listener]\nallow = ["PACS"]\n[watch]\nfolder = "drop"\n[limits]\nworkers = 2\n')
+    for role in ("all", "web", "worker", "listener"):
+        serve(site_folder, role, tell=lambda _: None)
+    workers = ["worker 1", "worker 2"]
+    intake = ["listener", "watched folder"]
+    assert started == [["web", *workers, *intake], ["web"], workers, intake]
+
+
+def test_a_listener_without_settings_has_nothing_to_do(site_folder: Path, started: list[list[str]]) -> None:
+    with pytest.raises(ConfigurationError, match=r"neither \[listener\] nor \[watch\]"):
+        serve(site_folder, "listener", tell=lambda _: None)
+    assert started == []
+
+
+def test_a_folder_is_served_once(site_folder: Path, started: list[list[str]]) -> None:
+    open_site(site_folder).close()
+    held = served._hold(site_folder)
+    assert held is not None
+    with held, pytest.raises(ConfigurationError, match="is served by another process already"):
+        serve(site_folder, tell=lambda _: None)
+    serve(site_folder, tell=lambda _: None)
+    assert len(started) == 1
+
+
+def test_a_port_that_is_taken_is_said(site_folder: Path, small_run: Path, started: list[list[str]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        text = (site_folder / "site.toml").read_text().replace("port = 0", f"port = {port}")
+        (site_folder / "site.toml").write_text(text)
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} cannot be used for the pages: Address already"):
+            serve(site_folder, tell=lambda _: None)
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("prot = 1", "There is no setting prot. Check its spelling."),
+        ("[limits]\nworker = 1", "There is no setting limits.worker"),
+        ("port = 99999", "Setting port: it must be 65535 or less"),
+        ('bind = "0.0.0.0"', "need a proxy in front that ends TLS"),
+        ('webhooks = ["ftp://x"]', "an address begins with http:// or https://"),
+        ('webhooks = ["http://u:secret@x"]', "a password does not belong in an address"),
+        ("[listener]\naet = 'X'", "Setting listener.allow is missing"),
+        ("[retention]\ndisk_share = 1.5", "Setting retention.disk_share"),
+        ("port = ", "are not valid TOML"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(tmp_path: Path, toml: str, said: str) -> None:
+    (tmp_path / "site.toml").write_text(toml, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        read_settings(tmp_path)
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_every_default_is_one_that_hurts_nobody() -> None:
+    settings = SiteSettings()
+    assert (settings.bind, settings.listener, settings.watch, settings.database) == ("127.0.0.1", None, None, None)
+    assert (settings.retention.days, settings.retention.disk_share, settings.webhooks) == (None, None, ())
+    assert Targets().minutes(None) == Targets().minutes("not-assessable") == Targets().minutes("secondary-review")
+
+
+def test_paths_in_settings_begin_at_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('bundle = "mine"\nsilent = ["other"]\n[watch]\nfolder = "drop"\n')
+    settings = read_settings(tmp_path, database="postgresql://x@y/z")
+    assert settings.bundle == tmp_path / "mine"
+    assert settings.silent == (tmp_path / "other",)
+    assert settings.watch is not None
+    assert settings.watch.folder == tmp_path / "drop"
+    assert settings.database == "postgresql://x@y/z"
+
+
+def test_a_folder_that_is_not_there_is_made_by_a_start_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="start one with: carina serve --folder"):
+        open_site(tmp_path / "none")
