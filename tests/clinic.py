@@ -92,6 +92,9 @@ class Clinic:
         called = max(shares, key=shares.__getitem__)
         says = {"priority": priority, "finding": called, "probability": p_flag, "gate_accepted": True}
         says |= {"code": "normal-below-band", "reason": "A reason with figures."}
+        if priority == "not-assessable":
+            shares = {}
+            says |= {"finding": None, "probability": None, "gate_accepted": False, "code": "refused"}
         study.image_id, study.place, study.judged_at = image.id, READING_PLACES[priority], now()
         for key, value in says.items():
             setattr(study, key, value)

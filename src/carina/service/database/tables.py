@@ -94,6 +94,10 @@ class Study(Base):
         Index("ix_study_by_place", "place", "arrived_at", "id"),
         Index("ix_study_by_state_and_arrival", "state", "arrived_at", "id"),
         Index("ix_study_by_state_and_place", "state", "place", "arrived_at", "id"),
+        Index("ix_study_by_source_and_arrival", "source", "arrived_at", "id"),
+        Index("ix_study_by_source_and_place", "source", "place", "arrived_at", "id"),
+        # All that a search looks at, without the rest of the rows.
+        Index("ix_study_by_words", "patient_name", "patient_id", "accession_number"),
     )
 
 

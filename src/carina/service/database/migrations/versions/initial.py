@@ -158,8 +158,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_study_by_arrival", "study", ["arrived_at", "id"], unique=False)
     op.create_index("ix_study_by_place", "study", ["place", "arrived_at", "id"], unique=False)
+    op.create_index("ix_study_by_source_and_arrival", "study", ["source", "arrived_at", "id"], unique=False)
+    op.create_index("ix_study_by_source_and_place", "study", ["source", "place", "arrived_at", "id"], unique=False)
     op.create_index("ix_study_by_state_and_arrival", "study", ["state", "arrived_at", "id"], unique=False)
     op.create_index("ix_study_by_state_and_place", "study", ["state", "place", "arrived_at", "id"], unique=False)
+    op.create_index("ix_study_by_words", "study", ["patient_name", "patient_id", "accession_number"], unique=False)
     op.create_index(op.f("ix_study_changed_at"), "study", ["changed_at"], unique=False)
     op.create_index(op.f("ix_study_patient_key"), "study", ["patient_key"], unique=False)
     op.create_table(

@@ -1,0 +1,123 @@
+"""The model against the site's readers: figures by hand, the sentence, and what does not count."""
+
+import pytest
+
+from carina.service.database.sessions import reading, writing
+from carina.service.described import described_in_use
+from carina.service.good_enough import SiteFigures, measure_site
+from carina.service.mode import change_mode
+from carina.service.people.tables import Verdict
+from carina.service.verdicts import give_verdict
+from carina.statistics.intervals import wilson_interval
+from clinic import Clinic, clinic, quick_passwords
+
+__all__ = ["clinic", "quick_passwords"]
+
+
+@pytest.fixture(autouse=True)
+def no_verdicts(clinic: Clinic) -> None:
+    """Let each test begin without verdicts."""
+    with writing(clinic.site.engine) as session:
+        session.query(Verdict).delete()
+
+
+@pytest.fixture(scope="module")
+def pool(clinic: Clinic) -> dict[str, list[int]]:
+    """Return studies by what the model says of them."""
+    return {
+        "fast": [clinic.add_study("fast-track", 0.96, PatientSex="F", PatientAge="050Y") for _ in range(24)],
+        "routine": [clinic.add_study("routine", 0.01, finding="Normal", PatientSex="M") for _ in range(40)],
+        "other": [clinic.add_study("expedite", 0.05, finding="Viral Pneumonia") for _ in range(12)],
+        "refused": [clinic.add_study("not-assessable", 0.3)],
+    }
+
+
+def say(clinic: Clinic, studies: list[int], finding: str | None, name: str = "berta") -> None:
+    number = clinic.numbers[name]
+    for study in studies:
+        give_verdict(
+            clinic.site.engine,
+            study,
+            account_id=number,
+            actor=f"account {number}",
+            finding=finding,
+            findings=clinic.findings,
+        )
+
+
+def measured(clinic: Clinic) -> SiteFigures:
+    with reading(clinic.site.engine) as session:
+        described = described_in_use(clinic.site, session)
+        return measure_site(session, described.model_id, described.run.policy)
+
+
+def test_without_a_verdict_nothing_is_known(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    figures = measured(clinic)
+    assert figures.answer == "not-known"
+    assert figures.verdicts.counted == 0
+    assert figures.sensitivity.value is None
+    assert "no study with COVID-19 has a verdict" in figures.sentence
+
+
+def test_the_figures_are_those_of_a_count_by_hand(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    say(clinic, pool["fast"][:20], "COVID-19")
+    say(clinic, pool["fast"][20:], "Normal")
+    say(clinic, pool["routine"][:39], "Normal")
+    say(clinic, pool["routine"][39:], "COVID-19")
+    say(clinic, pool["other"], "Viral Pneumonia")
+    figures = measured(clinic)
+    assert (figures.positives, figures.negatives) == (21, 55)
+    assert figures.sensitivity == wilson_interval(20, 21)
+    assert figures.specificity == wilson_interval(51, 55)
+    assert figures.agreement == wilson_interval(71, 76)
+    routine, fast = figures.promises
+    assert (routine.share, fast.share) == (wilson_interval(1, 40), wilson_interval(4, 24))
+    assert (routine.kept, fast.kept) == ("not-known", "broken")
+    assert figures.answer == "no"
+    assert figures.sentence.startswith("No: of 24 studies in the fast-track band, 4 were not COVID-19 (17 %)")
+    by = {division.by: {part.name: part for part in division.parts} for division in figures.divisions}
+    assert by["sex"]["female"].sensitivity.value == 1.0
+    assert by["sex"]["male"].with_finding == 1
+
+
+def test_promises_are_kept_and_the_rest_waits_for_more(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    say(clinic, pool["fast"], "COVID-19")
+    say(clinic, pool["routine"], "Normal")
+    figures = measured(clinic)
+    routine, _ = figures.promises
+    # 149 without a wrong one are the fewest that show 2 % at 95 % confidence: 0.98 ** 149 < 0.05.
+    assert routine.more == 149 - 40
+    assert figures.answer == "not-known"
+    assert figures.more is not None
+    assert figures.could_wait.value == 1.0
+
+
+def test_a_sensitivity_below_what_was_reached_before_is_said(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    say(clinic, pool["other"], "COVID-19")
+    say(clinic, pool["routine"], "Normal")
+    figures = measured(clinic)
+    assert figures.answer == "no"
+    assert "the sensitivity for COVID-19 is 0 % here" in figures.sentence
+
+
+def test_what_does_not_count_is_counted(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    say(clinic, pool["fast"][:2], "COVID-19")
+    say(clinic, pool["fast"][:1], "Normal", "boris")
+    say(clinic, pool["routine"][:1], None)
+    say(clinic, pool["refused"], "Normal")
+    # A second thought after the answer was shown does not count, and nor does a verdict on a live site.
+    say(clinic, pool["fast"][1:2], "Normal")
+    change_mode(clinic.site.engine, "live", "It was good enough here.", account_id=clinic.numbers["anna"])
+    say(clinic, pool["other"][:3], "Normal")
+    change_mode(clinic.site.engine, "silent", "The test has ended.", account_id=clinic.numbers["anna"])
+    verdicts = measured(clinic).verdicts
+    assert (verdicts.counted, verdicts.disputed, verdicts.cannot_tell) == (1, 1, 1)
+    assert (verdicts.not_blind, verdicts.not_judged) == (3, 1)
+
+
+def test_the_page_says_it(clinic: Clinic, pool: dict[str, list[int]]) -> None:
+    say(clinic, pool["fast"][:20], "COVID-19")
+    say(clinic, pool["fast"][20:], "Normal")
+    page = clinic.client("berta").get("/good-enough").text
+    assert "No: of 24 studies in the fast-track band" in page
+    assert "An administrator may change that" in page
