@@ -37,6 +37,7 @@ Action = Literal[
     "verdict-given",
     "worklist-searched",
     "setting-changed",
+    "study-deleted",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 START = "0" * 64
