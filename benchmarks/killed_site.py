@@ -136,7 +136,7 @@ def counted(site: Site, acknowledged: set[int], verdicts: list[int]) -> dict[str
     uids = {str(make_image(number).SOPInstanceUID) for number in acknowledged}
     with reading(site.engine) as session:
         rows = session.execute(select(Image.sop_instance_uid, Image.digest)).all()
-        by_image = select(func.count()).group_by(Judgement.image_id, Judgement.model_id)
+        by_image = select(func.count(Judgement.id)).group_by(Judgement.image_id, Judgement.model_id)
         kept = set(session.scalars(select(Verdict.id)))
         return {
             "acknowledged": len(uids),

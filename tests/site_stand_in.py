@@ -21,8 +21,8 @@ from PIL import Image
 from carina.dicom.transport.log import EventLog
 from carina.service.intake.take import NotTakenError, Taken, take
 from carina.service.judging.predicting import Answers, Said
+from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
-from carina.service.judging.worker import Worker
 from carina.service.site import Site, open_site
 
 

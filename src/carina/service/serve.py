@@ -167,8 +167,8 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
 
 def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.judging.site_worker import Worker  # noqa: PLC0415
     from carina.service.judging.slots import Slot  # noqa: PLC0415  # of this part alone
-    from carina.service.judging.worker import Worker  # noqa: PLC0415
     from carina.service.retention import keep_house  # noqa: PLC0415
 
     slot = Slot(site.folder / LOCKS_FOLDER)
@@ -182,7 +182,7 @@ def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
 
 
 def _listener(site: Site, log: EventLog, stop: threading.Event) -> None:
-    from carina.service.intake.listener import listen  # noqa: PLC0415  # of this part alone
+    from carina.service.intake.site_listener import listen  # noqa: PLC0415  # of this part alone
 
     if site.settings.listener is not None:
         listen(site, site.settings.listener, log, stop)

@@ -17,8 +17,8 @@ import make_dicom
 from carina.dicom.transport.log import EventLog
 from carina.service.database.sessions import reading
 from carina.service.database.tables import Arrival, Image
-from carina.service.intake import listener as listening
-from carina.service.intake.listener import listen
+from carina.service.intake import site_listener as listening
+from carina.service.intake.site_listener import listen
 from carina.service.intake.take import NotTakenError
 from carina.service.intake.watch import WatchedFolder
 from carina.service.settings import ListenerSettings

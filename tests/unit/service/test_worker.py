@@ -23,8 +23,8 @@ from carina.service.intake.take import Taken, take
 from carina.service.judging.models import active_models, register_models, use_model
 from carina.service.judging.predicting import Answers, Said, Unreadable
 from carina.service.judging.records import record, refresh_study
+from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
-from carina.service.judging.worker import Worker
 from carina.service.parts import has_worker, problems
 from carina.service.site import Site
 from unit.service.test_take import PIXELS, png
@@ -295,7 +295,7 @@ def test_a_worker_waits_for_a_database_that_is_away(plain_site: Site) -> None:
     with plain_site.engine.begin() as connection:
         connection.execute(text("ALTER TABLE model RENAME TO elsewhere"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("carina.service.judging.worker._PAUSE_S", 0.05)
+        patched.setattr("carina.service.judging.site_worker._PAUSE_S", 0.05)
         with working(plain_site, log=log):
             while "database unavailable" not in log.getvalue():
                 time.sleep(0.01)

@@ -29,6 +29,7 @@ Action = Literal[
     "logout",
     "mode-changed",
     "model-changed",
+    "study-deleted",
     "study-opened",
     "study-result-read",
     "study-uploaded",
