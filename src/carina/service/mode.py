@@ -15,7 +15,7 @@ from carina.service.database.base import now
 from carina.service.database.sessions import writing
 from carina.service.database.tables import Model
 from carina.service.judging.models import use_model
-from carina.service.people.tables import Setting
+from carina.service.people.people_tables import Setting
 
 Mode = Literal["silent", "live"]
 _KEY = "mode"

@@ -19,7 +19,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, Study
-from carina.service.people.tables import Verdict
+from carina.service.people.people_tables import Verdict
 from carina.service.site import Site
 
 _EVERY_S = 600.0

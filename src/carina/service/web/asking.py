@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse
 from carina.service.database.sessions import reading
 from carina.service.mode import mode_of
 from carina.service.parts import problems
-from carina.service.people.sessions import Person, person_of, same_csrf
-from carina.service.people.tables import Role
+from carina.service.people.logins import Person, person_of, same_csrf
+from carina.service.people.people_tables import Role
 from carina.service.site import Site
 from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render

@@ -9,7 +9,7 @@ import pytest
 
 from carina.service.database.sessions import reading
 from carina.service.database.tables import Study
-from carina.service.evidence import keep_evidence
+from carina.service.kept_evidence import keep_evidence
 from carina.service.mode import change_mode
 from carina.service.studies import page_of
 from carina.service.verdicts import model_in_use

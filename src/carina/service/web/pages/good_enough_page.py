@@ -12,7 +12,7 @@ from carina.service.database.tables import Model
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode, change_model
-from carina.service.people.tables import Setting, Verdict
+from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
 
