@@ -154,6 +154,7 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
         server_header=False,
         proxy_headers=site.settings.behind_proxy,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
     )
     server = uvicorn.Server(config)
 

@@ -122,6 +122,7 @@ def test_images_become_judgements_by_the_model_in_use_and_the_silent_one(new_sit
         assert states(session) == {"judged": 3, "refused": 1}
         study = session.get_one(Study, first[0].study_id)
         assert (study.priority, study.place, study.finding, study.probability) == ("routine", 3, "Normal", 0.1)
+        assert study.finding_probability == 0.9
         assert (study.code, study.gate_accepted, study.image_id) == ("normal-in-band", True, first[0].image_id)
         by_model = {row.model_id: row for row in session.get_one(Image, first[0].image_id).judgements}
         assert by_model[in_use].reservations == ["Doubt."]

@@ -105,13 +105,13 @@ def open_engine(url: URL) -> Engine:
     """Return a database that is ready for use. Nothing is asked of it yet.
 
     On SQLite every transaction begins with BEGIN, readers do not wait for writers (WAL), foreign keys hold, and what
-    was committed is on the disk (synchronous = FULL).
+    was committed is on the disk (synchronous = FULL). No error's text holds the values of a statement.
     """
     if url.get_backend_name() == "postgresql":
         require_libraries("A database of PostgreSQL", "psycopg", extra="postgresql")
         # A connection that the server ended is noticed before it is used.
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -47,10 +47,11 @@ class Study(Base):
         When the first image came.
     changed_at
         When anything of the study changed last.
-    priority, place, finding, probability, code, reason, gate_accepted, judged_at, image_id
+    priority, place, finding, probability, finding_probability, code, reason, gate_accepted, judged_at, image_id
         Of the most urgent image (the smallest place, then the largest probability), by the model in use. Before the
         first image is judged, `priority` and `judged_at` are null and `place` is `WAITING_PLACE`. An image that could
-        not be judged counts as ``not-assessable``, with its reason.
+        not be judged counts as ``not-assessable``, with its reason. `probability` is that of the flagged finding,
+        `finding_probability` that of the most probable one.
     removed_at
         When its images, and what names its patient, were deleted; see `carina.service.retention`.
     """
@@ -80,6 +81,7 @@ class Study(Base):
     place: Mapped[int] = mapped_column(default=WAITING_PLACE)
     finding: Mapped[str | None] = mapped_column(Text)
     probability: Mapped[float | None]
+    finding_probability: Mapped[float | None]
     code: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(Text)
     gate_accepted: Mapped[bool | None]

@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("finding", sa.Text(), nullable=True),
         sa.Column("probability", sa.Double(), nullable=True),
+        sa.Column("finding_probability", sa.Double(), nullable=True),
         sa.Column("code", sa.String(length=64), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("gate_accepted", sa.Boolean(), nullable=True),
