@@ -95,6 +95,7 @@ class Clinic:
         if priority == "not-assessable":
             shares = {}
             says |= {"finding": None, "probability": None, "gate_accepted": False, "code": "refused"}
+        study.finding_probability = shares.get(called) if shares else None
         study.image_id, study.place, study.judged_at = image.id, READING_PLACES[priority], now()
         for key, value in says.items():
             setattr(study, key, value)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ from carina.decisions.triage import PRIORITIES
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Judgement, Model, Study, StudyState
+from carina.service.database.tables import Image, Study, StudyState
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person, person_of
 from carina.service.settings import Targets
@@ -60,8 +60,6 @@ class Line:
         Minutes since it came, and in which it should be read.
     opened_by
         Name of the account that looks at it; empty for nobody.
-    named
-        Probability of the finding that is named; none where nothing is said.
     """
 
     study: Study
@@ -69,7 +67,6 @@ class Line:
     target: float
     opened_by: str
     reason: str
-    named: float | None
 
     @property
     def share(self) -> float:
@@ -129,8 +126,7 @@ def _shown(
         priority = asked["priority"] if live else ""
         studies, following = page_of(session, Wanted(asked["state"], asked["source"], priority, q, order, after))
         names = reader_names(session)
-        named = _named(session, studies) if live else {}
-        lines = [_line(study, site.settings.targets, names, named, live=live) for study in studies]
+        lines = [_line(study, site.settings.targets, names, live=live) for study in studies]
         flag = _flag(session)
         counts = _counts(request, session)
         waiting = session.scalar(select(Image.id).where(Image.state == "received").limit(1)) is not None
@@ -197,21 +193,13 @@ def _sort(word: str, *, live: bool) -> Sort:
     return next((each for each in SORTS if each == word and (live or each != "priority")), default)
 
 
-def _named(session: Session, studies: Sequence[Study]) -> dict[int, float]:
-    """Return the probability of the finding that each study's line names, by the image that gave it."""
-    images = [study.image_id for study in studies if study.image_id is not None]
-    query = select(Judgement.image_id, Judgement.probabilities).join(Model).where(Model.role == "in-use")
-    found = session.execute(query.where(Judgement.image_id.in_(images))).all()
-    return {image_id: max(shares.values()) for image_id, shares in found if shares}
-
-
-def _line(study: Study, targets: Targets, names: dict[int, str], named: dict[int, float], *, live: bool) -> Line:
+def _line(study: Study, targets: Targets, names: dict[int, str], *, live: bool) -> Line:
     # In silent mode one target for all: a late line would tell the priority.
     target = targets.minutes(study.priority if live else None)
     waited = (now() - study.arrived_at).total_seconds() / 60
     opened_by = names.get(study.opened_by, "") if study.state == "open" and study.opened_by else ""
     reason = SHORT_REASONS.get(study.code or "", study.code or "")
-    return Line(study, waited, target, opened_by, reason, named.get(study.image_id or 0))
+    return Line(study, waited, target, opened_by, reason)
 
 
 def _flag(session: Session) -> str:
