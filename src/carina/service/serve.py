@@ -107,8 +107,12 @@ def _parts(
             wanted["listener"] = _listener
         if settings.watch is not None:
             wanted["watched folder"] = _watch
+        if settings.destination is not None:
+            wanted["outbox"] = _outbox
         if role == "listener" and not wanted:
-            msg = f"{site.folder / 'site.toml'} has neither [listener] nor [watch]: this role has nothing to do."
+            msg = (
+                f"{site.folder / 'site.toml'} has no [listener], [watch] or [destination]: this role has nothing to do."
+            )
             raise ConfigurationError(msg)
     return {name: partial(_run_part, run, site.folder, database, as_json) for name, run in wanted.items()}
 
@@ -194,6 +198,12 @@ def _watch(site: Site, log: EventLog, stop: threading.Event) -> None:
 
     if site.settings.watch is not None:
         watch(site, site.settings.watch, log, stop)
+
+
+def _outbox(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.outbox import Outbox  # noqa: PLC0415  # of this part alone
+
+    Outbox(site, log).run(stop)
 
 
 def _hold(folder: Path) -> IO[bytes] | None:

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from carina.decisions.triage import Priority
-from carina.dicom.transport.settings import AeTitle, Port, ServerTls, Settings, checked_settings, read_toml
+from carina.dicom.transport.settings import (
+    AeTitle,
+    Destination,
+    Port,
+    Retries,
+    ServerTls,
+    Settings,
+    checked_settings,
+    read_toml,
+)
 
 SETTINGS_FILE = "site.toml"
 _MEGABYTE = 1_000_000
@@ -163,8 +172,10 @@ class SiteSettings(Settings):
     behind_proxy, hosts
         Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto), and the names by which browsers
         know the site, such as ``carina.hospital.example``. A request for any other name is refused.
-    targets, limits, listener, watch, retention
-        Tables of their own.
+    answers
+        Kinds of answers that a live site sends to its destination, as `carina.dicom.answers.answers` names them.
+    targets, limits, listener, watch, retention, destination, retries
+        Tables of their own. Without a destination nothing is sent, and a silent site sends nothing in any case.
     """
 
     bind: str = "127.0.0.1"
@@ -182,6 +193,9 @@ class SiteSettings(Settings):
     listener: ListenerSettings | None = None
     watch: WatchSettings | None = None
     retention: Retention = Retention()
+    answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)
+    destination: Destination | None = None
+    retries: Retries = Retries()
 
     @model_validator(mode="after")
     def _private(self) -> Self:

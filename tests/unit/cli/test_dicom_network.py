@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from carina.cli.dicom.listen import judge_factory
 from carina.decisions.triage import PRIORITIES
+from carina.dicom.answers.answering_judge import judge_factory
 from carina.dicom.fetching.dicomweb import WebArchive
 from carina.dicom.fetching.query import Delivery, Keep, Series
 from carina.dicom.listener.judging import AnswerFiles, JudgeProcess, Refusal

@@ -68,7 +68,7 @@ def test_each_role_runs_its_parts(site_folder: Path, small_run: Path, started: l
 
 
 def test_a_listener_without_settings_has_nothing_to_do(site_folder: Path, started: list[list[str]]) -> None:
-    with pytest.raises(ConfigurationError, match=r"neither \[listener\] nor \[watch\]"):
+    with pytest.raises(ConfigurationError, match=r"no \[listener\], \[watch\] or \[destination\]"):
         serve(site_folder, "listener", tell=lambda _: None)
     assert started == []
 

@@ -13,11 +13,11 @@ import typer
 from carina._version import __version__
 from carina.bundles.bundle import open_named_model, released_bundle
 from carina.cli.console import print_note, print_result, running_count
-from carina.cli.dicom.listen import judge_factory
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, tls_of
 from carina.cli.options import BundleOption, KindsOption, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
+from carina.dicom.answers.answering_judge import judge_factory
 from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
 from carina.inference.prediction_list import FAILED, PASSED_OVER

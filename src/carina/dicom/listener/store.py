@@ -133,6 +133,10 @@ class ObjectStore:
             self.object_path(digest).unlink(missing_ok=True)
             _delete(self.answers_folder(digest))
 
+    def discard_answers(self, digest: str) -> None:
+        """Delete the answers to an object."""
+        _delete(self.answers_folder(digest))
+
     def bury(self, digest: str, reason: str, attempts: int) -> None:
         """Move an object and its answers into the dead-letter folder, with the reason. May be done again.
 

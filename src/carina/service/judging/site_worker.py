@@ -20,6 +20,7 @@ from carina.service.database.tables import Image
 from carina.service.judging.models import ActiveModel, active_models
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, record
+from carina.service.outbox import enqueue
 from carina.service.parts import Presence
 from carina.service.site import Site
 
@@ -179,7 +180,9 @@ class Worker:
             return
         with writing(self._site.engine) as session:
             for one, said in answers:
-                record(session, one.image_id, model.id, said, in_use=True)
+                is_new = record(session, one.image_id, model.id, said, in_use=True)
+                if is_new and isinstance(said, Said):
+                    enqueue(session, self._site, one.image_id, model.id)
             announce(session)
             ids = [one.image_id for one, _ in answers]
             rows = session.execute(select(Image.id, Image.received_at).where(Image.id.in_(ids))).all()
