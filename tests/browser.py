@@ -61,8 +61,10 @@ class Browser:
         """Return what a command of the tab answers."""
         return self._call(method, session=self._session, **parameters)
 
-    def open(self, path: Path, fragment: str = "", *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Open a file at a size of the window, and wait until it is drawn."""
+    def open(
+        self, place: Path | str, fragment: str = "", *, width: int = 1280, height: int = 900, dark: bool = False
+    ) -> None:
+        """Open a file, or an address of this machine, at a size of the window, and wait until it is drawn."""
         self.resize(width, height)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", media="", features=scheme)
@@ -71,7 +73,8 @@ class Browser:
         self.messages.clear()
         self.requests.clear()
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri() + fragment)
+        address = place if isinstance(place, str) else place.resolve().as_uri()
+        self.send("Page.navigate", url=address + fragment)
         self._wait_for("Page.loadEventFired")
         self.settle()
 
@@ -79,6 +82,22 @@ class Browser:
         """Give the window's inside a size in pixels."""
         mobile = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+
+    def follow(self, script: str) -> None:
+        """Do what leads to another page, and wait until that is drawn."""
+        self._events.clear()
+        self.run(f"{script}; true")
+        self._wait_for("Page.loadEventFired")
+        self.settle()
+
+    def until(self, condition: str, seconds: float = 20.0) -> None:
+        """Wait until an expression of JavaScript holds."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({condition})"):
+            if time.monotonic() > end:
+                msg = f"It never came true: {condition}"
+                raise AssertionError(msg)
+            time.sleep(0.05)
 
     def settle(self) -> None:
         """Wait for two frames."""

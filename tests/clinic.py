@@ -19,7 +19,7 @@ from carina.service.database.tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
 from carina.service.people import passwords
 from carina.service.people.accounts import add_account
-from carina.service.people.tables import Role
+from carina.service.people.people_tables import Role
 from carina.service.people.tokens import add_token
 from carina.service.site import Site, open_site
 from carina.service.web.app import build_app
@@ -95,6 +95,7 @@ class Clinic:
         if priority == "not-assessable":
             shares = {}
             says |= {"finding": None, "probability": None, "gate_accepted": False, "code": "refused"}
+        study.finding_probability = shares.get(called) if shares else None
         study.image_id, study.place, study.judged_at = image.id, READING_PLACES[priority], now()
         for key, value in says.items():
             setattr(study, key, value)

@@ -90,7 +90,7 @@ def add_account_command(
     """Add an account. The password is asked for, and not shown."""
     require_service()
     from carina.service.people.accounts import add_account  # noqa: PLC0415  # the service's libraries
-    from carina.service.people.tables import Role  # noqa: PLC0415
+    from carina.service.people.people_tables import Role  # noqa: PLC0415
     from carina.service.site import open_site  # noqa: PLC0415
 
     found = _known(role, get_args(Role))

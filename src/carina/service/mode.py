@@ -6,14 +6,16 @@ verdict, and nothing is sent. An administrator makes it live, and silent again, 
 
 from typing import Literal, get_args
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from carina.errors import ConfigurationError
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.people.tables import Setting
+from carina.service.database.tables import Model
+from carina.service.judging.models import use_model
+from carina.service.people.people_tables import Setting
 
 Mode = Literal["silent", "live"]
 _KEY = "mode"
@@ -36,10 +38,7 @@ def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> 
     if mode not in get_args(Mode):
         msg = f"There is no mode {mode!r}. Choose silent or live."
         raise ConfigurationError(msg)
-    reason = " ".join(reason.split())
-    if not 10 <= len(reason) <= 500:
-        msg = "Say why in 10 to 500 characters. Others will read it in the audit log. Name no patient."
-        raise ConfigurationError(msg)
+    reason = _said(reason)
     with writing(engine) as session:
         was = mode_of(session)
         if was == mode:
@@ -47,3 +46,29 @@ def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> 
             raise ConfigurationError(msg)
         session.merge(Setting(key=_KEY, value=mode, changed_at=now(), changed_by=account_id))
         append(session, f"account {account_id}", "mode-changed", "", {"was": was, "is": mode, "reason": reason})
+
+
+def change_model(engine: Engine, model_id: int, reason: str, *, account_id: int) -> None:
+    """Take a model into use that judged in silence; the one before judges on in silence.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such model, no reason, or it is in use already.
+    """
+    reason = _said(reason)
+    with writing(engine) as session:
+        was = session.scalar(select(Model.id).where(Model.role == "in-use"))
+        if was == model_id:
+            msg = "This model is in use already."
+            raise ConfigurationError(msg)
+        use_model(session, model_id)
+        append(session, f"account {account_id}", "model-changed", f"model {model_id}", {"was": was, "reason": reason})
+
+
+def _said(reason: str) -> str:
+    reason = " ".join(reason.split())
+    if not 10 <= len(reason) <= 500:
+        msg = "Say why in 10 to 500 characters. Others will read it in the audit log. Name no patient."
+        raise ConfigurationError(msg)
+    return reason

@@ -14,12 +14,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from carina.dicom.transport.log import EventLog
-from carina.service import evidence, pictures
+from carina.service import kept_evidence, pictures
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, Study
-from carina.service.people.tables import Verdict
+from carina.service.people.people_tables import Verdict
 from carina.service.site import Site
 
 _EVERY_S = 600.0
@@ -78,7 +78,7 @@ def delete_study(site: Site, study_id: int, why: str) -> bool:
 def _delete_files(site: Site, digest: str) -> None:
     site.store.object_path(digest).unlink(missing_ok=True)
     (site.folder / pictures.FOLDER / digest[:2] / f"{digest}.jpg").unlink(missing_ok=True)
-    for path in (site.folder / evidence.FOLDER / digest[:2]).glob(f"{digest}-*.json"):
+    for path in (site.folder / kept_evidence.FOLDER / digest[:2]).glob(f"{digest}-*.json"):
         path.unlink(missing_ok=True)
 
 

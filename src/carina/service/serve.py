@@ -18,7 +18,7 @@ from carina.dicom.transport.log import EventLog, quiet_libraries
 from carina.errors import CarinaError, ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
-from carina.service.people.tables import Account
+from carina.service.people.people_tables import Account
 from carina.service.process_group import run_group
 from carina.service.site import LOCKS_FOLDER, Site, open_site
 

@@ -13,7 +13,7 @@ from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
 from carina.service.database.tables import Judgement, Model, Study
 from carina.service.mode import mode_of
-from carina.service.people.tables import Account, Verdict, VerdictKind
+from carina.service.people.people_tables import Account, Verdict, VerdictKind
 
 # What no model's findings name. It is a finding all the same.
 ANOTHER_FINDING = "Another finding"

@@ -6,7 +6,7 @@ from carina.service.database.sessions import reading, writing
 from carina.service.described import described_in_use
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import change_mode
-from carina.service.people.tables import Verdict
+from carina.service.people.people_tables import Verdict
 from carina.service.verdicts import give_verdict
 from carina.statistics.intervals import wilson_interval
 from clinic import Clinic, clinic, quick_passwords

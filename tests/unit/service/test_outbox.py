@@ -15,7 +15,7 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Delivery
 from carina.service.intake.take import take
 from carina.service.outbox import Outbox, enqueue
-from carina.service.people.tables import Setting
+from carina.service.people.people_tables import Setting
 from carina.service.settings import SiteSettings
 from carina.service.site import Site
 from unit.service.test_take import png

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select, update
 
-from carina.service.audit_log.tables import AuditEvent
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, Judgement, Study
-from carina.service.evidence import FOLDER
 from carina.service.intake.take import Taken, take
 from carina.service.judging.records import record
+from carina.service.kept_evidence import FOLDER
 from carina.service.retention import apply_retention, delete_study
 from carina.service.settings import Retention
 from carina.service.site import Site

@@ -11,15 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from carina.decisions.triage import Priority
-from carina.service.api.asking import program, scope
+from carina.service.api.programs import program, scope
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, ImageState, Judgement, Model, Source, Study, StudyState
 from carina.service.described import described_in_use
 from carina.service.mode import Mode, mode_of
-from carina.service.people.sessions import Person
-from carina.service.people.tables import Verdict, VerdictKind
+from carina.service.people.logins import Person
+from carina.service.people.people_tables import Verdict, VerdictKind
 from carina.service.people.tokens import person_of_token
 from carina.service.site import Site
 from carina.service.studies import Sort, Wanted, page_of

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from carina.service.audit_log.tables import AuditEvent
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.database.base import now
 
 Action = Literal[
@@ -38,6 +38,7 @@ Action = Literal[
     "verdict-given",
     "worklist-searched",
     "setting-changed",
+    "study-deleted",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 START = "0" * 64

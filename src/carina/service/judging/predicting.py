@@ -102,7 +102,7 @@ def _make(
 
 
 def _keep_pictures(folder: Path, digest: str, model_sha256: str, prediction: "Prediction") -> None:
-    from carina.service.evidence import keep_evidence  # noqa: PLC0415  # as above
+    from carina.service.kept_evidence import keep_evidence  # noqa: PLC0415  # as above
     from carina.service.pictures import keep_thumbnail  # noqa: PLC0415
 
     if prediction.explanation is not None:

@@ -11,7 +11,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
 from carina.service.people.passwords import hash_password
-from carina.service.people.tables import Account, LoginSession, Role, Token
+from carina.service.people.people_tables import Account, LoginSession, Role, Token
 
 ROLES: tuple[Role, ...] = get_args(Role)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")

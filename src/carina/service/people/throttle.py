@@ -17,7 +17,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
-from carina.service.people.tables import LoginAttempt, Setting
+from carina.service.people.people_tables import LoginAttempt, Setting
 
 WINDOW = timedelta(minutes=15)
 # Of one account in one browser or at one address; of one address; of one account everywhere.

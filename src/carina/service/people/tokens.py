@@ -11,8 +11,8 @@ from carina.errors import ConfigurationError
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.people.sessions import Person, token_hash
-from carina.service.people.tables import Scope, Token
+from carina.service.people.logins import Person, token_hash
+from carina.service.people.people_tables import Scope, Token
 
 SCOPES: tuple[str, ...] = get_args(Scope)
 PREFIX = "carina_"

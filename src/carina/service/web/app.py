@@ -14,9 +14,9 @@ from carina.service.web.arrivals import Arrivals
 from carina.service.web.guard import Guard
 from carina.service.web.pages import (
     administration,
-    audit,
-    good_enough,
-    images,
+    audit_page,
+    good_enough_page,
+    image_parts,
     login,
     reading,
     upload,
@@ -25,7 +25,7 @@ from carina.service.web.pages import (
 from carina.service.web.problems import handle_problems
 from carina.service.web.templating import static_folder
 
-_PAGES = (login, worklist, upload, reading, images, good_enough, administration, audit)
+_PAGES = (login, worklist, upload, reading, image_parts, good_enough_page, administration, audit_page)
 
 
 def build_app(site: Site) -> FastAPI:

@@ -41,9 +41,12 @@ class Arrivals:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and let every page know that it should ask again."""
+        """End, from whatever thread, and end what tells the pages: they ask again when the site is back.
+
+        Whoever stops the server calls this first, or it would wait for pages that listen.
+        """
         self._ended.set()
-        self._wake()
+        self._tell()
         if self._thread is not None:
             self._thread.join(2 * _WAIT_S)
 

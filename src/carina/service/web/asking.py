@@ -8,8 +8,9 @@ from starlette.responses import HTMLResponse
 
 from carina.service.database.sessions import reading
 from carina.service.mode import mode_of
-from carina.service.people.sessions import Person, person_of, same_csrf
-from carina.service.people.tables import Role
+from carina.service.parts import problems
+from carina.service.people.logins import Person, person_of, same_csrf
+from carina.service.people.people_tables import Role
 from carina.service.site import Site
 from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
@@ -110,6 +111,7 @@ def page(
 ) -> HTMLResponse:
     """Return a page with all that its frame needs."""
     with reading(site_of(request).engine) as session:
-        mode = mode_of(session)
-    frame = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
+        mode, troubles = mode_of(session), problems(session)
+    frame: dict[str, Any] = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
+    frame["troubles"] = troubles
     return HTMLResponse(render(template, **frame, **facts), status)

@@ -6,8 +6,8 @@ import io
 import pytest
 from sqlalchemy import delete, text, update
 
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.audit_log.chain import append, export, found, verify
-from carina.service.audit_log.tables import AuditEvent
 from carina.service.database.sessions import reading, writing
 from carina.service.site import Site
 

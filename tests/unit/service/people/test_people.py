@@ -7,20 +7,20 @@ import pytest
 from sqlalchemy import select
 
 from carina.errors import ConfigurationError
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.audit_log.chain import verify
-from carina.service.audit_log.tables import AuditEvent
 from carina.service.database import base
 from carina.service.database.sessions import reading
-from carina.service.people import sessions, throttle, tokens
+from carina.service.people import logins, throttle, tokens
 from carina.service.people.accounts import add_account, change_account
+from carina.service.people.logins import LoginRefusedError, log_in, log_out, person_of
 from carina.service.people.passwords import hash_password, matches
-from carina.service.people.sessions import LoginRefusedError, log_in, log_out, person_of
-from carina.service.people.tables import Account, LoginSession
+from carina.service.people.people_tables import Account, LoginSession
 from carina.service.people.tokens import add_token, end_token, person_of_token
 from clinic import PASSWORD, Clinic
 
 
-def enter(clinic: Clinic, name: str = "berta", password: str = PASSWORD, **other: str | None) -> sessions.LoggedIn:
+def enter(clinic: Clinic, name: str = "berta", password: str = PASSWORD, **other: str | None) -> logins.LoggedIn:
     return log_in(clinic.site.engine, name, password, **{"address": "10.0.0.1", "device": None, "old": None, **other})
 
 
@@ -30,7 +30,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
 
     def pass_by(span: timedelta) -> None:
         shifted = base.now() + span
-        for module in (sessions, throttle, tokens):
+        for module in (logins, throttle, tokens):
             monkeypatch.setattr(module, "now", lambda: shifted)
 
     return pass_by

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from carina.service.database.sessions import reading
 from carina.service.database.tables import Image, Study
-from carina.service.people.tables import Account
+from carina.service.people.people_tables import Account
 from carina.service.settings import SiteSettings
 from carina.service.web import guard
 from carina.service.web.viewers import viewer_links

@@ -10,8 +10,8 @@ from carina.errors import ConfigurationError
 from carina.service.database.base import now
 from carina.service.database.sessions import reading
 from carina.service.people.accounts import ROLES, add_account, change_account
-from carina.service.people.sessions import Person
-from carina.service.people.tables import Account, Role, Token
+from carina.service.people.logins import Person
+from carina.service.people.people_tables import Account, Role, Token
 from carina.service.people.tokens import LONGEST_DAYS, SCOPES, add_token, end_token
 from carina.service.web.asking import Administrator, AskedSite, PostingAdministrator, page
 

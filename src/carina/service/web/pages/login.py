@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from carina.service.people.sessions import ABSOLUTE, LoginRefusedError, log_in, log_out, person_of
-from carina.service.people.tables import Role
+from carina.service.people.logins import ABSOLUTE, LoginRefusedError, log_in, log_out, person_of
+from carina.service.people.people_tables import Role
 from carina.service.web.asking import (
     PRIVACY_COOKIE,
     AskedSite,

@@ -22,7 +22,7 @@ from carina.service.verdicts import (
     reader_names,
 )
 from carina.service.web.asking import AskedSite, PostingReader, Reader, page
-from carina.service.web.pages.images import has_verdict
+from carina.service.web.pages.image_parts import has_verdict
 from carina.service.web.problems import ProblemError
 from carina.service.web.viewers import viewer_links
 

@@ -14,7 +14,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.sessions import writing
 from carina.service.intake.files import take_file
 from carina.service.intake.take import LeftOut, NotTakenError, Taken
-from carina.service.people.sessions import Person, person_of
+from carina.service.people.logins import Person, person_of
 from carina.service.site import Site
 from carina.service.web.asking import AskedSite, require_csrf, session_cookie
 from carina.service.web.problems import ProblemError

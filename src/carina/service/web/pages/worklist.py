@@ -20,7 +20,7 @@ from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.tables import Image, Study, StudyState
 from carina.service.mode import mode_of
-from carina.service.people.sessions import Person, person_of
+from carina.service.people.logins import Person, person_of
 from carina.service.settings import Targets
 from carina.service.site import Site
 from carina.service.studies import SORTS, SOURCES, STATES, Sort, Wanted, counts_by_state, page_of

@@ -192,7 +192,7 @@ async function loadEvidence(number) {
   for (const button of buttons) button.disabled = true;
   // Asked for only where the page shows the model's answer.
   const answer = await fetch(`/images/${number}/evidence`, { headers: { Accept: "application/json" } }).catch(() => null);
-  if (!answer?.ok) return;
+  if (answer?.status !== 200) return;
   evidence = await answer.json();
   const finding = $("#legend-finding")?.textContent;
   const cells = evidence.findings[finding] ?? Object.values(evidence.findings)[0];

@@ -11,8 +11,8 @@ from carina.service.database.sessions import reading
 from carina.service.database.tables import Model
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
-from carina.service.mode import Mode, change_mode
-from carina.service.people.tables import Setting, Verdict
+from carina.service.mode import Mode, change_mode, change_model
+from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
 
@@ -39,6 +39,22 @@ def switch_mode(
         change_mode(site.engine, mode, reason, account_id=person.account_id)
     except ConfigurationError as error:
         return _shown(request, site, person, problem=str(error), status=400)
+    return RedirectResponse("/good-enough", 303)
+
+
+@router.post("/models/{model_id}/use")
+def take_into_use(
+    model_id: int,
+    request: Request,
+    site: AskedSite,
+    person: PostingAdministrator,
+    reason: Annotated[str, Form(max_length=2000)] = "",
+) -> Response:
+    """Take a model that judged in silence into use; the one before judges on in silence."""
+    try:
+        change_model(site.engine, model_id, reason, account_id=person.account_id)
+    except ConfigurationError as error:
+        return _shown(request, site, person, model=model_id, problem=str(error), status=400)
     return RedirectResponse("/good-enough", 303)
 
 

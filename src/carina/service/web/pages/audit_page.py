@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.audit_log.chain import ACTIONS, append, export, found, verify
-from carina.service.audit_log.tables import AuditEvent
 from carina.service.database.sessions import reading, writing
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import AskedSite, Auditor, PostingAuditor, page

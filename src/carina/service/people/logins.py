@@ -18,7 +18,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.people.passwords import matches
-from carina.service.people.tables import Account, LoginSession, Role
+from carina.service.people.people_tables import Account, LoginSession, Role
 from carina.service.people.throttle import (
     WINDOW,
     device_cookie,

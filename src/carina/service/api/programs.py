@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from carina.service.people.sessions import Person
-from carina.service.people.tables import Scope
+from carina.service.people.logins import Person
+from carina.service.people.people_tables import Scope
 from carina.service.people.tokens import person_of_token
 from carina.service.web.asking import AskedSite
 from carina.service.web.problems import ProblemError

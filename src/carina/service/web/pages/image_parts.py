@@ -8,10 +8,10 @@ from starlette.responses import JSONResponse, Response
 from carina.errors import InputError
 from carina.service.database.sessions import reading
 from carina.service.database.tables import Image
-from carina.service.evidence import read_evidence
+from carina.service.kept_evidence import read_evidence
 from carina.service.mode import mode_of
-from carina.service.people.sessions import Person
-from carina.service.people.tables import Verdict
+from carina.service.people.logins import Person
+from carina.service.people.people_tables import Verdict
 from carina.service.pictures import pixels_of, thumbnail_of
 from carina.service.verdicts import model_in_use
 from carina.service.web.asking import AskedSite, Reader
@@ -50,7 +50,10 @@ def show_pixels(image_id: int, request: Request, site: AskedSite, person: Reader
 
 @router.get("/images/{image_id}/evidence")
 def show_evidence(image_id: int, site: AskedSite, person: Reader) -> Response:
-    """Return what `carina.service.evidence` keeps of an image; in silent mode only after the reader's verdict."""
+    """Return what `carina.service.kept_evidence` keeps of an image; in silent mode only after the reader's verdict.
+
+    There is none of an image that may not be judged: then the answer is empty (204).
+    """
     image = _image(site, image_id)
     with reading(site.engine) as session:
         if mode_of(session) == "silent" and not has_verdict(session, image.study_id, person):
@@ -58,7 +61,7 @@ def show_evidence(image_id: int, site: AskedSite, person: Reader) -> Response:
         model = model_in_use(session)
     content = None if model is None else read_evidence(site.folder, image.digest, model.sha256)
     if content is None:
-        raise ProblemError(404, "no-evidence", "There is no evidence map of this image.")
+        return Response(status_code=204)
     return JSONResponse(content, headers=_KEPT)
 
 
