@@ -23,7 +23,7 @@ from carina.service.intake.take import NotTakenError, Taken, take
 from carina.service.judging.predicting import Answers, Said
 from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
-from carina.service.site import Site, open_site
+from carina.service.site_folder import Site, open_site
 
 
 class QuickJudge:

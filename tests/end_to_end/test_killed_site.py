@@ -16,8 +16,8 @@ import site_stand_in
 from amount import sampled
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Arrival, Image, Judgement, Model, Study
-from carina.service.site import Site, open_site
+from carina.service.database.study_tables import Arrival, Image, Judgement, Model, Study
+from carina.service.site_folder import Site, open_site
 from commands import Forked
 from postgresql import running_postgresql
 
