@@ -358,7 +358,7 @@ def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: P
 
 
 def test_of_a_refused_image_the_judge_writes_a_reason_and_nothing_else(small_run: Path, tmp_path: Path) -> None:
-    process = JudgeProcess(judge_factory(small_run, ["pr"]), 120.0)
+    process = JudgeProcess(judge_factory(small_run, ["seg"]), 120.0)
     process.start()
     (tmp_path / "work").mkdir()
     image = make_image(1, side=64, Modality="MG")

@@ -125,7 +125,7 @@ def _finding_group(finding: str, prediction: Prediction, source: Source, maker: 
 
 
 def _result_first(group: Any) -> Any:
-    """Return a group with what was found before who says so: programs find items by name, viewers show them in order."""
+    """Return a group, first what was found and then who says so: programs look for names, viewers keep the order."""
     from highdicom import sr  # noqa: PLC0415
 
     place = {code.value: number for number, code in enumerate(_RESULT)}

@@ -28,7 +28,7 @@ from carina.inference.prediction import Prediction
 # Half of the picture's full colour where its scale is shortest: what looks orange there is inside, a pale tint is not.
 LEVEL = 0.25
 # RGB; the orange is that of the picture.
-_LUNG_COLOUR, _EVIDENCE_COLOUR = (60, 150, 255), (255, 140, 20)
+LUNG_COLOUR, EVIDENCE_COLOUR = (60, 150, 255), (255, 140, 20)
 # OHIF takes the rows and columns of an image that says nothing for the first two axes, and refuses a SEG across them.
 _ORIGIN, _AXES = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -55,7 +55,7 @@ def find_regions(prediction: Prediction, explanation: Explanation, source: Sourc
             meaning=_meaning(finding, against),
             category=terms.SPATIAL_CONCEPT,
             kind=terms.EVIDENCE,
-            colour=_EVIDENCE_COLOUR,
+            colour=EVIDENCE_COLOUR,
             mask=_placed(np.nan_to_num(evidence), source) >= LEVEL,
         )
     ]
@@ -65,7 +65,7 @@ def find_regions(prediction: Prediction, explanation: Explanation, source: Sourc
             meaning="Where Carina finds the lungs, also behind the heart.",
             category=terms.ANATOMICAL_STRUCTURE,
             kind=terms.LUNG,
-            colour=_LUNG_COLOUR,
+            colour=LUNG_COLOUR,
             mask=_placed(explanation.lungs.share_of_pixels(*explanation.grey.shape), source) >= 0.5,
         )
         found.insert(0, lungs)
