@@ -164,6 +164,7 @@ class Ohif:
 
     def picture(self) -> NDArray[np.uint8]:
         """Return what the viewport shows: uint8 ``(height, width, 3)``."""
+        self.browser.wait_for("!!document.querySelector('[data-cy=viewport-pane]')")
         x, y, width, height = self.browser.run(
             "(() => { const b = document.querySelector('[data-cy=viewport-pane]').getBoundingClientRect();"
             "return [b.x, b.y, b.width, b.height].map(Math.round); })()"

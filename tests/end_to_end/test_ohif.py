@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,16 @@ from carina.bundles.bundle import released_bundle
 from carina.cli import main
 from carina.dicom.answers.answers import write_answers
 from carina.dicom.answers.segmentation import EVIDENCE_COLOUR, LUNG_COLOUR
+from carina.dicom.coded_terms import PRIORITIES
 from carina.inference.predictor import Predictor
 from ohif import Ohif, open_ohif, share_of_colour
 from orthanc import WEB, Orthanc
 from unit.dicom.sources import write_source
 
 # A radiograph that says nothing of space, as most of a computed one's do; and one with all that a detector says.
-STUDIES = {
-    "CR": {"size": 768, "seed": 5},
+STUDIES: dict[str, dict[str, Any]] = {
+    "CR": {"seed": 5},
     "DX": {
-        "size": 768,
         "seed": 8,
         "inverse": True,
         "ImagerPixelSpacing": [0.2, 0.2],
@@ -41,9 +42,8 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ohif]:
         with open_ohif(orthanc) as opened:
             predictor = Predictor(released_bundle())
             for modality, settings in STUDIES.items():
-                image = write_source(
-                    folder / modality / "image.dcm", modality, PatientName=f"Phantom^{modality}", **settings
-                )
+                named = {"PatientName": f"Phantom^{modality}", "size": 512}
+                image = write_source(folder / modality / "image.dcm", modality, **named, **settings)
                 write_answers(image, predictor, folder / modality)
             done = orthanc.run([main, "dicom", "send", "--stow", WEB, *sorted(folder.glob("*/*.dcm"))])
             assert done.returncode == 0, done.stderr
@@ -53,6 +53,8 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ohif]:
 
 
 def priority_of(viewer: Ohif) -> str:
+    """Return what the name of the report's series begins with."""
+    viewer.browser.wait_for("document.body.innerText.includes('AI report (Carina, research use)')")
     (name,) = (name for name in viewer.text.splitlines() if name.endswith("AI report (Carina, research use)"))
     return name.split(":")[0]
 
@@ -60,9 +62,10 @@ def priority_of(viewer: Ohif) -> str:
 @pytest.mark.long
 def test_the_list_of_studies_says_the_priority(viewer: Ohif) -> None:
     viewer.open_list("Phantom, CR")
-    assert priority_of(viewer) == "Fast-track"
+    priority = priority_of(viewer)
+    assert priority in [code.meaning for code in PRIORITIES.values()]
     for part in ("picture", "report", "regions"):
-        assert f"Fast-track: AI {part} (Carina, research use)" in viewer.text
+        assert f"{priority}: AI {part} (Carina, research use)" in viewer.text
 
 
 @pytest.mark.long
@@ -82,7 +85,7 @@ def test_a_study_shows_all_answers(viewer: Ohif, tmp_path: Path, modality: str) 
     viewer.open_series("AI report")
     viewer.browser.wait_for("document.body.innerText.includes('Chest radiograph triage by software, for research')")
     said = viewer.text
-    for words in (f"Priority: {priority}", "Reason for priority: P(COVID-19) = ", "Intended use: Research use, not"):
+    for words in (f"Priority: {priority}", "Reason for priority: ", "Intended use: Research use, not"):
         assert words in said
     assert said.count("Probability: ") == 4
 
@@ -90,7 +93,8 @@ def test_a_study_shows_all_answers(viewer: Ohif, tmp_path: Path, modality: str) 
     viewer.wait_until(lambda picture: share_of_colour(picture, LUNG_COLOUR) > 0.05)
     viewer.load_regions()
     lungs, evidence = viewer.regions()
-    assert (lungs, evidence) == ("Lungs", "Evidence of 0.25 log odds or more: COVID-19")
+    assert lungs == "Lungs"
+    assert evidence.startswith("Evidence of 0.25 log odds or more: ")
     viewer.wait_until(lambda picture: share_of_colour(picture, EVIDENCE_COLOUR) > 0.005)
     for number, colour in enumerate((LUNG_COLOUR, EVIDENCE_COLOUR)):
         there = share_of_colour(viewer.picture(), colour)
