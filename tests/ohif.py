@@ -213,7 +213,7 @@ def share_of_colour(picture: NDArray[np.uint8], rgb: tuple[int, int, int]) -> fl
 
 
 @contextmanager
-def open_ohif(orthanc: Orthanc) -> Iterator[Ohif]:
+def open_ohif(orthanc: Orthanc, width: int = 1000, height: int = 700) -> Iterator[Ohif]:
     """Yield OHIF in a browser within the archive's network; skips the test, with the reason, where it is not there."""
     if CHROMIUM is None:
         pytest.skip(NO_CHROMIUM)
@@ -228,7 +228,7 @@ def open_ohif(orthanc: Orthanc) -> Iterator[Ohif]:
             # Its tour for beginners would lie over everything.
             toured = "if (location.protocol === 'http:') localStorage.setItem('shownTours', '[\"basicViewerTour\"]')"
             browser.send("Page.addScriptToEvaluateOnNewDocument", source=toured)
-            browser.resize(1400, 900)
+            browser.resize(width, height)
             yield Ohif(browser)
     finally:
         pages.terminate()
