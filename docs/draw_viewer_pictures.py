@@ -43,12 +43,7 @@ def take(viewer: Ohif, name: str, box: tuple[int, int, int, int] | None = None) 
 def main() -> None:
     """Write docs/pictures/ohif-list.png, -picture, -report and -regions."""
     with tempfile.TemporaryDirectory() as folder:
-        said = {
-            "PatientName": "Phantom^One",
-            "PatientID": "PHANTOM-1",
-            "SeriesDescription": "Chest PA",
-            "AccessionNumber": None,
-        }
+        said = {"PatientName": "Phantom^One", "PatientID": "PHANTOM-1", "SeriesDescription": "Chest PA"}
         image = write_source(Path(folder) / "study" / "image.dcm", "CR", seed=5, size=768, **said)
         write_answers(image, Predictor(released_bundle()), image.parent)
         orthanc = Orthanc(Path(folder) / "orthanc")
