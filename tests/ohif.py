@@ -161,6 +161,8 @@ class Ohif:
         x, y = self._middle(row)
         self.browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         self._click(f"{row}.querySelector('[data-cy=data-row-visibility-toggle]')")
+        # A card of numbers lies over the picture while the mouse is there.
+        self.browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
 
     def picture(self) -> NDArray[np.uint8]:
         """Return what the viewport shows: uint8 ``(height, width, 3)``."""

@@ -42,7 +42,7 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ohif]:
         with open_ohif(orthanc) as opened:
             predictor = Predictor(released_bundle())
             for modality, settings in STUDIES.items():
-                named = {"PatientName": f"Phantom^{modality}", "size": 512}
+                named = {"PatientName": f"Phantom^{modality}", "size": 768}
                 image = write_source(folder / modality / "image.dcm", modality, **named, **settings)
                 write_answers(image, predictor, folder / modality)
             done = orthanc.run([main, "dicom", "send", "--stow", WEB, *sorted(folder.glob("*/*.dcm"))])
