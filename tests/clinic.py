@@ -15,13 +15,13 @@ from carina.bundles.bundle import open_named_model, released_bundle
 from carina.decisions.triage import READING_PLACES, Priority
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Judgement, Model, Study
+from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
 from carina.service.people import passwords
 from carina.service.people.accounts import add_account
 from carina.service.people.people_tables import Role
 from carina.service.people.tokens import add_token
-from carina.service.site import Site, open_site
+from carina.service.site_folder import Site, open_site
 from carina.service.web.app import build_app
 from make import make_grey
 from make_dicom import encode_dicom

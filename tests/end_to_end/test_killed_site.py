@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -15,8 +16,8 @@ import site_stand_in
 from amount import sampled
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Arrival, Image, Judgement, Model, Study
-from carina.service.site import Site, open_site
+from carina.service.database.study_tables import Arrival, Image, Judgement, Model, Study
+from carina.service.site_folder import Site, open_site
 from commands import Forked
 from postgresql import running_postgresql
 
@@ -47,15 +48,24 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(database: str, 
         *(["send", site.folder, database, path, number, IMAGES] for number, path in enumerate(noted)),
     ]
     running = [start(command, tmp_path) for command in commands]
-    for _ in range(KILLS):
-        time.sleep(dice.uniform(0.02, 0.4))
-        victim = dice.randrange(len(commands))
-        running[victim].kill()
-        running[victim].wait(60)
-        running[victim] = start(commands[victim], tmp_path)
+    in_the_middle = 0
+    for kill in range(KILLS):
+        if kill % 2:
+            time.sleep(dice.uniform(0.02, 0.4))
+            victims = [dice.choice((2, 3))]
+        else:
+            # In the middle of their work.
+            in_the_middle += wait_until(site, Image.claimed_by.is_not(None), Image.state == "received", seconds=3)
+            victims = [0, 1]
+        for victim in victims:
+            running[victim].kill()
+        for victim in victims:
+            running[victim].wait(60)
+            running[victim] = start(commands[victim], tmp_path)
     for sender in running[2:]:
         assert sender.wait(120) == 0, (tmp_path / "log").read_text()
-    wait_until_judged(site)
+    assert wait_until(site, Image.state == "received", none=True)
+    assert in_the_middle
     for worker in running[:2]:
         worker.terminate()
         assert worker.wait(60) == 0
@@ -77,12 +87,13 @@ def start(command: list[object], folder: Path) -> Forked:
     return Forked(site_stand_in.main, command, stdout=folder / "log")
 
 
-def wait_until_judged(site: Site) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+def wait_until(site: Site, *conditions: Any, none: bool = False, seconds: float = 60) -> bool:
+    """Return whether there is an image of which all conditions hold, or none any more, within some seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         with reading(site.engine) as session:
-            waiting = session.scalar(select(func.count(Image.id)).where(Image.state == "received"))
-        if not waiting:
-            return
-        assert time.monotonic() < deadline, f"{waiting} images are not judged"
-        time.sleep(0.05)
+            found = session.scalar(select(func.count(Image.id)).where(*conditions))
+        if bool(found) is not none:
+            return True
+        time.sleep(0.01)
+    return False

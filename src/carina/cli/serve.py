@@ -91,7 +91,7 @@ def add_account_command(
     require_service()
     from carina.service.people.accounts import add_account  # noqa: PLC0415  # the service's libraries
     from carina.service.people.people_tables import Role  # noqa: PLC0415
-    from carina.service.site import open_site  # noqa: PLC0415
+    from carina.service.site_folder import open_site  # noqa: PLC0415
 
     found = _known(role, get_args(Role))
     site = open_site(folder, database=database)
@@ -112,7 +112,7 @@ def backup_command(
     """Write a copy of a site: database, images and settings. The site may go on meanwhile."""
     require_service()
     from carina.service.backup import backup  # noqa: PLC0415  # the service's libraries
-    from carina.service.site import open_site  # noqa: PLC0415
+    from carina.service.site_folder import open_site  # noqa: PLC0415
 
     site = open_site(folder, database=database)
     try:

@@ -23,8 +23,8 @@ from carina.errors import ConfigurationError
 from carina.service.database.all_tables import METADATA
 from carina.service.database.base import DATABASE_FILE, UtcTime
 from carina.service.database.migrate import revision_of
-from carina.service.database.tables import Image
-from carina.service.site import LOCKS_FOLDER, STORE_FOLDER, Site, open_site
+from carina.service.database.study_tables import Image
+from carina.service.site_folder import LOCKS_FOLDER, STORE_FOLDER, Site, open_site
 from carina.storage.atomic import require_absent, whole_folder
 
 _ROWS, _IMAGES, _REST, _COMPLETE = "rows.jsonl.gz", "images", "folder", "complete"

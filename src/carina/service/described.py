@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from carina.bundles.bundle import open_model
 from carina.bundles.run_folder import FinishedRun
 from carina.errors import BundleError
-from carina.service.database.tables import Model
-from carina.service.site import Site
+from carina.service.database.study_tables import Model
+from carina.service.site_folder import Site
 from carina.service.verdicts import model_in_use
 
 _NOT_AUDITED = "This model was not audited: nobody measured what it looks at beside the lungs."

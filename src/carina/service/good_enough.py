@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
 from carina.findings import NORMAL
-from carina.service.database.tables import Judgement, Study
+from carina.service.database.study_tables import Judgement, Study
 from carina.service.people.people_tables import Verdict
 from carina.statistics.binary_metrics import binary_estimates
 from carina.statistics.calibration_slope import recalibration

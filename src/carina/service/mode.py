@@ -13,7 +13,7 @@ from carina.errors import ConfigurationError
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.tables import Model
+from carina.service.database.study_tables import Model
 from carina.service.judging.models import use_model
 from carina.service.people.people_tables import Setting
 

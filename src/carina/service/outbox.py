@@ -25,10 +25,10 @@ from carina.service.database.base import now
 from carina.service.database.changes import Changes
 from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import AT_ONCE, Delivery, Image, Model
+from carina.service.database.study_tables import AT_ONCE, Delivery, Image, Model
 from carina.service.mode import mode_of
 from carina.service.parts import Presence
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 # Images whose answers share an association.
 _TOGETHER = 16

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.tables import Part
-from carina.service.site import Site
+from carina.service.database.study_tables import Part
+from carina.service.site_folder import Site
 
 _EVERY_S = 20.0
 # A part that was not seen for so long is gone.

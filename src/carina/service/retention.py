@@ -18,9 +18,9 @@ from carina.service import kept_evidence, pictures
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Study
+from carina.service.database.study_tables import Image, Study
 from carina.service.people.people_tables import Verdict
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 _EVERY_S = 600.0
 _CLEAN_EVERY_S = 86_400.0
@@ -44,7 +44,7 @@ def keep_house(site: Site, log: EventLog, stop: threading.Event) -> None:
 
 
 def apply_retention(site: Site) -> int:
-    """Delete what the site's settings say (`carina.service.settings.Retention`); return how many studies."""
+    """Delete what the site's settings say (`carina.service.site_settings.Retention`); return how many studies."""
     rules, count = site.settings.retention, 0
     if rules.days is not None:
         before = now() - timedelta(days=rules.days)

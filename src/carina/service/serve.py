@@ -20,7 +20,7 @@ from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
 from carina.service.people.people_tables import Account
 from carina.service.process_group import run_group
-from carina.service.site import LOCKS_FOLDER, Site, open_site
+from carina.service.site_folder import LOCKS_FOLDER, Site, open_site
 
 try:
     import fcntl
@@ -150,8 +150,9 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
     from carina.service.web.app import build_app  # noqa: PLC0415
 
+    app = build_app(site)
     config = uvicorn.Config(
-        build_app(site),
+        app,
         # An access log would hold addresses; the audit log says who saw what.
         log_config=None,
         access_log=False,
@@ -164,6 +165,8 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
     def end_server() -> None:
         stop.wait()
+        # Else pages that wait for arrivals would hold it.
+        app.state.arrivals.stop()
         server.should_exit = True
 
     threading.Thread(target=end_server, daemon=True).start()

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, 
 from sqlalchemy.orm import Session
 
 from carina.decisions.triage import READING_PLACES, Priority
-from carina.service.database.tables import Source, Study, StudyState
+from carina.service.database.study_tables import Source, Study, StudyState
 
 Sort = Literal["priority", "oldest", "newest"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

@@ -11,7 +11,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
-from carina.service.database.tables import Judgement, Model, Study
+from carina.service.database.study_tables import Judgement, Model, Study
 from carina.service.mode import mode_of
 from carina.service.people.people_tables import Account, Verdict, VerdictKind
 

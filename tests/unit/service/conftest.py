@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carina.service.site import Site, open_site
+from carina.service.site_folder import Site, open_site
 from postgresql import PostgreSql, running_postgresql
 
 

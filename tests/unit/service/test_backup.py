@@ -14,7 +14,7 @@ from carina.service.database.sessions import writing
 from carina.service.intake.take import Taken, take
 from carina.service.judging.records import record
 from carina.service.people.accounts import add_account
-from carina.service.site import Site, open_site
+from carina.service.site_folder import Site, open_site
 from postgresql import PostgreSql
 from unit.service.test_take import film
 from unit.service.test_worker import SAID, add_model, send

@@ -20,8 +20,8 @@ from carina.service.database.changes import Changes, announce
 from carina.service.database.migrate import migrate
 from carina.service.database.revise import INITIAL, write_initial
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Study
-from carina.service.site import Site
+from carina.service.database.study_tables import Study
+from carina.service.site_folder import Site
 
 
 def study(key: str = "k", at: datetime | None = None) -> Study:

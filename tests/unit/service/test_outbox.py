@@ -12,12 +12,12 @@ from carina.dicom.sending.outcome import TAKEN, Outcome
 from carina.dicom.transport.log import EventLog
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Delivery
+from carina.service.database.study_tables import Delivery
 from carina.service.intake.take import take
 from carina.service.outbox import Outbox, enqueue
 from carina.service.people.people_tables import Setting
-from carina.service.settings import SiteSettings
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import SiteSettings
 from unit.service.test_take import png
 from unit.service.test_worker import add_model, film, send
 

@@ -9,13 +9,13 @@ from sqlalchemy import select, update
 from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Judgement, Study
+from carina.service.database.study_tables import Image, Judgement, Study
 from carina.service.intake.take import Taken, take
 from carina.service.judging.records import record
 from carina.service.kept_evidence import FOLDER
 from carina.service.retention import apply_retention, delete_study
-from carina.service.settings import Retention
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import Retention
 from unit.service.test_worker import SAID, add_model, film, send
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import select
 from carina.errors import ConfigurationError
 from carina.service import serve as served
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Model
+from carina.service.database.study_tables import Model
 from carina.service.people.accounts import add_account
 from carina.service.serve import serve
-from carina.service.settings import SiteSettings, Targets, read_settings
-from carina.service.site import open_site
+from carina.service.site_folder import open_site
+from carina.service.site_settings import SiteSettings, Targets, read_settings
 
 
 @pytest.fixture

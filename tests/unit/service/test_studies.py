@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert
 
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Study
-from carina.service.site import Site
+from carina.service.database.study_tables import Study
+from carina.service.site_folder import Site
 from carina.service.studies import Sort, Wanted, counts_by_state, next_study, page_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

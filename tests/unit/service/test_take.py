@@ -17,10 +17,10 @@ import make_dicom
 from carina.dicom.listener.store import ObjectStore
 from carina.service.database.base import Base
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Arrival, Image, Study
+from carina.service.database.study_tables import Arrival, Image, Study
 from carina.service.intake.files import take_file
 from carina.service.intake.take import LeftOut, NotTakenError, Taken, take
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 PIXELS = (np.arange(64 * 64, dtype=np.uint16) % 4096).reshape(64, 64)
 
@@ -215,6 +215,6 @@ def test_files_that_no_row_knows_are_deleted_once_they_are_old(
     kept = taken(take(plain_site, film(), name="a", source="upload"))
     plain_site.store.write_object("f" * 64, (b"killed before its row",))
     assert plain_site.clean() == 0
-    monkeypatch.setattr("carina.service.site._ORPHAN_S", -1.0)
+    monkeypatch.setattr("carina.service.site_folder._ORPHAN_S", -1.0)
     assert plain_site.clean() == 1
     assert list(plain_site.store.stored_digests()) == [kept.digest]

@@ -16,13 +16,13 @@ from sqlalchemy import select
 import make_dicom
 from carina.dicom.transport.log import EventLog
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Arrival, Image
+from carina.service.database.study_tables import Arrival, Image
 from carina.service.intake import site_listener as listening
 from carina.service.intake.site_listener import listen
 from carina.service.intake.take import NotTakenError
 from carina.service.intake.watch import WatchedFolder
-from carina.service.settings import ListenerSettings
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import ListenerSettings
 from unit.service.test_take import film, png, without_pixels
 
 CR = "1.2.840.10008.5.1.4.1.1.1"

@@ -18,7 +18,7 @@ from carina.dicom.transport.log import EventLog
 from carina.service.database.base import now
 from carina.service.database.claims import claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Judgement, Model, Study
+from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
 from carina.service.judging.models import active_models, register_models, use_model
 from carina.service.judging.predicting import Answers, Said, Unreadable
@@ -26,7 +26,7 @@ from carina.service.judging.records import record, refresh_study
 from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
 from carina.service.parts import has_worker, problems
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from unit.service.test_take import PIXELS, png
 
 SAID = Said("routine", "Normal", 0.1, {"Normal": 0.9}, "normal-in-band", "Why.", True, ["Doubt."], "f32", 2.0, "e" * 64)

@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from carina.findings import finding_code
-from carina.service.database.tables import Judgement, Study
+from carina.service.database.study_tables import Judgement, Study
 
 _LOINC, _SCT, _DCM = "http://loinc.org", "http://snomed.info/sct", "http://dicom.nema.org/resources/ontology/DCM"
 _SYSTEMS = {"SCT": _SCT, "DCM": _DCM}

@@ -10,7 +10,7 @@ from carina.service.api.programs import scope
 from carina.service.api.routes import ERRORS, Number
 from carina.service.audit_log.chain import append
 from carina.service.database.sessions import writing
-from carina.service.database.tables import Study
+from carina.service.database.study_tables import Study
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person
 from carina.service.verdicts import answer_of

@@ -15,13 +15,13 @@ from carina.service.api.programs import program, scope
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, ImageState, Judgement, Model, Source, Study, StudyState
+from carina.service.database.study_tables import Image, ImageState, Judgement, Model, Source, Study, StudyState
 from carina.service.described import described_in_use
 from carina.service.mode import Mode, mode_of
 from carina.service.people.logins import Person
 from carina.service.people.people_tables import Verdict, VerdictKind
 from carina.service.people.tokens import person_of_token
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.studies import Sort, Wanted, page_of
 from carina.service.verdicts import LONGEST_NOTE, give_verdict, most_probable
 from carina.service.web.asking import AskedSite

@@ -1,7 +1,7 @@
 """The metadata with the tables of every room: importing this makes it whole."""
 
 import carina.service.audit_log.audit_tables
-import carina.service.database.tables
+import carina.service.database.study_tables
 import carina.service.people.people_tables  # noqa: F401  # their classes enter the metadata
 from carina.service.database.base import Base
 

@@ -7,7 +7,7 @@ from sqlalchemy import and_, exists, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
-from carina.service.database.tables import AT_ONCE, Image, Judgement
+from carina.service.database.study_tables import AT_ONCE, Image, Judgement
 
 # A time further ahead was written before the clock was set back.
 _AHEAD = timedelta(minutes=2)

@@ -8,9 +8,9 @@ from carina.errors import InputError
 from carina.radiographs.archive import BadMember, Member, list_archive
 from carina.radiographs.file_kind import HEAD_BYTES, is_archive, is_hidden, kind_of
 from carina.radiographs.read import read_bytes, read_head
-from carina.service.database.tables import Source
+from carina.service.database.study_tables import Source
 from carina.service.intake.take import LeftOut, NotTakenError, Taken, take
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 
 @dataclass(frozen=True, slots=True)

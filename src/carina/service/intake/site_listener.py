@@ -15,8 +15,8 @@ from carina.dicom.transport.storage_server import (
 from carina.dicom.transport.tls import server_context
 from carina.service.intake.take import NotTakenError, Taken, take
 from carina.service.parts import Presence
-from carina.service.settings import ListenerSettings
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import ListenerSettings
 
 
 def listen(site: Site, settings: ListenerSettings, log: EventLog, stop: threading.Event) -> None:

@@ -25,8 +25,8 @@ from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Arrival, Image, ImageKind, Source, Study
-from carina.service.site import Site
+from carina.service.database.study_tables import Arrival, Image, ImageKind, Source, Study
+from carina.service.site_folder import Site
 
 # The pixels of nearly every file begin before.
 _HEADER_BYTES = 256 * 1024

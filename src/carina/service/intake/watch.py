@@ -14,12 +14,12 @@ from carina.radiographs.file_kind import is_hidden
 from carina.service.database.base import now
 from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import WatchedFile
+from carina.service.database.study_tables import WatchedFile
 from carina.service.intake.files import take_file
 from carina.service.intake.take import NotTakenError, Taken
 from carina.service.parts import Presence
-from carina.service.settings import WatchSettings
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import WatchSettings
 
 _KEPT_APART = b"\0"
 

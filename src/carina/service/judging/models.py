@@ -12,9 +12,9 @@ from carina.errors import ConfigurationError
 from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
-from carina.service.database.tables import Delivery, Image, Judgement, Model, ModelRole, Study
+from carina.service.database.study_tables import Delivery, Image, Judgement, Model, ModelRole, Study
 from carina.service.judging.records import refresh_study
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a model says of an image; see `carina.service.database.tables.Judgement`.
+    """What a model says of an image; see `carina.service.database.study_tables.Judgement`.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from carina.decisions.triage import READING_PLACES
 from carina.service.database.base import now
 from carina.service.database.insert import insert_new
-from carina.service.database.tables import WAITING_PLACE, Image, Judgement, Study
+from carina.service.database.study_tables import WAITING_PLACE, Image, Judgement, Study
 from carina.service.judging.predicting import Said, Unreadable
 
 

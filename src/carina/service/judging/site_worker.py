@@ -16,13 +16,13 @@ from carina.errors import CarinaError
 from carina.service.database.changes import Changes, announce
 from carina.service.database.claims import Claimed, behind, claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image
+from carina.service.database.study_tables import Image
 from carina.service.judging.models import ActiveModel, active_models
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, record
 from carina.service.outbox import enqueue
 from carina.service.parts import Presence
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 # As many as the networks take at once; more would let the first ones wait for the last.
 _TOGETHER = 8

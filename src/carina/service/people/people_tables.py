@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from carina.service.database.base import Base, JsonValue
-from carina.service.database.tables import one_of
+from carina.service.database.study_tables import one_of
 
 Role = Literal["reader", "administrator", "auditor"]
 VerdictKind = Literal["agree", "other", "cannot-tell"]

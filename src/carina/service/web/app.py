@@ -8,7 +8,7 @@ from starlette.staticfiles import StaticFiles
 
 from carina._version import __version__
 from carina.service.api import fhir_routes, routes
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.web import health
 from carina.service.web.arrivals import Arrivals
 from carina.service.web.guard import Guard

@@ -11,7 +11,7 @@ from carina.service.mode import mode_of
 from carina.service.parts import problems
 from carina.service.people.logins import Person, person_of, same_csrf
 from carina.service.people.people_tables import Role
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.web.problems import Problem, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]

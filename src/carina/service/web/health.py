@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from carina.service.database.sessions import reading
 from carina.service.parts import has_worker
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 router = APIRouter()
 

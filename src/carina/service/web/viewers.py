@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from carina.service.database.tables import Study
+from carina.service.database.study_tables import Study
 
 _PLACES = re.compile(r"\{(StudyInstanceUID|AccessionNumber)\}")
 

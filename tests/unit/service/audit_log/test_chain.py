@@ -9,7 +9,7 @@ from sqlalchemy import delete, text, update
 from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.audit_log.chain import append, export, found, verify
 from carina.service.database.sessions import reading, writing
-from carina.service.site import Site
+from carina.service.site_folder import Site
 
 
 def fill(site: Site, count: int = 4) -> None:

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Image, Study
+from carina.service.database.study_tables import Image, Study
 from carina.service.people.people_tables import Account
-from carina.service.settings import SiteSettings
+from carina.service.site_settings import SiteSettings
 from carina.service.web import guard
 from carina.service.web.viewers import viewer_links
 from clinic import BASE, PASSWORD, Clinic

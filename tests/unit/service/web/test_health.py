@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from carina.service.parts import Presence
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.web.app import build_app
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Study
+from carina.service.database.study_tables import Study
 from carina.service.kept_evidence import keep_evidence
 from carina.service.mode import change_mode
 from carina.service.studies import page_of

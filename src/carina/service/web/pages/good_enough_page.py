@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Model
+from carina.service.database.study_tables import Model
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode, change_model

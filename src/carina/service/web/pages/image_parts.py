@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from carina.errors import InputError
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Image
+from carina.service.database.study_tables import Image
 from carina.service.kept_evidence import read_evidence
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person

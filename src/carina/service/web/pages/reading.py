@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Image, Judgement, Study
+from carina.service.database.study_tables import Image, Judgement, Study
 from carina.service.described import Described, described_in_use
 from carina.service.mode import Mode, mode_of
 from carina.service.studies import next_study, priors_of

@@ -15,7 +15,7 @@ from carina.service.database.sessions import writing
 from carina.service.intake.files import take_file
 from carina.service.intake.take import LeftOut, NotTakenError, Taken
 from carina.service.people.logins import Person, person_of
-from carina.service.site import Site
+from carina.service.site_folder import Site
 from carina.service.web.asking import AskedSite, require_csrf, session_cookie
 from carina.service.web.problems import ProblemError
 

@@ -18,11 +18,11 @@ from carina.decisions.triage import PRIORITIES
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.tables import Image, Study, StudyState
+from carina.service.database.study_tables import Image, Study, StudyState
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person, person_of
-from carina.service.settings import Targets
-from carina.service.site import Site
+from carina.service.site_folder import Site
+from carina.service.site_settings import Targets
 from carina.service.studies import SORTS, SOURCES, STATES, Sort, Wanted, counts_by_state, page_of
 from carina.service.verdicts import model_in_use, reader_names
 from carina.service.web.arrivals import Arrivals

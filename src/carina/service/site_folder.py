@@ -12,8 +12,8 @@ from carina.errors import ConfigurationError
 from carina.service.database.base import database_url, open_engine
 from carina.service.database.migrate import migrate
 from carina.service.database.sessions import reading
-from carina.service.database.tables import Image
-from carina.service.settings import SETTINGS_FILE, SiteSettings, read_settings
+from carina.service.database.study_tables import Image
+from carina.service.site_settings import SETTINGS_FILE, SiteSettings, read_settings
 
 STORE_FOLDER = "images"
 LOCKS_FOLDER = "locks"
@@ -84,7 +84,7 @@ def open_site(folder: Path, *, database: str | None = None, make: bool = False) 
     folder
         Of the site, on a disk of this machine, or one that all machines of the site share.
     database
-        Instead of what its settings say; see `carina.service.settings.SiteSettings`.
+        Instead of what its settings say; see `carina.service.site_settings.SiteSettings`.
     make
         Make the folder if it is not there.
 
