@@ -2,6 +2,7 @@
 
 import pytest
 
+from carina.service import good_enough
 from carina.service.database.sessions import reading, writing
 from carina.service.described import described_in_use
 from carina.service.good_enough import SiteFigures, measure_site
@@ -15,8 +16,9 @@ __all__ = ["clinic", "quick_passwords"]
 
 
 @pytest.fixture(autouse=True)
-def no_verdicts(clinic: Clinic) -> None:
-    """Let each test begin without verdicts."""
+def no_verdicts(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin without verdicts, and take few replicates for its intervals."""
+    monkeypatch.setattr(good_enough, "_REPLICATES", 100)
     with writing(clinic.site.engine) as session:
         session.query(Verdict).delete()
 

@@ -143,6 +143,19 @@ def test_guessing_is_stopped_and_locks_nobody_out(clinic: Clinic, later: Callabl
     assert enter(clinic, address="10.1.1.1").cookie
 
 
+def test_attempts_from_many_addresses_stop_strangers_and_not_the_known(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = enter(clinic, address="10.4.0.1").device
+    monkeypatch.setattr(throttle, "FOR_NAME", 3)
+    for number in range(4):
+        with pytest.raises(LoginRefusedError):
+            enter(clinic, password=PASSWORD + "x", address=f"10.4.1.{number}")
+    with pytest.raises(LoginRefusedError, match="Too many"):
+        enter(clinic, address="10.4.2.2")
+    assert enter(clinic, address="10.4.2.2", device=known).cookie
+
+
 def test_one_address_cannot_try_every_name(clinic: Clinic) -> None:
     for number in range(throttle.FOR_ADDRESS):
         with pytest.raises(LoginRefusedError, match="do not belong together"):
