@@ -13,6 +13,7 @@ from carina.decisions.operating_point import ThresholdRule
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
 from carina.evaluation.adaptation import adapt as adaptation
+from carina.extras import needed_for
 from carina.progress import Progress, no_progress
 from carina.reports.model_card import prepare_card
 from carina.storage.atomic import require_absent
@@ -71,11 +72,8 @@ def export(
 
 
 def _make_twin(run: Path, progress: Progress) -> Twin:
-    try:
-        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # needs the train extra
-    except ModuleNotFoundError as error:
-        msg = f"--int8 needs the package {error.name}. Install it: pip install 'carina-cxr[train]'"
-        raise ConfigurationError(msg) from None
+    with needed_for("--int8", "train"):
+        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # TensorFlow, for this option alone
     from carina.evaluation.int8_parity import measure_parity  # noqa: PLC0415  # tables, for this option alone
 
     return make_twin(run, measure=measure_parity, progress=progress)

@@ -12,6 +12,7 @@ from carina.bundles.bundle import released_bundle
 from carina.bundles.run_folder import FinishedRun
 from carina.decisions.bands import check_prevalence
 from carina.errors import ConfigurationError, InputError
+from carina.extras import needed_for
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.inference.prediction_list import Predictions
@@ -254,7 +255,8 @@ class Model:
         BundleError, ConfigurationError, DataError
             See `carina.api.bundles.export`.
         """
-        from carina.api.bundles import export  # noqa: PLC0415
+        with needed_for("Model.export"):
+            from carina.api.bundles import export  # noqa: PLC0415  # tables, for this method alone
 
         return export(
             self.folder,
@@ -286,7 +288,8 @@ class Model:
         BundleError, ConfigurationError, DataError, LeakError
             See `carina.api.bundles.recalibrate`.
         """
-        from carina.api.bundles import recalibrate  # noqa: PLC0415
+        with needed_for("Model.recalibrate"):
+            from carina.api.bundles import recalibrate  # noqa: PLC0415  # tables, for this method alone
 
         return recalibrate(
             self.folder,
@@ -318,7 +321,8 @@ class Model:
         BundleError, ConfigurationError, DataError, LeakError
             See `carina.api.bundles.adapt`.
         """
-        from carina.api.bundles import adapt  # noqa: PLC0415
+        with needed_for("Model.adapt"):
+            from carina.api.bundles import adapt  # noqa: PLC0415  # tables, for this method alone
 
         return adapt(
             self.folder, site, out, version=version, flag=flag, add=add, leave_out=leave_out, progress=progress

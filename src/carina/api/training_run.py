@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from carina.api.accepted_forms import DatasetLike, dataset_of
 from carina.api.model import Model, load_bundle
 from carina.bundles.run_folder import FinishedRun
-from carina.errors import ConfigurationError
+from carina.extras import needed_for
 from carina.learning.recipe import Recipe, load_recipe
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress
@@ -209,9 +209,5 @@ def import_training() -> ModuleType:
     """
     # TensorFlow's C++ side writes to stderr whatever Python's logging says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with nullcontext() if "tensorflow" in sys.modules else quiet_loading():
-            return import_module("carina.learning.train")
-    except ModuleNotFoundError as error:
-        msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
-        raise ConfigurationError(msg) from None
+    with needed_for("Training", "train"), nullcontext() if "tensorflow" in sys.modules else quiet_loading():
+        return import_module("carina.learning.train")

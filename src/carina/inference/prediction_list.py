@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from carina.decisions.triage import PRIORITIES, READING_PLACES
 from carina.errors import ConfigurationError
+from carina.extras import needed_for
 from carina.inference.left_out import say_left_out
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction, boxed_result, shown_name
 from carina.inference.results import Csv
@@ -100,7 +101,8 @@ class Predictions(tuple[AnyPrediction, ...]):
 
         Probabilities are numbers with six decimals, ``gate_accepted`` is a truth value, the rest is text.
         """
-        import polars as pl  # noqa: PLC0415  # predicting does without tables
+        with needed_for("to_polars"):
+            import polars as pl  # noqa: PLC0415  # predicting does without tables
 
         as_numbers = {name: pl.Float64 for name in self._rows.columns if name.startswith("probability:")}
         text = pl.read_csv(self._csv().encode(), infer_schema=False, schema_overrides=as_numbers)
