@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
+from carina.bundles.addresses import hub_repository
 from carina.bundles.bundle import open_bundle
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
@@ -30,6 +31,7 @@ def export(
     version: str = "1.0.0",
     evaluation: Sequence[str | PathLike[str]] = (),
     audit: str | PathLike[str] | None = None,
+    hub: str | None = None,
     int8: bool = False,
     progress: Progress = no_progress,
 ) -> Verification:
@@ -49,6 +51,8 @@ def export(
         Folders that `carina.evaluate` wrote, for the model card.
     audit
         A folder that `carina.audit` wrote, for the model card.
+    hub
+        ``owner/name`` of the repository on a hub where it will lie: the card then says how it is loaded from there.
     int8
         Also make an 8-bit version of the classifier. It is left out if its results differ too much.
     progress
@@ -59,12 +63,14 @@ def export(
     BundleError
         If the run is none, or the bundle does not give what the run gives.
     ConfigurationError
-        If `out` exists, or `int8` is asked for and what it needs is not installed.
+        If `out` exists, `hub` is no name of a repository, or `int8` is asked for and what it needs is not installed.
     DataError
         If a folder is no evaluation.
     """
     folder, out = folder_of(run), Path(out)
-    card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit))
+    if hub is not None:
+        hub_repository(f"hf://{hub}")
+    card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit), hub)
     described = open_run(folder)
     require_absent(out, what="bundle")
     twin = _make_twin(folder, progress) if int8 else None

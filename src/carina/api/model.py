@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
+from carina.bundles.addresses import bundle_at
 from carina.bundles.bundle import released_bundle
 from carina.bundles.run_folder import FinishedRun
 from carina.decisions.bands import check_prevalence
@@ -243,6 +244,7 @@ class Model:
         version: str = "1.0.0",
         evaluation: "list[str | PathLike[str]] | tuple[str | PathLike[str], ...]" = (),
         audit: str | PathLike[str] | None = None,
+        hub: str | None = None,
         int8: bool = False,
         progress: Progress = no_progress,
     ) -> "Verification":
@@ -265,6 +267,7 @@ class Model:
             version=version,
             evaluation=evaluation,
             audit=audit,
+            hub=hub,
             int8=int8,
             progress=progress,
         )
@@ -351,7 +354,9 @@ def load_bundle(
     Parameters
     ----------
     folder
-        A bundle or a finished run; by default the bundle that comes with Carina.
+        A bundle or a finished run; by default the bundle that comes with Carina. An address
+        (``hf://owner/name@revision#sha256=…``, ``https://…``, ``s3://…``) is fetched once, and compared with its hash
+        before it is opened; see `carina.bundles.fetching`.
     backend, precision, threads
         See `carina.inference.predictor.Predictor`.
 
@@ -362,5 +367,5 @@ def load_bundle(
     ConfigurationError
         If this machine does not have the backend, or the model does not have the precision.
     """
-    path = released_bundle() if folder is None else Path(folder)
+    path = released_bundle() if folder is None else bundle_at(folder)
     return Model(path, backend=backend, precision=precision, threads=threads)
