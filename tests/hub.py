@@ -1,4 +1,4 @@
-"""Stand-ins on the loopback for a hub, a web server and a bucket: files by path, and what a hub answers to an upload."""
+"""A stand-in on the loopback for a hub, a web server and a bucket: files by path, and answers to an upload."""
 
 import base64
 import json

@@ -38,9 +38,7 @@ class EvaluatedOn:
     notice: str | None  # the warning over every output, or none
 
 
-def prepare_card(
-    evaluations: Sequence[Path] = (), audit: Path | None = None, hub: str | None = None
-) -> WriteCard:
+def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None, hub: str | None = None) -> WriteCard:
     """Return what writes a bundle's card; the folders are read at once, before any work is done.
 
     `hub` is the repository (``owner/name``) on a hub where the bundle will lie, or None.

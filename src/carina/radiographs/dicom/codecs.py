@@ -74,7 +74,7 @@ def _decode_with_charls(content: bytes, said: Codestream) -> Patterns:
     try:
         import jpeg_ls  # noqa: PLC0415
     except ImportError:
-        raise _decoder_missing("JPEG-LS", "CharLS", "dicom") from None
+        raise _decoder_missing(said.process) from None
     decoded, info = jpeg_ls.decode_pixel_data(content)
     values = _as_patterns(np.frombuffer(decoded, np.uint8 if said.bits <= 8 else "<u2"), said.bits)
     if said.components == 1:
@@ -88,7 +88,7 @@ def _decode_with_gdcm(content: bytes, said: Codestream) -> Patterns:
     try:
         import gdcm  # noqa: PLC0415
     except ImportError:
-        raise _decoder_missing("JPEG lossless or 12-bit JPEG", "GDCM", "gdcm") from None
+        raise _decoder_missing(said.process) from None
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(content)
     fragments = gdcm.SequenceOfFragments.New()
@@ -132,7 +132,10 @@ _DECODERS: dict[Process, Callable[[bytes, Codestream], Patterns]] = {
 }
 
 
-def _decoder_missing(coding: str, library: str, extra: str) -> InputError:
+def _decoder_missing(process: Process) -> InputError:
+    coding, library, extra = "JPEG lossless or 12-bit JPEG", "GDCM", "gdcm"
+    if process == "JPEG-LS":
+        coding, library, extra = process, "CharLS", "dicom"
     msg = (
         f"its pixels are {coding}, for which {library} is needed. "
         f"Install it (pip install 'carina-cxr[{extra}]'), or export the image uncompressed."
