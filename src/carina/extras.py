@@ -11,6 +11,7 @@ _EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
     **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
     **dict.fromkeys(("huggingface_hub", "boto3", "model_signing"), "hub"),
+    "mlflow": "mlflow",
     "openvino": "openvino",
 }
 

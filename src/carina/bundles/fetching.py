@@ -1,4 +1,4 @@
-"""A bundle is fetched from a hub, a web server or a bucket: once, into the cache, and never opened before it is checked.
+"""A bundle is fetched from a hub, a web server or a bucket: once, into the cache, and checked before it is opened.
 
 An address ends with the hash of the seal, which the publisher names::
 

@@ -21,8 +21,8 @@ def push_bundle(folder: Path, address: str, *, signature: Path | None = None, pr
     folder
         The bundle; every byte is checked first.
     address
-        ``hf://owner/name@revision``; the repository is made if there is none. ``HF_ENDPOINT`` and ``HF_TOKEN`` are those
-        of the library huggingface-hub.
+        ``hf://owner/name@revision``; the repository is made if there is none. ``HF_ENDPOINT`` and ``HF_TOKEN`` name
+        another hub and hold the access token.
     signature
         Of the bundle, to lie beside it as ``model.sig``.
     private

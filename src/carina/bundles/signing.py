@@ -1,7 +1,7 @@
 """A bundle is signed, and a signature is checked: the seal tells what was damaged, a signature tells who made it.
 
-The signature is a file beside the bundle, in the form of OpenSSF's model signing (``model_signing verify key`` reads it,
-too): a hash of every file of the folder, signed by an elliptic-curve key.
+The signature is a file beside the bundle, in the form of OpenSSF's model signing, whose program ``model_signing``
+reads it, too: a hash of every file of the folder, signed by an elliptic-curve key.
 
 Source: OpenSSF Model Signing (OMS) specification, version 1.0.
 """

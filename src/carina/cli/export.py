@@ -29,7 +29,11 @@ def export_command(
     ] = None,
     hub: Annotated[
         str | None,
-        option("OWNER/NAME", "Repository on the Hugging Face Hub where it will lie, for the model card.", panel=_CARD),
+        option(
+            "REPOSITORY",
+            "OWNER/NAME of the repository on the Hugging Face Hub where it will lie, for the model card.",
+            panel=_CARD,
+        ),
     ] = None,
     int8: Annotated[
         bool,

@@ -116,12 +116,7 @@ class Predictions(tuple[AnyPrediction, ...]):
         ConfigurationError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415  # no dependency
-        except ModuleNotFoundError:
-            msg = "to_pandas needs pandas, which is not installed: pip install pandas. to_polars needs nothing more."
-            raise ConfigurationError(msg) from None
-        return pd.DataFrame(self.to_polars().to_dict(as_series=False))
+        return as_pandas(self.to_polars())
 
     def _csv(self) -> str:
         rows = (self._rows.row(each, None) for each in self if isinstance(each, Prediction) or not each.passed_over)
@@ -137,6 +132,22 @@ class Predictions(tuple[AnyPrediction, ...]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Come back whole from a copy or another process."""
         return partial(Predictions, rows=self._rows, left_out=dict(self.left_out)), (tuple(self),)
+
+
+def as_pandas(table: "pl.DataFrame") -> "pd.DataFrame":
+    """Return a table of polars as one of pandas.
+
+    Raises
+    ------
+    ConfigurationError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415  # no dependency
+    except ModuleNotFoundError:
+        msg = "to_pandas needs pandas, which is not installed: pip install pandas. to_polars needs nothing more."
+        raise ConfigurationError(msg) from None
+    return pd.DataFrame(table.to_dict(as_series=False))
 
 
 def _cells(prediction: AnyPrediction, place: int) -> tuple[str, str, str, str]:
