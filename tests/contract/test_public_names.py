@@ -29,7 +29,7 @@ SIGNATURES = {
     "draw_phantom": "finding seed patient_seed size difficulty",
     "write_phantoms": "out count size difficulty seed progress",
     "import_dataset": "source out findings rename views half normal flag seed test_only labels columns labels_as "
-    "uncertain patient_key patient_from layout split_from ignore_unknown_columns workers progress",
+    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers progress",
     "open_dataset": "folder",
     "check_dataset": "dataset",
     "load_recipe": "name",
