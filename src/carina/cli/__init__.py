@@ -27,7 +27,7 @@ from carina.extras import missing_library
 # `<verb>_command`.
 _VERBS = (
     *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
-    *("adapt", "sign", "push", "dicom", "gate", "lungs", "bench"),
+    *("adapt", "sign", "push", "dicom", "mercure", "gate", "lungs", "bench"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 
