@@ -3,7 +3,7 @@
 What the counts promise is in `carina.decisions.bands`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def fit_bands(
     beta: float = 0.05,
     confidence: float = 0.95,
     groups: NDArray[np.integer] | None = None,
+    mix: Mapping[str, float] | None = None,
 ) -> Bands:
     """Return the bands that calibration data allow.
 
@@ -66,15 +67,23 @@ def fit_bands(
         See `Bands`.
     groups
         int ``(n,)``: the patient of each image; by default each image is a patient of its own.
+    mix
+        The share of each finding among those who are radiographed, summing to 1; by default that of the data.
 
     Raises
     ------
     ConfigurationError
-        If the flagged finding is Normal, or not among the findings.
+        If the flagged finding is Normal, or not among the findings, or the mix is not of these findings.
     """
     findings = tuple(findings)
     if flag_finding not in findings or flag_finding == NORMAL:
         msg = f"The flagged finding is {flag_finding!r}. Name one that is not Normal, of: {', '.join(findings)}."
+        raise ConfigurationError(msg)
+    if mix is not None and set(mix) != set(findings):
+        msg = (
+            f"decisions.mix names {', '.join(sorted(mix))}. It needs each of the data's findings, and no other: "
+            f"{', '.join(findings)}."
+        )
         raise ConfigurationError(msg)
     groups = np.arange(len(labels)) if groups is None else groups
 
@@ -96,6 +105,7 @@ def fit_bands(
         testing_patients=patients(~fitting),
         routine=beyond(findings.index(NORMAL)) if NORMAL in findings else None,
         fast_track=beyond(findings.index(flag_finding)),
+        mix=None if mix is None else tuple(mix[finding] for finding in findings),
         alpha=alpha,
         beta=beta,
         confidence=confidence,

@@ -6,17 +6,18 @@
 Each promise holds with a stated confidence over the draw of the calibration data, whatever the model is worth and
 however few images there were: where little is known the band is small, or there is none.
 
-**The population** is a mix of findings: the mix of the testing images, or, where a prevalence of the flagged finding is
-stated, that prevalence and the others in their proportions. The mix is an assumption, not estimated.
+**The population** is a mix of findings: the one that the recipe states, else the mix of the testing images; or, where a
+prevalence of the flagged finding is stated, that prevalence and the others in their proportions. The mix is an
+assumption, not estimated.
 
 **At one threshold, with the data's own mix**, one exact one-sided binomial bound (Clopper-Pearson) at level 1 -
 confidence says how many of all radiographs beyond it may be wrong. The numbers of each finding are fixed, not drawn,
 which makes the bound a little wide.
 
-**At one threshold, with a stated prevalence**: what the model does with images *of* a finding does not change with the
-mix, and Bayes' rule joins the two. Exact bounds, each at level (1 - confidence) / findings, from above for the share of
-each wrong finding beyond the threshold and from below for that of the right one, all hold at once with the confidence
-(Bonferroni), and with them the share of wrong among all beyond. That takes more images.
+**At one threshold, with a stated mix or prevalence**: what the model does with images *of* a finding does not
+change with the mix, and Bayes' rule joins the two. Exact bounds, each at level (1 - confidence) / findings, from above
+for the share of each wrong finding beyond the threshold and from below for that of the right one, all hold at once with
+the confidence (Bonferroni), and with them the share of wrong among all beyond. That takes more images.
 
 **Over the thresholds**: fixed-sequence testing, in an order that was fixed before the testing images were looked at:
 from a start towards laxer thresholds, up to the first where the bound exceeds the promise. A threshold that breaks the
@@ -38,6 +39,7 @@ Source: Angelopoulos et al. 2021, "Learn then Test", arXiv:2110.01052 (fixed-seq
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Self
@@ -143,6 +145,9 @@ class Bands(BaseModel):
         Patients of each finding in the two parts of the calibration data.
     routine, fast_track
         Patients beyond each threshold; no routine band without the finding Normal.
+    mix
+        The share of each finding among those who are radiographed, as the recipe states it, summing to 1; None where
+        it is that of the calibration data.
     alpha, beta
         The largest shares that do not belong in routine and in fast-track.
     confidence
@@ -160,6 +165,7 @@ class Bands(BaseModel):
     testing_patients: tuple[int, ...]
     routine: BandCounts | None
     fast_track: BandCounts
+    mix: tuple[float, ...] | None = None
     alpha: float = Field(gt=0, lt=1)
     beta: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
@@ -172,6 +178,9 @@ class Bands(BaseModel):
             raise ValueError(msg)
         if list(self.thresholds) != sorted(self.thresholds):
             msg = "thresholds must rise"
+            raise ValueError(msg)
+        if self.mix is not None and (len(self.mix) != len(self.findings) or not is_mix(self.mix)):
+            msg = "mix needs one share per finding, 0 to 1, which sum to 1"
             raise ValueError(msg)
         for counts in (self.fast_track, self.routine):
             if counts is None:
@@ -198,14 +207,16 @@ class Bands(BaseModel):
             If the prevalence lies outside 0 to 1.
         """
         check_prevalence(prevalence)
+        if prevalence is None and self.mix is not None:
+            return np.array(self.mix)
         if prevalence is None:
             tested = np.array(self.testing_patients, dtype=np.float64)
             return tested / tested.sum() if tested.sum() else np.full(len(tested), np.nan)
-        patients = np.add(self.fitting_patients, self.testing_patients, dtype=np.float64)
+        shares = np.array(self.mix or np.add(self.fitting_patients, self.testing_patients), dtype=np.float64)
         flag = self.findings.index(self.flag_finding)
-        patients[flag] = 0
-        others = patients.sum()
-        mix = patients * ((1 - prevalence) / others if others else math.nan)
+        shares[flag] = 0
+        others = shares.sum()
+        mix = shares * ((1 - prevalence) / others if others else math.nan)
         mix[flag] = prevalence
         return mix
 
@@ -215,7 +226,7 @@ class Bands(BaseModel):
         Parameters
         ----------
         prevalence
-            0 to 1; by default that of the calibration data. At NaN nothing is promised.
+            0 to 1; by default that of the recipe's mix, else of the calibration data. At NaN nothing is promised.
         routine_above
             The routine band begins above this probability: where another rule takes radiographs out of the band, the
             promise holds only for a threshold beyond its reach.
@@ -235,6 +246,12 @@ def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
         return None
     band = bands.findings.index(of)
     return PromiseBounds(*_mixed_bounds(bands, counts, band), *_drawn_bounds(bands, counts, band))
+
+
+def is_mix(shares: Iterable[float]) -> bool:
+    """Return whether some shares are each between 0 and 1 and sum to 1."""
+    given = tuple(shares)
+    return all(0 <= share <= 1 for share in given) and math.isclose(sum(given), 1.0, abs_tol=1e-6)
 
 
 def check_prevalence(prevalence: float | None) -> None:
@@ -277,7 +294,7 @@ def _laxest(
     # Of a finding that was never tested nothing is known, even where the mix holds none of it.
     if not all(bands.testing_patients) or not np.isfinite(mix).all():
         return None
-    if prevalence is None:
+    if prevalence is None and bands.mix is None:
         expected, share = _drawn_bounds(bands, counts, band)
     else:
         expected, share = (_largest_share(each, band, mix) for each in _mixed_bounds(bands, counts, band))

@@ -27,7 +27,7 @@ def patients_needed(bands: Bands, band: BandName, prevalence: float | None = Non
     band
         Which promise.
     prevalence
-        Of the flagged finding, 0 to 1; by default that of the data.
+        Of the flagged finding, 0 to 1; by default that of the recipe's mix, else of the data.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def patients_needed(bands: Bands, band: BandName, prevalence: float | None = Non
     if name not in bands.findings or not np.isfinite(mix).all() or mix[bands.findings.index(name)] == 0:
         return None
     right, level = bands.findings.index(name), (1 - bands.confidence) / len(STARTS)
-    stated_mix = None if prevalence is None else mix
+    stated_mix = None if prevalence is None and bands.mix is None else mix
     have = np.array(bands.testing_patients)
     # One of each is needed whatever the mix: of a finding that was never tested nothing is promised.
     want = np.maximum(have, 1)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.decisions.band_fitting import choose_fitting_part, fit_bands
-from carina.decisions.bands import Bands, BandThresholds
+from carina.decisions.bands import Bands, BandThresholds, is_mix
 from carina.decisions.calibration import Calibration, Method, calibrate, fit_calibration
 from carina.decisions.operating_point import (
     OperatingPoint,
@@ -38,6 +38,10 @@ class PolicySettings(BaseModel):
         The largest share of radiographs in the fast-track band without the flagged finding.
     confidence
         The confidence with which each of these two promises holds.
+    mix
+        The share of each finding among those who are radiographed, summing to 1: the promises are made for this mix.
+        By default it is that of the calibration data. State it where these are no hospital's mix, because data sets
+        were added for the sake of their findings, for example.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +51,14 @@ class PolicySettings(BaseModel):
     alpha: float = Field(default=0.02, gt=0, lt=1)
     beta: float = Field(default=0.05, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    mix: dict[str, float] | None = None
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if self.mix is not None and not is_mix(self.mix.values()):
+            msg = f"mix needs shares between 0 and 1 that sum to 1. Received: {self.mix}."
+            raise ValueError(msg)
+        return self
 
 
 class Policy(BaseModel):
@@ -100,7 +112,7 @@ class Policy(BaseModel):
         return calibrate(logits, self.calibration)
 
     def thresholds_at(self, prevalence: float | None = None) -> BandThresholds:
-        """Return the bands at a prevalence of the flagged finding, 0 to 1; by default that of the calibration data.
+        """Return the bands at a prevalence of the flagged finding, 0 to 1; by default see `Bands.thresholds_at`.
 
         The routine band begins where no radiograph can be flagged: a radiograph at or above the operating point is
         expedited however probable Normal is, and the promise is for all that lie beyond the band's threshold.
@@ -188,6 +200,7 @@ def fit_policy(
         beta=settings.beta,
         confidence=settings.confidence,
         groups=groups,
+        mix=settings.mix,
     )
     return Policy(
         findings=tuple(findings), flag_finding=flag, calibration=calibration, operating_points=points, bands=bands

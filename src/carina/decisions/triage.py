@@ -166,7 +166,17 @@ def promise_basis(policy: Policy, *, prevalence: float | None = None) -> str:
     confidence = f"Promises hold with {_percent(bands.confidence)} confidence"
     if bands.stated:
         return f"{confidence} at the stated prevalence of {flag}, {_percent(bands.prevalence)}."
+    if mix := mix_in_text(policy):
+        return f"{confidence} where findings are as frequent as the model's recipe assumes: {mix}."
     return f"{confidence} at a prevalence of {flag} of {_percent(bands.prevalence)}, as in the calibration data."
+
+
+def mix_in_text(policy: Policy) -> str | None:
+    """Return how frequent each finding is assumed to be, as a list; None where the recipe states no mix."""
+    if policy.bands.mix is None:
+        return None
+    shares = zip(policy.findings, policy.bands.mix, strict=True)
+    return ", ".join(f"{finding} {_percent(share)}" for finding, share in shares)
 
 
 def decide(probabilities: NDArray[np.floating], policy: Policy) -> list[tuple[str, Priority]]:

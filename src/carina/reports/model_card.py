@@ -15,6 +15,7 @@ from typing import Any
 
 from carina.bundles.bundle import BundleDescription
 from carina.bundles.writing import WriteCard
+from carina.decisions.triage import mix_in_text
 from carina.errors import ConfigurationError, DataError
 from carina.findings import NORMAL
 from carina.reports.evaluation_files import METRICS_FILE, difference_of_models, read_audit, read_metrics
@@ -101,6 +102,7 @@ def model_card(
         share=_share,
         flag=flag,
         thresholds=thresholds,
+        mix=mix_in_text(bundle.policy),
         bands=(
             ("routine", NORMAL, thresholds.routine, thresholds.routine_share, f"not {NORMAL}"),
             ("fast-track", flag, thresholds.fast_track, thresholds.fast_track_share, f"anything but {flag}"),

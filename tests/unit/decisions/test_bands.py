@@ -10,6 +10,7 @@ from scipy.stats import beta as beta_distribution
 from carina.decisions.band_fitting import choose_fitting_part, fit_bands
 from carina.decisions.bands import THRESHOLDS, BandCounts, Bands
 from carina.decisions.enough import patients_needed
+from carina.decisions.policy import PolicySettings
 from carina.errors import ConfigurationError
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
@@ -88,6 +89,42 @@ def test_without_a_prevalence_it_is_the_datas() -> None:
     assert (assumed.routine_share, assumed.fast_track_share, assumed.confidence) == (0.02, 0.05, 0.95)
     np.testing.assert_allclose(bands.mix_at(None), [0.25, 0.625, 0.125])
     np.testing.assert_allclose(bands.mix_at(0.4), [0.4, 0.5, 0.1])
+
+
+def test_a_stated_mix_is_the_population_of_the_promises() -> None:
+    drawn = perfect(600, 1500, 300)
+    same = perfect(600, 1500, 300, mix={"COVID-19": 0.25, "Normal": 0.625, "Viral Pneumonia": 0.125})
+    assert same.thresholds_at().routine == drawn.thresholds_at(0.25).routine
+    assert (same.thresholds_at().prevalence, same.thresholds_at().stated) == (0.25, False)
+    rarer = perfect(600, 1500, 300, mix={"COVID-19": 0.2, "Normal": 0.6, "Viral Pneumonia": 0.2})
+    np.testing.assert_allclose(rarer.mix_at(None), [0.2, 0.6, 0.2])
+    np.testing.assert_allclose(rarer.mix_at(0.4), [0.4, 0.45, 0.15])
+    assert patients_needed(rarer, "routine") == {}
+
+
+def test_a_stated_mix_promises_what_a_collection_full_of_one_finding_could_not() -> None:
+    # Half of the collection is Viral Pneumonia, a tenth of which looks Normal; a hospital sees little of it.
+    labels = np.repeat(np.arange(3), [600, 1500, 2100])
+    probabilities = np.full((len(labels), 3), 0.0005)
+    called = labels.copy()
+    called[2100::10] = 1
+    probabilities[np.arange(len(labels)), called] = 0.999
+    given = {"findings": FINDINGS, "flag_finding": "COVID-19", "chosen_on": "toy data"}
+    fitting = choose_fitting_part(labels)
+    drawn = fit_bands(probabilities, labels, fitting=fitting, **given)
+    rare = {"COVID-19": 0.2, "Normal": 0.78, "Viral Pneumonia": 0.02}
+    stated = fit_bands(probabilities, labels, fitting=fitting, mix=rare, **given)
+    assert drawn.thresholds_at().routine is None
+    assert stated.thresholds_at().routine is not None
+
+
+def test_a_mix_is_of_the_findings_and_sums_to_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"decisions\.mix names COVID-19, Normal\. It needs each"):
+        perfect(600, 1500, 300, mix={"COVID-19": 0.25, "Normal": 0.75})
+    with pytest.raises(ValueError, match="mix needs shares between 0 and 1 that sum to 1"):
+        PolicySettings(mix={"COVID-19": 0.25, "Normal": 0.5})
+    with pytest.raises(ValueError, match="mix needs one share per finding"):
+        Bands.model_validate(perfect(60, 150, 30).model_dump() | {"mix": (0.5, 0.5)})
 
 
 def test_a_perfect_model_has_the_laxest_band_and_a_useless_one_none() -> None:

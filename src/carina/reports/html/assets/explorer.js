@@ -58,8 +58,9 @@ function exploreTriage(state) {
   const set = EXPLORER, own = state.finding === set.flag;
   const point = own ? state.threshold : set.threshold;
   const prevalence = own ? state.prevalence : ownPrevalence(set.flag);
-  // The shipped bands are for the calibration data's own mix; moved, the prevalence is a stated one.
-  const mix = prevalence === ownPrevalence(set.flag) ? null : mixAt(set.bands.patients, set.flag, prevalence);
+  // The shipped bands are for the recipe's mix, else for the calibration data's own; moved, the prevalence is a stated one.
+  const { mix: assumed, patients } = set.bands;
+  const mix = prevalence === ownPrevalence(set.flag) ? assumed : mixAt(assumed ?? patients, set.flag, prevalence);
   const thresholds = {
     routine: bandThreshold(set.bands, "routine", set.normal, mix, 1 - point),
     "fast-track": bandThreshold(set.bands, "fast-track", set.flag, mix, 0),

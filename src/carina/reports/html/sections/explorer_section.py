@@ -151,6 +151,7 @@ def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
         data["bands"] = {
             "thresholds": list(bands.thresholds),
             "patients": patients,
+            "mix": bands.mix,
             "starts": STARTS,
             "nearlyBest": NEARLY_BEST,
             "confidence": bands.confidence,
