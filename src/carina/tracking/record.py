@@ -118,7 +118,7 @@ def evaluation_record(folder: Path) -> Record:
     """Return what is told of an evaluation that was written to a folder."""
     content = read_metrics(folder)
     point, data = content["operating_point"], content["data"]
-    metrics = {}
+    metrics: dict[str, float] = {}
     for figure in figures_of(content["metrics"], point["reached"], point["chosen"]["finding"]):
         name = figure.measure if figure.finding is None else f"{figure.measure}.{figure.finding}"
         bounds = {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
@@ -134,7 +134,7 @@ def evaluation_record(folder: Path) -> Record:
 
 
 def _flat(told: Mapping[str, Any], place: str = "") -> dict[str, str]:
-    flat = {}
+    flat: dict[str, str] = {}
     for name, value in told.items():
         flat |= _flat(value, f"{place}{name}.") if isinstance(value, Mapping) else {f"{place}{name}": str(value)}
     return flat
