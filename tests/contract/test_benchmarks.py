@@ -71,6 +71,13 @@ def test_the_size_of_an_installation_adds_up_and_names_the_ratio_of_the_engines(
 def test_the_core_stays_below_its_limit_as_it_was_last_measured() -> None:
     told = json.loads((BENCHMARKS.parent / "results" / "installed_size.json").read_text(encoding="utf-8"))
     assert told["megabytes"]["packages of the core"] <= 350
+    page = (BENCHMARKS.parent / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    assert f"| 897 MB | {told['megabytes']['packages of the core']:.0f} MB |" in page
+    taken = told["seconds"]["pip install"] + told["seconds"]["the first carina predict"]
+    assert f"| not measured | {taken:.0f} s |" in page
+    engines, ratios = told["engines, 224 × 224 JPEG"], told["openvino is times as fast"]
+    for key, ratio in (("images per second", ratios["many"]), ("milliseconds for one", ratios["one"])):
+        assert f"| {engines['onnxruntime'][key]} | {engines['openvino'][key]} | {ratio} |" in page
     assert not {"openvino", "polars", "scipy", "matplotlib", "kagglehub"} & {row["package"] for row in told["packages"]}
 
 
