@@ -10,7 +10,7 @@ _EXTRAS = {
     **dict.fromkeys(("polars", "scipy", "openpyxl", "matplotlib", "kagglehub", "jinja2", "markupsafe"), "evaluate"),
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
     **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
-    **dict.fromkeys(("huggingface_hub", "boto3", "model_signing"), "hub"),
+    **dict.fromkeys(("huggingface_hub", "model_signing"), "hub"),
     "mlflow": "mlflow",
     "openvino": "openvino",
 }

@@ -5,8 +5,8 @@ from os import PathLike
 from pathlib import Path
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
-from carina.bundles.addresses import hub_repository
 from carina.bundles.bundle import open_bundle
+from carina.bundles.hub_address import hub_repository
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
 from carina.bundles.writing import Twin, export_bundle

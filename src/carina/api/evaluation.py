@@ -27,7 +27,8 @@ from carina.reports.evaluation_folder import read_history, write_evaluation, wri
 from carina.reports.html.open_reports import build_report
 from carina.reports.html.page import Report
 from carina.storage.atomic import require_absent
-from carina.tracking.record import evaluation_record, open_trackers, send
+from carina.tracking.record import evaluation_record
+from carina.tracking.trackers import open_trackers, send
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]  # no dependency, and neither are its stubs

@@ -208,7 +208,7 @@ def resume_training(
 def _trackers(places: Sequence[str]) -> "list[Tracker]":
     if not places:
         return []
-    from carina.tracking.record import open_trackers  # noqa: PLC0415  # Matplotlib and more, for who tracks alone
+    from carina.tracking.trackers import open_trackers  # noqa: PLC0415  # Matplotlib and more, for who tracks alone
 
     return open_trackers(places)
 
@@ -216,7 +216,8 @@ def _trackers(places: Sequence[str]) -> "list[Tracker]":
 def _tracked(run: Run, trackers: "list[Tracker]", tell: Callable[[str], None]) -> Run:
     """Return the run, of which the trackers were told."""
     if trackers:
-        from carina.tracking.record import run_record, send  # noqa: PLC0415  # as above
+        from carina.tracking.record import run_record  # noqa: PLC0415  # as above
+        from carina.tracking.trackers import send  # noqa: PLC0415
 
         send(trackers, run_record(run.folder), tell)
     return run

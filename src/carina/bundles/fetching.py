@@ -4,7 +4,7 @@ An address ends with the hash of the seal, which the publisher names::
 
     hf://owner/name@revision#sha256=5c1f…    a repository of the Hugging Face Hub (or of HF_ENDPOINT)
     https://example.org/models/mine#sha256=…  a folder on a web server
-    s3://bucket/models/mine#sha256=…          a folder in a bucket (or of AWS_ENDPOINT_URL); needs the extra `hub`
+    s3://bucket/models/mine#sha256=…          a folder in a bucket (or of AWS_ENDPOINT_URL)
 
 First ``SHA256SUMS`` is read and compared with that hash, then each file that it names with its own. What differs is
 deleted, and nothing is read of it.
@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
@@ -23,9 +24,9 @@ from typing import IO, Any
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from carina.bundles.addresses import hub_repository
+from carina.bundles.aws_signature import sign_request
+from carina.bundles.hub_address import hub_repository
 from carina.errors import BundleError, ConfigurationError
-from carina.extras import needed_for
 from carina.storage.atomic import whole_folder
 from carina.storage.cache_folder import default_cache_folder
 from carina.storage.seal import SEAL_FILE, file_sha256, parse_seal
@@ -158,17 +159,14 @@ def _open_web(base: str, name: str, *, token: str | None = None) -> Any:
 
 
 def _open_s3(bucket: str, prefix: str, name: str) -> Any:
-    with needed_for("An s3:// address"):
-        import boto3  # noqa: PLC0415  # of an extra
-        from botocore import UNSIGNED  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-    session = boto3.session.Session()
-    # A public bucket is read without an account.
-    unsigned = Config(signature_version=UNSIGNED) if session.get_credentials() is None else None
-    try:
-        client = session.client("s3", config=unsigned)
-        return client.get_object(Bucket=bucket, Key=f"{prefix}/{name}".lstrip("/"))["Body"]
-    except (BotoCoreError, ClientError) as error:
-        code = getattr(error, "response", {}).get("Error", {}).get("Code")
-        raise OSError(0, code or type(error).__name__) from None
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    server = os.environ.get("AWS_ENDPOINT_URL") or f"https://s3.{region}.amazonaws.com"
+    address = f"{server.rstrip('/')}/{quote(f'{bucket}/{prefix}/{name}'.replace('//', '/'))}"
+    _require_safe(address)
+    request = Request(address, headers={"User-Agent": "carina"})  # noqa: S310  # checked above
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if key and secret:  # a public folder is read without an account
+        signed = sign_request(address, region, key, secret, os.environ.get("AWS_SESSION_TOKEN"), datetime.now(UTC))
+        for header, value in signed.items():
+            request.add_unredirected_header(header, value)
+    return build_opener(_OnlySafely).open(request, timeout=_TIMEOUT_S)

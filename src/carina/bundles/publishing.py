@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from carina.bundles.addresses import hub_repository
 from carina.bundles.bundle import open_bundle
+from carina.bundles.hub_address import hub_repository
 from carina.bundles.run_folder import KERAS_FILE
 from carina.bundles.safety import require_without_code
 from carina.errors import BundleError, ConfigurationError

@@ -7,7 +7,8 @@ import pytest
 
 import carina
 from carina.errors import ConfigurationError
-from carina.tracking.record import Record, evaluation_record, open_trackers, run_record, send
+from carina.tracking.record import Record, evaluation_record, run_record
+from carina.tracking.trackers import open_trackers, send
 from unit.reports.evaluations import write_evaluated
 
 
