@@ -12,6 +12,7 @@ from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.evaluation.leaks import check_leaks
 from carina.phantoms.phantom import write_phantoms
+from hub import shelf
 from unit.bundles.test_publishing import write_keys
 from unit.cli.conftest import Typed
 
@@ -70,6 +71,22 @@ def test_what_is_signed_is_verified_by_the_key(carina: Typed, bundle: Path, tmp_
     code, out, err = carina(*once, "--key", write_keys(tmp_path, "theirs")[1])
     assert (code, out) == (1, "")
     assert "Do not use the bundle before you know why" in err
+
+
+def test_a_bundle_is_named_by_its_address(
+    carina: Typed, bundle: Path, phantom_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+    film = phantom_dataset.rows("test")["path"][0]
+    with shelf() as server:
+        server.put("mine", bundle)
+        code, _, err = carina("predict", film, "--json", "--bundle", f"{server.address}/mine")
+        assert code == 2
+        address = err.split("write: ")[1].strip()
+        assert address == f"{server.address}/mine#sha256={open_bundle(bundle)[1].sha256}"
+        code, out, _ = carina("predict", film, "--json", "--bundle", address)
+    assert code == 0
+    assert json.loads(out)["model"]["sha256"] == open_bundle(bundle)[0].model_sha256
 
 
 def test_a_signature_needs_a_key(carina: Typed, bundle: Path) -> None:
