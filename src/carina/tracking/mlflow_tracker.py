@@ -3,9 +3,6 @@
 import os
 import re
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-
 from carina.errors import ConfigurationError
 from carina.tracking.record import Record, Tracker
 
@@ -23,6 +20,9 @@ def mlflow_tracker(uri: str) -> Tracker:
     ConfigurationError
         If it cannot be reached.
     """
+    from mlflow import MlflowClient  # noqa: PLC0415  # of an extra
+    from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415
+
     # Who names a folder wants a folder, which MLflow otherwise refuses since it goes on with databases alone.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     # It would tell its makers that it is used.
