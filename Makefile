@@ -1,10 +1,11 @@
 # Everything from a bare machine: Python 3.11+, make and a package registry are enough.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+# Windows keeps the programs of an environment elsewhere. Make was not tried there.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test pytest test-long check test-pacs services lint docs lock clean
+.PHONY: help demo test pytest test-long check test-pacs services lint docs dist lock clean
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
@@ -15,6 +16,7 @@ help:
 	@echo "make services   Install the programs that tests need (Debian, by apt-get): Chromium, Orthanc, DCMTK and others."
 	@echo "make lint       Run ruff, mypy --strict, import-linter and codespell."
 	@echo "make docs       Build the documentation as a site in site/; a warning is an error."
+	@echo "make dist       Build the wheel, the source archive and the SBOM into dist/."
 	@echo "make lock       Write requirements/*.txt: every dependency, pinned with hashes (needs uv)."
 	@echo "make clean      Remove the virtual environment and all caches."
 
@@ -59,6 +61,11 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning -b html -c docs . site
 	@echo "Open site/index.html"
 
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python deploy/sbom.py dist/carina-cxr.cdx.json
+
 # The files in requirements/ are complete, so pip must not resolve anything: it would look for the newest release of an
 # extra, which has no hash there. tests/contract/test_requirements.py reads this line.
 INSTALL := install --no-deps --require-hashes --requirement
@@ -89,8 +96,8 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-header --quiet --group build
 lock:
 	$(LOCK) --extra train --output-file requirements/train.txt
-	$(LOCK) --extra train --extra dicom --extra gdcm --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --extra train --extra dicom --extra gdcm --extra hub --extra mlflow --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
 	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 
 clean:
-	rm -rf $(VENV) demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

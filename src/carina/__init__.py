@@ -81,13 +81,18 @@ _FILES = {
     "show_versions": "carina.api.versions",
 }
 __all__ = list(_FILES)
+# What these need in the end is the larger extra.
+_TRAINING = ("train", "resume_training", "Run")
 
 
 def __getattr__(name: str) -> Any:
     if name not in _FILES:
         msg = f"module 'carina' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(_FILES[name]), name)
+    from carina.extras import needed_for  # noqa: PLC0415  # importing the package alone imports nothing
+
+    with needed_for(f"carina.{name}", "train" if name in _TRAINING else None):
+        value = getattr(import_module(_FILES[name]), name)
     globals()[name] = value
     return value
 

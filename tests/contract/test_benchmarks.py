@@ -52,10 +52,33 @@ def test_how_far_a_cell_reaches_is_measured_on_files(
     assert 0 <= float(said.split("greyed out, ")[1].split(" %")[0]) <= 100
 
 
-def test_what_a_judged_image_imports_is_looked_up_in_a_process_that_judges_one(films: list[Path]) -> None:
-    used = script("installed_size").imported_packages(films[0])
-    assert {"numpy", "opencv-python-headless"} <= used
-    assert "tensorflow-cpu" not in used
+def test_the_size_of_an_installation_adds_up_and_names_the_ratio_of_the_engines() -> None:
+    sizes = {"carina-cxr": [26.4, True], "numpy": [57.4, True], "pydicom": [8.3, False], "pip": [9.0, False]}
+    engines = {
+        "onnxruntime": {"images per second": 80.0, "milliseconds for one": 12.0},
+        "openvino": {"images per second": 100.0, "milliseconds for one": 10.0},
+    }
+    told = script("installed_size").content_of(sizes, {"pip install": 21.34}, engines)
+    assert told["megabytes"] == {
+        "carina and its model": 26.4,
+        "packages of the core": 65.7,
+        "of these imported to judge an image": 57.4,
+    }
+    assert told["openvino is times as fast"] == {"many": 1.25, "one": 1.2}
+    assert [row["package"] for row in told["packages"]] == ["numpy", "pydicom"]
+
+
+def test_the_core_stays_below_its_limit_as_it_was_last_measured() -> None:
+    told = json.loads((BENCHMARKS.parent / "results" / "installed_size.json").read_text(encoding="utf-8"))
+    assert told["megabytes"]["packages of the core"] <= 350
+    page = (BENCHMARKS.parent / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    assert f"| 897 MB | {told['megabytes']['packages of the core']:.0f} MB |" in page
+    taken = told["seconds"]["pip install"] + told["seconds"]["the first carina predict"]
+    assert f"| not measured | {taken:.0f} s |" in page
+    engines, ratios = told["engines, 224 × 224 JPEG"], told["openvino is times as fast"]
+    for key, ratio in (("images per second", ratios["many"]), ("milliseconds for one", ratios["one"])):
+        assert f"| {engines['onnxruntime'][key]} | {engines['openvino'][key]} | {ratio} |" in page
+    assert not {"openvino", "polars", "scipy", "matplotlib", "kagglehub"} & {row["package"] for row in told["packages"]}
 
 
 @pytest.fixture(scope="module")

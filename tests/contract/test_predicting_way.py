@@ -1,6 +1,8 @@
 """The predicting way: the same answer as Keras, one by one or in bulk, on either engine, without TensorFlow."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +134,13 @@ _BLOCKED = (
     "openpyxl",
     "scipy",
     "kagglehub",
+    "openvino",
+    "jinja2",
+    "markupsafe",
+    "jpeg_ls",
+    "requests",
+    "highdicom",
+    "pynetdicom",
 )
 _BLOCK = f"import sys\nfor name in {_BLOCKED!r}:\n    sys.modules[name] = None\n"
 
@@ -151,7 +160,10 @@ def test_it_runs_without_what_others_need(test_paths: list[Path], tiny_run: Path
 def test_the_whole_predicting_way_runs_without_what_others_need(
     test_paths: list[Path], tiny_bundle: tuple[Path, Verification], tmp_path: Path
 ) -> None:
-    """From a bundle to the notebook: explained, drawn, resumed, at a stated prevalence."""
+    """From a bundle to the notebook: explained, drawn, resumed, at a stated prevalence; the rest names its extra."""
+    predict = ["predict", str(test_paths[0]), "--bundle", str(tiny_bundle[0]), "--explain", str(tmp_path / "pictures")]
+    predict += ["--resume", str(tmp_path / "rows.csv"), "--prevalence", "0.1"]
+    typed = [predict, ["--help"], ["compare", "one", "other"], ["train", "mine", "--out", "run"]]
     program = (
         f"{_BLOCK}"
         "import carina\n"
@@ -159,15 +171,44 @@ def test_the_whole_predicting_way_runs_without_what_others_need(
         f"found = model.predict([{str(test_paths[0])!r}, 'gone.png'], explain=True, prevalence=0.1)\n"
         "assert 'data:image/png' in found[0]._repr_html_()\n"
         "assert 'not judged' in found._repr_html_()\n"
-        f"sys.argv = ['carina', 'predict', {str(test_paths[0])!r}, '--bundle', {str(tiny_bundle[0])!r}, '--explain', "
-        f"{str(tmp_path / 'pictures')!r}, '--resume', {str(tmp_path / 'rows.csv')!r}, '--prevalence', '0.1']\n"
+        "assert model._for_one.engine.name.startswith('ONNX Runtime')\n"
+        "assert model.verify().checks[0].engine.startswith('ONNX Runtime')\n"
+        "def refused(call):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except carina.CarinaError as error:\n"
+        "        return str(error)\n"
+        "wanted = 'needs polars. Install it with: pip install \"carina-cxr[{}]\"'.format\n"
+        "assert refused(lambda: carina.evaluate) == 'carina.evaluate ' + wanted('evaluate')\n"
+        "assert refused(lambda: carina.train) == 'carina.train ' + wanted('train')\n"
+        "assert refused(lambda: found.to_polars()) == 'to_polars ' + wanted('evaluate')\n"
+        "assert refused(lambda: model.recalibrate('x', 'y')) == 'Model.recalibrate ' + wanted('evaluate')\n"
         "from carina.cli import main\n"
-        "main()\n"
+        f"for typed in {typed!r}:\n"
+        "    sys.argv = ['carina', *typed]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as stop:\n"
+        "        print('exit code', stop.code, file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert re.findall(r"exit code (\d)", said) == ["0", "0", "2", "2"], said
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 2
     assert len(list((tmp_path / "pictures").iterdir())) == 1
+    for verb, extra in {"data": "evaluate", "recalibrate": "evaluate", "train": "train", "demo": "train"}.items():
+        assert f'carina {verb} needs polars. Install it with: pip install "carina-cxr[{extra}]"' in said
+    # A verb that needs an extra does not hide the others.
+    assert "Check that a bundle is whole and works on this machine." in said
+    assert 'carina: carina compare needs polars. Install it with: pip install "carina-cxr[evaluate]"' in said
 
 
 def test_no_room_but_learning_knows_tensorflow() -> None:

@@ -29,14 +29,14 @@ SIGNATURES = {
     "draw_phantom": "finding seed patient_seed size difficulty",
     "write_phantoms": "out count size difficulty seed progress",
     "import_dataset": "source out findings rename views half normal flag seed test_only labels columns labels_as "
-    "uncertain patient_key patient_from layout split_from ignore_unknown_columns workers progress",
+    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers progress",
     "open_dataset": "folder",
     "check_dataset": "dataset",
     "load_recipe": "name",
-    "train": "dataset out recipe weights added without_sources lungs cache command progress_of tell",
-    "resume_training": "run cache command progress_of tell",
+    "train": "dataset out recipe weights added without_sources lungs cache track command progress_of tell",
+    "resume_training": "run cache track command progress_of tell",
     "load_bundle": "folder backend precision threads",
-    "evaluate": "model dataset out split prevalence drop_leaks allow_leak images command progress",
+    "evaluate": "model dataset out split prevalence drop_leaks allow_leak images track command progress tell",
     "compare": "evaluations",
     "audit": "model dataset out external lungs drop_leaks train_images test_images cache command progress_of",
     "open_report": "evaluations audits bundle images",
@@ -49,7 +49,7 @@ MEMBERS = {
     "Dataset": "counts() description details folder manifest rows(split) says_other_flag(flag) unreadable()",
     "Run": "description folder load() plot(quantity) summary()",
     "Model": "adapt(site out version flag add leave_out progress) description explain(image prevalence) "
-    "export(out name version evaluation audit int8 progress) findings "
+    "export(out name version evaluation audit hub int8 progress) findings "
     "flag_finding folder for_many() predict(image explain prevalence) "
     "recalibrate(dataset out version specificity sensitivity progress) "
     "stream(images explain prevalence) verify()",
@@ -58,7 +58,8 @@ MEMBERS = {
     "FailedPrediction": "error passed_over path",
     "Predictions": "failed judged left_out refused summary() to_csv(path) to_pandas() to_polars()",
     "Evaluation": "at_operating_point at_specificity dataset dropped flag_finding leaks metrics model model_folder "
-    "notice of(finding) plot(figure) report(images) save(out images command) seconds split summary() table title",
+    "notice of(finding) plot(figure) report(images) save(out images command) seconds split summary() table title "
+    "to_pandas() to_polars()",
     "AuditResult": "alterations command found plot() preprocessing report() save(out) sentence summary() verdicts",
 }
 

@@ -1,4 +1,4 @@
-"""The notebook and the page on Python run as they are written, on a small data set and with a model that is there."""
+"""The notebooks and the page on Python run as they are written, on a small data set and with a model that is there."""
 
 import inspect
 import json
@@ -20,9 +20,8 @@ from carina.datasets.manifest import Dataset
 from carina.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[2] / "docs"
-NOTEBOOK = json.loads((DOCS / "tutorials" / "own-findings.ipynb").read_text("utf-8"))
+NOTEBOOKS = {path.stem: json.loads(path.read_text("utf-8")) for path in (DOCS / "tutorials").glob("*.ipynb")}
 PAGE = (DOCS / "how-to" / "python.md").read_text("utf-8")
-CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
 def in_place_of(real: Callable[..., Any], made: Callable[[Path], Any], argument: str) -> Callable[..., Any]:
@@ -57,31 +56,43 @@ def small(
     return tmp_path
 
 
-def test_the_notebook_is_whole_short_and_without_output() -> None:
-    assert (NOTEBOOK["nbformat"], NOTEBOOK["nbformat_minor"]) == (4, 5)
-    assert len({cell["id"] for cell in NOTEBOOK["cells"]}) == len(NOTEBOOK["cells"])
-    for cell in NOTEBOOK["cells"]:
-        assert cell["cell_type"] in ("markdown", "code")
-        assert (cell.get("outputs"), cell.get("execution_count")) in ((None, None), ([], None))
-    assert sum(len(code.splitlines()) for code in CODE) <= 25
-    words = " ".join("".join(cell["source"]) for cell in NOTEBOOK["cells"])
-    assert re.findall(r"\banew\b|\bst(?:and|ands|ood)\b|\bto be had\b|\bcomes to\b", words, flags=re.I) == []
+def code_of(notebook: dict[str, Any]) -> list[str]:
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-@pytest.mark.long
-def test_the_notebook_runs(small: Path) -> None:
+def run_cells(name: str) -> list[Any]:
+    """Return what a notebook shows: the last line of each cell."""
     names: dict[str, Any] = {}
     shown = []
-    for code in CODE:
+    for code in code_of(NOTEBOOKS[name]):
         *before, last = code.splitlines()
         exec("\n".join(before), names)  # noqa: S102  # the notebook's own
         try:
             shown.append(eval(last, names))  # noqa: S307
         except SyntaxError:
             exec(last, names)  # noqa: S102
+    return [each for each in shown if each is not None]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_whole_short_and_without_output(name: str) -> None:
+    notebook = NOTEBOOKS[name]
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    for cell in notebook["cells"]:
+        assert cell["cell_type"] in ("markdown", "code")
+        assert (cell.get("outputs"), cell.get("execution_count")) in ((None, None), ([], None))
+    assert sum(len(code.splitlines()) for code in code_of(notebook)) <= 25
+    words = " ".join("".join(cell["source"]) for cell in notebook["cells"])
+    assert re.findall(r"\banew\b|\bst(?:and|ands|ood)\b|\bto be had\b|\bcomes to\b", words, flags=re.I) == []
+
+
+@pytest.mark.long
+def test_the_notebook_runs(small: Path) -> None:
+    shown = run_cells("own-findings")
     # A notebook shows each last line: a table, a page or a picture, and never an object's address.
     for result in shown:
-        if result is not None and not isinstance(result, str | Path):
+        if not isinstance(result, str | Path):
             assert hasattr(result, "_repr_html_") or hasattr(result, "_repr_png_"), result
     html = "".join(result._repr_html_() for result in shown if hasattr(result, "_repr_html_"))
     assert "Flagged finding: COVID-19" in html
@@ -92,6 +103,36 @@ def test_the_notebook_runs(small: Path) -> None:
         isinstance(each, str) and re.fullmatch(r"[01]\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)", each) for each in shown
     )
     assert {path.name for path in small.iterdir()} == {"practice", "datasets", "runs", "evaluations", "models"}
+
+
+def test_the_notebook_on_predicting_shows_a_table_and_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, predictions, table, picture = run_cells("predict-and-look")
+    assert len(predictions) == table.height >= 4
+    assert predictions.judged
+    assert picture.width > 500
+    assert "Failed: 0." in capsys.readouterr().out
+
+
+def test_the_notebook_on_what_is_good_enough_measures_and_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    imported, _, evaluation, roc, reliability, figures = run_cells("good-enough")
+    assert len(evaluation.table) == 60
+    assert imported.dataset.description.test_only
+    assert min(roc.width, reliability.width) > 500
+    # The table says what the objects say.
+    covid = figures.filter(finding="COVID-19", measure="sensitivity").row(0, named=True)
+    of = evaluation.of("COVID-19").sensitivity
+    assert (covid["value"], covid["low"], covid["high"]) == (of.value, of.low, of.high)
+    reached = figures.filter(measure="operating_point_sensitivity").row(0, named=True)
+    assert reached["value"] == evaluation.at_operating_point.sensitivity.value
+    assert figures.filter(measure="accuracy")["finding"].to_list() == [None]
+    assert evaluation.to_pandas().shape == figures.shape
+    assert "These images do not show what you need." in capsys.readouterr().out
 
 
 @pytest.mark.long

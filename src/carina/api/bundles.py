@@ -6,6 +6,7 @@ from pathlib import Path
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.bundles.bundle import open_bundle
+from carina.bundles.hub_address import hub_repository
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
 from carina.bundles.writing import Twin, export_bundle
@@ -13,6 +14,7 @@ from carina.decisions.operating_point import ThresholdRule
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
 from carina.evaluation.adaptation import adapt as adaptation
+from carina.extras import needed_for
 from carina.progress import Progress, no_progress
 from carina.reports.model_card import prepare_card
 from carina.storage.atomic import require_absent
@@ -29,6 +31,7 @@ def export(
     version: str = "1.0.0",
     evaluation: Sequence[str | PathLike[str]] = (),
     audit: str | PathLike[str] | None = None,
+    hub: str | None = None,
     int8: bool = False,
     progress: Progress = no_progress,
 ) -> Verification:
@@ -48,6 +51,8 @@ def export(
         Folders that `carina.evaluate` wrote, for the model card.
     audit
         A folder that `carina.audit` wrote, for the model card.
+    hub
+        ``owner/name`` of the repository on a hub where it will lie: the card then says how it is loaded from there.
     int8
         Also make an 8-bit version of the classifier. It is left out if its results differ too much.
     progress
@@ -58,12 +63,14 @@ def export(
     BundleError
         If the run is none, or the bundle does not give what the run gives.
     ConfigurationError
-        If `out` exists, or `int8` is asked for and what it needs is not installed.
+        If `out` exists, `hub` is no name of a repository, or `int8` is asked for and what it needs is not installed.
     DataError
         If a folder is no evaluation.
     """
     folder, out = folder_of(run), Path(out)
-    card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit))
+    if hub is not None:
+        hub_repository(f"hf://{hub}")
+    card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit), hub)
     described = open_run(folder)
     require_absent(out, what="bundle")
     twin = _make_twin(folder, progress) if int8 else None
@@ -71,11 +78,8 @@ def export(
 
 
 def _make_twin(run: Path, progress: Progress) -> Twin:
-    try:
-        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # needs the train extra
-    except ModuleNotFoundError as error:
-        msg = f"--int8 needs the package {error.name}. Install it: pip install 'carina-cxr[train]'"
-        raise ConfigurationError(msg) from None
+    with needed_for("--int8", "train"):
+        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # TensorFlow, for this option alone
     from carina.evaluation.int8_parity import measure_parity  # noqa: PLC0415  # tables, for this option alone
 
     return make_twin(run, measure=measure_parity, progress=progress)

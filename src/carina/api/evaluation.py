@@ -1,10 +1,13 @@
 """A model and a split become figures with intervals: in memory, as pictures, as a report, and as a folder."""
 
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+import polars as pl
 from PIL import Image
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
@@ -13,6 +16,8 @@ from carina.datasets.manifest import Split
 from carina.errors import ConfigurationError
 from carina.evaluation.evaluate import SplitResult
 from carina.evaluation.evaluate import evaluate as judge_split
+from carina.evaluation.figures import figures_of
+from carina.inference.prediction_list import as_pandas
 from carina.places import require_model_first
 from carina.progress import Progress, no_progress
 from carina.reports.drawing.png import to_picture
@@ -22,6 +27,11 @@ from carina.reports.evaluation_folder import read_history, write_evaluation, wri
 from carina.reports.html.open_reports import build_report
 from carina.reports.html.page import Report
 from carina.storage.atomic import require_absent
+from carina.tracking.record import evaluation_record
+from carina.tracking.trackers import open_trackers, send
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]  # no dependency, and neither are its stubs
 
 
 class Evaluation(SplitResult):
@@ -29,6 +39,27 @@ class Evaluation(SplitResult):
 
     Its attributes are those of `carina.evaluation.evaluate.SplitResult`.
     """
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the figures as a table: one row for each measure and finding, with its 95 % interval.
+
+        The columns are ``measure``, ``finding`` (null where it is of all), ``value``, ``low``, ``high`` and ``note``.
+        The judged images are `table`.
+        """
+        found = figures_of(self.metrics.to_json(), self.at_operating_point.to_json(), self.flag_finding)
+        kinds = dict.fromkeys(("value", "low", "high"), pl.Float64)
+        text = dict.fromkeys(("measure", "finding", "note"), pl.String)
+        return pl.DataFrame([asdict(figure) for figure in found], schema_overrides={**text, **kinds})
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the table of `to_polars` as one of pandas.
+
+        Raises
+        ------
+        ConfigurationError
+            If pandas is not installed.
+        """
+        return as_pandas(self.to_polars())
 
     def plot(self, figure: str = "roc") -> Image.Image:
         """Return a figure of the report as a picture.
@@ -98,8 +129,10 @@ def evaluate(
     drop_leaks: bool = False,
     allow_leak: bool = False,
     images: bool = True,
+    track: Sequence[str] = (),
     command: str = "Python: carina.evaluate",
     progress: Progress = no_progress,
+    tell: Callable[[str], None] = print,
 ) -> Evaluation:
     """Judge one split of a data set, and return what the model reaches, with 95 % intervals.
 
@@ -124,8 +157,13 @@ def evaluate(
         Judge images that the model was trained on, too. Every output then says so.
     images, command
         For the folder; see `Evaluation.save`.
+    track
+        Experiment trackers that are told of the figures, with their intervals: ``mlflow:URI`` or
+        ``tensorboard:FOLDER`` each. Needs `out`.
     progress
         Told how many of how many images are judged.
+    tell
+        Told in a sentence if a tracker takes nothing; by default it is printed.
 
     Raises
     ------
@@ -144,7 +182,11 @@ def evaluate(
     if drop_leaks and allow_leak:
         msg = "Choose one of drop_leaks and allow_leak (--drop-leaks and --allow-leak)."
         raise ConfigurationError(msg)
+    if track and out is None:
+        msg = "track needs out: what is tracked is the folder that is written."
+        raise ConfigurationError(msg)
     # Everything that can be refused is refused before the images are judged.
+    trackers = open_trackers(track)
     opened = dataset_of(dataset)
     if out is not None:
         require_absent(Path(out), what="evaluation")
@@ -161,6 +203,8 @@ def evaluate(
     evaluation = Evaluation(**{field.name: getattr(result, field.name) for field in fields(result)})
     if out is not None:
         evaluation.save(out, images=images, command=command)
+        if trackers:
+            send(trackers, evaluation_record(Path(out)), tell)
     return evaluation
 
 

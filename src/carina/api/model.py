@@ -8,10 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
+from carina.bundles.addresses import bundle_at
 from carina.bundles.bundle import released_bundle
 from carina.bundles.run_folder import FinishedRun
 from carina.decisions.bands import check_prevalence
 from carina.errors import ConfigurationError, InputError
+from carina.extras import needed_for
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.inference.prediction_list import Predictions
@@ -242,6 +244,7 @@ class Model:
         version: str = "1.0.0",
         evaluation: "list[str | PathLike[str]] | tuple[str | PathLike[str], ...]" = (),
         audit: str | PathLike[str] | None = None,
+        hub: str | None = None,
         int8: bool = False,
         progress: Progress = no_progress,
     ) -> "Verification":
@@ -254,7 +257,8 @@ class Model:
         BundleError, ConfigurationError, DataError
             See `carina.api.bundles.export`.
         """
-        from carina.api.bundles import export  # noqa: PLC0415
+        with needed_for("Model.export"):
+            from carina.api.bundles import export  # noqa: PLC0415  # tables, for this method alone
 
         return export(
             self.folder,
@@ -263,6 +267,7 @@ class Model:
             version=version,
             evaluation=evaluation,
             audit=audit,
+            hub=hub,
             int8=int8,
             progress=progress,
         )
@@ -286,7 +291,8 @@ class Model:
         BundleError, ConfigurationError, DataError, LeakError
             See `carina.api.bundles.recalibrate`.
         """
-        from carina.api.bundles import recalibrate  # noqa: PLC0415
+        with needed_for("Model.recalibrate"):
+            from carina.api.bundles import recalibrate  # noqa: PLC0415  # tables, for this method alone
 
         return recalibrate(
             self.folder,
@@ -318,7 +324,8 @@ class Model:
         BundleError, ConfigurationError, DataError, LeakError
             See `carina.api.bundles.adapt`.
         """
-        from carina.api.bundles import adapt  # noqa: PLC0415
+        with needed_for("Model.adapt"):
+            from carina.api.bundles import adapt  # noqa: PLC0415  # tables, for this method alone
 
         return adapt(
             self.folder, site, out, version=version, flag=flag, add=add, leave_out=leave_out, progress=progress
@@ -347,7 +354,9 @@ def load_bundle(
     Parameters
     ----------
     folder
-        A bundle or a finished run; by default the bundle that comes with Carina.
+        A bundle or a finished run; by default the bundle that comes with Carina. An address
+        (``hf://owner/name@revision#sha256=…``, ``https://…``, ``s3://…``) is fetched once, and compared with its hash
+        before it is opened; see `carina.bundles.fetching`.
     backend, precision, threads
         See `carina.inference.predictor.Predictor`.
 
@@ -358,5 +367,5 @@ def load_bundle(
     ConfigurationError
         If this machine does not have the backend, or the model does not have the precision.
     """
-    path = released_bundle() if folder is None else Path(folder)
+    path = released_bundle() if folder is None else bundle_at(folder)
     return Model(path, backend=backend, precision=precision, threads=threads)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from carina.api.accepted_forms import DatasetLike, dataset_of
 from carina.api.model import Model, load_bundle
 from carina.bundles.run_folder import FinishedRun
-from carina.errors import ConfigurationError
+from carina.extras import needed_for
 from carina.learning.recipe import Recipe, load_recipe
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress
@@ -23,6 +23,8 @@ from carina.storage.atomic import require_absent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from carina.tracking.record import Tracker
 
 ProgressOf = Callable[[str], Progress]
 
@@ -96,6 +98,7 @@ def train(
     without_sources: Sequence[str] = (),
     lungs: str | PathLike[str] | None = None,
     cache: str | PathLike[str] | None = None,
+    track: Sequence[str] = (),
     command: str = "Python: carina.train",
     progress_of: ProgressOf | None = None,
     tell: Callable[[str], None] = print,
@@ -123,6 +126,8 @@ def train(
         The lung segmenter (ONNX) to use; by default that of the released bundle.
     cache
         Folder for intermediate results that are used again; by default the user's cache.
+    track
+        Experiment trackers that are told of the finished run: ``mlflow:URI`` or ``tensorboard:FOLDER`` each.
     command
         What is written down in the run as the command.
     progress_of
@@ -133,8 +138,8 @@ def train(
     Raises
     ------
     ConfigurationError
-        If `out` exists, the recipe does not fit the data, nothing says which finding is flagged, or TensorFlow is not
-        installed.
+        If `out` exists, the recipe does not fit the data, nothing says which finding is flagged, a tracker cannot be
+        used, or TensorFlow is not installed.
     DataError
         If a data set is missing or its images changed.
     BundleError
@@ -146,6 +151,7 @@ def train(
     # What can be refused is refused before TensorFlow is loaded, which takes seconds.
     folders = [dataset_of(each).folder for each in (dataset, *added)]
     require_absent(Path(out), what="run")
+    trackers = _trackers(track)
     finished: FinishedRun = import_training().train(
         folders[0],
         chosen,
@@ -158,13 +164,14 @@ def train(
         progress_of=progress_of,
         tell=tell,
     )
-    return Run(Path(out), finished)
+    return _tracked(Run(Path(out), finished), trackers, tell)
 
 
 def resume_training(
     run: str | PathLike[str],
     *,
     cache: str | PathLike[str] | None = None,
+    track: Sequence[str] = (),
     command: str = "Python: carina.resume_training",
     progress_of: ProgressOf | None = None,
     tell: Callable[[str], None] = print,
@@ -175,7 +182,7 @@ def resume_training(
     ----------
     run
         The run folder. Its data set and recipe are used again.
-    cache, command, progress_of, tell
+    cache, track, command, progress_of, tell
         See `train`.
 
     Raises
@@ -185,8 +192,9 @@ def resume_training(
     DataError
         If a data set is not the one that the run was started on.
     ConfigurationError
-        If TensorFlow is not installed.
+        If a tracker cannot be used, or TensorFlow is not installed.
     """
+    trackers = _trackers(track)
     finished: FinishedRun = import_training().resume(
         Path(run),
         cache=None if cache is None else Path(cache),
@@ -194,7 +202,25 @@ def resume_training(
         progress_of=progress_of,
         tell=tell,
     )
-    return Run(Path(run), finished)
+    return _tracked(Run(Path(run), finished), trackers, tell)
+
+
+def _trackers(places: Sequence[str]) -> "list[Tracker]":
+    if not places:
+        return []
+    from carina.tracking.trackers import open_trackers  # noqa: PLC0415  # Matplotlib and more, for who tracks alone
+
+    return open_trackers(places)
+
+
+def _tracked(run: Run, trackers: "list[Tracker]", tell: Callable[[str], None]) -> Run:
+    """Return the run, of which the trackers were told."""
+    if trackers:
+        from carina.tracking.record import run_record  # noqa: PLC0415  # as above
+        from carina.tracking.trackers import send  # noqa: PLC0415
+
+        send(trackers, run_record(run.folder), tell)
+    return run
 
 
 def import_training() -> ModuleType:
@@ -209,9 +235,5 @@ def import_training() -> ModuleType:
     """
     # TensorFlow's C++ side writes to stderr whatever Python's logging says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with nullcontext() if "tensorflow" in sys.modules else quiet_loading():
-            return import_module("carina.learning.train")
-    except ModuleNotFoundError as error:
-        msg = f"Training needs {error.name}, which is not installed: pip install 'carina-cxr[train]'."
-        raise ConfigurationError(msg) from None
+    with needed_for("Training", "train"), nullcontext() if "tensorflow" in sys.modules else quiet_loading():
+        return import_module("carina.learning.train")

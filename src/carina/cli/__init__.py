@@ -21,12 +21,13 @@ from carina._version import __version__
 from carina.cli.console import print_error, print_result
 from carina.cli.help_text import example, plain_help, plain_parameter
 from carina.errors import CarinaError, ConfigurationError
+from carina.extras import missing_library
 
 # In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
 # `<verb>_command`.
 _VERBS = (
     *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
-    *("adapt", "dicom", "serve", "gate", "lungs", "bench"),
+    *("adapt", "sign", "push", "dicom", "mercure", "serve", "gate", "lungs", "bench"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 
@@ -52,12 +53,34 @@ class _Verbs(Mapping[str, Any]):
 
 @cache
 def _read_verb(name: str) -> Any:
-    module = import_module(f"carina.cli.{name}")
+    try:
+        module = import_module(f"carina.cli.{name}")
+    except ModuleNotFoundError as error:
+        said = _said_of(error, name)
+        if said is None:
+            raise
+        return _verb_without_its_extra(name, said)
     if hasattr(module, "app"):
         return plain_help(get_group(module.app), name)
     single = typer.Typer(rich_markup_mode="rich", **_STYLE)
     single.command(name=name, epilog=example(module.EXAMPLE))(getattr(module, f"{name}_command"))
     return plain_help(get_command(single), name)
+
+
+def _verb_without_its_extra(name: str, said: CarinaError) -> Any:
+    """Return a verb that stays in the list of verbs, and says for its help and its result what is to be installed."""
+
+    def tell() -> None:
+        raise said
+
+    tell.__doc__ = str(said).replace("[", r"\[")  # an extra is no markup
+    single = typer.Typer(rich_markup_mode="rich", **_STYLE)
+    single.command(name=name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(tell)
+    return plain_help(get_command(single), name)
+
+
+def _said_of(error: ModuleNotFoundError, verb: str) -> CarinaError | None:
+    return missing_library(error, f"carina {verb}", "train" if verb in ("train", "demo") else None)
 
 
 class _Group(TyperGroup):
@@ -68,7 +91,7 @@ class _Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that was typed; a command of a group is named with its group (``carina data import``)."""
         if args and args[0] not in self.commands:
-            groups = [name for name in ("data", "dicom") if args[0] in self.commands[name].commands]
+            groups = [name for name in ("data", "dicom") if args[0] in getattr(self.commands[name], "commands", ())]
             if groups:
                 ctx.fail(f"No such command '{args[0]}'. Did you mean: carina {groups[0]} {args[0]}")
         return super().resolve_command(ctx, args)
@@ -166,12 +189,15 @@ def _run() -> int:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
         if code == _INTERRUPTED:
             print_error(f"interrupted. {_what_is_left(sys.argv[1:])}")
-    except ConfigurationError as error:
-        print_error(str(error))
+    except ModuleNotFoundError as error:
+        said = _said_of(error, (sys.argv[1:] or [""])[0])
+        if said is None:
+            raise
+        print_error(str(said))
         code = 2
     except CarinaError as error:
         print_error(str(error))
-        code = 1
+        code = 2 if isinstance(error, ConfigurationError) else 1
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -171,6 +171,9 @@ def import_command(
         bool,
         switch("Leave out columns of the table that Carina does not know.", "--ignore-unknown-columns", panel=_TABLES),
     ] = False,
+    croissant: Annotated[
+        bool, switch("Also write croissant.json, which describes the data set for catalogues.", "--croissant")
+    ] = False,
 ) -> None:
     """Import images and their labels as a data set.
 
@@ -198,6 +201,7 @@ def import_command(
             layout=layout,
             split_from=split_from,
             ignore_unknown_columns=ignore_unknown_columns,
+            croissant=croissant,
             progress=bar("Reading images"),
         )
     _print_import(report)

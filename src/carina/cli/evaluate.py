@@ -43,6 +43,10 @@ def evaluate_command(
             "Judge images that the model was trained on, too. Every output then says so.", "--allow-leak", panel=_LEAKS
         ),
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        option("TRACKER:PLACE", "Also record the figures there: mlflow:URI or tensorboard:FOLDER. Repeatable."),
+    ] = None,
     no_images: Annotated[bool, switch("Leave small images out of the report.", "--no-images")] = False,
 ) -> None:
     """Evaluate a model on one split, with 95 % intervals.
@@ -66,8 +70,10 @@ def evaluate_command(
             drop_leaks=drop_leaks,
             allow_leak=allow_leak,
             images=not no_images,
+            track=track or (),
             command=typed_command(),
             progress=bar("Judging images"),
+            tell=print_note,
         )
     if evaluation.notice:
         print_note(evaluation.notice)

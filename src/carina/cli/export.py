@@ -27,6 +27,14 @@ def export_command(
     audit: Annotated[
         Path | None, option("AUDIT", "Folder that carina audit wrote, for the model card.", panel=_CARD)
     ] = None,
+    hub: Annotated[
+        str | None,
+        option(
+            "REPOSITORY",
+            "OWNER/NAME of the repository on the Hugging Face Hub where it will lie, for the model card.",
+            panel=_CARD,
+        ),
+    ] = None,
     int8: Annotated[
         bool,
         switch(
@@ -51,11 +59,12 @@ def export_command(
             version=version,
             evaluation=evaluation or (),
             audit=audit,
+            hub=hub,
             int8=int8,
             progress=progress,
         )
     print_bundle(out, verification)
-    print_result(f"Next: carina verify {out}")
+    print_result(f"Next: carina verify {out}" if hub is None else f"Next: carina push {out} hf://{hub}")
 
 
 def print_bundle(folder: Path, verification: Verification) -> None:

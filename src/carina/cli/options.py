@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carina.bundles.addresses import bundle_at
 from carina.runtime.engine import Backend, Precision
 
 
@@ -27,7 +28,15 @@ def switch(text: str, *names: str, panel: str | None = None) -> Any:
 
 
 BundleOption = Annotated[
-    Path | None, option("BUNDLE", "A bundle or a finished run. Default: the released bundle.", "--bundle", "--run")
+    Path | None,
+    option(
+        "BUNDLE",
+        "A bundle, a finished run, or the address of a bundle (hf://, https:// or s3://, with #sha256=). Default: the "
+        "released bundle.",
+        "--bundle",
+        "--run",
+        parser=bundle_at,
+    ),
 ]
 PrevalenceOption = Annotated[
     float | None,

@@ -44,6 +44,14 @@ def train_command(
         Path | None,
         option("FILE", "Lung segmenter (ONNX) to use. Default: the one of the released bundle.", panel=_MORE),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        option(
+            "TRACKER:PLACE",
+            "Also record the finished run there: mlflow:URI or tensorboard:FOLDER. Repeatable.",
+            panel=_MORE,
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         option(
@@ -59,13 +67,14 @@ def train_command(
         msg = "Name a DATASET and --out RUN to start, or --resume RUN alone to go on."
         raise ConfigurationError(msg)
     if resume is not None and (recipe or weights or added or without_sources or lungs):
-        msg = "--resume goes on with what the run was started with; of the other options only --cache may be named."
+        msg = "--resume goes on with what the run was started with. Only --cache and --track may be named beside it."
         raise ConfigurationError(msg)
     # What is wrong with a recipe is said before TensorFlow is loaded.
     chosen = load_recipe(recipe or "head")
     load_quietly()
     with progress_bars() as bar:
         told: dict[str, Any] = {"cache": cache, "command": typed_command(), "progress_of": bar, "tell": print_note}
+        told["track"] = track or ()
         if resume is not None:
             run = resume_training(resume, **told)
         elif dataset is not None and out is not None:

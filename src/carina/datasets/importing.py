@@ -15,6 +15,7 @@ import polars as pl
 
 from carina._version import __version__
 from carina.datasets.choice import Half, SplitFrom
+from carina.datasets.croissant import write_croissant
 from carina.datasets.dicom_headers import read_key
 from carina.datasets.duplicates import find_duplicates, join_groups
 from carina.datasets.folder_words import published_split
@@ -140,6 +141,7 @@ def import_dataset(
     layout: str | None = None,
     split_from: SplitFrom | None = None,
     ignore_unknown_columns: bool = False,
+    croissant: bool = False,
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> ImportReport:
@@ -166,6 +168,8 @@ def import_dataset(
     split_from
         Keep the split that was published with the images: that of ``folders`` (train, val, test), or that of the
         ``column`` split of a manifest. See `carina.datasets.split.keep_published_split`. By default a new one is made.
+    croissant
+        Also write ``croissant.json``: what the data set holds, for catalogues of data sets.
     workers
         Threads that decode.
     progress
@@ -270,7 +274,14 @@ def import_dataset(
         (folder / LEFT_OUT_FILE).write_text(listing.left_out.write_csv(), encoding="utf-8")
         write_dataset(folder, manifest, errors, description)
     named = () if listing.left_out.is_empty() else (f"What was left out is named in {out / LEFT_OUT_FILE}.",)
-    return ImportReport(open_dataset(out), (*notes, *said, *named), listing.left_out.height, offered)
+    return ImportReport(_opened(out, croissant=croissant), (*notes, *said, *named), listing.left_out.height, offered)
+
+
+def _opened(out: Path, *, croissant: bool) -> Dataset:
+    dataset = open_dataset(out)
+    if croissant:
+        write_croissant(dataset)
+    return dataset
 
 
 def _require_published(listing: Listing, split_from: SplitFrom, source: Path) -> None:

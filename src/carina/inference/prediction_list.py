@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from carina.decisions.triage import PRIORITIES, READING_PLACES
 from carina.errors import ConfigurationError
+from carina.extras import needed_for
 from carina.inference.left_out import say_left_out
 from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction, boxed_result, shown_name
 from carina.inference.results import Csv
@@ -100,7 +101,8 @@ class Predictions(tuple[AnyPrediction, ...]):
 
         Probabilities are numbers with six decimals, ``gate_accepted`` is a truth value, the rest is text.
         """
-        import polars as pl  # noqa: PLC0415  # predicting does without tables
+        with needed_for("to_polars"):
+            import polars as pl  # noqa: PLC0415  # predicting does without tables
 
         as_numbers = {name: pl.Float64 for name in self._rows.columns if name.startswith("probability:")}
         text = pl.read_csv(self._csv().encode(), infer_schema=False, schema_overrides=as_numbers)
@@ -114,12 +116,7 @@ class Predictions(tuple[AnyPrediction, ...]):
         ConfigurationError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415  # no dependency
-        except ModuleNotFoundError:
-            msg = "to_pandas needs pandas, which is not installed: pip install pandas. to_polars needs nothing more."
-            raise ConfigurationError(msg) from None
-        return pd.DataFrame(self.to_polars().to_dict(as_series=False))
+        return as_pandas(self.to_polars())
 
     def _csv(self) -> str:
         rows = (self._rows.row(each, None) for each in self if isinstance(each, Prediction) or not each.passed_over)
@@ -135,6 +132,22 @@ class Predictions(tuple[AnyPrediction, ...]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Come back whole from a copy or another process."""
         return partial(Predictions, rows=self._rows, left_out=dict(self.left_out)), (tuple(self),)
+
+
+def as_pandas(table: "pl.DataFrame") -> "pd.DataFrame":
+    """Return a table of polars as one of pandas.
+
+    Raises
+    ------
+    ConfigurationError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415  # no dependency
+    except ModuleNotFoundError:
+        msg = "to_pandas needs pandas, which is not installed: pip install pandas. to_polars needs nothing more."
+        raise ConfigurationError(msg) from None
+    return pd.DataFrame(table.to_dict(as_series=False))
 
 
 def _cells(prediction: AnyPrediction, place: int) -> tuple[str, str, str, str]:

@@ -39,8 +39,10 @@ class EvaluatedOn:
     notice: str | None  # the warning over every output, or none
 
 
-def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) -> WriteCard:
+def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None, hub: str | None = None) -> WriteCard:
     """Return what writes a bundle's card; the folders are read at once, before any work is done.
+
+    `hub` is the repository (``owner/name``) on a hub where the bundle will lie, or None.
 
     Raises
     ------
@@ -61,12 +63,14 @@ def prepare_card(evaluations: Sequence[Path] = (), audit: Path | None = None) ->
             if what := difference_of_models(evaluation.model, bundle.model_dump(mode="json")):
                 msg = f"{folder} judged {what}; its figures cannot be on this card. Evaluate the run that is exported."
                 raise ConfigurationError(msg)
-        return model_card(bundle, read, sentence)
+        return model_card(bundle, read, sentence, hub)
 
     return write_card
 
 
-def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], audit: str | None) -> str:
+def model_card(
+    bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], audit: str | None, hub: str | None = None
+) -> str:
     """Return the card, Markdown with YAML front matter."""
     index = {
         "name": bundle.name,
@@ -90,6 +94,7 @@ def model_card(bundle: BundleDescription, evaluations: Sequence[EvaluatedOn], au
         evaluations=evaluations,
         index=json.dumps([index], ensure_ascii=False),
         audit=audit,
+        hub=hub,
         fixed_epochs=recipe.get("method") == "fine-tune" and recipe.get("fine_tuning", {}).get("keep") == "last",
         known_dataset=bundle.dataset.startswith(_KNOWN_DATASET),
         calibration=bundle.policy.calibration,

@@ -1,4 +1,4 @@
-"""An ONNX graph that runs: OpenVINO where it is installed, ONNX Runtime otherwise; nothing above knows which.
+"""An ONNX graph that runs: OpenVINO where the extra is installed, ONNX Runtime otherwise; nothing above knows which.
 
 Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on processors that have it, with OpenVINO;
 ``int8`` where the graph itself was made for it (`carina.learning.export.quantise`), the rest of it in ``f32``.
@@ -106,7 +106,10 @@ def load_engine(
             import openvino  # noqa: PLC0415  # optional: the other backend must work without it
         except ImportError:
             if backend == "openvino":
-                msg = "The openvino backend is not installed. Install the package openvino, or choose onnxruntime."
+                msg = (
+                    "The openvino backend is not installed. "
+                    'Install it with: pip install "carina-cxr[openvino]". Or choose onnxruntime.'
+                )
                 raise ConfigurationError(msg) from None
         else:
             settings = {
@@ -230,6 +233,8 @@ class _OnnxRuntimeEngine:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Threads that wait would otherwise spin, on the cores where the next images are decoded.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -77,7 +77,7 @@ def check_seal(folder: Path, *, required: Collection[str], allowed: Collection[s
     except OSError:
         msg = f"{folder} has no {SEAL_FILE} that can be read: nothing says that it is whole. {_AGAIN}"
         raise BundleError(msg) from None
-    sums = _parse(sealed, folder)
+    sums = parse_seal(sealed, str(folder / SEAL_FILE))
     for path in present:
         # A link could lead out of the folder, and to another place after the check.
         if path.is_symlink() or not path.is_file():
@@ -94,13 +94,20 @@ def check_seal(folder: Path, *, required: Collection[str], allowed: Collection[s
     return Seal(folder, hashlib.sha256(sealed).hexdigest(), sums)
 
 
-def _parse(sealed: bytes, folder: Path) -> dict[str, str]:
+def parse_seal(sealed: bytes, where: str) -> dict[str, str]:
+    """Return the hexadecimal SHA-256 of each file that a seal names; `where` it is, for the message.
+
+    Raises
+    ------
+    BundleError
+        If a byte of it is not as `write_seal` writes it.
+    """
     # Exactly as it is written: then no byte of it can be changed unseen either.
     lines = sealed.decode("ascii", errors="replace").split("\n")
     fields = [match for line in lines[:-1] if (match := _LINE.fullmatch(line))]
     names = [match[2] for match in fields]
     if len(fields) != len(lines) - 1 or lines[-1] or names != sorted(set(names)) or not names:
-        msg = f"{folder / SEAL_FILE} is damaged. {_AGAIN}"
+        msg = f"{where} is damaged. {_AGAIN}"
         raise BundleError(msg)
     return {match[2]: match[1] for match in fields}
 

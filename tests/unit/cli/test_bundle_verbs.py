@@ -12,6 +12,8 @@ from carina.datasets.importing import import_dataset
 from carina.datasets.manifest import Dataset
 from carina.evaluation.leaks import check_leaks
 from carina.phantoms.phantom import write_phantoms
+from hub import shelf
+from unit.bundles.test_publishing import write_keys
 from unit.cli.conftest import Typed
 
 
@@ -42,6 +44,55 @@ def test_export_says_what_it_made_and_what_is_next(carina: Typed, tiny_run: Path
     assert "not an evaluation. An evaluation is made by carina evaluate" in err
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert open_bundle(tmp_path / "b")[0].recipe["name"] == "tiny"
+
+
+def test_a_card_for_a_hub_says_how_the_model_is_loaded(carina: Typed, tiny_run: Path, tmp_path: Path) -> None:
+    code, out, _ = carina("export", tiny_run, "--out", tmp_path / "b", "--hub", "my-hospital/mine")
+    assert code == 0
+    assert f"Next: carina push {tmp_path / 'b'} hf://my-hospital/mine" in out
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert 'carina.load_bundle("hf://my-hospital/mine@main#sha256=…")' in card
+    assert card.startswith("---\nlicense: apache-2.0\n")
+    code, _, err = carina("export", tiny_run, "--out", tmp_path / "c", "--hub", "mine")
+    assert code == 2
+    assert "hf://mine is no address of a hub" in err
+
+
+def test_what_is_signed_is_verified_by_the_key(carina: Typed, bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("model_signing")
+    private, public = write_keys(tmp_path, "mine")
+    code, out, _ = carina("sign", bundle, "--key", private, "--out", tmp_path / "mine.sig")
+    assert code == 0
+    assert "Next: carina verify" in out
+    once = ("verify", bundle, "--backend", "onnxruntime", "--signature", tmp_path / "mine.sig")
+    code, out, _ = carina(*once, "--key", public)
+    assert code == 0
+    assert f"The signature {tmp_path / 'mine.sig'} is by the key {public}." in out
+    code, out, err = carina(*once, "--key", write_keys(tmp_path, "theirs")[1])
+    assert (code, out) == (1, "")
+    assert "Do not use the bundle before you know why" in err
+
+
+def test_a_bundle_is_named_by_its_address(
+    carina: Typed, bundle: Path, phantom_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+    film = phantom_dataset.rows("test")["path"][0]
+    with shelf() as server:
+        server.put("mine", bundle)
+        code, _, err = carina("predict", film, "--json", "--bundle", f"{server.address}/mine")
+        assert code == 2
+        address = err.split("write: ")[1].strip()
+        assert address == f"{server.address}/mine#sha256={open_bundle(bundle)[1].sha256}"
+        code, out, _ = carina("predict", film, "--json", "--bundle", address)
+    assert code == 0
+    assert json.loads(out)["model"]["sha256"] == open_bundle(bundle)[0].model_sha256
+
+
+def test_a_signature_needs_a_key(carina: Typed, bundle: Path) -> None:
+    code, _, err = carina("verify", bundle, "--signature", "mine.sig")
+    assert code == 2
+    assert "--signature and --key belong together" in err
 
 
 def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -47,8 +48,14 @@ def test_outputs_come_by_name_and_in_order(doubling: Path, backend: str) -> None
 def test_without_openvino_onnx_runtime_runs(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert load_engine(doubling).name.startswith("ONNX Runtime")
-    with pytest.raises(ConfigurationError, match=r"openvino backend is not installed"):
+    with pytest.raises(ConfigurationError, match=r"openvino backend is not installed.*carina-cxr\[openvino\]"):
         load_engine(doubling, backend="openvino")
+
+
+def test_waiting_threads_of_onnx_runtime_leave_the_cores_to_others(doubling: Path) -> None:
+    engine: Any = load_engine(doubling, backend="onnxruntime")
+    options = engine._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])

@@ -71,8 +71,10 @@ def _decode_with_openjpeg(content: bytes, said: Codestream) -> Patterns:
 
 
 def _decode_with_charls(content: bytes, said: Codestream) -> Patterns:
-    import jpeg_ls  # noqa: PLC0415
-
+    try:
+        import jpeg_ls  # noqa: PLC0415
+    except ImportError:
+        raise _decoder_missing(said.process) from None
     decoded, info = jpeg_ls.decode_pixel_data(content)
     values = _as_patterns(np.frombuffer(decoded, np.uint8 if said.bits <= 8 else "<u2"), said.bits)
     if said.components == 1:
@@ -86,11 +88,7 @@ def _decode_with_gdcm(content: bytes, said: Codestream) -> Patterns:
     try:
         import gdcm  # noqa: PLC0415
     except ImportError:
-        msg = (
-            "its pixels are JPEG lossless or 12-bit JPEG, for which GDCM is needed. "
-            "Install it (pip install 'carina-cxr[gdcm]'), or export the image uncompressed."
-        )
-        raise InputError(msg, "decoder-unavailable") from None
+        raise _decoder_missing(said.process) from None
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(content)
     fragments = gdcm.SequenceOfFragments.New()
@@ -132,6 +130,17 @@ _DECODERS: dict[Process, Callable[[bytes, Codestream], Patterns]] = {
     "JPEG-LS": _decode_with_charls,
     "JPEG 2000": _decode_with_openjpeg,
 }
+
+
+def _decoder_missing(process: Process) -> InputError:
+    coding, library, extra = "JPEG lossless or 12-bit JPEG", "GDCM", "gdcm"
+    if process == "JPEG-LS":
+        coding, library, extra = process, "CharLS", "dicom"
+    msg = (
+        f"its pixels are {coding}, for which {library} is needed. "
+        f"Install it (pip install 'carina-cxr[{extra}]'), or export the image uncompressed."
+    )
+    return InputError(msg, "decoder-unavailable")
 
 
 def _damaged(process: Process) -> InputError:

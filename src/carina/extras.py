@@ -1,0 +1,54 @@
+"""Which extra of the package brings a library that is not installed here, and what to say where one is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from carina.errors import CarinaError, ConfigurationError
+
+# By the name that is imported. What predicting needs comes with the package itself and is not here.
+_EXTRAS = {
+    **dict.fromkeys(("polars", "scipy", "openpyxl", "matplotlib", "kagglehub", "jinja2", "markupsafe"), "evaluate"),
+    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
+    **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
+    **dict.fromkeys(("huggingface_hub", "model_signing"), "hub"),
+    "mlflow": "mlflow",
+    "openvino": "openvino",
+}
+
+
+def missing_library(error: ModuleNotFoundError, purpose: str, extra: str | None = None) -> CarinaError | None:
+    """Return the error for a library that an extra brings; None where none does, which is a fault of Carina.
+
+    Parameters
+    ----------
+    error
+        What Python raised.
+    purpose
+        What needs the library: the first word of the message, such as ``carina.evaluate``.
+    extra
+        The extra to name; by default the smallest one that brings the library.
+    """
+    library = (error.name or "").split(".")[0]
+    if library not in _EXTRAS:
+        return None
+    return ConfigurationError(
+        f'{purpose} needs {library}. Install it with: pip install "carina-cxr[{extra or _EXTRAS[library]}]"'
+    )
+
+
+@contextmanager
+def needed_for(purpose: str, extra: str | None = None) -> Iterator[None]:
+    """Turn the import of a missing library into the error that names its extra; see `missing_library`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a library of an extra is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        said = missing_library(error, purpose, extra)
+        if said is None:
+            raise
+        raise said from None

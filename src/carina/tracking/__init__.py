@@ -1,0 +1,1 @@
+"""A finished run and its evaluations go to an experiment tracker."""
