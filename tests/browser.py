@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,24 @@ class Browser:
         """Return what a command of the tab answers."""
         return self._call(method, session=self._session, **parameters)
 
+    def visit(self, address: str) -> None:
+        """Open an address, and wait until its page is loaded, which may still be filling itself."""
+        self.send("Page.navigate", url="about:blank")
+        self._wait_for("Page.loadEventFired")
+        self.messages.clear()
+        self.requests.clear()
+        self._events.clear()
+        self.send("Page.navigate", url=address)
+        self._wait_for("Page.loadEventFired")
+
+    def wait_for(self, script: str, seconds: float = 60.0) -> Any:
+        """Wait until a JavaScript expression is true, and return its value."""
+        until = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            assert time.monotonic() < until, f"never true: {script}"
+            time.sleep(0.05)
+        return value
+
     def open(
         self, place: Path | str, fragment: str = "", *, width: int = 1280, height: int = 900, dark: bool = False
     ) -> None:
@@ -68,14 +86,7 @@ class Browser:
         self.resize(width, height)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", media="", features=scheme)
-        self.send("Page.navigate", url="about:blank")
-        self._wait_for("Page.loadEventFired")
-        self.messages.clear()
-        self.requests.clear()
-        self._events.clear()
-        address = place if isinstance(place, str) else place.resolve().as_uri()
-        self.send("Page.navigate", url=address + fragment)
-        self._wait_for("Page.loadEventFired")
+        self.visit((place if isinstance(place, str) else place.resolve().as_uri()) + fragment)
         self.settle()
 
     def resize(self, width: int, height: int) -> None:
@@ -89,15 +100,6 @@ class Browser:
         self.run(f"{script}; true")
         self._wait_for("Page.loadEventFired")
         self.settle()
-
-    def until(self, condition: str, seconds: float = 20.0) -> None:
-        """Wait until an expression of JavaScript holds."""
-        end = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
-            if time.monotonic() > end:
-                msg = f"It never came true: {condition}"
-                raise AssertionError(msg)
-            time.sleep(0.05)
 
     def settle(self) -> None:
         """Wait for two frames."""
@@ -123,6 +125,13 @@ class Browser:
     def type(self, text: str) -> None:
         """Type text where the focus is."""
         self.send("Input.insertText", text=text)
+
+    def click(self, x: float, y: float, times: int = 1) -> None:
+        """Click with the mouse, in pixels of the window; two times make a double click."""
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
+        self.settle()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag with the mouse, in pixels of the window."""
@@ -203,16 +212,27 @@ class Browser:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Yield a tab of a Chromium of its own, without network; it is ended afterwards."""
+def open_browser(inside: Sequence[str] = (), *, draws_in_3d: bool = False) -> Iterator[Browser]:
+    """Yield a tab of a Chromium of its own, with no network but the loopback; it is ended afterwards.
+
+    Parameters
+    ----------
+    inside
+        A command that runs another one, such as in a network of its own.
+    draws_in_3d
+        Draw WebGL, by the processor.
+    """
     if CHROMIUM is None:
         raise AssertionError(NO_CHROMIUM)
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        drawing = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
         command = [
+            *inside,
             *(sys.executable, "-S", "-c", _PIPES_TO_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM),
-            *("--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *("--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-dev-shm-usage"),
+            *(drawing if draws_in_3d else ("--disable-gpu",)),
             *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--hide-scrollbars"),
             *("--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}", "about:blank"),
         ]

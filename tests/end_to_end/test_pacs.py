@@ -33,6 +33,7 @@ DESTINATIONS: dict[str, dict[str, Any]] = {
     "web": {"web": {"url": WEB}},
 }
 REPORT, PICTURE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
+REGIONS = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: 
     listening.stop()
     assert '"reason": "not-assessable"' in listening.log.read_text()
     uids = {str(image.SOPInstanceUID) for image in images}
-    check_answers(orthanc, uids, kinds={"SR", "OT"}, others=1)
+    check_answers(orthanc, uids, kinds={"SR", "DOC", "SEG"}, others=1)
     check_references(orthanc, tmp_path / "answers", images)
     # Found, fetched, judged and sent by hand, the other way: the same UIDs, so that nothing is doubled.
     asked = ["dicom", "query", "--dicomweb", WEB, "--date", "20260102", "--out", tmp_path / "found", "--json"]
@@ -201,24 +202,24 @@ def test_carinas_own_answers_are_found_in_the_study(orthanc: Orthanc, tmp_path: 
     assert refused["error"]["code"] == "not-assessable"
     assert dcmread(refused["path"]).SOPInstanceUID == dcmread(noise).SOPInstanceUID
     answers = [answer for row in judged for answer in row["answers"]]
-    assert len(answers) == 4
+    assert len(answers) == 6
     to = ("--stow", WEB) if back == "dicom" else TO
     assert orthanc.run([*REAL, "dicom", "send", *to, *answers]).returncode == 0
-    check_answers(orthanc, uids, kinds={"SR", "OT"}, others=1)
+    check_answers(orthanc, uids, kinds={"SR", "DOC", "SEG"}, others=1)
 
 
 def check_references(orthanc: Orthanc, out: Path, images: list[Dataset]) -> None:
-    """By QIDO-RS a study holds image, report and picture; by WADO-RS both are about that image and no other."""
-    asked = ["dicom", "query", "--dicomweb", WEB, "--date", "20260102", "--modality", "SR,OT", "--out", out]
+    """By QIDO-RS a study holds image and answers; by WADO-RS all of them are about that image and no other."""
+    asked = ["dicom", "query", "--dicomweb", WEB, "--date", "20260102", "--modality", "SR,DOC,SEG", "--out", out]
     fetched = [dcmread(row["path"]) for row in rows(orthanc.run([*REAL, *asked, "--fetch-only", "--json"]))]
-    assert len(fetched) == 2 * len(images)
+    assert len(fetched) == 3 * len(images)
     for image in images:
         found = orthanc.ask(f"/dicom-web/studies/{image.StudyInstanceUID}/instances")
         held = {each["00080016"]["Value"][0]: each["00080018"]["Value"][0] for each in found}
-        assert len(found) == len(held) == 3
+        assert len(found) == len(held) == 4
         assert held.pop(image.SOPClassUID) == image.SOPInstanceUID
         answers = {answer.SOPClassUID: answer for answer in fetched if answer.SOPInstanceUID in held.values()}
-        assert answers.keys() == held.keys() == {REPORT, PICTURE}
+        assert answers.keys() == held.keys() == {REPORT, PICTURE, REGIONS}
         (evidence,) = answers[REPORT].CurrentRequestedProcedureEvidenceSequence
         (series,) = evidence.ReferencedSeriesSequence
         assert evidence.StudyInstanceUID == image.StudyInstanceUID
@@ -227,8 +228,9 @@ def check_references(orthanc: Orthanc, out: Path, images: list[Dataset]) -> None
             *series.ReferencedSOPSequence,
             *(item for each in answers[REPORT].ContentSequence for item in referred(each)),
             *answers[PICTURE].SourceImageSequence,
+            *answers[REGIONS].ReferencedSeriesSequence[0].ReferencedInstanceSequence,
         ]
-        # Once as evidence, in the image library and in each group of the report; once by the picture.
+        # Once as evidence, in the image library and in each group of the report; once by picture and regions.
         assert len(references) > 3
         assert {(each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID) for each in references} == {
             (image.SOPClassUID, image.SOPInstanceUID)

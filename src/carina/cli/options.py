@@ -62,5 +62,5 @@ ThreadsOption = Annotated[
     option("NUMBER", "Number of processor cores to use. Default: all that are available.", panel=ENGINE_PANEL, min=1),
 ]
 KindsOption = Annotated[
-    str, option("KINDS", "Answers to write, comma-separated: sr (report), sc (picture), pr (marks).")
+    str, option("KINDS", "Answers to write, comma-separated: sr (report), sc (picture), seg (lungs and evidence).")
 ]

@@ -18,7 +18,8 @@ from carina.learning.backbone import Backbone, build_classifier
 from carina.learning.data.batches import build_batches, labels_of
 from carina.learning.embeddings import embed_rows
 from carina.learning.export.onnx_export import GRAPH_FORM, attach_head, export_backbone, largest_output_difference
-from carina.learning.finetune.finetune import fine_tune
+from carina.learning.finetune.finetune import drawing_shares, fine_tune
+from carina.learning.finetune.last_layer import refit_last_layer
 from carina.learning.fitting import BatchProgress, History, fit_until_no_better
 from carina.learning.head import fit_head
 from carina.learning.loss import build_loss
@@ -115,9 +116,23 @@ def _fine_tune(training: Training, backbone: Backbone) -> tuple[keras.Model, His
         )
     with training.stage("export"), _temporary_graph(training) as graph:
         export_backbone(backbone.model, graph)
+        kernel, bias = _refit_last_layer(training, graph, (kernel, bias))
         classifier = _classifier_with_head(training, backbone, kernel, bias)
         _export(training, classifier, graph)
     return classifier, history, logits_of_stopping_split(training)
+
+
+def _refit_last_layer(
+    training: Training, graph: Path, layer: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the last layer as the recipe wants it after fine-tuning, on the embeddings that the graph now gives."""
+    settings = None if training.recipe.fine_tuning is None else training.recipe.fine_tuning.last_layer
+    if settings is None:
+        return layer
+    rows, progress = training.train_rows, training.progress_of("Embedding images for the last layer")
+    embeddings = embed_rows(rows, training.recipe, graph, training.frames, training.cache, progress=progress)[0]
+    shares = drawing_shares(rows, settings.balance, settings.source_balance)
+    return refit_last_layer(embeddings, labels_of(rows, training.findings), shares, layer, settings.ridge)
 
 
 def _fit_end_to_end(training: Training, backbone: Backbone) -> tuple[keras.Model, History, NDArray[np.float32]]:

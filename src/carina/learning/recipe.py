@@ -169,6 +169,25 @@ class StageSettings(_Settings):
     learning_rate: float = Field(gt=0)
 
 
+class LastLayerSettings(_Settings):
+    """How the last layer is fitted again after fine-tuning, so that small sources count as much as large ones.
+
+    Attributes
+    ----------
+    balance
+        How evenly findings count: in proportion to the number of their images to the power of this. 1 counts images
+        alike, 0 findings.
+    source_balance
+        The same for the sources of a finding: at 0 each counts alike.
+    ridge
+        How strongly the weights are drawn towards those that fine-tuning left: in units of one image's log-likelihood.
+    """
+
+    balance: float = Field(default=0.5, ge=0, le=1)
+    source_balance: float = Field(default=0.0, ge=0, le=1)
+    ridge: float = Field(default=3000.0, gt=0)
+
+
 class FineTuningSettings(_Settings):
     """How deeper layers are trained, from the solution of the head.
 
@@ -197,6 +216,8 @@ class FineTuningSettings(_Settings):
     keep
         ``last`` keeps the last epoch of each stage, so that nothing is chosen on the stopping split; ``best`` the one
         with the smallest loss there.
+    last_layer
+        How the last layer is fitted again at the end. By default it stays as the last stage left it.
     """
 
     stages: tuple[StageSettings, ...] = Field(min_length=1)
@@ -208,6 +229,7 @@ class FineTuningSettings(_Settings):
     unpaired: float = Field(default=1.0, ge=0, le=1)
     averaging: float = Field(default=0.99, ge=0, lt=1)
     keep: Literal["last", "best"] = "last"
+    last_layer: LastLayerSettings | None = None
 
 
 class OperatingPointSettings(ThresholdRule):

@@ -47,6 +47,14 @@ class Lungs:
         height, width = self.mask.shape
         return rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width
 
+    def share_of_pixels(self, height: int, width: int) -> NDArray[np.float32]:
+        """Return how much of each pixel of the radiograph is lung, float32 ``(height, width)``, 0 to 1; from 0.5 it is.
+
+        The mask's squares are coarser than a radiograph's pixels: they are rounded off.
+        """
+        mask = cv2.GaussianBlur(self.mask.astype(np.float32), (0, 0), 1.0)
+        return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
 
 def lungs_from_probability(probability: NDArray[np.floating]) -> Lungs | None:
     """Return the two lungs in a probability, float ``(size, size)``, range [0, 1]; none where there are no two."""

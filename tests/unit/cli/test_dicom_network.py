@@ -353,29 +353,25 @@ def test_the_judge_answers_with_carinas_own_objects(small_run: Path, tmp_path: P
     assert told[0] == told[1]
     answers = [dcmread(next((tmp_path / "first").glob(f"carina-*-{uid}.dcm"))) for uid in told[0].uids]
     assert [str(answer.SOPInstanceUID) for answer in answers] == list(told[0].uids)
-    assert [answer.Modality for answer in answers] == ["SR", "OT"]
+    assert [answer.Modality for answer in answers] == ["SR", "DOC"]
     assert {answer.StudyInstanceUID for answer in answers} == {make_image(1).StudyInstanceUID}
 
 
-def test_of_a_refused_image_the_judge_writes_a_reason_and_nothing_else(small_run: Path, tmp_path: Path) -> None:
-    process = JudgeProcess(judge_factory(small_run, ["pr"]), 120.0)
+def test_of_a_refused_image_the_judge_writes_a_reason_and_nothing_else(
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = JudgeProcess(judge_factory(small_run, ["seg"]), 120.0)
     process.start()
     (tmp_path / "work").mkdir()
-    image = make_image(1, side=64, Modality="MG")
-    colour = make_image(2, side=64, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
-    colour.BitsAllocated = colour.BitsStored = 8
-    colour.HighBit, colour.PixelData = 7, bytes(range(256)) * 48
-    refused = {}
-    for name, dataset in {"mammogram": image, "colour": colour}.items():
-        path = tmp_path / f"{name}.dcm"
-        dataset.save_as(path, enforce_file_format=True)
-        said = process.judge(path, tmp_path / "work")
-        assert isinstance(said, Refusal), said
-        refused[name] = said
+    make_image(1, side=64, Modality="MG").save_as(tmp_path / "mammogram.dcm", enforce_file_format=True)
+    refused = [process.judge(tmp_path / "mammogram.dcm", tmp_path / "work")]
     process.stop()
-    assert refused["mammogram"].code == "not-a-radiograph"
-    assert refused["colour"].code == "no-kind-fits"
-    assert all(" " in said.message and "Doe" not in said.message for said in refused.values())
+    # An image without any region; in this process, where it can be feigned.
+    monkeypatch.setattr("carina.dicom.answers.answers.find_regions", lambda *_: [])
+    image = write_image(tmp_path / "a.dcm", 1, side=128)
+    refused.append(judge_factory(small_run, ["seg"])()(image, tmp_path / "work"))  # type: ignore[arg-type]
+    assert [said.code for said in refused if isinstance(said, Refusal)] == ["not-a-radiograph", "no-kind-fits"]
+    assert all(" " in said.message and "Doe" not in said.message for said in refused)  # type: ignore[union-attr]
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -388,4 +384,4 @@ def test_kinds_that_are_none_are_refused_before_anything_is_judged(
     for words in (("listen", "--config", settings), asked):
         code, out, err = carina("dicom", *words, "--bundle", small_run)
         assert (code, out) == (2, "")
-        assert "There is no kind of answer 'xx'. Name some of: sr, sc, pr." in err
+        assert "There is no kind of answer 'xx'. Name some of: sr, sc, seg." in err

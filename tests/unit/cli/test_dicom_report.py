@@ -25,13 +25,13 @@ def test_answers_stand_beside_the_image(carina: Typed, small: Path, tmp_path: Pa
     image = write_source(tmp_path / "image.dcm")
     code, out, err = carina("dicom", "report", image, "--bundle", small)
     assert code == 0
-    (priority, path), reason, no_gate, report, picture = (line.split(None, 1) for line in out.splitlines())
+    (priority, path), reason, no_gate, *written_lines = (line.split(None, 1) for line in out.splitlines())
     assert priority in ("fast-track", "expedite", "secondary-review", "routine")
     assert path == str(image)
     assert " ".join(reason).endswith((".", "read"))
     assert " ".join(no_gate) == NO_GATE
-    written = [Path(line[1]) for line in (report, picture)]
-    assert [line[0] for line in (report, picture)] == ["sr", "sc"]
+    written = [Path(line[1]) for line in written_lines]
+    assert [line[0] for line in written_lines] == ["sr", "sc", "seg"]
     assert names_in(tmp_path) == sorted(["image.dcm", *(file.name for file in written)])
     assert all(file.parent == tmp_path for file in written)
     assert "no diagnosis" in err
@@ -40,7 +40,7 @@ def test_answers_stand_beside_the_image(carina: Typed, small: Path, tmp_path: Pa
 def test_json_is_a_line_an_image_with_what_was_written(carina: Typed, small: Path, tmp_path: Path) -> None:
     images = [write_source(tmp_path / f"{n}.dcm", seed=n) for n in (1, 2)]
     out_folder = tmp_path / "a" / "b"
-    words = ("--bundle", small, "--out", out_folder, "--kinds", "pr,sr", "--json", "--prevalence", "0.1")
+    words = ("--bundle", small, "--out", out_folder, "--kinds", "seg,sr", "--json", "--prevalence", "0.1")
     code, out, err = carina("dicom", "report", *images, *words)
     assert (code, err) == (0, "")
     rows = [json.loads(line) for line in out.splitlines()]
@@ -51,7 +51,7 @@ def test_json_is_a_line_an_image_with_what_was_written(carina: Typed, small: Pat
             *("answers", "left_out", "copy_of"),
         }
         assert row["left_out"] == {}
-        assert [answer["kind"] for answer in row["answers"]] == ["sr", "pr"]
+        assert [answer["kind"] for answer in row["answers"]] == ["sr", "seg"]
         for answer in row["answers"]:
             written = dcmread(answer["path"])
             assert Path(answer["path"]).parent == out_folder
@@ -109,11 +109,11 @@ def test_a_second_time_writes_the_same_and_passes_over_its_own_answers(
     write_source(tmp_path / "image.dcm")
     assert carina("dicom", "report", tmp_path, "--bundle", small)[0] == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert len(before) == 3
+    assert len(before) == 4
     code, out, err = carina("dicom", "report", tmp_path / "*.dcm", "--bundle", small)
     assert code == 0
-    assert out.count("passed over") == 2
-    assert "2 passed over" in err
+    assert out.count("passed over") == 3
+    assert "3 passed over" in err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -132,18 +132,20 @@ def test_what_may_not_be_judged_gets_its_reason(
     assert names_in(tmp_path) == ["image.dcm"]
 
 
-def test_a_colour_image_says_which_kind_it_has_none_of(carina: Typed, small: Path, tmp_path: Path) -> None:
-    image = write_source(tmp_path / "image.dcm", "SC", bits=8, colour=True)
-    code, out, _ = carina("dicom", "report", image, "--bundle", small, "--kinds", "sr,pr")
+def test_an_image_says_which_kind_it_has_none_of(
+    carina: Typed, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carina.dicom.answers.answers.find_regions", lambda *_: [])
+    code, out, _ = carina("dicom", "report", write_source(tmp_path / "image.dcm"), "--bundle", small)
     assert code == 0
-    assert "  pr  not written: a presentation state of this kind is for grey images" in out.splitlines()
+    assert "  seg  not written: the model looks for no lungs, and no cell adds 0.25 log odds or more" in out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--kinds", "sr,pdf"), "There is no kind of answer 'pdf'. Name some of: sr, sc, pr."),
-        (("--kinds", ","), "No kind of answer is named. Name some of: sr, sc, pr."),
+        (("--kinds", "sr,pdf"), "There is no kind of answer 'pdf'. Name some of: sr, sc, seg."),
+        (("--kinds", ","), "No kind of answer is named. Name some of: sr, sc, seg."),
         (("--prevalence", "nan"), "--prevalence"),
     ],
 )
@@ -182,7 +184,7 @@ def test_nobody_is_named(carina: Typed, small: Path, tmp_path: Path, as_json: bo
     write_source(tmp_path / "in" / "3.dcm", seed=3, SeriesInstanceUID=word)
     (tmp_path / "in" / "4.dcm").write_bytes((tmp_path / "in" / "1.dcm").read_bytes()[:900])
     words = ["--json"] if as_json else []
-    code, out, err = carina("dicom", "report", tmp_path / "in", "--bundle", small, "--kinds", "sr,sc,pr", *words)
+    code, out, err = carina("dicom", "report", tmp_path / "in", "--bundle", small, "--kinds", "sr,sc,seg", *words)
     assert code == 1
     said = out + err + "".join(names_in(tmp_path / "in"))
     assert len(out) > 500
@@ -202,4 +204,4 @@ def test_a_dicomdir_is_answered_and_an_archive_is_not(carina: Typed, small: Path
     assert [line.startswith("passed over") for line in lines] == [False, True, False, False]
     assert [line.startswith("not answered") for line in lines] == [False, False, True, True]
     assert "Unpack the archive, and name the folder." in out
-    assert len(list(tmp_path.glob("carina-*"))) == 2
+    assert len(list(tmp_path.glob("carina-*"))) == 3

@@ -32,6 +32,7 @@ patience = 2
 epoch_images = 32
 batch_size = 16
 stages = [{{ train_from = "block_16_expand", epochs = 1, learning_rate = 1e-3 }}]
+last_layer = {{ ridge = 10.0 }}
 """
 
 
@@ -67,6 +68,7 @@ def test_a_fine_tuned_run_holds_what_was_tuned(
         "Embedding images",
         "Training the head (epochs)",
         "Fine-tuning (batches)",
+        "Embedding images for the last layer",
         "Judging the stopping split",
     }
     assert {"embed", "fit", "fine-tune", "export", "predict the stopping split", "total"} <= set(run.seconds)

@@ -60,7 +60,7 @@ def query_command(
     certificate: CERTIFICATE = None,
     key: KEY = None,
     bundle: BundleOption = None,
-    kinds: KindsOption = "sr,sc",
+    kinds: KindsOption = "sr,sc,seg",
     fetch_only: Annotated[bool, switch("Only fetch; judge nothing.", "--fetch-only")] = False,
     as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
 ) -> None:

@@ -41,7 +41,7 @@ def report_command(
     ],
     bundle: BundleOption = None,
     out: Annotated[Path | None, option("DIR", "Folder to write to. Default: the folder of each image.")] = None,
-    kinds: KindsOption = "sr,sc",
+    kinds: KindsOption = "sr,sc,seg",
     as_json: Annotated[bool, switch("Print one JSON object per line.", "--json")] = False,
     prevalence: PrevalenceOption = None,
 ) -> None:

@@ -1,1 +1,1 @@
-"""A judged image becomes DICOM objects: report, picture, presentation state."""
+"""A judged image becomes DICOM objects: report, picture, regions."""

@@ -38,10 +38,8 @@ NEVER_MISSING = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
     *("ReferringPhysicianName", "StudyID"),
 )
-# How the image is shown, and what its pixels have been through.
-DISPLAY = (
-    *("RescaleIntercept", "RescaleSlope", "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth"),
-    *("WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape"),
+# What its pixels have been through, and how they lie.
+OF_PIXELS = (
     *("BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
     "PatientOrientation",
 )

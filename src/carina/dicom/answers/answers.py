@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 
 from carina.dicom.answers.answer_attributes import maker_of
 from carina.dicom.answers.measurement_report import measurement_report
-from carina.dicom.answers.objects import Kind, kinds_named, series_uid, whole_object
-from carina.dicom.answers.presentation_state import presentation_state, why_no_presentation_state
+from carina.dicom.answers.objects import KINDS, Kind, kinds_named, whole_object
 from carina.dicom.answers.secondary_capture import draw_answer, secondary_capture
+from carina.dicom.answers.segmentation import LEVEL, find_regions, segmentation
 from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
 from carina.dicom.extra import require_libraries
 from carina.dicom.quiet import quiet
@@ -25,7 +25,10 @@ from carina.inference.results import path_in_words
 from carina.radiographs.read import read_bytes
 from carina.storage.atomic import whole_file
 
-DEFAULT_KINDS: tuple[Kind, ...] = ("sr", "sc")
+DEFAULT_KINDS: tuple[Kind, ...] = KINDS
+# What is drawn over the radiograph, for which the model has to explain.
+_OF_EVIDENCE = frozenset({"sc", "seg"})
+_NO_REGIONS = f"the model looks for no lungs, and no cell adds {LEVEL:g} log odds or more, so that no region is there"
 _BROKEN = (
     "its attributes hold values that no answer can be written with. Check the object, or fetch it again from where it "
     "came from."
@@ -36,8 +39,8 @@ _BROKEN = (
 class WrittenAnswer:
     """A DICOM object that was written, as ``carina-<kind>-<SOP Instance UID>.dcm``.
 
-    Its kind is ``sr`` for the structured report, ``sc`` for the picture, or ``pr`` for the presentation state. None of
-    its UIDs tells who the patient is.
+    Its kind is ``sr`` for the structured report, ``sc`` for the picture, or ``seg`` for the regions. None of its UIDs
+    tells who the patient is.
     """
 
     kind: Kind
@@ -128,7 +131,7 @@ def write_answers(
     out
         The folder to write into; it is made where it does not exist.
     kinds
-        Which objects: ``sr``, ``sc``, ``pr``.
+        Which objects: ``sr``, ``sc``, ``seg``.
     prevalence
         See `carina.decisions.triage.choose_triage`.
     answered
@@ -143,25 +146,21 @@ def write_answers(
     ConfigurationError
         If highdicom is not installed, a kind is none, or the prevalence lies outside 0 to 1.
     BundleError
-        If the picture is asked for, and the model gives no explanations.
+        If picture or regions are asked for, and the model gives no explanations.
     OSError
         If `out` cannot be written or the disk is full. What lies there already is whole.
     """
     require_libraries("Writing DICOM answers", "highdicom")
     kinds = kinds_named(kinds)
     require_foreign_dicom(path)
-    (prediction,) = predictor.predict([path], prevalence=prevalence, explain="sc" in kinds)
+    (prediction,) = predictor.predict([path], prevalence=prevalence, explain=not _OF_EVIDENCE.isdisjoint(kinds))
     if isinstance(prediction, FailedPrediction):
         raise prediction.error
     source = read_source(path)
     copy_of = None if answered is None else answered.first_of(source.sop_instance_uid, path)
     if prediction.triage.priority == "not-assessable":
         return Answers(prediction, (), prediction.triage.reason, {})
-    left_out: dict[Kind, str] = {}
-    if "pr" in kinds and (why := why_no_presentation_state(source)):
-        left_out["pr"] = why
-    fitting = [kind for kind in kinds if kind not in left_out]
-    objects = _objects(prediction, source, predictor, fitting, prevalence)
+    objects, left_out = _objects(prediction, source, predictor, kinds, prevalence)
     written = tuple(_write(out, answer, content) for answer, content in objects)
     if written and answered is not None:
         answered.note(source.sop_instance_uid, path)
@@ -170,28 +169,32 @@ def write_answers(
 
 
 def _objects(
-    prediction: Prediction, source: Source, predictor: Predictor, kinds: list[Kind], prevalence: float | None
-) -> list[tuple[WrittenAnswer, bytes]]:
-    """Return each answer with its bytes; its path is the file's name alone as yet."""
+    prediction: Prediction, source: Source, predictor: Predictor, kinds: Collection[Kind], prevalence: float | None
+) -> tuple[list[tuple[WrittenAnswer, bytes]], dict[Kind, str]]:
+    """Return each answer with its bytes, its path the file's name alone as yet; and why kinds are left out."""
     maker = maker_of(predictor, prevalence)
     makers: dict[Kind, Callable[[], Dataset]] = {
         "sr": lambda: measurement_report(prediction, source, maker),
-        "pr": lambda: presentation_state(prediction, source, maker),
     }
+    left_out: dict[Kind, str] = {}
     if "sc" in kinds:
         picture = draw_answer(prediction, _explanation_of(prediction), maker)
-        makers["sc"] = lambda: secondary_capture(picture, source, maker)
+        makers["sc"] = lambda: secondary_capture(picture, prediction, source, maker)
+    if "seg" in kinds:
+        regions = find_regions(prediction, _explanation_of(prediction), source, maker)
+        makers["seg"] = lambda: segmentation(regions, prediction, source, maker)
+        if not regions:
+            left_out["seg"] = _NO_REGIONS
     made = []
     with quiet(_BROKEN):
-        for kind in kinds:
+        for kind in (kind for kind in kinds if kind not in left_out):
             dataset = makers[kind]()
-            content = whole_object(dataset, source, maker, kind, prediction.sha256)
+            content = whole_object(dataset, source, maker, kind, prediction)
             uid = str(dataset.SOPInstanceUID)
             name = Path(f"carina-{kind}-{uid}.dcm")
-            made.append(
-                (WrittenAnswer(kind, name, str(dataset.SOPClassUID), uid, series_uid(source, maker, kind)), content)
-            )
-    return made
+            answer = WrittenAnswer(kind, name, str(dataset.SOPClassUID), uid, str(dataset.SeriesInstanceUID))
+            made.append((answer, content))
+    return made, left_out
 
 
 def _explanation_of(prediction: Prediction) -> Explanation:

@@ -19,6 +19,12 @@ _INTENDED_USE = (
     f"{NOTICE}. A flag only orders the reading: it is no diagnosis, and a radiograph without one is still to be read."
 )
 
+# What stands first in a group, in this order.
+_RESULT = (
+    *(terms.PRIORITY, terms.REASON, terms.RESERVATION, terms.INTENDED_USE),
+    *(terms.FINDING, terms.PROBABILITY, terms.THRESHOLD),
+)
+
 
 def measurement_report(prediction: Prediction, source: Source, maker: Maker) -> Dataset:
     """Return what the model says of an image as a Comprehensive 3D SR, without patient and study.
@@ -39,6 +45,7 @@ def measurement_report(prediction: Prediction, source: Source, maker: Maker) -> 
     groups = [_triage_group(prediction, source, maker)]
     groups += [_finding_group(finding, prediction, source, maker) for finding in maker.findings]
     content = sr.MeasurementReport(
+        title=concept(terms.REPORT_TITLE),
         observation_context=sr.ObservationContext(observer_device_context=device),
         procedure_reported=concept(terms.CHEST_RADIOGRAPH),
         imaging_measurements=groups,
@@ -50,7 +57,7 @@ def measurement_report(prediction: Prediction, source: Source, maker: Maker) -> 
     report: Dataset = sr.Comprehensive3DSR(
         evidence=[stand_in(source)],
         content=content,
-        series_instance_uid=series_uid(source, maker, "sr"),
+        series_instance_uid=series_uid(source, maker, "sr", prediction.triage.priority),
         series_number=SERIES_NUMBERS["sr"],
         sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
@@ -96,12 +103,10 @@ def _triage_group(prediction: Prediction, source: Source, maker: Maker) -> Any:
     judged = [f"SHA-256 of the decoded pixels: {prediction.sha256}"]
     evaluations = [sr.QualitativeEvaluation(concept(terms.PRIORITY), concept(priority))]
     group = _group("Triage", source, maker, evaluations, parameters=judged)
-    content = group[0].ContentSequence
     doubts = [(terms.RESERVATION, words) for words in prediction.reservations]
     for name, words in ((terms.REASON, prediction.triage.reason), *doubts, (terms.INTENDED_USE, _INTENDED_USE)):
-        # After the priority, before the reference to the image.
-        content.insert(len(content) - 1, sr.TextContentItem(concept(name), words, sr.RelationshipTypeValues.CONTAINS))
-    return group
+        group[0].ContentSequence.append(sr.TextContentItem(concept(name), words, sr.RelationshipTypeValues.CONTAINS))
+    return _result_first(group)
 
 
 def _finding_group(finding: str, prediction: Prediction, source: Source, maker: Maker) -> Any:
@@ -114,7 +119,19 @@ def _finding_group(finding: str, prediction: Prediction, source: Source, maker: 
         threshold = percent(maker.policy.operating_point.threshold)
         measured.append(sr.Measurement(concept(terms.THRESHOLD), threshold, unit))
         parameters.append(operating_point_in_words(maker))
-    return _group(finding, source, maker, [], finding=finding, measurements=measured, parameters=parameters)
+    return _result_first(
+        _group(finding, source, maker, [], finding=finding, measurements=measured, parameters=parameters)
+    )
+
+
+def _result_first(group: Any) -> Any:
+    """Return a group, first what was found and then who says so: programs look for names, viewers keep the order."""
+    from highdicom import sr  # noqa: PLC0415
+
+    place = {code.value: number for number, code in enumerate(_RESULT)}
+    items = sorted(group[0].ContentSequence, key=lambda item: place.get(item.name.value, len(place)))
+    group[0].ContentSequence = sr.ContentSequence(items)
+    return group
 
 
 def _group(
@@ -162,20 +179,15 @@ def _image_library(source: Source) -> Any:
         )
         if source.text(keyword) in known
     ]
-    for name, keyword in ((terms.ROWS, "Rows"), (terms.COLUMNS, "Columns")):
-        pixels = source.attributes.get(keyword)
-        if isinstance(pixels, int):
-            item = sr.NumContentItem(
-                concept(name), pixels, concept(terms.PIXELS), relationship_type=kinds.HAS_ACQ_CONTEXT
-            )
-            # Not "256.0", as highdicom writes it.
-            item.MeasuredValueSequence[0].NumericValue = str(pixels)
-            described.append(item)
+    for name, pixels in ((terms.ROWS, source.rows), (terms.COLUMNS, source.columns)):
+        item = sr.NumContentItem(concept(name), pixels, concept(terms.PIXELS), relationship_type=kinds.HAS_ACQ_CONTEXT)
+        # Not "256.0", as highdicom writes it.
+        item.MeasuredValueSequence[0].NumericValue = str(pixels)
+        described.append(item)
     image = sr.ImageContentItem(
         concept(terms.SOURCE), source.sop_class_uid, source.sop_instance_uid, relationship_type=kinds.CONTAINS
     )
-    if described:
-        image.ContentSequence = sr.ContentSequence(described)
+    image.ContentSequence = sr.ContentSequence(described)
     group = sr.ContainerContentItem(concept(terms.IMAGE_LIBRARY_GROUP), relationship_type=kinds.CONTAINS)
     group.ContentSequence = sr.ContentSequence([image])
     library = sr.ContainerContentItem(concept(terms.IMAGE_LIBRARY), relationship_type=kinds.CONTAINS)

@@ -11,22 +11,20 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
+from carina.decisions.triage import Priority
 from carina.dicom.answers.answer_attributes import CARRIED, MANUFACTURER, NEVER_MISSING, Maker
 from carina.dicom.answers.source import Source
-from carina.dicom.coded_terms import coding_schemes
+from carina.dicom.coded_terms import PRIORITIES, coding_schemes
 from carina.dicom.computed_uids import derived_uid
 from carina.dicom.transport.file_meta import new_meta
 from carina.errors import ConfigurationError
+from carina.inference.prediction import Prediction
 
-Kind = Literal["sr", "sc", "pr"]
-KINDS: tuple[Kind, ...] = ("sr", "sc", "pr")
+Kind = Literal["sr", "sc", "seg"]
+KINDS: tuple[Kind, ...] = ("sr", "sc", "seg")
 # High enough to stand behind the images of a study.
-SERIES_NUMBERS: dict[Kind, int] = {"sr": 9001, "sc": 9002, "pr": 9003}
-SERIES_DESCRIPTIONS: dict[Kind, str] = {
-    "sr": "Carina AI result: report (research use)",
-    "sc": "Carina AI result: picture (research use)",
-    "pr": "Carina AI result: marks (research use)",
-}
+SERIES_NUMBERS: dict[Kind, int] = {"sr": 9001, "sc": 9002, "seg": 9003}
+_NAMES: dict[Kind, str] = {"sr": "report", "sc": "picture", "seg": "regions"}
 # The UID of an answer before it is computed from all that the answer says.
 UNNAMED = derived_uid("answer without a name yet")
 _UNICODE = "ISO_IR 192"
@@ -65,9 +63,14 @@ def _instance_uid(content: bytes, source: Source, maker: Maker, kind: Kind, pixe
     return derived_uid("instance", *maker.identity, source.sop_instance_uid, kind, pixels_sha256, digest)
 
 
-def series_uid(source: Source, maker: Maker, kind: Kind) -> str:
-    """Return the Series Instance UID of an answer: one for all answers of a kind in a study."""
-    return derived_uid("series", *maker.identity, source.study_uid, kind)
+def series_uid(source: Source, maker: Maker, kind: Kind, priority: Priority) -> str:
+    """Return the Series Instance UID of an answer: one for all answers of a kind and a priority in a study."""
+    return derived_uid("series", *maker.identity, source.study_uid, kind, priority)
+
+
+def series_description(kind: Kind, priority: Priority) -> str:
+    """Return the name of a series, at most 64 characters. Lists of series cut it: the priority stands first."""
+    return f"{PRIORITIES[priority].meaning}: AI {_NAMES[kind]} ({MANUFACTURER}, research use)"
 
 
 def stand_in(source: Source) -> Dataset:
@@ -80,8 +83,7 @@ def stand_in(source: Source) -> Dataset:
     dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid, source.sop_instance_uid
     for keyword in NEVER_MISSING:
         setattr(dataset, keyword, None)
-    for keyword in ("Rows", "Columns", "SamplesPerPixel"):
-        setattr(dataset, keyword, source.attributes.get(keyword))
+    dataset.Rows, dataset.Columns = source.rows, source.columns
     return dataset
 
 
@@ -95,31 +97,27 @@ def equipment(maker: Maker) -> dict[str, object]:
     }
 
 
-def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, pixels_sha256: str) -> bytes:
+def whole_object(dataset: Dataset, source: Source, maker: Maker, kind: Kind, prediction: Prediction) -> bytes:
     """Return an answer as the bytes of a DICOM file, after all that answers have in common and its UID were set.
 
-    The answer has the UID `UNNAMED`, and `pixels_sha256` is of the image's decoded pixels. The same answer has the same
-    bytes at any time: dates and times of the content are those of the image.
+    The answer has the UID `UNNAMED`. The same answer has the same bytes at any time: dates and times of the content are
+    those of the image.
     """
     for keyword in _CLOCKED:
         dataset.pop(keyword, None)
     date, time = source.moment or maker.created
     dataset.ContentDate, dataset.ContentTime = date, time
-    if kind == "pr":
-        dataset.pop("ContentDate", None)
-        dataset.pop("ContentTime", None)
-        dataset.PresentationCreationDate, dataset.PresentationCreationTime = date, time
     if kind != "sr":
         # Whatever the image calls it. Of a chest nobody asks for the side (Laterality, Type 2C).
         dataset.BodyPartExamined = "CHEST"
-    dataset.SeriesDescription = SERIES_DESCRIPTIONS[kind]
+    dataset.SeriesDescription = series_description(kind, prediction.triage.priority)
     dataset.ContentQualification = "RESEARCH"
     if schemes := coding_schemes(_designators(dataset)):
         dataset.CodingSchemeIdentificationSequence = schemes
     in_unicode = not all(text.isascii() for text in _texts(dataset))
     _carry(source.attributes, dataset, in_unicode=in_unicode)
     dataset.file_meta = new_meta(dataset, ExplicitVRLittleEndian)
-    dataset.SOPInstanceUID = _instance_uid(_written(dataset), source, maker, kind, pixels_sha256)
+    dataset.SOPInstanceUID = _instance_uid(_written(dataset), source, maker, kind, prediction.sha256)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return _written(dataset)
 

@@ -38,7 +38,7 @@ _DOUBT = (240, 180, 40)
 _LOSSES = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
-def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) -> Dataset:
+def secondary_capture(picture: NDArray[np.uint8], prediction: Prediction, source: Source, maker: Maker) -> Dataset:
     """Return the picture of an answer (`draw_answer`) as a Secondary Capture image, without patient and study."""
     from highdicom.sc import SCImage  # noqa: PLC0415  # an optional library
 
@@ -48,7 +48,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
         bits_allocated=8,
         coordinate_system="PATIENT",
         study_instance_uid=source.study_uid,
-        series_instance_uid=series_uid(source, maker, "sc"),
+        series_instance_uid=series_uid(source, maker, "sc", prediction.triage.priority),
         series_number=SERIES_NUMBERS["sc"],
         sop_instance_uid=UNNAMED,
         instance_number=source.instance_number,
@@ -56,6 +56,9 @@ def secondary_capture(picture: NDArray[np.uint8], source: Source, maker: Maker) 
         patient_orientation=("L", "F"),
         **equipment(maker),
     )
+    # A page of writing and a picture. As OT, OHIF lays a video bar over it; as CR or DX, a rule that forwards
+    # radiographs would hand it to other programs, and they would judge it.
+    image.Modality = "DOC"
     image.ConversionType = "WSD"
     image.DerivationDescription = (
         "Scaled, shown in 8 bit as the image asks for, with contributions to a logit in colour, and writing"
@@ -81,9 +84,7 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
     What is written says nothing about the patient.
     """
     _, shares = prediction.judged()
-    shown = _shown_finding(shares, maker)
-    # Against Normal: over the mean of all findings, what is merely less improbable than others would be orange, too.
-    normal = NORMAL if NORMAL in maker.findings else None
+    shown, normal = shown_finding(shares, maker)
     probability = shares[shown]
     film = draw_overlay(_scaled(explanation), shown, probability, against=normal, smallest_full=_SMALLEST_FULL)
     width = film.shape[1]
@@ -102,16 +103,17 @@ def draw_answer(prediction: Prediction, explanation: Explanation, maker: Maker) 
     return np.concatenate([strip.finished(), film])
 
 
-def _shown_finding(probabilities: Mapping[str, float], maker: Maker) -> str:
-    """Return the finding whose evidence is drawn: what is looked for, and never Normal.
+def shown_finding(probabilities: Mapping[str, float], maker: Maker) -> tuple[str, str | None]:
+    """Return the finding whose evidence is shown, and that against which it is: Normal, or none without a Normal.
 
-    So orange is on every picture what speaks for disease: that of the operating point where it is flagged, else the
-    most probable one that is not Normal.
+    So orange is on every picture what speaks for disease: for the finding of the operating point where it is flagged,
+    else for the most probable one that is not Normal. Over the mean of all findings, what is merely less improbable
+    than others would be orange, too.
     """
-    flag = maker.policy.flag_finding
-    if probabilities[flag] >= maker.policy.operating_point.threshold:
-        return flag
-    return max((finding for finding in probabilities if finding != NORMAL), key=probabilities.__getitem__)
+    shown = maker.policy.flag_finding
+    if probabilities[shown] < maker.policy.operating_point.threshold:
+        shown = max((finding for finding in probabilities if finding != NORMAL), key=probabilities.__getitem__)
+    return shown, NORMAL if NORMAL in maker.findings else None
 
 
 def _scaled(explanation: Explanation) -> Explanation:

@@ -1,4 +1,4 @@
-"""The image that was judged, as far as answers need it: who and what it is, when it was made, and how it is shown.
+"""The image that was judged, as far as answers need it: who and what it is, when it was made, and what is seen of it.
 
 Its pixels are not read here.
 """
@@ -10,20 +10,19 @@ from datetime import date
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from carina.dicom.answers.answer_attributes import CARRIED, DISPLAY, MANUFACTURER
+from carina.dicom.answers.answer_attributes import CARRIED, MANUFACTURER, OF_PIXELS
 from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID, required_uid
 from carina.dicom.quiet import FROM_VALUES, quiet
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import read_attributes
 from carina.radiographs.dicom.decode import walk
 from carina.radiographs.dicom.outline import read_meta
-from carina.radiographs.dicom.showing import Display
+from carina.radiographs.dicom.shutter import find_visible
 from carina.radiographs.read import read_bytes, read_head
 
 _DATE = re.compile(r"\d{8}")
@@ -35,10 +34,11 @@ _MOMENTS = (
     ("SeriesDate", "SeriesTime"),
     ("StudyDate", "StudyTime"),
 )
+_LENGTH = re.compile(r"\d{0,6}(\.\d*)?([eE][+-]?\d)?(?<=\d)")
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _IMAGE = (
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation", "PixelAspectRatio"),
-    *("InstanceNumber", "Modality", "ViewPosition", "Manufacturer", "AcquisitionDateTime"),
+    *("InstanceNumber", "Modality", "ViewPosition", "Manufacturer", "AcquisitionDateTime", "PixelSpacing"),
+    "ImagerPixelSpacing",
 )
 # Name and number of the patient: no answer is written without what the image says of them.
 _WHOSE = (0x0010_0010, 0x0010_0020)
@@ -59,9 +59,11 @@ class Source:
     moment
         Date and time at which it was made, ``("YYYYMMDD", "HHMMSS")`` as in DICOM; none where it does not say.
     attributes
-        What is carried over into answers (`carina.dicom.answers.answer_attributes`), and what says how it is shown.
-    display
-        How it is shown, by what of that can be used.
+        What is carried over into answers (`carina.dicom.answers.answer_attributes`), and what they say of its pixels.
+    rows, columns
+        Of the stored image.
+    visible
+        What of it was judged, by its shutter and collimator: top, left, bottom, right in pixels.
     """
 
     study_uid: str
@@ -70,17 +72,18 @@ class Source:
     sop_instance_uid: str
     moment: tuple[str, str] | None
     attributes: Dataset
-    display: Display
+    rows: int
+    columns: int
+    visible: tuple[int, int, int, int]
 
     @property
-    def is_grey(self) -> bool:
-        """Return whether a pixel is one grey value."""
-        return self.attributes.get("SamplesPerPixel") == 1 and self.photometric.startswith("MONOCHROME")
-
-    @property
-    def photometric(self) -> str:
-        """Return the photometric interpretation, or nothing."""
-        return str(self.attributes.get("PhotometricInterpretation") or "")
+    def pixel_spacing_mm(self) -> tuple[float, float] | None:
+        """Return how far rows and columns lie apart, in the patient or on the detector; none where it is not said."""
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+            said = self.texts(keyword)
+            if len(said) == 2 and all(_LENGTH.fullmatch(side) and float(side) > 0 for side in said):
+                return float(said[0]), float(said[1])
+        return None
 
     @property
     def instance_number(self) -> int:
@@ -138,14 +141,13 @@ def read_source(path: Path) -> Source:
             msg = "it is deflated, which is not read. Store it again without that transfer syntax."
             raise InputError(msg, "unsupported-format")
         walked = walk(content, deflated=False)
-        display = read_attributes(walked.header, walked.encoding).display
-        wanted = [*_IDENTITY, *_IMAGE, *CARRIED, *DISPLAY, *(keyword for pair in _MOMENTS for keyword in pair)]
+        read = read_attributes(walked.header, walked.encoding)
+        rows, columns = read.layout.rows, read.layout.columns
+        wanted = [*_IDENTITY, *_IMAGE, *CARRIED, *OF_PIXELS, *(keyword for pair in _MOMENTS for keyword in pair)]
         tags = [tag for keyword in wanted if (tag := tag_for_keyword(keyword)) is not None]
         encoding = walked.encoding
         found = read_dataset(BytesIO(walked.header), encoding.implicit, encoding.little, specific_tags=tags)
         attributes = _decoded(found)
-        if not encoding.little:
-            _swap_tables(attributes)
         said = {keyword: str(attributes.get(keyword) or "") for keyword in _IDENTITY}
         said["SOPClassUID"] = said["SOPClassUID"] or meta.sop_class or ""
         said["SOPInstanceUID"] = said["SOPInstanceUID"] or meta.sop_instance or ""
@@ -157,7 +159,9 @@ def read_source(path: Path) -> Source:
             sop_instance_uid=uids["SOPInstanceUID"],
             moment=_moment(attributes),
             attributes=attributes,
-            display=display,
+            rows=rows,
+            columns=columns,
+            visible=find_visible(read.shapes, rows, columns).box,
         )
         # An object that went through a PACS has the PACS's file meta information.
         if source.text("Manufacturer") == MANUFACTURER:
@@ -186,14 +190,6 @@ def _decoded(found: Dataset) -> Dataset:
             continue
         attributes.add(element)
     return attributes
-
-
-def _swap_tables(attributes: Dataset) -> None:
-    """Turn the words of lookup tables round, which are read as they stand; answers are little endian."""
-    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
-        for item in attributes.get(keyword) or ():
-            if isinstance(item.get("LUTData"), bytes):
-                item.LUTData = np.frombuffer(item.LUTData, ">u2").astype("<u2").tobytes()
 
 
 def _is_small(items: Sequence[Dataset]) -> bool:

@@ -255,7 +255,7 @@ class ListenSettings(Settings):
     keep: bool = False
     remember_days: float = Field(default=90, gt=0)
     bundle: Path | None = None
-    answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)
+    answers: tuple[str, ...] = Field(default=("sr", "sc", "seg"), min_length=1)
     prevalence: float | None = Field(default=None, ge=0, le=1)
     tls: ServerTls | None = None
     destination: Destination | None = None

@@ -124,9 +124,7 @@ def _draw_lungs(film: Rgb, explanation: Explanation) -> None:
     if explanation.lungs is None:
         return
     height, width = film.shape[:2]
-    # The mask's squares are coarser than the film's pixels: rounded off before they are outlined.
-    mask = cv2.GaussianBlur(explanation.lungs.mask.astype(np.float32), (0, 0), 1.0)
-    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = explanation.lungs.share_of_pixels(height, width)
     contours, _ = cv2.findContours((mask >= 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     thick = max(1, round(max(height, width) / 900))
     cv2.drawContours(film, contours, -1, BLACK, thick + 2, cv2.LINE_AA)

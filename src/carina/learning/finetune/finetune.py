@@ -170,17 +170,18 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
             weight.assign(held)
 
 
-def drawing_shares(rows: pl.DataFrame, balance: float) -> NDArray[np.float64]:
+def drawing_shares(rows: pl.DataFrame, balance: float, source_balance: float | None = None) -> NDArray[np.float64]:
     """Return the probability with which each row is drawn: float64 ``(n,)``, sum 1.
 
     Findings are drawn in proportion to the number of their images to the power of `balance`, and the sources of a
-    finding likewise; within a source every image is as probable as another.
+    finding likewise, to the power of `source_balance` (by default the same); within a source every image is as
+    probable as another.
     """
     counted = rows.select("finding", pl.col("source").fill_null("")).with_columns(
         of_source=pl.len().over("finding", "source"), of_finding=pl.len().over("finding")
     )
     # The sum over a finding's images is the sum over its sources of their counts to the power of the balance.
-    within = pl.col("of_source").cast(pl.Float64) ** (balance - 1)
+    within = pl.col("of_source").cast(pl.Float64) ** ((balance if source_balance is None else source_balance) - 1)
     of_finding = pl.col("of_finding").cast(pl.Float64) ** balance
     shares = counted.select(of_finding * within / within.sum().over("finding")).to_series().to_numpy()
     return np.asarray(shares / shares.sum())

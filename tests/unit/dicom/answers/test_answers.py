@@ -14,8 +14,11 @@ from pydicom.dataset import Dataset
 
 import carina.dicom.answers.answers
 from carina.decisions.triage import Triage
+from carina.dicom.answers.answer_attributes import maker_of
 from carina.dicom.answers.answers import AnsweredImages, Answers, write_answers
-from carina.dicom.answers.objects import KINDS
+from carina.dicom.answers.objects import KINDS, series_description, series_uid
+from carina.dicom.answers.source import read_source
+from carina.dicom.coded_terms import PRIORITIES
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.explanation import lettering
 from carina.inference.prediction import Prediction
@@ -29,14 +32,14 @@ from unit.inference.small_model import write_small_run
 SOP_CLASSES = {
     "sr": "1.2.840.10008.5.1.4.1.1.88.34",
     "sc": "1.2.840.10008.5.1.4.1.1.7",
-    "pr": "1.2.840.10008.5.1.4.1.1.11.1",
+    "seg": "1.2.840.10008.5.1.4.1.1.66.4",
 }
 
 
 def test_each_kind_is_an_object_of_the_same_study_in_a_series_of_its_own(predictor: Predictor, tmp_path: Path) -> None:
     path = write_source(tmp_path / "image.dcm", seed=4)
     answers = write_answers(path, predictor, tmp_path / "out", KINDS)
-    assert [answer.kind for answer in answers.written] == ["sr", "sc", "pr"]
+    assert [answer.kind for answer in answers.written] == ["sr", "sc", "seg"]
     assert answers.reason is None
     assert answers.left_out == {}
     assert answers.prediction.path == path
@@ -49,11 +52,14 @@ def test_each_kind_is_an_object_of_the_same_study_in_a_series_of_its_own(predict
         assert read.SOPClassUID == SOP_CLASSES[answer.kind] == read.file_meta.MediaStorageSOPClassUID
         assert read.StudyInstanceUID == "1.2.826.0.1.3680043.8.498.3.1"
         assert read.SeriesInstanceUID == answer.series_uid
-        assert read.Modality == {"sr": "SR", "sc": "OT", "pr": "PR"}[answer.kind]
+        assert read.Modality == {"sr": "SR", "sc": "DOC", "seg": "SEG"}[answer.kind]
         assert (read.Manufacturer, read.ManufacturerModelName) == ("Carina", "small")
         assert read.DeviceSerialNumber == predictor.sha256
         assert read.ContentQualification == "RESEARCH"
-        assert "research use" in read.SeriesDescription
+        # Lists cut the name of a series: the priority comes first.
+        priority = PRIORITIES[answers.prediction.triage.priority].meaning
+        assert read.SeriesDescription.startswith(f"{priority}: AI ")
+        assert read.SeriesDescription.endswith("(Carina, research use)")
         series.add(answer.series_uid)
     assert len(series) == 3
     assert "1.2.826.0.1.3680043.8.498.2.4" not in series
@@ -72,9 +78,9 @@ def test_every_answer_refers_to_the_image(predictor: Predictor, tmp_path: Path) 
     assert series.SeriesInstanceUID == "1.2.826.0.1.3680043.8.498.2.4"
     assert references(series.ReferencedSOPSequence) == {image}
     assert references(read["sc"].SourceImageSequence) == {image}
-    (series,) = read["pr"].ReferencedSeriesSequence
+    (series,) = read["seg"].ReferencedSeriesSequence
     assert series.SeriesInstanceUID == "1.2.826.0.1.3680043.8.498.2.4"
-    assert references(series.ReferencedImageSequence) == {image}
+    assert references(series.ReferencedInstanceSequence) == {image}
     # No other instance is named anywhere.
     for dataset in read.values():
         named = {e.value for e in dataset.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
@@ -89,7 +95,6 @@ def test_a_retry_writes_the_same_bytes_under_the_same_names(
     before = [answer.path.read_bytes() for answer in first.written]
     # Another process, later: a new predictor, another clock, another folder, another order.
     import highdicom.base
-    import highdicom.pr.content
     import highdicom.sc.sop
 
     class Later(highdicom.base.datetime.datetime):  # type: ignore[misc, name-defined]
@@ -97,12 +102,12 @@ def test_a_retry_writes_the_same_bytes_under_the_same_names(
         def now(cls, tz: object = None) -> "Later":
             return cls(2031, 1, 2, 3, 4, 5)
 
-    for module in (highdicom.base, highdicom.pr.content, highdicom.sc.sop):
+    for module in (highdicom.base, highdicom.sc.sop):
         monkeypatch.setattr(module.datetime, "datetime", Later)
     moved = tmp_path / "elsewhere" / "other-name"
     moved.parent.mkdir()
     moved.write_bytes(path.read_bytes())
-    second = write_answers(moved, Predictor(small_run), tmp_path / "two", ["pr", "sc", "sr"])
+    second = write_answers(moved, Predictor(small_run), tmp_path / "two", ["seg", "sc", "sr"])
     again = write_answers(path, predictor, tmp_path / "one", KINDS)
     for one, two, three, content in zip(first.written, second.written, again.written, before, strict=True):
         assert one == three
@@ -206,14 +211,16 @@ def test_reservations_stand_in_report_and_picture(
     assert " ".join((*doubts, NO_GATE)) in written
 
 
-def test_images_of_a_study_share_the_series_of_a_kind(predictor: Predictor, tmp_path: Path) -> None:
-    one, two = (
-        {a.kind: a for a in write_answers(write_source(tmp_path / f"{n}.dcm", seed=n), predictor, tmp_path).written}
-        for n in (1, 2)
-    )
-    for kind in ("sr", "sc"):
-        assert one[kind].series_uid == two[kind].series_uid  # type: ignore[index]
-        assert one[kind].sop_instance_uid != two[kind].sop_instance_uid  # type: ignore[index]
+def test_images_of_a_study_share_the_series_of_a_kind_and_a_priority(predictor: Predictor, tmp_path: Path) -> None:
+    made = [write_answers(write_source(tmp_path / f"{n}.dcm", seed=n), predictor, tmp_path) for n in (1, 2)]
+    assert len({answers.prediction.triage.priority for answers in made}) == 1
+    one, two = ({answer.kind: answer for answer in answers.written} for answers in made)
+    for kind in KINDS:
+        assert one[kind].series_uid == two[kind].series_uid
+        assert one[kind].sop_instance_uid != two[kind].sop_instance_uid
+    # A series has one name, and the name begins with the priority.
+    source, maker = read_source(tmp_path / "1.dcm"), maker_of(predictor, None)
+    assert len({series_uid(source, maker, "sr", priority) for priority in PRIORITIES}) == len(PRIORITIES)
     elsewhere = write_source(tmp_path / "3.dcm", seed=3, StudyInstanceUID="1.2.3.4")
     assert write_answers(elsewhere, predictor, tmp_path, ["sr"]).written[0].series_uid != one["sr"].series_uid
 
@@ -250,14 +257,24 @@ def test_an_answer_is_not_answered(predictor: Predictor, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_marks_are_left_out_for_a_colour_image_and_the_rest_is_written(predictor: Predictor, tmp_path: Path) -> None:
-    path = write_source(tmp_path / "image.dcm", "SC", bits=8, colour=True)
+def test_without_a_region_the_rest_is_written(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carina.dicom.answers.answers, "find_regions", lambda *_: [])
+    path = write_source(tmp_path / "image.dcm")
     answers = write_answers(path, predictor, tmp_path, KINDS)
     assert [answer.kind for answer in answers.written] == ["sr", "sc"]
-    assert answers.left_out == {"pr": "a presentation state of this kind is for grey images"}
+    why = "the model looks for no lungs, and no cell adds 0.25 log odds or more, so that no region is there"
+    assert answers.left_out == {"seg": why}
     assert answers.reason is None
-    alone = write_answers(path, predictor, tmp_path / "alone", ["pr"])
-    assert (alone.written, alone.reason) == ((), "a presentation state of this kind is for grey images")
+    alone = write_answers(path, predictor, tmp_path / "alone", ["seg"])
+    assert (alone.written, alone.reason) == ((), why)
+
+
+def test_the_name_of_a_series_fits() -> None:
+    names = [series_description(kind, priority) for kind in KINDS for priority in PRIORITIES]
+    assert max(map(len, names)) <= 64
+    assert len(set(names)) == len(names)
 
 
 def test_all_objects_are_made_before_the_first_is_written(
@@ -267,7 +284,7 @@ def test_all_objects_are_made_before_the_first_is_written(
         raise ValueError(IDENTIFIERS["PatientName"])
 
     path = write_source(tmp_path / "image.dcm")
-    monkeypatch.setattr(carina.dicom.answers.answers, "presentation_state", broken)
+    monkeypatch.setattr(carina.dicom.answers.answers, "segmentation", broken)
     with pytest.raises(InputError, match="hold values that no answer can be written with") as error:
         write_answers(path, predictor, tmp_path / "out", KINDS)
     assert error.value.__suppress_context__
@@ -319,7 +336,7 @@ def test_threads_do_not_disturb_each_other(small_run: Path, tmp_path: Path) -> N
 
 def test_kinds_that_are_none_are_named(predictor: Predictor, tmp_path: Path) -> None:
     path = write_source(tmp_path / "image.dcm")
-    with pytest.raises(ConfigurationError, match=r"no kind of answer 'pdf'\. Name some of: sr, sc, pr"):
+    with pytest.raises(ConfigurationError, match=r"no kind of answer 'pdf'\. Name some of: sr, sc, seg"):
         write_answers(path, predictor, tmp_path, ["sr", "pdf"])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="No kind of answer is named"):
         write_answers(path, predictor, tmp_path, [])

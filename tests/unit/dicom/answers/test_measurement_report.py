@@ -36,7 +36,10 @@ def test_it_is_a_measurement_report_of_nobody_yet(path: Path, predictor: Predict
     _, report = report_of(path, predictor)
     assert isinstance(report, sr.Comprehensive3DSR)
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
-    assert as_triple(report.content[0].name) == ("126000", "DCM", "Imaging Measurement Report")
+    # Of the title that is usual, 126000 DCM, OHIF shows nothing.
+    assert as_triple(report.content[0].name) == (
+        *("triage-report", "99CARINA", "Chest radiograph triage by software, for research"),
+    )
     assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
         *("COMPLETE", "UNVERIFIED", "PRELIMINARY"),
     )
@@ -70,6 +73,15 @@ def test_the_triage_stands_first_with_its_reason_and_what_it_is_for(path: Path, 
     assert said["Reason for priority"] == prediction.triage.reason
     assert said["Intended use"].startswith("Research use, not for diagnosis. ")
     assert triage.finding_type is None
+
+
+def test_a_group_begins_with_its_result(path: Path, predictor: Predictor) -> None:
+    _, report = report_of(path, predictor)
+    triage, flagged, other, _ = report.content.get_image_measurement_groups()
+    begun = [[item.name.meaning for item in group[0].ContentSequence] for group in (triage, flagged, other)]
+    assert begun[0][:2] == ["Priority", "Reason for priority"]
+    assert begun[1][:4] == ["Finding", "Probability", "Threshold Value", "Tracking Identifier"]
+    assert begun[2][:3] == ["Finding", "Probability", "Tracking Identifier"]
 
 
 def test_every_group_says_who_judged_which_image(path: Path, predictor: Predictor) -> None:

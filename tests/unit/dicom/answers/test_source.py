@@ -15,6 +15,7 @@ from amount import sampled
 from carina.dicom.answers.source import read_source, require_foreign_dicom
 from carina.dicom.computed_uids import IMPLEMENTATION_CLASS_UID
 from carina.errors import InputError
+from carina.radiographs.read import read_radiograph
 from unit.dicom.sources import IDENTIFIERS, SOP_CLASSES, make_source, write_source
 
 
@@ -26,10 +27,37 @@ def test_an_image_says_which_it_is(tmp_path: Path, modality: str) -> None:
     assert source.series_uid == "1.2.826.0.1.3680043.8.498.2.7"
     assert source.study_uid == "1.2.826.0.1.3680043.8.498.3.1"
     assert source.moment == ("20240229", "101622.5")
-    assert (source.instance_number, source.is_grey, source.photometric) == (3, True, "MONOCHROME2")
+    assert (source.instance_number, source.rows, source.columns) == (3, 256, 256)
     # What is not carried over is not even read.
     assert "InstitutionName" not in source.attributes
     assert "PixelData" not in source.attributes
+
+
+@pytest.mark.parametrize(
+    ("attributes", "spacing"),
+    [
+        ({}, None),
+        ({"ImagerPixelSpacing": [0.2, 0.1]}, (0.2, 0.1)),
+        ({"ImagerPixelSpacing": [0.2, 0.1], "PixelSpacing": [0.17, 0.17]}, (0.17, 0.17)),
+        ({"PixelSpacing": [0, 0.1]}, None),
+        ({"PixelSpacing": 0.1}, None),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": [0.2, 0.1]}, (0.2, 0.1)),
+    ],
+)
+def test_the_distance_of_pixels_is_the_first_that_is_one(
+    tmp_path: Path, attributes: dict[str, Any], spacing: tuple[float, float] | None
+) -> None:
+    assert read_source(write_source(tmp_path / "a.dcm", **attributes)).pixel_spacing_mm == spacing
+
+
+def test_what_a_shutter_leaves_is_what_is_visible(tmp_path: Path) -> None:
+    assert read_source(write_source(tmp_path / "whole.dcm")).visible == (0, 0, 256, 256)
+    edges = dict(
+        zip(("UpperHorizontal", "LeftVertical", "LowerHorizontal", "RightVertical"), (11, 21, 240, 250), strict=True)
+    )
+    shutter = {f"Shutter{edge}Edge": place for edge, place in edges.items()}
+    source = read_source(write_source(tmp_path / "part.dcm", ShutterShape="RECTANGULAR", **shutter))
+    assert source.visible == read_radiograph(tmp_path / "part.dcm").header.crop != (0, 0, 256, 256)
 
 
 @pytest.mark.parametrize(
