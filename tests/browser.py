@@ -101,15 +101,6 @@ class Browser:
         self._wait_for("Page.loadEventFired")
         self.settle()
 
-    def until(self, condition: str, seconds: float = 20.0) -> None:
-        """Wait until an expression of JavaScript holds."""
-        end = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
-            if time.monotonic() > end:
-                msg = f"It never came true: {condition}"
-                raise AssertionError(msg)
-            time.sleep(0.05)
-
     def settle(self) -> None:
         """Wait for two frames."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")

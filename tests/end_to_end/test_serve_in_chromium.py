@@ -71,7 +71,7 @@ def press(browser: Browser, key: str) -> None:
 
 
 def shown(browser: Browser) -> None:
-    browser.until("document.querySelector('.pane[data-ready]') && document.querySelector('.wait').hidden")
+    browser.wait_for("document.querySelector('.pane[data-ready]') && document.querySelector('.wait').hidden")
 
 
 def test_a_reader_reads_by_keyboard_and_is_not_led(browser: Browser, address: str) -> None:
@@ -98,7 +98,7 @@ def test_a_reader_reads_by_keyboard_and_is_not_led(browser: Browser, address: st
     shown(browser)
     # An earlier study of the same patient beside this one.
     browser.run("document.querySelector('[data-beside]').click()")
-    browser.until("document.querySelectorAll('.pane[data-ready]').length === 2")
+    browser.wait_for("document.querySelectorAll('.pane[data-ready]').length === 2")
     here = browser.run("location.pathname")
     browser.follow("document.querySelector('#next').click()")
     assert browser.run("location.pathname") != here
@@ -110,11 +110,11 @@ def test_what_arrives_appears_by_itself_and_is_found(browser: Browser, address: 
     browser.run("document.querySelector('#lines a.open').focus()")
     kept = browser.run("document.activeElement.pathname")
     clinic.add_study(PatientName="Just^Arrived", hours=0)
-    browser.until("document.querySelector('#lines').textContent.includes('Just, Arrived')")
+    browser.wait_for("document.querySelector('#lines').textContent.includes('Just, Arrived')")
     assert browser.run("document.activeElement.pathname") == kept
     press(browser, "/")
     browser.type("just arr")
-    browser.until("document.querySelectorAll('#lines a.open').length === 1")
+    browser.wait_for("document.querySelectorAll('#lines a.open').length === 1")
     assert "just" not in browser.run("location.href")
     expect_quiet(browser, address)
 
@@ -125,7 +125,7 @@ def test_a_file_is_dropped_on_the_page(browser: Browser, address: str) -> None:
         "(() => { const data = new DataTransfer(); data.items.add(new File(['no image'], 'letter.txt'));"
         "dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})); })()"
     )
-    browser.until("document.querySelector('#uploads').textContent.includes('0 images are stored')")
+    browser.wait_for("document.querySelector('#uploads').textContent.includes('0 images are stored')")
     assert "letter.txt: This is no image" in browser.text("#uploads")
     # The refusal is an answer with the status 422, which Chromium notes.
     browser.messages[:] = [words for words in browser.messages if "422" not in words]
