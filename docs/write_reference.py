@@ -42,7 +42,9 @@ def _commands(command: Any, name: str) -> list[tuple[str, Any]]:
     inner = getattr(command, "commands", None)
     if inner is None:
         return [(name, command)]
-    return [found for key, sub in inner.items() for found in _commands(sub, f"{name} {key}")]
+    # A group that does something by itself, as `carina serve` does, has a chapter of its own.
+    own = [(name, command)] if command.invoke_without_command and name != "carina" else []
+    return own + [found for key, sub in inner.items() for found in _commands(sub, f"{name} {key}")]
 
 
 def _row(parameter: Any) -> str:
