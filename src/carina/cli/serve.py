@@ -9,12 +9,15 @@ from carina.cli.console import print_note, print_result
 from carina.cli.help_text import example
 from carina.cli.options import argument, option, switch
 from carina.dicom.extra import require_libraries
-from carina.errors import ConfigurationError
+from carina.errors import ConfigurationError, DataError
+from carina.wording import counted
 
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
 app = typer.Typer(invoke_without_command=True, **_STYLE)
 account = typer.Typer(no_args_is_help=True, **_STYLE)
 app.add_typer(account, name="account")
+audit = typer.Typer(no_args_is_help=True, **_STYLE)
+app.add_typer(audit, name="audit")
 
 _LIBRARIES = ("alembic", "argon2", "authlib", "fastapi", "prometheus_client", "pynetdicom", "sqlalchemy", "uvicorn")
 FolderOption = Annotated[Path, option("FOLDER", "Folder of the site. It must be on a local disk.")]
@@ -101,6 +104,34 @@ def add_account_command(
     finally:
         site.close()
     print_result(f"Account {name} is there, with the role {found}.")
+
+
+@audit.callback()
+def _audit() -> None:
+    """Check the audit log of a site."""
+
+
+@audit.command(name="verify", epilog=example("serve audit verify --folder site"))
+def verify_audit_command(folder: FolderOption = _SITE, database: DatabaseOption = None) -> None:
+    """Check that no line of the audit log was changed or removed.
+
+    Keep the printed hash in another place. Lines that are cut off at the end show only against an earlier hash.
+    """
+    require_service()
+    from carina.service.audit_log.chain import verify  # noqa: PLC0415  # the service's libraries
+    from carina.service.database.sessions import reading  # noqa: PLC0415
+    from carina.service.site_folder import open_site  # noqa: PLC0415
+
+    site = open_site(folder, database=database)
+    try:
+        with reading(site.engine) as session:
+            checked = verify(session)
+    finally:
+        site.close()
+    if not checked.whole:
+        msg = f"The audit log is not whole: line {checked.broken_at}: {checked.why}. Lines before it are as written."
+        raise DataError(msg)
+    print_result(f"{counted(checked.lines, 'line')}, none changed or missing. Hash of the last one: {checked.head}")
 
 
 @app.command(name="backup", epilog=example("serve backup saved --folder site"))

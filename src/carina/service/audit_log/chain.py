@@ -38,7 +38,6 @@ Action = Literal[
     "verdict-given",
     "worklist-searched",
     "setting-changed",
-    "study-deleted",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 START = "0" * 64
