@@ -12,6 +12,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -52,7 +53,12 @@ def backup(site: Site, out: Path) -> Copied:
     OSError
         If the disk is full. Then nothing is left.
     """
+    if out.absolute().is_relative_to(site.folder.absolute()):
+        msg = f"{out} lies in the site's own folder, which is copied. Name a folder elsewhere, best on another disk."
+        raise ConfigurationError(msg)
     with whole_folder(out, what="copy") as folder:
+        # It holds names, and the hashes of passwords.
+        folder.chmod(0o700)
         rows, digests = _write_rows(site, folder / _ROWS)
         target = _Images(folder / _IMAGES)
         copied = sum(target.copy(site.store.object_path(digest), digest) for digest in digests)
@@ -96,9 +102,15 @@ def _copy_rest(source: Path, target: Path) -> None:
         if path.name in _NOT_THE_REST or path.name.startswith(DATABASE_FILE):
             continue
         if path.is_dir():
-            shutil.copytree(path, target / path.name)
+            shutil.copytree(path, target / path.name, copy_function=_copy_if_there)
         elif path.is_file():
             shutil.copyfile(path, target / path.name)
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    # What a judge is just writing has another name a moment later.
+    with suppress(FileNotFoundError):
+        shutil.copyfile(source, target)
 
 
 class _Images:

@@ -4,6 +4,7 @@ A new site is silent: Carina judges, the order of reading is that of arrival, th
 verdict, and nothing is sent. An administrator makes it live, and silent again, each time with a reason.
 """
 
+from datetime import datetime
 from typing import Literal, get_args
 
 from sqlalchemy import Engine, select
@@ -25,6 +26,12 @@ def mode_of(session: Session) -> Mode:
     """Return the mode of the site; silent until somebody said otherwise."""
     kept = session.get(Setting, _KEY)
     return "live" if kept is not None and kept.value == "live" else "silent"
+
+
+def mode_since(session: Session) -> datetime | None:
+    """Return when the mode was changed last; none if it never was, and the site has been silent all the time."""
+    kept = session.get(Setting, _KEY)
+    return None if kept is None else kept.changed_at
 
 
 def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> None:

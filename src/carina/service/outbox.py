@@ -148,7 +148,10 @@ class Outbox:
     def _answers(self, one: _Waiting) -> list[Path]:
         """Return the answers to an image, which are made if they are not there; none where there cannot be any now."""
         store = self._site.store
-        if files := store.answer_files(one.digest):
+        if not one.attempts:
+            # What lies there is of another model, which was in use before.
+            store.discard_answers(one.digest)
+        elif files := store.answer_files(one.digest):
             return files
         if not store.object_path(one.digest).is_file():
             self._give_up(one, "object-lost")

@@ -3,16 +3,19 @@
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import Part
+from carina.service.database.study_tables import WAITING, Image, Part
 from carina.service.site_folder import Site
+from carina.wording import counted
 
 _EVERY_S = 20.0
+# An image that waits for so long shows that nobody judges, whatever the parts say.
+_LONG = timedelta(minutes=15)
 # A part that was not seen for so long is gone.
 _GONE = timedelta(seconds=90)
 
@@ -49,7 +52,17 @@ def problems(session: Session) -> dict[str, str]:
     """Return what keeps parts from their work, by their names; those that were not seen for long are among them."""
     rows = session.execute(select(Part).order_by(Part.name)).scalars()
     said = ((row.name, row.problem or _absence(row.seen_at)) for row in rows)
-    return {name: problem for name, problem in said if problem is not None}
+    found = {name: problem for name, problem in said if problem is not None}
+    waiting = session.execute(
+        select(func.count(), func.min(Image.received_at)).where(WAITING, Image.received_at < now() - _LONG)
+    ).one()
+    if waiting[0]:
+        since = f"the first since {waiting[1]:%Y-%m-%d %H:%M} UTC"
+        found["judging"] = (
+            f"{counted(waiting[0], 'image')} waited for over {round(_LONG.total_seconds() / 60)} minutes to be judged, "
+            f"{since}. Check that carina serve runs a worker, and what it says."
+        )
+    return found
 
 
 def has_worker(session: Session) -> bool:

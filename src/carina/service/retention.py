@@ -21,6 +21,7 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
 from carina.service.people.people_tables import Verdict
 from carina.service.site_folder import Site
+from carina.service.verdicts import return_left
 
 _EVERY_S = 600.0
 _CLEAN_EVERY_S = 86_400.0
@@ -32,6 +33,7 @@ def keep_house(site: Site, log: EventLog, stop: threading.Event) -> None:
     cleaned = time.monotonic()
     while not stop.wait(_EVERY_S):
         try:
+            return_left(site.engine)
             deleted = apply_retention(site)
             if time.monotonic() > cleaned + _CLEAN_EVERY_S:
                 cleaned = time.monotonic()
@@ -76,7 +78,8 @@ def delete_study(site: Site, study_id: int, why: str) -> bool:
 
 
 def _delete_files(site: Site, digest: str) -> None:
-    site.store.object_path(digest).unlink(missing_ok=True)
+    # With answers to it that were not sent.
+    site.store.discard(digest)
     (site.folder / pictures.FOLDER / digest[:2] / f"{digest}.jpg").unlink(missing_ok=True)
     for path in (site.folder / kept_evidence.FOLDER / digest[:2]).glob(f"{digest}-*.json"):
         path.unlink(missing_ok=True)

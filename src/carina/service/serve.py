@@ -161,7 +161,13 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, *_: object) -> None:
+            # Uvicorn takes the signals for itself. It would end before the pages that listen, and wait for them.
+            stop.set()
+
+    server = Server(config)
 
     def end_server() -> None:
         stop.wait()

@@ -65,8 +65,10 @@ class Site:
             with reading(self.engine) as session:
                 known = set(session.scalars(select(Image.digest).where(Image.digest.in_(group))))
             for digest in set(group) - known:
-                self.store.object_path(digest).unlink(missing_ok=True)
-                deleted += 1
+                # It may have come again since, and have its row by now.
+                if self._written(digest) < before:
+                    self.store.object_path(digest).unlink(missing_ok=True)
+                    deleted += 1
         return deleted
 
     def _written(self, digest: str) -> float:

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
@@ -143,6 +143,8 @@ def _position(wanted: Wanted) -> tuple[Any, ...] | None:
         time = datetime.fromisoformat(at)
         if len(place) != (wanted.sort == "priority") or time.tzinfo is None or not 0 < int(number) < 2**62:
             return None
-        return (*(int(value) for value in place if 0 <= int(value) < 10), time, int(number))
-    except (ValueError, TypeError):
+        if any(not 0 <= int(value) < 10 for value in place):
+            return None
+        return (*map(int, place), time.astimezone(UTC), int(number))
+    except (ValueError, TypeError, OverflowError):
         return None

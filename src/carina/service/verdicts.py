@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from carina.errors import ConfigurationError
@@ -11,8 +11,8 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import Judgement, Model, Study
-from carina.service.mode import mode_of
+from carina.service.database.study_tables import Image, Judgement, Model, Study
+from carina.service.mode import mode_of, mode_since
 from carina.service.people.people_tables import Account, Verdict, VerdictKind
 
 # What no model's findings name. It is a finding all the same.
@@ -72,6 +72,7 @@ def give_verdict(
     finding: str | None,
     note: str = "",
     findings: Sequence[str],
+    newest: int | None = None,
 ) -> Verdict:
     """Return the verdict that was kept.
 
@@ -85,6 +86,8 @@ def give_verdict(
         In the reader's words. It may name a patient, and is no part of the audit log.
     findings
         Those of the model in use.
+    newest
+        The last image that the reader was shown. If another one has come since, the study stays unread.
 
     Raises
     ------
@@ -112,10 +115,11 @@ def give_verdict(
             at=now(),
             kind=_kind(finding, most_probable(answer)),
             finding=finding,
-            note=note.strip(),
+            # PostgreSQL keeps no text with a zero in it.
+            note=note.replace("\0", "").strip(),
             model_id=None if answer is None else answer.model_id,
             # Who gives a second verdict on a study has seen the answer after the first.
-            blind=mode_of(session) == "silent" and seen_before is None,
+            blind=mode_of(session) == "silent" and seen_before is None and not _was_shown(session, study_id),
             seconds=None if opened is None else max(0.0, (now() - opened).total_seconds()),
         )
         session.add(verdict)
@@ -123,6 +127,8 @@ def give_verdict(
         latest = latest_verdicts(session, study_id)
         named = {each.finding for each in latest if each.finding is not None}
         study.state = "disputed" if len(named) > 1 else "read"
+        if newest is not None and study.state == "read" and _has_newer(session, study_id, newest):
+            study.state = "unread"
         study.changed_at = now()
         append(session, actor, "verdict-given", f"study {study_id}", {"kind": verdict.kind, "finding": finding})
         announce(session)
@@ -140,6 +146,34 @@ def reader_names(session: Session) -> dict[int, str]:
     return dict(session.execute(select(Account.id, Account.name)).all())
 
 
+def return_left(engine: Engine) -> int:
+    """Let studies be unread again that somebody opened and left without a verdict; return how many.
+
+    Else they would be missing from the list of what is unread, and from what follows after a verdict.
+    """
+    with writing(engine) as session:
+        left = (Study.state == "open") & (Study.opened_at < now() - OPEN_FOR)
+        values = {"state": "unread", "opened_by": None, "opened_at": None, "changed_at": now()}
+        count = len(session.execute(update(Study).where(left).values(**values).returning(Study.id)).all())
+        if count:
+            announce(session)
+    return count
+
+
+def _was_shown(session: Session, study_id: int) -> bool:
+    """Return whether the worklist showed the model's answer to a study before the site became silent again."""
+    since = mode_since(session)
+    if since is None:
+        return False
+    first = session.scalar(select(func.min(Judgement.at)).join(Image).where(Image.study_id == study_id))
+    return first is not None and first <= since
+
+
+def _has_newer(session: Session, study_id: int, image_id: int) -> bool:
+    newer = select(Image.id).where(Image.study_id == study_id, Image.id > image_id)
+    return session.scalar(newer.limit(1)) is not None
+
+
 def _kind(finding: str | None, said: str | None) -> VerdictKind:
     if finding is None:
         return "cannot-tell"
@@ -147,7 +181,8 @@ def _kind(finding: str | None, said: str | None) -> VerdictKind:
 
 
 def _existing(session: Session, study_id: int) -> Study:
-    study = session.get(Study, study_id)
+    # Held until the transaction ends: a verdict or an image that comes at the same moment is seen by the later one.
+    study = session.get(Study, study_id, with_for_update=True)
     if study is None:
         msg = f"There is no study {study_id}."
         raise NoSuchStudyError(msg)

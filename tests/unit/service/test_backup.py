@@ -86,3 +86,16 @@ def test_a_database_that_holds_something_is_not_filled(
     restore(tmp_path / "saved", tmp_path / "one", database=database)
     with pytest.raises(ConfigurationError, match="The database is not empty: its table"):
         restore(tmp_path / "saved", tmp_path / "two", database=database)
+
+
+def test_a_file_that_goes_while_the_site_is_copied_stops_nothing(plain_site: Site, tmp_path: Path) -> None:
+    send(plain_site, 1)
+    (plain_site.folder / "evidence").mkdir()
+    # As a judge's temporary file: listed, and gone when it is to be copied.
+    (plain_site.folder / "evidence" / ".partial-1.json").symlink_to(tmp_path / "gone")
+    (plain_site.folder / "evidence" / "kept.json").write_text("{}")
+    backup(plain_site, tmp_path / "saved")
+    assert [path.name for path in (tmp_path / "saved" / "folder" / "evidence").iterdir()] == ["kept.json"]
+    assert (tmp_path / "saved").stat().st_mode & 0o077 == 0
+    with pytest.raises(ConfigurationError, match="lies in the site's own folder"):
+        backup(plain_site, plain_site.folder / "saved")

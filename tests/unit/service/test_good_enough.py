@@ -7,7 +7,7 @@ from carina.service.database.sessions import reading, writing
 from carina.service.described import described_in_use
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import change_mode
-from carina.service.people.people_tables import Verdict
+from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import give_verdict
 from carina.statistics.intervals import wilson_interval
 from clinic import Clinic, clinic, quick_passwords
@@ -21,6 +21,8 @@ def no_verdicts(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(good_enough, "_REPLICATES", 100)
     with writing(clinic.site.engine) as session:
         session.query(Verdict).delete()
+        # As if the site had never been live: what a live worklist showed gives no blind verdict.
+        session.query(Setting).filter(Setting.key == "mode").delete()
 
 
 @pytest.fixture(scope="module")

@@ -111,3 +111,16 @@ def test_what_fails_is_tried_again_and_what_is_refused_is_not(sending: Site) -> 
     wait(sending, sent[1].image_id)
     assert outbox.send_some()
     assert states(sending)[2] == ("dead", "status-0xC000")
+
+
+def test_an_answer_that_another_model_left_is_not_sent(sending: Site) -> None:
+    """The one before could not be sent, and then another model was taken into use."""
+    peer = Peer()
+    go_live(sending)
+    (one,) = send(sending, 1)
+    folder = sending.store.answers_folder(one.digest)
+    folder.mkdir()
+    (folder / "answer.dcm").write_text("of the model before")
+    wait(sending, one.image_id)
+    assert Outbox(sending, EventLog(StringIO()), sender=peer, answering=lambda _: answer).send_some()
+    assert peer.taken == [f"to {one.digest[:4]}"]

@@ -95,3 +95,25 @@ def test_a_deleted_image_that_comes_again_is_there_again(site: Site, read: list[
         assert len(session.scalars(select(Study)).all()) == 3
         study = session.get_one(Study, again.study_id)
         assert (study.patient_name, study.state, study.removed_at) == ("Secret^Patient", "unread", None)
+
+
+def test_answers_to_it_that_were_not_sent_are_deleted_too(site: Site, read: list[Taken]) -> None:
+    folder = site.store.answers_folder(read[0].digest)
+    folder.mkdir()
+    (folder / "answer.dcm").write_bytes(b"Secret^Patient")
+    assert delete_study(site, read[0].study_id, "old")
+    assert not folder.exists()
+
+
+def test_an_object_that_comes_again_while_those_without_a_row_are_deleted_stays(
+    plain_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = send(plain_site, 1)
+    path = plain_site.store.object_path(one.digest)
+    times = iter([0.0])
+    monkeypatch.setattr(Site, "_written", lambda *_: next(times, path.stat().st_mtime))
+    with writing(plain_site.engine) as session:
+        # As it is before the row is there.
+        session.execute(update(Image).values(digest="f" * 64))
+    assert plain_site.clean() == 0
+    assert path.is_file()

@@ -1,13 +1,20 @@
 """``carina serve``: which parts run, what is said at the start, and what keeps it from starting."""
 
+import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from carina.dicom.transport.log import EventLog
 from carina.errors import ConfigurationError
 from carina.service import serve as served
 from carina.service.database.sessions import reading
@@ -16,6 +23,7 @@ from carina.service.people.accounts import add_account
 from carina.service.serve import serve
 from carina.service.site_folder import open_site
 from carina.service.site_settings import SiteSettings, Targets, read_settings
+from carina.service.web.pages import worklist
 
 
 @pytest.fixture
@@ -135,3 +143,32 @@ def test_paths_in_settings_begin_at_the_folder(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_made_by_a_start_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="start one with: carina serve --folder"):
         open_site(tmp_path / "none")
+
+
+def test_pages_that_listen_do_not_hold_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C and SIGTERM end the pages in a moment, however many worklists are open."""
+    site, stop, took = open_site(tmp_path / "site", make=True), threading.Event(), list[float]()
+    address = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(worklist, "person_of", lambda *_, **__: SimpleNamespace(role="reader"))
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def open_and_end() -> None:
+        with socket.create_connection(address.getsockname()[:2], timeout=20) as page:
+            page.sendall(b"GET /worklist/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            while b"retry" not in page.recv(4096):
+                pass
+            took.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGTERM)
+            while page.recv(4096):
+                pass
+
+    thread = threading.Thread(target=open_and_end)
+    thread.start()
+    try:
+        served._web(address, site, EventLog(StringIO()), stop)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        site.close()
+    assert stop.is_set()
+    assert time.monotonic() - took[0] < 2.5
+    thread.join()

@@ -1,5 +1,6 @@
 """Every study is on exactly one page of the worklist, on both databases, and a page of very many comes at once."""
 
+import base64
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -92,3 +93,14 @@ def test_a_page_of_100_000_comes_within_100_milliseconds(plain_site: Site) -> No
                 times.append(time.perf_counter() - started)
             medians.append(sorted(times)[2])
     assert max(medians) < 0.1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['[99, "2026-01-01T00:00:00+00:00", 1]', '[1, "0001-01-01T00:00:00+23:00", 1]', '[1, "x", Infinity]', "5"],
+)
+def test_a_place_that_nobody_gave_shows_the_first_page(site: Site, content: str) -> None:
+    fill(site, 2)
+    after = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    with reading(site.engine) as session:
+        assert len(page_of(session, Wanted(sort="priority", after=after))[0]) == 2

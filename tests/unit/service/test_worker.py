@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import OperationalError
 
 import make_dicom
 from carina.dicom.listener.judging import Failure
@@ -20,9 +21,10 @@ from carina.service.database.claims import claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
+from carina.service.judging import site_worker
 from carina.service.judging.models import active_models, register_models, use_model
 from carina.service.judging.predicting import Answers, Said, Unreadable
-from carina.service.judging.records import record, refresh_study
+from carina.service.judging.records import hold_studies, record, refresh_study
 from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
 from carina.service.parts import has_worker, problems
@@ -77,9 +79,11 @@ class StandIn:
 
 
 @contextmanager
-def working(site: Site, *, name: str = "w", log: StringIO | None = None) -> Iterator[Worker]:
+def working(
+    site: Site, *, name: str = "w", log: StringIO | None = None, process: type[StandIn] = StandIn
+) -> Iterator[Worker]:
     stop = threading.Event()
-    worker = Worker(site, name, EventLog(log or StringIO()), StandIn)
+    worker = Worker(site, name, EventLog(log or StringIO()), process)
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
@@ -324,3 +328,96 @@ def test_refreshing_a_study_without_judged_images_lets_it_wait(site: Site) -> No
     with reading(site.engine) as session:
         study = session.get_one(Study, one.study_id)
         assert (study.priority, study.place, study.judged_at) == (None, 2, None)
+
+
+def test_what_was_claimed_when_the_database_failed_is_judged_at_once(
+    plain_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claim lasts a quarter of an hour: for so long nobody would judge it."""
+    add_model(plain_site)
+    send(plain_site, 2)
+    failed: list[int] = []
+
+    def fails_once(*arguments: Any, **named: Any) -> bool:
+        if not failed:
+            failed.append(1)
+            raise OperationalError("", {}, Exception())  # noqa: EM101
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(site_worker, "record", fails_once)
+    monkeypatch.setattr(site_worker, "_PAUSE_S", 0.05)
+    with working(plain_site):
+        wait_until(plain_site, lambda session: states(session) == {"judged": 2}, 10)
+
+
+def test_an_image_that_is_judged_while_another_model_comes_into_use_waits_for_that_one(new_site: Any) -> None:
+    site, shown_by = new_site(), []
+    one, other = add_model(site), add_model(site, "silent", "o")
+    with writing(site.engine) as session:
+        session.execute(update(Model).where(Model.id == other).values(folder="other"))
+
+    class Switching(StandIn):
+        def ask(self, model_id: int, images: Sequence[Path]) -> Answers | Failure:
+            if model_id == one and not shown_by:
+                with writing(site.engine) as session:
+                    use_model(session, other)
+                shown_by.append(other)
+            return super().ask(model_id, images)
+
+    (sent,) = send(site, 1)
+    with working(site, process=Switching):
+        wait_until(site, lambda session: session.get_one(Study, sent.study_id).priority == "fast-track", 10)
+        wait_until(site, lambda session: states(session) == {"judged": 1}, 10)
+    with reading(site.engine) as session:
+        assert {row.model_id for row in session.scalars(select(Judgement))} == {one, other}
+
+
+def test_an_image_whose_file_was_lost_is_judged_when_it_comes_again(plain_site: Site) -> None:
+    add_model(plain_site)
+    (one,) = send(plain_site, 1)
+    plain_site.store.object_path(one.digest).unlink()
+    with working(plain_site):
+        wait_until(plain_site, lambda session: states(session) == {"failed": 1})
+        with reading(plain_site.engine) as session:
+            assert "Send the image again" in (session.get_one(Study, one.study_id).reason or "")
+        send(plain_site, 1)
+        wait_until(plain_site, lambda session: states(session) == {"judged": 1}, 10)
+
+
+def test_images_that_wait_for_long_are_told_whatever_the_parts_say(site: Site) -> None:
+    send(site, 2)
+    with writing(site.engine) as session:
+        assert problems(session) == {}
+        session.execute(update(Image).values(received_at=now() - timedelta(hours=1)))
+    with reading(site.engine) as session:
+        assert problems(session)["judging"].startswith("2 images waited for over 15 minutes to be judged, the first")
+
+
+def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Site) -> None:
+    model = add_model(site)
+    images = [
+        take(site, film(study, SOPInstanceUID=f"1.{study}.{n}"), name="a", source="upload")
+        for n in range(2)
+        for study in range(2)
+    ]
+    ids = [one.image_id for one in images if isinstance(one, Taken)]
+    both, wrong = threading.Barrier(2), list[Exception]()
+
+    def keep(mine: list[int]) -> None:
+        try:
+            with writing(site.engine) as session:
+                if session.get_bind().dialect.name == "postgresql":
+                    both.wait(10)
+                hold_studies(session, mine)
+                for image_id in mine:
+                    record(session, image_id, model, SAID, in_use=True)
+                    time.sleep(0.2)
+        except Exception as error:  # noqa: BLE001  # told below
+            wrong.append(error)
+
+    threads = [threading.Thread(target=keep, args=(mine,)) for mine in (ids[:2], ids[:1:-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -25,6 +25,7 @@ from carina.service.site_folder import Site
 from carina.service.studies import Sort, Wanted, page_of
 from carina.service.verdicts import LONGEST_NOTE, give_verdict, most_probable
 from carina.service.web.asking import AskedSite
+from carina.service.web.pages.image_parts import has_verdict
 from carina.service.web.pages.upload import take_body
 from carina.service.web.problems import ProblemError
 
@@ -207,11 +208,14 @@ def worklist(
 def verdicts_of(
     study_id: Number,
     site: AskedSite,
-    person: Annotated[Person, Depends(scope("verdicts"))],  # noqa: ARG001
+    person: Annotated[Person, Depends(scope("verdicts"))],
 ) -> list[GivenVerdict]:
-    """Return all verdicts on a study, oldest first. Scope: verdicts."""
+    """Return the verdicts on a study, oldest first; in silence only after the account's own. Scope: verdicts."""
     with reading(site.engine) as session:
         _existing(session, Study, study_id)
+        # Whether others agree with the model tells what it says.
+        if mode_of(session) == "silent" and not has_verdict(session, study_id, person):
+            raise ProblemError(409, "silent", "The site is silent: verdicts are told after the account's own verdict.")
         query = select(Verdict).where(Verdict.study_id == study_id).order_by(Verdict.id)
         return [_given(verdict) for verdict in session.scalars(query)]
 

@@ -24,6 +24,7 @@ Action = Literal[
     "account-added",
     "account-changed",
     "audit-exported",
+    "image-opened",
     "login",
     "login-failed",
     "logout",

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import and_, exists, or_, select, text, update
+from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
-from carina.service.database.study_tables import AT_ONCE, Image, Judgement
+from carina.service.database.study_tables import AT_ONCE, WAITING, Image, Judgement
 
 # A time further ahead was written before the clock was set back.
 _AHEAD = timedelta(minutes=2)
-# Written out: for a value that is bound, SQLite would not use the index of those that wait.
-_WAITING = text("image.state = 'received'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def claim(session: Session, worker: str, *, most: int, lease_s: float) -> list[C
     due = or_(Image.due_at <= time, Image.due_at > time + _AHEAD)
     rows = session.execute(
         select(Image.id, Image.digest, Image.attempts)
-        .where(_WAITING, due, free)
+        .where(WAITING, due, free)
         .order_by(Image.due_at, Image.id)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -62,7 +60,7 @@ def claim(session: Session, worker: str, *, most: int, lease_s: float) -> list[C
 
 def release(session: Session, worker: str) -> int:
     """End all claims of a worker, which has just started and so has none; return how many there were."""
-    own = update(Image).where(Image.claimed_by == worker, _WAITING).values(claimed_by=None, claimed_at=None)
+    own = update(Image).where(Image.claimed_by == worker, WAITING).values(claimed_by=None, claimed_at=None)
     return len(session.execute(own.returning(Image.id)).all())
 
 
@@ -70,7 +68,7 @@ def put_off(session: Session, image_id: int, seconds: float, *, attempts: int) -
     """Let an image wait so long for its next attempt."""
     session.execute(
         update(Image)
-        .where(Image.id == image_id, _WAITING)
+        .where(Image.id == image_id, WAITING)
         .values(claimed_by=None, claimed_at=None, attempts=attempts, due_at=now() + timedelta(seconds=seconds))
     )
 
@@ -80,7 +78,7 @@ def next_due_s(session: Session) -> float | None:
     time = now()
     due = session.execute(
         select(Image.due_at)
-        .where(_WAITING, Image.due_at > AT_ONCE, Image.claimed_at.is_(None))
+        .where(WAITING, Image.due_at > AT_ONCE, Image.claimed_at.is_(None))
         .order_by(Image.due_at)
         .limit(1)
     ).scalar()

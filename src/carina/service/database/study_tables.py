@@ -296,3 +296,8 @@ class Delivery(Base):
     reason: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (UniqueConstraint("image_id", "model_id", "destination"),)
+
+
+# The condition of an image that waits to be judged. Written out: for a value that is bound, SQLite would not use the
+# index of those that wait.
+WAITING = text("image.state = 'received'")

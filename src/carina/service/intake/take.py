@@ -30,6 +30,8 @@ from carina.service.site_folder import Site
 
 # The pixels of nearly every file begin before.
 _HEADER_BYTES = 256 * 1024
+# The reason of an image whose file is gone from the store: it is judged when it comes again.
+LOST = "object-lost"
 # Of objects that hold no image: they go with a study, and are not kept.
 _NO_IMAGE = frozenset({"companion-object", "own-answer", "no-image"})
 
@@ -225,7 +227,11 @@ def _add(session: Session, arriving: _Arriving) -> Taken:
         _reopen(session, study_id)
     # Else another process was faster, or retention had deleted the file, and here it is again.
     image = session.execute(select(Image).where(Image.digest == arriving.digest)).scalar_one()
-    study = session.get_one(Study, image.study_id)
+    # Looked at once more, and held: retention may have deleted it since.
+    study = session.get_one(Study, image.study_id, populate_existing=True, with_for_update=True)
+    if image.error_code == LOST:
+        image.state, image.attempts, image.error_code, image.error_message = "received", 0, None, None
+        study.state, study.changed_at = "unread", received
     if study.removed_at is not None:
         for name, value in {
             **_of_study(arriving),

@@ -77,6 +77,12 @@ def active_models(session: Session, site: Site) -> list[ActiveModel]:
     return [ActiveModel(row.id, site.folder / row.folder, row.role == "in-use") for row in rows]
 
 
+def is_still_in_use(session: Session, model_id: int) -> bool:
+    """Return whether a model is the one in use; no other one is taken into use until the transaction ends."""
+    role = session.scalar(select(Model.role).where(Model.id == model_id).with_for_update(read=True))
+    return role == "in-use"
+
+
 def use_model(session: Session, model_id: int) -> None:
     """Take a model into use; the one before judges on in silence. The worklist then shows what the new one says.
 

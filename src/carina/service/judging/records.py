@@ -1,5 +1,6 @@
 """What a model says of an image becomes rows, each once, and the worklist's line of its study."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, update
@@ -50,6 +51,15 @@ def record(session: Session, image_id: int, model_id: int, said: Said | Unreadab
     if in_use:
         _done(session, image_id, model_id, state="refused", error_code=said.code, error_message=said.message)
     return in_use
+
+
+def hold_studies(session: Session, image_ids: Sequence[int]) -> None:
+    """Let nobody else write the studies of some images until the transaction ends.
+
+    All in one order: of two workers that each have one and want the other, PostgreSQL would end one.
+    """
+    theirs = select(Image.study_id).where(Image.id.in_(image_ids))
+    session.execute(select(Study.id).where(Study.id.in_(theirs)).order_by(Study.id).with_for_update()).all()
 
 
 def give_up(session: Session, image_id: int, model_id: int, code: str, message: str) -> None:

@@ -17,9 +17,10 @@ from carina.service.database.changes import Changes, announce
 from carina.service.database.claims import Claimed, behind, claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image
-from carina.service.judging.models import ActiveModel, active_models
+from carina.service.intake.take import LOST
+from carina.service.judging.models import ActiveModel, active_models, is_still_in_use
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
-from carina.service.judging.records import give_up, record
+from carina.service.judging.records import give_up, hold_studies, record
 from carina.service.outbox import enqueue
 from carina.service.parts import Presence
 from carina.service.site_folder import Site
@@ -102,6 +103,8 @@ class Worker:
                 except SQLAlchemyError as error:
                     kind = type(getattr(error, "orig", None) or error).__name__
                     self._log.tell("database unavailable", part="worker", kind=kind)
+                    # What it has claimed would wait for the claim to end: its answers were not kept.
+                    started = False
                     stop.wait(_PAUSE_S)
         self._presence.leave()
         if self._process is not None:
@@ -167,7 +170,7 @@ class Worker:
     def _judge_together(self, claimed: Sequence[Claimed], model: ActiveModel) -> None:
         there = [one for one in claimed if self._path(one).is_file()]
         for lost in (one for one in claimed if one not in there):
-            self._give_up(lost, model, "object-lost", "its file is gone from the store. Send the image again.")
+            self._give_up(lost, model, LOST, "its file is gone from the store. Send the image again.")
         answers = list(zip(there, self._ask(model, there), strict=True))
         self._keep([(one, said) for one, said in answers if not isinstance(said, Failure)], model)
         for one, said in answers:
@@ -179,12 +182,17 @@ class Worker:
         if not answers:
             return
         with writing(self._site.engine) as session:
+            ids = [one.image_id for one, _ in answers]
+            in_use = is_still_in_use(session, model.id)
+            hold_studies(session, ids)
             for one, said in answers:
-                is_new = record(session, one.image_id, model.id, said, in_use=True)
-                if is_new and isinstance(said, Said):
+                record(session, one.image_id, model.id, said, in_use=in_use)
+                if not in_use:
+                    # Another model was taken into use meanwhile: the image waits for that one.
+                    put_off(session, one.image_id, 0, attempts=one.attempts)
+                elif isinstance(said, Said):
                     enqueue(session, self._site, one.image_id, model.id)
             announce(session)
-            ids = [one.image_id for one, _ in answers]
             rows = session.execute(select(Image.id, Image.received_at).where(Image.id.in_(ids))).all()
         received = {row.id: row.received_at for row in rows}
         for one, said in answers:
@@ -258,7 +266,7 @@ _MEANINGS: Mapping[str, str] = {
     "the machine may have too little memory.",
     "no-answer": "the process that judges gave no answer.",
 }
-_LOST = Unreadable("object-lost", "its file is gone from the store.")
+_LOST = Unreadable(LOST, "its file is gone from the store.")
 
 
 def _run_of(waiting: deque[tuple[ActiveModel, Claimed]], model: ActiveModel, most: int) -> int:

@@ -45,7 +45,9 @@ def person_asking(request: Request, site: AskedSite) -> Person:
     ProblemError
         If nobody is.
     """
-    person = person_of(site.engine, request.cookies.get(session_cookie(request)))
+    # What a page asks for by itself is no use of the session: it ends at a desk that everybody has left.
+    by_itself = "x-by-itself" in request.headers or request.url.path.endswith("/thumbnail")
+    person = person_of(site.engine, request.cookies.get(session_cookie(request)), noted=not by_itself)
     if person is None:
         raise ProblemError(401, "login-needed", "You are not logged in, or your session has ended. Log in first.")
     return person

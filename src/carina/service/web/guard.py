@@ -60,7 +60,7 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if self._behind_proxy and headers.get("x-forwarded-proto", "").split(",")[0].strip() == "https":
             scope["scheme"] = "https"
-        answering = _answering(scope, send)
+        answering, begun = _answering(scope, send)
         problem = self._problem(scope, headers)
         if problem is not None:
             await problem_response(problem, scope["path"])(scope, receive, answering)
@@ -71,7 +71,10 @@ class Guard:
         except BodyTooLargeError:
             await problem_response(too_large(limit), scope["path"])(scope, receive, answering)
         except Exception as error:  # noqa: BLE001  # it ends here: further out, its text would be logged
-            await problem_response(unexpected(error), scope["path"])(scope, receive, answering)
+            problem = unexpected(error)
+            # Half an answer cannot become another one: the connection is closed.
+            if not begun():
+                await problem_response(problem, scope["path"])(scope, receive, answering)
 
     def _problem(self, scope: Scope, headers: MutableMapping[str, str] | dict[str, str]) -> Problem | None:
         host = headers.get("host", "")
@@ -116,9 +119,14 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return bounded
 
 
-def _answering(scope: Scope, send: Send) -> Send:
+def _answering(scope: Scope, send: Send) -> tuple[Send, Callable[[], bool]]:
+    """Return what sends an answer with the headers of all, and what tells whether one has begun."""
+    begun = False
+
     async def answering(message: MutableMapping[str, Any]) -> None:
+        nonlocal begun
         if message["type"] == "http.response.start":
+            begun = True
             there = {name.lower() for name, _ in message["headers"]}
             added = [*_HEADERS]
             if scope["scheme"] == "https":
@@ -131,7 +139,7 @@ def _answering(scope: Scope, send: Send) -> Send:
             ]
         await send(message)
 
-    return answering
+    return answering, lambda: begun
 
 
 def _from_here(scope: Scope, headers: MutableMapping[str, str] | dict[str, str], host: str) -> bool:

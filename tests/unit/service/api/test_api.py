@@ -182,3 +182,14 @@ def test_whatever_is_sent_is_no_error_of_ours(clinic: Clinic) -> None:
                 assert set(answer.json()) == {"error"}, answer.text
 
         try_one()
+
+
+def test_in_silence_the_verdicts_of_others_are_told_after_the_own_one(clinic: Clinic) -> None:
+    """Whether another reader agrees with the model tells what it says."""
+    study = clinic.add_study("expedite", 0.9)
+    path = f"/api/v1/studies/{study}/verdicts"
+    first, second = program(clinic, "verdicts"), program(clinic, "verdicts", name="boris")
+    assert first.post(path, json={"finding": "COVID-19", "note": "a\0b"}).json()["kind"] == "agree"
+    assert code_of(second.get(path)) == (409, "silent")
+    assert second.post(path, json={"finding": "Normal"}).status_code == 201
+    assert len(second.get(path).json()) == 2

@@ -4,16 +4,19 @@ import asyncio
 import io
 import logging
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from carina.service.database.sessions import reading
+from carina.dicom.listener.store import ObjectStore
+from carina.service.database.base import now
+from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
-from carina.service.people.people_tables import Account
+from carina.service.people.people_tables import Account, LoginSession
 from carina.service.site_settings import SiteSettings
 from carina.service.web import guard
 from carina.service.web.viewers import viewer_links
@@ -377,3 +380,49 @@ def test_a_deleted_image_is_said(clinic: Clinic) -> None:
     assert answer.json()["error"]["code"] == "image-gone"
     with reading(clinic.site.engine) as session:
         assert session.get(Image, image.id) is not None
+
+
+def test_an_upload_leaves_room_for_verdicts(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, room = clinic.client("berta"), 3_000_000
+    monkeypatch.setattr(ObjectStore, "free_bytes", lambda _: room + clinic.site.settings.limits.keep_free_bytes)
+    assert upload(clinic, client, encode_dicom(make_grey(5, depth=12), stored=12)).json()["taken"] == 1
+    room = 10
+    answer = upload(clinic, client, b"PK" + bytes(1000), Accept="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk-full")
+    assert not any(clinic.site.store.incoming.iterdir())
+
+
+def test_a_page_that_nobody_uses_does_not_keep_a_session(clinic: Clinic) -> None:
+    client = clinic.client("berta")
+    image = clinic.image_of(clinic.add_study()).id
+
+    def used() -> bool:
+        with writing(clinic.site.engine) as session:
+            was = now() - timedelta(minutes=20)
+            session.execute(update(LoginSession).values(last_seen_at=was))
+        yield_to()
+        with reading(clinic.site.engine) as session:
+            return any(each.last_seen_at > was for each in session.scalars(select(LoginSession)))
+
+    csrf = clinic.csrf(client)
+    yield_to = lambda: client.post("/worklist", data={"csrf": csrf}, headers={"X-By-Itself": "1"})  # noqa: E731
+    assert not used()
+    yield_to = lambda: client.get(f"/images/{image}/thumbnail")  # noqa: E731
+    assert not used()
+    yield_to = lambda: client.post("/worklist", data={"csrf": csrf})  # noqa: E731
+    assert used()
+
+
+def test_half_an_answer_is_not_followed_by_another(clinic: Clinic) -> None:
+    sent: list[Any] = []
+
+    async def breaks(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "path": "/", "method": "GET", "scheme": "http", "headers": [(b"host", b"127.0.0.1")]}
+    asyncio.run(guard.Guard(breaks, clinic.site)(scope, None, send))
+    assert sent == ["http.response.start"]

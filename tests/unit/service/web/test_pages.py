@@ -1,19 +1,24 @@
 """The day of a reader, an administrator and an auditor, page by page."""
 
 import re
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import delete, select
 
-from carina.service.database.sessions import reading
-from carina.service.database.study_tables import Study
+from carina.service.database.base import now
+from carina.service.database.sessions import reading, writing
+from carina.service.database.study_tables import Judgement, Part, Study
+from carina.service.intake.take import Taken, take
 from carina.service.kept_evidence import keep_evidence
 from carina.service.mode import change_mode
+from carina.service.people.people_tables import Verdict
 from carina.service.studies import page_of
-from carina.service.verdicts import model_in_use
-from carina.service.web.pages import worklist
+from carina.service.verdicts import model_in_use, return_left
+from carina.service.web.pages import image_parts, worklist
 from carina.service.web.templating import minutes_in_words, name_in_words, share_in_words
 from clinic import Clinic
 from make import make_grey
@@ -266,3 +271,115 @@ def test_words_of_pages() -> None:
     assert name_in_words("Yamada^Tarou=山田^太郎") == "Yamada, Tarou"
     assert name_in_words("Madonna") == "Madonna"
     assert [share_in_words(p) for p in (0.0001, 0.5, 0.9999)] == ["< 0.001", "0.500", "> 0.999"]
+
+
+def second_image(clinic: Clinic, study: int) -> int:
+    """Return another image of a study, which came later."""
+    with reading(clinic.site.engine) as session:
+        uid = session.get_one(Study, study).study_instance_uid
+        patient = session.get_one(Study, study).patient_id
+    content = encode_dicom(
+        make_grey(50 + study % 40, depth=12), stored=12, StudyInstanceUID=uid, PatientID=patient, SOPInstanceUID="7.7.7"
+    )
+    taken = take(clinic.site, content, name="b.dcm", source="upload")
+    assert isinstance(taken, Taken)
+    return taken.image_id
+
+
+def state_of(clinic: Clinic, study: int) -> str:
+    with reading(clinic.site.engine) as session:
+        return session.get_one(Study, study).state
+
+
+def test_an_image_that_comes_while_a_study_is_read_leaves_it_unread(clinic: Clinic) -> None:
+    """Nobody has seen it; what is read may be deleted."""
+    study, client = clinic.add_study(), clinic.client("berta")
+    page = client.get(f"/studies/{study}").text
+    newest = re.search(r'name="newest" value="(\d+)"', page)[1]
+    second_image(clinic, study)
+    give(clinic, client, study, newest=newest)
+    assert state_of(clinic, study) == "unread"
+    newest = re.search(r'name="newest" value="(\d+)"', client.get(f"/studies/{study}").text)[1]
+    give(clinic, client, study, newest=newest)
+    assert state_of(clinic, study) == "read"
+
+
+def test_a_study_that_was_opened_and_left_is_unread_again(clinic: Clinic) -> None:
+    left, looked_at = clinic.add_study(), clinic.add_study()
+    client = clinic.client("berta")
+    for study in (left, looked_at):
+        client.get(f"/studies/{study}")
+    return_left(clinic.site.engine)
+    assert left not in order_of(client.get("/worklist").text)
+    with writing(clinic.site.engine) as session:
+        session.get_one(Study, left).opened_at = now() - timedelta(minutes=31)
+    assert return_left(clinic.site.engine) == 1
+    assert left in order_of(client.get("/worklist").text)
+    assert (state_of(clinic, left), state_of(clinic, looked_at)) == ("unread", "open")
+
+
+def test_in_silence_the_order_of_images_tells_nothing(clinic: Clinic) -> None:
+    study, client = clinic.add_study(), clinic.client("berta")
+    first, second = clinic.image_of(study).id, second_image(clinic, study)
+    with writing(clinic.site.engine) as session:
+        session.get_one(Study, study).image_id = second
+    assert f'class="pane" data-image="{first}"' in client.get(f"/studies/{study}").text
+    page = client.get("/worklist?state=open").text
+    assert f"/images/{first}/thumbnail" in page
+    assert f"/images/{second}/thumbnail" not in page
+    change_mode(clinic.site.engine, "live", "It was good enough here.", account_id=clinic.numbers["anna"])
+    assert f'class="pane" data-image="{second}"' in client.get(f"/studies/{study}").text
+    assert f"/images/{second}/thumbnail" in client.get("/worklist?state=open").text
+    change_mode(clinic.site.engine, "silent", "The test has ended.", account_id=clinic.numbers["anna"])
+
+
+def test_a_verdict_on_what_a_live_worklist_showed_is_not_blind(clinic: Clinic) -> None:
+    shown = clinic.add_study()
+    for mode in ("live", "silent"):
+        change_mode(clinic.site.engine, mode, "A test of both modes.", account_id=clinic.numbers["anna"])
+    new, client = clinic.add_study(), clinic.client("berta")
+    for study in (shown, new):
+        give(clinic, client, study)
+    with reading(clinic.site.engine) as session:
+        blind = dict(session.execute(select(Verdict.study_id, Verdict.blind)).all())
+    assert (blind[shown], blind[new]) == (False, True)
+
+
+def test_figures_follow_judgements_that_come_after_the_verdicts(clinic: Clinic) -> None:
+    client, study = clinic.client("berta"), clinic.add_study()
+    give(clinic, client, study)
+
+    def counted() -> int:
+        return int(re.search(r"against (\d+) stud", client.get("/good-enough").text)[1])
+
+    before = counted()
+    with writing(clinic.site.engine) as session:
+        judgement = session.execute(
+            select(Judgement).where(Judgement.image_id == session.get_one(Study, study).image_id)
+        ).scalar_one()
+        session.delete(judgement)
+    assert counted() == before - 1
+
+
+def test_pixels_are_a_line_and_evidence_is_not_kept_by_the_browser(clinic: Clinic) -> None:
+    study = clinic.add_study()
+    image, client = clinic.image_of(study).id, clinic.client("berta")
+    client.get(f"/images/{image}/pixels")
+    lines = clinic.client("carl").get(f"/audit?q=study {study}").text.split("<tbody>")[1]
+    assert lines.count("image-opened") == 1
+    give(clinic, client, study)
+    (clinic.site.folder / "evidence").mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(image_parts, "read_evidence", lambda *_: {"seen": []})
+        # Another model may be in use an hour later, or another reader may sit here.
+        assert client.get(f"/images/{image}/evidence").headers["cache-control"] == "no-store"
+    assert client.post("/logout", data={"csrf": clinic.csrf(client)}).headers["clear-site-data"] == '"cache"'
+
+
+def test_problems_of_parts_are_on_the_page(clinic: Clinic) -> None:
+    client = clinic.client("anna")
+    with writing(clinic.site.engine) as session:
+        session.add(Part(name="watched folder", seen_at=now(), problem="The watched folder is not there."))
+    assert "<b>watched folder</b>: The watched folder is not there." in client.get("/administration").text
+    with writing(clinic.site.engine) as session:
+        session.execute(delete(Part))

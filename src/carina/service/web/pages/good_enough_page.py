@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
 from carina.service.database.sessions import reading
-from carina.service.database.study_tables import Model
+from carina.service.database.study_tables import Judgement, Model, Study
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode, change_model
@@ -67,14 +68,26 @@ def _shown(
         described = None if chosen is None else describe(site, chosen)
         figures: SiteFigures | None = None
         if described is not None and described.run is not None:
-            last = session.scalar(select(func.max(Verdict.id))) or 0
-            kept: dict[tuple[int, int], SiteFigures] = getattr(request.app.state, "figures", {})
-            figures = kept.get((described.model_id, last))
+            asked = _asked(session, described.model_id)
+            kept: dict[tuple[int, ...], SiteFigures] = getattr(request.app.state, "figures", {})
+            figures = kept.get(asked)
             if figures is None:
                 figures = measure_site(session, described.model_id, described.run.policy)
                 latest = [*kept.items()][-_KEPT:]
-                request.app.state.figures = {**dict(latest), (described.model_id, last): figures}
+                request.app.state.figures = {**dict(latest), asked: figures}
         mode_set = session.get(Setting, "mode")
         names = reader_names(session)
     facts = {"models": models, "chosen": chosen, "figures": figures, "described": described, "problem": problem}
     return page(request, "good_enough.html", person, {**facts, "mode_set": mode_set, "names": names}, status=status)
+
+
+def _asked(session: Session, model_id: int) -> tuple[int, ...]:
+    """Return what figures depend on: the model, the verdicts, and its judgements of the studies that have one."""
+    last = session.scalar(select(func.max(Verdict.id))) or 0
+    judged = (
+        select(func.count(), func.coalesce(func.sum(Judgement.id), 0))
+        .join(Study, Study.image_id == Judgement.image_id)
+        .where(Judgement.model_id == model_id, Study.id.in_(select(Verdict.study_id)))
+    )
+    count, numbers = session.execute(judged).one()
+    return model_id, last, int(count), int(numbers)

@@ -1,12 +1,13 @@
 """What the reading page asks for of an image: its small picture, its pixels, and why the model says what it says."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
 from carina.errors import InputError
-from carina.service.database.sessions import reading
+from carina.service.audit_log.chain import append
+from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image
 from carina.service.kept_evidence import read_evidence
 from carina.service.mode import mode_of
@@ -33,7 +34,7 @@ def show_thumbnail(image_id: int, site: AskedSite, person: Reader) -> Response: 
 
 
 @router.get("/images/{image_id}/pixels")
-def show_pixels(image_id: int, request: Request, site: AskedSite, person: Reader) -> Response:  # noqa: ARG001
+def show_pixels(image_id: int, site: AskedSite, person: Reader) -> Response:
     """Return the grey values of an image in its full depth: uint16, little-endian, row by row, air dark."""
     image = _image(site, image_id)
     try:
@@ -42,6 +43,8 @@ def show_pixels(image_id: int, request: Request, site: AskedSite, person: Reader
         raise ProblemError(410, "image-gone", "This image was deleted, as the site's retention says.") from None
     except InputError as error:
         raise ProblemError(422, error.code, f"The image cannot be shown: {error}") from None
+    with writing(site.engine) as session:
+        append(session, person.actor, "image-opened", f"study {image.study_id}", {"image": image_id})
     size = {"X-Height": str(height), "X-Width": str(width), "X-White": str(white)}
     return Response(
         packed, media_type="application/octet-stream", headers={**_KEPT, **size, "Content-Encoding": "gzip"}
@@ -62,7 +65,8 @@ def show_evidence(image_id: int, site: AskedSite, person: Reader) -> Response:
     content = None if model is None else read_evidence(site.folder, image.digest, model.sha256)
     if content is None:
         return Response(status_code=204)
-    return JSONResponse(content, headers=_KEPT)
+    # Not kept by the browser: the model in use may change, and so may the reader.
+    return JSONResponse(content)
 
 
 def has_verdict(session: Session, study_id: int, person: Person) -> bool:
@@ -73,7 +77,7 @@ def has_verdict(session: Session, study_id: int, person: Person) -> bool:
 
 def _image(site: AskedSite, image_id: int) -> Image:
     with reading(site.engine) as session:
-        image = session.get(Image, image_id) if image_id < 2**31 else None
+        image = session.get(Image, image_id) if 0 < image_id < 2**31 else None
     if image is None:
         raise ProblemError(404, "not-found", "There is no such image.")
     return image

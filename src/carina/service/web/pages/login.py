@@ -76,6 +76,8 @@ def do_logout(request: Request, site: AskedSite, person: PostingAnybody) -> Resp
     log_out(site.engine, request.cookies.get(cookie, ""), person)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(cookie, path="/", secure=is_secure(request), httponly=True, samesite="strict")
+    # Pictures that the browser keeps are not for whoever sits down next.
+    answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
 
 

@@ -40,8 +40,8 @@ def show_study(study_id: int, request: Request, site: AskedSite, person: Reader)
         described = described_in_use(site, session)
         facts: dict[str, Any] = {
             "study": study,
-            "images": _shown_first(study),
-            "priors": _priors(session, study),
+            "images": _shown_first(study, by_model=mode == "live"),
+            "priors": _priors(session, study, by_model=mode == "live"),
             "described": described,
             "answer": None,
             "another": ANOTHER_FINDING,
@@ -68,6 +68,7 @@ def take_verdict(
     person: PostingReader,
     finding: Annotated[str, Form(max_length=200)],
     note: Annotated[str, Form()] = "",
+    newest: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Keep a verdict. Live, the next study follows at once; in silent mode the model's answer comes first."""
     _require_number(study_id)
@@ -82,6 +83,7 @@ def take_verdict(
         finding=finding or None,
         note=note,
         findings=() if described is None else described.findings,
+        newest=newest,
     )
     if mode == "silent":
         return RedirectResponse(f"/studies/{study_id}", 303)
@@ -94,13 +96,14 @@ def _following(session: Session, mode: Mode, study_id: int) -> int | None:
     return next_study(session, "priority" if mode == "live" else "oldest", but=study_id)
 
 
-def _shown_first(study: Study) -> list[Image]:
-    """Return the images of a study, the one that gave its priority first."""
-    return sorted(study.images, key=lambda image: (image.id != study.image_id, image.id))
+def _shown_first(study: Study, *, by_model: bool) -> list[Image]:
+    """Return the images of a study, the one that gave its priority first; in silence by arrival alone."""
+    first = study.image_id if by_model else None
+    return sorted(study.images, key=lambda image: (image.id != first, image.id))
 
 
-def _priors(session: Session, study: Study) -> list[tuple[Study, list[Image]]]:
-    return [(prior, _shown_first(prior)) for prior in priors_of(session, study)]
+def _priors(session: Session, study: Study, *, by_model: bool) -> list[tuple[Study, list[Image]]]:
+    return [(prior, _shown_first(prior, by_model=by_model)) for prior in priors_of(session, study)]
 
 
 def _answer(judgement: Judgement | None, described: Described | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request
@@ -42,12 +43,19 @@ async def take_body(request: Request, site: Site, person: Person, *, source: str
     try:
         with os.fdopen(handle, "wb") as file:
             async for part in request.stream():
-                await asyncio.to_thread(file.write, part)
+                await asyncio.to_thread(_write, site, file, part)
         outcomes = await run_in_threadpool(_take, site, path, name, source, person)
     finally:
         path.unlink(missing_ok=True)
     kept = sum("image" in outcome for outcome in outcomes)
     return JSONResponse({"taken": kept, "left_out": len(outcomes) - kept, "files": outcomes}, 200 if kept else 422)
+
+
+def _write(site: Site, file: IO[bytes], part: bytes) -> None:
+    # The database of the site lies on the same disk, and verdicts must always find room.
+    if not site.has_room_for(len(part)):
+        raise ProblemError(503, "disk-full", "The disk of the site is nearly full. Nothing of this upload was kept.")
+    file.write(part)
 
 
 def _take(site: Site, path: Path, name: str, source: str, person: Person) -> list[dict[str, object]]:

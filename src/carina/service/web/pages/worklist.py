@@ -3,13 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -18,7 +18,7 @@ from carina.decisions.triage import PRIORITIES
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.study_tables import Image, Study, StudyState
+from carina.service.database.study_tables import WAITING, Image, Study, StudyState
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person, person_of
 from carina.service.site_folder import Site
@@ -60,6 +60,8 @@ class Line:
         Minutes since it came, and in which it should be read.
     opened_by
         Name of the account that looks at it; empty for nobody.
+    picture
+        Of which image; none where there is none yet.
     """
 
     study: Study
@@ -67,6 +69,7 @@ class Line:
     target: float
     opened_by: str
     reason: str
+    picture: int | None
 
     @property
     def share(self) -> float:
@@ -126,10 +129,11 @@ def _shown(
         priority = asked["priority"] if live else ""
         studies, following = page_of(session, Wanted(asked["state"], asked["source"], priority, q, order, after))
         names = reader_names(session)
-        lines = [_line(study, site.settings.targets, names, live=live) for study in studies]
+        pictures = {study.id: study.image_id for study in studies} if live else _first_images(session, studies)
+        lines = [_line(study, site.settings.targets, names, pictures, live=live) for study in studies]
         flag = _flag(session)
         counts = _counts(request, session)
-        waiting = session.scalar(select(Image.id).where(Image.state == "received").limit(1)) is not None
+        waiting = session.scalar(select(Image.id).where(WAITING).limit(1)) is not None
     if q:
         with writing(site.engine) as session:
             # Not what was searched for: that is a patient's name more often than not.
@@ -193,13 +197,22 @@ def _sort(word: str, *, live: bool) -> Sort:
     return next((each for each in SORTS if each == word and (live or each != "priority")), default)
 
 
-def _line(study: Study, targets: Targets, names: dict[int, str], *, live: bool) -> Line:
+def _first_images(session: Session, studies: Sequence[Study]) -> dict[int, int | None]:
+    # Which of its images is the most urgent one is the model's word.
+    judged = [study.id for study in studies if study.image_id is not None]
+    query = select(Image.study_id, func.min(Image.id)).where(Image.study_id.in_(judged)).group_by(Image.study_id)
+    return dict(session.execute(query).all())
+
+
+def _line(
+    study: Study, targets: Targets, names: dict[int, str], pictures: Mapping[int, int | None], *, live: bool
+) -> Line:
     # In silent mode one target for all: a late line would tell the priority.
     target = targets.minutes(study.priority if live else None)
     waited = (now() - study.arrived_at).total_seconds() / 60
     opened_by = names.get(study.opened_by, "") if study.state == "open" and study.opened_by else ""
     reason = SHORT_REASONS.get(study.code or "", study.code or "")
-    return Line(study, waited, target, opened_by, reason)
+    return Line(study, waited, target, opened_by, reason, pictures.get(study.id))
 
 
 def _flag(session: Session) -> str:

@@ -43,6 +43,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
   known = new Set(lines().map((link) => link.pathname));
 });
 
+// A session that is only kept by the page's own clock ends.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.triggeringEvent?.type === "refresh") event.detail.headers["X-By-Itself"] = "1";
+});
+
 let late = 0;
 function refresh() {
   clearTimeout(late);
