@@ -1,5 +1,6 @@
 """``carina serve``: the worklist in a browser, its accounts, its audit log and its backups."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -64,6 +65,8 @@ def serve_command(
     changes nobody's order, and sends nothing.
     """
     require_service()
+    # Database, pictures and copies hold names of patients: what a site writes is its owner's alone.
+    os.umask(0o077)
     if context.invoked_subcommand is not None:
         return
     from carina.service.serve import ROLES, serve  # noqa: PLC0415  # the service's libraries

@@ -64,7 +64,7 @@ def run_group(parts: Mapping[str, Callable[[], None]], log: EventLog, *, stop_s:
     wanted = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        wanted.set()
+        set_from_signal(wanted)
 
     before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
     group = [_Part(name, run) for name, run in parts.items()]
@@ -79,6 +79,15 @@ def run_group(parts: Mapping[str, Callable[[], None]], log: EventLog, *, stop_s:
         for which, handler in before.items():
             signal.signal(which, handler)
     log.tell("stopped")
+
+
+def set_from_signal(event: threading.Event) -> None:
+    """Set an event within a signal's handler.
+
+    In a thread of its own: the handler may have interrupted this one while it holds the event's lock, by waiting for
+    the event or by an earlier signal, and would then wait for itself for ever.
+    """
+    threading.Thread(target=event.set, daemon=True).start()
 
 
 def _end(group: list[_Part], stop_s: float) -> None:

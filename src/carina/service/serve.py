@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from carina.errors import CarinaError, ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
 from carina.service.people.people_tables import Account
-from carina.service.process_group import run_group
+from carina.service.process_group import run_group, set_from_signal
 from carina.service.site_folder import LOCKS_FOLDER, Site, open_site
 
 try:
@@ -122,7 +122,7 @@ def _run_part(run: Run, folder: Path, database: str | None, as_json: bool) -> No
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
+        set_from_signal(stop)
 
     # Ctrl-C goes to the whole group; the process that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,13 +161,9 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
     )
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, *_: object) -> None:
-            # Uvicorn takes the signals for itself. It would end before the pages that listen, and wait for them.
-            stop.set()
-
-    server = Server(config)
+    server = uvicorn.Server(config)
+    # Uvicorn would take the signals for itself: it would end before the pages that listen, and wait for them.
+    server.capture_signals = nullcontext  # type: ignore[assignment, method-assign]
 
     def end_server() -> None:
         stop.wait()

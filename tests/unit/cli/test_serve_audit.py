@@ -1,5 +1,6 @@
 """``carina serve audit verify`` says that the log is whole, or which line is not."""
 
+import os
 from pathlib import Path
 
 from sqlalchemy import update
@@ -25,3 +26,15 @@ def test_a_changed_line_is_named(tmp_path: Path, carina: Typed) -> None:
     code, out, err = carina("serve", "audit", "verify", "--folder", str(folder))
     assert (code, out) == (1, "")
     assert "The audit log is not whole: line 2: its content was changed." in " ".join(err.split())
+
+
+def test_what_a_site_writes_is_its_owners_alone(tmp_path: Path, carina: Typed) -> None:
+    folder = tmp_path / "site"
+    # Made by hand, so that others may look into it.
+    folder.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        assert carina("serve", "audit", "verify", "--folder", str(folder))[0] == 0
+    finally:
+        os.umask(before)
+    assert (folder / "site.sqlite3").stat().st_mode & 0o077 == 0

@@ -11,7 +11,7 @@ import pytest
 
 from carina.dicom.transport.log import EventLog
 from carina.service import process_group
-from carina.service.process_group import run_group
+from carina.service.process_group import run_group, set_from_signal
 
 
 def test_a_part_that_ends_is_started_again_and_a_signal_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,18 @@ def test_a_part_that_ends_is_started_again_and_a_signal_ends_all(monkeypatch: py
     assert told[:2] == ["part ended part=ends code=3 again_s=0.1", "part ended part=ends code=3 again_s=0.2"]
     assert told[-2:] == ["stopping", "stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_signal_does_not_wait_for_the_first() -> None:
+    """Ctrl-C and SIGTERM come together: the handler of the one interrupts that of the other."""
+    event = threading.Event()
+
+    def interrupted() -> None:
+        with event._cond:
+            set_from_signal(event)
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert event.wait(5)
