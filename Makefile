@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test pytest test-long check test-pacs services lint docs dist lock clean
+.PHONY: help demo worklist test pytest test-long check test-pacs services lint docs dist lock clean
 
 help:
 	@echo "make demo       Run the whole way once on synthetic images: import, train, evaluate, predict. Needs no data."
+	@echo "make worklist   The same, then show the worklist in a browser, filled with the synthetic images."
 	@echo "make test       Run lint and the test suite (about five minutes on two cores)."
 	@echo "make test-long  Run the long tests: more random examples, and the pins installed with old and new pip."
 	@echo "make check      Run lint and the tests of the files that you changed."
@@ -22,6 +23,9 @@ help:
 
 demo: $(VENV)/.train
 	$(BIN)/carina demo --out demo
+
+worklist: $(VENV)/.train
+	$(BIN)/carina demo --serve --out demo
 
 # Lint takes one core for half a minute, and tests that wait for other programs leave it.
 test: $(VENV)/.dev
@@ -95,7 +99,7 @@ $(VENV)/.docs: requirements/docs.txt $(VENV)/.train
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet --group build
 lock:
-	$(LOCK) --extra train --output-file requirements/train.txt
+	$(LOCK) --extra train --extra serve --output-file requirements/train.txt
 	$(LOCK) --extra train --extra dicom --extra gdcm --extra hub --extra mlflow --extra serve --extra postgresql --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
 	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 

@@ -31,7 +31,7 @@ from carina.tracking.record import evaluation_record
 from carina.tracking.trackers import open_trackers, send
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]  # no dependency, and neither are its stubs
+    import pandas as pd  # no dependency
 
 
 class Evaluation(SplitResult):

@@ -10,7 +10,7 @@ import polars as pl
 
 from carina.api.training_run import train
 from carina.cli.console import print_note, print_result, progress_bars
-from carina.cli.options import option
+from carina.cli.options import option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.cli.train import load_quietly
@@ -21,6 +21,8 @@ from carina.inference.predictor import Predictor
 from carina.phantoms.phantom import write_phantoms
 
 _MARKER = ".carina-demo"
+# Studies in the worklist of --serve.
+_SHOWN = 60
 
 EXAMPLE = "demo --out demo"
 
@@ -34,6 +36,9 @@ def demo_command(
         float, option("NUMBER", "How hard the images are to tell apart: 0 is easy, 1 is very hard.", min=0, max=1)
     ] = 0.1,
     seed: Annotated[int, option("NUMBER", "Seed of the random numbers for images and split.")] = 1234,
+    serve: Annotated[
+        bool, switch("Then show the worklist in a browser, filled with the test images, until Ctrl-C.", "--serve")
+    ] = False,
 ) -> None:
     """Try everything on synthetic images, from data to report.
 
@@ -42,6 +47,10 @@ def demo_command(
     from carina.api.evaluation import evaluate  # noqa: PLC0415  # Matplotlib takes a second to import
 
     started = time.perf_counter()
+    if serve:
+        from carina.cli.serve import require_service  # noqa: PLC0415  # the service's libraries
+
+        require_service()
     # Before an earlier demo is replaced: TensorFlow may not be installed.
     load_quietly()
     _make_room(out)
@@ -76,6 +85,19 @@ def demo_command(
         f"{INTENDED_USE}"
     )
     print_note(f"Done in {time.perf_counter() - started:.0f} s.")
+    if serve:
+        _serve(out, report.dataset.rows("test"))
+
+
+def _serve(out: Path, rows: pl.DataFrame) -> None:
+    """Fill a site with test images and serve it."""
+    from carina.service.demo_site import ACCOUNT, make_demo_site  # noqa: PLC0415  # the service's libraries
+    from carina.service.serve import serve  # noqa: PLC0415
+
+    shown = rows.sample(min(_SHOWN, rows.height), shuffle=True, seed=0)["path"]
+    password = make_demo_site(out / "site", out / "run", [Path(path) for path in shown])
+    print_result(f"\nLog in as {ACCOUNT} with the password {password}\nImages and patients are invented.")
+    serve(out / "site", tell=print_result)
 
 
 def _make_room(out: Path) -> None:

@@ -93,7 +93,10 @@ def add_account_command(
     folder: FolderOption = _SITE,
     database: DatabaseOption = None,
 ) -> None:
-    """Add an account. The password is asked for, and not shown."""
+    """Add an account.
+
+    The password is asked for, and not shown.
+    """
     require_service()
     from carina.service.people.accounts import add_account  # noqa: PLC0415  # the service's libraries
     from carina.service.people.people_tables import Role  # noqa: PLC0415
@@ -143,7 +146,10 @@ def backup_command(
     folder: FolderOption = _SITE,
     database: DatabaseOption = None,
 ) -> None:
-    """Write a copy of a site: database, images and settings. The site may go on meanwhile."""
+    """Write a copy of a site: database, images and settings.
+
+    The site may go on meanwhile.
+    """
     require_service()
     from carina.service.backup import backup  # noqa: PLC0415  # the service's libraries
     from carina.service.site_folder import open_site  # noqa: PLC0415
@@ -164,7 +170,10 @@ def restore_command(
     folder: Annotated[Path, option("FOLDER", "Folder of the new site; it must not exist.")],
     database: DatabaseOption = None,
 ) -> None:
-    """Make a site from a copy, on SQLite or PostgreSQL. The database must be empty."""
+    """Make a site from a copy, on SQLite or PostgreSQL.
+
+    The database must be empty.
+    """
     require_service()
     from carina.service.backup import restore  # noqa: PLC0415  # the service's libraries
 

@@ -19,7 +19,7 @@ from carina.storage.atomic import whole_file
 from carina.wording import counted
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]  # no dependency, and neither are its stubs
+    import pandas as pd  # no dependency
     import polars as pl
 
 FAILED = "failed"

@@ -294,7 +294,7 @@ def test_a_study_with_answers_beside_its_image(carina: Typed, small: Path, tmp_p
     """As a folder, an archive and a DICOMDIR: the radiograph alone is judged, and that is no failure."""
     study = tmp_path / "study"
     image = write_source(study / "IM1")
-    code, *_ = carina("dicom", "report", image, "--bundle", small, "--kinds", "sr,sc,pr")
+    code, *_ = carina("dicom", "report", image, "--bundle", small, "--kinds", "sr,sc,seg")
     assert code == 0
     names = sorted(path.name for path in study.iterdir())
     assert len(names) == 4

@@ -85,8 +85,8 @@ def test_what_is_no_radiograph_beside_them_is_no_failure(folders: tuple[Path, Pa
 def test_settings_are_read_and_wrong_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"task.json is missing: mercure puts it beside"):
         read_settings(tmp_path)
-    write_task(tmp_path, prevalence=0.1, kinds=["sr", "pr"])
-    assert read_settings(tmp_path) == MercureSettings(prevalence=0.1, kinds=("sr", "pr"))
+    write_task(tmp_path, prevalence=0.1, kinds=["sr", "seg"])
+    assert read_settings(tmp_path) == MercureSettings(prevalence=0.1, kinds=("sr", "seg"))
     (tmp_path / "task.json").write_text('{"process": {}}')
     assert read_settings(tmp_path) == MercureSettings()
     write_task(tmp_path, sigma=7)
