@@ -32,7 +32,6 @@ from typing import Any
 
 import httpx
 import psutil
-from carina.service.people.tables import Verdict
 from sqlalchemy import func, select
 
 from carina.runtime.machine import describe_machine, library_versions
@@ -40,6 +39,7 @@ from carina.service.audit_log.chain import verify
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Image, Judgement, Study
 from carina.service.people.accounts import add_account
+from carina.service.people.people_tables import Verdict
 from carina.service.people.tokens import add_token
 from carina.service.site_folder import Site, open_site
 

@@ -217,7 +217,9 @@ def test_no_room_but_learning_knows_tensorflow() -> None:
         "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx'):\n"
         "    sys.modules[name] = None\n"
         "for module in pkgutil.walk_packages(carina.__path__, 'carina.'):\n"
-        "    if not module.name.startswith('carina.learning.') or module.name == 'carina.learning.recipe':\n"
+        "    if (not module.name.startswith('carina.learning.') or module.name == 'carina.learning.recipe')"
+        # Alembic alone can run it.
+        " and module.name != 'carina.service.database.migrations.env':\n"
         "        importlib.import_module(module.name)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)

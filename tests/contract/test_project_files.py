@@ -68,6 +68,7 @@ def test_the_script_that_publishes_pages_is_sound() -> None:
     subprocess.run(["bash", "-n", ROOT / ".github" / "publish_docs.sh"], check=True)
 
 
+@pytest.mark.long
 def test_the_sbom_names_packages_and_every_file_of_the_model(tmp_path: Path) -> None:
     out = tmp_path / "carina.cdx.json"
     subprocess.run([sys.executable, ROOT / "deploy" / "sbom.py", out], check=True)
