@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 from sqlalchemy import func, select
 
@@ -115,12 +115,12 @@ def give_verdicts(address: str, token: str, given: list[int], stop: threading.Ev
     """Give verdicts on what the worklist shows, and note the number of each that was acknowledged."""
     headers, after = {"Authorization": f"Bearer {token}"}, ""
     while not stop.wait(_PAUSE_S):
-        with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-            page = httpx.get(
+        with contextlib.suppress(httpx2.HTTPError, KeyError, ValueError):
+            page = httpx2.get(
                 f"{address}/studies", params={"after": after, "limit": 5}, headers=headers, timeout=_TIMEOUT_S
             ).json()
             for study in page["studies"]:
-                answer = httpx.post(
+                answer = httpx2.post(
                     f"{address}/studies/{study['id']}/verdicts",
                     json={"finding": "Normal", "note": ""},
                     headers=headers,
