@@ -116,6 +116,7 @@ def test_the_notebook_on_predicting_shows_a_table_and_a_picture(
     assert "Failed: 0." in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_notebook_on_what_is_good_enough_measures_and_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

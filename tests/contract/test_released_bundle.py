@@ -84,7 +84,7 @@ def test_its_graphs_give_what_explanations_and_the_gate_need() -> None:
     }
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("backend", [pytest.param("openvino", marks=pytest.mark.long), "onnxruntime"])
 def test_its_graph_gives_what_its_keras_model_gives(backend: Backend) -> None:
     folder = released_bundle()
     described, _ = open_bundle(folder)

@@ -157,7 +157,7 @@ def test_an_auditor_checks_the_chain_and_sees_no_patient(browser: Browser, addre
     expect_quiet(browser, address)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, True), (400, False)])
+@pytest.mark.parametrize(("width", "dark"), [(1400, True), pytest.param(400, False, marks=pytest.mark.long)])
 def test_pages_are_accessible_and_fit(browser: Browser, address: str, width: int, dark: bool) -> None:
     enter(browser, address, "anna")
     study = browser.run("document.querySelector('#lines a.open').pathname")

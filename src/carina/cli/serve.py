@@ -1,6 +1,7 @@
 """``carina serve``: the worklist in a browser, its accounts, its audit log and its backups."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -66,7 +67,7 @@ def serve_command(
     """
     require_service()
     # Database, pictures and copies hold names of patients: what a site writes is its owner's alone.
-    os.umask(0o077)
+    context.call_on_close(partial(os.umask, os.umask(0o077)))
     if context.invoked_subcommand is not None:
         return
     from carina.service.serve import ROLES, serve  # noqa: PLC0415  # the service's libraries

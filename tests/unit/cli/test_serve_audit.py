@@ -36,5 +36,7 @@ def test_what_a_site_writes_is_its_owners_alone(tmp_path: Path, carina: Typed) -
     try:
         assert carina("serve", "audit", "verify", "--folder", str(folder))[0] == 0
     finally:
-        os.umask(before)
+        left = os.umask(before)
+    # What else this process writes is not the site's.
+    assert left == 0o022
     assert (folder / "site.sqlite3").stat().st_mode & 0o077 == 0

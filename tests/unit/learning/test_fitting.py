@@ -47,7 +47,7 @@ def without_time(history: History) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
 
 
-@pytest.mark.parametrize("killed_after", [1, 3])
+@pytest.mark.parametrize("killed_after", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path: Path, killed_after: int) -> None:
     undisturbed = build_model()
     expected = fit(undisturbed, tmp_path / "undisturbed")
