@@ -129,6 +129,8 @@ def content_of(sizes: dict[str, list[Any]], seconds: dict[str, float], engines: 
 
 def main(out: str, rounds: str = "5") -> None:
     """Install, measure, print and write."""
+    if out.startswith("-"):
+        sys.exit(__doc__)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows has none
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
