@@ -125,7 +125,7 @@ class Ohif:
         self.wait_until(lambda picture: _bright(picture) > 0.1)
 
     def series(self) -> list[str]:
-        """Return the names of the series as they stand in the list: what is cut is not there."""
+        """Return the names of the series as the list shows them: what is cut is missing."""
         # A name is cut by three dots where its letters need more room than its box has.
         return list(
             self.browser.run(

@@ -149,7 +149,7 @@ class Outbox:
         """Return the answers to an image, which are made if they are not there; none where there cannot be any now."""
         store = self._site.store
         if not one.attempts:
-            # What lies there is of another model, which was in use before.
+            # These answers are of another model, which was in use before.
             store.discard_answers(one.digest)
         elif files := store.answer_files(one.digest):
             return files
