@@ -11,6 +11,7 @@ _EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
     **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
     **dict.fromkeys(("huggingface_hub", "model_signing"), "hub"),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
     "mlflow": "mlflow",
     "openvino": "openvino",
 }
