@@ -1,5 +1,7 @@
 """``carina batch``: a table of predictions for many images, on this machine or a cluster of Ray."""
 
+import io
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -85,16 +87,18 @@ def batch_command(
             failures = failed
             show(done, total)
 
-        result = run_batch(
-            sources,
-            out,
-            bundle=bundle,
-            ray=ray,
-            settings=settings,
-            retry_failed=retry_failed,
-            tell=tell,
-            note=print_note,
-        )
+        # Ray prints to stdout which of its processes died; here that is no result.
+        with redirect_stdout(io.StringIO()):
+            result = run_batch(
+                sources,
+                out,
+                bundle=bundle,
+                ray=ray,
+                settings=settings,
+                retry_failed=retry_failed,
+                tell=tell,
+                note=print_note,
+            )
     for line in result.lines():
         print_note(line)
     if (said := say_left_out(result.left_out)) is not None:

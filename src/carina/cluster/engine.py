@@ -14,7 +14,7 @@ from carina.runtime.machine import usable_cores
 
 AUTO = "auto"
 # Nothing is told to anybody, and no page is served. Both are read when Ray is imported or starts.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     # What dies is tried again or told by `carina batch` itself; Ray's own words about it are in its log files.
@@ -37,7 +37,7 @@ def started(address: str) -> Iterator[None]:
     ConfigurationError
         If there is no cluster at the address.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray  # noqa: PLC0415  # it reads the environment
 
@@ -49,12 +49,13 @@ def started(address: str) -> Iterator[None]:
     here: dict[str, Any] = {"num_cpus": cores, "object_store_memory": memory, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(
-            address="local" if address == AUTO else address,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **(here if address == AUTO else {}),
-        )
+        with _silent():
+            ray.init(
+                address="local" if address == AUTO else address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **(here if address == AUTO else {}),
+            )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         msg = (
             f"--ray {address}: Ray could not be reached ({type(error).__name__}). Check the address, and that it runs."
@@ -64,6 +65,20 @@ def started(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Send what Ray's C++ side says of its own log level nowhere; what goes wrong comes as an exception."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def put_bundle(files: Files) -> Any:
@@ -114,8 +129,8 @@ def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str,
     import ray  # noqa: PLC0415
     import ray.data  # noqa: PLC0415
 
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # A process that died is no error here.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

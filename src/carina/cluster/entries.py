@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import translate
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +18,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from fsspec.utils import glob_translate
 
 from carina.cluster.retries import fetch
 from carina.errors import ConfigurationError, InputError
@@ -220,7 +220,8 @@ def _remote(source: str, left_out: TellLeftOut) -> Iterator[Entry]:
         pattern = None
         if "*" in place or "?" in place:
             # A bucket is listed folder by folder, so that not all of it is in memory.
-            pattern = translate(place).replace("\\Z", r"(/.*)?\Z") if "**" not in place else translate(place)
+            # What matches may be a folder, whose files are then meant.
+            pattern = re.compile(glob_translate(place).removesuffix("\\Z") + r"(/.*)?\Z")
             place = place[: min(place.find(sign) for sign in "*?" if sign in place)].rsplit("/", 1)[0]
         elif not system.isdir(place):
             yield from _file(source, left_out)
@@ -242,12 +243,11 @@ def _remote(source: str, left_out: TellLeftOut) -> Iterator[Entry]:
         raise ConfigurationError(msg) from None
 
 
-def _below(system: Any, place: str, pattern: str | None) -> Iterator[str]:
-    matches = re.compile(pattern).match if pattern else lambda _: True
+def _below(system: Any, place: str, pattern: re.Pattern[str] | None) -> Iterator[str]:
     for folder, _, files in system.walk(place):
         for name in sorted(files):
             path = f"{folder.rstrip('/')}/{name}"
-            if name and matches(path):
+            if name and (pattern is None or pattern.match(path)):
                 yield path
 
 
