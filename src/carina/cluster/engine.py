@@ -56,7 +56,7 @@ def started(address: str) -> Iterator[None]:
                 log_to_driver=False,
                 **(here if address == AUTO else {}),
             )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # noqa: BLE001  # Ray raises this class itself where a machine is too busy to start
         msg = (
             f"--ray {address}: Ray could not be reached ({type(error).__name__}). Check the address, and that it runs."
         )
@@ -121,21 +121,27 @@ def require_alike(model: Model, files: Any) -> int:
     return max(1, int(sum(node["Resources"]["CPU"] for node in nodes)))
 
 
+def quiet_data() -> Any:
+    """Return the settings of Ray Data: what dies too often is told by its absence, and nothing is printed."""
+    import ray.data  # noqa: PLC0415
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_errored_blocks = -1
+    context.execution_options.preserve_order = False
+    return context
+
+
 def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str, Any]]:
     """Yield what `write_unit` says of each unit, in the order in which they are done.
 
     A unit whose process died more often than it is tried is not told of.
     """
-    import ray  # noqa: PLC0415
     import ray.data  # noqa: PLC0415
 
-    # A process that died is no error here.
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    # What dies too often is told by its absence, and tried by itself.
-    context.max_errored_blocks = -1
+    quiet_data()
     tries = _TRIES_OF_A_UNIT if job.single is None else _TRIES_OF_AN_IMAGE
     pool = ray.data.ActorPoolStrategy(size=min(cores, job.count), max_tasks_in_flight_per_actor=2)
     with warnings.catch_warnings():

@@ -72,7 +72,7 @@ def judged_by_predict(capsys: pytest.CaptureFixture[str], bundle: Path, *paths: 
     return {row["path"]: row for row in map(json.loads, lines)}
 
 
-@pytest.mark.filterwarnings("default")  # Ray warns of settings of its own, and leaves sockets open
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own settings, and leaves sockets open
 def test_a_batch(
     cluster: None,
     films_to_judge: Path,
