@@ -20,6 +20,8 @@ ENVIRONMENT = {
     # What dies is tried again or told by `carina batch` itself; Ray's own words about it are in its log files.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+# Ray waits 30 s for its own processes, which a busy machine needs longer to start.
+_STARTS = 3
 # For units that wait: 17 MB each, of which a core has two or three.
 _MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
 # Of each core: reading and decoding, judging, writing. What a core does more of is settled by the system.
@@ -29,8 +31,15 @@ _TRIES_OF_A_UNIT, _TRIES_OF_AN_IMAGE = 3, 1
 
 
 @contextmanager
-def started(address: str) -> Iterator[None]:
+def started(address: str, **more: Any) -> Iterator[None]:
     """Start Ray on this machine (`AUTO`) or join the cluster at an address; a Ray that this process has is used.
+
+    Parameters
+    ----------
+    address
+        `AUTO`, or that of a cluster.
+    more
+        Further settings of Ray's, for tests.
 
     Raises
     ------
@@ -47,20 +56,19 @@ def started(address: str) -> Iterator[None]:
     cores = usable_cores()
     memory = max(_LEAST_MEMORY, cores * _MEMORY_PER_CORE)
     here: dict[str, Any] = {"num_cpus": cores, "object_store_memory": memory, "include_dashboard": False}
+    settings = {"logging_level": logging.ERROR, "log_to_driver": False, **(here if address == AUTO else {}), **more}
     logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        with _silent():
-            ray.init(
-                address="local" if address == AUTO else address,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                **(here if address == AUTO else {}),
-            )
-    except Exception as error:  # noqa: BLE001  # Ray raises this class itself where a machine is too busy to start
-        msg = (
-            f"--ray {address}: Ray could not be reached ({type(error).__name__}). Check the address, and that it runs."
-        )
-        raise ConfigurationError(msg) from None
+    for left in reversed(range(_STARTS)):
+        try:
+            with _silent():
+                ray.init(address="local" if address == AUTO else address, **settings)
+        except Exception as error:  # noqa: BLE001  # Ray raises this class itself where a machine is too busy to start
+            ray.shutdown()
+            if not left or address != AUTO:
+                msg = f"--ray {address}: Ray was not reached ({type(error).__name__}). Check that it runs there."
+                raise ConfigurationError(msg) from None
+        else:
+            break
     try:
         yield
     finally:

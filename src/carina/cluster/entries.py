@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
-from carina.cluster.retries import fetch
+from carina.cluster.retries import fetch, with_pauses
 from carina.errors import ConfigurationError, InputError
 from carina.inference.containers import inputs_of_archive
 from carina.inference.image_input import Input, TellLeftOut
@@ -254,7 +254,15 @@ def _below(system: Any, place: str, pattern: re.Pattern[str] | None) -> Iterator
 def _with_kind(system: Any, path: str) -> tuple[str, Any]:
     name = path.rsplit("/", 1)[-1]
     kind = kind_by_name(name)
-    return path, kind if kind is not None else kind_of(name, system.cat_file(path, 0, HEAD_BYTES))
+    return path, kind if kind is not None else kind_of(name, _head(system, path))
+
+
+def _head(system: Any, path: str) -> bytes | None:
+    """Return the first bytes of an object; none where it cannot be read, so that it gets its error when it is."""
+    try:
+        return bytes(with_pauses(lambda: system.cat_file(path, 0, HEAD_BYTES)))
+    except OSError:
+        return None
 
 
 def _file(source: str, left_out: TellLeftOut) -> Iterator[Entry]:

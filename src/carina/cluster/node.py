@@ -29,7 +29,7 @@ class Model:
     judged_by
         What its results depend on.
     engine
-        Which engine computes it.
+        Which engine computes it, with its version: another one may have another last digit.
     version
         Of Carina.
     prevalence
@@ -60,12 +60,15 @@ class Model:
             msg = f"it has Carina {__version__}, and the driver has {self.version}. Install the same on both."
             raise ConfigurationError(msg)
         folder = unpack(files, self.judged_by.bundle_sha256)
-        backend: Backend = self.engine  # type: ignore[assignment]  # the name of an engine that was chosen
+        backend: Backend = "openvino" if self.engine.startswith("OpenVINO") else "onnxruntime"
         precision: Precision = self.judged_by.precision  # type: ignore[assignment]
         predictor = Predictor(folder, backend=backend, precision=precision, threads=1)
         other = self.judged_by.difference(JudgedBy.of(predictor, self.prevalence))
         if other is not None:
             msg = f"it would judge with {other}. Delete {folder} there, and start again."
+            raise ConfigurationError(msg)
+        if predictor.engine.name != self.engine:
+            msg = f"it has {predictor.engine.name}, and the driver has {self.engine}. Install the same on both."
             raise ConfigurationError(msg)
         return predictor
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import fsspec
 
 from carina.errors import InputError
-from carina.radiographs.read import MAX_FILE_BYTES, check_size
+from carina.radiographs.read import check_size
 
 _Result = TypeVar("_Result")
 
@@ -51,7 +51,7 @@ def fetch(address: str) -> bytes:
         # After a refusal the credentials are read again: they may have expired and been renewed.
         system, place = fsspec.core.url_to_fs(address, skip_instance_cache=fresh)
         try:
-            return bytes(system.cat_file(place, 0, MAX_FILE_BYTES + 1))
+            return bytes(system.cat_file(place))
         except PermissionError:
             fresh = True
             raise

@@ -75,8 +75,6 @@ class Film:
 
 ReadFilm = Film | FailedPrediction
 """An image that was read, or why it could not be read."""
-# When it was read, and how many images the networks are shown at once; only an image that comes alone is shown alone.
-_Group = tuple[float, list[ReadFilm], int]
 
 
 def read_film(source: Source, *, read_size: int, deflated: bool = False, explain: bool = False) -> ReadFilm:
@@ -224,19 +222,19 @@ class Predictor:
 
         A film that was read to be explained is explained. With `embed` each prediction has its embedding.
         """
-        groups = ((time.perf_counter(), group, BATCH) for group in batched(films, BATCH))
+        groups = ((time.perf_counter(), group) for group in batched(films, BATCH))
         yield from self._judge(groups, prevalence, embed=embed)
 
     def _judge(
         self,
-        read: Iterable[_Group],
+        read: Iterable[tuple[float, list[ReadFilm]]],
         prevalence: float | None,
         *,
         explain: bool = False,
         embed: bool = False,
     ) -> Iterator[AnyPrediction]:
-        groups = ((group, _wholes(*group[1:])) for group in read)
-        for (submitted, items, _), judged in self.pipeline.stream(groups):
+        groups = ((group, [item.whole for item in group[1] if isinstance(item, Film)]) for group in read)
+        for (submitted, items), judged in self.pipeline.stream(groups):
             if explain and judged.outputs and "contributions" not in judged.outputs:
                 msg = (
                     f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
@@ -256,17 +254,17 @@ class Predictor:
         """
         return pixel_sha256(_radiograph(source, deflated=self._deflated))
 
-    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[_Group]:
-        """Yield images in groups; the next ones are read meanwhile."""
+    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[ReadFilm]]]:
+        """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
         size = self.run.preprocessing.read_size
         read = partial(read_film, read_size=size, deflated=self._deflated, explain=explain)
         first = list(islice(paths, 2))
         if len(first) == 1:  # a thread would take longer to start than the image to be read
-            yield time.perf_counter(), [read(first[0])], 1
+            yield time.perf_counter(), [read(first[0])]
             return
         items = read_ahead(read, chain(first, paths), ahead=_EXPLAINED_AHEAD if explain else _AHEAD)
         for group in batched(items, BATCH):
-            yield time.perf_counter(), group, BATCH
+            yield time.perf_counter(), group
 
     def _decide(
         self, items: list[ReadFilm], judged: Judged, share_ms: float, prevalence: float | None, *, embed: bool
@@ -311,16 +309,6 @@ class Predictor:
                 self.pipeline.gate is not None,
                 judged.outputs["embedding"][row].copy() if embed else None,
             )
-
-
-def _wholes(items: list[ReadFilm], size: int) -> list[NDArray[np.uint8]]:
-    """Return what the networks are shown of a group, filled up to its size.
-
-    Some networks have another last digit for another size of their batch, and an image is to have the same figures
-    whatever lies beside it.
-    """
-    wholes = [item.whole for item in items if isinstance(item, Film)]
-    return wholes + wholes[-1:] * (size - len(wholes))
 
 
 def _require_unchanged(graph: Path, sha256: str | None) -> None:

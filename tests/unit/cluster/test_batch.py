@@ -4,7 +4,6 @@ One test, because Ray takes seconds to start.
 """
 
 import json
-import logging
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -28,24 +27,13 @@ from unit.cluster.crashing import CRASH, crash_on_some
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Start Ray with two workers that may die over a film."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    pytest.importorskip("ray", reason="Ray is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        tests = str(Path(__file__).parents[2])
-        patch.setenv("PYTHONPATH", tests, prepend=":")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
         patch.setenv("CARINA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for name, value in engine.ENVIRONMENT.items():
-            patch.setenv(name, value)
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            object_store_memory=128 * 1024**2,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"worker_process_setup_hook": crash_on_some},
-        )
-        yield
-        ray.shutdown()
+        hook = {"worker_process_setup_hook": crash_on_some}
+        with engine.started(engine.AUTO, num_cpus=2, object_store_memory=128 * 1024**2, runtime_env=hook):
+            yield
 
 
 @pytest.fixture

@@ -33,6 +33,11 @@ def test_another_version_of_carina_is_refused(model: Model, files: Files) -> Non
     assert "and the driver has 9.9" in said
 
 
+def test_another_engine_and_another_version_of_it_are_refused(model: Model, files: Files) -> None:
+    said = complaint(replace(model, engine=f"{model.engine}.1"), files)
+    assert said == f"it has {model.engine}, and the driver has {model.engine}.1. Install the same on both."
+
+
 def test_a_precision_that_the_machine_lacks_is_refused(model: Model, files: Files) -> None:
     other = replace(model, judged_by=replace(model.judged_by, precision="int8"))
     assert "8-bit integers" in (complaint(other, files) or "")
