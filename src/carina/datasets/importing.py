@@ -226,8 +226,9 @@ def import_dataset(
             test_only=test_only,
             where=str(source),
         )
-        read = partial(read_ahead, ahead=_IN_FLIGHT, threads=workers) if spread is None else spread
-        decoded, errors = _decode_all(listing.images, folder, read, progress)
+        decoded, errors = _decode_all(
+            listing.images, folder, spread or partial(read_ahead, ahead=_IN_FLIGHT, threads=workers), progress
+        )
         errors = pl.concat([listing.errors, errors])
         if decoded.is_empty():
             msg = (
@@ -240,9 +241,8 @@ def import_dataset(
             msg = f"No image of {flag_finding}, the flagged finding, can be read. Flag another one: --flag NAME."
             raise DataError(msg)
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
-        hashes = manifest["perceptual_hash"].to_numpy()
         find = find_duplicates if spread is None else partial(find_duplicates_spread, spread=spread)
-        pairs = find(hashes, details)
+        pairs = find(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(_with_mask_sha256(manifest), pairs)
         # Of the images that could be read: what is trained on, and not what the source names.
         said = tell_flag(
