@@ -15,14 +15,14 @@ from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.training_images import TrainingImages
 from carina.bundles.verification import Verification
 from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
-from carina.datasets.manifest import Dataset, Split
+from carina.datasets.manifest import Dataset, Split, labels_of
 from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
+from carina.evaluation.predictions import groups_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.storage.atomic import require_absent
