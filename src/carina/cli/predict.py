@@ -127,6 +127,8 @@ def predict_command(
             stack.callback(shown.end, counts)
         if for_people:
             print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
+            if (computed_in := predictor.engine.precision) != "f32":
+                print_note(f"Judged in {computed_in}, by its own thresholds. --precision f32 is the same everywhere.")
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
         streamed = results is None and not (isinstance(shown, PredictTable) and shown.comes_last)
         tell = stack.enter_context(running_count("judged", streamed=streamed))

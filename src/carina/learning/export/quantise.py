@@ -12,7 +12,7 @@ Only 1 x 1 and depthwise convolutions compute in integers: that is all of Mobile
 explains it, stay in floating point.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from carina.errors import BundleError
 from carina.learning.export.folding import RELU6, Convolution, FoldedGraph
 from carina.learning.export.rounding import Moments, Rounded, Steps, choose_steps
 from carina.progress import Progress, no_progress
+from carina.radiographs.preprocess import scale_and_offset
 from carina.runtime.engine import load_engine
 
 METHOD = (
@@ -40,7 +41,6 @@ _MOST_SCALED = 64.0
 _LOOKS = 3
 
 Frames = NDArray[np.uint8]
-ToTensor = Callable[[Frames], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,15 @@ class Quantised:
         self.folded.write(path, rounded=rounded, steps=self.steps)
 
 
-def quantise(graph: Path, to_tensor: ToTensor, frames: Frames, *, progress: Progress = no_progress) -> Quantised:
+def quantise(graph: Path, pixel_range: str, frames: Frames, *, progress: Progress = no_progress) -> Quantised:
     """Return the integers that a classifier is to compute in.
 
     Parameters
     ----------
     graph
         As `carina.learning.export.onnx_export` wrote it.
-    to_tensor
-        From what the network is shown to its tensor.
+    pixel_range
+        Of its tensor; see `carina.radiographs.preprocess.Preprocessing`.
     frames
         What the network is shown of training images, uint8 ``(n, size, size)``; some hundred are enough.
     progress
@@ -88,12 +88,13 @@ def quantise(graph: Path, to_tensor: ToTensor, frames: Frames, *, progress: Prog
         If the graph cannot be read as one of ours.
     """
     folded = FoldedGraph(onnx.load(graph))
-    candidates = [each for each in folded.convolutions if _can_be_rounded(each, folded)]
+    folded.read_bytes(*scale_and_offset(pixel_range))
+    candidates = [each for each in folded.convolutions if each.groups == 1 or each.depthwise]
     if not candidates:
         msg = f"{graph} has no convolution that can compute in integers. Export without --int8."
         raise BundleError(msg)
     with TemporaryDirectory(prefix="carina-int8-") as folder:
-        inside = _Inside(folded, Path(folder) / "folded.onnx", to_tensor, frames, progress)
+        inside = _Inside(folded, Path(folder) / "folded.onnx", frames, progress)
         _equalise(folded, _observe(inside, candidates))
         steps = _choose_all_steps(inside, candidates)
         return Quantised(folded, _round_all(inside, candidates, steps), steps)
@@ -102,26 +103,19 @@ def quantise(graph: Path, to_tensor: ToTensor, frames: Frames, *, progress: Prog
 class _Inside:
     """What a graph computes on its way, on training images."""
 
-    def __init__(
-        self, folded: FoldedGraph, path: Path, to_tensor: ToTensor, frames: Frames, progress: Progress
-    ) -> None:
-        self.folded, self._path, self._to_tensor, self._frames = folded, path, to_tensor, frames
+    def __init__(self, folded: FoldedGraph, path: Path, frames: Frames, progress: Progress) -> None:
+        self.folded, self._path, self._frames = folded, path, frames
         self._done, self._progress = 0, progress
 
     def look(self, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Yield tensors, a batch at a time: float32 ``(n, channels, height, width)``."""
         self.folded.write(self._path, taps=names)
         starts = range(0, len(self._frames), _BATCH)
-        batches = (self._to_tensor(self._frames[start : start + _BATCH]) for start in starts)
+        batches = (self._frames[start : start + _BATCH] for start in starts)
         for outputs in load_engine(self._path).stream(batches):
             self._done += 1
             self._progress(self._done, _LOOKS * len(starts))
             yield {name: outputs[name] for name in names}
-
-
-def _can_be_rounded(conv: Convolution, folded: FoldedGraph) -> bool:
-    inside = {name for _, names in folded.groups() for name in names} | {each.name for each in folded.convolutions}
-    return (conv.pointwise or conv.depthwise) and conv.reads in inside
 
 
 def _read_by(candidates: Iterable[Convolution]) -> list[str]:
@@ -159,14 +153,15 @@ def _equalise(folded: FoldedGraph, seen: Mapping[str, NDArray[np.float64]]) -> N
 def _choose_all_steps(inside: _Inside, candidates: Sequence[Convolution]) -> dict[str, Steps]:
     """Return the steps of every tensor that a candidate reads."""
     rng = np.random.default_rng(0)
-    names = _read_by(candidates)
+    names = inside.folded.tensors()
     some: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     ends = {name: [0.0, 0.0] for name in names}
     for tensors in inside.look(names):
         for name, values in tensors.items():
             ends[name] = [min(ends[name][0], float(values.min())), max(ends[name][1], float(values.max()))]
             some[name].append(rng.choice(values.ravel(), _BATCH * _PLACES))
-    return {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
+    found = {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
+    return found | dict([inside.folded.bytes_read] if inside.folded.bytes_read else [])
 
 
 def _round_all(inside: _Inside, candidates: Sequence[Convolution], steps: Mapping[str, Steps]) -> dict[str, Rounded]:
@@ -178,7 +173,7 @@ def _round_all(inside: _Inside, candidates: Sequence[Convolution], steps: Mappin
         for conv in candidates:
             moments[conv.name].add(_places(conv, tensors[conv.reads], rng), steps[conv.reads])
     return {
-        conv.name: moments[conv.name].round_weights(conv.weights, conv.bias, pairs=conv.pointwise)
+        conv.name: moments[conv.name].round_weights(conv.weights, conv.bias, pairs=conv.groups == 1)
         for conv in candidates
     }
 
