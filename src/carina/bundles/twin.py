@@ -109,9 +109,7 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
 
     def within(self, margins: Margins) -> bool:
         """Return whether the twin is not worse, as far as these images can tell."""
-        return (
-            self.images >= margins.images and not self.lost and all(pair.within(margins) for pair in self.pairs)
-        )
+        return self.images >= margins.images and not self.lost and all(pair.within(margins) for pair in self.pairs)
 
     def in_words(self) -> str:
         """Return it as part of a sentence."""
@@ -170,10 +168,10 @@ class Twin(BaseModel, frozen=True, extra="forbid"):
 
     def in_words(self) -> str:
         """Return what was measured, in a sentence or two."""
-        verdict = "offered" if self.accepted else "refused and left out"
+        verdict = "offered, with thresholds of its own" if self.accepted else "refused and left out"
         measured = ". ".join(each.in_words() for each in self.trials)
         tested = ". ".join(each.in_words() for each in self.tests)
         return (
-            f"{self.precision} {verdict}, with thresholds of its own. Beside f32, on {self.measured_on}: {measured}. "
+            f"{self.precision} {verdict}. Beside f32, on {self.measured_on}: {measured}. "
             f"Wanted: {self.margins.in_words()}." + (f" On {self.tested_on}: {tested}." if tested else "")
         )

@@ -14,7 +14,6 @@ from carina.statistics.delong import auroc_components, mean_auroc_difference
 from carina.statistics.intervals import Estimate
 
 
-
 def try_twin(
     before: tuple[NDArray[np.floating], Policy],
     after: tuple[NDArray[np.floating], Policy],

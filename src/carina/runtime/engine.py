@@ -172,6 +172,7 @@ class _OpenVinoEngine:
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
         shape = self._compiled.inputs[0].get_partial_shape()
         self.takes_bytes = self._compiled.inputs[0].get_element_type() == openvino.Type.u8
+        self._takes = np.uint8 if self.takes_bytes else np.float32
         self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # A request's buffers are made when it first computes: for one image that takes as long as the lungs.
@@ -197,7 +198,7 @@ class _OpenVinoEngine:
                     busy.append(None)
                     continue
                 request = self._request()
-                request.start_async({0: np.ascontiguousarray(batch, np.uint8 if self.takes_bytes else np.float32)}, share_inputs=False)
+                request.start_async({0: np.ascontiguousarray(batch, self._takes)}, share_inputs=False)
                 busy.append(request)
                 under_way += 1
             while busy:
@@ -255,6 +256,7 @@ class _OnnxRuntimeEngine:
         taken = self._session.get_inputs()[0]
         self._input = taken.name
         self.takes_bytes = taken.type == "tensor(uint8)"
+        self._takes = np.uint8 if self.takes_bytes else np.float32
         self.input_sizes = tuple(size if isinstance(size, int) else 0 for size in taken.shape[1:])
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
@@ -262,7 +264,7 @@ class _OnnxRuntimeEngine:
         self.threads = threads
 
     def run(self, batch: Batch) -> Tensors:
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.uint8 if self.takes_bytes else np.float32)})
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, self._takes)})
         return dict(zip(self.outputs, outputs, strict=True))
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:

@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 from carina.statistics.curves import checked_scores, missing_side, placements, require_both_sides
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import TAILS, logit_bounds
+from carina.statistics.proportion import TAILS, logit_bounds, normal_quantile
 
 # Placements are exact half-integers, so rounding leaves a variance of about 1e-32 where there is none, while
 # one misplaced pair among a million images gives 1e-24. Below this the variance is 0.

@@ -234,9 +234,7 @@ class FoldedGraph:
             *self._model.graph.output,
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None, None, None]) for name in taps),
         ]
-        graph = helper.make_graph(
-            writer.nodes, "twin", taken, outputs, list(writer.initialisers.values())
-        )
+        graph = helper.make_graph(writer.nodes, "twin", taken, outputs, list(writer.initialisers.values()))
         model = helper.make_model(
             graph, opset_imports=list(self._model.opset_import), ir_version=self._model.ir_version
         )
