@@ -88,8 +88,8 @@ def write_golden(
     values: dict[str, NDArray[Any]] = {"wholes": wholes[stable], "boxes": judged.boxes, "frames": judged.frames}
     for each, how in ((model, pipeline), *twins):
         logits = judged.logits if how is pipeline else how.judge(list(wholes[stable])).logits
-        in_precision = zip(_names(how), (logits, each.policy.probabilities(logits)), strict=True)
-        values |= dict(in_precision)
+        name, name_of_probabilities = _names(how)
+        values |= {name: logits, name_of_probabilities: each.policy.probabilities(logits)}
     write_arrays(path, values)
 
 

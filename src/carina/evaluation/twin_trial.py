@@ -11,14 +11,14 @@ from carina.evaluation.comparison import PairedTest, mcnemar
 from carina.findings import NORMAL
 from carina.statistics.curves import missing_side
 from carina.statistics.delong import auroc_components, mean_auroc_difference
-from carina.statistics.intervals import Estimate
+from carina.statistics.intervals import Estimate, IntArray
 
 
 def try_twin(
     before: tuple[NDArray[np.floating], Policy],
     after: tuple[NDArray[np.floating], Policy],
     truth: NDArray[np.integer],
-    groups: NDArray[np.integer],
+    groups: IntArray,
     *,
     engine: str,
 ) -> Trial:
@@ -86,7 +86,7 @@ def _ends(difference: Estimate, value: float) -> tuple[float, float]:
     return low, high
 
 
-def _auroc_pair(tables: list[NDArray[np.float64]], truth: NDArray[np.integer], groups: NDArray[np.integer]) -> Pair:
+def _auroc_pair(tables: list[NDArray[np.float64]], truth: NDArray[np.integer], groups: IntArray) -> Pair:
     """Return the macro AUROC, one finding against the rest, and the interval of its difference in pairs."""
     there = [finding for finding in range(tables[0].shape[1]) if missing_side(truth == finding) is None]
     first, second = (
