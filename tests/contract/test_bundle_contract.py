@@ -16,7 +16,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from carina.bundles import golden, verification
 from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
 from carina.bundles.pipeline import load_pipeline
 from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
