@@ -16,14 +16,14 @@ from carina.bundles.training_images import TrainingImages
 from carina.bundles.twin import INT8_FILE, Twin, TwinPrecision
 from carina.bundles.verification import Verification, golden_engine, pipeline_of
 from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
-from carina.datasets.manifest import Dataset, Split
+from carina.datasets.manifest import Dataset, Split, labels_of
 from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
+from carina.evaluation.predictions import groups_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
 from carina.runtime.engine import available_precisions
