@@ -63,8 +63,8 @@ PrecisionOption = Annotated[
     Precision,
     option(
         "FORMAT",
-        "Number format of the classifier: f32, bf16 (if the processor has it), int8 (if the bundle has it), or auto, "
-        "which is f32.",
+        "Number format of the classifier: f32, int8 or bf16 (if the bundle offers it), or auto, which is the fastest "
+        "that the bundle offers and the processor has instructions for. f32 gives the same everywhere.",
         panel=ENGINE_PANEL,
     ),
 ]

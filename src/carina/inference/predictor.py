@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundles.bundle import classifier_graph, open_named_model
+from carina.bundles.bundle import choose_precision, classifier_graph, in_precision, open_named_model
 from carina.bundles.pipeline import Judged, load_pipeline
 from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
@@ -126,15 +126,15 @@ class Predictor:
     backend, threads, one_at_a_time
         See `carina.runtime.engine.load_engine`.
     precision
-        Of the classifier; the lungs are sought in 32-bit floating point, so that their box does not move. See
-        `carina.runtime.engine.load_engine`.
+        Of the classifier; ``auto`` is the fastest that the model offers and this processor has instructions for. The
+        lungs are sought in 32-bit floating point, so that their box does not move.
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
     Attributes
     ----------
     run
-        What it says of itself.
+        What it says of itself in the precision that is computed; see `carina.bundles.bundle.in_precision`.
     sha256
         A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
@@ -159,9 +159,10 @@ class Predictor:
         deflated: bool = False,
     ) -> None:
         self._deflated = deflated
-        self.run: FinishedRun
-        self.run, self.sha256 = open_named_model(folder)
-        name, self.graph_sha256 = classifier_graph(self.run, precision)
+        described, self.sha256 = open_named_model(folder)
+        precision = choose_precision(described, precision, backend)
+        self.run: FinishedRun = in_precision(described, precision)
+        name, self.graph_sha256 = classifier_graph(described, precision)
         _require_unchanged(folder / name, self.graph_sha256)
         if self.run.has_segmenter:
             _require_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from carina.bundles.run_folder import TRAINING_IMAGES_FILE
 from carina.bundles.training_images import read_training_images
-from carina.datasets.manifest import Dataset, Split
+from carina.datasets.manifest import Dataset, Split, labels_of
 from carina.decisions.operating_point import OperatingPointRule
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.audit.alterations import ALTERATIONS, SUMMARIES, AlterationSettings, Input
@@ -48,7 +48,7 @@ from carina.evaluation.audit.ruling_out import choose_threshold, ruled_out
 from carina.evaluation.audit.share import auroc_by_finding, macro_auroc, mean_estimates, remaining_shares
 from carina.evaluation.audit.words import further_verdicts, sentence_of, verdicts_of
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import labels_of, rows_to_judge
+from carina.evaluation.predictions import rows_to_judge
 from carina.findings import NORMAL
 from carina.progress import Progress, no_progress
 from carina.statistics.intervals import FloatArray, proportion_interval
