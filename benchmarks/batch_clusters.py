@@ -68,7 +68,7 @@ def add_node(cluster: Cluster, cores: int = 1) -> Any:
     return cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES)
 
 
-def start_batch(films: Path, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:
+def start_batch(films: Path | str, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start ``carina batch`` in a process of its own."""
     with log.open("ab") as stream:
         return subprocess.Popen(
