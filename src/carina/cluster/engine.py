@@ -26,8 +26,8 @@ _STARTS = 3
 _MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
 # Of each core: reading and decoding, judging, writing. What a core does more of is settled by the system.
 _READ_CPU, _JUDGE_CPU, _WRITE_CPU = 0.4, 0.4, 0.2
-# How often a unit whose process died is tried again before its images are tried one by one, and then how often each.
-_TRIES_OF_A_UNIT, _TRIES_OF_AN_IMAGE = 3, 1
+# A unit whose process died is tried once more, then its images one by one, and each of these once more.
+_RETRIES = 1
 
 
 @contextmanager
@@ -150,20 +150,19 @@ def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str,
     import ray.data  # noqa: PLC0415
 
     quiet_data()
-    tries = _TRIES_OF_A_UNIT if job.single is None else _TRIES_OF_AN_IMAGE
     pool = ray.data.ActorPoolStrategy(size=min(cores, job.count), max_tasks_in_flight_per_actor=2)
     with warnings.catch_warnings():
         # From Ray 2.64 on retries are to be given otherwise; 2.60 has no other way for those of an actor's tasks.
         warnings.filterwarnings("ignore", message=".*ray_remote_args")
         units = (
             ray.data.range(job.count, override_num_blocks=job.count)
-            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=tries)
+            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=_RETRIES)
             .map_batches(
                 JudgeUnit,
                 fn_constructor_args=(job, model, [files]),
                 compute=pool,
                 num_cpus=_JUDGE_CPU,
-                max_task_retries=tries,
+                max_task_retries=_RETRIES,
             )
             .map_batches(write_unit, fn_kwargs={"job": job}, num_cpus=_WRITE_CPU)
         )
