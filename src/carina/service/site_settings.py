@@ -102,7 +102,7 @@ class Retention(Settings):
     days
         After which the images of a study that was read are deleted.
     disk_share
-        Of the disk (0 to 1) that is used at most; beyond it the oldest studies that were read go first.
+        Of the disk (0 to 1) that the site's images take at most; beyond it the oldest studies that were read go first.
     """
 
     days: float | None = Field(default=None, gt=0)

@@ -149,6 +149,28 @@ def test_what_is_in_the_way_of_the_watched_folder_is_said_and_tried_again(
     assert count(plain_site) == 1
 
 
+def test_a_file_that_cannot_be_read_once_is_tried_again_and_told_once(
+    plain_site: Site, drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StringIO()
+    watched = WatchedFolder(plain_site, drop, EventLog(log))
+    (drop / "film.png").write_bytes(png(1))
+    real, wrong = Path.read_bytes, [OSError(5, "Input/output error"), PermissionError(13, "Permission denied")]
+
+    def read_bytes(path: Path) -> bytes:
+        if path.parent == drop and wrong:
+            raise wrong.pop()
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert [watched.look() for _ in range(3)] == [None] * 3
+    assert (count(plain_site), wrong) == (0, [])
+    assert watched.look() is None
+    assert count(plain_site) == 1
+    told = [line.split(" ", 1)[1] for line in log.getvalue().splitlines()]
+    assert told == ["left out source=folder reason=permission-denied", "received image=1 source=folder"]
+
+
 def count(site: Site) -> int:
     with reading(site.engine) as session:
         return len(session.scalars(select(Image.id)).all())

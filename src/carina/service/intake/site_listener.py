@@ -16,7 +16,7 @@ from carina.dicom.transport.storage_server import (
 )
 from carina.dicom.transport.tls import server_context
 from carina.service.intake.take import NotTakenError, Taken, take
-from carina.service.parts import Presence
+from carina.service.parts import LISTENER, Presence
 from carina.service.site_folder import Site
 
 
@@ -29,7 +29,7 @@ def listen(site: Site, settings: Listening, log: EventLog, stop: threading.Event
         If the address cannot be listened on, or TLS' files cannot be used.
     """
     limits = site.settings.limits
-    presence = Presence(site, "listener")
+    presence = Presence(site, LISTENER)
     server = storage_server(
         settings,
         limits,
