@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import WAITING, Image, Part
+from carina.service.database.study_tables import WAITING, Image, Part, Study
 from carina.service.site_folder import Site
 from carina.service.site_settings import SiteSettings
 from carina.wording import counted
@@ -21,6 +21,8 @@ _LONG = timedelta(minutes=15)
 _GONE = timedelta(seconds=90)
 # A worker that was not seen for so long, while others are, was replaced by one of them.
 _REPLACED = timedelta(minutes=10)
+# Clocks of a site's machines may differ by less.
+_AHEAD = timedelta(minutes=2)
 WORKER, LISTENER, WATCHED_FOLDER, OUTBOX = "worker ", "listener", "watched folder", "outbox"
 
 
@@ -85,7 +87,29 @@ def problems(session: Session) -> dict[str, str]:
             f"{counted(waiting[0], 'image')} waited for over {round(_LONG.total_seconds() / 60)} minutes to be judged, "
             f"{since}. Check that carina serve runs a worker, and what it says."
         )
-    return found
+    return found | _clock_problem(session)
+
+
+def disk_problem(site: Site) -> dict[str, str]:
+    """Return what is to be said of the site's disk; nothing while it has room."""
+    if site.has_room_for(0):
+        return {}
+    least = f"{site.settings.limits.keep_free_mb:g} MB"
+    return {
+        "disk": f"The disk of the site has less than {least} left. No image is taken in, and senders are told to try "
+        "again. Free some room: it goes on by itself."
+    }
+
+
+def _clock_problem(session: Session) -> dict[str, str]:
+    last, time = session.scalar(select(func.max(Study.changed_at))), now()
+    if last is None or last <= time + _AHEAD:
+        return {}
+    return {
+        "clock": f"The clock says {time:%Y-%m-%d %H:%M} UTC, and something was written at {last:%Y-%m-%d %H:%M} UTC "
+        "already. It was set back, or it was wrong before. Waiting times are wrong until it has passed that time. "
+        "Let the machine set its clock by the network."
+    }
 
 
 def has_worker(session: Session) -> bool:

@@ -427,6 +427,15 @@ def test_images_that_wait_for_long_are_told_whatever_the_parts_say(site: Site) -
         assert problems(session)["judging"].startswith("2 images waited for over 15 minutes to be judged, the first")
 
 
+def test_a_clock_that_was_set_back_is_told(site: Site) -> None:
+    send(site, 1)
+    with writing(site.engine) as session:
+        assert problems(session) == {}
+        session.execute(update(Study).values(changed_at=now() + timedelta(minutes=59)))
+    with reading(site.engine) as session:
+        assert "It was set back" in problems(session)["clock"]
+
+
 def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Site) -> None:
     model = add_model(site)
     images = [

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 from carina.service.audit_log.chain import append
 from carina.service.database.sessions import reading, writing
 from carina.service.mode import mode_of
-from carina.service.parts import problems
+from carina.service.parts import disk_problem, problems
 from carina.service.people.logins import Person, person_of, same_csrf
 from carina.service.people.people_tables import Role
 from carina.service.site_folder import Site
@@ -128,8 +128,9 @@ def page(
     request: Request, template: str, person: Person, facts: Mapping[str, Any], *, status: int = 200
 ) -> HTMLResponse:
     """Return a page with all that its frame needs."""
-    with reading(site_of(request).engine) as session:
-        mode, troubles = mode_of(session), problems(session)
+    site = site_of(request)
+    with reading(site.engine) as session:
+        mode, troubles = mode_of(session), problems(session) | disk_problem(site)
     frame: dict[str, Any] = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
     frame["troubles"] = troubles
     return HTMLResponse(render(template, **frame, **facts), status)

@@ -449,7 +449,10 @@ def test_an_upload_leaves_room_for_verdicts(clinic: Clinic, monkeypatch: pytest.
     client, room = clinic.client("berta"), 3_000_000
     monkeypatch.setattr(ObjectStore, "free_bytes", lambda _: room + clinic.site.settings.limits.keep_free_bytes)
     assert upload(clinic, client, encode_dicom(make_grey(5, depth=12), stored=12)).json()["taken"] == 1
+    room = -10
+    assert "has less than 512 MB left" in client.get("/worklist").text
     room = 10
+    assert "has less than 512 MB left" not in client.get("/worklist").text
     answer = upload(clinic, client, b"PK" + bytes(1000), Accept="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk-full")
     assert not any(clinic.site.store.incoming.iterdir())
