@@ -352,6 +352,10 @@ def test_planted_identifiers_show_nowhere_else(
     note = {"finding": "Normal", "note": "Planted9Zz", "csrf": csrf}
     assert client.post(f"/studies/{number}/verdict", data=note).status_code == 303
     refused = client.post(f"/studies/{number}/verdict", data={**note, "finding": "Planted9Zz"}).text
+    program = clinic.client("", **clinic.token("verdicts"))
+    unknown = program.post(f"/api/v1/studies/{number}/verdicts", json={"finding": None, "Planted9Zz": "Planted9Zz"})
+    assert "a field that is not known" in unknown.text
+    refused += unknown.text
 
     def fail(*_: Any) -> None:
         msg = "Planted0Zz cannot be shown"
