@@ -21,7 +21,7 @@ import polars as pl
 import psutil
 from ray.cluster_utils import Cluster
 
-from carina.cluster.engine import ENVIRONMENT
+from carina.cluster.ray_engine import ENVIRONMENT
 from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.runtime.machine import describe_machine, library_versions
 

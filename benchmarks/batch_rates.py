@@ -28,11 +28,11 @@ from dicom_reading import draw_film
 from carina.benchmark.films import MEDIUM, SMALL, write_films
 from carina.bundles.bundle import released_bundle
 from carina.cluster.entries import Entry, list_entries
-from carina.cluster.listing import Counts, pending_units, write_listing
-from carina.cluster.parts import judged_keys, part_of, row_of, schema
+from carina.cluster.output_store import Store
+from carina.cluster.pending import Counts, pending_units, write_listing
 from carina.cluster.stages import Job, _read_input
-from carina.cluster.store import Store
 from carina.cluster.summary import summarise
+from carina.cluster.table_parts import judged_keys, part_of, row_of, schema
 from carina.datasets.duplicates import near_pairs, parts_of_comparison
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.predictor import Predictor

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from carina.cluster.engine import quiet_data, started
+from carina.cluster.ray_engine import quiet_data, started
 from carina.errors import CarinaError
 
 _Item = TypeVar("_Item")

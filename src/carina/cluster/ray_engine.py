@@ -5,7 +5,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from carina.cluster.node import Files, Model, complaint, node_name
 from carina.cluster.stages import Job, JudgeUnit, read_unit, write_unit
@@ -96,6 +97,13 @@ def put_bundle(files: Files) -> Any:
     return ray.put(files)
 
 
+def _fetch(files: list[Any]) -> Files:
+    """Return the bundle's files on a machine; in a list, a reference is not fetched before it is asked for."""
+    import ray  # noqa: PLC0415
+
+    return cast("Files", ray.get(files[0]))
+
+
 def require_alike(model: Model, files: Any) -> int:
     """Let each machine of the cluster load the model, and return how many cores there are.
 
@@ -159,7 +167,7 @@ def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str,
             .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=_RETRIES)
             .map_batches(
                 JudgeUnit,
-                fn_constructor_args=(job, model, [files]),
+                fn_constructor_args=(job, model, partial(_fetch, [files])),
                 compute=pool,
                 num_cpus=_JUDGE_CPU,
                 max_task_retries=_RETRIES,
