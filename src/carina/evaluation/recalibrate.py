@@ -20,6 +20,7 @@ from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.adaptation.held_out import HeldOut, hold_out_policy
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
@@ -40,12 +41,15 @@ class Recalibrated:
         On what, and what was left out.
     verification
         What the new bundle was verified to be.
+    held_out
+        The old and the new policy on images of patients whom the new one was not fitted to; none unless asked for.
     """
 
     old: Policy
     new: Policy
     recalibration: Recalibration
     verification: Verification
+    held_out: HeldOut | None = None
 
     def summary(self, *, prevalence: float | None = None) -> str:
         """Return in numbers what changed, and whether there were enough images.
@@ -80,6 +84,7 @@ def recalibrate(
     version: str,
     write_card: WriteCard,
     rule: ThresholdRule | None = None,
+    hold_out: bool = False,
     progress: Progress = no_progress,
 ) -> Recalibrated:
     """Write a bundle with the same weights and a policy fitted on another data set, and return what changed.
@@ -92,6 +97,8 @@ def recalibrate(
     ----------
     dataset
         Images of the hospital: those of its calibration split, or all of one that was imported with ``--test-only``.
+    hold_out
+        Also measure old and new policy by cross-validation: each image by a policy fitted to other patients.
 
     Raises
     ------
@@ -128,7 +135,7 @@ def recalibrate(
         left_out_refused=int((~accepted).sum()),
     )
     _require_flagged(rows, described.policy.flag_finding, dataset.folder, split)
-    policy = _fit(described.policy, logits, rows, recalibration, rule)
+    policy, held_out = _fit(described.policy, logits, rows, recalibration, rule, hold_out=hold_out)
     parent = Ancestor(
         name=described.name,
         version=described.version,
@@ -153,7 +160,7 @@ def recalibrate(
         np.asarray(dataset.details[rows["row"].to_numpy()]),
     )
     verification = write_bundle(bundle, out, new, write_card=write_card, more_images=images)
-    return Recalibrated(described.policy, policy, recalibration, verification)
+    return Recalibrated(described.policy, policy, recalibration, verification, held_out)
 
 
 def _require_flagged(rows: pl.DataFrame, flag: str, folder: Path, split: Split) -> None:
@@ -191,16 +198,18 @@ def _fit(
     rows: pl.DataFrame,
     recalibration: Recalibration,
     rule: ThresholdRule | None,
-) -> Policy:
+    *,
+    hold_out: bool,
+) -> tuple[Policy, HeldOut | None]:
+    labels, groups = labels_of(rows, old.findings), groups_of(rows)
+
+    def fit(logits: NDArray[np.floating], labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Policy:
+        chosen_on = f"{recalibration.images} images of {recalibration.dataset}"
+        return refit_policy(old, logits, labels, groups, chosen_on=chosen_on, rule=rule)
+
     try:
-        return refit_policy(
-            old,
-            logits,
-            labels_of(rows, old.findings),
-            groups_of(rows),
-            chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
-            rule=rule,
-        )
+        held_out = hold_out_policy(logits, labels, groups, old, fit) if hold_out else None
+        return fit(logits, labels, groups), held_out
     except ConfigurationError as error:
         # The bundle's own rules are sound; what they cannot be applied to is the data.
         msg = f"{recalibration.dataset} cannot recalibrate this bundle: {error}"

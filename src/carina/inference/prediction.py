@@ -48,6 +48,8 @@ class Prediction:
         none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
+    distance
+        From the radiographs that the gate was fitted to, in standard deviations, where 1 is usual; None without a gate.
     """
 
     path: Path | None
@@ -59,6 +61,7 @@ class Prediction:
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
     gated: bool = False
+    distance: float | None = None
 
     @property
     def probabilities(self) -> Mapping[str, float] | None:

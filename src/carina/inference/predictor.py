@@ -258,6 +258,7 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                judged.distances[row] if judged.distances else None,
             )
 
 

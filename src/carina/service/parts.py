@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
 from carina.service.database.study_tables import WAITING, Image, Part
+from carina.service.judging.switching import left_to_follow
 from carina.service.site_folder import Site
 from carina.wording import counted
 
@@ -61,6 +62,11 @@ def problems(session: Session) -> dict[str, str]:
         found["judging"] = (
             f"{counted(waiting[0], 'image')} waited for over {round(_LONG.total_seconds() / 60)} minutes to be judged, "
             f"{since}. Check that carina serve runs a worker, and what it says."
+        )
+    if left := left_to_follow(session):
+        found["model"] = (
+            f"Another model was taken into use. The worklist still shows what the model before said of "
+            f"{counted(left, 'unread study', 'unread studies')}; it follows by itself."
         )
     return found
 

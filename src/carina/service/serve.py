@@ -177,6 +177,7 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
 
 def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.fitting.site_fitter import SiteFitter  # noqa: PLC0415
     from carina.service.judging.site_worker import Worker  # noqa: PLC0415
     from carina.service.judging.slots import Slot  # noqa: PLC0415  # of this part alone
     from carina.service.retention import keep_house  # noqa: PLC0415
@@ -185,6 +186,8 @@ def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
     # One worker of each machine is enough; two would do no harm.
     if slot.is_first:
         threading.Thread(target=keep_house, args=(site, log, stop), name="housekeeping", daemon=True).start()
+        fitter = SiteFitter(site, slot.name, log)
+        threading.Thread(target=fitter.run, args=(stop,), name="fitting", daemon=True).start()
     try:
         Worker(site, slot.name, log).run(stop)
     finally:

@@ -22,11 +22,12 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
 from carina.service.judging import site_worker
-from carina.service.judging.models import active_models, register_models, use_model
+from carina.service.judging.models import active_models, register_models
 from carina.service.judging.predicting import Answers, Said, Unreadable
 from carina.service.judging.records import hold_studies, record, refresh_study
 from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
+from carina.service.judging.switching import follow_switch, left_to_follow, use_model
 from carina.service.parts import has_worker, problems
 from carina.service.site_folder import Site
 from unit.service.test_take import PIXELS, png
@@ -252,6 +253,16 @@ def test_another_model_in_use_changes_the_lines_of_what_is_unread_alone(site: Si
         session.execute(update(Study).where(Study.id == third.study_id).values(state="read"))
     with writing(site.engine) as session:
         use_model(session, other)
+        assert left_to_follow(session) == 2
+    for left in (1, 0, 0):
+        with writing(site.engine) as session:
+            assert follow_switch(session, piece=1)
+        # Between two pieces others may write, and the page says how many studies are left.
+        with writing(site.engine) as session:
+            assert left_to_follow(session) == left
+            assert ("model" in problems(session)) == bool(left)
+    with writing(site.engine) as session:
+        assert not follow_switch(session)
     with reading(site.engine) as session:
         lines = {study.id: study.priority for study in session.scalars(select(Study))}
         waiting = list(session.scalars(select(Image.id).where(Image.state == "received")))

@@ -256,7 +256,8 @@ class Judgement(Base):
     elapsed_ms
         Milliseconds of judging alone.
     embedding_distance
-        Of the image to the training images, where the model measures it.
+        Of the image to the radiographs that the model's gate was fitted to, in the segmenter's features, in standard
+        deviations (1 is usual); null where the model has no gate.
     """
 
     __tablename__ = "judgement"

@@ -44,6 +44,7 @@ def record(session: Session, image_id: int, model_id: int, said: Said | Unreadab
             reservations=said.reservations,
             precision=said.precision,
             elapsed_ms=said.elapsed_ms,
+            embedding_distance=said.embedding_distance,
         )
         if in_use:
             _done(session, image_id, model_id, state="judged", pixels_sha256=said.pixels_sha256)

@@ -21,6 +21,7 @@ from carina.service.intake.take import LOST
 from carina.service.judging.models import ActiveModel, active_models, is_still_in_use
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, hold_studies, record
+from carina.service.judging.switching import follow_switch, is_switching
 from carina.service.outbox import enqueue
 from carina.service.parts import Presence
 from carina.service.site_folder import Site
@@ -95,7 +96,7 @@ class Worker:
                         started = True
                     if self._is_ready():
                         self._presence.say()
-                        if self._judge_some() or self._judge_in_silence():
+                        if self._judge_some() or self._follow() or self._judge_in_silence():
                             continue
                         self._sleep(changes, stop)
                     else:
@@ -220,6 +221,14 @@ class Worker:
             give_up(session, one.image_id, model.id, code, message)
             announce(session)
         self._log.tell("given up", image=one.image_id, object=shown(one.digest), reason=code)
+
+    def _follow(self) -> bool:
+        """Let a piece of the worklist follow a model that was taken into use; return whether there was any left."""
+        with reading(self._site.engine) as session:
+            if not is_switching(session):
+                return False
+        with writing(self._site.engine) as session:
+            return follow_switch(session)
 
     def _judge_in_silence(self) -> bool:
         """Let a model that judges in silence look at some images; return whether there were any."""

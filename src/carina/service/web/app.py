@@ -18,6 +18,7 @@ from carina.service.web.pages import (
     good_enough_page,
     image_parts,
     login,
+    models_page,
     reading,
     upload,
     worklist,
@@ -25,7 +26,7 @@ from carina.service.web.pages import (
 from carina.service.web.problems import handle_problems
 from carina.service.web.templating import static_folder
 
-_PAGES = (login, worklist, upload, reading, image_parts, good_enough_page, administration, audit_page)
+_PAGES = (login, worklist, upload, reading, image_parts, good_enough_page, models_page, administration, audit_page)
 
 
 def build_app(site: Site) -> FastAPI:
