@@ -18,6 +18,7 @@ from carina.dicom.transport.log import EventLog, quiet_libraries
 from carina.errors import CarinaError, ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
+from carina.service.notices.queue import keep_addresses
 from carina.service.people.people_tables import Account
 from carina.service.process_group import run_group, set_from_signal
 from carina.service.site_folder import LOCKS_FOLDER, Site, open_site
@@ -65,12 +66,14 @@ def serve(
     BundleError
         If its model is no bundle, or was altered.
     """
-    log = EventLog(sys.stdout, as_json=as_json)
     site = open_site(folder, database=database, make=True)
+    as_json = as_json or site.settings.log == "json"
+    log = EventLog(sys.stdout, as_json=as_json)
     held = None
     address: socket.socket | None = None
     try:
         held = _hold(folder) if role == "all" else None
+        keep_addresses(site.engine, site.settings.webhooks)
         for sentence in register_models(site):
             tell(sentence)
         deleted = site.clean()
@@ -180,7 +183,9 @@ def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
     from carina.service.fitting.site_fitter import SiteFitter  # noqa: PLC0415
     from carina.service.judging.site_worker import Worker  # noqa: PLC0415
     from carina.service.judging.slots import Slot  # noqa: PLC0415  # of this part alone
+    from carina.service.notices.sending import NoticeSender  # noqa: PLC0415
     from carina.service.retention import keep_house  # noqa: PLC0415
+    from carina.service.watching.alerts import watch_days  # noqa: PLC0415
 
     slot = Slot(site.folder / LOCKS_FOLDER)
     # One worker of each machine is enough; two would do no harm.
@@ -188,6 +193,10 @@ def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
         threading.Thread(target=keep_house, args=(site, log, stop), name="housekeeping", daemon=True).start()
         fitter = SiteFitter(site, slot.name, log)
         threading.Thread(target=fitter.run, args=(stop,), name="fitting", daemon=True).start()
+        threading.Thread(target=watch_days, args=(site, log, stop), name="watching", daemon=True).start()
+        if site.settings.webhooks:
+            notices = NoticeSender(site, log)
+            threading.Thread(target=notices.run, args=(stop,), name="notices", daemon=True).start()
     try:
         Worker(site, slot.name, log).run(stop)
     finally:

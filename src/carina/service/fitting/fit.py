@@ -83,8 +83,7 @@ def fit(kind: FittingKind, bundle: Path, films: Sequence[Film], out: Path, versi
             left_out = _left_out(films, len(known))
             if not known:
                 return Fitted(made=False, message="No verdict names a finding of the model. " + left_out, report=None)
-            flag = described.policy.flag_finding
-            imported = import_dataset(_table(known, Path(work)), folder, test_only=True, flag=flag)
+            imported = import_dataset(_table(known, Path(work)), folder, test_only=True)
             said = [left_out] if left_out else []
             said += imported.unread()
             if kind == "recalibrate":

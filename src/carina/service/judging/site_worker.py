@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from carina.dicom.listener.judging import Failure, JudgeProcess
 from carina.dicom.transport.log import EventLog, shown
@@ -22,6 +23,8 @@ from carina.service.judging.models import ActiveModel, active_models, is_still_i
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, hold_studies, record
 from carina.service.judging.switching import follow_switch, is_switching
+from carina.service.mode import mode_of
+from carina.service.notices.queue import queue_notice
 from carina.service.outbox import enqueue
 from carina.service.parts import Presence
 from carina.service.site_folder import Site
@@ -193,6 +196,8 @@ class Worker:
                     put_off(session, one.image_id, 0, attempts=one.attempts)
                 elif isinstance(said, Said):
                     enqueue(session, self._site, one.image_id, model.id)
+            if in_use:
+                _tell_judged(session, answers)
             announce(session)
             rows = session.execute(select(Image.id, Image.received_at).where(Image.id.in_(ids))).all()
         received = {row.id: row.received_at for row in rows}
@@ -276,6 +281,19 @@ _MEANINGS: Mapping[str, str] = {
     "no-answer": "the process that judges gave no answer.",
 }
 _LOST = Unreadable(LOST, "its file is gone from the store.")
+
+
+def _tell_judged(session: Session, answers: Sequence[tuple[Claimed, Said | Unreadable]]) -> None:
+    """Queue notices of what was judged. A silent site tells nobody what its model says."""
+    if mode_of(session) != "live":
+        return
+    ids = [one.image_id for one, _ in answers]
+    rows = session.execute(select(Image.id, Image.study_id).where(Image.id.in_(ids))).all()
+    studies = {row.id: row.study_id for row in rows}
+    for one, said in answers:
+        priority = said.priority if isinstance(said, Said) else "not-assessable"
+        facts = {"study": studies[one.image_id], "image": one.image_id, "priority": priority, "code": said.code}
+        queue_notice(session, "study.judged", facts)
 
 
 def _run_of(waiting: deque[tuple[ActiveModel, Claimed]], model: ActiveModel, most: int) -> int:

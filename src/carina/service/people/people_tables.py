@@ -11,7 +11,7 @@ from carina.service.database.study_tables import one_of
 
 Role = Literal["reader", "administrator", "auditor"]
 VerdictKind = Literal["agree", "other", "cannot-tell"]
-Scope = Literal["submit", "status", "result", "worklist", "verdicts"]
+Scope = Literal["submit", "status", "result", "worklist", "verdicts", "metrics"]
 
 
 class Account(Base):

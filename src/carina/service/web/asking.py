@@ -12,8 +12,10 @@ from carina.service.parts import problems
 from carina.service.people.logins import Person, person_of, same_csrf
 from carina.service.people.people_tables import Role
 from carina.service.site_folder import Site
+from carina.service.watching.alerts import open_alerts
 from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
+from carina.wording import counted
 
 PRIVACY_COOKIE = "carina_privacy"
 
@@ -114,6 +116,10 @@ def page(
     """Return a page with all that its frame needs."""
     with reading(site_of(request).engine) as session:
         mode, troubles = mode_of(session), problems(session)
+        if alerts := len(open_alerts(session)):
+            troubles["watching"] = (
+                f"{counted(alerts, 'chart has', 'charts have')} left the limits of the first weeks: see Watching."
+            )
     frame: dict[str, Any] = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
     frame["troubles"] = troubles
     return HTMLResponse(render(template, **frame, **facts), status)

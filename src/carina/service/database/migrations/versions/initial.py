@@ -81,6 +81,36 @@ def upgrade() -> None:
         postgresql_where=sa.text("role = 'in-use'"),
     )
     op.create_table(
+        "notice",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column(
+            "event",
+            sa.Enum(
+                "study.judged",
+                "verdict.given",
+                "chart.left-its-limits",
+                name="event",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("data", JsonValue, nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum("waiting", "sent", "dead", name="state", native_enum=False, create_constraint=True, length=24),
+            nullable=False,
+        ),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", UtcTime(), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+    )
+    op.create_index("ix_notice_by_state_and_due", "notice", ["state", "due_at", "id"], unique=False)
+    op.create_table(
         "part",
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("seen_at", UtcTime(), nullable=False),
@@ -172,6 +202,20 @@ def upgrade() -> None:
         sa.Column("at", UtcTime(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_watched_file")),
     )
+    op.create_table(
+        "alert",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("chart", sa.String(length=64), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=True),
+        sa.Column("seen_by", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["seen_by"], ["account.id"], name=op.f("fk_alert_seen_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+        sa.UniqueConstraint("day", "chart", name=op.f("uq_alert_day_chart")),
+    )
+    op.create_index(op.f("ix_alert_at"), "alert", ["at"], unique=False)
     op.create_table(
         "fitting",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -322,6 +366,15 @@ def upgrade() -> None:
     op.create_index(op.f("ix_verdict_account_id"), "verdict", ["account_id"], unique=False)
     op.create_index(op.f("ix_verdict_at"), "verdict", ["at"], unique=False)
     op.create_index(op.f("ix_verdict_study_id"), "verdict", ["study_id"], unique=False)
+    op.create_table(
+        "watched_day",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("model_id", sa.Integer(), nullable=True),
+        sa.Column("figures", JsonValue, nullable=False),
+        sa.Column("measured_at", UtcTime(), nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_watched_day_model_id")),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_watched_day")),
+    )
     op.create_table(
         "arrival",
         sa.Column("id", sa.Integer(), nullable=False),
