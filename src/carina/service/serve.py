@@ -110,11 +110,14 @@ def _parts(
             wanted["listener"] = _listener
         if settings.watch is not None:
             wanted["watched folder"] = _watch
+        if settings.dicomweb is not None:
+            wanted["DICOMweb"] = _poll
         if settings.destination is not None:
             wanted["outbox"] = _outbox
         if role == "listener" and not wanted:
             msg = (
-                f"{site.folder / 'site.toml'} has no [listener], [watch] or [destination]: this role has nothing to do."
+                f"{site.folder / 'site.toml'} has no [listener], [watch], [dicomweb] or [destination]: this role has "
+                "nothing to do."
             )
             raise ConfigurationError(msg)
     return {name: partial(_run_part, run, site.folder, database, as_json) for name, run in wanted.items()}
@@ -215,6 +218,13 @@ def _watch(site: Site, log: EventLog, stop: threading.Event) -> None:
 
     if site.settings.watch is not None:
         watch(site, site.settings.watch, log, stop)
+
+
+def _poll(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.intake.poll import poll  # noqa: PLC0415  # of this part alone
+
+    if site.settings.dicomweb is not None:
+        poll(site, site.settings.dicomweb, log, stop)
 
 
 def _outbox(site: Site, log: EventLog, stop: threading.Event) -> None:

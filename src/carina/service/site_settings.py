@@ -42,6 +42,23 @@ def _https(url: str) -> str:
 
 
 HttpAddress = Annotated[str, AfterValidator(_https)]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def is_private(url: str) -> bool:
+    """Return whether what is sent to an address is read by nobody on the way: by TLS, or on this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+
+
+def _tls(url: str) -> str:
+    if not is_private(_https(url)):
+        msg = "login by a provider needs https://"
+        raise ValueError(msg)
+    return url
+
+
+PrivateAddress = Annotated[str, AfterValidator(_tls)]
 
 
 class Targets(Settings):
@@ -212,10 +229,10 @@ class OidcSettings(Settings):
         On the button.
     """
 
-    issuer: HttpAddress
+    issuer: PrivateAddress
     client_id: str = Field(min_length=1, max_length=200)
     client_secret_file: Path | None = None
-    address: HttpAddress
+    address: PrivateAddress
     name_claim: str = Field(default="preferred_username", min_length=1)
     role_claim: str = Field(default="groups", min_length=1)
     roles: dict[str, Literal["reader", "administrator", "auditor"]] = Field(min_length=1)
@@ -281,7 +298,7 @@ class SiteSettings(Settings):
     @model_validator(mode="after")
     def _private(self) -> Self:
         # Names and pictures of patients would go over the network as they are.
-        if self.bind not in ("127.0.0.1", "::1", "localhost") and not self.behind_proxy:
+        if self.bind not in LOOPBACK and not self.behind_proxy:
             msg = (
                 "pages on another address than 127.0.0.1 need a proxy in front that ends TLS; set behind_proxy = true "
                 "once there is one"

@@ -129,7 +129,7 @@ class Image(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     sop_instance_uid: Mapped[str | None] = mapped_column(Text)
-    series_instance_uid: Mapped[str | None] = mapped_column(Text)
+    series_instance_uid: Mapped[str | None] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text)
     kind: Mapped[ImageKind] = mapped_column(one_of(ImageKind, "kind"))
     bytes: Mapped[int] = mapped_column(BigInteger)

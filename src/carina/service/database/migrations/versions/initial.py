@@ -25,8 +25,10 @@ def upgrade() -> None:
         ),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("name", name=op.f("uq_account_name")),
+        sa.UniqueConstraint("subject", name=op.f("uq_account_subject")),
     )
     op.create_table(
         "audit_event",
@@ -110,6 +112,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
     )
     op.create_index("ix_notice_by_state_and_due", "notice", ["state", "due_at", "id"], unique=False)
+    op.create_table(
+        "oidc_login",
+        sa.Column("state_hash", sa.String(length=64), nullable=False),
+        sa.Column("browser_hash", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=128), nullable=False),
+        sa.Column("verifier", sa.String(length=128), nullable=False),
+        sa.Column("to", sa.String(length=200), nullable=False),
+        sa.Column("expires_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_oidc_login")),
+    )
+    op.create_index(op.f("ix_oidc_login_expires_at"), "oidc_login", ["expires_at"], unique=False)
     op.create_table(
         "part",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -297,6 +310,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_image_digest")),
     )
     op.create_index(op.f("ix_image_pixels_sha256"), "image", ["pixels_sha256"], unique=False)
+    op.create_index(op.f("ix_image_series_instance_uid"), "image", ["series_instance_uid"], unique=False)
     op.create_index(op.f("ix_image_study_id"), "image", ["study_id"], unique=False)
     op.create_index(
         "ix_image_waiting",
