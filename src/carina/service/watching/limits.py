@@ -2,8 +2,9 @@
 
 Two kinds are used, under their usual names. A *p-chart* is for shares: its limits are binomial, and wider on days with
 few studies. An *individuals chart* (XmR, in laboratories: Levey-Jennings with limits of moving ranges) is for numbers
-and means: its limits are 2.66 mean moving ranges from the mean. Both leave 3 in 1,000 days outside if nothing changes
-and days are alike.
+and means: its limits are 2.66 mean moving ranges from the mean. Known limits of that kind leave 3 in 1,000 days outside
+if nothing changes and days are alike. Limits from 20 days leave 11 in 1,000 outside on an individuals chart: they are
+themselves a guess (simulated, normal values).
 
 Source: NIST/SEMATECH e-Handbook of Statistical Methods, 6.3.2.2 (individuals) and 6.3.3.2 (proportions); Montgomery,
 Introduction to Statistical Quality Control. Instead of the normal approximation, the p-chart has exact binomial limits
