@@ -27,5 +27,5 @@ def test_a_bundle_is_recalibrated_on_verdicts_and_measured_on_patients_held_out(
     measures = {(figure.measure, figure.finding) for figure in report.figures}
     assert {("sensitivity", "COVID-19"), ("specificity", "COVID-19"), ("Brier score", "COVID-19")} <= measures
     assert [band.band for band in report.bands] == ["routine", "fast-track"]
-    assert not any(str(tmp_path) in line or "/tmp" in line for line in report.lines)
+    assert not any("carina-fitting-" in line for line in report.lines)
     assert (tmp_path / "new" / "bundle.json").is_file()

@@ -36,6 +36,7 @@ _LOOK_S = 0.2
 # What no other part tells of: models that judge in silence and have images to catch up on.
 _CATCH_UP_S = 60.0
 _PAUSE_S = 5.0
+_BETWEEN_PIECES_S = 0.02
 _FIRST_RETRY_S = 1.0
 
 
@@ -233,7 +234,10 @@ class Worker:
             if not is_switching(session):
                 return False
         with writing(self._site.engine) as session:
-            return follow_switch(session)
+            is_left = follow_switch(session)
+        # Else those who wait for the right to write would hardly ever get it.
+        time.sleep(_BETWEEN_PIECES_S)
+        return is_left
 
     def _judge_in_silence(self) -> bool:
         """Let a model that judges in silence look at some images; return whether there were any."""

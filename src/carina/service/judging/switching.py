@@ -9,12 +9,12 @@ from carina.errors import ConfigurationError
 from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.study_tables import Delivery, Image, Judgement, Model, Study
-from carina.service.judging.records import refresh_study
+from carina.service.judging.records import refresh_studies
 from carina.service.people.people_tables import Setting
 
 _KEY = "model-switch"
-# Some tenths of a second, in which others who write wait.
-PIECE = 200
+# A tenth of a second, in which others who write wait.
+PIECE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ def follow_switch(session: Session, *, piece: int = PIECE) -> bool:
         .where(Image.state == "judged", Image.study_id.in_(studies), ~by_it)
         .values(state="received", attempts=0)
     )
-    for study_id in studies:
-        refresh_study(session, study_id, switch.model_id)
+    refresh_studies(session, studies, switch.model_id)
     if len(studies) == piece:
         _note(session, Switch(switch.model_id, studies[-1]))
     else:
