@@ -1,5 +1,6 @@
 """``carina serve``: the parts of a site, each in a process of its own."""
 
+import logging
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from typing import IO, Literal, get_args
 from sqlalchemy import select
 
 from carina.dicom.listener.judging import end_with_parent
-from carina.dicom.transport.log import EventLog, quiet_libraries
+from carina.dicom.transport.log import EventLog, ToEvents, quiet_libraries
 from carina.errors import CarinaError, ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
@@ -179,7 +180,14 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
     threading.Thread(target=end_server, daemon=True).start()
     log.tell("pages ready")
-    server.run(sockets=[address])
+    pages, events = logging.getLogger("carina.service.web"), ToEvents(log, "page failed")
+    pages.addHandler(events)
+    pages.propagate = False
+    try:
+        server.run(sockets=[address])
+    finally:
+        pages.removeHandler(events)
+        pages.propagate = True
 
 
 def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
