@@ -10,8 +10,8 @@ import typer
 from carina.cli.console import print_note, print_result
 from carina.cli.help_text import example
 from carina.cli.options import argument, option, switch
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, DataError
+from carina.extras import require_libraries
 from carina.wording import counted
 
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
@@ -183,3 +183,6 @@ def restore_command(
 
     done = restore(saved, folder, database=database)
     print_result(f"{folder}: {done.rows} rows and {done.images} images. Next: carina serve --folder {folder}")
+    if done.named_database:
+        where = "the database in its folder" if database is None else "what --database names, if you name it again"
+        print_note(f"The copied site.toml named the old site's database. It was taken out: this site uses {where}.")

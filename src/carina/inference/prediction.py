@@ -8,6 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carina.decisions.triage import Triage
 from carina.errors import ConfigurationError, InputError
 from carina.inference.explanation.explain import Explanation
@@ -50,6 +53,8 @@ class Prediction:
         Whether the model has a gate, which looked at the image.
     distance
         From the radiographs that the gate was fitted to, in standard deviations, where 1 is usual; None without a gate.
+    embedding
+        float32 ``(n,)``: what the network's last layer is given, where it was asked for.
     """
 
     path: Path | None
@@ -62,6 +67,7 @@ class Prediction:
     reservations: tuple[str, ...] = ()
     gated: bool = False
     distance: float | None = None
+    embedding: NDArray[np.float32] | None = None
 
     @property
     def probabilities(self) -> Mapping[str, float] | None:

@@ -31,8 +31,10 @@ def read_radiograph(path: str | PathLike[str], *, deflated: bool = False) -> Rad
     return radiograph_of(read_bytes(Path(path)), deflated=deflated)
 
 
-def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
+def radiograph_of(content: bytes, *, deflated: bool = False, whole: bool = False) -> Radiograph:
     """Return the radiograph in an image file's bytes; see `read_radiograph`.
+
+    With `whole`, a DICOM image keeps what lies outside its header's window, and says which window that is.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def radiograph_of(content: bytes, *, deflated: bool = False) -> Radiograph:
         from carina.radiographs.dicom.workers import shared_workers  # noqa: PLC0415
 
         with suppress(NotDicomError):
-            return shared_workers().decode(content, deflated=deflated)
+            return shared_workers().decode(content, deflated=deflated, whole=whole)
     return decode_raster(content, sniff_format(content))
 
 

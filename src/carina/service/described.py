@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from carina.bundles.bundle import open_model
+from carina.bundles.bundle import choose_precision, in_precision, open_model
 from carina.bundles.run_folder import TRAINING_IMAGES_FILE, FinishedRun
 from carina.bundles.training_images import read_training_images
 from carina.errors import BundleError
@@ -64,6 +64,8 @@ def described_in_use(site: Site, session: Session) -> Described | None:
 def _read(folder: Path, _sha256: str) -> tuple[FinishedRun | None, str, frozenset[str]]:
     try:
         run = open_model(folder)
+        # As the judge on this machine does: the thresholds are those of the precision that it computes in.
+        run = in_precision(run, choose_precision(run, "auto", "auto"))
         learned = frozenset(read_training_images(folder / TRAINING_IMAGES_FILE).sha256)
     except BundleError:
         return None, _NOT_AUDITED, frozenset()

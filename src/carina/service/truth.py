@@ -1,14 +1,14 @@
 """What the site's readers say of its studies, beside what a model says of them.
 
 Only blind verdicts count, which were given before the model's answer was shown: whoever has seen an answer tends to
-agree with it. Of a study the most urgent image is judged.
+agree with it. Of a study the image is judged that its reader was asked about: the most urgent one at that time.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Subquery, func, select
 from sqlalchemy.orm import Session
 
 from carina.service.database.study_tables import Image, Judgement, Study
@@ -112,10 +112,12 @@ def judged_studies(
         SHA-256 of the pixels that the model learned from. Such studies do not count, nor others of their patients.
     """
     truth = truth_of(session)
+    shown = image_shown()
     judged = (
         select(Study, Judgement, Image.pixels_sha256)
-        .join(Judgement, Judgement.image_id == Study.image_id)
-        .join(Image, Image.id == Study.image_id)
+        .join(shown, shown.c.study_id == Study.id)
+        .join(Image, Image.id == shown.c.image_id)
+        .join(Judgement, Judgement.image_id == Image.id)
         .where(Judgement.model_id == model_id)
         .order_by(Study.id)
         .execution_options(yield_per=2000)
@@ -131,6 +133,17 @@ def judged_studies(
     return rows, Verdicts(
         *(len(rows), truth.cannot_tell, truth.disputed, truth.not_blind, not_judged, len(found) - len(rows))
     )
+
+
+def image_shown() -> Subquery:
+    """Return of each study with a blind verdict the image that its first reader was asked about.
+
+    An image that comes later may be more urgent, and nobody was asked about that one. Where the verdict does not say
+    it, it is the study's most urgent image.
+    """
+    first = select(func.min(Verdict.id)).where(Verdict.blind).group_by(Verdict.study_id)
+    image = func.coalesce(Verdict.image_id, Study.image_id).label("image_id")
+    return select(Verdict.study_id, image).join(Study).where(Verdict.id.in_(first)).subquery()
 
 
 def patients_of(rows: Sequence[JudgedStudy]) -> IntArray:

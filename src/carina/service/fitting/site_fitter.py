@@ -21,7 +21,7 @@ from carina.service.fitting.fit import Film, Fitted, fitter
 from carina.service.fitting.fitting_tables import Fitting
 from carina.service.judging.models import add_model
 from carina.service.site_folder import Site
-from carina.service.truth import truth_of
+from carina.service.truth import image_shown, truth_of
 
 MODELS_FOLDER, _CACHE_FOLDER = "models", "fitting-cache"
 _LOOK_S = 3.0
@@ -112,10 +112,11 @@ class SiteFitter:
     def _films(self) -> Sequence[Film]:
         """Return the images whose studies have a verdict; those that were deleted are not among them."""
         with reading(self._site.engine) as session:
-            truth = truth_of(session).findings
+            truth, shown = truth_of(session).findings, image_shown()
             rows = session.execute(
                 select(Study.id, Study.patient_key, Study.key, Image.digest)
-                .join(Image, Image.id == Study.image_id)
+                .join(shown, shown.c.study_id == Study.id)
+                .join(Image, Image.id == shown.c.image_id)
                 .order_by(Study.id)
             ).all()
         films = [

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
 from carina.service.database.sessions import reading
-from carina.service.database.study_tables import Judgement, Model, Study
+from carina.service.database.study_tables import Image, Judgement, Model
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode
@@ -70,8 +70,8 @@ def _asked(session: Session, model_id: int) -> tuple[int, ...]:
     last = session.scalar(select(func.max(Verdict.id))) or 0
     judged = (
         select(func.count(), func.coalesce(func.sum(Judgement.id), 0))
-        .join(Study, Study.image_id == Judgement.image_id)
-        .where(Judgement.model_id == model_id, Study.id.in_(select(Verdict.study_id)))
+        .join(Image, Image.id == Judgement.image_id)
+        .where(Judgement.model_id == model_id, Image.study_id.in_(select(Verdict.study_id)))
     )
     count, numbers = session.execute(judged).one()
     return model_id, last, int(count), int(numbers)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
@@ -16,13 +16,10 @@ from carina.service.fitting.report import FittingReport
 from carina.service.mode import change_model, retire_model
 from carina.service.people.logins import Person
 from carina.service.verdicts import reader_names
-from carina.service.web.asking import Administrator, AskedSite, PostingAdministrator, page
+from carina.service.web.asking import LARGEST, Administrator, AskedSite, Number, PostingAdministrator, page
 
 router = APIRouter()
-# A larger number is none that a database could hold.
-_LARGEST = 2**31
 Reason = Annotated[str, Form(max_length=2000)]
-Number = Annotated[int, Path(gt=0, lt=_LARGEST)]
 
 
 @router.get("/models")
@@ -30,7 +27,7 @@ def show_models(
     request: Request,
     site: AskedSite,
     person: Administrator,
-    challenger: Annotated[int | None, Query(gt=0, lt=_LARGEST)] = None,
+    challenger: Annotated[int | None, Query(gt=0, le=LARGEST)] = None,
 ) -> Response:
     """Return the page; with a challenger it is set beside the model in use."""
     return _shown(request, site, person, challenger=challenger)
@@ -42,7 +39,7 @@ def ask_to_fit(
     site: AskedSite,
     person: PostingAdministrator,
     kind: Annotated[str, Form(max_length=20)] = "",
-    model: Annotated[int, Form(ge=0, lt=_LARGEST)] = 0,
+    model: Annotated[int, Form(ge=0, le=LARGEST)] = 0,
     reason: Reason = "",
 ) -> Response:
     """Ask for a model that is fitted to the site's verdicts; a worker does it."""

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
@@ -13,7 +12,7 @@ from carina.service.verdicts import reader_names
 from carina.service.watching.alerts import charts_of, note_seen
 from carina.service.watching.charts import Chart, Point
 from carina.service.watching.watching_tables import Alert
-from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
+from carina.service.web.asking import AskedSite, Number, PostingAdministrator, Reader, page
 
 router = APIRouter()
 # So many days are drawn; the table below has them, too.
@@ -65,9 +64,7 @@ def show_charts(request: Request, site: AskedSite, person: Reader) -> Response:
 
 
 @router.post("/watching/alerts/{alert_id}/seen")
-def seen_alert(
-    alert_id: Annotated[int, Path(gt=0, lt=2**31)], site: AskedSite, person: PostingAdministrator
-) -> Response:
+def seen_alert(alert_id: Number, site: AskedSite, person: PostingAdministrator) -> Response:
     """Note that an administrator has looked at an alert."""
     note_seen(site.engine, alert_id, account_id=person.account_id)
     return RedirectResponse("/watching", 303)
