@@ -32,15 +32,15 @@ import keras
 import numpy as np
 import onnx
 import polars as pl
+from carina.bundles.int8_twin import TwinLimits
+from carina.evaluation.int8_parity import compare
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from carina.benchmark.arithmetic import matrix_products, multiply_adds
-from carina.bundles.int8_twin import TwinLimits
 from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun, open_run
 from carina.bundles.safety import last_part
 from carina.datasets.manifest import open_dataset
-from carina.evaluation.int8_parity import compare
 from carina.learning.data.frames import Frames
 from carina.learning.data.training_data import reopen_training_data
 from carina.learning.export.quantise import quantise

@@ -35,7 +35,7 @@ from carina.service.comparing import compare_models
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Image, Judgement, Model
 from carina.service.described import describe
-from carina.service.fitting.asking import ask_for_fitting
+from carina.service.fitting.fitting_orders import ask_for_fitting
 from carina.service.fitting.fitting_tables import Fitting
 from carina.service.fitting.site_fitter import SiteFitter
 from carina.service.good_enough import SiteFigures, measure_site
@@ -190,7 +190,7 @@ def fit(site: Site, model_id: int, account: int) -> list[dict[str, Any]]:
         SiteFitter(site, "simulated", EventLog(sys.stderr)).fit_one()
         with reading(site.engine) as session:
             fitting = session.get_one(Fitting, number)
-            line = {"kind": kind, "state": fitting.state, "message": fitting.message, "report": fitting.report}
+            line = {"kind": kind, "state": fitting.state, "message": fitting.message, "report": fitting.fitting_report}
             line |= {"seconds": round(time.perf_counter() - started, 1), "made_model_id": fitting.made_model_id}
         done.append(line)
         if line["state"] == "made":

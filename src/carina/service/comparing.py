@@ -12,7 +12,7 @@ from carina.decisions.policy import Policy
 from carina.evaluation.comparison import mcnemar, paired_brier, paired_delong
 from carina.findings import NORMAL
 from carina.service.described import Described
-from carina.service.fitting.report import BandBeforeAfter, BeforeAfter, before_after
+from carina.service.fitting.fitting_report import BandBeforeAfter, BeforeAfter, before_after
 from carina.service.truth import JudgedStudy, Verdicts, judged_studies, patients_of
 
 

@@ -25,6 +25,7 @@ _REPLACED = timedelta(minutes=10)
 # Clocks of a site's machines may differ by less.
 _AHEAD = timedelta(minutes=2)
 WORKER, LISTENER, WATCHED_FOLDER, OUTBOX = "worker ", "listener", "watched folder", "outbox"
+POLLED, SILENT_MODELS = "DICOMweb", "silent models"
 
 
 class Presence:
@@ -68,7 +69,12 @@ def forget_gone(session: Session, settings: SiteSettings) -> None:
     settings
         Of the site.
     """
-    optional = {LISTENER: settings.listener, WATCHED_FOLDER: settings.watch, OUTBOX: settings.destination}
+    optional: dict[str, object] = {
+        LISTENER: settings.listener,
+        WATCHED_FOLDER: settings.watch,
+        OUTBOX: settings.destination,
+        POLLED: settings.dicomweb,
+    }
     session.execute(delete(Part).where(Part.name.in_([name for name, table in optional.items() if table is None])))
     if has_worker(session):
         session.execute(delete(Part).where(Part.name.startswith(WORKER), Part.seen_at < now() - _REPLACED))

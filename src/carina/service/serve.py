@@ -194,7 +194,7 @@ def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
     from carina.service.fitting.site_fitter import SiteFitter  # noqa: PLC0415
     from carina.service.judging.site_worker import Worker  # noqa: PLC0415
     from carina.service.judging.slots import Slot  # noqa: PLC0415  # of this part alone
-    from carina.service.notices.sending import NoticeSender  # noqa: PLC0415
+    from carina.service.notices.notice_sender import NoticeSender  # noqa: PLC0415
     from carina.service.retention import keep_house  # noqa: PLC0415
     from carina.service.watching.alerts import watch_days  # noqa: PLC0415
 

@@ -21,10 +21,10 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.described import describe
 from carina.service.fitting import site_fitter
-from carina.service.fitting.asking import ask_for_fitting
 from carina.service.fitting.fit import Film, Fitted, fit
+from carina.service.fitting.fitting_orders import ask_for_fitting
+from carina.service.fitting.fitting_report import BandBeforeAfter, BeforeAfter, FittingReport
 from carina.service.fitting.fitting_tables import Fitting
-from carina.service.fitting.report import BandBeforeAfter, BeforeAfter, FittingReport
 from carina.service.fitting.site_fitter import SiteFitter
 from carina.service.mode import change_model, retire_model
 from carina.service.people.people_tables import Verdict

@@ -17,10 +17,10 @@ from carina.dicom.transport.log import EventLog
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.mode import change_mode
-from carina.service.notices import sending
+from carina.service.notices import notice_sender
+from carina.service.notices.notice_sender import NoticeSender, send_to, signed_headers
 from carina.service.notices.notice_tables import Notice
 from carina.service.notices.queue import keep_addresses, queue_notice, webhook_key
-from carina.service.notices.sending import NoticeSender, send_to, signed_headers
 from carina.service.people.accounts import add_account
 from carina.service.site_folder import Site
 from carina.service.verdicts import give_verdict
@@ -191,12 +191,12 @@ def test_a_name_that_leads_to_this_machine_or_to_a_cloud_s_secrets_is_refused(
     ip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    monkeypatch.setattr(sending.socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", (ip, 80))])
+    monkeypatch.setattr(notice_sender.socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", (ip, 80))])
 
     def connect(*_: object) -> None:
         pytest.fail("It was connected to.")
 
-    monkeypatch.setattr(sending.socket, "create_connection", connect)
+    monkeypatch.setattr(notice_sender.socket, "create_connection", connect)
     assert send_to("http://rebound.example/", b"", {}) == "address-not-allowed"
 
 
@@ -212,8 +212,8 @@ def test_it_goes_to_the_address_that_was_looked_at(monkeypatch: pytest.MonkeyPat
         assert address == ("10.1.2.3", 80)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(sending.socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(sending.socket, "create_connection", connect)
+    monkeypatch.setattr(notice_sender.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(notice_sender.socket, "create_connection", connect)
     assert send_to("http://inside.example/", b"", {}) == "no-connection"
     assert asked == ["inside.example"]
 
@@ -223,5 +223,5 @@ def _unknown(*_: object, **__: object) -> None:
 
 
 def test_a_name_that_nobody_knows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending.socket, "getaddrinfo", _unknown)
+    monkeypatch.setattr(notice_sender.socket, "getaddrinfo", _unknown)
     assert send_to("http://nowhere.example/", b"", {}) == "name-unknown"

@@ -17,9 +17,9 @@ from carina.service.notices.queue import keep_addresses
 from carina.service.people.people_tables import Verdict
 from carina.service.watching import alerts
 from carina.service.watching.alerts import charts_of, measure_days
+from carina.service.watching.chart_limits import centre_of_shares, p_limits, xmr_limits
 from carina.service.watching.charts import build_charts
 from carina.service.watching.day_figures import DayFigures, Mean, measure_day
-from carina.service.watching.limits import centre_of_shares, p_limits, xmr_limits
 from carina.service.watching.watching_tables import Alert, WatchedDay
 from clinic import Clinic, clinic, quick_passwords
 from unit.service.test_good_enough import say

@@ -16,7 +16,9 @@ from sqlalchemy.exc import OperationalError
 import make_dicom
 from carina.dicom.listener.judging import Failure
 from carina.dicom.transport.log import EventLog
+from carina.errors import BundleError
 from carina.service.database.base import now
+from carina.service.database.changes import announce
 from carina.service.database.claims import claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
@@ -475,3 +477,26 @@ def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Sit
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_silent_model_that_cannot_be_loaded_does_not_stop_the_one_in_use(plain_site: Site) -> None:
+    in_use, silent = add_model(plain_site), add_model(plain_site, "silent", "o")
+
+    class Broken(StandIn):
+        def start(self) -> None:
+            if silent in self.models:
+                raise BundleError("The bundle o is not whole.")  # noqa: EM101
+
+    send(plain_site, 1)
+    with working(plain_site, process=Broken):
+        wait_until(plain_site, lambda session: states(session) == {"judged": 1})
+        wait_until(plain_site, lambda session: "silent models" in problems(session))
+        with reading(plain_site.engine) as session:
+            assert problems(session)["silent models"].endswith("The bundle o is not whole.")
+            assert has_worker(session)
+        with writing(plain_site.engine) as session:
+            session.execute(update(Model).where(Model.id == silent).values(role="retired"))
+            announce(session)
+        wait_until(plain_site, lambda session: "silent models" not in problems(session))
+    with reading(plain_site.engine) as session:
+        assert {row.model_id for row in session.scalars(select(Judgement))} == {in_use}

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from carina.errors import CarinaError
+from carina.service.fitting.fitting_report import FittingReport
 from carina.service.fitting.fitting_tables import FittingKind
-from carina.service.fitting.report import FittingReport
 
 # Pages and judging go first.
 _NICE = 10
@@ -73,7 +73,7 @@ def fit(kind: FittingKind, bundle: Path, films: Sequence[Film], out: Path, versi
     from carina.api.bundles import adapt, recalibrate  # noqa: PLC0415  # this process alone learns
     from carina.bundles.bundle import open_bundle  # noqa: PLC0415
     from carina.datasets.importing import import_dataset  # noqa: PLC0415
-    from carina.service.fitting.report import build_report  # noqa: PLC0415
+    from carina.service.fitting.fitting_report import build_report  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="carina-fitting-") as work:
         folder = Path(work) / DATASET

@@ -29,7 +29,7 @@ class Fitting(Base):
     message
         Why there is no new model; null where there is one.
     report
-        What was measured on verdicts held out; see `carina.service.fitting.report.FittingReport`.
+        What was measured on verdicts held out; see `carina.service.fitting.fitting_report.FittingReport`.
     made_model_id
         The new model, which judges in silence.
     """

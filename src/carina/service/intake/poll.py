@@ -23,13 +23,12 @@ from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
 from carina.service.intake.take import NotTakenError, Taken, take
-from carina.service.parts import Presence
+from carina.service.parts import POLLED, Presence
 from carina.service.people.people_tables import Setting
 from carina.service.site_folder import Site
 from carina.service.site_settings import PollSettings
 
 _KEY = "dicomweb"
-PART = "DICOMweb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Asked:
 def poll(site: Site, settings: PollSettings, log: EventLog, stop: threading.Event) -> None:
     """Ask until `stop` is set."""
     poller = Poller(site, settings, log)
-    presence = Presence(site, PART)
+    presence = Presence(site, POLLED)
     while not stop.is_set():
         asked = poller.ask(stop)
         until = settings.every_s

@@ -27,7 +27,7 @@ from carina.service.judging.switching import follow_switch, is_switching
 from carina.service.mode import mode_of
 from carina.service.notices.queue import queue_notice
 from carina.service.outbox import enqueue
-from carina.service.parts import WORKER, Presence
+from carina.service.parts import SILENT_MODELS, WORKER, Presence
 from carina.service.site_folder import Site
 
 # As many as the networks take at once; more would let the first ones wait for the last.
@@ -89,7 +89,10 @@ class Worker:
         self._site, self._name, self._log, self._new_process = site, name, log, process
         self._presence = Presence(site, f"{WORKER}{name}")
         self._process: Judging | None = None
+        self._wanted: list[ActiveModel] = []
         self._models: list[ActiveModel] = []
+        self._silent_presence = Presence(site, SILENT_MODELS)
+        self._silent_problem: str | None = None
         self._silent: deque[tuple[ActiveModel, Claimed]] = deque()
         self._caught_up = 0.0
 
@@ -105,6 +108,8 @@ class Worker:
                         started = True
                     if self._is_ready():
                         self._presence.say()
+                        if self._silent_problem is not None:
+                            self._silent_presence.say(self._silent_problem)
                         if self._judge_some() or self._follow() or self._judge_in_silence():
                             continue
                         self._sleep(changes, stop)
@@ -124,7 +129,7 @@ class Worker:
         """Return whether the models that judge now are loaded; they are loaded again when they have changed."""
         with reading(self._site.engine) as session:
             models = active_models(session, self._site)
-        if models == self._models and self._process is not None:
+        if models == self._wanted and self._process is not None:
             return True
         if self._process is not None:
             self._process.stop()
@@ -134,17 +139,31 @@ class Worker:
         if not models or not models[0].in_use:
             self._presence.say("No model is in use. Name a bundle in site.toml, and start carina serve again.")
             return False
-        folders = {model.id: model.folder for model in models}
-        process = self._new_process(self._site, folders)
+        problem = self._load(models)
+        silent_problem: str | None = None
+        if problem is not None and len(models) > 1:
+            # A model that judges in silence keeps nobody from the answers of the one in use.
+            silent_problem, problem = problem, self._load(models[:1])
+        if problem is not None:
+            self._presence.say(f"The model cannot be loaded: {problem}")
+            return False
+        if self._silent_problem is not None and silent_problem is None:
+            self._silent_presence.leave()
+        self._wanted = models
+        self._silent_problem = silent_problem and f"A model that judges in silence cannot be loaded: {silent_problem}"
+        self._log.tell("ready to judge", worker=self._name, models=len(self._models))
+        return True
+
+    def _load(self, models: list[ActiveModel]) -> str | None:
+        """Start a process that judges with some models; return why it cannot be, if it cannot."""
+        process = self._new_process(self._site, {model.id: model.folder for model in models})
         try:
             process.start()
         except CarinaError as error:
             self._log.tell("no judge", kind=type(error).__name__)
-            self._presence.say(f"The model cannot be loaded: {error}")
-            return False
+            return str(error)
         self._models, self._process = models, process
-        self._log.tell("ready to judge", worker=self._name, models=len(models))
-        return True
+        return None
 
     def _sleep(self, changes: Changes, stop: threading.Event) -> None:
         """Wait until something is written, an image is due that was put off, or the worker is to stop."""

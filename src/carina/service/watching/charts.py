@@ -6,8 +6,8 @@ from datetime import date
 from typing import Literal
 
 from carina.decisions.triage import READING_PLACES
+from carina.service.watching.chart_limits import Limits, centre_of_shares, p_limits, xmr_limits
 from carina.service.watching.day_figures import UNKNOWN, DayFigures, Mean
-from carina.service.watching.limits import Limits, centre_of_shares, p_limits, xmr_limits
 
 Kind = Literal["p-chart", "individuals chart"]
 # Words of a header with a smaller share in the first weeks have no chart of their own.

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from carina._version import __version__
 from carina.service.api import fhir_routes, routes
 from carina.service.site_folder import Site
-from carina.service.web import health, metrics
+from carina.service.web import health, site_metrics
 from carina.service.web.arrivals import Arrivals
 from carina.service.web.guard import Guard
 from carina.service.web.pages import (
@@ -73,7 +73,7 @@ def build_app(site: Site) -> FastAPI:
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)
     app.include_router(health.router, include_in_schema=False)
-    app.include_router(metrics.router, include_in_schema=False)
+    app.include_router(site_metrics.router, include_in_schema=False)
     app.include_router(routes.router, prefix="/api/v1")
     app.include_router(fhir_routes.router, prefix="/api/v1")
     app.mount("/static", StaticFiles(directory=static_folder()), name="static")

@@ -11,8 +11,8 @@ from carina.service.comparing import SideBySide, compare_models
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Model
 from carina.service.described import describe
-from carina.service.fitting.asking import KINDS, ask_for_fitting, fittings
-from carina.service.fitting.report import FittingReport
+from carina.service.fitting.fitting_orders import KINDS, ask_for_fitting, fittings
+from carina.service.fitting.fitting_report import FittingReport
 from carina.service.mode import change_model, retire_model
 from carina.service.people.logins import Person
 from carina.service.verdicts import reader_names
