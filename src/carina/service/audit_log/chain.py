@@ -31,6 +31,7 @@ Action = Literal[
     "logout",
     "mode-changed",
     "model-changed",
+    "password-wrong",
     "refused",
     "study-deleted",
     "study-opened",
