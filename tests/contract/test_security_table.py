@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "explanation" / "asvs.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "asvs.md").read_text("utf-8")
 # How many requirements of levels 1 and 2 each section has. Source: OWASP ASVS 5.0.0, chapters V5, V7, V8, V13 and V16.
 SECTIONS = {
     "5.1": 1,
@@ -58,7 +58,7 @@ def test_what_is_met_names_a_test_or_a_document_and_all_of_them_exist() -> None:
             tree = ast.parse((ROOT / file).read_text("utf-8"))
             assert test in {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}, (number, file, test)
         for document, place in documents:
-            path = (ROOT / "docs" / "explanation" / document).resolve()
+            path = (ROOT / "docs" / "how-to" / document).resolve()
             assert path.is_file(), (number, document)
             heads = {
                 head.lower().replace(" ", "-")
