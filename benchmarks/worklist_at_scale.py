@@ -150,7 +150,7 @@ def arrive(site: Site, each_s: float, first: int, stop: threading.Event, arrived
 
 
 def weigh(served: Served, stop: threading.Event, largest: dict[str, float], course: list[float]) -> None:
-    """Note the largest memory of each process in MB: all of it (RSS), and its own with its share of what is shared (PSS).
+    """Note the largest memory of each process in MB: all (RSS), and its own with its share of what is shared (PSS).
 
     `course` gets the PSS of the web process, second by second.
     """
