@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from carina.errors import CarinaError, ConfigurationError
 
@@ -11,6 +12,9 @@ _EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
     **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
     **dict.fromkeys(("huggingface_hub", "model_signing"), "hub"),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
+    **dict.fromkeys(("sqlalchemy", "alembic", "fastapi", "uvicorn", "argon2", "authlib", "prometheus_client"), "serve"),
+    "psycopg": "postgresql",
     "mlflow": "mlflow",
     "openvino": "openvino",
 }
@@ -52,3 +56,27 @@ def needed_for(purpose: str, extra: str | None = None) -> Iterator[None]:
         if said is None:
             raise
         raise said from None
+
+
+def require_libraries(purpose: str, *libraries: str, extra: str | None = None) -> None:
+    """Refuse, before anything is done, where a library is not installed.
+
+    Parameters
+    ----------
+    purpose
+        What needs them: the first words of the message.
+    libraries
+        By the names that are imported.
+    extra
+        The extra to name; by default the one that brings the first that is missing.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is missing; the message says what to type.
+    """
+    missing = [library for library in libraries if find_spec(library) is None]
+    if missing:
+        brings = extra or _EXTRAS[missing[0]]
+        msg = f'{purpose} needs {" and ".join(missing)}. Install it with: pip install "carina-cxr[{brings}]"'
+        raise ConfigurationError(msg)

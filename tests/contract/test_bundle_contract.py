@@ -16,7 +16,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from carina.bundles import golden, verification
 from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, GOLDEN_FILE, open_bundle, open_model
 from carina.bundles.pipeline import load_pipeline
 from carina.bundles.run_folder import KERAS_FILE, LUNGS_FILE, ONNX_FILE, RUN_FILE, TRAINING_IMAGES_FILE, open_run
@@ -409,27 +408,3 @@ def test_the_keras_model_is_packed_and_the_same(tiny_run: Path, tiny_bundle: tup
         for folder in (tiny_run, tiny_bundle[0])
     )
     np.testing.assert_array_equal(ours, theirs)
-
-
-def test_a_model_that_bf16_changes_too_much_is_sound_without_it(
-    tiny_bundle: tuple[Path, Verification], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle, _ = tiny_bundle
-    real = verification.pipeline_of
-
-    def with_bf16(folder: Path, described: Any, precision: str, *rest: Any) -> Any:
-        pipeline = real(folder, described, "f32", *rest)
-        pipeline.engine.precision = precision
-        return pipeline
-
-    monkeypatch.setattr(verification, "available_precisions", lambda _: ("f32", "bf16"))
-    monkeypatch.setattr(verification, "pipeline_of", with_bf16)
-    far = golden.Differences(box=0.0, grey=0.0, logit=3.0, probability=0.5)
-    monkeypatch.setattr(verification, "compare_golden", lambda *_: far)
-    sound = verify_bundle(bundle, backend="openvino")
-    assert [check.usable for check in sound.checks] == [True, False]
-    assert "Too far: do not use --precision bf16 on this machine." in sound.summary()
-    monkeypatch.setattr(golden, "compare_golden", lambda *_: far)
-    for asked in ("f32", "bf16"):
-        with pytest.raises(BundleError, match=rf"{asked}\) the golden examples are missed by 3 \(logit\)"):
-            verify_bundle(bundle, backend="openvino", precision=asked)

@@ -17,9 +17,9 @@ from carina.errors import DataError
 from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.evaluate import evaluate
-from carina.evaluation.int8_parity import measure_parity
 from carina.evaluation.recalibrate import recalibrate
-from carina.learning.export.twin import make_twin
+from carina.evaluation.twin_trial import try_twin
+from carina.learning.export.twin import make_twins
 from carina.learning.train import train
 from carina.phantoms.phantom import write_phantoms
 from conftest import tiny_recipe
@@ -85,7 +85,7 @@ JUDGES: dict[str, tuple[str, Judge]] = {
     ),
     "export --int8": (
         "calibration",
-        lambda own, run, bundle, out: make_twin(run_on(own, run, out), measure=measure_parity, cache=out / "cache"),
+        lambda own, run, bundle, out: make_twins(run_on(own, run, out), try_twin=try_twin, cache=out / "cache"),
     ),
 }
 

@@ -9,7 +9,7 @@ from carina.bundles.bundle import open_bundle
 from carina.bundles.hub_address import hub_repository
 from carina.bundles.run_folder import open_run
 from carina.bundles.verification import Verification
-from carina.bundles.writing import Twin, export_bundle
+from carina.bundles.writing import Twins, export_bundle
 from carina.decisions.operating_point import ThresholdRule
 from carina.errors import ConfigurationError
 from carina.evaluation import recalibrate as recalibration
@@ -54,7 +54,8 @@ def export(
     hub
         ``owner/name`` of the repository on a hub where it will lie: the card then says how it is loaded from there.
     int8
-        Also make an 8-bit version of the classifier. It is left out if its results differ too much.
+        Also offer the classifier in 8-bit integers, which is faster, with thresholds of its own. It is left out where
+        it would be worse. The data sets that the run was trained on must be where they were.
     progress
         Told how far the 8-bit version is.
 
@@ -73,16 +74,16 @@ def export(
     card = prepare_card([Path(each) for each in evaluation], None if audit is None else Path(audit), hub)
     described = open_run(folder)
     require_absent(out, what="bundle")
-    twin = _make_twin(folder, progress) if int8 else None
-    return export_bundle(folder, out, name=name or described.name, version=version, write_card=card, twin=twin)
+    twins = _make_twins(folder, progress) if int8 else None
+    return export_bundle(folder, out, name=name or described.name, version=version, write_card=card, twins=twins)
 
 
-def _make_twin(run: Path, progress: Progress) -> Twin:
+def _make_twins(run: Path, progress: Progress) -> Twins:
     with needed_for("--int8", "train"):
-        from carina.learning.export.twin import make_twin  # noqa: PLC0415  # TensorFlow, for this option alone
-    from carina.evaluation.int8_parity import measure_parity  # noqa: PLC0415  # tables, for this option alone
+        from carina.learning.export.twin import make_twins  # noqa: PLC0415  # TensorFlow, for this option alone
+    from carina.evaluation.twin_trial import try_twin  # noqa: PLC0415  # tables, for this option alone
 
-    return make_twin(run, measure=measure_parity, progress=progress)
+    return make_twins(run, try_twin=try_twin, progress=progress)
 
 
 def recalibrate(

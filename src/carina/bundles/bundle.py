@@ -3,7 +3,7 @@
 ::
 
     model.onnx              from tensor to logits
-    model.int8.onnx         the same in 8-bit integers, where it was proved to decide alike
+    model.int8.onnx         the same in 8-bit integers, where it was shown to be no worse
     lungs.onnx              the lung segmenter, where the model is shown lungs alone or has a gate
     gate.npz                what may be judged at all, where the run has a gate
     model.keras             the Keras model, to go on training from; never read where one predicts
@@ -28,7 +28,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from carina._version import __version__
 from carina.bundles.golden import Tolerances
-from carina.bundles.int8_twin import INT8_FILE, Int8Record
 from carina.bundles.run_folder import (
     GATE_FILE,
     HISTORY_FILE,
@@ -42,9 +41,10 @@ from carina.bundles.run_folder import (
     open_run,
 )
 from carina.bundles.safety import require_self_contained
+from carina.bundles.twin import INT8_FILE, Twin, TwinPrecision
 from carina.errors import BundleError, ConfigurationError
 from carina.places import MARKERS, kind_of, wrong_place
-from carina.runtime.engine import Precision
+from carina.runtime.engine import Backend, Precision, computes_fast
 from carina.storage.seal import Seal, check_seal
 from carina.wording import counted
 
@@ -56,6 +56,7 @@ RELEASED_NAME = "carina-mobilenetv2"
 _OF_RUN = (ONNX_FILE, KERAS_FILE, RECIPE_FILE, HISTORY_FILE, TRAINING_IMAGES_FILE)
 _REQUIRED = (*_OF_RUN, BUNDLE_FILE, GOLDEN_FILE, CARD_FILE)
 FORMAT = "carina-bundle-1"
+_FASTEST: tuple[TwinPrecision, ...] = ("int8", "bf16")
 _PREPROCESSING_VERSION = 1
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}$"
@@ -156,8 +157,11 @@ class BundleDescription(FinishedRun):
         was. ``model.keras`` and the recipe are then the parent's.
     lineage
         The bundles that it was made from, the oldest first. Bundles of Carina 0.3 do not say it.
+    twins
+        The precisions beside f32 that were tried, each with its own policy where it may be used; `policy` is that of
+        f32.
     int8
-        The twin in 8-bit integers: what it costs, also where that was too much. None where none was tried.
+        What Carina 0.3 knew of a twin that judged by the thresholds of f32. It may lie there and is not used.
     """
 
     # Narrower than a run's on purpose: neither file is taken for the other.
@@ -171,7 +175,17 @@ class BundleDescription(FinishedRun):
     recalibration: Recalibration | None = None
     adaptation: Adaptation | None = None
     lineage: tuple[Ancestor, ...] = ()
-    int8: Int8Record | None = None
+    twins: tuple[Twin, ...] = ()
+    int8: dict[str, Any] | None = Field(default=None, exclude=True)
+
+    def twin(self, precision: str) -> Twin | None:
+        """Return what is known of a precision beside f32; none where it was not tried."""
+        return next((each for each in self.twins if each.precision == precision), None)
+
+    @property
+    def offered(self) -> tuple[TwinPrecision, ...]:
+        """Return the precisions beside f32 that may be used, the fastest first."""
+        return tuple(each for each in _FASTEST if (twin := self.twin(each)) is not None and twin.accepted)
 
 
 def open_model(folder: Path) -> FinishedRun:
@@ -221,10 +235,12 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
     graphs = {ONNX_FILE: described.model_sha256}
     if described.has_segmenter:
         graphs[LUNGS_FILE] = described.lungs_sha256 or ""
-    if described.int8 is not None and described.int8.accepted:
-        graphs[INT8_FILE] = described.int8.sha256 or ""
+    if "int8" in described.offered and (twin := described.twin("int8")) is not None:
+        graphs[INT8_FILE] = twin.sha256 or ""
     described_sums = graphs if described.gate is None else {**graphs, GATE_FILE: described.gate.sha256}
     optional = {name for name in (LUNGS_FILE, GATE_FILE, INT8_FILE) if name in seal.sums}
+    if described.int8 is not None and described.int8.get("accepted"):
+        optional.discard(INT8_FILE)
     if {name: seal.sums.get(name) for name in described_sums} != described_sums or not optional <= set(described_sums):
         msg = f"{folder}: {BUNDLE_FILE} describes other graphs than lie there. Fetch or export the bundle again."
         raise BundleError(msg)
@@ -233,24 +249,43 @@ def open_bundle(folder: Path) -> tuple[BundleDescription, Seal]:
     return described, seal
 
 
-def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str]:
-    """Return the file of the classifier's graph for a precision, and its hash.
+def choose_precision(model: FinishedRun, precision: Precision, backend: Backend) -> Precision:
+    """Return the precision to compute in: the one that is named, or the fastest that model and processor both have.
 
     Raises
     ------
     ConfigurationError
-        If int8 is asked for and the model has no twin that may be used; the message says why.
+        If one is named that the model does not offer; the message says why.
     """
-    if precision != "int8":
+    offered = model.offered if isinstance(model, BundleDescription) else ()
+    if precision == "auto":
+        return next((each for each in offered if computes_fast(each, backend)), "f32")
+    if precision == "f32" or precision in offered:
+        return precision
+    record = model.twin(precision) if isinstance(model, BundleDescription) else None
+    if record is not None:
+        msg = f"{model.name} cannot be used in {precision}. {record.in_words()} Choose f32."
+        raise ConfigurationError(msg)
+    how = "Choose f32, or make one: export its run again with --int8."
+    msg = f"{model.name} has no thresholds for {precision}: they are fitted for each precision. {how}"
+    raise ConfigurationError(msg)
+
+
+def in_precision(model: FinishedRun, precision: Precision) -> FinishedRun:
+    """Return what a model says of itself in a precision that it offers: its policy is then the one for that precision.
+
+    `precision` is f32 or one of `BundleDescription.offered`.
+    """
+    twin = model.twin(precision) if isinstance(model, BundleDescription) else None
+    return model if twin is None or twin.policy is None else model.model_copy(update={"policy": twin.policy})
+
+
+def classifier_graph(model: FinishedRun, precision: Precision) -> tuple[str, str]:
+    """Return the file of the classifier's graph for a precision that the model offers, and its hash."""
+    twin = model.twin(precision) if isinstance(model, BundleDescription) else None
+    if twin is None or twin.sha256 is None:
         return ONNX_FILE, model.model_sha256
-    record = model.int8 if isinstance(model, BundleDescription) else None
-    if record is None:
-        msg = f"{model.name} has no graph in 8-bit integers. Choose f32, or make one: export its run again with --int8."
-        raise ConfigurationError(msg)
-    if not record.accepted:
-        msg = f"{model.name} cannot be used in 8-bit integers. {record.in_words()} Choose f32."
-        raise ConfigurationError(msg)
-    return INT8_FILE, record.sha256 or ""
+    return INT8_FILE, twin.sha256
 
 
 def released_bundle() -> Path:

@@ -44,10 +44,6 @@ class Tolerances(BaseModel, frozen=True, extra="forbid"):
     probability: float = Field(default=0.001, ge=0, allow_inf_nan=False)
 
 
-# At least twice what rounding every step of the released classifier to bf16 changed: docs/explanation/precisions.md.
-BF16_TOLERANCES = Tolerances(logit=2.0, probability=0.4)
-
-
 @dataclass(frozen=True, slots=True)
 class Differences:
     """The largest differences found; attributes as of `Tolerances`."""
@@ -58,8 +54,15 @@ class Differences:
     probability: float
 
 
-def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
+def write_golden(
+    path: Path, folder: Path, model: FinishedRun, twins: Sequence[tuple[FinishedRun, Pipeline]] = ()
+) -> None:
     """Write golden examples of a model that lies in a folder.
+
+    Parameters
+    ----------
+    twins
+        The same model in other precisions, with their policies, and what computes them.
 
     Raises
     ------
@@ -82,13 +85,22 @@ def write_golden(path: Path, folder: Path, model: FinishedRun) -> None:
     if not np.isfinite(judged.logits).all():
         msg = f"{folder / ONNX_FILE} gives logits that are no finite numbers. Train again."
         raise BundleError(msg)
-    probabilities = model.policy.probabilities(judged.logits)
-    values = {"boxes": judged.boxes, "frames": judged.frames, "logits": judged.logits, "probabilities": probabilities}
-    write_arrays(path, {"wholes": wholes[stable], **values})
+    values: dict[str, NDArray[Any]] = {"wholes": wholes[stable], "boxes": judged.boxes, "frames": judged.frames}
+    for each, how in ((model, pipeline), *twins):
+        logits = judged.logits if how is pipeline else how.judge(list(wholes[stable])).logits
+        name, name_of_probabilities = _names(how)
+        values |= {name: logits, name_of_probabilities: each.policy.probabilities(logits)}
+    write_arrays(path, values)
+
+
+def _names(pipeline: Pipeline) -> tuple[str, str]:
+    """Return what logits and probabilities of a pipeline's precision are called in the file."""
+    suffix = "" if pipeline.engine.precision == "f32" else f".{pipeline.engine.precision}"
+    return f"logits{suffix}", f"probabilities{suffix}"
 
 
 def compare_golden(path: Path, pipeline: Pipeline, model: FinishedRun) -> Differences:
-    """Return how far what a model gives now lies from its golden examples.
+    """Return how far what a model gives now, in the pipeline's precision, lies from its golden examples.
 
     Raises
     ------
@@ -96,14 +108,15 @@ def compare_golden(path: Path, pipeline: Pipeline, model: FinishedRun) -> Differ
         If the file is damaged, or holds no examples of this model.
     """
     golden = read_arrays(path)
-    _check(path, golden, model)
+    logits, probabilities = _names(pipeline)
+    _check(path, golden, model, (logits, probabilities))
     judged = pipeline.judge(list(golden["wholes"]))
-    probabilities = model.policy.probabilities(judged.logits)
+    judged_probabilities = model.policy.probabilities(judged.logits)
     return Differences(
         box=_largest(judged.boxes, golden["boxes"]),
         grey=_largest(judged.frames.astype(np.float64), golden["frames"].astype(np.float64)),
-        logit=_largest(judged.logits, golden["logits"]),
-        probability=_largest(probabilities, golden["probabilities"]),
+        logit=_largest(judged.logits, golden[logits]),
+        probability=_largest(judged_probabilities, golden[probabilities]),
     )
 
 
@@ -132,7 +145,7 @@ def quantities_missed(differences: Differences, tolerances: Tolerances) -> list[
 
 
 def widened_tolerances(path: Path, pipelines: Sequence[Pipeline], model: FinishedRun, least: Tolerances) -> Tolerances:
-    """Return tolerances for pipelines that compute less finely: twice what any of them misses the golden examples by.
+    """Return tolerances for pipelines that compute in another way: twice what any of them misses the examples by.
 
     Raises
     ------
@@ -158,17 +171,19 @@ def _draw(count: int, size: int) -> NDArray[np.uint8]:
     return np.asarray(np.stack(list(resized)), np.uint8)
 
 
-def _check(path: Path, golden: Mapping[str, NDArray[Any]], model: FinishedRun) -> None:
+def _check(path: Path, golden: Mapping[str, NDArray[Any]], model: FinishedRun, names: tuple[str, str]) -> None:
     count = len(golden["wholes"]) if golden.get("wholes", np.zeros(())).ndim else 0
     whole, size, findings = model.preprocessing.read_size, model.preprocessing.size, len(model.findings)
     expected = {
         "wholes": ((count, whole, whole), np.uint8),
         "boxes": ((count, 4), np.float64),
         "frames": ((count, size, size), np.uint8),
-        "logits": ((count, findings), np.float32),
-        "probabilities": ((count, findings), np.float64),
+        **dict.fromkeys(("logits", names[0]), ((count, findings), np.float32)),
+        **dict.fromkeys(("probabilities", names[1]), ((count, findings), np.float64)),
     }
-    found = {name: (array.shape, array.dtype.type) for name, array in golden.items()}
+    # Another precision's have their own check.
+    others = {f"{kind}.{each}" for kind in ("logits", "probabilities") for each in ("int8", "bf16")} - set(names)
+    found = {name: (array.shape, array.dtype.type) for name, array in golden.items() if name not in others}
     if not count or found != expected:
         msg = f"{path} holds no golden examples of this model. Fetch or export the bundle again."
         raise BundleError(msg)

@@ -18,7 +18,7 @@ from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import Found, LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame, to_tensor
-from carina.runtime.engine import Engine, EngineSettings, Tensors, load_engine
+from carina.runtime.engine import Batch, Engine, EngineSettings, Tensors, load_engine
 from carina.runtime.streams import carry
 
 Wholes = Sequence[NDArray[np.uint8]]
@@ -84,16 +84,17 @@ class Pipeline:
         """Return what the model makes of a list of whole radiographs."""
         found = None if self.lung_finder is None else self.lung_finder.find(wholes)
         lungs, refusals, frames = self._shown(wholes, found)
-        tensor = to_tensor(frames, self.preprocessing.pixel_range)
-        return Judged(lungs, refusals, frames, self.engine.run(tensor) if len(frames) else {})
+        return Judged(lungs, refusals, frames, self.engine.run(self._given(frames)) if len(frames) else {})
 
     def stream(self, batches: Iterable[tuple[_Carried, Wholes]]) -> Iterator[tuple[_Carried, Judged]]:
         """Yield for each list of whole radiographs, in order, what `judge` gives for it, beside what came with it."""
         shown = ((carried, self._shown(wholes, found)) for (carried, wholes), found in self._found(batches))
-        pixel_range = self.preprocessing.pixel_range
-        tensors = (((carried, steps), to_tensor(steps[2], pixel_range)) for carried, steps in shown)
+        tensors = (((carried, steps), self._given(steps[2])) for carried, steps in shown)
         for (carried, (lungs, refusals, frames)), outputs in carry(self.engine.stream, tensors):
             yield carried, Judged(lungs, refusals, frames, outputs)
+
+    def _given(self, frames: NDArray[np.uint8]) -> Batch:
+        return frames if self.engine.takes_bytes else to_tensor(frames, self.preprocessing.pixel_range)
 
     def _found(
         self, batches: Iterable[tuple[_Carried, Wholes]]
@@ -130,6 +131,7 @@ def load_pipeline(
         The classifier's file.
     settings
         See `carina.runtime.engine.load_engine`. The lungs are sought in 32-bit floating point: their box must not move.
+        With int8, the backend ``auto`` is ONNX Runtime, so that the answer does not depend on what is installed.
 
     Raises
     ------
@@ -138,6 +140,8 @@ def load_pipeline(
     ConfigurationError
         If this machine does not have the backend or the precision.
     """
+    if settings.get("precision") == "int8" and settings.get("backend", "auto") == "auto":
+        settings["backend"] = "onnxruntime"
     engine = load_engine(folder / graph, **settings)
     finder = gate = None
     if model.has_segmenter:

@@ -5,20 +5,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carina.bundles.bundle import GOLDEN_FILE, Ancestor, BundleDescription, classifier_graph, open_bundle
-from carina.bundles.golden import (
-    BF16_TOLERANCES,
-    Differences,
-    Tolerances,
-    compare_golden,
-    quantities_missed,
-    require_golden,
+from carina.bundles.bundle import (
+    GOLDEN_FILE,
+    Ancestor,
+    BundleDescription,
+    choose_precision,
+    classifier_graph,
+    in_precision,
+    open_bundle,
 )
-from carina.bundles.int8_twin import Int8Record
+from carina.bundles.golden import Differences, Tolerances, quantities_missed, require_golden
 from carina.bundles.pipeline import Pipeline, load_pipeline
 from carina.bundles.run_folder import KERAS_FILE, TRAINING_IMAGES_FILE
 from carina.bundles.safety import require_without_code
 from carina.bundles.training_images import read_training_images
+from carina.bundles.twin import Twin
 from carina.notebook import boxed, lines_html
 from carina.runtime.engine import Backend, Precision, available_precisions, installed_backends
 from carina.storage.seal import SEAL_FILE
@@ -66,9 +67,11 @@ class Verification:
     sha256
         The hash of its seal, to be compared with a published one.
     checks
-        One for each way of computing that was asked for; the first is the one that predicting takes if nothing is said.
-    int8
-        What is known of the twin in 8-bit integers, also where it was refused.
+        One for each way of computing that was asked for, f32 first.
+    twins
+        What is known of other precisions, also of those that were refused.
+    usual
+        The precision that predicting takes here if nothing is said.
     lineage
         The bundles that it was made from, the oldest first.
     bytes_of
@@ -80,7 +83,8 @@ class Verification:
     flag_finding: str
     sha256: str
     checks: tuple[Check, ...]
-    int8: Int8Record | None
+    twins: tuple[Twin, ...]
+    usual: str
     lineage: tuple[Ancestor, ...]
     bytes_of: dict[str, int]
 
@@ -95,8 +99,8 @@ class Verification:
         lines = [f"{self.name} {self.version}, {size}, each as sealed.", f"Flagged finding: {self.flag_finding}."]
         lines.extend(each.in_words() for each in self.lineage)
         lines.extend(check.summary() for check in self.checks)
-        if self.int8 is not None:
-            lines.append(self.int8.in_words())
+        lines.extend(each.in_words() for each in self.twins)
+        lines.append(f"Without --precision, images are judged in {self.usual} here.")
         return "\n".join([*lines, f"Seal: {self.sha256}"])
 
     def _repr_html_(self) -> str:
@@ -112,7 +116,8 @@ class Verification:
             "sha256": self.sha256,
             **self.checks[0].to_json(),
             "checks": [check.to_json() for check in self.checks],
-            "int8": None if self.int8 is None else self.int8.model_dump(),
+            "twins": [each.model_dump(exclude={"policy"}) for each in self.twins],
+            "usual_precision": self.usual,
             "lineage": [each.model_dump() for each in self.lineage],
             "bytes_of": self.bytes_of,
             "megabytes": round(self.megabytes, 3),
@@ -129,8 +134,7 @@ def verify_bundle(
     backend
         What the examples are recomputed by; ``auto`` is every engine that is installed.
     precision
-        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have. If bf16 alone
-        misses them and nobody asked for it, that is said in the summary and is no error.
+        What they are recomputed in; ``auto`` is every precision that the processor and the bundle have.
     threads
         See `carina.runtime.engine.load_engine`.
 
@@ -147,15 +151,9 @@ def verify_bundle(
     checks = []
     for engine, computed_in in _ways(description, backend, precision):
         pipeline = pipeline_of(folder, description, computed_in, engine, threads)
-        tolerances = _tolerances(description, pipeline.engine.precision)
-        # Nobody predicts in bf16 who does not ask for it, so a model that bf16 changes too much is sound without it.
-        asked = precision != "auto" or pipeline.engine.precision != "bf16"
-        golden = folder / GOLDEN_FILE
-        differences = (
-            require_golden(golden, pipeline, description, tolerances)
-            if asked
-            else compare_golden(golden, pipeline, description)
-        )
+        tolerances = _tolerances(description, computed_in, pipeline.engine.name)
+        model = in_precision(description, computed_in)
+        differences = require_golden(folder / GOLDEN_FILE, pipeline, model, tolerances)
         checks.append(
             Check(pipeline.engine.name, pipeline.engine.precision, pipeline.engine.threads, differences, tolerances)
         )
@@ -165,7 +163,8 @@ def verify_bundle(
         flag_finding=description.policy.flag_finding,
         sha256=seal.sha256,
         checks=tuple(checks),
-        int8=description.int8,
+        twins=description.twins,
+        usual=choose_precision(description, "auto", backend),
         lineage=description.lineage,
         bytes_of={name: (folder / name).stat().st_size for name in (*seal.sums, SEAL_FILE)},
     )
@@ -173,17 +172,18 @@ def verify_bundle(
 
 def _ways(described: BundleDescription, backend: Backend, precision: Precision) -> Iterator[tuple[Backend, Precision]]:
     """Yield the engines and precisions that were asked for; all that this machine and this bundle have, if none was."""
+    asked = choose_precision(described, precision, backend)
     for engine in installed_backends() if backend == "auto" else (backend,):
         if precision != "auto":
             # That ONNX Runtime has no bf16 is no fault of the bundle; who names both is told.
             if backend == "auto" and precision == "bf16" and engine == "onnxruntime":
                 continue
-            yield engine, precision
+            yield engine, asked
             continue
-        for computed_in in available_precisions(engine):
-            yield engine, computed_in
-        if described.int8 is not None and described.int8.accepted:
-            yield engine, "int8"
+        yield engine, "f32"
+        for computed_in in described.offered:
+            if computed_in == "int8" or computed_in in available_precisions(engine):
+                yield engine, computed_in
 
 
 def pipeline_of(
@@ -194,7 +194,13 @@ def pipeline_of(
     return load_pipeline(folder, described, graph=graph, backend=backend, precision=precision, threads=threads)
 
 
-def _tolerances(described: BundleDescription, precision: str) -> Tolerances:
-    if precision == "int8" and described.int8 is not None and described.int8.tolerances is not None:
-        return described.int8.tolerances
-    return BF16_TOLERANCES if precision == "bf16" else described.tolerances
+def golden_engine(precision: str) -> Backend:
+    """Return the engine that makes the golden examples of a precision."""
+    return "openvino" if precision == "bf16" else "onnxruntime"
+
+
+def _tolerances(described: BundleDescription, precision: Precision, engine: str) -> Tolerances:
+    """Return how far golden examples may be missed: integers by another engine alone."""
+    twin = described.twin(precision)
+    same = precision == "int8" and engine.startswith("ONNX Runtime")
+    return described.tolerances if twin is None or twin.tolerances is None or same else twin.tolerances

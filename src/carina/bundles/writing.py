@@ -13,9 +13,8 @@ import tomli_w
 from pydantic import ValidationError
 
 from carina._version import __version__
-from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, FORMAT, GOLDEN_FILE, BundleDescription
+from carina.bundles.bundle import BUNDLE_FILE, CARD_FILE, FORMAT, GOLDEN_FILE, BundleDescription, in_precision
 from carina.bundles.golden import Tolerances, widened_tolerances, write_golden
-from carina.bundles.int8_twin import INT8_FILE, Int8Record
 from carina.bundles.run_folder import (
     GATE_FILE,
     HISTORY_FILE,
@@ -34,25 +33,29 @@ from carina.bundles.safety import (
     without_folders,
 )
 from carina.bundles.training_images import TrainingImages, read_training_images, write_training_images
-from carina.bundles.verification import Verification, pipeline_of, verify_bundle
+from carina.bundles.twin import INT8_FILE, Twin
+from carina.bundles.verification import Verification, golden_engine, pipeline_of, verify_bundle
 from carina.errors import BundleError, ConfigurationError
-from carina.runtime.engine import installed_backends
+from carina.runtime.engine import available_precisions, installed_backends
 from carina.storage.atomic import require_absent, whole_folder, write_text
 from carina.storage.seal import write_seal
+
+# At least twice what rounding every step of a classifier to bf16 changed: processors round it in different places.
+BF16_TOLERANCES = Tolerances(logit=2.0, probability=0.4)
 
 WriteCard = Callable[[BundleDescription], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """What is known of a classifier's twin in 8-bit integers, and the ONNX file; none where it was refused."""
+class Twins:
+    """What is known of a classifier in other precisions, and the ONNX file of int8; none where that was refused."""
 
-    record: Int8Record
-    graph: bytes | None
+    records: tuple[Twin, ...] = ()
+    graph: bytes | None = None
 
 
 def export_bundle(
-    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twin: Twin | None = None
+    run: Path, out: Path, *, name: str, version: str, write_card: WriteCard, twins: Twins | None = None
 ) -> Verification:
     """Write a finished run as a sealed bundle, whole or not at all, and return what it was verified to be.
 
@@ -64,8 +67,8 @@ def export_bundle(
         Of the bundle: letters, digits, dots, hyphens, underscores.
     write_card
         Gives the model card for what the bundle says of itself.
-    twin
-        The classifier in 8-bit integers, and what is known of it.
+    twins
+        The classifier in other precisions.
 
     Raises
     ------
@@ -92,9 +95,9 @@ def export_bundle(
         "carina": __version__,
         "recipe": recipe,
         "tolerances": Tolerances(),
-        "int8": None if twin is None else twin.record,
+        "twins": () if twins is None else twins.records,
     }
-    graph = None if twin is None else twin.graph
+    graph = None if twins is None else twins.graph
     return write_bundle(run, out, describe_bundle(described), write_card=write_card, int8_graph=graph)
 
 
@@ -134,8 +137,7 @@ def write_bundle(
     more_images
         What it learned from, or its policy was chosen on, since: it must not be judged by them unawares.
     graph, int8_graph
-        The classifier, where it is another than the source's; and in 8-bit integers, where the description has accepted
-        it.
+        The classifier, where it is another than the source's; and in 8-bit integers, where the description offers it.
     """
     with whole_folder(out, what="bundle") as folder:
         graphs = (ONNX_FILE, LUNGS_FILE) if description.has_segmenter else (ONNX_FILE,)
@@ -151,19 +153,40 @@ def write_bundle(
         images = read_training_images(source / TRAINING_IMAGES_FILE)
         write_training_images(folder / TRAINING_IMAGES_FILE, images if more_images is None else images + more_images)
         write_text(folder / RECIPE_FILE, tomli_w.dumps(description.recipe))
-        write_golden(folder / GOLDEN_FILE, folder, description)
-        if int8_graph is not None and description.int8 is not None and description.int8.accepted:
+        if int8_graph is not None and "int8" in description.offered:
             (folder / INT8_FILE).write_bytes(int8_graph)
             require_self_contained(folder / INT8_FILE)
-            pipelines = [pipeline_of(folder, description, "int8", backend, None) for backend in installed_backends()]
-            tolerances = widened_tolerances(folder / GOLDEN_FILE, pipelines, description, description.tolerances)
-            record = description.int8.model_copy(update={"tolerances": tolerances})
-            description = description.model_copy(update={"int8": record})
+        description = _write_golden(folder, description)
         write_text(folder / BUNDLE_FILE, description.model_dump_json(indent=2) + "\n")
         write_text(folder / CARD_FILE, write_card(description))
         write_seal(folder)
         # The golden examples were made by the fastest engine; the other must give the same before anything is released.
         return verify_bundle(folder, backend="onnxruntime")
+
+
+def _write_golden(folder: Path, description: BundleDescription) -> BundleDescription:
+    """Write the golden examples of each precision, and return the description with how far they may be missed."""
+    path = folder / GOLDEN_FILE
+    made = [
+        (in_precision(description, each), pipeline_of(folder, description, each, golden_engine(each), None))
+        for each in description.offered
+    ]
+    write_golden(path, folder, description, made)
+    records = []
+    for twin in description.twins:
+        if twin.accepted:
+            model = in_precision(description, twin.precision)
+            pipelines = [
+                pipeline_of(folder, description, twin.precision, backend, None)
+                for backend in installed_backends()
+                if twin.precision in (*available_precisions(backend), "int8")
+            ]
+            least = BF16_TOLERANCES if twin.precision == "bf16" else description.tolerances
+            widened = widened_tolerances(path, pipelines, model, least)
+            records.append(twin.model_copy(update={"tolerances": widened}))
+        else:
+            records.append(twin)
+    return description.model_copy(update={"twins": tuple(records)})
 
 
 def _pack(source: Path, target: Path) -> None:

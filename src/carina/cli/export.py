@@ -38,7 +38,8 @@ def export_command(
     int8: Annotated[
         bool,
         switch(
-            "Also make an 8-bit version of the classifier. It is left out if its results differ too much.",
+            "Also offer the classifier in 8-bit integers, which is faster, with thresholds of its own. It is left out "
+            "where it would be worse. The data sets of the run must be where they were.",
             "--int8/--no-int8",
         ),
     ] = False,

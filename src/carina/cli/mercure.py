@@ -24,7 +24,7 @@ def mercure_command(
     It judges the images that mercure puts into a folder, and writes answers as DICOM objects and result.json. It needs
     the extra dicom. The exit code is 0 unless no image at all could be read.
     """
-    from carina.dicom.extra import require_libraries  # noqa: PLC0415
+    from carina.extras import require_libraries  # noqa: PLC0415
 
     require_libraries("carina mercure", "highdicom")
     from carina.dicom.mercure import run_step  # noqa: PLC0415  # what writes DICOM takes a second to import

@@ -126,7 +126,7 @@ def predict_command(
             # What was judged before the command was broken off is shown, too.
             stack.callback(shown.end, counts)
         if for_people:
-            print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
+            _tell_how_it_is_judged(predictor)
         judged = predictor.predict(files, prevalence=prevalence, explain=explain is not None)
         streamed = results is None and not (isinstance(shown, PredictTable) and shown.comes_last)
         tell = stack.enter_context(running_count("judged", streamed=streamed))
@@ -158,6 +158,12 @@ def _tell_what_was_left_out(files: LeftOutFiles, named_in: Path | None) -> None:
         print_note(
             f"{said} " + ("Name them with --left-out FILE." if named_in is None else f"They are named in {named_in}.")
         )
+
+
+def _tell_how_it_is_judged(predictor: Predictor) -> None:
+    print_note(f"Flagged finding: {predictor.run.policy.flag_finding}.")
+    if (computed_in := predictor.engine.precision) != "f32":
+        print_note(f"Judged in {computed_in}, by its own thresholds. --precision f32 gives the same on every machine.")
 
 
 def _tell_what_is_not_promised(predictor: Predictor, prevalence: float) -> None:

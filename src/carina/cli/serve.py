@@ -10,8 +10,8 @@ import typer
 from carina.cli.console import print_note, print_result
 from carina.cli.help_text import example
 from carina.cli.options import argument, option, switch
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, DataError
+from carina.extras import require_libraries
 from carina.wording import counted
 
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}

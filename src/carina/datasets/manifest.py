@@ -8,6 +8,7 @@ taken, and why) and ``dataset.json``. The images stay where they are.
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -261,3 +262,9 @@ def data_fingerprint(manifest: pl.DataFrame) -> str:
     for row in rows:
         digest.update("\t".join(str(value) for value in row).encode() + b"\n")
     return digest.hexdigest()
+
+
+def labels_of(rows: pl.DataFrame, findings: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of each row's finding: int64 ``(n,)``."""
+    index = {finding: i for i, finding in enumerate(findings)}
+    return np.array([index[finding] for finding in rows["finding"]], dtype=np.int64)

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.datasets.images import images_of
-from carina.datasets.manifest import Dataset, Split
+from carina.datasets.manifest import Dataset, Split, labels_of
 from carina.errors import DataError
 from carina.findings import NORMAL, finding_key, may_be_normal, order_findings
 from carina.inference.prediction import Prediction
@@ -114,12 +114,6 @@ def probabilities_of(table: pl.DataFrame) -> NDArray[np.float64]:
 def truth_of(table: pl.DataFrame) -> NDArray[np.int64]:
     """Return the index of the true finding: int64 ``(n,)``."""
     return labels_of(table, findings_of(table))
-
-
-def labels_of(rows: pl.DataFrame, findings: Sequence[str]) -> NDArray[np.int64]:
-    """Return the index of each row's finding: int64 ``(n,)``."""
-    index = {finding: i for i, finding in enumerate(findings)}
-    return np.array([index[finding] for finding in rows["finding"]], dtype=np.int64)
 
 
 def groups_of(table: pl.DataFrame) -> NDArray[np.int64]:

@@ -10,21 +10,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina._version import __version__
-from carina.bundles.bundle import Ancestor, Recalibration, open_bundle
-from carina.bundles.pipeline import Pipeline, load_pipeline
+from carina.bundles.bundle import Ancestor, BundleDescription, Recalibration, open_bundle
+from carina.bundles.pipeline import Pipeline
 from carina.bundles.training_images import TrainingImages
-from carina.bundles.verification import Verification
+from carina.bundles.twin import INT8_FILE, Twin, TwinPrecision
+from carina.bundles.verification import Verification, golden_engine, pipeline_of
 from carina.bundles.writing import WriteCard, describe_bundle, write_bundle
-from carina.datasets.manifest import Dataset, Split
+from carina.datasets.manifest import Dataset, Split, labels_of
 from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
-from carina.evaluation.predictions import groups_of, labels_of, rows_to_judge
+from carina.evaluation.predictions import groups_of, rows_to_judge
 from carina.notebook import boxed, lines_html
 from carina.progress import Progress, no_progress
+from carina.runtime.engine import available_precisions
 from carina.storage.atomic import require_absent
 
 
@@ -40,12 +42,18 @@ class Recalibrated:
         On what, and what was left out.
     verification
         What the new bundle was verified to be.
+    precisions
+        The precisions beside f32 whose thresholds were fitted to the same images.
+    left_out
+        Those that the bundle offered and the new one does not, since this machine cannot compute them.
     """
 
     old: Policy
     new: Policy
     recalibration: Recalibration
     verification: Verification
+    precisions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def summary(self, *, prevalence: float | None = None) -> str:
         """Return in numbers what changed, and whether there were enough images.
@@ -66,7 +74,9 @@ class Recalibrated:
             f"Recalibrated on {origin.images} images of {origin.dataset}; left out: {origin.left_out_leaks} that the "
             f"model was trained on, {origin.left_out_refused} that it does not judge."
         )
-        return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence)])
+        also = [f"The thresholds of {each} were fitted to the same images." for each in self.precisions]
+        also += [f"{each} is left out: this machine cannot compute it." for each in self.left_out]
+        return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence), *also])
 
     def _repr_html_(self) -> str:
         return boxed(lines_html(self.summary()))
@@ -114,7 +124,11 @@ def recalibrate(
     if rows.is_empty():
         msg = f"Every image of {dataset.folder} ({split}) was trained on: nothing is left to recalibrate on."
         raise LeakError(msg)
-    logits, accepted = _logits(load_pipeline(bundle, described), rows, progress)
+    here = tuple(each for each in described.offered if each == "int8" or each in available_precisions("openvino"))
+    # Every precision judges all images: its thresholds are for what it gives itself.
+    every = (1 + len(here)) * rows.height
+    judged = rows
+    logits, accepted = _logits(pipeline_of(bundle, described, "f32", "auto", None), rows, progress, (0, every))
     rows, logits = rows.filter(pl.Series(accepted)), logits[accepted]
     if rows.is_empty():
         msg = f"No image of {dataset.folder} ({split}) would be judged. Are they frontal chest radiographs?"
@@ -142,8 +156,7 @@ def recalibrate(
         "carina": __version__,
         "recalibration": recalibration,
         "lineage": (*described.lineage, parent),
-        # It was proved to decide alike with the policy that is replaced, and with no other.
-        "int8": None,
+        "twins": _refit_twins(bundle, described, here, judged, recalibration, rule, progress),
     }
     new = changed.model_copy(update=changes)
     images = TrainingImages.of(
@@ -152,8 +165,34 @@ def recalibrate(
         rows["perceptual_hash"].to_numpy(),
         np.asarray(dataset.details[rows["row"].to_numpy()]),
     )
-    verification = write_bundle(bundle, out, new, write_card=write_card, more_images=images)
-    return Recalibrated(described.policy, policy, recalibration, verification)
+    int8 = (bundle / INT8_FILE).read_bytes() if "int8" in here else None
+    verification = write_bundle(bundle, out, new, write_card=write_card, more_images=images, int8_graph=int8)
+    lost = tuple(each for each in described.offered if each not in here)
+    return Recalibrated(described.policy, policy, recalibration, verification, here, lost)
+
+
+def _refit_twins(
+    bundle: Path,
+    described: BundleDescription,
+    precisions: Sequence[TwinPrecision],
+    rows: pl.DataFrame,
+    recalibration: Recalibration,
+    rule: ThresholdRule | None,
+    progress: Progress,
+) -> tuple[Twin, ...]:
+    """Return the twins with policies that were fitted to the same images; what was refused before stays refused."""
+    refitted = []
+    for number, precision in enumerate(precisions, 1):
+        twin = described.twin(precision)
+        if twin is None or twin.policy is None:  # never: it is offered
+            continue
+        pipeline = pipeline_of(bundle, described, precision, golden_engine(precision), None)
+        start = number * rows.height, (1 + len(precisions)) * rows.height
+        logits, accepted = _logits(pipeline, rows, progress, start)
+        of_twin = rows.filter(pl.Series(accepted))
+        policy = _fit(twin.policy, logits[accepted], of_twin, recalibration, rule)
+        refitted.append(twin.model_copy(update={"policy": policy}))
+    return (*refitted, *(each for each in described.twins if not each.accepted))
 
 
 def _require_flagged(rows: pl.DataFrame, flag: str, folder: Path, split: Split) -> None:
@@ -171,17 +210,20 @@ def _require_flagged(rows: pl.DataFrame, flag: str, folder: Path, split: Split) 
 
 
 def _logits(
-    pipeline: Pipeline, rows: pl.DataFrame, progress: Progress
+    pipeline: Pipeline, rows: pl.DataFrame, progress: Progress, part: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the logits of each row, float32 ``(n, findings)``, and whether its radiograph would be judged at all."""
+    """Return the logits of each row, float32 ``(n, findings)``, and whether its radiograph would be judged at all.
+
+    `part` is how many images are done before, and how many there are in all, for `progress`.
+    """
     logits, accepted = [], []
-    done = 0
+    done, total = part
     for judged in judge_images(pipeline, rows.select("path", "sha256").iter_rows()):
         logits.append(judged.logits)
         # What prediction refuses, its logits decide nothing.
         accepted.append(judged.accepted)
         done += len(judged.lungs)
-        progress(done, rows.height)
+        progress(done, total)
     return np.concatenate(logits), np.concatenate(accepted)
 
 

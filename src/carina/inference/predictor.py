@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundles.bundle import classifier_graph, open_named_model
+from carina.bundles.bundle import choose_precision, classifier_graph, in_precision, open_named_model
 from carina.bundles.pipeline import Judged, load_pipeline
 from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
@@ -20,7 +20,7 @@ from carina.decisions.triage import choose_triage
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import build_explanation, display_grey
 from carina.inference.image_input import Input
-from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE
 from carina.radiographs.header import Header
@@ -47,18 +47,73 @@ _EXPLAINED_AHEAD = 8
 
 
 @dataclass(slots=True)
-class _Read:
+class Film:
+    """An image that was read and is to be judged, in this process or another.
+
+    Attributes
+    ----------
+    path, sha256
+        As its prediction will have them.
+    whole
+        uint8 ``(read_size, read_size)``; see `carina.radiographs.preprocess.resize_grey`.
+    milliseconds
+        What reading it took.
+    header, doubts
+        What its file's header says, and what it leaves in doubt.
+    grey
+        What an overlay is drawn on, where one is asked for.
+    """
+
     path: Path | None
     sha256: str
     whole: NDArray[np.uint8]
     milliseconds: float
     header: Header | None
     doubts: tuple[str, ...]
-    # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
 
 
-_Item = _Read | FailedPrediction
+ReadFilm = Film | FailedPrediction
+"""An image that was read, or why it could not be read."""
+
+
+def read_film(source: Source, *, read_size: int, deflated: bool = False, explain: bool = False) -> ReadFilm:
+    """Return an image, ready to be judged by `Predictor.judge`.
+
+    Parameters
+    ----------
+    source
+        The image.
+    read_size
+        Of the model's `carina.radiographs.preprocess.Preprocessing`.
+    deflated
+        Whether deflated DICOM data sets are to be inflated.
+    explain
+        Whether its prediction is to be explained.
+    """
+    started = time.perf_counter()
+    path = source if isinstance(source, Path) else getattr(source, "path", None)
+    try:
+        radiograph = _radiograph(source, deflated=deflated)
+    except InputError as error:
+        found = isinstance(source, Input) and not source.named
+        return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
+    # An image of a data set was hashed already, to see that it is the one that was imported.
+    sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
+    whole = resize_grey(radiograph, read_size)
+    milliseconds = 1000 * (time.perf_counter() - started)
+    grey = display_grey(radiograph) if explain else None
+    return Film(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
+
+
+def _radiograph(source: Source, *, deflated: bool) -> Radiograph:
+    if isinstance(source, Path):
+        return read_radiograph(source, deflated=deflated)
+    if isinstance(source, Input):
+        return radiograph_of(source.read(), deflated=deflated)
+    if isinstance(source, DatasetImage):
+        return source.read()
+    return source()
 
 
 class Predictor:
@@ -71,15 +126,15 @@ class Predictor:
     backend, threads, one_at_a_time
         See `carina.runtime.engine.load_engine`.
     precision
-        Of the classifier; the lungs are sought in 32-bit floating point, so that their box does not move. See
-        `carina.runtime.engine.load_engine`.
+        Of the classifier; ``auto`` is the fastest that the model offers and this processor has instructions for. The
+        lungs are sought in 32-bit floating point, so that their box does not move.
     deflated
         Whether deflated DICOM data sets are to be inflated.
 
     Attributes
     ----------
     run
-        What it says of itself.
+        What it says of itself in the precision that is computed; see `carina.bundles.bundle.in_precision`.
     sha256
         A hash of the whole of it; see `carina.bundles.bundle.open_named_model`.
     graph_sha256
@@ -104,9 +159,10 @@ class Predictor:
         deflated: bool = False,
     ) -> None:
         self._deflated = deflated
-        self.run: FinishedRun
-        self.run, self.sha256 = open_named_model(folder)
-        name, self.graph_sha256 = classifier_graph(self.run, precision)
+        described, self.sha256 = open_named_model(folder)
+        precision = choose_precision(described, precision, backend)
+        self.run: FinishedRun = in_precision(described, precision)
+        name, self.graph_sha256 = classifier_graph(described, precision)
         _require_unchanged(folder / name, self.graph_sha256)
         if self.run.has_segmenter:
             _require_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
@@ -135,7 +191,7 @@ class Predictor:
 
     def predict(
         self, paths: Iterable[Source], *, prevalence: float | None = None, explain: bool = False
-    ) -> Iterator[Prediction | FailedPrediction]:
+    ) -> Iterator[AnyPrediction]:
         """Yield what the model says of each image, in the order given; memory does not grow with their number.
 
         Parameters
@@ -158,10 +214,27 @@ class Predictor:
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
-        groups = (
-            (group, [item.whole for item in group[1] if isinstance(item, _Read)])
-            for group in self._groups(iter(paths), explain=explain)
-        )
+        yield from self._judge(self._groups(iter(paths), explain=explain), prevalence, explain=explain)
+
+    def judge(
+        self, films: Iterable[ReadFilm], *, prevalence: float | None = None, embed: bool = False
+    ) -> Iterator[AnyPrediction]:
+        """Yield what `predict` says of images that were read before by `read_film`, in the order given.
+
+        A film that was read to be explained is explained. With `embed` each prediction has its embedding.
+        """
+        groups = ((time.perf_counter(), group) for group in batched(films, BATCH))
+        yield from self._judge(groups, prevalence, embed=embed)
+
+    def _judge(
+        self,
+        read: Iterable[tuple[float, list[ReadFilm]]],
+        prevalence: float | None,
+        *,
+        explain: bool = False,
+        embed: bool = False,
+    ) -> Iterator[AnyPrediction]:
+        groups = ((group, [item.whole for item in group[1] if isinstance(item, Film)]) for group in read)
         for (submitted, items), judged in self.pipeline.stream(groups):
             if explain and judged.outputs and "contributions" not in judged.outputs:
                 msg = (
@@ -170,7 +243,7 @@ class Predictor:
                 )
                 raise BundleError(msg)
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
-            yield from self._decide(items, judged, share_ms, prevalence)
+            yield from self._decide(items, judged, share_ms, prevalence, embed=embed)
 
     def pixel_sha256(self, source: Source) -> str:
         """Return the SHA-256 of an image's pixels, as its prediction has it.
@@ -180,11 +253,12 @@ class Predictor:
         InputError
             If it cannot be read.
         """
-        return pixel_sha256(self._radiograph(source))
+        return pixel_sha256(_radiograph(source, deflated=self._deflated))
 
-    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
+    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[ReadFilm]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
-        read = partial(self._read, keep=explain)
+        size = self.run.preprocessing.read_size
+        read = partial(read_film, read_size=size, deflated=self._deflated, explain=explain)
         first = list(islice(paths, 2))
         if len(first) == 1:  # a thread would take longer to start than the image to be read
             yield time.perf_counter(), [read(first[0])]
@@ -193,33 +267,9 @@ class Predictor:
         for group in batched(items, BATCH):
             yield time.perf_counter(), group
 
-    def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
-        started = time.perf_counter()
-        path = source if isinstance(source, Path) else getattr(source, "path", None)
-        try:
-            radiograph = self._radiograph(source)
-        except InputError as error:
-            found = isinstance(source, Input) and not source.named
-            return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
-        # An image of a data set was hashed already, to see that it is the one that was imported.
-        sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
-        whole = resize_grey(radiograph, self.run.preprocessing.read_size)
-        milliseconds = 1000 * (time.perf_counter() - started)
-        grey = display_grey(radiograph) if keep else None
-        return _Read(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
-
-    def _radiograph(self, source: Source) -> Radiograph:
-        if isinstance(source, Path):
-            return read_radiograph(source, deflated=self._deflated)
-        if isinstance(source, Input):
-            return radiograph_of(source.read(), deflated=self._deflated)
-        if isinstance(source, DatasetImage):
-            return source.read()
-        return source()
-
     def _decide(
-        self, items: list[_Item], judged: Judged, share_ms: float, prevalence: float | None
-    ) -> Iterator[Prediction | FailedPrediction]:
+        self, items: list[ReadFilm], judged: Judged, share_ms: float, prevalence: float | None, *, embed: bool
+    ) -> Iterator[AnyPrediction]:
         probabilities = self.run.policy.probabilities(judged.logits) if judged.outputs else np.empty((0, 0))
         rows = iter(range(len(probabilities)))
         for item in items:
@@ -258,6 +308,7 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                judged.outputs["embedding"][row].copy() if embed else None,
             )
 
 

@@ -8,8 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from carina.bundles.run_folder import GATE_FILE, GateRecord
+from carina.datasets.manifest import labels_of
 from carina.decisions.policy import Policy, fit_policy
-from carina.learning.data.batches import labels_of
 from carina.learning.gate.gate_training import accepted_rows, train_gate
 from carina.learning.training import Training
 from carina.radiographs.gate import read_gate

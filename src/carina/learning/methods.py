@@ -13,9 +13,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from carina.bundles.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, ONNX_FILE
+from carina.datasets.manifest import labels_of
 from carina.errors import CarinaError
 from carina.learning.backbone import Backbone, build_classifier
-from carina.learning.data.batches import build_batches, labels_of
+from carina.learning.data.batches import build_batches
 from carina.learning.embeddings import embed_rows
 from carina.learning.export.onnx_export import GRAPH_FORM, attach_head, export_backbone, largest_output_difference
 from carina.learning.finetune.finetune import drawing_shares, fine_tune

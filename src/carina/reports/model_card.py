@@ -32,6 +32,7 @@ class EvaluatedOn:
     dataset: str
     split: str
     images: int
+    findings: Mapping[str, int]  # images of each finding that has any
     figures: tuple[tuple[str, str], ...]  # sentences, one per measure, with intervals
     values: tuple[tuple[str, str, float], ...]  # for machines: measure, its full name, number
     leaks: str  # how many images the model had learned from or stopped on
@@ -92,6 +93,7 @@ def model_card(
         bundle=bundle,
         findings=listed(bundle.findings),
         evaluations=evaluations,
+        elsewhere=_tested_elsewhere(bundle, evaluations),
         index=json.dumps([index], ensure_ascii=False),
         audit=audit,
         hub=hub,
@@ -112,6 +114,18 @@ def model_card(
         else sum(kind not in ("radiograph", "varied") for kind in bundle.gate.images),
     )
     return str(card)
+
+
+def _tested_elsewhere(
+    bundle: BundleDescription, evaluations: Sequence[EvaluatedOn]
+) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return for each finding the data sets that it was judged on and not learned from, with numbers of images."""
+    learned_from = bundle.dataset.split(" + ")
+    others = [one for one in evaluations if one.dataset not in learned_from]
+    return {
+        finding: tuple((one.dataset, count) for one in others if (count := one.findings.get(finding, 0)))
+        for finding in bundle.findings
+    }
 
 
 def _slug(name: str) -> str:
@@ -149,6 +163,7 @@ def _evaluated_on(content: Mapping[str, Any]) -> EvaluatedOn:
         dataset=str(content["data"]["name"]),
         split=str(content["data"]["split"]),
         images=int(content["data"]["images"]),
+        findings={str(finding): int(count) for finding, count in content["data"]["findings"].items()},
         figures=tuple((_cell(name), _estimate(estimate)) for _, name, estimate in named),
         values=tuple((kind, name, float(of["value"])) for kind, name, of in named if of["value"] is not None),
         leaks=(

@@ -1,8 +1,8 @@
 """An ONNX graph that runs: OpenVINO where the extra is installed, ONNX Runtime otherwise; nothing above knows which.
 
 Precisions: ``f32``; ``bf16`` for what is left after 8 bits of an exponent, on processors that have it, with OpenVINO;
-``int8`` where the graph itself was made for it (`carina.learning.export.quantise`), the rest of it in ``f32``.
-``auto`` is ``f32``: thresholds were chosen by it, and what the others change is for their user to know.
+``int8`` where the graph itself was made for it (`carina.learning.export.quantise`). That takes the grey bytes of an
+image in place of a tensor of floats. Which precisions a model may be used in, its bundle says.
 """
 
 import hashlib
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
-from carina.runtime.machine import describe_machine, usable_cores
+from carina.runtime.machine import describe_machine, has_byte_products, usable_cores
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
 Tensors = Mapping[str, NDArray[np.float32]]
+Batch = NDArray[np.float32] | NDArray[np.uint8]
 
 
 class EngineSettings(TypedDict, total=False):
@@ -45,6 +46,8 @@ class Engine(Protocol):
         What it computes in (``f32``, ``bf16`` or ``int8``), and by how many processor cores.
     input_sizes, outputs
         Rows, columns and channels of one image, 0 where the graph leaves one open; and the names of the outputs.
+    takes_bytes
+        Whether it takes grey values, uint8 ``(n, rows, columns)``, instead of float32 ``(n, rows, columns, 3)``.
     """
 
     name: str
@@ -52,11 +55,12 @@ class Engine(Protocol):
     threads: int
     input_sizes: tuple[int, ...]
     outputs: tuple[str, ...]
+    takes_bytes: bool
 
-    def run(self, batch: NDArray[np.float32]) -> Tensors:
+    def run(self, batch: Batch) -> Tensors:
         """Return every output by name for one batch: float32, first axis as the batch's."""
 
-    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
         """Yield the outputs of each batch, in order, computing several at once where that is faster.
 
         A batch without rows is not computed and gives no outputs.
@@ -139,6 +143,13 @@ def available_precisions(backend: Backend) -> tuple[Precision, ...]:
     return ("f32", "bf16") if _has_bf16(openvino.Core()) else ("f32",)
 
 
+def computes_fast(precision: Precision, backend: Backend) -> bool:
+    """Return whether this processor has instructions for a precision, and an engine that uses them."""
+    if precision == "int8":
+        return has_byte_products()
+    return precision in available_precisions(backend)
+
+
 def _damaged(path: Path) -> BundleError:
     return BundleError(f"{path} is not a graph that can be run. Train or export the model again.")
 
@@ -160,6 +171,8 @@ class _OpenVinoEngine:
             raise _damaged(path) from None
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
         shape = self._compiled.inputs[0].get_partial_shape()
+        self.takes_bytes = self._compiled.inputs[0].get_element_type() == openvino.Type.u8
+        self._takes = np.uint8 if self.takes_bytes else np.float32
         self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # A request's buffers are made when it first computes: for one image that takes as long as the lungs.
@@ -168,10 +181,10 @@ class _OpenVinoEngine:
         self.precision = precision
         self.threads = int(settings["INFERENCE_NUM_THREADS"])
 
-    def run(self, batch: NDArray[np.float32]) -> Tensors:
+    def run(self, batch: Batch) -> Tensors:
         return next(self.stream([batch]))
 
-    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
         busy: deque[Any] = deque()
         under_way = 0
         try:
@@ -185,7 +198,7 @@ class _OpenVinoEngine:
                     busy.append(None)
                     continue
                 request = self._request()
-                request.start_async({0: np.ascontiguousarray(batch, np.float32)}, share_inputs=False)
+                request.start_async({0: np.ascontiguousarray(batch, self._takes)}, share_inputs=False)
                 busy.append(request)
                 under_way += 1
             while busy:
@@ -242,15 +255,17 @@ class _OnnxRuntimeEngine:
             raise _damaged(path) from None
         taken = self._session.get_inputs()[0]
         self._input = taken.name
+        self.takes_bytes = taken.type == "tensor(uint8)"
+        self._takes = np.uint8 if self.takes_bytes else np.float32
         self.input_sizes = tuple(size if isinstance(size, int) else 0 for size in taken.shape[1:])
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
         self.precision = precision
         self.threads = threads
 
-    def run(self, batch: NDArray[np.float32]) -> Tensors:
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})
+    def run(self, batch: Batch) -> Tensors:
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, self._takes)})
         return dict(zip(self.outputs, outputs, strict=True))
 
-    def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Tensors]:
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
         return (self.run(batch) if len(batch) else {} for batch in batches)

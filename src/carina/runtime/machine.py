@@ -15,6 +15,9 @@ _LIBRARIES = (
     *("pylibjpeg-openjpeg", "python-gdcm", "tensorflow-cpu", "tensorflow"),
 )
 
+# x86: AVX-512 VNNI, AVX VNNI and AMX. Arm: the dot product.
+_BYTE_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+
 
 def describe_machine() -> str:
     """Return processor, cores and system in one line."""
@@ -28,6 +31,19 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def has_byte_products() -> bool:
+    """Return whether this processor is known to have instructions for sums of products of bytes.
+
+    That is asked of Linux, which lists them; elsewhere the answer is no.
+    """
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return False
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not _BYTE_PRODUCTS.isdisjoint(flags.split())
 
 
 def library_versions(*more: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from carina.bundles.bundle import open_model
+from carina.bundles.bundle import choose_precision, in_precision, open_model
 from carina.bundles.run_folder import FinishedRun
 from carina.errors import BundleError
 from carina.service.database.study_tables import Model
@@ -60,6 +60,8 @@ def described_in_use(site: Site, session: Session) -> Described | None:
 def _read(folder: Path, _sha256: str) -> tuple[FinishedRun | None, str]:
     try:
         run = open_model(folder)
+        # As the judge on this machine does: the thresholds are those of the precision that it computes in.
+        run = in_precision(run, choose_precision(run, "auto", "auto"))
     except BundleError:
         return None, _NOT_AUDITED
     try:

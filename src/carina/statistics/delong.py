@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 from carina.statistics.curves import checked_scores, missing_side, placements, require_both_sides
 from carina.statistics.intervals import BoolArray, Estimate, FloatArray, IntArray, group_codes, not_applicable
-from carina.statistics.proportion import TAILS, logit_bounds
+from carina.statistics.proportion import TAILS, logit_bounds, normal_quantile
 
 # Placements are exact half-integers, so rounding leaves a variance of about 1e-32 where there is none, while
 # one misplaced pair among a million images gives 1e-24. Below this the variance is 0.
@@ -157,15 +157,45 @@ def mean_auroc_interval(components: Sequence[AurocComponents], weights: FloatArr
     # Some finding's AUROC is no larger than the mean, so the fewest pairs bound the mean too.
     pairs = min(part.pairs for part in components)
     clustered = components[0].clustered
-    variance: float | None = None
-    if all(part.variance() is not None for part in components):
-        total = np.zeros_like(components[0].positive)
-        for share, part in zip(shares, components, strict=True):
-            # The square roots make each finding's own share of the variance exactly DeLong's.
-            total += share * math.sqrt(part.positive_groups / (part.positive_groups - 1)) * part.positive
-            total += share * math.sqrt(part.negative_groups / (part.negative_groups - 1)) * part.negative
-        variance = float(total @ total)
-    return _interval_from_variance(value, variance, pairs, clustered)
+    return _interval_from_variance(value, _variance_of_mean(components, shares), pairs, clustered)
+
+
+def mean_auroc_difference(first: Sequence[AurocComponents], second: Sequence[AurocComponents]) -> Estimate:
+    """Return by how much the mean of one-vs-rest AUROCs is larger in the second table than in the first, in pairs.
+
+    The same images, findings and groups are in both. Without variance, where both rank alike, there is no interval.
+
+    Source: as of `mean_auroc_interval`.
+    """
+    between = [
+        AurocComponents(
+            after.auroc - before.auroc,
+            after.positive - before.positive,
+            after.negative - before.negative,
+            before.positive_groups,
+            before.negative_groups,
+            before.pairs,
+            before.clustered,
+        )
+        for before, after in zip(first, second, strict=True)
+    ]
+    value = float(np.mean([part.auroc for part in between]))
+    variance = _variance_of_mean(between, np.full(len(between), 1 / len(between)))
+    if variance is None or variance < NO_VARIANCE:
+        return Estimate(value, None, None, "none", note="the difference has no variance")
+    half = normal_quantile() * math.sqrt(variance)
+    return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "DeLong paired")
+
+
+def _variance_of_mean(components: Sequence[AurocComponents], shares: FloatArray) -> float | None:
+    if any(part.variance() is None for part in components):
+        return None
+    total = np.zeros_like(components[0].positive)
+    for share, part in zip(shares, components, strict=True):
+        # The square roots make each finding's own share of the variance exactly DeLong's.
+        total += share * math.sqrt(part.positive_groups / (part.positive_groups - 1)) * part.positive
+        total += share * math.sqrt(part.negative_groups / (part.negative_groups - 1)) * part.negative
+    return float(total @ total)
 
 
 def _interval_from_variance(value: float, variance: float | None, pairs: int, clustered: bool) -> Estimate:

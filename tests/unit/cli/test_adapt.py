@@ -80,7 +80,7 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     assert sum(done.per_finding.values()) == 120
     assert done.macro_auroc_before < done.macro_auroc_after
     assert done.gain_low > 0
-    assert (new.version, new.findings, new.int8) == ("1.2.3+site", old.findings, None)
+    assert (new.version, new.findings, new.twins) == ("1.2.3+site", old.findings, ())
     assert new.model_sha256 != old.model_sha256
     assert new.policy.operating_point.chosen_on == "120 films of the site, each held out"
     (parent,) = new.lineage

@@ -152,7 +152,7 @@ def test_what_is_private_stays_apart_from_what_is_passed_on(carina: Typed, tmp_p
 def test_without_the_extra_it_is_said_what_to_type(
     carina: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
+    monkeypatch.setattr("carina.extras.find_spec", lambda _: None)
     code, out, err = carina("dicom", "deidentify", write_source(tmp_path / "image.dcm"), "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert 'Install it with: pip install "carina-cxr[dicom]"' in err

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_in_a_line(
 
 
 def test_without_its_libraries_it_says_what_to_install(carina: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carina.dicom.extra.find_spec", lambda name: None if "net" in name else object())
+    monkeypatch.setattr("carina.extras.find_spec", lambda name: None if "net" in name else object())
     for words in (("listen",), ("send", "x", "--to", "h:1"), ("query", "--out", "x")):
         code, _, err = carina("dicom", *words)
         assert code == 2

@@ -161,7 +161,7 @@ def test_wrong_options_are_one_line(
 def test_without_the_extra_it_is_said_what_to_type(
     carina: Typed, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
+    monkeypatch.setattr("carina.extras.find_spec", lambda _: None)
     code, out, err = carina("dicom", "report", write_source(tmp_path / "image.dcm"), "--bundle", small)
     assert (code, out) == (2, "")
     assert 'Install it with: pip install "carina-cxr[dicom]"' in err

@@ -41,7 +41,7 @@ def write_evaluation(folder: Path, described: BundleDescription, **changes: obje
     content = {
         "format": "carina-evaluation-1",
         "notice": None,
-        "data": {"name": "hospital: x", "split": "test", "images": 77},
+        "data": {"name": "hospital: x", "split": "test", "images": 77, "findings": {"COVID-19": 50, "Normal": 27}},
         "metrics": {
             "accuracy": estimate(0.91234, 0.85, 0.95),
             "macro_auroc": estimate(0.98),
@@ -104,6 +104,15 @@ def test_figures_stand_with_their_intervals_for_people_and_machines(
     assert model["results"][0]["dataset"] == {"name": "hospital: x", "type": "hospital-x", "split": "test"}
     assert {"type": "accuracy", "name": "accuracy", "value": 0.91234} in model["results"][0]["metrics"]
     assert all(isinstance(metric["value"], float) for metric in model["results"][1]["metrics"])
+
+
+def test_it_says_where_each_finding_was_not_tested(described: BundleDescription, tmp_path: Path) -> None:
+    card = prepare_card([write_evaluation(tmp_path / "one", described)])(described)
+    assert "- COVID-19: 50 images of `hospital: x`, and nowhere else that it did not learn from." in card
+    assert "- Viral Pneumonia: **on no image of a data set that it did not learn from**." in card
+    # Other images of a data set that it learned from show no other place.
+    own = prepare_card([tmp_path / "one"])(described.model_copy(update={"dataset": "phantoms + hospital: x"}))
+    assert "- COVID-19: **on no image of a data set that it did not learn from**." in own
 
 
 def test_the_front_matter_is_yaml_as_the_hub_reads_it(described: BundleDescription, tmp_path: Path) -> None:

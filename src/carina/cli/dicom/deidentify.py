@@ -12,8 +12,8 @@ import typer
 
 from carina.cli.console import print_note, print_result, running_count
 from carina.cli.options import argument, option, switch
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
+from carina.extras import require_libraries
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
 from carina.storage.atomic import whole_folder
@@ -74,7 +74,7 @@ def deidentify_command(
     from carina.dicom.deidentification.profile import Options  # noqa: PLC0415
     from carina.dicom.deidentification.pseudonyms import Pseudonyms, read_or_create_key  # noqa: PLC0415
 
-    require_libraries("De-identifying", "dicom-anonymizer")
+    require_libraries("De-identifying", "dicomanonymizer")
     _require_apart(out, paths, [file for file in (key, register) if file is not None])
     options = Options(keep_patient_characteristics, keep_device, keep_uids, shift_dates)
     with ExitStack() as stack:

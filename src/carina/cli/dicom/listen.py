@@ -8,8 +8,8 @@ from carina.cli.console import print_note
 from carina.cli.dicom.peers import NETWORK, destination_of
 from carina.cli.options import BundleOption, option, switch
 from carina.dicom.answers.answering_judge import judge_factory
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
+from carina.extras import require_libraries
 
 
 def listen_command(

@@ -18,8 +18,8 @@ from carina.cli.options import BundleOption, KindsOption, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_table import PredictTable
 from carina.dicom.answers.answering_judge import judge_factory
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
+from carina.extras import require_libraries
 from carina.inference.prediction_list import FAILED, PASSED_OVER
 from carina.storage.atomic import whole_file
 

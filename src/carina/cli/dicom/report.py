@@ -13,8 +13,8 @@ from carina.cli.console import print_note, print_result
 from carina.cli.options import BundleOption, KindsOption, PrevalenceOption, argument, option, switch
 from carina.cli.predict import INTENDED_USE
 from carina.cli.predict_words import printable
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError, InputError
+from carina.extras import require_libraries
 from carina.inference.image_input import Input
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles

@@ -12,8 +12,8 @@ import typer
 from carina.cli.console import print_note, print_result
 from carina.cli.dicom.peers import CA, CERTIFICATE, KEY, NETWORK, destination_of, tls_of
 from carina.cli.options import argument, option, switch
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
+from carina.extras import require_libraries
 from carina.inference.inputs import image_inputs
 from carina.inference.left_out import LeftOutFiles
 from carina.radiographs.file_kind import FileKind

@@ -55,6 +55,8 @@ class Maker:
         Of the bundle; for a run that is no bundle yet, of the recipe and of Carina. The name has at most 64 characters.
     sha256
         The SHA-256 that names the whole bundle or run.
+    precision
+        That it was computed in.
     findings, policy
         What it tells apart, and how it decides.
     prevalence
@@ -66,6 +68,7 @@ class Maker:
     name: str
     version: str
     sha256: str
+    precision: str
     findings: tuple[str, ...]
     policy: Policy
     prevalence: float | None
@@ -80,7 +83,7 @@ class Maker:
     @property
     def identity(self) -> tuple[str, ...]:
         """Return what makes another answer of the same image: it is part of every UID."""
-        return (__version__, self.sha256, "" if self.prevalence is None else repr(self.prevalence))
+        return (__version__, self.sha256, self.precision, "" if self.prevalence is None else repr(self.prevalence))
 
 
 def maker_of(predictor: Predictor, prevalence: float | None) -> Maker:
@@ -91,4 +94,7 @@ def maker_of(predictor: Predictor, prevalence: float | None) -> Maker:
         made, version = run.created, run.version
     made = made.astimezone(UTC)
     created = (made.strftime("%Y%m%d"), made.strftime("%H%M%S"))
-    return Maker(dicom_text(run.name), version, predictor.sha256, run.findings, run.policy, prevalence, created)
+    precision = predictor.engine.precision
+    return Maker(
+        dicom_text(run.name), version, predictor.sha256, precision, run.findings, run.policy, prevalence, created
+    )

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carina.dicom.extra import require_libraries
+from carina.extras import require_libraries
 
 if TYPE_CHECKING:
     from carina.dicom.answers.objects import Kind

@@ -15,9 +15,9 @@ from carina.dicom.answers.objects import KINDS, Kind, kinds_named, whole_object
 from carina.dicom.answers.secondary_capture import draw_answer, secondary_capture
 from carina.dicom.answers.segmentation import LEVEL, find_regions, segmentation
 from carina.dicom.answers.source import Source, read_source, require_foreign_dicom
-from carina.dicom.extra import require_libraries
 from carina.dicom.quiet import quiet
 from carina.errors import BundleError, InputError
+from carina.extras import require_libraries
 from carina.inference.explanation.explain import Explanation
 from carina.inference.prediction import FailedPrediction, Prediction
 from carina.inference.predictor import Predictor

@@ -148,7 +148,11 @@ def _group(
     from highdicom import sr  # noqa: PLC0415
 
     of = "triage" if finding is None else "finding"
-    used = [f"SHA-256 of the bundle: {maker.sha256}", f"Run by Carina {__version__}", *(parameters or ())]
+    used = [
+        f"SHA-256 of the bundle: {maker.sha256}",
+        f"Run by Carina {__version__} in {maker.precision}",
+        *(parameters or ()),
+    ]
     if maker.prevalence is not None:
         used.append(f"Stated prevalence of {maker.policy.flag_finding}: {maker.prevalence:g}")
     return sr.MeasurementsAndQualitativeEvaluations(

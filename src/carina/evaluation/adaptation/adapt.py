@@ -75,6 +75,8 @@ class Adapted:
         The policies before and after.
     verification
         What the new bundle was verified to be; none where none was written.
+    left_out
+        Precisions beside f32 that the bundle offered and the new one does not: its last layer is another.
     """
 
     held_out: HeldOut
@@ -84,12 +86,14 @@ class Adapted:
     old: Policy
     new: Policy
     verification: Verification | None
+    left_out: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return what was measured and what became of it: one sentence per line."""
         lines = describe_adaptation(
             self.held_out, self.adaptation, self.old, self.new, untouched=self.untouched, refused=self.refused
         )
+        lines += [f"{each} is left out: it was fitted to the last layer before." for each in self.left_out]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -199,14 +203,15 @@ def adapt(
             "recalibration": None,
             "adaptation": adaptation,
             "lineage": (*described.lineage, parent),
-            # It was proved to decide alike with the head that is replaced, and with no other.
-            "int8": None,
+            # They were shown to be no worse with the head that is replaced, and with no other.
+            "twins": (),
         }
         new = changed.model_copy(update=changes)
         verification = write_bundle(
             bundle, out, new, write_card=write_card, more_images=_learned(site, rows), graph=graph
         )
-    return Adapted(held_out, why_not, adaptation, untouched, described.policy, policy, verification)
+    left_out = () if verification is None else described.offered
+    return Adapted(held_out, why_not, adaptation, untouched, described.policy, policy, verification, left_out)
 
 
 def _rows_of(site: Dataset) -> pl.DataFrame:

@@ -7,17 +7,12 @@ import polars as pl
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from carina.datasets.manifest import labels_of
 from carina.errors import CarinaError
 from carina.learning.data.augment import build_augmentation
 from carina.learning.data.frames import Frames
 from carina.learning.recipe import Recipe
 from carina.radiographs.preprocess import scale_and_offset
-
-
-def labels_of(rows: pl.DataFrame, findings: Sequence[str]) -> NDArray[np.int64]:
-    """Return the index of each row's finding: int64 ``(n,)``."""
-    index = {finding: i for i, finding in enumerate(findings)}
-    return np.array([index[finding] for finding in rows["finding"]], dtype=np.int64)
 
 
 def sample_weights(labels: NDArray[np.int64], findings: int, class_weights: str) -> NDArray[np.float32]:

@@ -22,6 +22,9 @@ RELU6 = 6.0
 # QuantizeLinear and DequantizeLinear with a scale for each channel.
 _LEAST_OPSET = 13
 _WEIGHTS, _BIAS = "weights", "bias"
+_BYTES, _CHANNELS = "bytes", 3
+# What gives a map of maps.
+_OF_MAPS = ("Add", "Concat", "Resize")
 
 
 @dataclass(slots=True)
@@ -112,6 +115,44 @@ class FoldedGraph:
             if node.op_type == "Conv" and node.input[1] in self._constants:
                 self._of_node[id(node)] = self._fold(node)
         self.convolutions = tuple(self._of_node.values())
+        self.bytes_read: tuple[str, Steps] | None = None
+
+    def read_bytes(self, scale: float, offset: float) -> None:
+        """Let the graph take grey bytes, uint8 ``(n, height, width)``, in place of the tensor made of them.
+
+        A tensor is a grey value three times, as ``scale * byte + offset``. The first convolution reads it once, its
+        weights for the three channels summed. Bytes are exact, and the same on every processor.
+
+        Raises
+        ------
+        BundleError
+            If the graph begins in another way.
+        """
+        (taken,) = self._model.graph.input
+        first = self._readers[taken.name][0]
+        reader = next((each for each in self.convolutions if each.reads == first.output[0]), None)
+        sizes = [each.dim_value for each in taken.type.tensor_type.shape.dim][1:]
+        if first.op_type != "Transpose" or reader is None or reader.groups != 1 or sizes[2:] != [_CHANNELS]:
+            msg = "The graph does not begin with a convolution of three channels. Export without --int8."
+            raise BundleError(msg)
+        self._gone.add(id(first))
+        # The byte nearest to what is 0 in the tensor is what padding gives.
+        steps = Steps(scale, int(np.ceil(-offset / scale)))
+        reader.weights = reader.weights.sum(axis=1, keepdims=True)
+        reader.bias = reader.bias + reader.weights.sum(axis=(1, 2, 3)) * (offset + scale * steps.zero)
+        self.bytes_read = reader.reads, steps
+        self._sizes = sizes[:2]
+
+    def tensors(self) -> list[str]:
+        """Return the names of all maps between the convolutions, in the order in which they are computed."""
+        found = []
+        for node in self._nodes:
+            conv = self._of_node.get(id(node))
+            if conv is not None:
+                found.append(conv.name)
+            elif id(node) not in self._gone and node.op_type in _OF_MAPS and set(node.input) & set(found):
+                found.append(node.output[0])
+        return found
 
     def groups(self) -> list[tuple[list[Convolution], list[str]]]:
         """Return tensors whose channels may be scaled together: who makes them, and their names.
@@ -174,8 +215,13 @@ class FoldedGraph:
         taps
             Tensors inside, four axes each, that become outputs.
         """
-        rounded, steps = rounded or {}, steps or {}
-        writer = _Writer(self._constants)
+        rounded, steps = rounded or {}, dict(steps or {})
+        taken = list(self._model.graph.input)
+        writer = _Writer(self._constants, steps)
+        if self.bytes_read is not None:
+            name, grey = self.bytes_read
+            writer.take_bytes(name, grey)
+            taken = [helper.make_tensor_value_info(_BYTES, TensorProto.UINT8, ["n", *self._sizes])]
         for node in self._nodes:
             if id(node) in self._gone:
                 continue
@@ -183,14 +229,12 @@ class FoldedGraph:
             if conv is None:
                 writer.copy(node)
             else:
-                writer.convolution(conv, rounded.get(conv.name), steps.get(conv.reads))
+                writer.convolution(conv, rounded.get(conv.name))
         outputs = [
             *self._model.graph.output,
             *(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None, None, None]) for name in taps),
         ]
-        graph = helper.make_graph(
-            writer.nodes, "classifier", list(self._model.graph.input), outputs, list(writer.initialisers.values())
-        )
+        graph = helper.make_graph(writer.nodes, "twin", taken, outputs, list(writer.initialisers.values()))
         model = helper.make_model(
             graph, opset_imports=list(self._model.opset_import), ir_version=self._model.ir_version
         )
@@ -258,24 +302,38 @@ class FoldedGraph:
 
 
 class _Writer:
-    def __init__(self, constants: Mapping[str, NDArray[Any]]) -> None:
+    """Writes nodes; whoever reads a tensor that has steps reads it in integers and back."""
+
+    def __init__(self, constants: Mapping[str, NDArray[Any]], steps: Mapping[str, Steps]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: dict[str, onnx.TensorProto] = {}
-        self._constants = constants
-        self._stepped: set[str] = set()
+        self._constants, self._steps = constants, steps
+        self._stepped: dict[str, str] = {}
+
+    def take_bytes(self, name: str, steps: Steps) -> None:
+        """Write that a tensor is what the graph is given, grey bytes."""
+        self._constant("bytes/axis", np.array([1], np.int64))
+        self.nodes.append(helper.make_node("Unsqueeze", [_BYTES, "bytes/axis"], [f"{name}/integers"], name="bytes"))
+        self._back(name, steps, gives=name)
 
     def copy(self, node: onnx.NodeProto) -> None:
+        """Write a node as it is."""
         for name in node.input:
             if name in self._constants:
                 self._constant(name, self._constants[name])
-        self.nodes.append(node)
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        del copied.input[:]
+        copied.input.extend(self._in_steps(name) for name in node.input)
+        self.nodes.append(copied)
 
-    def convolution(self, conv: Convolution, rounded: Rounded | None, steps: Steps | None) -> None:
-        reads, weights, bias = conv.reads, f"{conv.name}/{_WEIGHTS}", conv.bias
-        if rounded is None or steps is None:
+    def convolution(self, conv: Convolution, rounded: Rounded | None) -> None:
+        """Write a convolution and its clipping."""
+        reads, weights, bias = self._in_steps(conv.reads), f"{conv.name}/{_WEIGHTS}", conv.bias
+        if rounded is None:
             self._constant(weights, conv.weights.astype(np.float32))
         else:
-            reads, bias = self._in_steps(conv.reads, steps), rounded.bias
+            bias = rounded.bias
             self._constant(f"{weights}/integers", rounded.integers)
             self._constant(f"{weights}/scales", rounded.scales.astype(np.float32))
             self._constant(f"{weights}/zeros", np.zeros(len(rounded.scales), np.int8))
@@ -302,21 +360,24 @@ class _Writer:
                 helper.make_node("Clip", [gives, "relu6/low", "relu6/high"], [conv.name], name=f"{conv.name}/relu6")
             )
 
-    def _in_steps(self, name: str, steps: Steps) -> str:
+    def _in_steps(self, name: str) -> str:
         """Return the name of a tensor in integers and back, made once for all who read it."""
-        gives = f"{name}/stepped"
-        if name not in self._stepped:
-            self._stepped.add(name)
-            self._constant(f"{name}/scale", np.float32(steps.scale))
-            self._constant(f"{name}/zero", np.uint8(steps.zero))
-            how = [f"{name}/scale", f"{name}/zero"]
-            self.nodes.append(
-                helper.make_node("QuantizeLinear", [name, *how], [f"{name}/integers"], name=f"{name}/quantise")
-            )
-            self.nodes.append(
-                helper.make_node("DequantizeLinear", [f"{name}/integers", *how], [gives], name=f"{name}/dequantise")
-            )
-        return gives
+        steps = self._steps.get(name)
+        if name not in self._stepped and steps is not None:
+            how = self._back(name, steps, gives=f"{name}/stepped")
+            quantise = helper.make_node("QuantizeLinear", [name, *how], [f"{name}/integers"], name=f"{name}/quantise")
+            self.nodes.insert(len(self.nodes) - 1, quantise)
+        return self._stepped.get(name, name)
+
+    def _back(self, name: str, steps: Steps, *, gives: str) -> list[str]:
+        """Write how a tensor in integers is read, and return the names of its steps."""
+        how = [f"{name}/scale", f"{name}/zero"]
+        self._stepped[name] = gives
+        self._constant(how[0], np.float32(steps.scale))
+        self._constant(how[1], np.uint8(steps.zero))
+        reads = [f"{name}/integers", *how]
+        self.nodes.append(helper.make_node("DequantizeLinear", reads, [gives], name=f"{name}/dequantise"))
+        return how
 
     def _constant(self, name: str, value: Any) -> None:
         self.initialisers[name] = numpy_helper.from_array(np.asarray(value), name)

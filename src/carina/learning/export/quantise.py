@@ -1,6 +1,8 @@
 """A classifier's graph becomes its twin in 8-bit integers: fewer bytes to move, and four times as many in a register.
 
-Static quantisation after training: weights have a scale for each output channel, activations one for each tensor.
+Static quantisation after training: weights have a scale for each output channel, activations one for each tensor. Every
+convolution and every sum computes in integers, and the graph takes grey bytes, so that its answers do not depend on the
+processor. The head, and what explains it, stay in floating point.
 
 1. Batch norm and padding are folded into the convolutions (`carina.learning.export.folding`).
 2. Channels of one tensor are brought to one range, which the next convolution's weights undo exactly: one step for the
@@ -8,11 +10,12 @@ Static quantisation after training: weights have a scale for each output channel
 3. Each convolution's weights are rounded so that what it gives changes least on training images
    (`carina.learning.export.rounding`).
 
-Only 1 x 1 and depthwise convolutions compute in integers: that is all of MobileNetV2 but the first. The head, and what
-explains it, stay in floating point.
+ONNX Runtime's own quantiser was measured beside it (`benchmarks/precisions.py`). Its 8-bit weights overflow on
+processors with AVX2 and without a dot product of bytes, which then answer otherwise; 7 bits cost what thresholds of
+their own do not give back. Rounding in turn is what makes weights good that cannot overflow.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,11 +28,12 @@ from carina.errors import BundleError
 from carina.learning.export.folding import RELU6, Convolution, FoldedGraph
 from carina.learning.export.rounding import Moments, Rounded, Steps, choose_steps
 from carina.progress import Progress, no_progress
+from carina.radiographs.preprocess import scale_and_offset
 from carina.runtime.engine import load_engine
 
 METHOD = (
     "static, after training: weights 8 bits with a scale a channel, activations 8 bits with a scale a tensor; channels "
-    "equalised, weights rounded in turn with what they lose given on, means kept; first convolution and head in float32"
+    "equalised, weights rounded in turn with what they lose given on, means kept; head in float32"
 )
 _BATCH = 16
 # Places of each image that rounding looks at, in each tensor.
@@ -40,7 +44,6 @@ _MOST_SCALED = 64.0
 _LOOKS = 3
 
 Frames = NDArray[np.uint8]
-ToTensor = Callable[[Frames], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +57,27 @@ class Quantised:
     rounded
         Integers by the name of the convolution, in the order in which they are computed.
     steps
-        Those of every tensor that such a convolution reads.
+        Those of every map between the convolutions, and of the bytes that the graph takes.
     """
 
     folded: FoldedGraph
     rounded: Mapping[str, Rounded]
     steps: Mapping[str, Steps]
 
-    def write(self, path: Path, *, without: Iterable[str] = ()) -> None:
-        """Write the twin, with the same input and outputs; some convolutions may stay in floating point."""
-        left_out = set(without)
-        rounded = {name: each for name, each in self.rounded.items() if name not in left_out}
-        self.folded.write(path, rounded=rounded, steps=self.steps)
+    def write(self, path: Path) -> None:
+        """Write the twin: it takes bytes, uint8 ``(n, size, size)``, and has the classifier's outputs."""
+        self.folded.write(path, rounded=self.rounded, steps=self.steps)
 
 
-def quantise(graph: Path, to_tensor: ToTensor, frames: Frames, *, progress: Progress = no_progress) -> Quantised:
+def quantise(graph: Path, pixel_range: str, frames: Frames, *, progress: Progress = no_progress) -> Quantised:
     """Return the integers that a classifier is to compute in.
 
     Parameters
     ----------
     graph
         As `carina.learning.export.onnx_export` wrote it.
-    to_tensor
-        From what the network is shown to its tensor.
+    pixel_range
+        Of its tensor; see `carina.radiographs.preprocess.Preprocessing`.
     frames
         What the network is shown of training images, uint8 ``(n, size, size)``; some hundred are enough.
     progress
@@ -88,40 +89,34 @@ def quantise(graph: Path, to_tensor: ToTensor, frames: Frames, *, progress: Prog
         If the graph cannot be read as one of ours.
     """
     folded = FoldedGraph(onnx.load(graph))
-    candidates = [each for each in folded.convolutions if _can_be_rounded(each, folded)]
+    folded.read_bytes(*scale_and_offset(pixel_range))
+    candidates = [each for each in folded.convolutions if each.groups == 1 or each.depthwise]
     if not candidates:
         msg = f"{graph} has no convolution that can compute in integers. Export without --int8."
         raise BundleError(msg)
     with TemporaryDirectory(prefix="carina-int8-") as folder:
-        inside = _Inside(folded, Path(folder) / "folded.onnx", to_tensor, frames, progress)
+        inside = _Inside(folded, Path(folder) / "folded.onnx", frames, progress)
         _equalise(folded, _observe(inside, candidates))
-        steps = _choose_all_steps(inside, candidates)
+        steps = _choose_all_steps(inside)
         return Quantised(folded, _round_all(inside, candidates, steps), steps)
 
 
 class _Inside:
     """What a graph computes on its way, on training images."""
 
-    def __init__(
-        self, folded: FoldedGraph, path: Path, to_tensor: ToTensor, frames: Frames, progress: Progress
-    ) -> None:
-        self.folded, self._path, self._to_tensor, self._frames = folded, path, to_tensor, frames
+    def __init__(self, folded: FoldedGraph, path: Path, frames: Frames, progress: Progress) -> None:
+        self.folded, self._path, self._frames = folded, path, frames
         self._done, self._progress = 0, progress
 
     def look(self, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Yield tensors, a batch at a time: float32 ``(n, channels, height, width)``."""
         self.folded.write(self._path, taps=names)
         starts = range(0, len(self._frames), _BATCH)
-        batches = (self._to_tensor(self._frames[start : start + _BATCH]) for start in starts)
+        batches = (self._frames[start : start + _BATCH] for start in starts)
         for outputs in load_engine(self._path).stream(batches):
             self._done += 1
             self._progress(self._done, _LOOKS * len(starts))
             yield {name: outputs[name] for name in names}
-
-
-def _can_be_rounded(conv: Convolution, folded: FoldedGraph) -> bool:
-    inside = {name for _, names in folded.groups() for name in names} | {each.name for each in folded.convolutions}
-    return (conv.pointwise or conv.depthwise) and conv.reads in inside
 
 
 def _read_by(candidates: Iterable[Convolution]) -> list[str]:
@@ -156,17 +151,18 @@ def _equalise(folded: FoldedGraph, seen: Mapping[str, NDArray[np.float64]]) -> N
             reader.undo_scaled_input(factors)
 
 
-def _choose_all_steps(inside: _Inside, candidates: Sequence[Convolution]) -> dict[str, Steps]:
-    """Return the steps of every tensor that a candidate reads."""
+def _choose_all_steps(inside: _Inside) -> dict[str, Steps]:
+    """Return the steps of every map between the convolutions, and of the bytes that the graph takes."""
     rng = np.random.default_rng(0)
-    names = _read_by(candidates)
+    names = inside.folded.tensors()
     some: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     ends = {name: [0.0, 0.0] for name in names}
     for tensors in inside.look(names):
         for name, values in tensors.items():
             ends[name] = [min(ends[name][0], float(values.min())), max(ends[name][1], float(values.max()))]
             some[name].append(rng.choice(values.ravel(), _BATCH * _PLACES))
-    return {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
+    found = {name: choose_steps(np.concatenate(some[name]), *ends[name]) for name in names}
+    return found | dict([inside.folded.bytes_read] if inside.folded.bytes_read else [])
 
 
 def _round_all(inside: _Inside, candidates: Sequence[Convolution], steps: Mapping[str, Steps]) -> dict[str, Rounded]:
@@ -178,7 +174,7 @@ def _round_all(inside: _Inside, candidates: Sequence[Convolution], steps: Mappin
         for conv in candidates:
             moments[conv.name].add(_places(conv, tensors[conv.reads], rng), steps[conv.reads])
     return {
-        conv.name: moments[conv.name].round_weights(conv.weights, conv.bias, pairs=conv.pointwise)
+        conv.name: moments[conv.name].round_weights(conv.weights, conv.bias, pairs=conv.groups == 1)
         for conv in candidates
     }
 

@@ -16,10 +16,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from carina.datasets.images import read_whole
+from carina.datasets.manifest import labels_of
 from carina.errors import ConfigurationError
 from carina.learning.backbone import Backbone, regularizer_of
 from carina.learning.data.augment import mix_amplitudes, vary
-from carina.learning.data.batches import labels_of, sample_weights
+from carina.learning.data.batches import sample_weights
 from carina.learning.data.frames import Frames
 from carina.learning.data.training_data import find_unpaired
 from carina.learning.export.onnx_export import export_backbone

@@ -12,8 +12,8 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from carina.dicom.extra import require_libraries
 from carina.errors import ConfigurationError
+from carina.extras import require_libraries
 
 # A writer waits so long for another one before it gives up.
 _BUSY_S = 30.0
@@ -108,7 +108,7 @@ def open_engine(url: URL) -> Engine:
     was committed is on the disk (synchronous = FULL). No error's text holds the values of a statement.
     """
     if url.get_backend_name() == "postgresql":
-        require_libraries("A database of PostgreSQL", "psycopg", extra="postgresql")
+        require_libraries("A database of PostgreSQL", "psycopg")
         # A connection that the server ended is noticed before it is used.
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False}, hide_parameters=True)

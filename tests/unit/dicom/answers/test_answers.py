@@ -345,7 +345,7 @@ def test_kinds_that_are_none_are_named(predictor: Predictor, tmp_path: Path) -> 
 def test_without_highdicom_it_is_said_what_to_type(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carina.dicom.extra.find_spec", lambda _: None)
+    monkeypatch.setattr("carina.extras.find_spec", lambda _: None)
     with pytest.raises(
         ConfigurationError, match=r'needs highdicom\. Install it with: pip install "carina-cxr\[dicom\]"'
     ):
