@@ -46,6 +46,8 @@ class Radiograph:
     coloured, transparent
         Whether some pixels had a colour, and whether some were not opaque. Of a raster image or an array; the grey
         values are its luma on black.
+    reduced
+        1, or how many of the file's rows one row of `pixels` has: it was decoded at a lower resolution.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Radiograph:
     outliers: int = 0
     coloured: bool = False
     transparent: bool = False
+    reduced: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a shape that no radiograph has, wherever the pixels come from, and whatever was cut off them."""

@@ -39,10 +39,11 @@ _OF_NO_IMAGE = frozenset(
 )
 
 
-def decode(content: bytes, *, deflated: bool = False) -> Radiograph:
+def decode(content: bytes, *, deflated: bool = False, enough: int = 0) -> Radiograph:
     """Return the radiograph in a DICOM file's bytes.
 
-    A deflated data set is inflated only on request (`deflated`).
+    A deflated data set is inflated only on request (`deflated`). Where so many pixels a side are `enough`, JPEG 2000 is
+    decoded at a lower resolution, unless a shutter or padding needs every pixel.
 
     Raises
     ------
@@ -52,9 +53,9 @@ def decode(content: bytes, *, deflated: bool = False) -> Radiograph:
         If it has no preamble and is not a data set with an image either.
     """
     if begins_as(content) == "file":
-        return _decode(content, deflated=deflated)
+        return _decode(content, deflated=deflated, enough=enough)
     try:
-        return _decode(content, deflated=deflated)
+        return _decode(content, deflated=deflated, enough=enough)
     except InputError as error:
         # A few bytes look like many things. Only a whole data set with an image is worth a word of its own.
         if error.code in _OF_NO_IMAGE and not _has_pixels(content):
@@ -70,7 +71,7 @@ def _has_pixels(content: bytes) -> bool:
         return False
 
 
-def _decode(content: bytes, *, deflated: bool) -> Radiograph:
+def _decode(content: bytes, *, deflated: bool, enough: int) -> Radiograph:
     walked = walk(content, deflated=deflated)
     body, encoding, pixels = walked.body, walked.encoding, walked.pixels
     attributes = read_attributes(walked.header, encoding)
@@ -79,7 +80,9 @@ def _decode(content: bytes, *, deflated: bool) -> Radiograph:
         raise InputError(msg, "unsupported-format")
     layout = attributes.layout
     check_dimensions(layout.columns, layout.rows)
-    stored = read_stored(body, pixels, layout, walked.coding, encoding)
+    if attributes.shapes or attributes.display.padding is not None:
+        enough = 0
+    stored = read_stored(body, pixels, layout, walked.coding, encoding, enough=enough)
     visible = find_visible(attributes.shapes, layout.rows, layout.columns)
     grey, shown_by = display_grey(stored, layout, attributes.display, visible)
     header = replace(
@@ -90,7 +93,7 @@ def _decode(content: bytes, *, deflated: bool) -> Radiograph:
         doubts=in_order((*attributes.header.doubts, *walked.doubts, *stored.doubts, *visible.doubts)),
         preamble_is_program=begins_as(content) == "file" and content[:PREAMBLE_BYTES].startswith(_PROGRAMS),
     )
-    return Radiograph(grey, float(WHITE), header)
+    return Radiograph(grey, float(WHITE), header, reduced=stored.reduced)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.dicom.study_header import StudyHeader
 from carina.radiographs.header import Header
-from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+from carina.radiographs.radiograph import MAX_PIXELS, MAX_SIDE_PX, Radiograph
 from carina.runtime.machine import usable_cores
 
 try:
@@ -80,7 +80,7 @@ class Workers:
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
-    def decode(self, content: bytes, *, deflated: bool = False) -> Radiograph:
+    def decode(self, content: bytes, *, deflated: bool = False, enough: int = 0) -> Radiograph:
         """Return the radiograph in a DICOM file's bytes; see `carina.radiographs.dicom.decode.decode`.
 
         Raises
@@ -90,7 +90,7 @@ class Workers:
         NotDicomError
             If it has no preamble and is not a data set with an image either.
         """
-        answer, pixels = self._ask({"task": "decode", "deflated": deflated}, content)
+        answer, pixels = self._ask({"task": "decode", "deflated": deflated, "enough": enough}, content)
         if answer.get("error") == NOT_DICOM:
             raise NotDicomError
         _raise_error(answer)
@@ -98,7 +98,10 @@ class Workers:
             header = _HEADERS.validate_python(answer.get("header"))
         if pixels is None or pixels.dtype != np.uint16:
             raise _no_sense()
-        return Radiograph(pixels, float(WHITE), header)
+        reduced = answer.get("reduced")
+        if not isinstance(reduced, int) or not 1 <= reduced <= MAX_SIDE_PX:
+            raise _no_sense()
+        return Radiograph(pixels, float(WHITE), header, reduced=reduced)
 
     def identify(self, content: bytes) -> Identity:
         """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.
