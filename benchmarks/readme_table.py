@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 RELEASED = "carina-mobilenetv2"
+BEFORE = "carina-mobilenetv2-0.3.0"
 BEGIN, END = "<!-- results: written by benchmarks/readme_table.py -->", "<!-- end of results -->"
 PUBLISHED = {
     "accuracy": "0.8978",
@@ -111,7 +112,7 @@ def one_source_table() -> list[str]:
         "cohen": "`external-cohen`, COVID-19 against other pneumonia, by P(COVID-19)",
     }
     runs = list(answers["nih"]["auroc"])
-    names = [f"`{RELEASED}`" if run.startswith("release") else f"`{run.removeprefix('run-')}`" for run in runs]
+    names = [f"`{RELEASED}` 0.3.0" if run.startswith("release") else f"`{run.removeprefix('run-')}`" for run in runs]
     lines = [f"| AUROC where the source cannot help | images | {' | '.join(names)} |", "|---|---|" + "---|" * len(runs)]
     for key, question in questions.items():
         answer = answers[key]
@@ -119,6 +120,65 @@ def one_source_table() -> list[str]:
         figures = " | ".join(estimate(answer["auroc"][run]) for run in runs)
         lines.append(f"| {question} | {counts} | {figures} |")
     return lines
+
+
+def places_table() -> list[str]:
+    """Return what the released model and the one before it do at places, one row per question."""
+    models = read("unseen_places.json")["models"]
+    old, new = models[BEFORE], models[RELEASED]
+    nih, cohen, tuberculosis = "nih-final", "cohen-final", "tb-pakistan-final"
+    questions: tuple[tuple[str, str, str, str | None], ...] = (
+        ("`nih`: No Finding against Pneumonia, AUROC of 1 − P(Normal)", nih, "auroc_abnormal", None),
+        ("`nih`: No Finding that is flagged", nih, "flagged", "Normal"),
+        ("`nih`: No Finding that is `routine`", nih, "routine", "Normal"),
+        ("`nih`: Pneumonia that is `routine`", nih, "routine", "Other opacity"),
+        (
+            "`external-cohen`: COVID-19 against others, AUROC of P(COVID-19)",
+            cohen,
+            "auroc_flagged_among_abnormal",
+            None,
+        ),
+        ("`external-cohen`: COVID-19 that is flagged", cohen, "flagged", "COVID-19"),
+        ("`external-cohen`: other opacities that are flagged", cohen, "flagged", "Other opacity"),
+        ("`tb-pakistan`: tuberculosis that is flagged", tuberculosis, "flagged", "Tuberculosis"),
+        ("`tb-pakistan`: tuberculosis that is `fast-track`", tuberculosis, "fast_track", "Tuberculosis"),
+        ("`tb-pakistan`: normals that are flagged", tuberculosis, "flagged", "Normal"),
+        ("`tb-pakistan`: normals that are `routine`", tuberculosis, "routine", "Normal"),
+        ("`tb-pakistan`: tuberculosis that is `routine`", tuberculosis, "routine", "Tuberculosis"),
+    )
+    lines = [f"| | 0.3.0 | {version()} |", "|---|---|---|"]
+    for question, place, kind, finding in questions:
+        figures = (model[place][kind] if finding is None else model[place][kind][finding] for model in (old, new))
+        lines.append(f"| {question} | {' | '.join(map(estimate, figures))} |")
+    return lines
+
+
+def generations_table() -> list[str]:
+    """Return the trials of the second generation, one row per model."""
+    content = read("unseen_places.json")
+    asked = (
+        ("nih-final", "auroc_abnormal", None),
+        ("nih-final", "flagged", "Normal"),
+        ("cohen-final", "auroc_flagged_among_abnormal", None),
+        ("cohen-final", "flagged", "COVID-19"),
+        ("tb-pakistan-final", "flagged", "Tuberculosis"),
+        ("tb-pakistan-final", "flagged", "Normal"),
+    )
+    lines = [
+        "| | `nih` AUROC | its normals | `external-cohen` AUROC | its COVID-19 | tuberculosis | its normals |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, places in content["models"].items():
+        found = [places[place][kind] for place, kind, _ in asked]
+        figures = (of if finding is None else of[finding] for of, (_, _, finding) in zip(found, asked, strict=True))
+        said = f"`{RELEASED}` {version()}" if name == RELEASED else f"`{name}`"
+        lines.append(f"| {said} | {' | '.join(map(estimate, figures))} |")
+    return [*lines, "", f"`{content['command']}` on {content['machine']}."]
+
+
+def version() -> str:
+    """Return the version of the released model."""
+    return str(json.loads((ROOT / "models" / RELEASED / "bundle.json").read_text("utf-8"))["version"])
 
 
 def timing_table() -> list[str]:
@@ -191,23 +251,23 @@ def speed_table() -> list[str]:
 
 def short_table() -> list[str]:
     """Return the few figures that the README has: where models were trained, elsewhere, and within one source."""
+    earlier = read(RELEASED, "disease_or_scanner.json")["nih"]["auroc"]
+    released = read("unseen_places.json")["models"][RELEASED]["nih-final"]
     columns = {
-        "`baseline` here": (("baseline",), ("external-kaggle317", "baseline"), "run-baseline"),
-        "`head`": (("head",), ("external-kaggle317", "head"), "run-head"),
-        f"`{RELEASED}`": ((RELEASED, "test"), (RELEASED, "external-kaggle317"), "release"),
+        "`baseline` here": (("baseline",), ("external-kaggle317", "baseline"), earlier["run-baseline"]),
+        "`head`": (("head",), ("external-kaggle317", "head"), earlier["run-head"]),
+        f"`{RELEASED}`": ((RELEASED, "test"), (RELEASED, "external-kaggle317"), released["auroc_abnormal"]),
     }
-    auroc = read(RELEASED, "disease_or_scanner.json")["nih"]["auroc"]
     rows: dict[str, list[str]] = {}
-    for here, elsewhere, run in columns.values():
+    for here, elsewhere, within in columns.values():
         tested, outside = column(read(*here, "metrics.json")), column(read(*elsewhere, "metrics.json"))
-        (found,) = (figure for name, figure in auroc.items() if name.startswith(run))
         for row, figure in {
             "accuracy": tested["accuracy"],
             "COVID-19 sensitivity": tested["COVID-19 sensitivity"],
             "COVID-19 specificity": tested["COVID-19 specificity"],
             "**another collection**: accuracy": outside["accuracy"],
             "another collection: COVID-19 sensitivity": outside["COVID-19 sensitivity"],
-            "**one source** (`nih`): AUROC, normal or pneumonia": estimate(found),
+            "**one source** (`nih`): AUROC, normal or pneumonia": estimate(within),
         }.items():
             rows.setdefault(row, []).append(figure)
     stated = [PUBLISHED[key] for key in ("accuracy", "sensitivity", "specificity")]
@@ -223,11 +283,16 @@ PAGES: dict[str, tuple[tuple[str, Callable[[], list[str]]], ...]] = {
     "docs/reference/results.md": (
         ("## Images from the same sources as in training", main_table),
         ("## Images from another collection", external_table),
-        ("## Questions within one source", one_source_table),
+        ("## At other places", places_table),
+        ("## Questions within one source, by earlier models", one_source_table),
         ("## Time and memory of a training", timing_table),
         ("## Speed of prediction", speed_table),
     ),
-    "docs/explanation/what-the-network-is-shown.md": (("", ablation_table), ("", left_out_table)),
+    "docs/explanation/what-the-network-is-shown.md": (
+        ("", ablation_table),
+        ("", left_out_table),
+        ("", generations_table),
+    ),
 }
 
 

@@ -15,9 +15,9 @@ confidence says how many of all radiographs beyond it may be wrong. The numbers 
 which makes the bound a little wide.
 
 **At one threshold, with a stated mix or prevalence**: what the model does with images *of* a finding does not
-change with the mix, and Bayes' rule joins the two. Exact bounds, each at level (1 - confidence) / findings, from above
-for the share of each wrong finding beyond the threshold and from below for that of the right one, all hold at once with
-the confidence (Bonferroni), and with them the share of wrong among all beyond. That takes more images.
+change with the mix, and Bayes' rule joins the two. One bound from above for the share of all wrong findings beyond the
+threshold, together and weighed by the mix, and one from below for the right finding. The wrong ones get four fifths of
+the level: their bound is the wider one. Bounds for each finding apart (Bonferroni) would need twice as many images.
 
 **Over the thresholds**: fixed-sequence testing, in an order that was fixed before the testing images were looked at:
 from a start towards laxer thresholds, up to the first where the bound exceeds the promise. A threshold that breaks the
@@ -50,7 +50,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carina.errors import ConfigurationError
 from carina.findings import NORMAL
-from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper
+from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper, weighted_share_upper
 
 BandName = Literal["routine", "fast-track"]
 Counts = tuple[tuple[int, ...], ...]
@@ -61,6 +61,8 @@ THRESHOLDS = tuple(1 / (1 + math.exp(-step / 4)) for step in range(1, 49))
 
 # How far from the best expected bound to the promise a start may lie, as ratios go.
 STARTS = (0.25, 0.75)
+# The part of a promise's level that goes to the band's own finding.
+OF_THE_RIGHT = 0.2
 # How much worse than the best the start of the order may look, where no threshold is expected to keep the promise.
 NEARLY_BEST = 1.1
 
@@ -111,23 +113,27 @@ class BandThresholds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromiseBounds:
-    """What a band's promise rests on: Bayes' rule joins the bounds of each finding with a stated mix.
+    """What a band's promise rests on, in two parts: what the fitting patients let expect, and what the testing show.
 
     Attributes
     ----------
-    expected, tested
-        Bounds of the share of each finding's patients that lies beyond each threshold, from below for the band's own
-        finding and from above for the others, float64 ``(k, thresholds)``: as the fitting part lets expect, and as
-        the testing part shows.
-    expected_as_drawn, tested_as_drawn
-        For the data's own mix: bounds of the share that does not belong beyond each threshold, float64
-        ``(thresholds,)``.
+    beyond
+        int ``(2, k, thresholds)``: patients of each finding beyond each threshold, of as many as are in `patients`.
+    patients
+        float64 ``(k,)``: testing patients of each finding.
+    right
+        float64 ``(2, thresholds)``: the lower bound of the share of the band's own finding beyond each threshold.
+    level
+        Of the bound for all other findings together; see `carina.statistics.proportion.weighted_share_upper`.
+    as_drawn
+        float64 ``(2, thresholds)``: for the data's own mix, the bound of the share that does not belong.
     """
 
-    expected: NDArray[np.float64]
-    tested: NDArray[np.float64]
-    expected_as_drawn: NDArray[np.float64]
-    tested_as_drawn: NDArray[np.float64]
+    beyond: NDArray[np.int64]
+    patients: NDArray[np.float64]
+    right: NDArray[np.float64]
+    level: float
+    as_drawn: NDArray[np.float64]
 
 
 class Bands(BaseModel):
@@ -244,8 +250,16 @@ def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
     of, counts = (NORMAL, bands.routine) if name == "routine" else (bands.flag_finding, bands.fast_track)
     if counts is None:
         return None
-    band = bands.findings.index(of)
-    return PromiseBounds(*_mixed_bounds(bands, counts, band), *_drawn_bounds(bands, counts, band))
+    band, level = bands.findings.index(of), _level_of(bands)
+    beyond, patients = _counted(bands, counts), bands.testing_patients
+    own = [[clopper_pearson_lower(n, patients[band], OF_THE_RIGHT * level) for n in part[band]] for part in beyond]
+    return PromiseBounds(
+        np.array(beyond, dtype=np.int64),
+        np.array(patients, dtype=np.float64),
+        np.array(own),
+        (1 - OF_THE_RIGHT) * level,
+        np.stack([_largest_share_as_drawn(part, band, level) for part in beyond]),
+    )
 
 
 def is_mix(shares: Iterable[float]) -> bool:
@@ -271,13 +285,9 @@ def check_prevalence(prevalence: float | None) -> None:
 def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float) -> BandThresholds:
     mix = bands.mix_at(prevalence)
     flag = bands.findings.index(bands.flag_finding)
-    routine = None
-    if bands.routine is not None:
-        normal = bands.findings.index(NORMAL)
-        routine = _laxest(bands, bands.routine, normal, prevalence, bands.alpha, routine_above)
     return BandThresholds(
-        routine=routine,
-        fast_track=_laxest(bands, bands.fast_track, flag, prevalence, bands.beta, 0.0),
+        routine=_laxest(bands, "routine", prevalence, bands.alpha, routine_above),
+        fast_track=_laxest(bands, "fast-track", prevalence, bands.beta, 0.0),
         routine_share=bands.alpha,
         fast_track_share=bands.beta,
         confidence=bands.confidence,
@@ -286,18 +296,17 @@ def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float)
     )
 
 
-def _laxest(
-    bands: Bands, counts: BandCounts, band: int, prevalence: float | None, promise: float, above: float
-) -> float | None:
+def _laxest(bands: Bands, name: BandName, prevalence: float | None, promise: float, above: float) -> float | None:
     """Return the lowest threshold above `above` that fixed-sequence testing passes."""
-    mix = bands.mix_at(prevalence)
+    mix, bounds = bands.mix_at(prevalence), promise_bounds(bands, name)
     # Of a finding that was never tested nothing is known, even where the mix holds none of it.
-    if not all(bands.testing_patients) or not np.isfinite(mix).all():
+    if bounds is None or not all(bands.testing_patients) or not np.isfinite(mix).all():
         return None
     if prevalence is None and bands.mix is None:
-        expected, share = _drawn_bounds(bands, counts, band)
+        expected, share = bounds.as_drawn
     else:
-        expected, share = (_largest_share(each, band, mix) for each in _mixed_bounds(bands, counts, band))
+        band = bands.findings.index(NORMAL if name == "routine" else bands.flag_finding)
+        expected, share = (_largest_share(bounds, part, band, mix) for part in (0, 1))
     best = float(expected.min())
     chosen = None
     for way in STARTS:
@@ -307,21 +316,6 @@ def _laxest(
                 break
             chosen = min(chosen or 1.0, bands.thresholds[place])
     return chosen
-
-
-def _mixed_bounds(bands: Bands, counts: BandCounts, band: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the expected and the tested bounds of each finding's share, for any mix of findings."""
-    level = _level_of(bands) / len(bands.findings)
-    expected, tested = (
-        _share_bounds(beyond, bands.testing_patients, band, level) for beyond in _counted(bands, counts)
-    )
-    return expected, tested
-
-
-def _drawn_bounds(bands: Bands, counts: BandCounts, band: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the expected and the tested bounds for the mix that was drawn."""
-    expected, tested = (_largest_share_as_drawn(beyond, band, _level_of(bands)) for beyond in _counted(bands, counts))
-    return expected, tested
 
 
 def _level_of(bands: Bands) -> float:
@@ -335,15 +329,6 @@ def _counted(bands: Bands, counts: BandCounts) -> tuple[Counts, Counts]:
     return tuple(map(tuple, scaled)), counts.testing
 
 
-def _share_bounds(beyond: Counts, patients: tuple[int, ...], band: int, level: float) -> NDArray[np.float64]:
-    """Return bounds of each finding's share beyond each threshold, float64 ``(k, thresholds)``."""
-    rows = []
-    for finding, (row, trials) in enumerate(zip(beyond, patients, strict=True)):
-        bound = clopper_pearson_lower if finding == band else clopper_pearson_upper
-        rows.append([bound(count, trials, level) for count in row])
-    return np.array(rows)
-
-
 def _largest_share_as_drawn(beyond: Counts, band: int, level: float) -> NDArray[np.float64]:
     """Return the upper bound of the share that does not belong beyond each threshold, float64 ``(thresholds,)``."""
     counts = np.array(beyond)
@@ -353,10 +338,10 @@ def _largest_share_as_drawn(beyond: Counts, band: int, level: float) -> NDArray[
     )
 
 
-def _largest_share(bounds: NDArray[np.float64], band: int, mix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same for a stated mix of findings, from bounds for each."""
-    masses = mix[:, None] * bounds
-    total = masses.sum(axis=0)
+def _largest_share(bounds: PromiseBounds, part: int, band: int, mix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same for a stated mix of findings, from one part's counts."""
+    others = np.arange(len(mix)) != band
+    wrong = weighted_share_upper(bounds.beyond[part][others], bounds.patients[others], mix[others], bounds.level)
+    total = wrong + mix[band] * bounds.right[part]
     # Where there may be no radiograph at all, all of them may be wrong.
-    wrong = np.where(total > 0, total - masses[band], 1.0)
-    return np.asarray(wrong / np.where(total > 0, total, 1.0))
+    return np.asarray(np.where(total > 0, wrong, 1.0) / np.where(total > 0, total, 1.0))

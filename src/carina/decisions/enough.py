@@ -5,18 +5,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.decisions.bands import STARTS, BandName, Bands
+from carina.decisions.bands import OF_THE_RIGHT, STARTS, BandName, Bands
 from carina.findings import NORMAL
 
 # Beyond this many patients of a finding, "collect more" is no advice.
 _LARGEST = 1_000_000
+# One more in so many at a time.
+_STEPS = 50
 
 
 def patients_needed(bands: Bands, band: BandName, prevalence: float | None = None) -> dict[str, int] | None:
     """Return how many more patients of which finding a band needs for its promise to be possible at all.
 
-    At the very least: if every radiograph were judged rightly. Of several ways to have enough, one that takes few: the
-    finding whose next patients help most is added to first. Empty where there are enough; None where no number would
+    At the very least: if every radiograph were judged rightly. Of several ways to have enough, one that takes few:
+    patients are added first where the next ones help most. Empty where there are enough; None where no number would
     do (no such band, or a prevalence at which nothing or nobody belongs in it). A third of what is added orders the
     thresholds and two thirds test them, which is counted in.
 
@@ -43,16 +45,16 @@ def patients_needed(bands: Bands, band: BandName, prevalence: float | None = Non
     have = np.array(bands.testing_patients)
     # One of each is needed whatever the mix: of a finding that was never tested nothing is promised.
     want = np.maximum(have, 1)
-    while _least_share(want, right, stated_mix, level) > promise:
-        steps = np.maximum(1, want // 50)
-        gains = [
-            -_least_share(want + steps * (np.arange(len(want)) == finding), right, stated_mix, level) / steps[finding]
-            + _least_share(want, right, stated_mix, level) / steps[finding]
-            for finding in range(len(want))
-        ]
-        best = int(np.argmax(gains))
-        want[best] += steps[best]
-        if want[best] > _LARGEST:
+    while (share := _least_share(want, right, stated_mix, level)) > promise:
+        ways = [want + np.maximum(1, want // _STEPS) * (np.arange(len(want)) == right)]
+        if stated_mix is not None:
+            # Of the wrong findings the one with most weight for each patient decides: all that weigh as much grow.
+            weight = np.where(np.arange(len(want)) == right, 0, stated_mix) / want
+            grown = np.ceil(stated_mix / (weight.max() * (1 - 1 / _STEPS))) if weight.any() else want
+            ways.append(np.where(weight > 0, np.maximum(want, grown), want).astype(want.dtype))
+        gains = [(share - _least_share(way, right, stated_mix, level)) / max(1, (way - want).sum()) for way in ways]
+        want = ways[int(np.argmax(gains))]
+        if want.max() > _LARGEST:
             return None
     return {
         finding: math.ceil(1.5 * more)
@@ -67,6 +69,8 @@ def _least_share(
     """Return the bound of the share of wrong ones where not one of these patients was judged wrongly."""
     if stated_mix is None:
         return float(1 - level ** (1 / patients[right]))
-    all_of_all = (level / len(patients)) ** (1 / patients)
-    masses = stated_mix * np.where(np.arange(len(patients)) == right, all_of_all, 1 - all_of_all)
-    return float(1 - masses[right] / masses.sum())
+    others = np.arange(len(patients)) != right
+    # `weighted_share_upper` of no mistake, but above 1 too, so that more patients always show.
+    wrong = -math.log((1 - OF_THE_RIGHT) * level) * float((stated_mix / patients)[others].max(initial=0.0))
+    own = stated_mix[right] * (OF_THE_RIGHT * level) ** (1 / patients[right])
+    return float(wrong / (wrong + own))

@@ -4,6 +4,9 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carina.errors import ConfigurationError
 
 # Of every interval that Carina reports, and the shares of draws below and above its ends.
@@ -90,6 +93,52 @@ def clopper_pearson_upper(successes: int, trials: int, level: float) -> float:
 def clopper_pearson_lower(successes: int, trials: int, level: float) -> float:
     """Return the exact one-sided lower bound of a proportion; see `clopper_pearson_upper`. 0 without trials."""
     return 1 - clopper_pearson_upper(trials - successes, trials, level) if trials else 0.0
+
+
+def poisson_mean_upper(count: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Return the upper bound of a Poisson mean by Chernoff's inequality, for counts that need not be whole, ``(n,)``.
+
+    It is the mean at which exp(-(mean - count + count log(count / mean))) is `level`: -log(level) for a count of 0.
+
+    Source: Boucheron, Lugosi and Massart 2013, Concentration Inequalities, section 2.2.
+    """
+    need = -math.log(level)
+    # The exponent rises with the mean above the count, and exceeds `need` at this end: Bernstein's bound is laxer.
+    low, high = count.astype(np.float64), count + 2 * need + 2 * np.sqrt(2 * need * count) + 1
+    for _ in range(80):
+        middle = (low + high) / 2
+        ratio = np.divide(count, middle, out=np.ones_like(middle), where=count > 0)
+        below = middle - count + count * np.log(ratio) < need
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return high
+
+
+def weighted_share_upper(
+    counts: NDArray[np.int64], trials: NDArray[np.float64], weights: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
+    """Return an upper bound of sum(weight * share) over independent groups: too low with probability `level` at most.
+
+    For any shares the sum of weighted counts, in units of the largest weight of one trial, has a moment generating
+    function below that of a Poisson variable with the same mean. So Chernoff's bound of that mean holds for all shares
+    at once, and no level is lost on bounds for each group.
+
+    Parameters
+    ----------
+    counts
+        int ``(groups, n)``: successes of each group, n times.
+    trials, weights
+        float64 ``(groups,)``: trials of each group, above 0, and the weight of its share.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        ``(n,)``, at most the sum of the weights.
+    """
+    of_one = weights / trials
+    unit = float(of_one.max(initial=0.0))
+    if unit == 0:
+        return np.zeros(counts.shape[1])
+    return np.minimum(unit * poisson_mean_upper(of_one @ counts / unit, level), weights.sum())
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:

@@ -101,6 +101,11 @@ def cheating(bound: Callable[[int, int, float], float]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands_module, "clopper_pearson_upper", bound)
         patch.setattr(bands_module, "clopper_pearson_lower", bound)
+        patch.setattr(
+            bands_module,
+            "weighted_share_upper",
+            lambda counts, trials, weights, _: (weights / trials) @ counts,
+        )
         bands_module._thresholds_at.cache_clear()
         yield
     bands_module._thresholds_at.cache_clear()

@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betainc, betaincinv
-from scipy.stats import binom
+from scipy.stats import binom, chi2
 
 from carina.errors import ConfigurationError
-from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper, incomplete_beta
+from carina.statistics.proportion import (
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    incomplete_beta,
+    poisson_mean_upper,
+    weighted_share_upper,
+)
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.floats(1e-6, 0.5))
@@ -48,3 +54,29 @@ def test_incomplete_beta_agrees_with_scipy() -> None:
 def test_no_proportion_is_refused(successes: int, trials: int, level: float) -> None:
     with pytest.raises(ConfigurationError, match=r"successes between 0 and trials and a level between 0 and 1"):
         clopper_pearson_upper(successes, trials, level)
+
+
+def test_the_bound_of_a_poisson_mean_is_exact_at_none_and_never_below_the_exact_one() -> None:
+    counts, level = np.arange(40), 0.02
+    bounds = poisson_mean_upper(counts.astype(float), level)
+    exact = chi2.ppf(1 - level, 2 * (counts + 1)) / 2
+    assert bounds[0] == pytest.approx(exact[0])
+    assert (bounds >= exact - 1e-9).all()
+    assert (bounds < 1.3 * exact).all()
+
+
+@pytest.mark.parametrize("shares", [(0.01, 0.0, 0.0), (0.0, 0.02, 0.05), (0.01, 0.02, 0.05), (0.2, 0.3, 0.1)])
+def test_a_weighted_share_is_above_its_bound_as_seldom_as_the_level_says(shares: tuple[float, ...]) -> None:
+    trials, weights, level = np.array([196.0, 80.0, 78.0]), np.array([0.22, 0.09, 0.03]), 0.05
+    counts = np.random.default_rng(3).binomial(trials.astype(int)[:, None], np.array(shares)[:, None], (3, 4000))
+    bounds = weighted_share_upper(counts, trials, weights, level)
+    assert np.mean(bounds < weights @ np.array(shares)) <= level
+    # Not far above what one group alone would need, either.
+    assert (
+        np.median(bounds) < weights @ np.array(shares) + 3 * np.sqrt((weights**2 / trials) @ np.array(shares)) + 0.006
+    )
+
+
+def test_weights_of_nothing_bound_nothing() -> None:
+    assert weighted_share_upper(np.ones((2, 3), int), np.ones(2), np.zeros(2), 0.05).tolist() == [0, 0, 0]
+    assert weighted_share_upper(np.ones((2, 1), int), np.ones(2), np.array([0.2, 0.1]), 0.05) == pytest.approx(0.3)

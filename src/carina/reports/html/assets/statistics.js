@@ -144,18 +144,35 @@ function mixAt(counts, finding, prevalence) {
   return counts.map((count, place) => (place === finding ? prevalence : others ? count * (1 - prevalence) / others : 0));
 }
 
+// The upper bound of a Poisson mean by Chernoff's inequality, for a count that need not be whole.
+function poissonMeanUpper(count, level) {
+  const need = -Math.log(level);
+  let low = count, high = count + 2 * need + 2 * Math.sqrt(2 * need * count) + 1;
+  for (let step = 0; step < 80; step++) {
+    const middle = (low + high) / 2;
+    if (middle - count + (count > 0 ? count * Math.log(count / middle) : 0) < need) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
 // The lowest threshold above `above` that keeps the band's promise, by fixed-sequence testing; null where none does.
 // Without a mix, at the findings' own frequencies in the calibration data.
 function bandThreshold(bands, name, band, mix, above) {
   const promise = bands.promises[name];
   if (!promise) return null;
-  const shares = (bounds) => bands.thresholds.map((_, place) => {
-    let total = 0;
-    for (let f = 0; f < mix.length; f++) total += mix[f] * bounds[f][place];
-    return total > 0 ? (total - mix[band] * bounds[band][place]) / total : 1;
-  });
-  const expected = mix ? shares(promise.expected) : promise.expectedAsDrawn;
-  const tested = mix ? shares(promise.tested) : promise.testedAsDrawn;
+  const others = bands.tested.map((_, f) => f).filter((f) => f !== band);
+  const shares = (part) => {
+    const ofOne = mix.map((share, f) => share / bands.tested[f]);
+    const unit = Math.max(...others.map((f) => ofOne[f])), most = others.reduce((sum, f) => sum + mix[f], 0);
+    return bands.thresholds.map((_, place) => {
+      const count = others.reduce((sum, f) => sum + ofOne[f] * promise.beyond[part][f][place], 0);
+      const wrong = unit > 0 ? Math.min(unit * poissonMeanUpper(count / unit, promise.level), most) : 0;
+      const total = wrong + mix[band] * promise.right[part][place];
+      return total > 0 ? wrong / total : 1;
+    });
+  };
+  const [expected, tested] = mix ? [shares(0), shares(1)] : promise.asDrawn;
   const best = Math.min(...expected);
   let chosen = null;
   for (const way of bands.starts) {

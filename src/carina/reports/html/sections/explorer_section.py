@@ -142,15 +142,16 @@ def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
             if found is not None and all(bands.testing_patients):
                 promises[name] = {
                     "share": share,
-                    "expected": found.expected.tolist(),
-                    "tested": found.tested.tolist(),
-                    "expectedAsDrawn": found.expected_as_drawn.tolist(),
-                    "testedAsDrawn": found.tested_as_drawn.tolist(),
+                    "beyond": found.beyond.tolist(),
+                    "right": found.right.tolist(),
+                    "level": found.level,
+                    "asDrawn": found.as_drawn.tolist(),
                 }
         patients = [one + other for one, other in zip(bands.fitting_patients, bands.testing_patients, strict=True)]
         data["bands"] = {
             "thresholds": list(bands.thresholds),
             "patients": patients,
+            "tested": list(bands.testing_patients),
             "mix": bands.mix,
             "starts": STARTS,
             "nearlyBest": NEARLY_BEST,
