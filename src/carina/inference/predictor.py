@@ -40,6 +40,8 @@ _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 
 # Of more the engine's intermediate results leave the processor's cache, and both networks take a sixth longer.
 BATCH = 4
+# Twice what the network is shown, at each side: `carina.radiographs.read.read_radiograph` may leave out what is beyond.
+_ENOUGH = 2
 # So many images are read or being read before they are judged.
 _AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
@@ -56,6 +58,7 @@ class _Read:
     doubts: tuple[str, ...]
     # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
+    reduced: int = 1
 
 
 _Item = _Read | FailedPrediction
@@ -173,15 +176,15 @@ class Predictor:
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
             yield from self._decide(items, judged, share_ms, prevalence)
 
-    def pixel_sha256(self, source: Source) -> str:
-        """Return the SHA-256 of an image's pixels, as its prediction has it.
+    def pixel_sha256(self, source: Source, *, explain: bool = False) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it, with an explanation or without.
 
         Raises
         ------
         InputError
             If it cannot be read.
         """
-        return pixel_sha256(self._radiograph(source))
+        return pixel_sha256(self._radiograph(source, whole=explain))
 
     def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
@@ -198,7 +201,7 @@ class Predictor:
         started = time.perf_counter()
         path = source if isinstance(source, Path) else getattr(source, "path", None)
         try:
-            radiograph = self._radiograph(source)
+            radiograph = self._radiograph(source, whole=keep)
         except InputError as error:
             found = isinstance(source, Input) and not source.named
             return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
@@ -207,13 +210,15 @@ class Predictor:
         whole = resize_grey(radiograph, self.run.preprocessing.read_size)
         milliseconds = 1000 * (time.perf_counter() - started)
         grey = display_grey(radiograph) if keep else None
-        return _Read(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
+        doubts = reservations_of(radiograph)
+        return _Read(path, sha256, whole, milliseconds, radiograph.header, doubts, grey, radiograph.reduced)
 
-    def _radiograph(self, source: Source) -> Radiograph:
+    def _radiograph(self, source: Source, *, whole: bool) -> Radiograph:
+        enough = 0 if whole else _ENOUGH * self.run.preprocessing.read_size
         if isinstance(source, Path):
-            return read_radiograph(source, deflated=self._deflated)
+            return read_radiograph(source, deflated=self._deflated, enough=enough)
         if isinstance(source, Input):
-            return radiograph_of(source.read(), deflated=self._deflated)
+            return radiograph_of(source.read(), deflated=self._deflated, enough=enough)
         if isinstance(source, DatasetImage):
             return source.read()
         return source()
@@ -259,6 +264,7 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                item.reduced,
             )
 
 
