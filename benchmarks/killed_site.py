@@ -14,88 +14,32 @@ verdicts lost     verdicts that the API acknowledged and the database does not h
 chain broken at   the first line of the audit log that is not as it was written; none where it is whole
 """
 
-import argparse
 import contextlib
-import json
 import random
 import secrets
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
+from served_site import TIMEOUT_S, Served, database_of, free_port, new_site, parser_of, write_told
 from sqlalchemy import func, select
 
-from carina.runtime.machine import describe_machine, library_versions
 from carina.service.audit_log.chain import verify
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Image, Judgement, Study
 from carina.service.people.accounts import add_account
 from carina.service.people.people_tables import Verdict
 from carina.service.people.tokens import add_token
-from carina.service.site_folder import Site, open_site
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
+from carina.service.site_folder import Site
 from dicom_network import association
 from dicom_stand_in import make_image
-from postgresql import running_postgresql
 
 _SENDERS = 4
-_TIMEOUT_S = 20.0
 # Where it stands: killed and not yet started again, everything fails at once.
 _PAUSE_S = 0.1
-
-
-class Served:
-    """``carina serve``, running; it can be killed in part or whole."""
-
-    def __init__(self, folder: Path, database: str | None) -> None:
-        self._command = [str(Path(sys.executable).parent / "carina"), "serve", "--folder", str(folder), "--json"]
-        self._command += [] if database is None else ["--database", database]
-        self._log = folder.parent / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
-
-    def kill_one(self, dice: random.Random) -> str:
-        """Kill a process of the tree, chosen by chance; return which kind it was."""
-        if self._process is None or self._process.poll() is not None:
-            self.start()
-            return "none"
-        root = psutil.Process(self._process.pid)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            victim = dice.choice([root, *root.children(recursive=True)])
-            victim.kill()
-            if victim == root:
-                self._process.wait()
-                self.start()
-                return "all"
-            return "part"
-        return "none"
-
-    def stop(self) -> None:
-        """Let it end by itself."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(120)
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def send(port: int, numbers: list[int], acknowledged: set[int]) -> None:
@@ -117,14 +61,14 @@ def give_verdicts(address: str, token: str, given: list[int], stop: threading.Ev
     while not stop.wait(_PAUSE_S):
         with contextlib.suppress(httpx2.HTTPError, KeyError, ValueError):
             page = httpx2.get(
-                f"{address}/studies", params={"after": after, "limit": 5}, headers=headers, timeout=_TIMEOUT_S
+                f"{address}/studies", params={"after": after, "limit": 5}, headers=headers, timeout=TIMEOUT_S
             ).json()
             for study in page["studies"]:
                 answer = httpx2.post(
                     f"{address}/studies/{study['id']}/verdicts",
                     json={"finding": "Normal", "note": ""},
                     headers=headers,
-                    timeout=_TIMEOUT_S,
+                    timeout=TIMEOUT_S,
                 )
                 if answer.status_code == 201:
                     given.append(int(answer.json()["id"]))
@@ -151,27 +95,19 @@ def counted(site: Site, acknowledged: set[int], verdicts: list[int]) -> dict[str
         }
 
 
-@contextmanager
-def database_of(kind: str) -> Iterator[str | None]:
-    """Yield the address of an empty database; none for SQLite."""
-    if kind == "sqlite":
-        yield None
-    else:
-        with running_postgresql() as cluster:
-            yield cluster.new_database()
-
-
 def run(folder: Path, database: str | None, objects: int, kills: int, seed: int, between_s: float) -> dict[str, Any]:
     """Return what a run found."""
     dice = random.Random(seed)  # noqa: S311  # no secret
     port, pages = free_port(), free_port()
-    site_folder = folder / "site"
-    site_folder.mkdir()
-    (site_folder / "site.toml").write_text(f'port = {pages}\n[listener]\nallow = ["SENDER"]\nport = {port}\n')
-    site = open_site(site_folder, database=database)
+    site = new_site(folder / "site", database, pages=pages, listener=port)
     account = add_account(site.engine, "reader", secrets.token_urlsafe(20), "reader")
     token = add_token(site.engine, account, "kills", ["worklist", "verdicts"], 1, by="system")
-    served, acknowledged, verdicts, stop = Served(site_folder, database), set[int](), list[int](), threading.Event()
+    served, acknowledged, verdicts, stop = (
+        Served(site.folder, database, "--json"),
+        set[int](),
+        list[int](),
+        threading.Event(),
+    )
     served.start()
     senders = [
         threading.Thread(target=send, args=(port, list(range(first, objects, _SENDERS)), acknowledged), daemon=True)
@@ -203,26 +139,15 @@ def run(folder: Path, database: str | None, objects: int, kills: int, seed: int,
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--objects", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--between", type=float, default=4.0, help="seconds between two kills, on average")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, database_of(given.database) as database:
         found = run(Path(folder), database, given.objects, given.kills, given.seed, given.between)
-    told = {
-        "database": given.database,
-        **found,
-        "machine": describe_machine(),
-        "versions": library_versions("sqlalchemy", "fastapi", "uvicorn", "pynetdicom", "psycopg"),
-    }
-    text = json.dumps(told, indent=2)
-    print(text)
-    if given.out is not None:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    write_told({"database": given.database, **found}, given.out)
 
 
 if __name__ == "__main__":

@@ -140,11 +140,11 @@ def places_table() -> list[str]:
         ),
         ("`external-cohen`: COVID-19 that is flagged", cohen, "flagged", "COVID-19"),
         ("`external-cohen`: other opacities that are flagged", cohen, "flagged", "Other opacity"),
-        ("`tb-pakistan`: tuberculosis that is flagged", tuberculosis, "flagged", "Tuberculosis"),
-        ("`tb-pakistan`: tuberculosis that is `fast-track`", tuberculosis, "fast_track", "Tuberculosis"),
+        ("`tb-pakistan`: tuberculosis that is flagged", tuberculosis, "flagged", "Other opacity"),
+        ("`tb-pakistan`: tuberculosis that is `fast-track`", tuberculosis, "fast_track", "Other opacity"),
         ("`tb-pakistan`: normals that are flagged", tuberculosis, "flagged", "Normal"),
         ("`tb-pakistan`: normals that are `routine`", tuberculosis, "routine", "Normal"),
-        ("`tb-pakistan`: tuberculosis that is `routine`", tuberculosis, "routine", "Tuberculosis"),
+        ("`tb-pakistan`: tuberculosis that is `routine`", tuberculosis, "routine", "Other opacity"),
     )
     lines = [f"| | 0.3.0 | {version()} |", "|---|---|---|"]
     for question, place, kind, finding in questions:
@@ -161,7 +161,7 @@ def generations_table() -> list[str]:
         ("nih-final", "flagged", "Normal"),
         ("cohen-final", "auroc_flagged_among_abnormal", None),
         ("cohen-final", "flagged", "COVID-19"),
-        ("tb-pakistan-final", "flagged", "Tuberculosis"),
+        ("tb-pakistan-final", "flagged", "Other opacity"),
         ("tb-pakistan-final", "flagged", "Normal"),
     )
     lines = [

@@ -12,6 +12,7 @@ _EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx"), "train"),
     **dict.fromkeys(("highdicom", "pynetdicom", "dicomanonymizer", "requests", "jpeg_ls"), "dicom"),
     **dict.fromkeys(("huggingface_hub", "model_signing"), "hub"),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
     **dict.fromkeys(("sqlalchemy", "alembic", "fastapi", "uvicorn", "argon2", "authlib", "prometheus_client"), "serve"),
     "psycopg": "postgresql",
     "mlflow": "mlflow",

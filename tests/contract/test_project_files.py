@@ -4,14 +4,17 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from carina._version import __version__
 from carina.bundles.bundle import open_bundle, released_bundle
+from carina.cli import app
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -93,3 +96,28 @@ def test_the_sbom_names_packages_and_every_file_of_the_model(tmp_path: Path) -> 
     from cyclonedx.schema import SchemaVersion
 
     assert validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(out.read_text()) is None
+
+
+def test_the_files_of_a_cluster_call_what_exists() -> None:
+    job, launcher = (read(ROOT / "deploy" / "ray" / f"{name}.yaml") for name in ("rayjob", "cluster"))
+    cluster = job["spec"]["rayClusterSpec"]
+    pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    containers = [each for pod in pods for each in pod["template"]["spec"]["containers"]]
+    assert {each["image"] for each in containers} == {f"registry.example/carina-cluster:{__version__}"}
+    assert all(each["securityContext"]["runAsNonRoot"] for each in containers)
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+    assert f"carina-cxr[s3]=={__version__}" in launcher["setup_commands"][0]
+    known = {option for parameter in _batch_command().params for option in parameter.opts}
+    told = [job["spec"]["entrypoint"], (ROOT / "deploy" / "ray" / "cluster.yaml").read_text()]
+    for text in told:
+        (command,) = re.findall(r"carina batch ([^']+)'", text)
+        assert set(re.findall(r"--[a-z-]+", command)) <= known
+    file = (ROOT / "deploy" / "Containerfile").read_text()
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    for named in re.findall(r"/source\[([a-z0-9,]+)\]", file):
+        assert set(named.split(",")) <= extras
+    assert "AS cluster" in file
+
+
+def _batch_command() -> Any:
+    return get_command(app).commands["batch"]  # type: ignore[attr-defined]

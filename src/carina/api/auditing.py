@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from carina.api.accepted_forms import DatasetLike, ModelLike, dataset_of, folder_of
 from carina.evaluation.audit.alterations import AlterationSettings
-from carina.evaluation.audit.audit import AuditSettings, nobody_listens, run_audit
+from carina.evaluation.audit.audit import AuditSettings, Spread, nobody_listens, run_audit
 from carina.evaluation.audit.audit_results import Audit
 from carina.evaluation.audit.audited_model import open_audited
 from carina.places import require_model_first
@@ -111,6 +111,7 @@ def audit(
     test_images: int = 1500,
     cache: str | PathLike[str] | None = None,
     command: str = "Python: carina.audit",
+    spread: Spread = map,
     progress_of: Callable[[str], Progress] = nobody_listens,
 ) -> AuditResult:
     """Measure how much a model relies on the lungs.
@@ -137,6 +138,9 @@ def audit(
         Folder for embeddings that are used again; by default the user's cache.
     command
         What is written down as the command.
+    spread
+        What maps a function over a list in order, such as `carina.cluster.spread.Spread`: heads are trained and sources
+        asked for there. The result is the same.
     progress_of
         Gives, for the name of a stage, what is told how many of how many items are done.
 
@@ -161,6 +165,7 @@ def audit(
         drop_leaks=drop_leaks,
         settings=settings,
         cache=None if cache is None else Path(cache),
+        spread=spread,
         progress_of=progress_of,
     )
     result = AuditResult(found, audited.preprocessing, settings.alterations, command)

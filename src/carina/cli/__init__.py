@@ -26,7 +26,20 @@ from carina.extras import missing_library
 # In the order of the help. Each is a file beside this one: `app` in it if it has verbs of its own, else
 # `<verb>_command`.
 _VERBS = (
-    *("demo", "predict", "data", "train", "evaluate", "audit", "compare", "report", "export", "verify", "recalibrate"),
+    *(
+        "demo",
+        "predict",
+        "batch",
+        "data",
+        "train",
+        "evaluate",
+        "audit",
+        "compare",
+        "report",
+        "export",
+        "verify",
+        "recalibrate",
+    ),
     *("adapt", "sign", "push", "dicom", "mercure", "serve", "gate", "lungs", "bench"),
 )
 _STYLE: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
@@ -140,6 +153,8 @@ def _what_is_left(typed: list[str]) -> str:
     verb = typed[0] if typed else ""
     if verb == "predict" and any(word.split("=")[0] == "--resume" for word in typed):
         return "What was judged is in the file; the same command goes on with the rest."
+    if verb == "batch":
+        return "What was judged is in the table; the same command goes on with the rest."
     if verb == "predict":
         return "What was printed is valid. With --resume FILE the same command would go on where it stopped."
     if verb == "train":

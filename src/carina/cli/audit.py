@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from carina.cli.console import print_result, progress_bars, typed_command
-from carina.cli.options import argument, option, switch
+from carina.cli.options import RayOption, argument, option, spread_or, switch
 from carina.places import require_model_first
 
 _COST = "Time and memory"
@@ -36,6 +36,7 @@ def audit_command(
         Path | None,
         option("FOLDER", "Folder for embeddings that are used again. Default: the user's cache.", panel=_COST),
     ] = None,
+    ray: RayOption = None,
 ) -> None:
     """Measure how much a model relies on the lungs.
 
@@ -45,7 +46,7 @@ def audit_command(
     from carina.api.auditing import audit  # noqa: PLC0415  # what is slow to import waits until here
 
     require_model_first(model, dataset, ["carina", *sys.argv[1:]])
-    with progress_bars() as bar:
+    with progress_bars() as bar, spread_or(map, ray) as spread:
         result = audit(
             model,
             dataset,
@@ -57,6 +58,7 @@ def audit_command(
             test_images=test_images,
             cache=cache,
             command=typed_command(),
+            spread=spread,
             progress_of=bar,
         )
     print_result(f"Flagged finding: {result.found.flag_finding}.")

@@ -22,7 +22,7 @@ _NO_STAGE = "Working"
 
 
 @contextmanager
-def moving_bars(console: Console) -> Iterator[Callable[[str], Tell]]:
+def moving_bars(console: Console) -> Iterator[Callable[[str | Callable[[], str]], Tell]]:
     """Yield what takes the name of a stage and gives what moves its bar; the bars go when the work ends.
 
     Between the stages, and after the last, a bar without an end shows that the work goes on.
@@ -37,15 +37,16 @@ def moving_bars(console: Console) -> Iterator[Callable[[str], Tell]]:
     with Progress(*columns, console=console, transient=True) as progress:
         unnamed = progress.add_task(_NO_STAGE, total=None)
 
-        def bar(stage: str) -> Tell:
+        def bar(stage: str | Callable[[], str]) -> Tell:
             task: TaskID | None = None
 
             def tell(done: int, total: int) -> None:
                 nonlocal task
                 # From the first step on: what fails before has no bar beside its error.
+                name = stage if isinstance(stage, str) else stage()
                 if task is None:
-                    task = progress.add_task(stage, total=total)
-                progress.update(task, completed=done, total=total)
+                    task = progress.add_task(name, total=total)
+                progress.update(task, description=name, completed=done, total=total)
                 waiting = all(each.finished for each in progress.tasks if each.id != unnamed)
                 progress.update(unnamed, visible=waiting)
 

@@ -51,8 +51,8 @@ def print_table(table: "pl.DataFrame", *, title: str | None = None) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str], Tell]]:
-    """Yield what takes the name of a stage and gives what shows its progress on stderr.
+def progress_bars() -> Iterator[Callable[[str | Callable[[], str]], Tell]]:
+    """Yield what takes the name of a stage, or what gives it, and gives what shows its progress on stderr.
 
     On a terminal this is a bar with the time left; elsewhere it is a line every half minute, and one in the end.
     """

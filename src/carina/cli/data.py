@@ -13,11 +13,11 @@ import typer
 
 from carina.cli.console import print_note, print_result, print_table, progress_bars
 from carina.cli.help_text import example
-from carina.cli.options import argument, option, switch
+from carina.cli.options import RayOption, argument, option, spread_or, switch
 from carina.datasets.check import Association, DatasetCheck, check_dataset
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.download import PUBLIC_DATASETS, download_public_dataset
-from carina.datasets.importing import ImportReport, import_dataset
+from carina.datasets.importing import ImportReport, import_dataset, unreadable
 from carina.datasets.manifest import DatasetDescription, open_dataset
 from carina.datasets.published_labels import PublishedLabels, Uncertain
 from carina.datasets.table_columns import FIELDS
@@ -27,6 +27,8 @@ from carina.phantoms.phantom import write_phantoms
 app = typer.Typer(help="Import, download, draw and check data sets.", no_args_is_help=True, rich_markup_mode="rich")
 
 _TABLES, _NAMES, _FOLDERS = "Tables", "Names of findings", "Folders and patients"
+# Images that one task reads on a cluster, and comparisons of parts of hashes.
+_READ_TOGETHER = 32
 _TAKEN, _SPLIT = "Part of the images", "Split"
 
 _Out = Annotated[Path, option("FOLDER", "Folder to write; it must not exist.")]
@@ -174,13 +176,14 @@ def import_command(
     croissant: Annotated[
         bool, switch("Also write croissant.json, which describes the data set for catalogues.", "--croissant")
     ] = False,
+    ray: RayOption = None,
 ) -> None:
     """Import images and their labels as a data set.
 
     The images stay where they are. Each is read once. Images of one patient, and near-duplicates, stay on one side of
     the split. The command prints what it assumed and what it left out.
     """
-    with progress_bars() as bar:
+    with progress_bars() as bar, spread_or(None, ray, size=_READ_TOGETHER, cores=0.5, lost=unreadable) as spread:
         report = import_dataset(
             source,
             out,
@@ -202,6 +205,7 @@ def import_command(
             split_from=split_from,
             ignore_unknown_columns=ignore_unknown_columns,
             croissant=croissant,
+            spread=spread,
             progress=bar("Reading images"),
         )
     _print_import(report)

@@ -27,8 +27,11 @@ class LogProgress:
         self._open: list[_Stage] = []
         self._last = ""
 
-    def stage(self, name: str) -> Tell:
-        """Return what takes how many items of a stage are done, and how many there are."""
+    def stage(self, name: str | Callable[[], str]) -> Tell:
+        """Return what takes how many items of a stage are done, and how many there are.
+
+        A name that changes, as with a count of errors, is asked for before each line.
+        """
         stage = _Stage(name)
 
         def tell(done: int, total: int) -> None:
@@ -88,11 +91,15 @@ class LogProgress:
 class _Stage:
     """How far a stage is, and when it was told last; `before` is how much of it was done before it began here."""
 
-    def __init__(self, name: str, started: float = 0.0) -> None:
-        self.name = name
+    def __init__(self, name: str | Callable[[], str], started: float = 0.0) -> None:
+        self._name = name
         self.started = self.told = started
         self.done = self.before = 0
         self.total: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name if isinstance(self._name, str) else self._name()
 
     def line(self, now: float) -> str:
         seconds = now - self.started

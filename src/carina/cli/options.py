@@ -1,5 +1,7 @@
 """Arguments and options of the verbs, and those that several verbs have."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,3 +75,23 @@ ThreadsOption = Annotated[
 KindsOption = Annotated[
     str, option("KINDS", "Answers to write, comma-separated: sr (report), sc (picture), seg (lungs and evidence).")
 ]
+RayOption = Annotated[
+    str | None,
+    option(
+        "ADDRESS",
+        "Share the work on the Ray cluster at ADDRESS; auto starts Ray on this machine. The result is the same.",
+        "--ray",
+    ),
+]
+
+
+@contextmanager
+def spread_or(alone: Any, ray: str | None, **settings: Any) -> Iterator[Any]:
+    """Yield what maps a function over a list on a cluster, or without one what was given."""
+    if ray is None:
+        yield alone
+        return
+    from carina.cluster.spread import spread_on  # noqa: PLC0415  # Ray, for this option alone
+
+    with spread_on(ray, **settings) as spread:
+        yield spread

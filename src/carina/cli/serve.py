@@ -180,3 +180,6 @@ def restore_command(
 
     done = restore(saved, folder, database=database)
     print_result(f"{folder}: {done.rows} rows and {done.images} images. Next: carina serve --folder {folder}")
+    if done.named_database:
+        where = "the database in its folder" if database is None else "what --database names, if you name it again"
+        print_note(f"The copied site.toml named the old site's database. It was taken out: this site uses {where}.")

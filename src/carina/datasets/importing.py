@@ -2,12 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from carina._version import __version__
 from carina.datasets.choice import Half, SplitFrom
 from carina.datasets.croissant import write_croissant
 from carina.datasets.dicom_headers import read_key
-from carina.datasets.duplicates import find_duplicates, join_groups
+from carina.datasets.duplicates import find_duplicates, find_duplicates_spread, join_groups
 from carina.datasets.folder_words import published_split
 from carina.datasets.images import read_mask
 from carina.datasets.listing import Listing, list_source
@@ -143,6 +144,7 @@ def import_dataset(
     ignore_unknown_columns: bool = False,
     croissant: bool = False,
     workers: int = 2,
+    spread: Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]] | None = None,
     progress: Progress = no_progress,
 ) -> ImportReport:
     """Import a source into a new data set folder and return what was done.
@@ -172,6 +174,9 @@ def import_dataset(
         Also write ``croissant.json``: what the data set holds, for catalogues of data sets.
     workers
         Threads that decode.
+    spread
+        What maps a function over a list in order, such as `carina.cluster.spread.Spread`: images are then read and
+        near-duplicates found where it does that. The data set is the same.
     progress
         Told how many images are read.
 
@@ -221,7 +226,9 @@ def import_dataset(
             test_only=test_only,
             where=str(source),
         )
-        decoded, errors = _decode_all(listing.images, folder, workers, progress)
+        decoded, errors = _decode_all(
+            listing.images, folder, spread or partial(read_ahead, ahead=_IN_FLIGHT, threads=workers), progress
+        )
         errors = pl.concat([listing.errors, errors])
         if decoded.is_empty():
             msg = (
@@ -234,7 +241,8 @@ def import_dataset(
             msg = f"No image of {flag_finding}, the flagged finding, can be read. Flag another one: --flag NAME."
             raise DataError(msg)
         details = np.load(folder / DETAILS_FILE, mmap_mode="r")
-        pairs = find_duplicates(manifest["perceptual_hash"].to_numpy(), details)
+        find = find_duplicates if spread is None else partial(find_duplicates_spread, spread=spread)
+        pairs = find(manifest["perceptual_hash"].to_numpy(), details)
         manifest = _with_groups(_with_mask_sha256(manifest), pairs)
         # Of the images that could be read: what is trained on, and not what the source names.
         said = tell_flag(
@@ -350,7 +358,7 @@ def _equal_rows(manifest: pl.DataFrame, column: str) -> list[tuple[int, int]]:
 
 
 def _decode_all(
-    images: pl.DataFrame, folder: Path, workers: int, progress: Progress
+    images: pl.DataFrame, folder: Path, read: Callable[[Any, list[Any]], Iterable[Any]], progress: Progress
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows that could be read and those that could not; the details go to disk as they come."""
     chunks = [pl.DataFrame(schema=_DECODED_SCHEMA)]
@@ -361,8 +369,11 @@ def _decode_all(
     # The generator is closed in any case: Ctrl-C must not leave threads that go on decoding.
     with (
         (folder / DETAILS_FILE).open("wb") as details,
-        closing(read_ahead(_decode, images["path"], ahead=_IN_FLIGHT, threads=workers)) as results,
+        ExitStack() as stack,
     ):
+        results = read(_decode, images["path"].to_list())
+        if isinstance(results, Generator):
+            stack.enter_context(closing(results))
         _write_details_header(details, 0)
         for listed, result in enumerate(results):
             if isinstance(result, InputError):
@@ -402,3 +413,9 @@ def _decode(path: str) -> _Decoded | InputError:
     found = fingerprint(radiograph)
     row = (found.sha256, radiograph.width, radiograph.height, found.perceptual_hash, *stored, two_valued)
     return found.detail.tobytes(), row
+
+
+def unreadable(_path: str) -> InputError:
+    """Return the error of a file that ended the process which read it."""
+    msg = "reading it ended the process, twice: the file is damaged, or was made to do harm. Copy it again."
+    return InputError(msg, "unreadable-file")

@@ -26,7 +26,7 @@ def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
-        for each in _in_archive(path, left_out) if is_archive(head) else _in_directory(path):
+        for each in inputs_of_archive(path, left_out) if is_archive(head) else _in_directory(path):
             found = True
             yield each
     except InputError as error:
@@ -40,7 +40,14 @@ def inputs_of_container(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
             yield Input(path, error=InputError(msg, "no-image"))
 
 
-def _in_archive(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
+def inputs_of_archive(path: Path, left_out: TellLeftOut) -> Iterator[Input]:
+    """Yield what a ZIP archive holds.
+
+    Raises
+    ------
+    InputError
+        If its list of files cannot be read.
+    """
     for each in list_archive(path):
         if isinstance(each, BadMember):
             yield Input(Path(f"{path}!file {each.number}"), named=False, error=each.error)

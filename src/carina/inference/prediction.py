@@ -8,6 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carina.decisions.triage import Triage
 from carina.errors import ConfigurationError, InputError
 from carina.inference.explanation.explain import Explanation
@@ -49,6 +52,8 @@ class Prediction:
         none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
+    embedding
+        float32 ``(n,)``: what the network's last layer is given, where it was asked for.
     """
 
     path: Path | None
@@ -60,6 +65,7 @@ class Prediction:
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
     gated: bool = False
+    embedding: NDArray[np.float32] | None = None
     reduced: int = 1
 
     @property

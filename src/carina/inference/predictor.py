@@ -20,7 +20,7 @@ from carina.decisions.triage import choose_triage
 from carina.errors import BundleError, InputError
 from carina.inference.explanation.explain import build_explanation, display_grey
 from carina.inference.image_input import Input
-from carina.inference.prediction import FailedPrediction, Prediction
+from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.radiographs.fingerprint import pixel_sha256
 from carina.radiographs.gate import NO_GATE
 from carina.radiographs.header import Header
@@ -41,7 +41,7 @@ _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 # Of more the engine's intermediate results leave the processor's cache, and both networks take a sixth longer.
 BATCH = 4
 # Twice what the network is shown, at each side: `carina.radiographs.read.read_radiograph` may leave out what is beyond.
-_ENOUGH = 2
+ENOUGH = 2
 # So many images are read or being read before they are judged.
 _AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
@@ -49,19 +49,77 @@ _EXPLAINED_AHEAD = 8
 
 
 @dataclass(slots=True)
-class _Read:
+class Film:
+    """An image that was read and is to be judged, in this process or another.
+
+    Attributes
+    ----------
+    path, sha256
+        As its prediction will have them.
+    whole
+        uint8 ``(read_size, read_size)``; see `carina.radiographs.preprocess.resize_grey`.
+    milliseconds
+        What reading it took.
+    header, doubts
+        What its file's header says, and what it leaves in doubt.
+    grey
+        What an overlay is drawn on, where one is asked for.
+    reduced
+        See `carina.radiographs.radiograph.Radiograph`.
+    """
+
     path: Path | None
     sha256: str
     whole: NDArray[np.uint8]
     milliseconds: float
     header: Header | None
     doubts: tuple[str, ...]
-    # What an overlay is drawn on, where one is asked for.
     grey: NDArray[np.uint8] | None = None
     reduced: int = 1
 
 
-_Item = _Read | FailedPrediction
+ReadFilm = Film | FailedPrediction
+"""An image that was read, or why it could not be read."""
+
+
+def read_film(source: Source, *, read_size: int, deflated: bool = False, explain: bool = False) -> ReadFilm:
+    """Return an image, ready to be judged by `Predictor.judge`.
+
+    Parameters
+    ----------
+    source
+        The image.
+    read_size
+        Of the model's `carina.radiographs.preprocess.Preprocessing`.
+    deflated
+        Whether deflated DICOM data sets are to be inflated.
+    explain
+        Whether its prediction is to be explained.
+    """
+    started = time.perf_counter()
+    path = source if isinstance(source, Path) else getattr(source, "path", None)
+    try:
+        radiograph = _radiograph(source, deflated=deflated, enough=0 if explain else ENOUGH * read_size)
+    except InputError as error:
+        found = isinstance(source, Input) and not source.named
+        return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
+    # An image of a data set was hashed already, to see that it is the one that was imported.
+    sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
+    whole = resize_grey(radiograph, read_size)
+    milliseconds = 1000 * (time.perf_counter() - started)
+    grey = display_grey(radiograph) if explain else None
+    doubts = reservations_of(radiograph)
+    return Film(path, sha256, whole, milliseconds, radiograph.header, doubts, grey, radiograph.reduced)
+
+
+def _radiograph(source: Source, *, deflated: bool, enough: int) -> Radiograph:
+    if isinstance(source, Path):
+        return read_radiograph(source, deflated=deflated, enough=enough)
+    if isinstance(source, Input):
+        return radiograph_of(source.read(), deflated=deflated, enough=enough)
+    if isinstance(source, DatasetImage):
+        return source.read()
+    return source()
 
 
 class Predictor:
@@ -139,7 +197,7 @@ class Predictor:
 
     def predict(
         self, paths: Iterable[Source], *, prevalence: float | None = None, explain: bool = False
-    ) -> Iterator[Prediction | FailedPrediction]:
+    ) -> Iterator[AnyPrediction]:
         """Yield what the model says of each image, in the order given; memory does not grow with their number.
 
         Parameters
@@ -162,10 +220,27 @@ class Predictor:
         """
         # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
         cv2.setNumThreads(1)
-        groups = (
-            (group, [item.whole for item in group[1] if isinstance(item, _Read)])
-            for group in self._groups(iter(paths), explain=explain)
-        )
+        yield from self._judge(self._groups(iter(paths), explain=explain), prevalence, explain=explain)
+
+    def judge(
+        self, films: Iterable[ReadFilm], *, prevalence: float | None = None, embed: bool = False
+    ) -> Iterator[AnyPrediction]:
+        """Yield what `predict` says of images that were read before by `read_film`, in the order given.
+
+        A film that was read to be explained is explained. With `embed` each prediction has its embedding.
+        """
+        groups = ((time.perf_counter(), group) for group in batched(films, BATCH))
+        yield from self._judge(groups, prevalence, embed=embed)
+
+    def _judge(
+        self,
+        read: Iterable[tuple[float, list[ReadFilm]]],
+        prevalence: float | None,
+        *,
+        explain: bool = False,
+        embed: bool = False,
+    ) -> Iterator[AnyPrediction]:
+        groups = ((group, [item.whole for item in group[1] if isinstance(item, Film)]) for group in read)
         for (submitted, items), judged in self.pipeline.stream(groups):
             if explain and judged.outputs and "contributions" not in judged.outputs:
                 msg = (
@@ -174,7 +249,7 @@ class Predictor:
                 )
                 raise BundleError(msg)
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
-            yield from self._decide(items, judged, share_ms, prevalence)
+            yield from self._decide(items, judged, share_ms, prevalence, embed=embed)
 
     def pixel_sha256(self, source: Source, *, explain: bool = False) -> str:
         """Return the SHA-256 of an image's pixels, as its prediction has it, with an explanation or without.
@@ -184,11 +259,13 @@ class Predictor:
         InputError
             If it cannot be read.
         """
-        return pixel_sha256(self._radiograph(source, whole=explain))
+        enough = 0 if explain else ENOUGH * self.run.preprocessing.read_size
+        return pixel_sha256(_radiograph(source, deflated=self._deflated, enough=enough))
 
-    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[_Item]]]:
+    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[ReadFilm]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
-        read = partial(self._read, keep=explain)
+        size = self.run.preprocessing.read_size
+        read = partial(read_film, read_size=size, deflated=self._deflated, explain=explain)
         first = list(islice(paths, 2))
         if len(first) == 1:  # a thread would take longer to start than the image to be read
             yield time.perf_counter(), [read(first[0])]
@@ -197,35 +274,9 @@ class Predictor:
         for group in batched(items, BATCH):
             yield time.perf_counter(), group
 
-    def _read(self, source: Source, *, keep: bool) -> _Read | FailedPrediction:
-        started = time.perf_counter()
-        path = source if isinstance(source, Path) else getattr(source, "path", None)
-        try:
-            radiograph = self._radiograph(source, whole=keep)
-        except InputError as error:
-            found = isinstance(source, Input) and not source.named
-            return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
-        # An image of a data set was hashed already, to see that it is the one that was imported.
-        sha256 = source.sha256 if isinstance(source, DatasetImage) else pixel_sha256(radiograph)
-        whole = resize_grey(radiograph, self.run.preprocessing.read_size)
-        milliseconds = 1000 * (time.perf_counter() - started)
-        grey = display_grey(radiograph) if keep else None
-        doubts = reservations_of(radiograph)
-        return _Read(path, sha256, whole, milliseconds, radiograph.header, doubts, grey, radiograph.reduced)
-
-    def _radiograph(self, source: Source, *, whole: bool) -> Radiograph:
-        enough = 0 if whole else _ENOUGH * self.run.preprocessing.read_size
-        if isinstance(source, Path):
-            return read_radiograph(source, deflated=self._deflated, enough=enough)
-        if isinstance(source, Input):
-            return radiograph_of(source.read(), deflated=self._deflated, enough=enough)
-        if isinstance(source, DatasetImage):
-            return source.read()
-        return source()
-
     def _decide(
-        self, items: list[_Item], judged: Judged, share_ms: float, prevalence: float | None
-    ) -> Iterator[Prediction | FailedPrediction]:
+        self, items: list[ReadFilm], judged: Judged, share_ms: float, prevalence: float | None, *, embed: bool
+    ) -> Iterator[AnyPrediction]:
         probabilities = self.run.policy.probabilities(judged.logits) if judged.outputs else np.empty((0, 0))
         rows = iter(range(len(probabilities)))
         for item in items:
@@ -264,6 +315,7 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                judged.outputs["embedding"][row].copy() if embed else None,
                 item.reduced,
             )
 

@@ -84,7 +84,7 @@ class JsonLines:
         self._explained = explained
         self._prevalence = prevalence
         self._flag = run.policy.flag_finding
-        self._model = {
+        self.model = {
             "name": run.name,
             "version": run.version if isinstance(run, BundleDescription) else __version__,
             "sha256": predictor.graph_sha256,
@@ -96,9 +96,10 @@ class JsonLines:
 
     def row(self, prediction: AnyPrediction, picture: Path | None) -> str:
         """Return a prediction, with the name of its picture, as a line with its end."""
-        return json.dumps(self._object(prediction, picture), ensure_ascii=False) + "\n"
+        return json.dumps(self.content(prediction, picture), ensure_ascii=False) + "\n"
 
-    def _object(self, prediction: AnyPrediction, picture: Path | None) -> dict[str, Any]:
+    def content(self, prediction: AnyPrediction, picture: Path | None) -> dict[str, Any]:
+        """Return a prediction, with the name of its picture, as what becomes the line."""
         path = path_in_words(prediction.path)
         if isinstance(prediction, FailedPrediction):
             return {"path": path, "error": {"code": prediction.error.code, "message": str(prediction.error)}}
@@ -121,7 +122,7 @@ class JsonLines:
             if prediction.accepted is None
             else {"accepted": prediction.accepted, "reasons": list(prediction.reasons)},
             "reservations": list(prediction.reservations),
-            "model": self._model,
+            "model": self.model,
             "elapsed_ms": round(prediction.elapsed_ms, 2),
         }
         if self._explained:

@@ -46,6 +46,9 @@ class Radiograph:
     coloured, transparent
         Whether some pixels had a colour, and whether some were not opaque. Of a raster image or an array; the grey
         values are its luma on black.
+    window
+        The grey values that are to be shown as black and as white, where `pixels` hold more than what is shown; none
+        where what is shown is the whole range. Either may lie outside the range.
     reduced
         1, or how many of the file's rows one row of `pixels` has: it was decoded at a lower resolution.
 
@@ -61,6 +64,7 @@ class Radiograph:
     outliers: int = 0
     coloured: bool = False
     transparent: bool = False
+    window: tuple[float, float] | None = None
     reduced: int = 1
 
     def __post_init__(self) -> None:

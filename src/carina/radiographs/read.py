@@ -34,8 +34,10 @@ def read_radiograph(path: str | PathLike[str], *, deflated: bool = False, enough
     return radiograph_of(read_bytes(Path(path)), deflated=deflated, enough=enough)
 
 
-def radiograph_of(content: bytes, *, deflated: bool = False, enough: int = 0) -> Radiograph:
+def radiograph_of(content: bytes, *, deflated: bool = False, whole: bool = False, enough: int = 0) -> Radiograph:
     """Return the radiograph in an image file's bytes; see `read_radiograph`.
+
+    With `whole`, a DICOM image keeps what lies outside its header's window, and says which window that is.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def radiograph_of(content: bytes, *, deflated: bool = False, enough: int = 0) ->
         from carina.radiographs.dicom.workers import shared_workers  # noqa: PLC0415
 
         with suppress(NotDicomError):
-            return shared_workers().decode(content, deflated=deflated, enough=enough)
+            return shared_workers().decode(content, deflated=deflated, whole=whole, enough=enough)
     return decode_raster(content, sniff_format(content))
 
 

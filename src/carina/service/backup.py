@@ -10,6 +10,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,27 +21,34 @@ from typing import Any
 
 from sqlalchemy import Connection, Date, Table, func, select, text
 
+from carina.dicom.transport.settings import read_toml
 from carina.errors import ConfigurationError
 from carina.service.database.all_tables import METADATA
 from carina.service.database.base import DATABASE_FILE, UtcTime
 from carina.service.database.migrate import revision_of
 from carina.service.database.study_tables import Image
 from carina.service.site_folder import LOCKS_FOLDER, STORE_FOLDER, Site, open_site
+from carina.service.site_settings import SETTINGS_FILE
 from carina.storage.atomic import require_absent, whole_folder
 
 _ROWS, _IMAGES, _REST, _COMPLETE = "rows.jsonl.gz", "images", "folder", "complete"
 # Copied in their own way, or made again by themselves.
 _NOT_THE_REST = frozenset({STORE_FOLDER, LOCKS_FOLDER, "thumbnails"})
 _TOGETHER = 500
+_NAMES_DATABASE = re.compile(r"""\s*(database|"database"|'database')\s*=""")
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How many rows and images a copy has, and how many images had no file."""
+    """How many rows and images a copy has, and how many images had no file.
+
+    `named_database` tells whether the settings named a database, which was taken out of them.
+    """
 
     rows: int
     images: int
     missing: int
+    named_database: bool = False
 
 
 def backup(site: Site, out: Path) -> Copied:
@@ -70,6 +78,16 @@ def backup(site: Site, out: Path) -> Copied:
 def restore(saved: Path, folder: Path, *, database: str | None = None) -> Copied:
     """Make a site from a copy, in a new folder and an empty database.
 
+    The database that the copied settings name is that of the site which was copied: it is taken out of them.
+
+    Parameters
+    ----------
+    saved, folder
+        The copy, and the folder to make.
+    database
+        To fill; by default a file of SQLite in the folder. The new settings do not name it: an address may hold a
+        password.
+
     Raises
     ------
     ConfigurationError
@@ -81,6 +99,7 @@ def restore(saved: Path, folder: Path, *, database: str | None = None) -> Copied
     require_absent(folder, what="site")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _copy_rest(saved / _REST, folder)
+    names_database = _take_database_out(folder / SETTINGS_FILE)
     site = open_site(folder, database=database)
     try:
         with site.engine.execution_options(writing=True).begin() as connection:
@@ -93,7 +112,23 @@ def restore(saved: Path, folder: Path, *, database: str | None = None) -> Copied
                 copied += 1
     finally:
         site.close()
-    return Copied(rows, copied, len(digests) - copied)
+    return Copied(rows, copied, len(digests) - copied, named_database=names_database)
+
+
+def _take_database_out(settings: Path) -> bool:
+    """Turn the line of a settings file that names a database into a comment; return whether there was one."""
+    if not settings.is_file() or "database" not in read_toml(settings):
+        return False
+    lines = settings.read_text(encoding="utf-8").splitlines()
+    place = next((number for number, line in enumerate(lines) if _NAMES_DATABASE.match(line)), None)
+    if place is not None:
+        # Without the address, which may hold a password.
+        lines[place] = "# database: taken out by carina serve restore; it was that of the site which was copied"
+        settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if "database" in read_toml(settings):
+        msg = f"{settings} names a database in a way that is not understood. Take it out of the copy, and try again."
+        raise ConfigurationError(msg)
+    return True
 
 
 def _copy_rest(source: Path, target: Path) -> None:

@@ -7,14 +7,14 @@ verdict, and nothing is sent. An administrator makes it live, and silent again, 
 from datetime import datetime
 from typing import Literal, get_args
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from carina.errors import ConfigurationError
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import Model
+from carina.service.database.study_tables import Delivery, Model
 from carina.service.judging.models import use_model
 from carina.service.people.people_tables import Setting
 
@@ -51,6 +51,10 @@ def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> 
         if was == mode:
             msg = f"The site is {mode} already."
             raise ConfigurationError(msg)
+        # What was not sent while the site was live is not sent after a time of silence either: it may be weeks old.
+        session.execute(
+            update(Delivery).where(Delivery.state == "waiting").values(state="dead", reason="the site became silent")
+        )
         session.merge(Setting(key=_KEY, value=mode, changed_at=now(), changed_by=account_id))
         append(session, f"account {account_id}", "mode-changed", "", {"was": was, "is": mode, "reason": reason})
 

@@ -27,7 +27,7 @@ from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import AT_ONCE, Delivery, Image, Model
 from carina.service.mode import mode_of
-from carina.service.parts import Presence
+from carina.service.parts import OUTBOX, Presence
 from carina.service.site_folder import Site
 
 # Images whose answers share an association.
@@ -93,7 +93,7 @@ class Outbox:
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set."""
-        presence = Presence(self._site, "outbox")
+        presence = Presence(self._site, OUTBOX)
         with Changes(self._site.engine) as changes:
             while not stop.is_set():
                 try:

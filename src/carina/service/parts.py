@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import WAITING, Image, Part
+from carina.service.database.study_tables import WAITING, Image, Part, Study
 from carina.service.site_folder import Site
+from carina.service.site_settings import SiteSettings
 from carina.wording import counted
 
 _EVERY_S = 20.0
@@ -18,6 +19,11 @@ _EVERY_S = 20.0
 _LONG = timedelta(minutes=15)
 # A part that was not seen for so long is gone.
 _GONE = timedelta(seconds=90)
+# A worker that was not seen for so long, while others are, was replaced by one of them.
+_REPLACED = timedelta(minutes=10)
+# Clocks of a site's machines may differ by less.
+_AHEAD = timedelta(minutes=2)
+WORKER, LISTENER, WATCHED_FOLDER, OUTBOX = "worker ", "listener", "watched folder", "outbox"
 
 
 class Presence:
@@ -48,6 +54,25 @@ class Presence:
             return
 
 
+def forget_gone(session: Session, settings: SiteSettings) -> None:
+    """Forget what the site has no more: parts that its settings no longer name, and workers that others replaced.
+
+    A container that is replaced has another name, and its worker never says good-bye. Where no worker is left at all,
+    none is forgotten: that nobody judges must be said.
+
+    Parameters
+    ----------
+    session
+        To write with.
+    settings
+        Of the site.
+    """
+    optional = {LISTENER: settings.listener, WATCHED_FOLDER: settings.watch, OUTBOX: settings.destination}
+    session.execute(delete(Part).where(Part.name.in_([name for name, table in optional.items() if table is None])))
+    if has_worker(session):
+        session.execute(delete(Part).where(Part.name.startswith(WORKER), Part.seen_at < now() - _REPLACED))
+
+
 def problems(session: Session) -> dict[str, str]:
     """Return what keeps parts from their work, by their names; those that were not seen for long are among them."""
     rows = session.execute(select(Part).order_by(Part.name)).scalars()
@@ -62,7 +87,29 @@ def problems(session: Session) -> dict[str, str]:
             f"{counted(waiting[0], 'image')} waited for over {round(_LONG.total_seconds() / 60)} minutes to be judged, "
             f"{since}. Check that carina serve runs a worker, and what it says."
         )
-    return found
+    return found | _clock_problem(session)
+
+
+def disk_problem(site: Site) -> dict[str, str]:
+    """Return what is to be said of the site's disk; nothing while it has room."""
+    if site.has_room_for(0):
+        return {}
+    least = f"{site.settings.limits.keep_free_mb:g} MB"
+    return {
+        "disk": f"The disk of the site has less than {least} left. No image is taken in, and senders are told to try "
+        "again. Free some room: it goes on by itself."
+    }
+
+
+def _clock_problem(session: Session) -> dict[str, str]:
+    last, time = session.scalar(select(func.max(Study.changed_at))), now()
+    if last is None or last <= time + _AHEAD:
+        return {}
+    return {
+        "clock": f"The clock says {time:%Y-%m-%d %H:%M} UTC, and something was written at {last:%Y-%m-%d %H:%M} UTC "
+        "already. It was set back, or it was wrong before. Waiting times are wrong until it has passed that time. "
+        "Let the machine set its clock by the network."
+    }
 
 
 def has_worker(session: Session) -> bool:
@@ -70,9 +117,7 @@ def has_worker(session: Session) -> bool:
     since = now() - _GONE
     return (
         session.execute(
-            select(Part.name)
-            .where(Part.name.startswith("worker "), Part.seen_at > since, Part.problem.is_(None))
-            .limit(1)
+            select(Part.name).where(Part.name.startswith(WORKER), Part.seen_at > since, Part.problem.is_(None)).limit(1)
         ).first()
         is not None
     )

@@ -1,6 +1,7 @@
 """Small pictures for the worklist, and whole radiographs for the reading page."""
 
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ from carina.storage.atomic import whole_file
 
 FOLDER = "thumbnails"
 _SIDE_PX = 160
+# Windows of headers that make no sense may end anywhere.
+_FAR = 2.0**24
 
 
 def keep_thumbnail(folder: Path, digest: str, grey: NDArray[np.uint8]) -> bytes:
@@ -55,11 +58,33 @@ def thumbnail_of(folder: Path, digest: str, stored: Path) -> bytes:
         return keep_thumbnail(folder, digest, display_grey(radiograph_of(stored.read_bytes())))
 
 
-def pixels_of(stored: Path) -> tuple[bytes, int, int, int]:
-    """Return a radiograph for the reading page: its grey values, height, width, and how bright white is.
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A radiograph for the reading page.
 
-    The grey values are uint16, little-endian, row by row, in display polarity, compressed by gzip. They have the full
-    depth of the file: a DICOM image comes with the window of its header applied, in 65,536 steps.
+    Attributes
+    ----------
+    packed
+        Its grey values: uint16, little-endian, row by row, in display polarity, compressed by gzip.
+    height, width
+        In pixels.
+    largest
+        The largest grey value that there may be.
+    black, white
+        The grey values that are shown as black and as white at first: the window of a DICOM header. Either may lie
+        outside the range.
+    """
+
+    packed: bytes
+    height: int
+    width: int
+    largest: int
+    black: int
+    white: int
+
+
+def pixels_of(stored: Path) -> Pixels:
+    """Return a radiograph for the reading page, in the full depth of its file: no window has cut anything off.
 
     Raises
     ------
@@ -68,13 +93,15 @@ def pixels_of(stored: Path) -> tuple[bytes, int, int, int]:
     OSError
         If it cannot be read.
     """
-    radiograph = radiograph_of(stored.read_bytes())
+    radiograph = radiograph_of(stored.read_bytes(), whole=True)
     pixels, white = radiograph.pixels, radiograph.white
     if pixels.dtype == np.float32:
         pixels, white = np.rint(pixels * np.float32(65_535 / white)).astype(np.uint16), 65_535.0
     # Level 1: noise does not pack, and somebody waits.
     packed = gzip.compress(pixels.astype("<u2").tobytes(), 1)
-    return packed, radiograph.height, radiograph.width, round(white)
+    ends = np.clip((0.0, white) if radiograph.window is None else radiograph.window, -_FAR, _FAR)
+    black, shown_white = round(ends[0]), max(round(ends[0]) + 1, round(ends[1]))
+    return Pixels(packed, radiograph.height, radiograph.width, round(white), black, shown_white)
 
 
 def _path(folder: Path, digest: str) -> Path:

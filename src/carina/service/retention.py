@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from carina.dicom.transport.log import EventLog
@@ -19,6 +19,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
+from carina.service.parts import forget_gone
 from carina.service.people.people_tables import Verdict
 from carina.service.site_folder import Site
 from carina.service.verdicts import return_left
@@ -35,6 +36,8 @@ def keep_house(site: Site, log: EventLog, stop: threading.Event) -> None:
         try:
             return_left(site.engine)
             deleted = apply_retention(site)
+            with writing(site.engine) as session:
+                forget_gone(session, site.settings)
             if time.monotonic() > cleaned + _CLEAN_EVERY_S:
                 cleaned = time.monotonic()
                 site.clean()
@@ -54,7 +57,9 @@ def apply_retention(site: Site) -> int:
             count += sum(delete_study(site, study_id, f"older than {rules.days:g} days") for study_id in found)
     if rules.disk_share is not None:
         for study_id in _as_long_as_full(site, rules.disk_share):
-            count += delete_study(site, study_id, f"over {100 * rules.disk_share:g} % of the disk is used")
+            count += delete_study(
+                site, study_id, f"the site's images take over {100 * rules.disk_share:g} % of the disk"
+            )
     return count
 
 
@@ -92,10 +97,19 @@ def _oldest(site: Site, *conditions: object) -> list[int]:
 
 
 def _as_long_as_full(site: Site, share: float) -> Iterator[int]:
-    """Yield studies, the oldest first, until less than a share of the disk is used or no study is left."""
+    """Yield studies, the oldest first, until the site's images take no more than a share of the disk, or none is left.
+
+    What others have on the same disk does not count: to delete studies for it would never end before the last one.
+    """
+    most = share * shutil.disk_usage(site.store.folder).total
     while found := _oldest(site):
         for study_id in found:
-            usage = shutil.disk_usage(site.store.folder)
-            if usage.used <= share * usage.total:
+            if _bytes_of_images(site) <= most:
                 return
             yield study_id
+
+
+def _bytes_of_images(site: Site) -> int:
+    kept = select(func.sum(Image.bytes)).join(Study, Study.id == Image.study_id).where(Study.removed_at.is_(None))
+    with reading(site.engine) as session:
+        return int(session.scalar(kept) or 0)

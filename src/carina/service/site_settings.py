@@ -11,18 +11,18 @@ from pydantic import AfterValidator, Field, model_validator
 
 from carina.decisions.triage import Priority
 from carina.dicom.transport.settings import (
-    AeTitle,
+    MEGABYTE,
     Destination,
+    Listening,
     Port,
+    ReceivingLimits,
     Retries,
-    ServerTls,
     Settings,
     checked_settings,
     read_toml,
 )
 
 SETTINGS_FILE = "site.toml"
-_MEGABYTE = 1_000_000
 
 
 def _https(url: str) -> str:
@@ -58,67 +58,25 @@ class Targets(Settings):
         )
 
 
-class Limits(Settings):
+class Limits(ReceivingLimits):
     """What the site takes and uses at most.
 
     Attributes
     ----------
     object_mb, upload_mb
         Of one image, and of one upload, which may be a ZIP archive.
-    keep_free_mb
-        On the disk of the site's folder; below it nothing more is taken.
-    associations, idle_s
-        Of the listener: at a time, and seconds without a byte from the other side.
-    workers, judging_s
-        Processes that judge, and seconds for one image; then the process is ended.
     attempts
         To judge an image that breaks the process that judges it. Then it is listed with that reason.
-    stop_s
-        For what is under way, when the site is stopped.
     """
 
     object_mb: float = Field(default=128, gt=0, le=512)
     upload_mb: float = Field(default=2_000, gt=0, le=32_000)
-    keep_free_mb: float = Field(default=512, ge=0)
-    associations: int = Field(default=10, ge=1, le=200)
-    idle_s: float = Field(default=60, gt=0)
-    workers: int = Field(default=1, ge=1, le=64)
-    judging_s: float = Field(default=120, gt=0)
     attempts: int = Field(default=2, ge=1, le=10)
-    stop_s: float = Field(default=20, ge=0)
-
-    @property
-    def object_bytes(self) -> int:
-        """The largest image."""
-        return int(self.object_mb * _MEGABYTE)
 
     @property
     def upload_bytes(self) -> int:
         """The largest upload."""
-        return int(self.upload_mb * _MEGABYTE)
-
-    @property
-    def keep_free_bytes(self) -> int:
-        """Left on the disk."""
-        return int(self.keep_free_mb * _MEGABYTE)
-
-
-class ListenerSettings(Settings):
-    """The DICOM listener; without this table there is none.
-
-    Attributes
-    ----------
-    allow
-        AE titles that may call; all others are rejected.
-    aet, bind, port, tls
-        Carina's own AE title, and where it listens.
-    """
-
-    allow: tuple[AeTitle, ...] = Field(min_length=1)
-    aet: AeTitle = "CARINA"
-    bind: str = "127.0.0.1"
-    port: Port = 11112
-    tls: ServerTls | None = None
+        return int(self.upload_mb * MEGABYTE)
 
 
 class WatchSettings(Settings):
@@ -144,7 +102,7 @@ class Retention(Settings):
     days
         After which the images of a study that was read are deleted.
     disk_share
-        Of the disk (0 to 1) that is used at most; beyond it the oldest studies that were read go first.
+        Of the disk (0 to 1) that the site's images take at most; beyond it the oldest studies that were read go first.
     """
 
     days: float | None = Field(default=None, gt=0)
@@ -175,7 +133,8 @@ class SiteSettings(Settings):
     answers
         Kinds of answers that a live site sends to its destination, as `carina.dicom.answers.answers` names them.
     targets, limits, listener, watch, retention, destination, retries
-        Tables of their own. Without a destination nothing is sent, and a silent site sends nothing in any case.
+        Tables of their own. Without `listener` there is no DICOM listener. Without a destination nothing is sent, and a
+        silent site sends nothing in any case.
     """
 
     bind: str = "127.0.0.1"
@@ -190,7 +149,7 @@ class SiteSettings(Settings):
     hosts: tuple[str, ...] = ()
     targets: Targets = Targets()
     limits: Limits = Limits()
-    listener: ListenerSettings | None = None
+    listener: Listening | None = None
     watch: WatchSettings | None = None
     retention: Retention = Retention()
     answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)

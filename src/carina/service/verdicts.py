@@ -118,6 +118,7 @@ def give_verdict(
             # PostgreSQL keeps no text with a zero in it.
             note=note.replace("\0", "").strip(),
             model_id=None if answer is None else answer.model_id,
+            image_id=None if answer is None else answer.image_id,
             # Who gives a second verdict on a study has seen the answer after the first.
             blind=mode_of(session) == "silent" and seen_before is None and not _was_shown(session, study_id),
             seconds=None if opened is None else max(0.0, (now() - opened).total_seconds()),

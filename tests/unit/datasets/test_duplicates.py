@@ -14,7 +14,15 @@ from scipy.sparse.csgraph import connected_components
 
 from amount import sampled
 from carina.datasets import duplicates
-from carina.datasets.duplicates import MAX_HAMMING_DISTANCE, MIN_CORRELATION, find_duplicates, join_groups
+from carina.datasets.duplicates import (
+    MAX_HAMMING_DISTANCE,
+    MIN_CORRELATION,
+    find_duplicates,
+    find_duplicates_spread,
+    join_groups,
+    near_pairs,
+    parts_of_comparison,
+)
 
 LENGTH = 1764
 
@@ -131,3 +139,22 @@ def test_groups_are_connected_components(case: Any) -> None:
     for label in range(wanted.max() + 1):
         members = np.flatnonzero(wanted == label)
         assert set(groups[members]) == {members.min()}
+
+
+@given(st.integers(0, 2**32), st.integers(0, 80))
+@settings(max_examples=sampled(25))
+def test_parts_of_the_comparison_find_the_same_pairs_each_once(seed: int, count: int) -> None:
+    hashes, details = make_prints(seed, count)
+    found = find_duplicates_spread(hashes, details, map)
+    np.testing.assert_array_equal(found, find_duplicates(hashes, details))
+
+
+def test_parts_of_the_comparison_miss_no_pair_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten bits that differ, spread over the four parts in every way that a part can have two of them at least.
+    monkeypatch.setattr(duplicates, "_PAIRS_AT_ONCE", 4)
+    splits = [each for each in itertools.product(range(11), repeat=4) if sum(each) == 10]
+    for differing in splits[:: max(1, len(splits) // sampled(60))]:
+        mask = sum(((1 << bits) - 1) << (16 * part) for part, bits in enumerate(differing))
+        hashes = np.array([7, 7 ^ mask, 7 ^ mask], np.uint64)
+        found = np.concatenate([near_pairs(hashes, part) for part in parts_of_comparison()])
+        assert sorted(map(tuple, found.tolist())) == [(0, 1), (0, 2), (1, 2)]

@@ -15,6 +15,7 @@ from carina.service.intake.take import Taken, take
 from carina.service.judging.records import record
 from carina.service.people.accounts import add_account
 from carina.service.site_folder import Site, open_site
+from carina.service.site_settings import read_settings
 from postgresql import PostgreSql
 from unit.service.test_take import film
 from unit.service.test_worker import SAID, add_model, send
@@ -86,6 +87,31 @@ def test_a_database_that_holds_something_is_not_filled(
     restore(tmp_path / "saved", tmp_path / "one", database=database)
     with pytest.raises(ConfigurationError, match="The database is not empty: its table"):
         restore(tmp_path / "saved", tmp_path / "two", database=database)
+
+
+@pytest.mark.parametrize("to", ["sqlite", "postgresql"])
+def test_a_copy_does_not_fill_the_database_that_its_settings_name(
+    to: str, tmp_path: Path, postgresql: PostgreSql
+) -> None:
+    folder, old = tmp_path / "site", postgresql.new_database()
+    folder.mkdir()
+    (folder / "site.toml").write_text(f'port = 0\ndatabase = "{old}"\n[watch]\nfolder = "drop"\n')
+    site = open_site(folder)
+    send(site, 1)
+    backup(site, tmp_path / "saved")
+    site.close()
+    # The old server was set up anew, and its database is empty.
+    named = old if to == "postgresql" else postgresql.new_database()
+    new = postgresql.new_database() if to == "postgresql" else None
+    done = restore(tmp_path / "saved", tmp_path / "new", database=new)
+    assert (done.images, done.named_database) == (1, True)
+    settings = (tmp_path / "new" / "site.toml").read_text()
+    assert named not in settings
+    assert read_settings(tmp_path / "new").database is None
+    assert read_settings(tmp_path / "new").watch is not None
+    again = open_site(tmp_path / "new", database=new)
+    assert len(contents(again)["image"]) == 1
+    again.close()
 
 
 def test_a_file_that_goes_while_the_site_is_copied_stops_nothing(plain_site: Site, tmp_path: Path) -> None:

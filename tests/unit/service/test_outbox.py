@@ -14,7 +14,9 @@ from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Delivery
 from carina.service.intake.take import take
+from carina.service.mode import change_mode
 from carina.service.outbox import Outbox, enqueue
+from carina.service.people.accounts import add_account
 from carina.service.people.people_tables import Setting
 from carina.service.site_folder import Site
 from carina.service.site_settings import SiteSettings
@@ -89,10 +91,14 @@ def test_a_site_that_is_silent_again_sends_nothing(sending: Site) -> None:
     go_live(sending)
     (one,) = send(sending, 1)
     wait(sending, one.image_id)
-    with writing(sending.engine) as session:
-        session.merge(Setting(key="mode", value="silent", changed_at=now(), changed_by=None))
-    assert not Outbox(sending, EventLog(StringIO()), sender=peer, answering=lambda _: answer).send_some()
-    assert (peer.taken, states(sending)) == ([], [("waiting", None)])
+    anna = add_account(sending.engine, "anna", "correct horse battery staple", "administrator")
+    change_mode(sending.engine, "silent", "It was not good enough.", account_id=anna)
+    outbox = Outbox(sending, EventLog(StringIO()), sender=peer, answering=lambda _: answer)
+    assert not outbox.send_some()
+    # Nor what waited then, when it is live again: by then it may be weeks old.
+    change_mode(sending.engine, "live", "Now it is good enough.", account_id=anna)
+    assert not outbox.send_some()
+    assert (peer.taken, states(sending)) == ([], [("dead", "the site became silent")])
 
 
 def test_what_fails_is_tried_again_and_what_is_refused_is_not(sending: Site) -> None:

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select, update
 
+from carina.dicom.transport.settings import Listening
 from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.study_tables import Image, Judgement, Study
+from carina.service.database.study_tables import Image, Judgement, Part, Study
 from carina.service.intake.take import Taken, take
 from carina.service.judging.records import record
 from carina.service.kept_evidence import FOLDER
+from carina.service.parts import forget_gone
 from carina.service.retention import apply_retention, delete_study
 from carina.service.site_folder import Site
 from carina.service.site_settings import Retention
@@ -66,14 +68,38 @@ def test_a_study_that_was_read_loses_its_images_and_names_when_it_is_old(site: S
         assert sorted(event.subject for event in events) == [f"study {one.study_id}" for one in read[:2]]
 
 
-def test_a_full_disk_takes_the_oldest_that_were_read(
+def test_a_share_of_the_disk_takes_the_oldest_that_were_read(
     site: Site, read: list[Taken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = iter([95, 95, 80, 80])
-    usage = lambda _: SimpleNamespace(used=next(used), total=100)  # noqa: E731
-    monkeypatch.setattr("carina.service.retention.shutil.disk_usage", usage)
-    assert apply_retention(ruled(site, disk_share=0.9)) == 2
+    sizes = [site.store.object_path(one.digest).stat().st_size for one in read]
+    # Others have filled the disk: that is no reason to delete anything of this site.
+    usage = SimpleNamespace(used=10 * sum(sizes), total=10 * sum(sizes))
+    monkeypatch.setattr("carina.service.retention.shutil.disk_usage", lambda _: usage)
+    assert apply_retention(ruled(site, disk_share=0.1)) == 0
+    assert apply_retention(ruled(site, disk_share=0.1 - sizes[0] / usage.total / 2)) == 1
+    assert there(site, read) == [False, True, True]
+    assert apply_retention(ruled(site, disk_share=0.001)) == 1
     assert there(site, read) == [False, False, True]
+
+
+def test_parts_that_are_no_more_are_forgotten(site: Site) -> None:
+    gone = now() - timedelta(hours=1)
+    with writing(site.engine) as session:
+        session.add_all(Part(name=name, seen_at=gone) for name in ("listener", "worker old:0", "web"))
+    with writing(site.engine) as session:
+        forget_gone(session, site.settings.model_copy(update={"listener": Listening(allow=("A",))}))
+    # Nobody judges: that must be said, whoever judged last.
+    assert parts_of(site) == {"listener", "web", "worker old:0"}
+    with writing(site.engine) as session:
+        session.add(Part(name="worker new:0", seen_at=now()))
+    with writing(site.engine) as session:
+        forget_gone(session, site.settings)
+    assert parts_of(site) == {"web", "worker new:0"}
+
+
+def parts_of(site: Site) -> set[str]:
+    with reading(site.engine) as session:
+        return set(session.scalars(select(Part.name)))
 
 
 def test_what_became_unread_meanwhile_is_not_deleted(site: Site, read: list[Taken]) -> None:

@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from sqlalchemy import select
 
 import make_dicom
 from carina.dicom.transport.log import EventLog
+from carina.dicom.transport.settings import Listening
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Arrival, Image
 from carina.service.intake import site_listener as listening
@@ -22,7 +24,7 @@ from carina.service.intake.site_listener import listen
 from carina.service.intake.take import NotTakenError
 from carina.service.intake.watch import WatchedFolder
 from carina.service.site_folder import Site
-from carina.service.site_settings import ListenerSettings
+from carina.service.site_settings import Limits
 from unit.service.test_take import film, png, without_pixels
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -30,8 +32,9 @@ CR = "1.2.840.10008.5.1.4.1.1.1"
 
 def test_a_film_that_is_sent_is_taken_before_it_is_acknowledged(plain_site: Site) -> None:
     log, stop = StringIO(), threading.Event()
-    settings = ListenerSettings(allow=("SENDER",), port=0)
-    thread = threading.Thread(target=listen, args=(plain_site, settings, EventLog(log), stop))
+    limits = Limits(object_mb=0.1)
+    site = replace(plain_site, settings=plain_site.settings.model_copy(update={"limits": limits}))
+    thread = threading.Thread(target=listen, args=(site, Listening(allow=("SENDER",), port=0), EventLog(log), stop))
     thread.start()
     try:
         while "listening" not in log.getvalue():
@@ -43,6 +46,8 @@ def test_a_film_that_is_sent_is_taken_before_it_is_acknowledged(plain_site: Site
         assert association.is_established
         dataset = dcmread(io.BytesIO(film(StudyInstanceUID="1.2.3", SOPInstanceUID="1.2.3.4")))
         statuses = [association.send_c_store(dataset).Status for _ in range(2)]
+        dataset.PixelData = bytes(200_000)
+        too_large = association.send_c_store(dataset).Status
         association.release()
         stranger = AE("STRANGER")
         stranger.add_requested_context(CR, make_dicom.EXPLICIT)
@@ -50,7 +55,8 @@ def test_a_film_that_is_sent_is_taken_before_it_is_acknowledged(plain_site: Site
     finally:
         stop.set()
         thread.join(60)
-    assert statuses == [0, 0]
+    assert (statuses, too_large) == ([0, 0], 0xC000)
+    assert "refused to store status=0xC000 reason=too-large" in log.getvalue()
     with reading(plain_site.engine) as session:
         assert session.scalars(select(Image.sop_instance_uid)).all() == ["1.2.3.4"]
         assert session.scalars(select(Arrival.source)).all() == ["c-store", "c-store"]
@@ -71,16 +77,13 @@ def without_meta(site: Site) -> int:
         return len(session.scalars(select(Image.id)).all())
 
 
-def stored(site: Site, content: bytes | None, log: StringIO) -> int:
-    event = SimpleNamespace(request=SimpleNamespace(DataSet=None if content is None else io.BytesIO(content)))
-    return listening.store(site, event, EventLog(log))
+def stored(site: Site, content: bytes, log: StringIO) -> int:
+    return listening.store(site, SimpleNamespace(), content, EventLog(log))
 
 
 def test_what_cannot_be_taken_gets_its_status(plain_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     log = StringIO()
     monkeypatch.setattr(listening, "file_beginning", lambda _: b"")
-    assert stored(plain_site, None, log) == 0xC000
-    assert stored(plain_site, b"x" * (129 * 1_000_000), log) == 0xC000
     assert stored(plain_site, without_pixels(), log) == 0xC000
     own = make_dicom.encode_object("1.2.840.10008.5.1.4.1.1.88.11", "SR", Manufacturer="Carina authors")
     monkeypatch.setattr(listening, "take", lambda *_, **__: listening_left_out("own-answer"))
@@ -93,7 +96,7 @@ def test_what_cannot_be_taken_gets_its_status(plain_site: Site, monkeypatch: pyt
     monkeypatch.setattr(listening, "take", full)
     assert stored(plain_site, film(), log) == 0xA700
     reasons = [word for word in log.getvalue().split() if word.startswith("reason=")]
-    assert reasons == ["reason=empty", "reason=too-large", "reason=companion-object", "reason=disk-full"]
+    assert reasons == ["reason=companion-object", "reason=disk-full"]
 
 
 def listening_left_out(code: str) -> object:
@@ -144,6 +147,28 @@ def test_what_is_in_the_way_of_the_watched_folder_is_said_and_tried_again(
         assert "nearly full" in (watched.look() or "")
     assert watched.look() is None
     assert count(plain_site) == 1
+
+
+def test_a_file_that_cannot_be_read_once_is_tried_again_and_told_once(
+    plain_site: Site, drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StringIO()
+    watched = WatchedFolder(plain_site, drop, EventLog(log))
+    (drop / "film.png").write_bytes(png(1))
+    real, wrong = Path.read_bytes, [OSError(5, "Input/output error"), PermissionError(13, "Permission denied")]
+
+    def read_bytes(path: Path) -> bytes:
+        if path.parent == drop and wrong:
+            raise wrong.pop()
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert [watched.look() for _ in range(3)] == [None] * 3
+    assert (count(plain_site), wrong) == (0, [])
+    assert watched.look() is None
+    assert count(plain_site) == 1
+    told = [line.split(" ", 1)[1] for line in log.getvalue().splitlines()]
+    assert told == ["left out source=folder reason=permission-denied", "received image=1 source=folder"]
 
 
 def count(site: Site) -> int:

@@ -310,6 +310,40 @@ def test_a_worker_waits_for_a_database_that_is_away(plain_site: Site) -> None:
             wait_until(plain_site, lambda session: states(session) == {"judged": 1})
 
 
+def test_a_claim_lasts_while_its_worker_is_at_work_and_not_much_longer(
+    new_site: Callable[[], Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that was killed comes back under another name: nobody but the time ends its claims."""
+    monkeypatch.setattr(site_worker, "_LEASE_S", 1.0)
+    monkeypatch.setattr(site_worker, "_RENEWED_EVERY_S", 0.1)
+    site, asked, go_on = new_site(), threading.Event(), threading.Event()
+    add_model(site)
+    send(site, 1)
+
+    class Slow(StandIn):
+        def ask(self, model_id: int, images: Sequence[Path]) -> Answers | Failure:
+            asked.set()
+            assert go_on.wait(30)
+            return super().ask(model_id, images)
+
+    def claimed_by_another() -> int:
+        with writing(site.engine) as session:
+            return len(claim(session, "another", most=1, lease_s=1.0))
+
+    with working(new_site(), process=Slow):
+        assert asked.wait(30)
+        time.sleep(1.5)
+        assert claimed_by_another() == 0
+        go_on.set()
+        wait_until(site, lambda session: states(session) == {"judged": 1})
+    send(site, 2)
+    with writing(site.engine) as session:
+        assert len(claim(session, "killed", most=1, lease_s=1.0)) == 1
+    assert claimed_by_another() == 0
+    time.sleep(1.1)
+    assert claimed_by_another() == 1
+
+
 def test_the_name_of_a_worker_is_free_when_its_process_ends(tmp_path: Path) -> None:
     one, other = Slot(tmp_path / "locks"), Slot(tmp_path / "locks")
     assert one.name != other.name
@@ -333,7 +367,7 @@ def test_refreshing_a_study_without_judged_images_lets_it_wait(site: Site) -> No
 def test_what_was_claimed_when_the_database_failed_is_judged_at_once(
     plain_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its claim lasts a quarter of an hour: for so long nobody would judge it."""
+    """Its claim lasts a minute: for so long nobody would judge it."""
     add_model(plain_site)
     send(plain_site, 2)
     failed: list[int] = []
@@ -391,6 +425,15 @@ def test_images_that_wait_for_long_are_told_whatever_the_parts_say(site: Site) -
         session.execute(update(Image).values(received_at=now() - timedelta(hours=1)))
     with reading(site.engine) as session:
         assert problems(session)["judging"].startswith("2 images waited for over 15 minutes to be judged, the first")
+
+
+def test_a_clock_that_was_set_back_is_told(site: Site) -> None:
+    send(site, 1)
+    with writing(site.engine) as session:
+        assert problems(session) == {}
+        session.execute(update(Study).values(changed_at=now() + timedelta(minutes=59)))
+    with reading(site.engine) as session:
+        assert "It was set back" in problems(session)["clock"]
 
 
 def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Site) -> None:

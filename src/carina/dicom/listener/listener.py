@@ -64,7 +64,9 @@ class Listener:
             self._keeper.recover()
             for judging in self._judging:
                 judging.process.start()
-            self._server = self._serve()
+            self._server = storage_server(
+                self._settings, self._settings.limits, tls=self._tls, store=self._receiver.take, log=self._log
+            )
         except BaseException:
             for judging in self._judging:
                 judging.process.end()
@@ -94,21 +96,6 @@ class Listener:
         states = self._keeper.journal.states()
         self._keeper.journal.close()
         self._log.tell("stopped", waiting=states.get("received", 0) + states.get("judged", 0))
-
-    def _serve(self) -> BoundedServer:
-        settings, limits = self._settings, self._settings.limits
-        return storage_server(
-            settings.bind,
-            settings.port,
-            aet=settings.aet,
-            allow=settings.allow,
-            associations=limits.associations,
-            idle_s=limits.idle_s,
-            object_bytes=limits.object_bytes,
-            tls=self._tls,
-            store=self._receiver.take,
-            log=self._log,
-        )
 
     def _keep_house(self) -> None:
         """Tell once a minute what waits, and forget once a day what is long done."""

@@ -9,7 +9,7 @@ from carina.dicom.listener.keeper import Keeper
 from carina.dicom.listener.store import digest_of
 from carina.dicom.transport.log import EventLog, shown
 from carina.dicom.transport.settings import IntakeLimits
-from carina.dicom.transport.storage_server import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, file_beginning
+from carina.dicom.transport.storage_server import OUT_OF_RESOURCES, SUCCESS, file_beginning, refuse
 
 
 class Receiver:
@@ -20,16 +20,10 @@ class Receiver:
         self._counting = threading.Lock()
         self._count = 0
 
-    def take(self, event: Any) -> int:
+    def take(self, event: Any, content: bytes) -> int:
         """Return the status for a C-STORE request, after everything that it promises was done."""
         started = time.perf_counter()
         request, syntax = event.request, event.context.transfer_syntax
-        if request.DataSet is None:
-            return self._refuse(CANNOT_UNDERSTAND, "empty")
-        # Without a copy: as long as nobody writes to it, BytesIO shares its bytes.
-        content = request.DataSet.getvalue()
-        if len(content) > self._limits.object_bytes:
-            return self._refuse(CANNOT_UNDERSTAND, "too-large")
         uids = [str(uid) for uid in (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)]
         digest = digest_of(*(uid.encode("utf-8") for uid in uids), content)
         try:
@@ -37,7 +31,7 @@ class Receiver:
             with self._keeper.turns.of(digest):
                 return self._keep(digest, uids[1], (head, content), started)
         except OSError as error:
-            return self._refuse(OUT_OF_RESOURCES, "disk", digest, kind=type(error).__name__)
+            return refuse(self._log, OUT_OF_RESOURCES, "disk", object=shown(digest), kind=type(error).__name__)
 
     def _keep(self, digest: str, uid: str, parts: Sequence[bytes], started: float) -> int:
         """Return the status for an object, once it is kept if it is new."""
@@ -51,9 +45,9 @@ class Receiver:
             self._tell("duplicate", digest, size, started, state=known.state)
             return SUCCESS
         if self._keeper.store.free_bytes() < size + self._limits.keep_free_bytes:
-            return self._refuse(OUT_OF_RESOURCES, "disk-nearly-full", digest)
+            return refuse(self._log, OUT_OF_RESOURCES, "disk-nearly-full", object=shown(digest))
         if not self._keeper.room.take(size):
-            return self._refuse(OUT_OF_RESOURCES, "quota", digest)
+            return refuse(self._log, OUT_OF_RESOURCES, "quota", object=shown(digest))
         try:
             self._keeper.store.write_object(digest, parts)
             try:
@@ -76,8 +70,3 @@ class Receiver:
             count = self._count
         milliseconds = 1000 * (time.perf_counter() - started)
         self._log.tell(event, object=shown(digest), count=count, bytes=size, ms=milliseconds, **facts)
-
-    def _refuse(self, status: int, reason: str, digest: str | None = None, **facts: str) -> int:
-        name = None if digest is None else shown(digest)
-        self._log.tell("refused to store", object=name, status=f"0x{status:04X}", reason=reason, **facts)
-        return status

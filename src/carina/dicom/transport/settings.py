@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from carina.errors import ConfigurationError
 
-_MEGABYTE = 1_000_000
+MEGABYTE = 1_000_000
 
 
 def is_ae_title(title: str) -> bool:
@@ -145,31 +145,28 @@ class Destination(Settings):
         return chosen
 
 
-class IntakeLimits(Settings):
-    """What the listener takes at most.
+class ReceivingLimits(Settings):
+    """What is taken at most by whatever listens, and how long it works on an object.
 
     Attributes
     ----------
     object_mb
         Of one object. A longer one is refused for good (0xC000).
-    quota_mb
-        Of all objects that wait, in all; beyond it everything is refused for now (0xA700).
     keep_free_mb
-        On the disk; below it everything is refused for now (0xA700), so that what waits can still be answered.
+        On the disk; below it everything is refused for now (0xA700), so that what waits can still be judged.
     associations
         At a time. Memory is needed for as many objects.
     workers
         Processes that judge.
     judging_s
-        For one object; then the worker is ended.
+        For one object; then the process is ended.
     idle_s
         Without a byte from the other side; also for one PDU.
     stop_s
-        For what is under way, when the listener is stopped.
+        For what is under way, when it is stopped.
     """
 
     object_mb: float = Field(default=128, gt=0, le=4000)
-    quota_mb: float = Field(default=20_000, gt=0)
     keep_free_mb: float = Field(default=512, ge=0)
     associations: int = Field(default=10, ge=1, le=200)
     workers: int = Field(default=1, ge=1, le=64)
@@ -180,17 +177,51 @@ class IntakeLimits(Settings):
     @property
     def object_bytes(self) -> int:
         """The largest object."""
-        return int(self.object_mb * _MEGABYTE)
-
-    @property
-    def quota_bytes(self) -> int:
-        """All that wait."""
-        return int(self.quota_mb * _MEGABYTE)
+        return int(self.object_mb * MEGABYTE)
 
     @property
     def keep_free_bytes(self) -> int:
         """Left on the disk."""
-        return int(self.keep_free_mb * _MEGABYTE)
+        return int(self.keep_free_mb * MEGABYTE)
+
+
+class IntakeLimits(ReceivingLimits):
+    """What the listener takes at most.
+
+    Attributes
+    ----------
+    quota_mb
+        Of all objects that wait, in all; beyond it everything is refused for now (0xA700).
+    """
+
+    quota_mb: float = Field(default=20_000, gt=0)
+
+    @property
+    def quota_bytes(self) -> int:
+        """All that wait."""
+        return int(self.quota_mb * MEGABYTE)
+
+
+class Listening(Settings):
+    """Where objects are received by C-STORE, and from whom.
+
+    Attributes
+    ----------
+    allow
+        AE titles that may call; all others are rejected.
+    aet
+        Carina's own AE title; associations that call another are rejected.
+    bind, port
+        Where to listen. Port 0 takes any free one, and the first line tells which.
+    tls
+        A table of its own; without it nothing is encrypted.
+    """
+
+    allow: tuple[AeTitle, ...] = Field(min_length=1)
+    aet: AeTitle = "CARINA"
+    bind: str = "127.0.0.1"
+    port: Port = 11112
+    tls: ServerTls | None = None
 
 
 class Retries(Settings):
@@ -220,19 +251,13 @@ class Retries(Settings):
         return longest * random.uniform(0.5, 1)  # noqa: S311  # no secret
 
 
-class ListenSettings(Settings):
+class ListenSettings(Listening):
     """All that the listener needs to know.
 
     Attributes
     ----------
     folder
         For objects, answers and the journal; on a disk of this machine.
-    aet
-        Carina's own AE title; associations that call another are rejected.
-    allow
-        AE titles that may call; all others are rejected.
-    bind, port
-        Where to listen. Port 0 takes any free one, and the first line tells which.
     keep
         Whether objects and answers are kept after they were sent.
     remember_days
@@ -243,21 +268,16 @@ class ListenSettings(Settings):
         Kinds of answers, as `carina.dicom.answers.answers` names them.
     prevalence
         Of the flagged finding, where the images come from.
-    tls, destination, limits, retries
+    destination, limits, retries
         Tables of their own. Without a destination, answers stay in the folder.
     """
 
     folder: Path
-    aet: AeTitle = "CARINA"
-    allow: tuple[AeTitle, ...] = Field(min_length=1)
-    bind: str = "127.0.0.1"
-    port: Port = 11112
     keep: bool = False
     remember_days: float = Field(default=90, gt=0)
     bundle: Path | None = None
     answers: tuple[str, ...] = Field(default=("sr", "sc", "seg"), min_length=1)
     prevalence: float | None = Field(default=None, ge=0, le=1)
-    tls: ServerTls | None = None
     destination: Destination | None = None
     limits: IntakeLimits = IntakeLimits()
     retries: Retries = Retries()

@@ -1,8 +1,10 @@
 """How much of what a model knows is lungs: the questions, in the order in which they are asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,6 +35,7 @@ from carina.evaluation.audit.looks import Looker
 from carina.evaluation.audit.probes import (
     FindingHead,
     Part,
+    Pool,
     age_groups,
     ask_external,
     fit_finding_head,
@@ -50,6 +53,9 @@ from carina.findings import NORMAL
 from carina.progress import Progress, no_progress
 from carina.statistics.intervals import FloatArray, proportion_interval
 from carina.storage.cache_folder import default_cache_folder
+
+Spread = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
+"""What maps a function over a list, in order: Python's `map`, or a cluster."""
 
 # A source of ten images that is thinned in proportion to the others would be gone.
 _KEPT_OF_EACH = 50
@@ -85,6 +91,7 @@ def run_audit(
     drop_leaks: bool = False,
     settings: AuditSettings | None = None,
     cache: Path | None = None,
+    spread: Spread = map,
     progress_of: Callable[[str], Progress] = nobody_listens,
 ) -> Audit:
     """Return how much of what a model knows of a data set is lungs; `carina.audit` describes the arguments.
@@ -106,9 +113,9 @@ def run_audit(
     train, calibration, test, counts = _look_at_splits(looker, dataset, settings, progress_of, drop_leaks=drop_leaks)
     prior = _prior(dataset, model.findings)
 
-    heads = _judge_heads(train, calibration, test, model, settings, progress_of("Training heads"))
+    heads = _judge_heads(train, calibration, test, model, settings, spread, progress_of("Training heads"))
     by_model = _judge_model(test, model, prior, settings)
-    probes, left_out, missing = _ask_about_sources(train, calibration, test, model, settings, progress_of)
+    probes, left_out, missing = _ask_about_sources(train, calibration, test, model, settings, spread, progress_of)
     pairs = same_source_pairs(train, calibration, test, model.findings, model.policy)
     ages = age_groups(test, model.policy)
     if not pairs:
@@ -266,12 +273,18 @@ def _prior(dataset: Dataset, findings: Sequence[str]) -> FloatArray:
 
 
 def _judge_heads(
-    train: Part, calibration: Part, test: Part, model: AuditedModel, settings: AuditSettings, progress: Progress
+    train: Part,
+    calibration: Part,
+    test: Part,
+    model: AuditedModel,
+    settings: AuditSettings,
+    spread: Spread,
+    progress: Progress,
 ) -> tuple[HeadResult, ...]:
     names = (*ALTERATIONS, *SUMMARIES)
     heads: list[FindingHead] = []
-    for name in names:
-        heads.append(fit_finding_head(train, calibration, len(model.findings), name))
+    for head in spread(partial(fit_finding_head, train, calibration, len(model.findings)), list(names)):
+        heads.append(head)
         progress(len(heads), len(names))
     tables = [head.probabilities(test.looks.features[name]) for head, name in zip(heads, names, strict=True)]
     shares = remaining_shares(
@@ -323,6 +336,7 @@ def _ask_about_sources(
     test: Part,
     model: AuditedModel,
     settings: AuditSettings,
+    spread: Spread,
     progress_of: Callable[[str], Progress],
 ) -> tuple[tuple[SourceProbe, ...], tuple[LeftOutSource, ...], list[str]]:
     """Return the source probes, what became of sources left out, and what could not be asked."""
@@ -335,8 +349,8 @@ def _ask_about_sources(
     asked = [(pool, finding) for pool in pools for finding in shown]
     progress, steps = progress_of("Asking about sources"), len(asked) + len(sources)
     probes: list[SourceProbe] = []
-    for pool, finding in asked:
-        probes.append(probe_source(pool, finding, seed=settings.seed))
+    for probe in spread(partial(_probe, seed=settings.seed), asked):
+        probes.append(probe)
         progress(len(probes), steps)
     missing = []
     left_out: list[LeftOutSource] = []
@@ -345,10 +359,17 @@ def _ask_about_sources(
         return tuple(probes), (), missing
     point = model.policy.operating_point
     rule = OperatingPointRule(**point.model_dump(include=set(OperatingPointRule.model_fields)))
-    for done, source in enumerate(sources, start=1):
-        left_out += leave_source_out(source, train, calibration, test, model.findings, rule)
+    leave = partial(
+        leave_source_out, train=train, calibration=calibration, test=test, findings=model.findings, rule=rule
+    )
+    for done, found in enumerate(spread(leave, sources), start=1):
+        left_out += found
         progress(len(asked) + done, steps)
     return tuple(probes), tuple(left_out), missing
+
+
+def _probe(asked: tuple[Pool, str], seed: int) -> SourceProbe:
+    return probe_source(*asked, seed=seed)
 
 
 def _ask_about_groups(

@@ -29,8 +29,8 @@ _LUT_DEPTHS = (8, 10, 12, 14, 16)
 
 
 def display_grey(
-    stored: Stored, layout: Layout, display: Display, visible: Visible
-) -> tuple[NDArray[np.uint16], ShownBy]:
+    stored: Stored, layout: Layout, display: Display, visible: Visible, *, whole: bool = False
+) -> tuple[NDArray[np.uint16], ShownBy, tuple[float, float] | None]:
     """Return what is to be seen of an image, in display polarity, and what gave it its range.
 
     Where there is neither a VOI LUT nor a window, the range is that of the image's own values, without padding and
@@ -42,6 +42,10 @@ def display_grey(
         Its pixels, ``(rows, columns)``, and what its header says of them.
     visible
         What of it is to be seen; the rest is cut off, or black.
+    whole
+        Do not cut off what lies outside a window: the range is that of all values, for a viewer that has windows of its
+        own. Each value that occurs keeps a grey value of its own. A lookup table, and a window that is a curve, are
+        applied all the same.
 
     Returns
     -------
@@ -49,6 +53,9 @@ def display_grey(
         uint16 ``(height, width)`` of the box, range [0, 65535], 0 is black.
     shown_by
         What gave the grey values their range.
+    window
+        With `whole`, the grey values that the image's own window shows as black and as white; none where nothing was
+        kept from being cut off.
 
     Raises
     ------
@@ -59,6 +66,7 @@ def display_grey(
     patterns = stored.patterns[top:bottom, left:right]
     values = values_of_patterns(stored)
     shown_by: ShownBy
+    window: tuple[float, float] | None = None
     if layout.samples > 1:
         # Colours have neither window nor polarity.
         unit, shown_by = values.clip(0) / ((1 << stored.bits) - 1), "colour"
@@ -68,13 +76,20 @@ def display_grey(
         modal = _modality(values, display, signed=stored.signed)
         if display.voi_lut is not None:
             unit, shown_by = _looked_up(modal, display.voi_lut), "lookup table"
-        elif display.window is not None:
+        elif display.window is not None and not (whole and display.window.function != "SIGMOID"):
             unit, shown_by = apply_window(modal, display.window), "window"
         else:
             counts = np.where(black, 0, _counts(patterns, visible.mask, len(values)))
-            unit, shown_by = _own_range(modal, counts)
+            ends, shown_by = _own_range(modal, counts)
+            if display.window is not None:
+                ends, shown_by = _ends_of(display.window), "window"
+            low, high = _extent(modal, counts) if whole else ends
+            unit = np.clip((modal - low) / (high - low or 1.0), 0.0, 1.0)
+            if whole:
+                window = tuple(WHITE * (end - low) / (high - low or 1.0) for end in ends)  # type: ignore[assignment]
         if layout.photometric == "MONOCHROME1" or display.inverse:
             unit = 1.0 - unit
+            window = None if window is None else (WHITE - window[1], WHITE - window[0])
     table = np.rint(WHITE * unit).astype(np.uint16)
     table[black] = 0
     grey = _looked_up_each(patterns, table)
@@ -83,7 +98,7 @@ def display_grey(
     if grey.min() == grey.max():
         msg = "every pixel is shown in the same grey: there is nothing to judge."
         raise InputError(msg, "constant-image")
-    return grey, shown_by
+    return grey, shown_by, window
 
 
 def values_of_patterns(stored: Stored) -> NDArray[np.int64]:
@@ -183,8 +198,21 @@ def _bands(patterns: Patterns) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, height, step))
 
 
-def _own_range(modal: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], ShownBy]:
-    """Return what becomes of each value, range [0, 1], and whether outliers were left out of the range.
+def _ends_of(window: Window) -> tuple[float, float]:
+    """Return the values that a linear window shows as black and as white; see `apply_window`."""
+    if window.function == "LINEAR_EXACT":
+        return window.centre - window.width / 2, window.centre + window.width / 2
+    return window.centre - window.width / 2, window.centre + window.width / 2 - 1.0
+
+
+def _extent(modal: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the smallest and the largest value that occurs."""
+    seen = modal[counts > 0]
+    return (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
+
+
+def _own_range(modal: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[tuple[float, float], ShownBy]:
+    """Return which values are black and white, and whether outliers were left out of the range.
 
     One value at an end of the range, as of a label, a frame or padding that the header does not name, does not count
     where it lies further from the rest than the rest is wide. Of the rest, an end that lies over twice as far from
@@ -193,13 +221,13 @@ def _own_range(modal: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[N
     seen = np.flatnonzero(counts)
     if not len(seen):
         # Nothing but padding.
-        return np.zeros_like(modal), "own range"
+        return (float(modal.max()), float(modal.max()) + 1.0), "own range"
     seen = seen[np.argsort(modal[seen], kind="stable")]
     values, of_value = modal[seen], counts[seen]
     rest = slice(int(_stands_apart(values, of_value)), len(seen) - int(_stands_apart(-values[::-1], of_value[::-1])))
     low, high = _ends(values[rest], of_value[rest])
     shown_by: ShownBy = "own range" if (low, high) == (values[0], values[-1]) else "own range without outliers"
-    return np.clip((modal - low) / (high - low or 1.0), 0.0, 1.0), shown_by
+    return (low, high), shown_by
 
 
 def _stands_apart(values: NDArray[np.float64], counts: NDArray[np.int64]) -> bool:

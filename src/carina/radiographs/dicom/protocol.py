@@ -3,8 +3,8 @@
 A request's words are a ``task`` and its options, its bytes a file. An answer's words are ``error`` and ``message``, or
 what was asked for:
 
-- ``decode`` (`carina.radiographs.dicom.decode.decode`): ``shape`` and ``header``, with grey values as bytes (uint16,
-  little endian on every machine that this runs on, 65535 is white).
+- ``decode`` (`carina.radiographs.dicom.decode.decode`): ``shape``, ``header`` and ``window``, with grey values as bytes
+  (uint16, little endian on every machine that this runs on, 65535 is white).
 - ``identify``: the fields of `carina.radiographs.dicom.identity.Identity`.
 - ``describe``: the fields of `carina.radiographs.dicom.study_header.StudyHeader`.
 - ``list``: nothing, with the names of a DICOMDIR as bytes, in JSON.

@@ -20,7 +20,7 @@ from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from carina.errors import InputError, InputErrorCode
 from carina.radiographs.dicom.identity import Identity
@@ -60,6 +60,7 @@ _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErr
 _HEADERS = TypeAdapter(Header)
 _IDENTITIES = TypeAdapter(Identity)
 _STUDY_HEADERS = TypeAdapter(StudyHeader)
+_WINDOWS = TypeAdapter(tuple[FiniteFloat, FiniteFloat] | None)
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAMES = TypeAdapter(list[tuple[str, ...]])
 
@@ -80,7 +81,7 @@ class Workers:
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
-    def decode(self, content: bytes, *, deflated: bool = False, enough: int = 0) -> Radiograph:
+    def decode(self, content: bytes, *, deflated: bool = False, whole: bool = False, enough: int = 0) -> Radiograph:
         """Return the radiograph in a DICOM file's bytes; see `carina.radiographs.dicom.decode.decode`.
 
         Raises
@@ -90,18 +91,20 @@ class Workers:
         NotDicomError
             If it has no preamble and is not a data set with an image either.
         """
-        answer, pixels = self._ask({"task": "decode", "deflated": deflated, "enough": enough}, content)
+        asked = {"task": "decode", "deflated": deflated, "whole": whole, "enough": enough}
+        answer, pixels = self._ask(asked, content)
         if answer.get("error") == NOT_DICOM:
             raise NotDicomError
         _raise_error(answer)
         with _sensible():
             header = _HEADERS.validate_python(answer.get("header"))
+            window = _WINDOWS.validate_python(answer.get("window"))
         if pixels is None or pixels.dtype != np.uint16:
             raise _no_sense()
         reduced = answer.get("reduced")
         if not isinstance(reduced, int) or not 1 <= reduced <= MAX_SIDE_PX:
             raise _no_sense()
-        return Radiograph(pixels, float(WHITE), header, reduced=reduced)
+        return Radiograph(pixels, float(WHITE), header, window=window, reduced=reduced)
 
     def identify(self, content: bytes) -> Identity:
         """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.

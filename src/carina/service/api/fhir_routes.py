@@ -7,14 +7,14 @@ from starlette.responses import JSONResponse
 
 from carina.service.api.fhir import diagnostic_report
 from carina.service.api.programs import scope
-from carina.service.api.routes import ERRORS, Number
+from carina.service.api.routes import ERRORS
 from carina.service.audit_log.chain import append
 from carina.service.database.sessions import writing
 from carina.service.database.study_tables import Study
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person
 from carina.service.verdicts import answer_of
-from carina.service.web.asking import AskedSite
+from carina.service.web.asking import AskedSite, Number
 from carina.service.web.problems import ProblemError
 
 router = APIRouter(tags=["fhir"])

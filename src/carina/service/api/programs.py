@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from carina.service.people.logins import Person
 from carina.service.people.people_tables import Scope
 from carina.service.people.tokens import person_of_token
-from carina.service.web.asking import AskedSite
+from carina.service.web.asking import AskedSite, note_refusal
 from carina.service.web.problems import ProblemError
 
 _bearer = HTTPBearer(auto_error=False, description="A token from the page *Administration*.")
@@ -32,8 +32,9 @@ def program(site: AskedSite, sent: Annotated[HTTPAuthorizationCredentials | None
 def scope(wanted: Scope) -> Callable[..., Person]:
     """Return what gives the program that asks, if its token has a scope."""
 
-    def asking(person: Annotated[Person, Depends(program)]) -> Person:
+    def asking(request: Request, person: Annotated[Person, Depends(program)]) -> Person:
         if person.scopes is None or wanted not in person.scopes or person.role == "auditor":
+            note_refusal(request, person, "scope-missing")
             raise ProblemError(403, "scope-missing", f"This token does not have the scope {wanted}.")
         return person
 

@@ -35,7 +35,7 @@ def claim(session: Session, worker: str, *, most: int, lease_s: float) -> list[C
     most
         So many at most.
     lease_s
-        After so many seconds a claim has ended: its worker was killed.
+        So many seconds after it was renewed last (`renew`), a claim has ended: its worker was killed.
     """
     time = now()
     free = or_(
@@ -62,6 +62,11 @@ def release(session: Session, worker: str) -> int:
     """End all claims of a worker, which has just started and so has none; return how many there were."""
     own = update(Image).where(Image.claimed_by == worker, WAITING).values(claimed_by=None, claimed_at=None)
     return len(session.execute(own.returning(Image.id)).all())
+
+
+def renew(session: Session, worker: str) -> None:
+    """Let all claims of a worker last from now on: it is at work on them."""
+    session.execute(update(Image).where(Image.claimed_by == worker, WAITING).values(claimed_at=now()))
 
 
 def put_off(session: Session, image_id: int, seconds: float, *, attempts: int) -> None:

@@ -5,21 +5,22 @@ import time
 from typing import Any
 
 from carina.dicom.transport.log import EventLog, shown
+from carina.dicom.transport.settings import Listening
 from carina.dicom.transport.storage_server import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
     SUCCESS,
     file_beginning,
+    refuse,
     storage_server,
 )
 from carina.dicom.transport.tls import server_context
 from carina.service.intake.take import NotTakenError, Taken, take
-from carina.service.parts import Presence
+from carina.service.parts import LISTENER, Presence
 from carina.service.site_folder import Site
-from carina.service.site_settings import ListenerSettings
 
 
-def listen(site: Site, settings: ListenerSettings, log: EventLog, stop: threading.Event) -> None:
+def listen(site: Site, settings: Listening, log: EventLog, stop: threading.Event) -> None:
     """Listen until `stop` is set; then finish what is under way.
 
     Raises
@@ -28,17 +29,12 @@ def listen(site: Site, settings: ListenerSettings, log: EventLog, stop: threadin
         If the address cannot be listened on, or TLS' files cannot be used.
     """
     limits = site.settings.limits
-    presence = Presence(site, "listener")
+    presence = Presence(site, LISTENER)
     server = storage_server(
-        settings.bind,
-        settings.port,
-        aet=settings.aet,
-        allow=settings.allow,
-        associations=limits.associations,
-        idle_s=limits.idle_s,
-        object_bytes=limits.object_bytes,
+        settings,
+        limits,
         tls=None if settings.tls is None else server_context(settings.tls),
-        store=lambda event: store(site, event, log),
+        store=lambda event, content: store(site, event, content, log),
         log=log,
     )
     threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
@@ -49,18 +45,13 @@ def listen(site: Site, settings: ListenerSettings, log: EventLog, stop: threadin
     presence.leave()
 
 
-def store(site: Site, event: Any, log: EventLog) -> int:
+def store(site: Site, event: Any, content: bytes, log: EventLog) -> int:
     """Return the status for a C-STORE request, once what was sent is on the disk or was refused."""
     started = time.perf_counter()
-    if event.request.DataSet is None:
-        return _refuse(log, CANNOT_UNDERSTAND, "empty")
-    content = event.request.DataSet.getvalue()
-    if len(content) > site.settings.limits.object_bytes:
-        return _refuse(log, CANNOT_UNDERSTAND, "too-large")
     try:
         said = take(site, file_beginning(event) + content, name="", source="c-store")
     except NotTakenError as error:
-        return _refuse(log, OUT_OF_RESOURCES, error.code)
+        return refuse(log, OUT_OF_RESOURCES, error.code)
     if isinstance(said, Taken):
         what = "received" if said.is_new else "duplicate"
         milliseconds = 1000 * (time.perf_counter() - started)
@@ -70,9 +61,4 @@ def store(site: Site, event: Any, log: EventLog) -> int:
         # A PACS that forwards whatever it gets sends Carina its own answers, too.
         log.tell("own answer")
         return SUCCESS
-    return _refuse(log, CANNOT_UNDERSTAND, said.code)
-
-
-def _refuse(log: EventLog, status: int, reason: str) -> int:
-    log.tell("refused to store", status=f"0x{status:04X}", reason=reason)
-    return status
+    return refuse(log, CANNOT_UNDERSTAND, said.code)

@@ -17,17 +17,20 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import WatchedFile
 from carina.service.intake.files import take_file
 from carina.service.intake.take import NotTakenError, Taken
-from carina.service.parts import Presence
+from carina.service.parts import WATCHED_FOLDER, Presence
 from carina.service.site_folder import Site
 from carina.service.site_settings import WatchSettings
 
 _KEPT_APART = b"\0"
+# A file that cannot be read now: a share that was away, or a permission that somebody sets later. Nothing of the file
+# itself changes then, so that it would not be looked at again.
+_PASSING = frozenset({"unreadable-file", "permission-denied", "not-found"})
 
 
 def watch(site: Site, settings: WatchSettings, log: EventLog, stop: threading.Event) -> None:
     """Take in what appears in a folder, until `stop` is set."""
     watched = WatchedFolder(site, settings.folder, log)
-    presence = Presence(site, "watched folder")
+    presence = Presence(site, WATCHED_FOLDER)
     while not stop.is_set():
         presence.say(watched.look())
         stop.wait(settings.every_s)
@@ -41,6 +44,7 @@ class WatchedFolder:
         self._site, self._folder, self._log = site, folder, log
         self._known: set[str] | None = None
         self._before: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def look(self) -> str | None:
         """Take what is new and did not change since the look before; return what is in the way, if anything is."""
@@ -66,6 +70,7 @@ class WatchedFolder:
 
     def _take(self, path: Path, key: str) -> None:
         name = str(path.relative_to(self._folder))
+        is_done = True
         for outcome in take_file(self._site, path, name=name, source="folder"):
             said = outcome.said
             if isinstance(said, NotTakenError):
@@ -74,7 +79,15 @@ class WatchedFolder:
             if isinstance(said, Taken):
                 self._log.tell("received" if said.is_new else "duplicate", image=said.image_id, source="folder")
             else:
-                self._log.tell("left out", source="folder", reason=said.code)
+                passes = said.code in _PASSING
+                is_done = is_done and not passes
+                if not passes or key not in self._told:
+                    self._log.tell("left out", source="folder", reason=said.code)
+                if passes:
+                    self._told.add(key)
+        if not is_done:
+            # It is looked at again; the log has said so once.
+            return
         with writing(self._site.engine) as session:
             insert_new(session, WatchedFile, key=key, at=now())
         if self._known is not None:

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from carina.dicom.listener.judging import Failure, JudgeProcess
 from carina.dicom.transport.log import EventLog, shown
 from carina.errors import CarinaError
 from carina.service.database.changes import Changes, announce
-from carina.service.database.claims import Claimed, behind, claim, next_due_s, put_off, release
+from carina.service.database.claims import Claimed, behind, claim, next_due_s, put_off, release, renew
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image
 from carina.service.intake.take import LOST
@@ -22,7 +23,7 @@ from carina.service.judging.models import ActiveModel, active_models, is_still_i
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, hold_studies, record
 from carina.service.outbox import enqueue
-from carina.service.parts import Presence
+from carina.service.parts import WORKER, Presence
 from carina.service.site_folder import Site
 
 # As many as the networks take at once; more would let the first ones wait for the last.
@@ -33,6 +34,10 @@ _LOOK_S = 0.2
 _CATCH_UP_S = 60.0
 _PAUSE_S = 5.0
 _FIRST_RETRY_S = 1.0
+# A claim is renewed while its worker is at work. Whoever misses it for so long may take the images: a container that
+# was killed comes back under another name, and nobody else ends its claims.
+_LEASE_S = 60.0
+_RENEWED_EVERY_S = 15.0
 
 
 class Judging(Protocol):
@@ -77,7 +82,7 @@ class Worker:
         process: Callable[[Site, Mapping[int, Path]], Judging] = judge_process,
     ) -> None:
         self._site, self._name, self._log, self._new_process = site, name, log, process
-        self._presence = Presence(site, f"worker {name}")
+        self._presence = Presence(site, f"{WORKER}{name}")
         self._process: Judging | None = None
         self._models: list[ActiveModel] = []
         self._silent: deque[tuple[ActiveModel, Claimed]] = deque()
@@ -147,13 +152,34 @@ class Worker:
 
     def _judge_some(self) -> bool:
         """Judge images that wait, with the model in use; return whether there were any."""
-        limits = self._site.settings.limits
-        # By then the process that judges was ended, or it would have answered.
-        lease_s = (1 + _TOGETHER) * limits.judging_s + 30
         with writing(self._site.engine) as session:
-            claimed = claim(session, self._name, most=_TOGETHER, lease_s=lease_s)
+            claimed = claim(session, self._name, most=_TOGETHER, lease_s=_LEASE_S)
         if not claimed:
             return False
+        with self._claims_renewed():
+            self._judge_claimed(claimed)
+        return True
+
+    @contextmanager
+    def _claims_renewed(self) -> Iterator[None]:
+        """Keep the claims of this worker, by a thread that ends with the block."""
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(_RENEWED_EVERY_S):
+                # While the database is away nobody else can take the images either.
+                with suppress(SQLAlchemyError), writing(self._site.engine) as session:
+                    renew(session, self._name)
+
+        thread = threading.Thread(target=keep, name="claims", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _judge_claimed(self, claimed: Sequence[Claimed]) -> None:
         # What has failed before is judged alone, so that it takes no other with it.
         fresh = [one for one in claimed if not one.attempts]
         for group in (fresh, *([one] for one in claimed if one.attempts)):
@@ -165,7 +191,6 @@ class Worker:
                 self._log.tell("internal error", part="worker", kind=type(error).__name__)
                 for one in group:
                     self._failed(Failure(type(error).__name__), one, self._models[0])
-        return True
 
     def _judge_together(self, claimed: Sequence[Claimed], model: ActiveModel) -> None:
         there = [one for one in claimed if self._path(one).is_file()]

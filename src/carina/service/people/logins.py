@@ -23,6 +23,7 @@ from carina.service.people.throttle import (
     WINDOW,
     device_cookie,
     forget_failures,
+    is_news,
     known_device,
     must_wait,
     note_failure,
@@ -90,12 +91,17 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
     # The password is checked outside any transaction that others wait for: that takes a tenth of a second.
     with writing(engine) as session:
         known = known_device(session, name, device)
-        if must_wait(session, name, address, known):
-            minutes = round(WINDOW.total_seconds() / 60)
-            msg = f"Too many logins failed. Wait {minutes} minutes, or ask an administrator."
-            raise LoginRefusedError(msg)
-        # Counted before it is looked at: many attempts at the same moment do not all slip through.
-        note_failure(session, name, address, known)
+        waits = must_wait(session, name, address, known)
+        if not waits:
+            # Counted before it is looked at: many attempts at the same moment do not all slip through.
+            note_failure(session, name, address, known)
+        elif is_news(name, address):
+            account_id = session.scalar(select(Account.id).where(Account.name == name))
+            append(session, "somebody", "login-throttled", "" if account_id is None else f"account {account_id}")
+    if waits:
+        minutes = round(WINDOW.total_seconds() / 60)
+        msg = f"Too many logins failed. Wait {minutes} minutes, or ask an administrator."
+        raise LoginRefusedError(msg)
     with reading(engine) as session:
         account = session.scalar(select(Account).where(Account.name == name))
         kept = account.password_hash if account is not None and account.active else None

@@ -99,8 +99,9 @@ class Verdict(Base):
         a finding without having seen the model's answer, and the kind follows from it.
     finding
         What the reader sees; null where they cannot tell.
-    model_id
-        Whose answer it is set against; null where none had judged the study yet.
+    model_id, image_id
+        Whose answer it is set against, and to which image; null where none had judged the study yet. An image that
+        comes later may be more urgent: the answer to that one is not what the reader was asked about.
     blind
         Whether the model's answer was hidden until the verdict was given.
     seconds
@@ -116,6 +117,7 @@ class Verdict(Base):
     finding: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text, default="")
     model_id: Mapped[int | None] = mapped_column(ForeignKey("model.id"))
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("image.id"))
     blind: Mapped[bool]
     seconds: Mapped[float | None]
 

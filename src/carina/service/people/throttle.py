@@ -10,7 +10,7 @@ Source: OWASP, "Slow Down Online Guessing Attacks with Device Cookies".
 import hashlib
 import hmac
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -22,6 +22,10 @@ from carina.service.people.people_tables import LoginAttempt, Setting
 WINDOW = timedelta(minutes=15)
 # Of one account in one browser or at one address; of one address; of one account everywhere.
 FOR_PAIR, FOR_ADDRESS, FOR_NAME = 5, 30, 100
+_TOLD_EVERY = timedelta(minutes=1)
+# Of names and addresses in a minute; many more are one attack.
+_MOST_TOLD = 1000
+_told: dict[tuple[str, str], datetime] = {}
 _SECRET = "device-secret"  # noqa: S105  # the name under which it is kept
 
 
@@ -43,6 +47,20 @@ def must_wait(session: Session, name: str, address: str, device: str | None) -> 
     if count(of_name, of_place) >= FOR_PAIR:
         return True
     return device is None and (count(of_place) >= FOR_ADDRESS or count(of_name) >= FOR_NAME)
+
+
+def is_news(name: str, address: str) -> bool:
+    """Return whether the audit log is to be told that a login was not looked at: once a minute for a name and address.
+
+    Else whoever tries a thousand times a second would fill the disk with lines.
+    """
+    time, key = now(), (_hashed(name), _hashed(address))
+    for old in [each for each, at in _told.items() if not timedelta(0) <= time - at < _TOLD_EVERY]:
+        del _told[old]
+    if key in _told or len(_told) >= _MOST_TOLD:
+        return False
+    _told[key] = time
+    return True
 
 
 def note_failure(session: Session, name: str, address: str, device: str | None) -> None:

@@ -12,7 +12,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.people.logins import Person, token_hash
-from carina.service.people.people_tables import Scope, Token
+from carina.service.people.people_tables import Account, Scope, Token
 
 SCOPES: tuple[str, ...] = get_args(Scope)
 PREFIX = "carina_"
@@ -25,7 +25,7 @@ def add_token(engine: Engine, account_id: int, label: str, scopes: Sequence[str]
     Raises
     ------
     ConfigurationError
-        If there are no such scopes, no label, or it would last too long.
+        If there are no such scopes, no label, no such account, or it would last too long.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
@@ -39,6 +39,10 @@ def add_token(engine: Engine, account_id: int, label: str, scopes: Sequence[str]
         raise ConfigurationError(msg)
     secret = PREFIX + secrets.token_urlsafe(32)
     with writing(engine) as session:
+        account = session.get(Account, account_id)
+        if account is None or not account.active:
+            msg = f"There is no active account {account_id}. A token belongs to an account that may log in."
+            raise ConfigurationError(msg)
         token = Token(
             token_hash=token_hash(secret),
             label=label.strip(),

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, Header, Request
+from fastapi import Depends, Form, Header, Path, Request
 from starlette.responses import HTMLResponse
 
-from carina.service.database.sessions import reading
+from carina.service.audit_log.chain import append
+from carina.service.database.sessions import reading, writing
 from carina.service.mode import mode_of
-from carina.service.parts import problems
+from carina.service.parts import disk_problem, problems
 from carina.service.people.logins import Person, person_of, same_csrf
 from carina.service.people.people_tables import Role
 from carina.service.site_folder import Site
@@ -16,6 +17,10 @@ from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
 
 PRIVACY_COOKIE = "carina_privacy"
+# Larger numbers than a database's are numbers of nothing.
+LARGEST = 2**31 - 1
+Number = Annotated[int, Path(gt=0, le=LARGEST)]
+FormNumber = Annotated[int, Form(gt=0, le=LARGEST)]
 
 
 def site_of(request: Request) -> Site:
@@ -56,8 +61,9 @@ def person_asking(request: Request, site: AskedSite) -> Person:
 def one_of_roles(*roles: Role) -> Callable[..., Person]:
     """Return what gives the person who asks, if they have one of these roles."""
 
-    def asking(person: Annotated[Person, Depends(person_asking)]) -> Person:
+    def asking(request: Request, person: Annotated[Person, Depends(person_asking)]) -> Person:
         if person.role not in roles:
+            note_refusal(request, person, "not-allowed")
             raise ProblemError(403, "not-allowed", "Your account may not do that. Ask an administrator.")
         return person
 
@@ -68,17 +74,26 @@ def posting(asking: Callable[..., Person]) -> Callable[..., Person]:
     """Return what gives the person who sends a form, if it was a page of this session that was sent."""
 
     def sender(
+        request: Request,
         person: Annotated[Person, Depends(asking)],
         csrf: Annotated[str, Form()] = "",
         x_csrf_token: Annotated[str, Header()] = "",
     ) -> Person:
-        require_csrf(person, csrf or x_csrf_token)
+        require_csrf(request, person, csrf or x_csrf_token)
         return person
 
     return sender
 
 
-def require_csrf(person: Person, sent: str) -> None:
+def note_refusal(request: Request, person: Person, code: str) -> None:
+    """Note in the audit log that somebody asked for what they may not, and why it was refused."""
+    # The route's own words: what stands in an address may be anything.
+    route = getattr(request.scope.get("route"), "path", "")
+    with writing(site_of(request).engine) as session:
+        append(session, person.actor, "refused", "", {"code": code, "address": route, "method": request.method})
+
+
+def require_csrf(request: Request, person: Person, sent: str) -> None:
     """Refuse what was not sent by a page of this session.
 
     Raises
@@ -87,6 +102,7 @@ def require_csrf(person: Person, sent: str) -> None:
         If it was not.
     """
     if not same_csrf(person, sent):
+        note_refusal(request, person, "stale-page")
         raise ProblemError(403, "stale-page", "This page is of another session. Load it again, and try once more.")
 
 
@@ -112,8 +128,9 @@ def page(
     request: Request, template: str, person: Person, facts: Mapping[str, Any], *, status: int = 200
 ) -> HTMLResponse:
     """Return a page with all that its frame needs."""
-    with reading(site_of(request).engine) as session:
-        mode, troubles = mode_of(session), problems(session)
+    site = site_of(request)
+    with reading(site.engine) as session:
+        mode, troubles = mode_of(session), problems(session) | disk_problem(site)
     frame: dict[str, Any] = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
     frame["troubles"] = troubles
     return HTMLResponse(render(template, **frame, **facts), status)

@@ -36,6 +36,8 @@ _KEPT_PATH = "/static/"
 # A form, or JSON.
 _SMALL_BODY = 64 * 1024
 UPLOAD_PATHS = frozenset(("/upload", "/api/v1/images"))
+# Who looks whether the site is well asks it directly, and learns nothing of a patient.
+_OF_MACHINES = frozenset(("/healthz", "/readyz", "/metrics"))
 # A client that sends nothing for so long is not waited for.
 _IDLE_S = 30.0
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -80,6 +82,8 @@ class Guard:
         host = headers.get("host", "")
         if _without_port(host) not in self._hosts:
             return Problem(400, "unknown-host", "This site is not known by that name. Ask for it by its own address.")
+        if self._behind_proxy and scope["scheme"] != "https" and scope["path"] not in _OF_MACHINES:
+            return Problem(403, "not-encrypted", "This site is reached by https only. Ask for it by its https address.")
         if scope["method"] not in _SAFE and not _from_here(scope, headers, host):
             return Problem(403, "from-elsewhere", "This was sent from a page of another site, and is refused.")
         limit = self._upload_bytes if scope["path"] in UPLOAD_PATHS else _SMALL_BODY

@@ -76,18 +76,16 @@ def handle_problems(app: FastAPI) -> None:
         return answer(request, Problem(status, *_MEANINGS.get(status, _MEANINGS[400])))
 
     def of_validation(request: Request, error: Exception) -> Response:
-        # Its own message would repeat what was sent.
-        places = sorted(
-            {str(each["loc"][-1])[:40] for each in error.errors()} if isinstance(error, RequestValidationError) else ()
-        )
-        named = ", ".join(place for place in places if place.isidentifier())
-        if (
-            any(each["loc"][0] == "path" for each in error.errors())
-            if isinstance(error, RequestValidationError)
-            else False
-        ):
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        if any(each["loc"][0] == "path" for each in errors):
             return answer(request, Problem(404, *_MEANINGS[404]))
-        return answer(request, Problem(422, "bad-request", f"This was not understood: {named or 'the body'}."))
+        # Its own message would repeat what was sent, and so would the name of a field that is not ours.
+        ours = {str(each["loc"][-1]) for each in errors if each["type"] != "extra_forbidden"}
+        named = [place for place in sorted(ours) if place.isidentifier()]
+        if any(each["type"] == "extra_forbidden" for each in errors):
+            named.append("a field that is not known")
+        what = ", ".join(named) or "the body"
+        return answer(request, Problem(422, "bad-request", f"This was not understood: {what}."))
 
     def of_carina(request: Request, error: Exception) -> Response:
         if isinstance(error, NoSuchStudyError):

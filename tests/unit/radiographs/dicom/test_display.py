@@ -69,6 +69,24 @@ def test_the_window_of_a_file_is_applied(function: str | None) -> None:
     np.testing.assert_allclose(unit, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("function", [None, "LINEAR_EXACT"])
+def test_on_request_nothing_is_cut_off_and_the_window_is_told(photometric: str, function: str | None) -> None:
+    """A viewer starts at the header's window, and shows what lies outside it when somebody drags."""
+    said = {"WindowCenter": "1024", "WindowWidth": "513", "VOILUTFunction": function}
+    content = encode_dicom(RAMP, photometric=photometric, stored=12, **said)
+    cut, whole = decode(content), decode(content, whole=True)
+    assert cut.window is None
+    assert len(np.unique(cut.pixels)) < 600
+    assert len(np.unique(whole.pixels)) == 4096
+    black, white = whole.window
+    shown = np.clip((whole.pixels - black) / (white - black), 0, 1)
+    assert np.abs(shown - cut.pixels / cut.white).max() < 1e-3
+    # Without a window the range is that of the values.
+    plain = decode(encode_dicom(RAMP, photometric=photometric, stored=12), whole=True)
+    assert plain.window == (0, 65_535)
+
+
 def test_of_several_windows_the_first_is_shown() -> None:
     both = ramp(WindowCenter=[1000, 3000], WindowWidth=[500, 100])
     np.testing.assert_array_equal(both, ramp(WindowCenter=1000, WindowWidth=500))

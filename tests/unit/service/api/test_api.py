@@ -159,6 +159,7 @@ def test_the_description_names_every_address_and_no_page(clinic: Clinic) -> None
         "/api/v1/images/{image_id}/result",
         "/api/v1/studies",
         "/api/v1/studies/{study_id}/verdicts",
+        "/api/v1/verdicts",
         "/api/v1/mode",
         "/api/v1/fhir/DiagnosticReport/{study_id}",
     }
@@ -191,5 +192,12 @@ def test_in_silence_the_verdicts_of_others_are_told_after_the_own_one(clinic: Cl
     first, second = program(clinic, "verdicts"), program(clinic, "verdicts", name="boris")
     assert first.post(path, json={"finding": "COVID-19", "note": "a\0b"}).json()["kind"] == "agree"
     assert code_of(second.get(path)) == (409, "silent")
+    # Who runs the site sees all verdicts, one by one or all.
+    administrator = program(clinic, "verdicts", name="anna")
+    assert [each["finding"] for each in administrator.get(path).json()] == ["COVID-19"]
+    every = administrator.get("/api/v1/verdicts", params={"limit": 1000}).json()
+    assert every[-1]["study"] == study
+    assert administrator.get("/api/v1/verdicts", params={"after": every[-1]["id"]}).json() == []
+    assert code_of(second.get("/api/v1/verdicts")) == (403, "not-allowed")
     assert second.post(path, json={"finding": "Normal"}).status_code == 201
     assert len(second.get(path).json()) == 2

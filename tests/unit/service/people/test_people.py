@@ -201,6 +201,19 @@ def test_tokens_without_sense_are_refused(clinic: Clinic, scopes: list[str], day
         add_token(clinic.site.engine, clinic.numbers["berta"], label, scopes, days, by="account 1")
 
 
+def test_attempts_that_are_not_looked_at_are_told_once_a_minute(clinic: Clinic) -> None:
+    def told() -> list[str]:
+        with reading(clinic.site.engine) as session:
+            throttled = select(AuditEvent.subject).where(AuditEvent.action == "login-throttled")
+            return list(session.scalars(throttled.order_by(AuditEvent.seq)))
+
+    before = len(told())
+    for _ in range(throttle.FOR_PAIR + 3):
+        with pytest.raises(LoginRefusedError):
+            enter(clinic, "anna", password=PASSWORD + "x", address="10.9.9.9")
+    assert told()[before:] == [f"account {clinic.numbers['anna']}"]
+
+
 def test_all_of_it_is_in_the_audit_log_without_a_name(clinic: Clinic) -> None:
     with reading(clinic.site.engine) as session:
         assert verify(session).whole

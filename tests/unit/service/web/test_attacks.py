@@ -4,21 +4,25 @@ import asyncio
 import io
 import logging
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from carina.dicom.listener.store import ObjectStore
+from carina.service.audit_log.audit_tables import AuditEvent
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
 from carina.service.people.people_tables import Account, LoginSession
 from carina.service.site_settings import SiteSettings
 from carina.service.web import guard
+from carina.service.web.app import build_app
 from carina.service.web.viewers import viewer_links
 from clinic import BASE, PASSWORD, Clinic
 from make import make_grey
@@ -348,6 +352,10 @@ def test_planted_identifiers_show_nowhere_else(
     note = {"finding": "Normal", "note": "Planted9Zz", "csrf": csrf}
     assert client.post(f"/studies/{number}/verdict", data=note).status_code == 303
     refused = client.post(f"/studies/{number}/verdict", data={**note, "finding": "Planted9Zz"}).text
+    program = clinic.client("", **clinic.token("verdicts"))
+    unknown = program.post(f"/api/v1/studies/{number}/verdicts", json={"finding": None, "Planted9Zz": "Planted9Zz"})
+    assert "a field that is not known" in unknown.text
+    refused += unknown.text
 
     def fail(*_: Any) -> None:
         msg = "Planted0Zz cannot be shown"
@@ -382,11 +390,73 @@ def test_a_deleted_image_is_said(clinic: Clinic) -> None:
         assert session.get(Image, image.id) is not None
 
 
+def test_numbers_that_no_database_holds(clinic: Clinic, study: int) -> None:
+    client = clinic.client("anna")
+    form = {"csrf": clinic.csrf(client), "label": "x", "scopes": "status", "finding": "Normal", "reason": "A reason."}
+    for huge in (str(2**31), str(2**63), str(10**30), "9" * 5000, "-1", "0"):
+        for path in (
+            f"/administration/accounts/{huge}",
+            f"/administration/tokens/{huge}/end",
+            f"/models/{huge}/use",
+            f"/studies/{huge}/verdict",
+        ):
+            assert client.post(path, data=form).status_code in (404, 414), path[:60]
+        for path, name in (
+            ("/administration/tokens", "account"),
+            ("/administration/tokens", "days"),
+            (f"/studies/{study}/verdict", "newest"),
+        ):
+            assert client.post(path, data={"account": "1", **form, name: huge}).status_code in (400, 422), (path, name)
+        for path in (
+            f"/studies/{huge}",
+            f"/images/{huge}/pixels",
+            f"/good-enough?model={huge}",
+            f"/audit?before={huge}",
+        ):
+            assert client.get(path).status_code in (200, 403, 404, 422), path[:60]
+    nobody = client.post("/administration/tokens", data={**form, "account": "4711"})
+    assert (nobody.status_code, "no active account 4711" in nobody.text) == (400, True)
+
+
+def test_what_is_refused_is_in_the_audit_log(clinic: Clinic, study: int) -> None:
+    reader = clinic.client("boris")
+    reader.get("/administration")
+    reader.post(f"/studies/{study}/verdict", data={"finding": "Normal", "csrf": "x"})
+    clinic.client("", **clinic.token("status")).get(f"/api/v1/studies/{study}/verdicts")
+    clinic.client("carl").post("/upload", content=b"x")
+    with reading(clinic.site.engine) as session:
+        events = session.scalars(select(AuditEvent).where(AuditEvent.action == "refused").order_by(AuditEvent.seq))
+        told = [(event.actor.split()[0], event.details["code"], event.details["address"]) for event in events]
+    assert told[-4:] == [
+        ("account", "not-allowed", "/administration"),
+        ("account", "stale-page", "/studies/{study_id}/verdict"),
+        ("token", "scope-missing", "/studies/{study_id}/verdicts"),
+        ("account", "not-allowed", "/upload"),
+    ]
+
+
+def test_behind_a_proxy_nothing_goes_without_tls(clinic: Clinic) -> None:
+    site = replace(clinic.site, settings=clinic.site.settings.model_copy(update={"behind_proxy": True}))
+    client = TestClient(build_app(site), base_url=BASE, follow_redirects=False)
+    sent = {"name": "berta", "password": PASSWORD}
+    for answer in (client.get("/login"), client.post("/login", data=sent), client.get("/api/v1/mode")):
+        assert answer.status_code == 403
+        assert "by https only" in answer.text
+    assert client.get("/healthz").status_code == 200
+    through = client.post("/login", data=sent, headers={"X-Forwarded-Proto": "https"})
+    assert through.status_code == 303
+    assert "__Host-carina_session" in through.headers["set-cookie"]
+    assert "Secure" in through.headers["set-cookie"]
+
+
 def test_an_upload_leaves_room_for_verdicts(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     client, room = clinic.client("berta"), 3_000_000
     monkeypatch.setattr(ObjectStore, "free_bytes", lambda _: room + clinic.site.settings.limits.keep_free_bytes)
     assert upload(clinic, client, encode_dicom(make_grey(5, depth=12), stored=12)).json()["taken"] == 1
+    room = -10
+    assert "has less than 512 MB left" in client.get("/worklist").text
     room = 10
+    assert "has less than 512 MB left" not in client.get("/worklist").text
     answer = upload(clinic, client, b"PK" + bytes(1000), Accept="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk-full")
     assert not any(clinic.site.store.incoming.iterdir())

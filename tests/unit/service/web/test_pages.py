@@ -58,6 +58,9 @@ def test_a_silent_site_shows_nothing_of_the_answer_before_the_verdict(clinic: Cl
     hidden = client.get(f"/images/{image}/evidence", headers={"Accept": "application/json"})
     assert hidden.json()["error"]["code"] == "answer-hidden"
     answer = give(clinic, client, late, "Normal", note="A scar.")
+    with reading(clinic.site.engine) as session:
+        # It stays the answer to this image, whatever comes to the study later.
+        assert session.scalars(select(Verdict.image_id).where(Verdict.study_id == late)).all() == [image]
     assert answer.headers["location"] == f"/studies/{late}"
     page = client.get(f"/studies/{late}").text
     for word in (
@@ -142,13 +145,16 @@ def test_priors_of_the_same_patient_are_beside(clinic: Clinic) -> None:
 
 
 def test_pixels_come_in_their_full_depth(clinic: Clinic) -> None:
-    image = clinic.image_of(clinic.add_study())
+    image = clinic.image_of(clinic.add_study(WindowCenter="1000", WindowWidth="201"))
     answer = clinic.client("berta").get(f"/images/{image.id}/pixels")
-    height, width, white = (int(answer.headers[f"x-{name}"]) for name in ("height", "width", "white"))
+    height, width, largest = (int(answer.headers[f"x-{name}"]) for name in ("height", "width", "largest"))
+    black, white = (int(answer.headers[f"x-{name}"]) for name in ("black", "white"))
     pixels = np.frombuffer(answer.content, "<u2").reshape(height, width)
     wanted = make_grey(clinic.made % 50, depth=12)
     assert pixels.shape == wanted.shape
-    assert white == 65_535
+    assert largest == 65_535
+    # The header's window cuts nothing off; the page starts at it.
+    assert white - black == round(200 * 65_535 / (int(wanted.max()) - int(wanted.min())))
     # Twelve bits, in the order that they had.
     assert len(np.unique(pixels)) == len(np.unique(wanted))
     assert np.corrcoef(pixels.ravel(), wanted.ravel())[0, 1] == pytest.approx(1.0)

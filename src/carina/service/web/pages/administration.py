@@ -13,7 +13,7 @@ from carina.service.people.accounts import ROLES, add_account, change_account
 from carina.service.people.logins import Person
 from carina.service.people.people_tables import Account, Role, Token
 from carina.service.people.tokens import LONGEST_DAYS, SCOPES, add_token, end_token
-from carina.service.web.asking import Administrator, AskedSite, PostingAdministrator, page
+from carina.service.web.asking import Administrator, AskedSite, FormNumber, Number, PostingAdministrator, page
 
 router = APIRouter()
 
@@ -43,7 +43,7 @@ def new_account(
 
 @router.post("/administration/accounts/{account_id}")
 def other_account(
-    account_id: int,
+    account_id: Number,
     request: Request,
     site: AskedSite,
     person: PostingAdministrator,
@@ -64,10 +64,10 @@ def new_token(
     request: Request,
     site: AskedSite,
     person: PostingAdministrator,
-    account: Annotated[int, Form()],
+    account: FormNumber,
     label: Annotated[str, Form(max_length=200)] = "",
     scopes: Annotated[list[str] | None, Form()] = None,
-    days: Annotated[int, Form()] = 90,
+    days: FormNumber = 90,
 ) -> Response:
     """Make a token and show it, this one time."""
     try:
@@ -78,7 +78,7 @@ def new_token(
 
 
 @router.post("/administration/tokens/{token_id}/end")
-def ended_token(token_id: int, site: AskedSite, person: PostingAdministrator) -> Response:
+def ended_token(token_id: Number, site: AskedSite, person: PostingAdministrator) -> Response:
     """End a token."""
     end_token(site.engine, token_id, by=person.actor)
     return RedirectResponse("/administration", 303)

@@ -15,7 +15,7 @@ from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode, change_model
 from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import reader_names
-from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
+from carina.service.web.asking import AskedSite, Number, PostingAdministrator, Reader, page
 
 router = APIRouter()
 _KEPT = 16
@@ -45,7 +45,7 @@ def switch_mode(
 
 @router.post("/models/{model_id}/use")
 def take_into_use(
-    model_id: int,
+    model_id: Number,
     request: Request,
     site: AskedSite,
     person: PostingAdministrator,

@@ -15,7 +15,7 @@ from carina.service.people.logins import Person
 from carina.service.people.people_tables import Verdict
 from carina.service.pictures import pixels_of, thumbnail_of
 from carina.service.verdicts import model_in_use
-from carina.service.web.asking import AskedSite, Reader
+from carina.service.web.asking import AskedSite, Number, Reader
 from carina.service.web.problems import ProblemError
 
 router = APIRouter()
@@ -23,7 +23,7 @@ _KEPT = {"Cache-Control": "private, max-age=3600"}
 
 
 @router.get("/images/{image_id}/thumbnail")
-def show_thumbnail(image_id: int, site: AskedSite, person: Reader) -> Response:  # noqa: ARG001
+def show_thumbnail(image_id: Number, site: AskedSite, person: Reader) -> Response:  # noqa: ARG001
     """Return the small picture of an image."""
     image = _image(site, image_id)
     try:
@@ -34,25 +34,30 @@ def show_thumbnail(image_id: int, site: AskedSite, person: Reader) -> Response: 
 
 
 @router.get("/images/{image_id}/pixels")
-def show_pixels(image_id: int, site: AskedSite, person: Reader) -> Response:
-    """Return the grey values of an image in its full depth: uint16, little-endian, row by row, air dark."""
+def show_pixels(image_id: Number, site: AskedSite, person: Reader) -> Response:
+    """Return the grey values of an image in its full depth: uint16, little-endian, row by row, air dark.
+
+    The headers say how large it is, the largest grey value, and what is shown as black and as white at first.
+    """
     image = _image(site, image_id)
     try:
-        packed, height, width, white = pixels_of(site.store.object_path(image.digest))
+        pixels = pixels_of(site.store.object_path(image.digest))
     except FileNotFoundError:
         raise ProblemError(410, "image-gone", "This image was deleted, as the site's retention says.") from None
     except InputError as error:
         raise ProblemError(422, error.code, f"The image cannot be shown: {error}") from None
     with writing(site.engine) as session:
         append(session, person.actor, "image-opened", f"study {image.study_id}", {"image": image_id})
-    size = {"X-Height": str(height), "X-Width": str(width), "X-White": str(white)}
+    size = {
+        f"X-{name.title()}": str(getattr(pixels, name)) for name in ("height", "width", "largest", "black", "white")
+    }
     return Response(
-        packed, media_type="application/octet-stream", headers={**_KEPT, **size, "Content-Encoding": "gzip"}
+        pixels.packed, media_type="application/octet-stream", headers={**_KEPT, **size, "Content-Encoding": "gzip"}
     )
 
 
 @router.get("/images/{image_id}/evidence")
-def show_evidence(image_id: int, site: AskedSite, person: Reader) -> Response:
+def show_evidence(image_id: Number, site: AskedSite, person: Reader) -> Response:
     """Return what `carina.service.kept_evidence` keeps of an image; in silent mode only after the reader's verdict.
 
     There is none of an image that may not be judged: then the answer is empty (204).
@@ -77,7 +82,7 @@ def has_verdict(session: Session, study_id: int, person: Person) -> bool:
 
 def _image(site: AskedSite, image_id: int) -> Image:
     with reading(site.engine) as session:
-        image = session.get(Image, image_id) if 0 < image_id < 2**31 else None
+        image = session.get(Image, image_id)
     if image is None:
         raise ProblemError(404, "not-found", "There is no such image.")
     return image

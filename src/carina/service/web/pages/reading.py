@@ -21,18 +21,16 @@ from carina.service.verdicts import (
     open_study,
     reader_names,
 )
-from carina.service.web.asking import AskedSite, PostingReader, Reader, page
+from carina.service.web.asking import LARGEST, AskedSite, Number, PostingReader, Reader, page
 from carina.service.web.pages.image_parts import has_verdict
-from carina.service.web.problems import ProblemError
 from carina.service.web.viewers import viewer_links
 
 router = APIRouter()
 
 
 @router.get("/studies/{study_id}")
-def show_study(study_id: int, request: Request, site: AskedSite, person: Reader) -> Response:
+def show_study(study_id: Number, request: Request, site: AskedSite, person: Reader) -> Response:
     """Return the page of a study, and note who opened it."""
-    _require_number(study_id)
     open_study(site.engine, study_id, account_id=person.account_id)
     with reading(site.engine) as session:
         study = session.get_one(Study, study_id)
@@ -63,15 +61,14 @@ def show_study(study_id: int, request: Request, site: AskedSite, person: Reader)
 
 @router.post("/studies/{study_id}/verdict")
 def take_verdict(
-    study_id: int,
+    study_id: Number,
     site: AskedSite,
     person: PostingReader,
     finding: Annotated[str, Form(max_length=200)],
     note: Annotated[str, Form()] = "",
-    newest: Annotated[int | None, Form()] = None,
+    newest: Annotated[int | None, Form(gt=0, le=LARGEST)] = None,
 ) -> Response:
     """Keep a verdict. Live, the next study follows at once; in silent mode the model's answer comes first."""
-    _require_number(study_id)
     with reading(site.engine) as session:
         described = described_in_use(site, session)
         mode = mode_of(session)
@@ -113,8 +110,3 @@ def _answer(judgement: Judgement | None, described: Described | None) -> dict[st
     if described is not None and described.run is not None:
         flag, threshold = described.run.policy.flag_finding, described.run.operating_point.threshold
     return {"judgement": judgement, "finding": most_probable(judgement), "flag": flag, "threshold": threshold}
-
-
-def _require_number(study_id: int) -> None:
-    if not 0 < study_id < 2**31:
-        raise ProblemError(404, "not-found", "There is no such study.")

@@ -15,9 +15,9 @@ from carina.service.audit_log.chain import append
 from carina.service.database.sessions import writing
 from carina.service.intake.files import take_file
 from carina.service.intake.take import LeftOut, NotTakenError, Taken
-from carina.service.people.logins import Person, person_of
+from carina.service.people.logins import Person
 from carina.service.site_folder import Site
-from carina.service.web.asking import AskedSite, require_csrf, session_cookie
+from carina.service.web.asking import AskedSite, person_asking, readers, require_csrf
 from carina.service.web.problems import ProblemError
 
 router = APIRouter()
@@ -26,13 +26,14 @@ router = APIRouter()
 @router.post("/upload")
 async def take_upload(request: Request, site: AskedSite) -> Response:
     """Take the file that is the body: an image or a ZIP archive. Who sends it is asked before any of it is read."""
-    person = await run_in_threadpool(person_of, site.engine, request.cookies.get(session_cookie(request)))
-    if person is None:
-        raise ProblemError(401, "login-needed", "You are not logged in, or your session has ended. Log in first.")
-    if person.role == "auditor":
-        raise ProblemError(403, "not-allowed", "Your account may not do that. Ask an administrator.")
-    require_csrf(person, request.headers.get("x-csrf-token", ""))
+    person = await run_in_threadpool(_sender, request, site)
     return await take_body(request, site, person, source="upload")
+
+
+def _sender(request: Request, site: Site) -> Person:
+    person = readers(request, person_asking(request, site))
+    require_csrf(request, person, request.headers.get("x-csrf-token", ""))
+    return person
 
 
 async def take_body(request: Request, site: Site, person: Person, *, source: str) -> Response:

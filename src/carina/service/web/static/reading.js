@@ -17,13 +17,14 @@ function load(imageId) {
   const promise = (async () => {
     const answer = await fetch(`/images/${imageId.slice(SCHEME.length + 1)}/pixels`);
     if (!answer.ok) throw new Error(await words(answer));
-    const [rows, columns, white] = ["X-Height", "X-Width", "X-White"].map((name) => Number(answer.headers.get(name)));
+    const [rows, columns, largest, black, white] = ["X-Height", "X-Width", "X-Largest", "X-Black", "X-White"]
+      .map((name) => Number(answer.headers.get(name)));
     const pixels = new Uint16Array(await answer.arrayBuffer());
-    shapes.set(imageId, { rows, columns, white });
+    shapes.set(imageId, { rows, columns, black, white });
     return {
       imageId, rows, columns, height: rows, width: columns,
-      minPixelValue: 0, maxPixelValue: white, slope: 1, intercept: 0, invert: false,
-      windowCenter: white / 2, windowWidth: white, voiLUTFunction: Enums.VOILUTFunctionType.LINEAR,
+      minPixelValue: 0, maxPixelValue: largest, slope: 1, intercept: 0, invert: false,
+      windowCenter: (black + white) / 2, windowWidth: white - black, voiLUTFunction: Enums.VOILUTFunctionType.LINEAR,
       color: false, rgba: false, numberOfComponents: 1, photometricInterpretation: "MONOCHROME2",
       columnPixelSpacing: 1, rowPixelSpacing: 1, sizeInBytes: pixels.byteLength, dataType: "Uint16Array",
       getPixelData: () => pixels,
@@ -60,7 +61,9 @@ function describe(type, imageId) {
     };
   }
   if (type === "generalSeriesModule") return { modality: "DX" };
-  if (type === "voiLutModule") return { windowCenter: [shape.white / 2], windowWidth: [shape.white] };
+  if (type === "voiLutModule") {
+    return { windowCenter: [(shape.black + shape.white) / 2], windowWidth: [shape.white - shape.black] };
+  }
   if (type === "modalityLutModule") return { rescaleSlope: 1, rescaleIntercept: 0 };
   return undefined;
 }
@@ -115,7 +118,7 @@ async function show(pane, number) {
     // Loaded first, so that an error is said here and not to the console.
     await imageLoader.loadAndCacheImage(imageId);
     await viewport(pane).setStack([imageId]);
-    viewport(pane).setProperties({ voiRange: { lower: 0, upper: shapes.get(imageId).white }, invert: false });
+    viewport(pane).setProperties({ voiRange: firstWindow(imageId), invert: false });
     viewport(pane).resetCamera();
     viewport(pane).render();
     wait.hidden = true;
@@ -127,6 +130,11 @@ async function show(pane, number) {
   }
 }
 
+// The window of the image's header. What lies outside it is there, and a drag shows it.
+function firstWindow(imageId) {
+  const { black, white } = shapes.get(imageId);
+  return { lower: black, upper: white };
+}
 const viewport = (pane) => engine.getViewport(pane.dataset.pane);
 const main = () => $(".pane");
 const ready = () => $$(".pane[data-ready]");
@@ -159,8 +167,8 @@ const actions = {
     $("[data-do=invert]").setAttribute("aria-pressed", String(invert));
   },
   reset(pane) {
-    const { white } = shapes.get(`${SCHEME}:${pane.dataset.image}`);
-    viewport(pane).setProperties({ voiRange: { lower: 0, upper: white }, invert: false });
+    const voiRange = firstWindow(`${SCHEME}:${pane.dataset.image}`);
+    viewport(pane).setProperties({ voiRange, invert: false });
     viewport(pane).resetCamera();
     $("[data-do=invert]").setAttribute("aria-pressed", "false");
   },

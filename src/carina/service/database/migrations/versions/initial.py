@@ -261,30 +261,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_token_token_hash")),
     )
     op.create_table(
-        "verdict",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("study_id", sa.Integer(), nullable=False),
-        sa.Column("account_id", sa.Integer(), nullable=False),
-        sa.Column("at", UtcTime(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum("agree", "other", "cannot-tell", name="kind", native_enum=False, create_constraint=True, length=24),
-            nullable=False,
-        ),
-        sa.Column("finding", sa.Text(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("model_id", sa.Integer(), nullable=True),
-        sa.Column("blind", sa.Boolean(), nullable=False),
-        sa.Column("seconds", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_verdict_account_id")),
-        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_verdict_model_id")),
-        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_verdict_study_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_verdict")),
-    )
-    op.create_index(op.f("ix_verdict_account_id"), "verdict", ["account_id"], unique=False)
-    op.create_index(op.f("ix_verdict_at"), "verdict", ["at"], unique=False)
-    op.create_index(op.f("ix_verdict_study_id"), "verdict", ["study_id"], unique=False)
-    op.create_table(
         "arrival",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("image_id", sa.Integer(), nullable=False),
@@ -368,3 +344,29 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_judgement_at"), "judgement", ["at"], unique=False)
     op.create_index(op.f("ix_judgement_model_id"), "judgement", ["model_id"], unique=False)
+    op.create_table(
+        "verdict",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("agree", "other", "cannot-tell", name="kind", native_enum=False, create_constraint=True, length=24),
+            nullable=False,
+        ),
+        sa.Column("finding", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("model_id", sa.Integer(), nullable=True),
+        sa.Column("image_id", sa.Integer(), nullable=True),
+        sa.Column("blind", sa.Boolean(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_verdict_account_id")),
+        sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_verdict_image_id")),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_verdict_model_id")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_verdict_study_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_verdict")),
+    )
+    op.create_index(op.f("ix_verdict_account_id"), "verdict", ["account_id"], unique=False)
+    op.create_index(op.f("ix_verdict_at"), "verdict", ["at"], unique=False)
+    op.create_index(op.f("ix_verdict_study_id"), "verdict", ["study_id"], unique=False)

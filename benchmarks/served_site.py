@@ -1,0 +1,239 @@
+"""What the benchmarks of ``carina serve`` share: a site that runs, readers in browsers, films, and what is told.
+
+Nothing is measured here; see `worklist_at_scale`, `arrivals`, `killed_site`, `site_faults` and `planted_identifiers`.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import psutil
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from carina.phantoms.phantom import draw_phantom
+from carina.runtime.machine import describe_machine, library_versions
+from carina.service.people.accounts import add_account
+from carina.service.site_folder import Site, open_site
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from dicom_stand_in import make_image
+from postgresql import running_postgresql
+
+TIMEOUT_S = 30.0
+_START_S = 180.0
+_CSRF = re.compile(r'data-csrf="([^"]+)"')
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def database_of(kind: str) -> Iterator[str | None]:
+    """Yield the address of an empty database; none for SQLite."""
+    if kind == "sqlite":
+        yield None
+    else:
+        with running_postgresql() as cluster:
+            yield cluster.new_database()
+
+
+def new_site(folder: Path, database: str | None, *, pages: int, listener: int | None = None, more: str = "") -> Site:
+    """Return a new site whose pages and DICOM listener have these ports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = "" if listener is None else f'[listener]\nallow = ["SENDER"]\nport = {listener}\n'
+    (folder / "site.toml").write_text(f"port = {pages}\n{more}\n{table}", encoding="utf-8")
+    return open_site(folder, database=database)
+
+
+class Served:
+    """``carina serve``, running; it can be killed in part or whole.
+
+    Parameters
+    ----------
+    folder, database
+        Of the site.
+    options
+        More words of the command line.
+    environment
+        More variables.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: str | None,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [str(Path(sys.executable).parent / "carina"), "serve", "--folder", str(folder), *options]
+        self._command += [] if database is None else ["--database", database]
+        self._environment = {**os.environ, **(environment or {})}
+        self.log = folder.parent / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment)
+
+    def tree(self) -> list[psutil.Process]:
+        """Return its processes, the first one first; none where it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        root = psutil.Process(self._process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def kill_one(self, dice: random.Random) -> str:
+        """Kill a process of the tree, chosen by chance, and start it again if it was the first; return which kind."""
+        tree = self.tree()
+        if not tree or self._process is None:
+            self.start()
+            return "none"
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim = dice.choice(tree)
+            victim.kill()
+            if victim == tree[0]:
+                self._process.wait()
+                self.start()
+                return "all"
+            return "part"
+        return "none"
+
+    def stop(self) -> None:
+        """Let it end by itself."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(120)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+class Reader:
+    """A reader's browser, logged in; its forms send what theirs send.
+
+    Parameters
+    ----------
+    address
+        Of the site.
+    name, password
+        Of the account.
+    home
+        A page that it may see.
+    """
+
+    def __init__(self, address: str, name: str, password: str, *, home: str = "/worklist") -> None:
+        self.client = httpx2.Client(base_url=address, timeout=TIMEOUT_S)
+        entered = self.client.post("/login", data={"name": name, "password": password})
+        if entered.status_code != 303:
+            msg = f"Nobody could log in: HTTP {entered.status_code}."
+            raise ValueError(msg)
+        self.csrf = csrf_of(self.client.get(home).text)
+
+    def post(self, path: str, **values: str) -> httpx2.Response:
+        """Send a form."""
+        return self.client.post(path, data={"csrf": self.csrf, **values})
+
+
+def csrf_of(page: str) -> str:
+    """Return what the forms of a page send along."""
+    found = _CSRF.search(page)
+    if found is None:
+        msg = "Nobody is logged in."
+        raise ValueError(msg)
+    return found[1]
+
+
+def add_people(site: Site, count: int, role: str = "reader") -> list[tuple[str, str]]:
+    """Add accounts; return their names and passwords."""
+    people = [(f"{role}{number}", secrets.token_urlsafe(16)) for number in range(count)]
+    for name, password in people:
+        add_account(site.engine, name, password, role)  # type: ignore[arg-type]
+    return people
+
+
+def wait_for_pages(address: str, path: str = "/healthz") -> None:
+    """Wait until the pages answer; with ``/readyz`` until a worker judges too."""
+    until = time.monotonic() + _START_S
+    while True:
+        with contextlib.suppress(httpx2.HTTPError):
+            if httpx2.get(address + path, timeout=TIMEOUT_S).status_code == 200:
+                return
+        if time.monotonic() > until:
+            sys.exit(f"{path} did not answer within {_START_S:g} s.")
+        time.sleep(0.2)
+
+
+def film(number: int, side: int = 512, **tags: object) -> Dataset:
+    """Return a phantom as a computed radiograph; each number gives another one."""
+    image = make_image(number, side=64, **tags)
+    finding = ("Normal", "COVID-19", "Viral Pneumonia")[number % 3]
+    # Drawing takes longer than judging: a few films are drawn, and each gets noise of its own.
+    drawn = _drawn(finding, number % 8, side).astype(np.int32) * 16
+    noise = np.random.default_rng(number).integers(-8, 9, drawn.shape)
+    pixels = np.clip(drawn + noise, 0, 4095).astype(np.uint16)
+    image.Rows, image.Columns = pixels.shape
+    image.PixelData = pixels.tobytes()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return image
+
+
+_films: dict[tuple[str, int, int], Any] = {}
+
+
+def _drawn(finding: str, seed: int, side: int) -> Any:
+    key = (finding, seed, side)
+    if key not in _films:
+        _films[key] = draw_phantom(finding, seed=seed, size=side).pixels
+    return _films[key]
+
+
+def shares_of(values: list[float], *shares: float) -> dict[str, float]:
+    """Return some percentiles and the largest of values, to four digits."""
+    if not values:
+        return {}
+    found = {f"p{100 * share:g}": float(np.quantile(values, share)) for share in shares}
+    return {name: float(f"{value:.4g}") for name, value in (*found.items(), ("largest", max(values)))}
+
+
+def write_told(found: Mapping[str, Any], out: Path | None) -> None:
+    """Print what was found with the machine and the libraries, and write it as JSON where that is asked for."""
+    told = {
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        **found,
+        "machine": describe_machine(),
+        "load_average_at_the_end": [round(value, 1) for value in os.getloadavg()],
+        "versions": library_versions("sqlalchemy", "fastapi", "uvicorn", "pynetdicom", "psycopg"),
+    }
+    text = json.dumps(told, indent=2, ensure_ascii=False)
+    print(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Return a command line with ``--database`` and ``--out``."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--out", type=Path, help="also write what is printed to this file")
+    return parser

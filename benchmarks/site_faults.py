@@ -1,0 +1,290 @@
+"""What becomes of a site when its disk is full, its database is lost, its judge dies, or its clock is set back.
+
+    python benchmarks/site_faults.py [--out FILE.json]
+
+The whole of ``carina serve`` runs with the released model; films come by C-STORE. Each trial is a site of its own:
+
+full disk       the site lies on a small disk (tmpfs; only root can make one), which a file fills to the last block
+lost database   PostgreSQL is stopped at once, as if it had crashed, and started again
+dying judge     the process that judges is killed (SIGKILL) whenever one certain film is with it
+clock set back  libfaketime tells every process of the site a time that is an hour earlier (Debian: faketime)
+
+Of each it is told what the worklist's page said in the middle of it, what a sender was answered, how soon all was well
+again by itself, and whether every film that was acknowledged was judged.
+"""
+
+import contextlib
+import html
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+from served_site import TIMEOUT_S, Reader, Served, add_people, film, free_port, new_site, wait_for_pages, write_told
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from carina.service.database.sessions import reading
+from carina.service.database.study_tables import Image, Study
+from carina.service.site_folder import Site
+from dicom_network import send
+from make import fill_disk
+from postgresql import running_postgresql
+
+_WAIT_S = 180.0
+_DISK_KB = 60_000
+_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_TAGS = re.compile(r"<[^>]+>")
+
+
+class Trial:
+    """A site that is served, with a reader in a browser and a sender."""
+
+    def __init__(self, folder: Path, database: str | None, more: str = "", **environment: str) -> None:
+        self.port, pages = free_port(), free_port()
+        self.site: Site = new_site(folder / "site", database, pages=pages, listener=self.port, more=more)
+        (person,) = add_people(self.site, 1)
+        self.served = Served(self.site.folder, database, environment=environment)
+        self.served.start()
+        self.address = f"http://127.0.0.1:{pages}"
+        wait_for_pages(self.address, "/readyz")
+        self.reader = Reader(self.address, *person)
+        self.acknowledged: set[str] = set()
+        self._next = 0
+
+    def send(self, count: int = 1) -> list[int | None]:
+        """Send films and return what they were answered; a film that was not acknowledged is sent again next time."""
+        answers: list[int | None] = []
+        for number in range(self._next, self._next + count):
+            image = film(number)
+            answer = (send(self.port, [image]) or [None])[0]
+            answers.append(answer)
+            if answer == 0:
+                self.acknowledged.add(str(image.SOPInstanceUID))
+                self._next = number + 1
+        return answers
+
+    def words(self) -> list[str]:
+        """Return what the worklist's page says of troubles, or what it says instead of itself."""
+        try:
+            page = self.reader.client.get("/worklist", timeout=TIMEOUT_S)
+        except httpx2.HTTPError as error:
+            return [f"no page ({type(error).__name__})"]
+        troubles = re.findall(r'<p class="troubles"[^>]*>(.*?)</p>', page.text, re.DOTALL)
+        if page.status_code != 200:
+            troubles = re.findall(r"<main[^>]*>(.*?)</main>", page.text, re.DOTALL)
+        return [" ".join(html.unescape(_TAGS.sub(" ", words)).split()) for words in troubles]
+
+    def words_when(self, wanted: Callable[[list[str]], bool]) -> tuple[list[str], float]:
+        """Return the page's words as soon as they are as wanted, and after how many seconds."""
+        started = time.monotonic()
+        while True:
+            words, took = self.words(), time.monotonic() - started
+            if wanted(words) or took > _WAIT_S:
+                return words, round(took, 1)
+            time.sleep(0.5)
+
+    def judged(self) -> bool:
+        """Return whether every film that was acknowledged is done with."""
+        with contextlib.suppress(SQLAlchemyError), reading(self.site.engine) as session:
+            waiting = session.scalar(select(func.count(Image.id)).where(Image.state == "received"))
+            known = set(session.scalars(select(Image.sop_instance_uid)))
+            return not waiting and self.acknowledged <= known
+        return False
+
+    def well_again(self) -> dict[str, Any]:
+        """Return how soon a film is taken and all are judged, and the page says nothing more."""
+        started = time.monotonic()
+        while time.monotonic() < started + _WAIT_S:
+            if self.send() == [0] and _within(self.judged):
+                break
+            time.sleep(0.5)
+        words, _ = self.words_when(lambda words: not words)
+        return {
+            "well_again_after_s": round(time.monotonic() - started, 1),
+            "acknowledged": len(self.acknowledged),
+            "all_judged": self.judged(),
+            "words_afterwards": words,
+        }
+
+    def close(self) -> None:
+        """End it."""
+        self.reader.client.close()
+        self.served.stop()
+        self.site.close()
+
+
+def _within(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+@contextmanager
+def trial(folder: Path, database: str | None = None, more: str = "", **environment: str) -> Iterator[Trial]:
+    """Yield a trial, which is ended afterwards, with three films that were judged before."""
+    made = Trial(folder, database, more, **environment)
+    try:
+        made.send(3)
+        _within(made.judged)
+        yield made
+    finally:
+        made.close()
+
+
+def full_disk(folder: Path) -> dict[str, Any]:
+    """Fill the disk, and free it."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", f"size={_DISK_KB}k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        return {"not tried": "only root can mount a small disk"}
+    try:
+        with trial(disk, more="[limits]\nkeep_free_mb = 8\n") as tried:
+            ballast = fill_disk(disk / "ballast")
+            answers = tried.send(2)
+            words, _ = tried.words_when(bool)
+            ballast.unlink()
+            return {"words": words, "senders_were_answered": _statuses(answers), **tried.well_again()}
+    finally:
+        subprocess.run(["/bin/umount", "-l", disk], check=False)
+
+
+def lost_database(folder: Path) -> dict[str, Any]:
+    """Stop PostgreSQL as a crash does, and start it again."""
+    with running_postgresql() as cluster, trial(folder, cluster.new_database()) as tried:
+        cluster.stop()
+        answers = tried.send(2)
+        words, _ = tried.words_when(bool)
+        cluster.start()
+        return {"words": words, "senders_were_answered": _statuses(answers), **tried.well_again()}
+
+
+def dying_judge(folder: Path) -> dict[str, Any]:
+    """Kill the judge whenever one film is with it; others come meanwhile."""
+    with trial(folder) as tried:
+        stop, killed = threading.Event(), [0]
+        with reading(tried.site.engine) as session:
+            before = session.scalar(select(func.max(Image.id))) or 0
+
+        def kill() -> None:
+            while not stop.wait(0.005):
+                with reading(tried.site.engine) as session:
+                    claimed = session.scalar(
+                        select(Image.claimed_by).where(Image.id == before + 1, Image.state == "received")
+                    )
+                if claimed is None:
+                    continue
+                for judge in _judges(tried.served):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        judge.send_signal(signal.SIGKILL)
+                        killed[0] += 1
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        answers = tried.send(1)
+        _within(lambda: _state(tried.site, before + 1) == "failed", _WAIT_S)
+        stop.set()
+        thread.join()
+        answers += tried.send(3)
+        _within(tried.judged)
+        with reading(tried.site.engine) as session:
+            image = session.get_one(Image, before + 1)
+            state, reason = image.state, session.get_one(Study, image.study_id).reason
+        listed = reason is not None and reason in html.unescape(_page_of(tried, before + 1))
+        found = {"state": state, "its_line_says": reason, "its_page_says_so": listed, "judges_killed": killed[0]}
+        return {"words": tried.words(), "senders_were_answered": _statuses(answers), **found, **tried.well_again()}
+
+
+def _judges(served: Served) -> list[psutil.Process]:
+    """Return the processes that judge: children of a worker that have loaded a model."""
+    found = []
+    for process in served.tree():
+        with contextlib.suppress(psutil.Error):
+            parent = process.parent()
+            grand = None if parent is None else parent.parent()
+            # carina serve, its worker, the worker's judge: decoders are other programs.
+            if grand is not None and grand == served.tree()[0] and "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def _state(site: Site, image_id: int) -> str | None:
+    with reading(site.engine) as session:
+        return session.scalar(select(Image.state).where(Image.id == image_id))
+
+
+def _page_of(tried: Trial, image_id: int) -> str:
+    with reading(tried.site.engine) as session:
+        study = session.scalar(select(Image.study_id).where(Image.id == image_id))
+    return str(tried.reader.client.get(f"/studies/{study}").text)
+
+
+def clock_set_back(folder: Path) -> dict[str, Any]:
+    """Set the clock of all processes of the site back by an hour, and forward again."""
+    if not _FAKETIME.is_file():
+        return {"not tried": "libfaketime is not installed (on Debian: apt-get install faketime)"}
+    clock = folder / "clock"
+    clock.write_text("+0s\n")
+    faked = {
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_RESET": "1",
+    }
+    with trial(folder, **faked) as tried:
+        clock.write_text("-1h\n")
+        answers = tried.send(3)
+        went_on = _within(tried.judged)
+        words, _ = tried.words_when(bool)
+        clock.write_text("+0s\n")
+        found = {"went_on_judging": went_on, "senders_were_answered": _statuses(answers)}
+        return {"words": words, **found, **tried.well_again()}
+
+
+def _statuses(answers: list[int | None]) -> list[str]:
+    return ["no answer" if answer is None else f"0x{answer:04X}" for answer in answers]
+
+
+_TRIALS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "full disk": full_disk,
+    "lost database": lost_database,
+    "dying judge": dying_judge,
+    "clock set back": clock_set_back,
+}
+
+
+def main() -> None:
+    """Run it."""
+    import argparse  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=tuple(_TRIALS), help="one of the trials")
+    parser.add_argument("--out", type=Path, help="also write what is printed to this file")
+    given = parser.parse_args()
+    found: dict[str, Any] = {}
+    for name, run in _TRIALS.items():
+        if given.only in (None, name):
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                found[name] = run(Path(folder))
+                print(name, found[name], file=sys.stderr, flush=True)
+    write_told({"trials": found}, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Ray, started or joined, with every setting that it needs, and a batch's steps as a stream of Ray Data."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from carina.cluster.node import Files, Model, complaint, node_name
+from carina.cluster.stages import Job, JudgeUnit, read_unit, write_unit
+from carina.errors import ConfigurationError
+from carina.runtime.machine import usable_cores
+
+AUTO = "auto"
+# Nothing is told to anybody, and no page is served. Both are read when Ray is imported or starts.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # What dies is tried again or told by `carina batch` itself; Ray's own words about it are in its log files.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+# Ray waits 30 s for its own processes, which a busy machine needs longer to start.
+_STARTS = 3
+# For units that wait: 17 MB each, of which a core has two or three.
+_MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
+# Of each core: reading and decoding, judging, writing. What a core does more of is settled by the system.
+_READ_CPU, _JUDGE_CPU, _WRITE_CPU = 0.4, 0.4, 0.2
+# How often a unit whose process died is tried again before its images are tried one by one, and then how often each.
+_TRIES_OF_A_UNIT, _TRIES_OF_AN_IMAGE = 3, 1
+
+
+@contextmanager
+def started(address: str, **more: Any) -> Iterator[None]:
+    """Start Ray on this machine (`AUTO`) or join the cluster at an address; a Ray that this process has is used.
+
+    Parameters
+    ----------
+    address
+        `AUTO`, or that of a cluster.
+    more
+        Further settings of Ray's, for tests.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no cluster at the address.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray  # noqa: PLC0415  # it reads the environment
+
+    if ray.is_initialized():
+        yield
+        return
+    cores = usable_cores()
+    memory = max(_LEAST_MEMORY, cores * _MEMORY_PER_CORE)
+    here: dict[str, Any] = {"num_cpus": cores, "object_store_memory": memory, "include_dashboard": False}
+    settings = {"logging_level": logging.ERROR, "log_to_driver": False, **(here if address == AUTO else {}), **more}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for left in reversed(range(_STARTS)):
+        try:
+            with _silent():
+                ray.init(address="local" if address == AUTO else address, **settings)
+        except Exception as error:  # noqa: BLE001  # Ray raises this class itself where a machine is too busy to start
+            ray.shutdown()
+            if not left or address != AUTO:
+                msg = f"--ray {address}: Ray was not reached ({type(error).__name__}). Check that it runs there."
+                raise ConfigurationError(msg) from None
+        else:
+            break
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Send what Ray's C++ side says of its own log level nowhere; what goes wrong comes as an exception."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def put_bundle(files: Files) -> Any:
+    """Return a reference to the bundle's files; each machine fetches them once."""
+    import ray  # noqa: PLC0415
+
+    return ray.put(files)
+
+
+def require_alike(model: Model, files: Any) -> int:
+    """Let each machine of the cluster load the model, and return how many cores there are.
+
+    Raises
+    ------
+    ConfigurationError
+        If a machine must not judge; each is named with its reason.
+    """
+    import ray  # noqa: PLC0415
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
+
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    check = ray.remote(complaint)
+    asked = {
+        node_name(node): check.options(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(model, files)
+        for node in nodes
+    }
+    complaints = []
+    for name, answer in asked.items():
+        try:
+            said = ray.get(answer)
+        except Exception as error:  # noqa: BLE001  # such as a Carina there that has no such function
+            said = f"it could not be asked ({type(error).__name__}). Is the same Carina installed there?"
+        if said is not None:
+            complaints.append(f"{name}: {said}")
+    if complaints:
+        msg = f"{len(complaints)} of {len(nodes)} machines must not judge. {' '.join(complaints)}"
+        raise ConfigurationError(msg)
+    return max(1, int(sum(node["Resources"]["CPU"] for node in nodes)))
+
+
+def quiet_data() -> Any:
+    """Return the settings of Ray Data: what dies too often is told by its absence, and nothing is printed."""
+    import ray.data  # noqa: PLC0415
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_errored_blocks = -1
+    context.execution_options.preserve_order = False
+    return context
+
+
+def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str, Any]]:
+    """Yield what `write_unit` says of each unit, in the order in which they are done.
+
+    A unit whose process died more often than it is tried is not told of.
+    """
+    import ray.data  # noqa: PLC0415
+
+    quiet_data()
+    tries = _TRIES_OF_A_UNIT if job.single is None else _TRIES_OF_AN_IMAGE
+    pool = ray.data.ActorPoolStrategy(size=min(cores, job.count), max_tasks_in_flight_per_actor=2)
+    with warnings.catch_warnings():
+        # From Ray 2.64 on retries are to be given otherwise; 2.60 has no other way for those of an actor's tasks.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args")
+        units = (
+            ray.data.range(job.count, override_num_blocks=job.count)
+            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=tries)
+            .map_batches(
+                JudgeUnit,
+                fn_constructor_args=(job, model, [files]),
+                compute=pool,
+                num_cpus=_JUDGE_CPU,
+                max_task_retries=tries,
+            )
+            .map_batches(write_unit, fn_kwargs={"job": job}, num_cpus=_WRITE_CPU)
+        )
+    yield from units.iter_rows()
