@@ -44,7 +44,7 @@ from carina.evaluation.int8_parity import compare
 from carina.learning.data.frames import Frames
 from carina.learning.data.training_data import reopen_training_data
 from carina.learning.export.quantise import quantise
-from carina.learning.export.twin import ROUNDED_ON, shown
+from carina.learning.export.make_twins import ROUNDED_ON, shown
 from carina.radiographs.preprocess import to_tensor
 from carina.runtime.engine import Backend, available_precisions, installed_backends, load_engine
 from carina.runtime.machine import describe_machine, library_versions
