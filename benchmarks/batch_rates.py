@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -182,7 +183,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=40, help="files of each kind; of DICOM an eighth")
     parser.add_argument("--addresses", type=int, default=20_000)
     parser.add_argument("--out", type=Path, help="also write the figures as JSON to this file")
-    parser.add_argument("--page", type=Path, help="also write the tables into this page")
+    parser.add_argument("--page", type=Path, help="also write the tables into this page, and its picture")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="carina-rates-") as temporary:
         kinds = rates_of_kinds(Path(temporary), arguments.films)
@@ -190,12 +191,28 @@ def main() -> None:
     write_result(arguments.out, "batch_rates.py", {"kinds": kinds, "driver": driver})
     if arguments.page is not None:
         fill_page(arguments.page, kinds, driver)
+        draw(kinds, arguments.page.parents[1] / "pictures" / "scale.png")
 
 
 def fill_page(page: Path, kinds: dict[str, Any], driver: dict[str, float]) -> None:
     """Write the tables between the marks of a page."""
     before, _, rest = page.read_text("utf-8").partition(_START)
     page.write_text(f"{before}{_START}{page_of(kinds, driver)}{_END}{rest.partition(_END)[2]}", "utf-8")
+
+
+def draw(kinds: dict[str, dict[str, float]], picture: Path) -> None:
+    """Draw what reading and judging one file takes, by kind."""
+    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    names = list(kinds)
+    reading, judging = ([1000 * kinds[name][key] for name in names] for key in ("read_core_s", "judge_core_s"))
+    axes.barh([f"{name}" for name in names], reading, height=0.38, align="edge", label="reading and decoding")
+    axes.barh(names, judging, height=-0.38, align="edge", label="judging")
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds of one core for one file")
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=110)
 
 
 def read_result(path: Path) -> tuple[dict[str, Any], dict[str, float]]:

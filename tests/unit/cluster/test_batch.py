@@ -1,7 +1,7 @@
 """``carina batch``: one row per input, the values of ``carina predict``, and the same again when it goes on.
 
-Ray takes seconds of processor time to start, so that the steps of a batch are tried in this process, and on Ray in the
-long tests; one small batch runs on Ray in any case.
+Ray takes half a minute of processor time to start its processes, so that the steps of a batch are tried in this
+process, and on Ray in the long tests.
 """
 
 import json
@@ -141,6 +141,7 @@ def test_a_machine_that_differs_is_refused_by_its_name(tiny_bundle: tuple[Path, 
         ray_engine.require_alike(other, ray_engine.put_bundle(pack(tiny_bundle[0])))
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_the_smallest_cluster_gives_each_input_a_row(
     films: list[Path], tiny_bundle: tuple[Path, object], tmp_path: Path
