@@ -19,7 +19,6 @@ from typing import Any, Self
 import cv2
 import polars as pl
 import psutil
-from ray.cluster_utils import Cluster
 
 from carina.cluster.ray_engine import ENVIRONMENT
 from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
@@ -49,9 +48,11 @@ def link_films(folder: Path, count: int, different: int = 64, size: int = 224) -
 
 
 @contextmanager
-def cluster_of(nodes: int, cores: int = 1) -> Iterator[Cluster]:
+def cluster_of(nodes: int, cores: int = 1) -> Iterator[Any]:
     """Yield a cluster: a head without cores, and nodes with so many each."""
     os.environ.update(ENVIRONMENT)
+    from ray.cluster_utils import Cluster  # noqa: PLC0415  # it reads the environment
+
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES},
@@ -65,7 +66,7 @@ def cluster_of(nodes: int, cores: int = 1) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def add_node(cluster: Cluster, cores: int = 1) -> Any:
+def add_node(cluster: Any, cores: int = 1) -> Any:
     """Add a node, and return it."""
     return cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES)
 
