@@ -80,7 +80,7 @@ def export(
 
 def _make_twins(run: Path, progress: Progress) -> Twins:
     with needed_for("--int8", "train"):
-        from carina.learning.export.twin import make_twins  # noqa: PLC0415  # TensorFlow, for this option alone
+        from carina.learning.export.make_twins import make_twins  # noqa: PLC0415  # TensorFlow, for this option alone
     from carina.evaluation.twin_trial import try_twin  # noqa: PLC0415  # tables, for this option alone
 
     return make_twins(run, try_twin=try_twin, progress=progress)

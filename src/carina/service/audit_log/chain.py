@@ -35,6 +35,7 @@ Action = Literal[
     "mode-changed",
     "model-changed",
     "model-retired",
+    "password-wrong",
     "refused",
     "study-deleted",
     "study-opened",

@@ -13,7 +13,7 @@ from carina.service.intake.poll import last_asked
 from carina.service.notices.notice_tables import Notice
 from carina.service.notices.queue import webhook_key
 from carina.service.people.accounts import ROLES, add_account, change_account
-from carina.service.people.logins import Person
+from carina.service.people.logins import LoginRefusedError, Person, require_password
 from carina.service.people.people_tables import Account, Role, Token
 from carina.service.people.tokens import LONGEST_DAYS, SCOPES, add_token, end_token
 from carina.service.web.asking import Administrator, AskedSite, FormNumber, Number, PostingAdministrator, page
@@ -35,11 +35,13 @@ def new_account(
     name: Annotated[str, Form(max_length=100)] = "",
     password: Annotated[str, Form(max_length=1000)] = "",
     role: Annotated[str, Form(max_length=20)] = "",
+    own: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """Add an account."""
     try:
+        require_password(site.engine, person, own)
         add_account(site.engine, name, password, role, by=person.actor)  # type: ignore[arg-type]  # it checks the role
-    except ConfigurationError as error:
+    except (ConfigurationError, LoginRefusedError) as error:
         return _shown(request, site, person, problem=str(error), status=400)
     return RedirectResponse("/administration", 303)
 
@@ -53,11 +55,13 @@ def other_account(
     role: Annotated[Role | None, Form()] = None,
     active: Annotated[bool | None, Form()] = None,
     password: Annotated[str, Form(max_length=1000)] = "",
+    own: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
-    """Change the role of an account, let it rest, or give it another password."""
+    """Change the role of an account, let it rest, or give it another password. Its sessions end."""
     try:
+        require_password(site.engine, person, own)
         change_account(site.engine, account_id, by=person.actor, role=role, active=active, password=password or None)
-    except ConfigurationError as error:
+    except (ConfigurationError, LoginRefusedError) as error:
         return _shown(request, site, person, problem=str(error), status=400)
     return RedirectResponse("/administration", 303)
 
