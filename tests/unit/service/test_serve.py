@@ -144,7 +144,7 @@ def test_paths_in_settings_begin_at_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_browsers_address_is_learned_from_the_sites_own_proxy_alone(tmp_path: Path) -> None:
-    """Else one who fails to log in would lock out all who come through the proxy, or would have a new address each time."""
+    """Else one who fails to log in locks out all who come through the proxy, or has a new address each time."""
     settings = SiteSettings.model_validate({"behind_proxy": True, "proxies": ["172.16.0.0/12", "::1"]})
     seen: list[str] = []
 
