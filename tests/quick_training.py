@@ -33,7 +33,7 @@ def train_quickly(*, graphs: bool = False) -> None:
         Let TensorFlow make graphs: for a training of so many steps that they pay.
     """
     tensorflow, export = sys.modules.get("tensorflow"), sys.modules.get("carina.learning.export.onnx_export")
-    twin = sys.modules.get("carina.learning.export.twin")
+    twin = sys.modules.get("carina.learning.export.make_twins")
     if tensorflow is not None:
         tensorflow.config.run_functions_eagerly(not graphs)
     if export is not None and export._export.__name__ != "remembered":

@@ -19,7 +19,7 @@ from carina.evaluation.audit.audited_model import open_audited
 from carina.evaluation.evaluate import evaluate
 from carina.evaluation.recalibrate import recalibrate
 from carina.evaluation.twin_trial import try_twin
-from carina.learning.export.twin import make_twins
+from carina.learning.export.make_twins import make_twins
 from carina.learning.train import train
 from carina.phantoms.phantom import write_phantoms
 from conftest import tiny_recipe

@@ -21,7 +21,7 @@ from carina.evaluation.twin_trial import try_twin
 from carina.inference.prediction import Prediction
 from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines
-from carina.learning.export.twin import make_twins
+from carina.learning.export.make_twins import make_twins
 from carina.storage.seal import write_seal
 
 LOOSE = Margins(auroc=1, sensitivity=1, specificity=1, in_bands=1, misplaced=1, images=1)

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carina.benchmark.arithmetic import MATRIX_SIZES, MatrixProduct, matrix_products, multiply_adds
 from carina.benchmark.bench_report import Bench, BenchRow, Limit
-from carina.benchmark.contestants import ONNX_RUNTIME, Contestant, Tensors, carina_itself, on_onnx_runtime
+from carina.benchmark.contestants import ONNX_RUNTIME, Contestant, carina_itself, on_onnx_runtime
 from carina.benchmark.films import LARGE, MEDIUM, SMALL, Films, Kind, write_films
 from carina.benchmark.rounds import Rounds, RoundSpread, Task, percentile, rate, spread, time_in_rounds
 from carina.bundles.run_folder import LUNGS_FILE, ONNX_FILE
@@ -109,17 +110,19 @@ def run_bench(
     contestants += rivals
     with TemporaryDirectory(prefix="carina-bench-") as temporary:
         films = write_films(Path(temporary), plan.films)
-        wholes, tensors = _decoded(predictor, films[SMALL].take(plan.tensors))
+        wholes, frames = _decoded(predictor, films[SMALL].take(plan.tensors))
+        tensors = to_tensor(frames, predictor.run.preprocessing.pixel_range)
+        given = {contestant.name: frames if contestant.takes_bytes else tensors for contestant in contestants}
         products = matrix_products(predictor.engine.threads, plan.matrix_sizes)
         tasks: _Tasks = {
             **{_key(product): Task(product.compute, calls=3) for product in products},
-            **_tensor_tasks(contestants, wholes, tensors),
+            **_tensor_tasks(contestants, wholes, given),
             **_file_tasks(contestants, films, plan, predictor.engine.threads),
             **_command_tasks(contestants, films[SMALL].paths[0]),
         }
         timed = time_in_rounds(tasks, rounds=plan.rounds, pause_s=plan.pause_s, progress=progress)
         memory = list(_memory_rows(contestants, films[SMALL], plan.many))
-        agreement = _agreement(contestants, predictor, tensors, films[SMALL].paths)
+        agreement = _agreement(contestants, predictor, given, films[SMALL].paths)
     limit = _limit(products, timed, predictor, folder)
     found = _Found(timed, [contestant.name for contestant in contestants], limit, plan)
     run = predictor.run
@@ -142,8 +145,10 @@ def _key(product: MatrixProduct) -> tuple[str, str, int]:
     return "matrix product", product.library, product.size
 
 
-def _tensor_tasks(contestants: Sequence[Contestant], wholes: list[NDArray[np.uint8]], tensors: Tensors) -> _Tasks:
-    tasks: _Tasks = {("logits", c.name): Task(partial(c.logits, tensors)) for c in contestants}
+def _tensor_tasks(
+    contestants: Sequence[Contestant], wholes: list[NDArray[np.uint8]], given: Mapping[str, NDArray[Any]]
+) -> _Tasks:
+    tasks: _Tasks = {("logits", c.name): Task(partial(c.logits, given[c.name])) for c in contestants}
     for c in contestants:
         if c.find_lungs is not None:
             tasks["lungs", c.name] = Task(partial(c.find_lungs, wholes))
@@ -164,14 +169,14 @@ def _command_tasks(contestants: Sequence[Contestant], film: Path) -> _Tasks:
     return {("command", c.name): Task(partial(_run, [*c.command, str(film)])) for c in contestants if c.command}
 
 
-def _decoded(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[NDArray[np.uint8]], Tensors]:
-    """Return whole radiographs, and the tensors that the classifier is given of them."""
+def _decoded(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Return whole radiographs, and what the classifier is shown of them."""
     preprocessing = predictor.run.preprocessing
     of_path = {path: resize_grey(read_radiograph(path), preprocessing.read_size) for path in set(paths)}
     wholes = [of_path[path] for path in paths]
     judged = predictor.pipeline.stream((None, batch) for batch in batched(wholes, BATCH))
     frames = np.concatenate([each.frames for _, each in judged])
-    return wholes, to_tensor(frames, preprocessing.pixel_range)
+    return wholes, frames
 
 
 def _decode(paths: Sequence[Path], threads: int) -> None:
@@ -204,10 +209,10 @@ def _peak(contestant: Contestant, paths: Sequence[Path]) -> float | None:
 
 
 def _agreement(
-    contestants: Sequence[Contestant], predictor: Predictor, tensors: Tensors, paths: Sequence[Path]
+    contestants: Sequence[Contestant], predictor: Predictor, given: Mapping[str, NDArray[Any]], paths: Sequence[Path]
 ) -> dict[str, dict[str, float]]:
     def answers(contestant: Contestant) -> dict[str, NDArray[np.float64]]:
-        logits = contestant.logits(tensors)
+        logits = contestant.logits(given[contestant.name])
         return {
             "logit from tensor": np.asarray(logits, np.float64),
             "probability from tensor": predictor.run.policy.probabilities(logits),

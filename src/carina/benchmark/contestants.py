@@ -28,8 +28,9 @@ class Contestant:
     """A way from files and tensors to answers."""
 
     name: str  # its name in the table
-    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``.
-    logits: Callable[[Tensors], Tensors]
+    # Gives the logits, float32 ``(n, findings)``, of tensors ``(n, size, size, 3)``, or of the grey bytes of which they
+    # are made where it takes bytes.
+    logits: Callable[[Any], Tensors]
     # Takes every decision on some files, and gives the probabilities: float64 ``(n, findings)``.
     decide: Callable[[Sequence[Path]], Probabilities]
     # Seeks the lungs in whole radiographs, uint8 ``(height, width)`` each; none where this way has no search of
@@ -37,6 +38,7 @@ class Contestant:
     find_lungs: Callable[[Sequence[NDArray[np.uint8]]], object] | None = None
     # What judges files in a process of its own: program and arguments, to which the files are added.
     command: tuple[str, ...] | None = None
+    takes_bytes: bool = False
 
 
 def carina_itself(
@@ -51,12 +53,12 @@ def carina_itself(
 
 def on_onnx_runtime(folder: Path, threads: int | None) -> Contestant:
     """Return the same way with ONNX Runtime for both graphs, in 32-bit floating point."""
-    predictor = Predictor(folder, backend="onnxruntime", threads=threads)
+    predictor = Predictor(folder, backend="onnxruntime", precision="f32", threads=threads)
     return _with_predictor(ONNX_RUNTIME, predictor, predictor, None)
 
 
 def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command: tuple[str, ...] | None) -> Contestant:
-    def logits(tensors: Tensors) -> Tensors:
+    def logits(tensors: Any) -> Tensors:
         return np.concatenate([outputs["logits"] for outputs in predictor.engine.stream(_batches(tensors))])
 
     def decide(paths: Sequence[Path]) -> Probabilities:
@@ -64,11 +66,11 @@ def _with_predictor(name: str, predictor: Predictor, for_one: Predictor, command
         judge = for_one if len(paths) == 1 else predictor
         return np.array([_probabilities(prediction) for prediction in judge.predict(paths)])
 
-    finder = predictor.lung_finder
-    if finder is None:
-        return Contestant(name, logits, decide, None, command)
-    seek = finder.stream
-    return Contestant(name, logits, decide, lambda wholes: [found.lungs for found in seek(_batches(wholes))], command)
+    def find_lungs(wholes: Sequence[NDArray[np.uint8]]) -> object:
+        return [] if finder is None else [found.lungs for found in finder.stream(_batches(wholes))]
+
+    finder, takes_bytes = predictor.lung_finder, predictor.engine.takes_bytes
+    return Contestant(name, logits, decide, find_lungs if finder else None, command, takes_bytes)
 
 
 def _batches(items: Any) -> Iterator[Any]:

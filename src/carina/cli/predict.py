@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -119,7 +120,7 @@ def predict_command(
         results = None
         if resume is not None:
             results = stack.enter_context(resume_results(resume, rows))
-            files = results.pending(files, predictor.pixel_sha256)
+            files = results.pending(files, partial(predictor.pixel_sha256, explain=explain is not None))
         elif shown is None:
             _print_row(rows.header)
         if shown is not None:

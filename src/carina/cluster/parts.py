@@ -30,7 +30,8 @@ _NO_KEYS = np.zeros(0, "S16")
 def schema(findings: Sequence[str], *, embeddings: bool = False) -> pa.Schema:
     """Return the columns of the table, for a model's findings."""
     text, texts = pa.string(), pa.list_(pa.string())
-    columns = [("address", text), ("content_sha256", text), ("pixel_sha256", text), ("finding", text)]
+    columns = [("address", text), ("content_sha256", text), ("pixel_sha256", text)]
+    columns += [("reduced", pa.int16()), ("finding", text)]
     columns += [(f"probability:{finding}", pa.float64()) for finding in findings]
     columns += [("priority", text), ("reason_code", text), ("reason", text), ("gate_accepted", pa.bool_())]
     columns += [("gate_reasons", texts), ("reservations", texts), ("flag_finding", text), ("prevalence", pa.float64())]
@@ -65,6 +66,7 @@ def row_of(
     triage, gate = told["triage"], told["gate"]
     return row | {
         "pixel_sha256": told["sha256"],
+        "reduced": told["reduced"],
         "finding": told["finding"],
         **{f"probability:{finding}": share for finding, share in (told["probabilities"] or {}).items()},
         "priority": triage["priority"],

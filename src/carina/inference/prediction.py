@@ -33,8 +33,9 @@ class Prediction:
     ----------
     path
         As it was given; none where the image was not a file.
-    sha256
-        Of the decoded pixels.
+    sha256, reduced
+        Of the decoded pixels; and 1, or how many of the file's rows one row of them has: large JPEG 2000 is decoded at
+        the lower resolution that is enough, except for an explanation. Such a hash is not that of the whole image.
     network_probabilities
         What the network gives for every finding, calibrated, whether or not the image may be judged. They are for
         figures over a whole data set. What is to be shown as the result of an image is `probabilities`.
@@ -51,6 +52,8 @@ class Prediction:
         none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
+    distance
+        From the radiographs that the gate was fitted to, in standard deviations, where 1 is usual; None without a gate.
     embedding
         float32 ``(n,)``: what the network's last layer is given, where it was asked for.
     """
@@ -64,7 +67,9 @@ class Prediction:
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
     gated: bool = False
+    distance: float | None = None
     embedding: NDArray[np.float32] | None = None
+    reduced: int = 1
 
     @property
     def probabilities(self) -> Mapping[str, float] | None:

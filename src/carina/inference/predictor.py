@@ -40,6 +40,8 @@ _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 
 # Of more the engine's intermediate results leave the processor's cache, and both networks take a sixth longer.
 BATCH = 4
+# Twice what the network is shown, at each side: `carina.radiographs.read.read_radiograph` may leave out what is beyond.
+ENOUGH = 2
 # So many images are read or being read before they are judged.
 _AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
@@ -62,6 +64,8 @@ class Film:
         What its file's header says, and what it leaves in doubt.
     grey
         What an overlay is drawn on, where one is asked for.
+    reduced
+        See `carina.radiographs.radiograph.Radiograph`.
     """
 
     path: Path | None
@@ -71,6 +75,7 @@ class Film:
     header: Header | None
     doubts: tuple[str, ...]
     grey: NDArray[np.uint8] | None = None
+    reduced: int = 1
 
 
 ReadFilm = Film | FailedPrediction
@@ -94,7 +99,7 @@ def read_film(source: Source, *, read_size: int, deflated: bool = False, explain
     started = time.perf_counter()
     path = source if isinstance(source, Path) else getattr(source, "path", None)
     try:
-        radiograph = _radiograph(source, deflated=deflated)
+        radiograph = _radiograph(source, deflated=deflated, enough=0 if explain else ENOUGH * read_size)
     except InputError as error:
         found = isinstance(source, Input) and not source.named
         return FailedPrediction(path, error, passed_over=found and error.code in _BESIDE_IMAGES)
@@ -103,14 +108,15 @@ def read_film(source: Source, *, read_size: int, deflated: bool = False, explain
     whole = resize_grey(radiograph, read_size)
     milliseconds = 1000 * (time.perf_counter() - started)
     grey = display_grey(radiograph) if explain else None
-    return Film(path, sha256, whole, milliseconds, radiograph.header, reservations_of(radiograph), grey)
+    doubts = reservations_of(radiograph)
+    return Film(path, sha256, whole, milliseconds, radiograph.header, doubts, grey, radiograph.reduced)
 
 
-def _radiograph(source: Source, *, deflated: bool) -> Radiograph:
+def _radiograph(source: Source, *, deflated: bool, enough: int) -> Radiograph:
     if isinstance(source, Path):
-        return read_radiograph(source, deflated=deflated)
+        return read_radiograph(source, deflated=deflated, enough=enough)
     if isinstance(source, Input):
-        return radiograph_of(source.read(), deflated=deflated)
+        return radiograph_of(source.read(), deflated=deflated, enough=enough)
     if isinstance(source, DatasetImage):
         return source.read()
     return source()
@@ -245,15 +251,16 @@ class Predictor:
             share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
             yield from self._decide(items, judged, share_ms, prevalence, embed=embed)
 
-    def pixel_sha256(self, source: Source) -> str:
-        """Return the SHA-256 of an image's pixels, as its prediction has it.
+    def pixel_sha256(self, source: Source, *, explain: bool = False) -> str:
+        """Return the SHA-256 of an image's pixels, as its prediction has it, with an explanation or without.
 
         Raises
         ------
         InputError
             If it cannot be read.
         """
-        return pixel_sha256(_radiograph(source, deflated=self._deflated))
+        enough = 0 if explain else ENOUGH * self.run.preprocessing.read_size
+        return pixel_sha256(_radiograph(source, deflated=self._deflated, enough=enough))
 
     def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[ReadFilm]]]:
         """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
@@ -308,7 +315,9 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                judged.distances[row] if judged.distances else None,
                 judged.outputs["embedding"][row].copy() if embed else None,
+                item.reduced,
             )
 
 

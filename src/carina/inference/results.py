@@ -107,6 +107,7 @@ class JsonLines:
         content = {
             "path": path,
             "sha256": prediction.sha256,
+            "reduced": prediction.reduced,
             "finding": prediction.finding,
             "probabilities": None if shares is None else {finding: round(p, 6) for finding, p in shares.items()},
             "triage": {
@@ -180,7 +181,7 @@ class Csv:
         probabilities = [f"probability:{finding}" for finding in self._findings]
         columns = ["path", "finding", *probabilities, "priority", "reason_code", "reason", "error_code", "error"]
         columns += [*(field.name for field in fields(JudgedBy)), "reservations", "flag_finding", "gate_accepted"]
-        columns += ["sha256"]
+        columns += ["sha256", "reduced"]
         columns += _WHY if explained else ()
         self.columns = tuple(columns)
         self.header = _csv_line(columns)
@@ -196,12 +197,13 @@ class Csv:
                 judged = [finding, *(f"{shares[finding]:.6f}" for finding in self._findings)]
             triage = prediction.triage
             said = [triage.priority, triage.code, triage.reason, "", ""]
-        doubts, accepted, sha256 = "", None, ""
+        doubts, accepted, pixels = "", None, ["", ""]
         if isinstance(prediction, Prediction):
-            doubts, accepted, sha256 = " ".join(prediction.reservations), prediction.accepted, prediction.sha256
+            doubts, accepted = " ".join(prediction.reservations), prediction.accepted
+            pixels = [prediction.sha256, str(prediction.reduced)]
         gate = "" if accepted is None else str(accepted).lower()
         why = self._why(prediction, picture)
-        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, self._flag, gate, sha256, *why])
+        return _csv_line([path, *judged, *said, *astuple(self.judged_by), doubts, self._flag, gate, *pixels, *why])
 
     def _why(self, prediction: AnyPrediction, picture: Path | None) -> list[str]:
         if not self._explained:

@@ -49,6 +49,8 @@ class Radiograph:
     window
         The grey values that are to be shown as black and as white, where `pixels` hold more than what is shown; none
         where what is shown is the whole range. Either may lie outside the range.
+    reduced
+        1, or how many of the file's rows one row of `pixels` has: it was decoded at a lower resolution.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Radiograph:
     coloured: bool = False
     transparent: bool = False
     window: tuple[float, float] | None = None
+    reduced: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a shape that no radiograph has, wherever the pixels come from, and whatever was cut off them."""

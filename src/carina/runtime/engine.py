@@ -198,7 +198,7 @@ class _OpenVinoEngine:
                     busy.append(None)
                     continue
                 request = self._request()
-                request.start_async({0: np.ascontiguousarray(batch, self._takes)}, share_inputs=False)
+                request.start_async({0: _as_taken(batch, self._takes)}, share_inputs=False)
                 busy.append(request)
                 under_way += 1
             while busy:
@@ -220,6 +220,14 @@ class _OpenVinoEngine:
         outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
         self._spare.append(request)
         return outputs
+
+
+def _as_taken(batch: Batch, takes: type[np.uint8 | np.float32]) -> NDArray[Any]:
+    if takes is np.uint8 and batch.dtype != np.uint8:
+        # Cast, they would be other images, and nobody would know.
+        msg = f"This graph takes grey bytes and was given {batch.dtype}."
+        raise TypeError(msg)
+    return np.ascontiguousarray(batch, takes)
 
 
 def _has_bf16(core: Any) -> bool:
@@ -264,7 +272,7 @@ class _OnnxRuntimeEngine:
         self.threads = threads
 
     def run(self, batch: Batch) -> Tensors:
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(batch, self._takes)})
+        outputs = self._session.run(None, {self._input: _as_taken(batch, self._takes)})
         return dict(zip(self.outputs, outputs, strict=True))
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:

@@ -104,7 +104,7 @@ def test_verify_tells_people_and_programs_the_same(carina: Typed, bundle: Path, 
     assert told["sha256"] == open_bundle(bundle)[1].sha256
     assert set(told) == {
         *("name", "version", "sha256", "engine", "precision", "threads", "differences", "tolerances", "bytes_of"),
-        *("megabytes", "checks", "int8", "flag_finding", "lineage", "usable"),
+        *("megabytes", "checks", "twins", "usual_precision", "flag_finding", "lineage", "usable"),
     }
     assert told["flag_finding"] == "COVID-19"
     assert "Flagged finding: COVID-19." in out.splitlines()

@@ -285,7 +285,7 @@ def test_engine_precision_and_threads_are_chosen_and_told(carina: Typed, small: 
         }
     code, out, err = carina(*words, "--precision", "int8")
     assert (code, out) == (2, "")
-    assert "has no graph in 8-bit integers" in err
+    assert "has no thresholds for int8" in err
     for wrong in (("--threads", "0"), ("--precision", "int4"), ("--backend", "torch")):
         assert carina(*words, *wrong)[0] == 2
 

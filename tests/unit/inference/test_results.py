@@ -93,7 +93,18 @@ def test_wherever_it_is_cut_whole_rows_are_read(
 def test_what_json_says(predictor: Predictor, judged: list[Prediction | FailedPrediction]) -> None:
     good, failed, refused = (json.loads(JsonLines(predictor).row(prediction, None)) for prediction in judged[:3])
     assert list(good) == [
-        *("path", "sha256", "finding", "probabilities", "triage", "gate", "reservations", "model", "elapsed_ms"),
+        *(
+            "path",
+            "sha256",
+            "reduced",
+            "finding",
+            "probabilities",
+            "triage",
+            "gate",
+            "reservations",
+            "model",
+            "elapsed_ms",
+        ),
     ]
     # The model has no gate: nothing looked, and that is said.
     assert good["gate"] is None

@@ -40,6 +40,40 @@ def decode_codestream(content: bytes, said: Codestream) -> Patterns:
     return decoded
 
 
+def decode_halved(content: bytes, said: Codestream, halvings: int) -> Patterns | None:
+    """Return a grey JPEG 2000 image at half of its height and width, so many times; none if that cannot be done.
+
+    What a wavelet leaves of a row lies at its first, third, fifth … pixel, and not between two, and may reach beyond
+    the image's end: as it is, the image would lie nearly half of its pixels too far to the right and below.
+    """
+    from PIL import Jpeg2KImagePlugin  # noqa: PLC0415
+
+    start, side = read_jpeg_2000_start(content), 1 << halvings
+    shape = -(-said.height // side), -(-said.width // side)
+    try:
+        with Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(content[start:])) as image:
+            image.reduce = halvings
+            # Pillow rounds a side that is no multiple to the nearest, where OpenJPEG rounds up.
+            image._size = (shape[1] * side, shape[0] * side)  # it has no other way
+            image.load()
+            values = np.asarray(image)
+    except Exception:  # noqa: BLE001  # the decoder of the whole image says what is wrong with it
+        return None
+    if values.shape != shape or values.dtype not in (np.uint8, np.uint16):
+        return None
+    # Pillow fills 8 or 16 bits from above.
+    greys = (values >> values.dtype.type(8 * values.dtype.itemsize - said.bits)).astype(np.float32)
+    for axis, pixels in enumerate((said.height, said.width)):
+        count = greys.shape[axis]
+        places = ((np.arange(count) + 0.5) * pixels / count - 0.5) / side
+        before = places.astype(int)
+        after = np.minimum(before + 1, count - 1)
+        share = (places - before).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        greys = greys.take(before, axis) * (1 - share) + greys.take(after, axis) * share
+    halved: Patterns = np.rint(greys).astype(values.dtype)
+    return halved
+
+
 def _decode_with_pillow(content: bytes, said: Codestream) -> Patterns:
     if said.bits != 8:
         raise _damaged(said.process)

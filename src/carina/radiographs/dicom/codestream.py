@@ -5,7 +5,7 @@ Source: ITU-T T.81 Annex B (JPEG), T.87 Annex C (JPEG-LS), T.800 Annex A and I (
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
@@ -30,7 +30,7 @@ _JFIF, _APP8, _ADOBE = 0xE0, 0xE8, 0xEE
 _IDS_OF_RGB = (82, 71, 66)
 # Source: ISO/IEC 10918-3 (SPIFF) F.2.1.1.
 _SPIFF_COLOURS: dict[int, Colour] = {1: "YCbCr", 3: "YCbCr", 4: "YCbCr", 10: "RGB"}
-_CODING_STYLE, _START_OF_TILE = 0xFF52, 0xFF90
+_CODING_STYLE, _START_OF_TILE, _END = 0xFF52, 0xFF90, b"\xff\xd9"
 # Source: ITU-T T.800 I.5.3.3.
 _JP2_COLOURS: dict[int, Colour] = {16: "RGB", 18: "YCbCr"}
 _JP2_BEGINNING = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -54,6 +54,8 @@ class Codestream:
         Whether RGB was transformed by JPEG 2000's own transform, which its decoder undoes.
     signed
         Whether values have a sign; none where codestreams of this kind do not say.
+    halvings
+        How many times the image can be decoded at half of its height and width instead: 0 where it cannot.
     """
 
     process: Process
@@ -64,6 +66,7 @@ class Codestream:
     colour: Colour | None = None
     transformed: bool = False
     signed: bool | None = None
+    halvings: int = field(default=0, compare=False)
 
 
 def read_jpeg(content: bytes) -> Codestream:
@@ -209,22 +212,30 @@ def read_jpeg_2000(content: bytes) -> Codestream:
     if tiles > MAX_TILES:
         msg = f"its JPEG 2000 pixels claim {tiles:,} tiles; at most {MAX_TILES:,} are read. Export them uncompressed."
         raise InputError(msg, "too-large")
-    boxed, transformed = _jp2_colour(content[:start]), components == 3 and _is_transformed(content, start + 2)
+    is_mixed, levels = _coding_style(content, start + 2)
+    boxed, transformed = _jp2_colour(content[:start]), components == 3 and is_mixed
     colour = None if components != 3 else "RGB" if transformed else boxed
     depth, is_signed = parts[0][0] & 0x7F, bool(parts[0][0] & 0x80)
-    return Codestream("JPEG 2000", width, height, components, depth + 1, colour, transformed, is_signed)
+    # The samples of a smaller image lie at every second place from the origin. One that ends without its end marker may
+    # have lost what a smaller image does not need: only the whole one shows that.
+    is_whole = content.rstrip(b"\0").endswith(_END)
+    halvings = levels if components == 1 and not is_signed and is_whole and (left, upper) == (0, 0) else 0
+    return Codestream("JPEG 2000", width, height, components, depth + 1, colour, transformed, is_signed, halvings)
 
 
-def _is_transformed(content: bytes, position: int) -> bool:
-    """Return whether RGB was transformed. Source: ITU-T T.800 A.6.1 (COD, multiple component transformation)."""
-    while position + 9 <= len(content):
+def _coding_style(content: bytes, position: int) -> tuple[bool, int]:
+    """Return whether RGB was transformed, and how often the image was halved.
+
+    Source: ITU-T T.800 A.6.1 (COD: multiple component transformation, number of decomposition levels).
+    """
+    while position + 10 <= len(content):
         marker, length = struct.unpack_from(">HH", content, position)
         if marker == _CODING_STYLE:
-            return content[position + 8] == 1
+            return content[position + 8] == 1, content[position + 9]
         if marker == _START_OF_TILE:
             break
         position += 2 + length
-    return False
+    return False, 0
 
 
 def _jp2_colour(boxes: bytes) -> Colour | None:

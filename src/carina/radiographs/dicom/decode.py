@@ -39,11 +39,12 @@ _OF_NO_IMAGE = frozenset(
 )
 
 
-def decode(content: bytes, *, deflated: bool = False, whole: bool = False) -> Radiograph:
+def decode(content: bytes, *, deflated: bool = False, whole: bool = False, enough: int = 0) -> Radiograph:
     """Return the radiograph in a DICOM file's bytes.
 
     A deflated data set is inflated only on request (`deflated`), and what lies outside the header's window is kept only
-    on request (`whole`; see `carina.radiographs.dicom.display.display_grey`).
+    on request (`whole`; see `carina.radiographs.dicom.display.display_grey`). Where so many pixels a side are `enough`,
+    JPEG 2000 is decoded at a lower resolution, unless a shutter or padding needs every pixel.
 
     Raises
     ------
@@ -53,9 +54,9 @@ def decode(content: bytes, *, deflated: bool = False, whole: bool = False) -> Ra
         If it has no preamble and is not a data set with an image either.
     """
     if begins_as(content) == "file":
-        return _decode(content, deflated=deflated, whole=whole)
+        return _decode(content, deflated=deflated, whole=whole, enough=enough)
     try:
-        return _decode(content, deflated=deflated, whole=whole)
+        return _decode(content, deflated=deflated, whole=whole, enough=enough)
     except InputError as error:
         # A few bytes look like many things. Only a whole data set with an image is worth a word of its own.
         if error.code in _OF_NO_IMAGE and not _has_pixels(content):
@@ -71,7 +72,7 @@ def _has_pixels(content: bytes) -> bool:
         return False
 
 
-def _decode(content: bytes, *, deflated: bool, whole: bool) -> Radiograph:
+def _decode(content: bytes, *, deflated: bool, whole: bool, enough: int) -> Radiograph:
     walked = walk(content, deflated=deflated)
     body, encoding, pixels = walked.body, walked.encoding, walked.pixels
     attributes = read_attributes(walked.header, encoding)
@@ -80,7 +81,9 @@ def _decode(content: bytes, *, deflated: bool, whole: bool) -> Radiograph:
         raise InputError(msg, "unsupported-format")
     layout = attributes.layout
     check_dimensions(layout.columns, layout.rows)
-    stored = read_stored(body, pixels, layout, walked.coding, encoding)
+    if attributes.shapes or attributes.display.padding is not None:
+        enough = 0
+    stored = read_stored(body, pixels, layout, walked.coding, encoding, enough=enough)
     visible = find_visible(attributes.shapes, layout.rows, layout.columns)
     grey, shown_by, window = display_grey(stored, layout, attributes.display, visible, whole=whole)
     header = replace(
@@ -91,7 +94,7 @@ def _decode(content: bytes, *, deflated: bool, whole: bool) -> Radiograph:
         doubts=in_order((*attributes.header.doubts, *walked.doubts, *stored.doubts, *visible.doubts)),
         preamble_is_program=begins_as(content) == "file" and content[:PREAMBLE_BYTES].startswith(_PROGRAMS),
     )
-    return Radiograph(grey, float(WHITE), header, window=window)
+    return Radiograph(grey, float(WHITE), header, window=window, reduced=stored.reduced)
 
 
 @dataclass(frozen=True, slots=True)

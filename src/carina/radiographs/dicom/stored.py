@@ -1,12 +1,12 @@
 """Pixel data become the patterns of bits that were stored: one unsigned integer a pixel, not yet a grey value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from carina.errors import InputError
 from carina.radiographs.dicom.attributes import Layout
-from carina.radiographs.dicom.codecs import Patterns, decode_codestream
+from carina.radiographs.dicom.codecs import Patterns, decode_codestream, decode_halved
 from carina.radiographs.dicom.codestream import (
     Codestream,
     Colour,
@@ -39,6 +39,8 @@ class Stored:
         Whether a value has a sign, its highest bit.
     doubts
         Where the pixels say something else of themselves than the header.
+    reduced
+        How many of the image's rows one row of `patterns` has.
     """
 
     patterns: Patterns
@@ -46,9 +48,12 @@ class Stored:
     shift: int
     signed: bool
     doubts: frozenset[Doubt] = frozenset()
+    reduced: int = 1
 
 
-def read_stored(content: memoryview, pixels: Element, layout: Layout, coding: Coding, encoding: Encoding) -> Stored:
+def read_stored(
+    content: memoryview, pixels: Element, layout: Layout, coding: Coding, encoding: Encoding, *, enough: int = 0
+) -> Stored:
     """Return the pixels of a file's only image.
 
     Parameters
@@ -59,6 +64,9 @@ def read_stored(content: memoryview, pixels: Element, layout: Layout, coding: Co
         How they are stored, and compressed, if at all.
     encoding
         Of the data set, whose order of bytes uncompressed pixels have.
+    enough
+        Pixels of the shorter side that are enough: JPEG 2000 is then decoded at the lowest of its resolutions that has
+        as many. 0 for all pixels.
 
     Raises
     ------
@@ -75,7 +83,7 @@ def read_stored(content: memoryview, pixels: Element, layout: Layout, coding: Co
         if coding == "RLE":
             samples, doubts = read_run_lengths(frame, layout)
         else:
-            return _decoded(bytes(frame), layout, coding)
+            return _decoded(bytes(frame), layout, coding, enough)
     shift = layout.high - layout.stored + 1
     if layout.samples == 1:
         if _has_other_bits(samples, layout):
@@ -252,7 +260,7 @@ def _unpacked(segment: memoryview, size: int) -> tuple[bytes, bool]:
     return bytes(unpacked[:size]), len(unpacked) > size or bool(packed[position:].strip(b"\0\x80"))
 
 
-def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
+def _decoded(frame: bytes, layout: Layout, coding: Coding, enough: int) -> Stored:
     said = read_jpeg_2000(frame) if coding == "JPEG 2000" else read_jpeg(frame)
     if (said.process == "JPEG-LS") != (coding == "JPEG-LS"):
         msg = f"its transfer syntax says {coding} and its pixels are {said.process}. Export it again."
@@ -261,6 +269,9 @@ def _decoded(frame: bytes, layout: Layout, coding: Coding) -> Stored:
         require_whole_jpeg_ls(frame)
     require_agreement(said, layout, coding)
     is_rgb, doubts = colours_of(said, layout)
+    halvings = next((n for n in range(said.halvings, 0, -1) if min(said.height, said.width) >> n >= enough > 0), 0)
+    if halvings and not layout.signed and (smaller := decode_halved(frame, said, halvings)) is not None:
+        return replace(_decoded_grey(smaller, said, layout), reduced=1 << halvings)
     patterns = decode_codestream(frame, said)
     if layout.samples == 1:
         return _decoded_grey(patterns, said, layout)

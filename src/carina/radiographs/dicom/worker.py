@@ -62,11 +62,11 @@ def _answer(requests: BinaryIO, words: int, size: int) -> tuple[dict[str, Any], 
         return {"error": "unreadable-file", "message": msg}, b""
 
 
-def _decoded(content: bytes, *, deflated: bool, whole: bool) -> tuple[dict[str, Any], memoryview]:
-    radiograph = decode(content, deflated=deflated, whole=whole)
+def _decoded(content: bytes, *, deflated: bool, whole: bool, enough: int) -> tuple[dict[str, Any], memoryview]:
+    radiograph = decode(content, deflated=deflated, whole=whole, enough=enough)
     header = None if radiograph.header is None else asdict(radiograph.header)
     words = {"shape": radiograph.pixels.shape, "header": header, "window": radiograph.window}
-    return words, radiograph.pixels.data.cast("B")
+    return words | {"reduced": radiograph.reduced}, radiograph.pixels.data.cast("B")
 
 
 def _identified(content: bytes) -> tuple[dict[str, Any], bytes]:

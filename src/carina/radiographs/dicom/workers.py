@@ -29,7 +29,7 @@ from carina.radiographs.dicom.outline import NotDicomError
 from carina.radiographs.dicom.protocol import HEAD, MAX_WORDS, NOT_DICOM, READY, WHITE
 from carina.radiographs.dicom.study_header import StudyHeader
 from carina.radiographs.header import Header
-from carina.radiographs.radiograph import MAX_PIXELS, Radiograph
+from carina.radiographs.radiograph import MAX_PIXELS, MAX_SIDE_PX, Radiograph
 from carina.runtime.machine import usable_cores
 
 try:
@@ -81,7 +81,7 @@ class Workers:
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
-    def decode(self, content: bytes, *, deflated: bool = False, whole: bool = False) -> Radiograph:
+    def decode(self, content: bytes, *, deflated: bool = False, whole: bool = False, enough: int = 0) -> Radiograph:
         """Return the radiograph in a DICOM file's bytes; see `carina.radiographs.dicom.decode.decode`.
 
         Raises
@@ -91,7 +91,8 @@ class Workers:
         NotDicomError
             If it has no preamble and is not a data set with an image either.
         """
-        answer, pixels = self._ask({"task": "decode", "deflated": deflated, "whole": whole}, content)
+        asked = {"task": "decode", "deflated": deflated, "whole": whole, "enough": enough}
+        answer, pixels = self._ask(asked, content)
         if answer.get("error") == NOT_DICOM:
             raise NotDicomError
         _raise_error(answer)
@@ -100,7 +101,10 @@ class Workers:
             window = _WINDOWS.validate_python(answer.get("window"))
         if pixels is None or pixels.dtype != np.uint16:
             raise _no_sense()
-        return Radiograph(pixels, float(WHITE), header, window=window)
+        reduced = answer.get("reduced")
+        if not isinstance(reduced, int) or not 1 <= reduced <= MAX_SIDE_PX:
+            raise _no_sense()
+        return Radiograph(pixels, float(WHITE), header, window=window, reduced=reduced)
 
     def identify(self, content: bytes) -> Identity:
         """Return whose image a file holds, by its bytes, or by so many of them that its pixels begin among them.

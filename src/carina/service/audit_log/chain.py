@@ -23,7 +23,10 @@ from carina.service.database.base import now
 Action = Literal[
     "account-added",
     "account-changed",
+    "alert-seen",
     "audit-exported",
+    "fitting-asked",
+    "fitting-ended",
     "image-opened",
     "login",
     "login-failed",
@@ -31,6 +34,7 @@ Action = Literal[
     "logout",
     "mode-changed",
     "model-changed",
+    "model-retired",
     "password-wrong",
     "refused",
     "study-deleted",

@@ -116,26 +116,31 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
         else:
             refused = False
             forget_failures(session, name, address, known)
-            if old:
-                session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash(old)))
-            session.execute(delete(LoginSession).where(LoginSession.expires_at <= now()))
-            cookie = secrets.token_urlsafe(32)
-            session.add(
-                LoginSession(
-                    token_hash=token_hash(cookie),
-                    account_id=account.id,
-                    created_at=now(),
-                    last_seen_at=now(),
-                    expires_at=now() + ABSOLUTE,
-                    csrf=secrets.token_urlsafe(32),
-                )
-            )
-            append(session, f"account {account.id}", "login")
-            logged_in = LoggedIn(cookie, device_cookie(session, name), account.id)
+            logged_in = begin_session(session, account, old)
     if refused:
         msg = "Name and password do not belong together, or the account is not active."
         raise LoginRefusedError(msg)
     return logged_in
+
+
+def begin_session(session: Session, account: Account, old: str | None) -> LoggedIn:
+    """Return the cookies of a new session of an account; the session that the browser had, `old`, ends."""
+    if old:
+        session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash(old)))
+    session.execute(delete(LoginSession).where(LoginSession.expires_at <= now()))
+    cookie = secrets.token_urlsafe(32)
+    session.add(
+        LoginSession(
+            token_hash=token_hash(cookie),
+            account_id=account.id,
+            created_at=now(),
+            last_seen_at=now(),
+            expires_at=now() + ABSOLUTE,
+            csrf=secrets.token_urlsafe(32),
+        )
+    )
+    append(session, f"account {account.id}", "login")
+    return LoggedIn(cookie, device_cookie(session, account.name), account.id)
 
 
 def person_of(engine: Engine, cookie: str | None, *, noted: bool = True) -> Person | None:

@@ -93,7 +93,7 @@ def test_every_group_says_who_judged_which_image(path: Path, predictor: Predicto
         assert ("Algorithm Name", "small") in said
         assert ("Algorithm Version", __version__) in said
         assert ("Algorithm Parameters", f"SHA-256 of the bundle: {predictor.sha256}") in said
-        assert ("Algorithm Parameters", f"Run by Carina {__version__}") in said
+        assert ("Algorithm Parameters", f"Run by Carina {__version__} in f32") in said
 
 
 def test_the_report_says_which_pixels_were_judged(path: Path, predictor: Predictor) -> None:

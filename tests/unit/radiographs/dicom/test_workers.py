@@ -229,6 +229,7 @@ LIES = {
     "has a strange header": 'say(b\'{"shape": [2, 2], "header": {"modality": "SECRET"}}\', bytes(8))',
     "has a strange doubt": 'say(b\'{"shape": [2, 2], "header": {"doubts": ["SECRET"]}}\', bytes(8))',
     "has a strange attribute": 'say(b\'{"shape": [2, 2], "header": {"several": ["SECRET"]}}\', bytes(8))',
+    "has a strange resolution": 'say(b\'{"shape": [2, 2], "header": {}, "reduced": 0}\', bytes(8))',
     "has no header": "say(b'{\"shape\": [2, 2]}', bytes(8))",
     "stops half way": 'out.write(HEAD.pack(33, 8) + b\'{"shape": [2, 2], "header": {}}\'); out.flush(); sys.exit()',
     "has an unknown code": 'say(b\'{"error": "x", "message": "SECRET"}\', b\'\')',

@@ -3,12 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
 from carina.service.database.base import now
 from carina.service.database.sessions import reading
+from carina.service.intake.poll import last_asked
+from carina.service.notices.notice_tables import Notice
+from carina.service.notices.queue import webhook_key
 from carina.service.people.accounts import ROLES, add_account, change_account
 from carina.service.people.logins import LoginRefusedError, Person, require_password
 from carina.service.people.people_tables import Account, Role, Token
@@ -95,6 +98,9 @@ def _shown(
         facts: dict[str, Any] = {
             "accounts": session.scalars(select(Account).order_by(Account.name)).all(),
             "tokens": session.scalars(select(Token).order_by(Token.id.desc()).limit(200)).all(),
+            "asked": last_asked(session),
+            "webhook_key": webhook_key(session),
+            "notices": dict(list(session.execute(select(Notice.state, func.count()).group_by(Notice.state)))),
         }
-    facts |= {"roles": ROLES, "scopes": SCOPES, "longest_days": LONGEST_DAYS, "at": now()}
+    facts |= {"roles": ROLES, "scopes": SCOPES, "longest_days": LONGEST_DAYS, "at": now(), "settings": site.settings}
     return page(request, "administration.html", person, {**facts, "problem": problem, "token": token}, status=status)

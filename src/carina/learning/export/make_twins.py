@@ -15,9 +15,8 @@ from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, Finished
 from carina.bundles.twin import INT8_FILE, Margins, Trial, Twin, TwinPrecision
 from carina.bundles.verification import golden_engine
 from carina.bundles.writing import Twins
-from carina.datasets.manifest import open_dataset
+from carina.datasets.manifest import labels_of, open_dataset
 from carina.decisions.policy import Policy, fit_policy
-from carina.learning.data.batches import labels_of
 from carina.learning.data.frames import Frames
 from carina.learning.data.training_data import TrainingData, reopen_training_data
 from carina.learning.export.quantise import METHOD, quantise
