@@ -42,6 +42,8 @@ from postgresql import running_postgresql
 
 _WAIT_S = 180.0
 _DISK_KB = 60_000
+# Pixels to a side of a film that takes long enough to be killed over.
+_LARGE = 1024
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _TAGS = re.compile(r"<[^>]+>")
 
@@ -61,11 +63,11 @@ class Trial:
         self.acknowledged: set[str] = set()
         self._next = 0
 
-    def send(self, count: int = 1) -> list[int | None]:
+    def send(self, count: int = 1, *, side: int = 512) -> list[int | None]:
         """Send films and return what they were answered; a film that was not acknowledged is sent again next time."""
         answers: list[int | None] = []
         for number in range(self._next, self._next + count):
-            image = film(number)
+            image = film(number, side)
             answer = (send(self.port, [image]) or [None])[0]
             answers.append(answer)
             if answer == 0:
@@ -196,7 +198,7 @@ def dying_judge(folder: Path) -> dict[str, Any]:
 
         thread = threading.Thread(target=kill)
         thread.start()
-        answers = tried.send(1)
+        answers = tried.send(1, side=_LARGE)
         _within(lambda: _state(tried.site, before + 1) == "failed", _WAIT_S)
         stop.set()
         thread.join()
@@ -211,14 +213,14 @@ def dying_judge(folder: Path) -> dict[str, Any]:
 
 
 def _judges(served: Served) -> list[psutil.Process]:
-    """Return the processes that judge: children of a worker that have loaded a model."""
+    """Return the processes that judge, once they decode: children of a worker that have decoders of their own."""
     found = []
     for process in served.tree():
         with contextlib.suppress(psutil.Error):
             parent = process.parent()
             grand = None if parent is None else parent.parent()
             # carina serve, its worker, the worker's judge: decoders are other programs.
-            if grand is not None and grand == served.tree()[0] and "spawn_main" in " ".join(process.cmdline()):
+            if grand is not None and grand == served.tree()[0] and process.children():
                 found.append(process)
     return found
 

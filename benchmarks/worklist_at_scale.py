@@ -149,13 +149,18 @@ def arrive(site: Site, each_s: float, first: int, stop: threading.Event, arrived
         number += 1
 
 
-def weigh(served: Served, stop: threading.Event, largest: dict[str, float]) -> None:
-    """Note the largest memory of each process in MB: what is its own and its share of what others use too (PSS)."""
+def weigh(served: Served, stop: threading.Event, largest: dict[str, float], course: list[float]) -> None:
+    """Note the largest memory of each process in MB: all (RSS), and its own with its share of what is shared (PSS).
+
+    `course` gets the PSS of the web process, second by second.
+    """
     while not stop.wait(1):
         for place, process in enumerate(served.tree()):
             with suppress(psutil.Error):
                 name = "the one that starts the others" if place == 0 else _name_of(process)
                 memory = process.memory_full_info()
+                if name == "web":
+                    course.append(round(memory.pss / 1e6, 1))
                 for kind in ("rss", "pss"):
                     key = f"{name}, {kind}"
                     largest[key] = max(largest.get(key, 0.0), round(getattr(memory, kind) / 1e6, 1))
@@ -181,13 +186,14 @@ def measure(folder: Path, database: str | None, studies: int, readers: int, minu
     wait_for_pages(address)
     took: dict[str, list[float]] = {kind: [] for kind in ("first", "oldest", "read", "further", "search")}
     largest: dict[str, float] = {}
+    course: list[float] = []
     arrived: list[int] = []
     browsers = [Reader(address, *person) for person in people]
     threads = [
         *(threading.Thread(target=read, args=(each, place, stop, took)) for place, each in enumerate(browsers)),
         *(threading.Thread(target=listen, args=(each, stop), daemon=True) for each in browsers),
         threading.Thread(target=arrive, args=(site, each_s, 10_000_000, stop, arrived)),
-        threading.Thread(target=weigh, args=(served, stop, largest)),
+        threading.Thread(target=weigh, args=(served, stop, largest, course)),
     ]
     for thread in threads:
         thread.start()
@@ -207,6 +213,8 @@ def measure(folder: Path, database: str | None, studies: int, readers: int, minu
         "page_ms": shares_of(every, 0.5, 0.95, 0.99),
         "page_ms_by_kind": {kind: shares_of(times, 0.5, 0.95) for kind, times in took.items()},
         "memory_mb": largest,
+        # Whether it grows on and on.
+        "web_pss_mb_in_quarters": [course[place * (len(course) - 1) // 4] for place in range(5)] if course else [],
     }
 
 

@@ -75,7 +75,7 @@ def test_the_worklist_runs_as_nobody_special_and_is_watched() -> None:
 
 def test_compose_names_what_there_is(tmp_path: Path) -> None:
     services = compose()["services"]
-    carina = services["carina"]
+    carina = services["worklist"]
     assert carina["build"]["target"] in stages()
     assert (ROOT / "deploy" / carina["build"]["context"] / carina["build"]["dockerfile"]).is_file()
     assert carina["read_only"] is True
@@ -95,11 +95,11 @@ def test_compose_names_what_there_is(tmp_path: Path) -> None:
     assert site.destination is not None
     environment = services["orthanc"]["environment"]
     known = json.loads(environment["ORTHANC__DICOM_MODALITIES"])["carina"]
-    assert known == {"AET": site.listener.aet, "Host": "carina", "Port": site.listener.port}
+    assert known == {"AET": site.listener.aet, "Host": "worklist", "Port": site.listener.port}
     assert environment["ORTHANC__DICOM_AET"] in site.listener.allow
     assert site.destination.dicom is not None
     assert site.destination.dicom.host in services
-    assert f"carina:{site.port}" in services["proxy"]["command"]
+    assert f"worklist:{site.port}" in services["proxy"]["command"]
     scripts = json.loads(environment["ORTHANC__LUA_SCRIPTS"])
     assert any(volume.split(":")[1] in scripts for volume in services["orthanc"]["volumes"])
     # Stopped by force, what is under way would be judged again.

@@ -59,7 +59,7 @@ def test_commands_and_options_exist(page: Path) -> None:
         assert len(parts) == 2 or f"## {command} " in reference, command
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", words):
             assert f"`{option}`" in parts[1].split("\n## ")[0], (command, option)
-    # Those of other programs: mypy, the scripts of this repository, hatchling, pip, podman, gh, model_signing, others.
+    # Those of other programs: mypy, the scripts of this repository, hatchling, pip, podman, docker, gh, model_signing, others.
     others = {
         "--strict",
         "--check",
@@ -70,6 +70,8 @@ def test_commands_and_options_exist(page: Path) -> None:
         "--repo",
         "--public",
         "--logdir",
+        "--build",
+        "--detach",
     }
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - others - {"--file", "--tag", "--help"}
     assert [option for option in options if f"`{option}`" not in reference] == []

@@ -94,6 +94,7 @@ def recalibrate(
     version: str | None = None,
     specificity: float | None = None,
     sensitivity: float | None = None,
+    hold_out: bool = False,
     progress: Progress = no_progress,
 ) -> recalibration.Recalibrated:
     """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
@@ -111,6 +112,8 @@ def recalibrate(
     specificity, sensitivity
         What the operating point must reach on these images, above 0 and below 1: one of both. By default the bundle's
         own rule stays.
+    hold_out
+        Also measure the old and the new policy on patients held out.
     progress
         Told how many images are judged.
 
@@ -129,6 +132,7 @@ def recalibrate(
         version=version or old_version.removesuffix(RECALIBRATED) + RECALIBRATED,
         write_card=prepare_card(),
         rule=rule,
+        hold_out=hold_out,
         progress=progress,
     )
 

@@ -40,12 +40,16 @@ class Judged:
         uint8 ``(n, size, size)``: what the network is shown.
     outputs
         What the network gives, by name, with n rows each; empty where n is 0.
+    distances
+        How far each is from the radiographs that the gate was fitted to (`carina.radiographs.gate.Verdict`); empty
+        where the model has no gate.
     """
 
     lungs: tuple[Lungs | None, ...]
     refusals: tuple[tuple[str, ...], ...]
     frames: NDArray[np.uint8]
     outputs: Tensors
+    distances: tuple[float, ...] = ()
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -83,15 +87,15 @@ class Pipeline:
     def judge(self, wholes: Wholes) -> Judged:
         """Return what the model makes of a list of whole radiographs."""
         found = None if self.lung_finder is None else self.lung_finder.find(wholes)
-        lungs, refusals, frames = self._shown(wholes, found)
-        return Judged(lungs, refusals, frames, self.engine.run(self._given(frames)) if len(frames) else {})
+        shown = self._shown(wholes, found)
+        return shown.judged(self.engine.run(self._given(shown.frames)) if len(shown.frames) else {})
 
     def stream(self, batches: Iterable[tuple[_Carried, Wholes]]) -> Iterator[tuple[_Carried, Judged]]:
         """Yield for each list of whole radiographs, in order, what `judge` gives for it, beside what came with it."""
         shown = ((carried, self._shown(wholes, found)) for (carried, wholes), found in self._found(batches))
-        tensors = (((carried, steps), self._given(steps[2])) for carried, steps in shown)
-        for (carried, (lungs, refusals, frames)), outputs in carry(self.engine.stream, tensors):
-            yield carried, Judged(lungs, refusals, frames, outputs)
+        tensors = (((carried, steps), self._given(steps.frames)) for carried, steps in shown)
+        for (carried, steps), outputs in carry(self.engine.stream, tensors):
+            yield carried, steps.judged(outputs)
 
     def _given(self, frames: NDArray[np.uint8]) -> Batch:
         return frames if self.engine.takes_bytes else to_tensor(frames, self.preprocessing.pixel_range)
@@ -103,19 +107,33 @@ class Pipeline:
             return ((batch, None) for batch in batches)
         return carry(self.lung_finder.stream, ((batch, batch[1]) for batch in batches))
 
-    def _shown(
-        self, wholes: Wholes, found: Found | None
-    ) -> tuple[tuple[Lungs | None, ...], tuple[tuple[str, ...], ...], NDArray[np.uint8]]:
-        """Return where the lungs are, why a radiograph is refused, and what the network is shown."""
+    def _shown(self, wholes: Wholes, found: Found | None) -> "_Shown":
         lungs: tuple[Lungs | None, ...] = (None,) * len(wholes) if found is None else found.lungs
         refusals: tuple[tuple[str, ...], ...] = ((),) * len(wholes)
+        distances: tuple[float, ...] = ()
         if found is not None and self.gate is not None:
-            refusals = tuple(verdict.reasons for verdict in self.gate.judge(found.features, list(wholes), lungs))
+            verdicts = self.gate.judge(found.features, list(wholes), lungs)
+            refusals = tuple(verdict.reasons for verdict in verdicts)
+            distances = tuple(verdict.distance for verdict in verdicts)
         elif found is not None:
             refusals = tuple(() if each is not None else (NO_LUNGS,) for each in lungs)
         framed = [frame(whole, each, self.preprocessing) for whole, each in zip(wholes, lungs, strict=True)]
         size = self.preprocessing.size
-        return lungs, refusals, np.stack(framed) if framed else np.zeros((0, size, size), np.uint8)
+        frames = np.stack(framed) if framed else np.zeros((0, size, size), np.uint8)
+        return _Shown(lungs, refusals, frames, distances)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Where the lungs are, why a radiograph is refused, what the network is shown, and how far each is from others."""
+
+    lungs: tuple[Lungs | None, ...]
+    refusals: tuple[tuple[str, ...], ...]
+    frames: NDArray[np.uint8]
+    distances: tuple[float, ...]
+
+    def judged(self, outputs: Tensors) -> Judged:
+        return Judged(self.lungs, self.refusals, self.frames, outputs, self.distances)
 
 
 def load_pipeline(

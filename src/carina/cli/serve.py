@@ -21,7 +21,10 @@ app.add_typer(account, name="account")
 audit = typer.Typer(no_args_is_help=True, **_STYLE)
 app.add_typer(audit, name="audit")
 
-_LIBRARIES = ("alembic", "argon2", "authlib", "fastapi", "prometheus_client", "pynetdicom", "sqlalchemy", "uvicorn")
+_LIBRARIES = (
+    *("alembic", "argon2", "authlib", "fastapi", "prometheus_client", "pynetdicom", "requests", "sqlalchemy"),
+    "uvicorn",
+)
 FolderOption = Annotated[Path, option("FOLDER", "Folder of the site. It must be on a local disk.")]
 DatabaseOption = Annotated[
     str | None,

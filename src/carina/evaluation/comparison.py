@@ -27,7 +27,7 @@ from carina.statistics.proportion import normal_quantile, wilson_bounds
 class PairedTest(Record):
     """One measure of model A against the same measure of model B."""
 
-    measure: str  # "accuracy", "sensitivity", "specificity" or "AUROC"
+    measure: str  # "accuracy", "sensitivity", "specificity", "AUROC" or "Brier score"
     finding: str | None  # the finding measured against the rest; None for accuracy
     # The measure of each model; None where it does not exist.
     value_a: float | None
@@ -173,6 +173,41 @@ def sign_flip_mid_p(gains: IntArray) -> float:
     return min(1.0, 2 * one_sided)
 
 
+def paired_brier(
+    positive: BoolArray,
+    probability_a: FloatArray,
+    probability_b: FloatArray,
+    groups: IntArray | None = None,
+    *,
+    finding: str | None = None,
+) -> PairedTest:
+    """Return two Brier scores on the same images, with the interval of their difference; the smaller one is better.
+
+    Source: Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2. The interval is normal, with the variance
+    between patients.
+
+    Parameters
+    ----------
+    positive
+        bool (n,), whether the image shows the finding.
+    probability_a, probability_b
+        float (n,), each model's probability of the finding.
+    groups
+        int (n,) patient or duplicate group ids, or None.
+    finding
+        Carried into the result.
+    """
+    if not len(positive):
+        nothing = not_applicable("no images to compare")
+        return PairedTest("Brier score", finding, None, None, nothing, None, None, "Brier paired")
+    losses_a, losses_b = ((probability - positive) ** 2 for probability in (probability_a, probability_b))
+    codes = group_codes(groups, len(positive))
+    unit = np.arange(len(positive)) if codes is None else codes
+    difference = _clustered_difference(np.bincount(unit, weights=losses_a - losses_b), np.bincount(unit))
+    means = float(losses_a.mean()), float(losses_b.mean())
+    return PairedTest("Brier score", finding, *means, difference, None, None, "Brier paired")
+
+
 def _newcombe_paired(right_a: BoolArray, right_b: BoolArray) -> Estimate:
     """Return the difference of paired proportions by Newcombe's method 10: Wilson bounds, square and add."""
     n = len(right_a)
@@ -197,7 +232,7 @@ def _square_and_add(first: float, second: float, correlation: float) -> float:
     return math.sqrt(max(0.0, first**2 - 2 * correlation * first * second + second**2))
 
 
-def _clustered_difference(gains: IntArray, sizes: IntArray) -> Estimate:
+def _clustered_difference(gains: IntArray | FloatArray, sizes: IntArray) -> Estimate:
     """Return the difference with a normal interval whose variance is that between patients."""
     n, groups = int(sizes.sum()), len(gains)
     value = float(gains.sum() / n)

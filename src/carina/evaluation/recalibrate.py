@@ -21,6 +21,7 @@ from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.adaptation.held_out import HeldOut, hold_out_policy
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, rows_to_judge
@@ -42,6 +43,8 @@ class Recalibrated:
         On what, and what was left out.
     verification
         What the new bundle was verified to be.
+    held_out
+        The old and the new policy on images of patients whom the new one was not fitted to; none unless asked for.
     precisions
         The precisions beside f32 whose thresholds were fitted to the same images.
     left_out
@@ -52,6 +55,7 @@ class Recalibrated:
     new: Policy
     recalibration: Recalibration
     verification: Verification
+    held_out: HeldOut | None = None
     precisions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -90,6 +94,7 @@ def recalibrate(
     version: str,
     write_card: WriteCard,
     rule: ThresholdRule | None = None,
+    hold_out: bool = False,
     progress: Progress = no_progress,
 ) -> Recalibrated:
     """Write a bundle with the same weights and a policy fitted on another data set, and return what changed.
@@ -102,6 +107,8 @@ def recalibrate(
     ----------
     dataset
         Images of the hospital: those of its calibration split, or all of one that was imported with ``--test-only``.
+    hold_out
+        Also measure old and new policy by cross-validation: each image by a policy fitted to other patients.
 
     Raises
     ------
@@ -142,7 +149,7 @@ def recalibrate(
         left_out_refused=int((~accepted).sum()),
     )
     _require_flagged(rows, described.policy.flag_finding, dataset.folder, split)
-    policy = _fit(described.policy, logits, rows, recalibration, rule)
+    policy, held_out = _fit(described.policy, logits, rows, recalibration, rule, hold_out=hold_out)
     parent = Ancestor(
         name=described.name,
         version=described.version,
@@ -168,7 +175,7 @@ def recalibrate(
     int8 = (bundle / INT8_FILE).read_bytes() if "int8" in here else None
     verification = write_bundle(bundle, out, new, write_card=write_card, more_images=images, int8_graph=int8)
     lost = tuple(each for each in described.offered if each not in here)
-    return Recalibrated(described.policy, policy, recalibration, verification, here, lost)
+    return Recalibrated(described.policy, policy, recalibration, verification, held_out, here, lost)
 
 
 def _refit_twins(
@@ -190,7 +197,7 @@ def _refit_twins(
         start = number * rows.height, (1 + len(precisions)) * rows.height
         logits, accepted = _logits(pipeline, rows, progress, start)
         of_twin = rows.filter(pl.Series(accepted))
-        policy = _fit(twin.policy, logits[accepted], of_twin, recalibration, rule)
+        policy, _ = _fit(twin.policy, logits[accepted], of_twin, recalibration, rule, hold_out=False)
         refitted.append(twin.model_copy(update={"policy": policy}))
     return (*refitted, *(each for each in described.twins if not each.accepted))
 
@@ -233,16 +240,18 @@ def _fit(
     rows: pl.DataFrame,
     recalibration: Recalibration,
     rule: ThresholdRule | None,
-) -> Policy:
+    *,
+    hold_out: bool,
+) -> tuple[Policy, HeldOut | None]:
+    labels, groups = labels_of(rows, old.findings), groups_of(rows)
+
+    def fit(logits: NDArray[np.floating], labels: NDArray[np.integer], groups: NDArray[np.integer]) -> Policy:
+        chosen_on = f"{recalibration.images} images of {recalibration.dataset}"
+        return refit_policy(old, logits, labels, groups, chosen_on=chosen_on, rule=rule)
+
     try:
-        return refit_policy(
-            old,
-            logits,
-            labels_of(rows, old.findings),
-            groups_of(rows),
-            chosen_on=f"{recalibration.images} images of {recalibration.dataset}",
-            rule=rule,
-        )
+        held_out = hold_out_policy(logits, labels, groups, old, fit) if hold_out else None
+        return fit(logits, labels, groups), held_out
     except ConfigurationError as error:
         # The bundle's own rules are sound; what they cannot be applied to is the data.
         msg = f"{recalibration.dataset} cannot recalibrate this bundle: {error}"

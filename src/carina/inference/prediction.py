@@ -52,6 +52,8 @@ class Prediction:
         none: sentences without patient data, to be shown with the result.
     gated
         Whether the model has a gate, which looked at the image.
+    distance
+        From the radiographs that the gate was fitted to, in standard deviations, where 1 is usual; None without a gate.
     embedding
         float32 ``(n,)``: what the network's last layer is given, where it was asked for.
     """
@@ -65,6 +67,7 @@ class Prediction:
     explanation: Explanation | None = None
     reservations: tuple[str, ...] = ()
     gated: bool = False
+    distance: float | None = None
     embedding: NDArray[np.float32] | None = None
     reduced: int = 1
 

@@ -315,6 +315,7 @@ class Predictor:
                 explanation,
                 doubts,
                 self.pipeline.gate is not None,
+                judged.distances[row] if judged.distances else None,
                 judged.outputs["embedding"][row].copy() if embed else None,
                 item.reduced,
             )

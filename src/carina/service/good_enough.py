@@ -1,7 +1,6 @@
 """Is the model good enough here? Its decisions are set against the verdicts of the site's own readers.
 
-Only blind verdicts count, which were given before the model's answer was shown: whoever has seen an answer tends to
-agree with it. Of a study the most urgent image is judged. The figures themselves are those of `carina.statistics`.
+Only blind verdicts count; see `carina.service.truth`. The figures themselves are those of `carina.statistics`.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
 from carina.findings import NORMAL
-from carina.service.database.study_tables import Judgement, Study
-from carina.service.people.people_tables import Verdict
+from carina.service.truth import JudgedStudy, Verdicts, judged_studies, patients_of
 from carina.statistics.binary_metrics import binary_estimates
 from carina.statistics.calibration_slope import recalibration
 from carina.statistics.fixed_specificity import sensitivity_at_specificity
@@ -66,17 +63,6 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """How many verdicts there are, and how many do not count and why."""
-
-    counted: int
-    cannot_tell: int
-    disputed: int
-    not_blind: int
-    not_judged: int
-
-
-@dataclass(frozen=True, slots=True)
 class SiteFigures:
     """What a model reaches at this site.
 
@@ -118,19 +104,7 @@ class SiteFigures:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    patient: str
-    finding: str
-    probabilities: dict[str, float]
-    priority: str
-    device: str | None
-    view: str | None
-    age: float | None
-    sex: str | None
-
-
-def measure_site(session: Session, model_id: int, policy: Policy) -> SiteFigures:
+def measure_site(session: Session, model_id: int, policy: Policy, learned: frozenset[str] = frozenset()) -> SiteFigures:
     """Return what a model reaches against the verdicts so far.
 
     Parameters
@@ -139,15 +113,16 @@ def measure_site(session: Session, model_id: int, policy: Policy) -> SiteFigures
         Of the model: the one in use, or one that judges in silence.
     policy
         Of the model.
+    learned
+        SHA-256 of the pixels that the model learned from: what it says of these, and of their patients, does not count.
     """
-    rows, verdicts = _rows(session, model_id)
+    rows, verdicts = judged_studies(session, model_id, learned)
     flag, point = policy.flag_finding, policy.operating_point
     positive = np.array([row.finding == flag for row in rows], np.bool_)
     normal = np.array([row.finding == NORMAL for row in rows], np.bool_)
     p_flag = np.array([row.probabilities[flag] for row in rows], np.float64)
     p_normal = np.array([row.probabilities.get(NORMAL, 0.0) for row in rows], np.float64)
-    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(row.patient for row in rows))}
-    groups = np.array([numbers[row.patient] for row in rows], np.int_)
+    groups = patients_of(rows)
     codes = group_codes(groups, len(rows)) if rows else None
     estimates = binary_estimates(positive, p_flag >= point.threshold, codes)[1]
     table = pl.DataFrame(
@@ -188,57 +163,6 @@ def measure_site(session: Session, model_id: int, policy: Policy) -> SiteFigures
     )
 
 
-def _rows(session: Session, model_id: int) -> tuple[list[_Row], Verdicts]:
-    """Return a row for each study whose readers agree, and what does not count."""
-    query = (
-        select(Verdict.study_id, Verdict.account_id, Verdict.finding, Verdict.kind, Verdict.blind)
-        .order_by(Verdict.id)
-        .execution_options(yield_per=5000)
-    )
-    # A reader's first verdict is the blind one; what follows on the same study was given with the answer in view.
-    blind: dict[int, dict[int, str | None]] = {}
-    not_blind: set[int] = set()
-    for study, account, finding, _, is_blind in session.execute(query):
-        if is_blind:
-            blind.setdefault(study, {}).setdefault(account, finding)
-        else:
-            not_blind.add(study)
-    cannot_tell = disputed = 0
-    truth: dict[int, str] = {}
-    for study, by_reader in blind.items():
-        named = {finding for finding in by_reader.values() if finding is not None}
-        if not named:
-            cannot_tell += 1
-        elif len(named) > 1:
-            disputed += 1
-        else:
-            truth[study] = named.pop()
-    rows: list[_Row] = []
-    judged = (
-        select(Study, Judgement)
-        .join(Judgement, Judgement.image_id == Study.image_id)
-        .where(Judgement.model_id == model_id)
-        .execution_options(yield_per=2000)
-    )
-    for study_row, judgement in session.execute(judged):
-        finding = truth.get(study_row.id)
-        if finding is not None and judgement.probabilities:
-            rows.append(
-                _Row(
-                    patient=study_row.patient_key or study_row.key,
-                    finding=finding,
-                    probabilities=judgement.probabilities,
-                    priority=judgement.priority,
-                    device=study_row.manufacturer,
-                    view=study_row.view,
-                    age=study_row.age_years,
-                    sex=study_row.sex,
-                )
-            )
-    unblinded = len(not_blind - set(blind))
-    return rows, Verdicts(len(rows), cannot_tell, disputed, unblinded, len(truth) - len(rows))
-
-
 def _could_wait(normal: BoolArray, p_normal: np.ndarray, groups: np.ndarray) -> Estimate:
     fewest = min((len(np.unique(groups[side])) for side in (normal, ~normal)), default=0)
     if fewest < FEWEST_PATIENTS:
@@ -248,7 +172,7 @@ def _could_wait(normal: BoolArray, p_normal: np.ndarray, groups: np.ndarray) -> 
     return share
 
 
-def _promises(rows: Sequence[_Row], policy: Policy) -> tuple[Promise, ...]:
+def _promises(rows: Sequence[JudgedStudy], policy: Policy) -> tuple[Promise, ...]:
     flag, bands = policy.flag_finding, policy.bands
     routine = [row.finding != NORMAL for row in rows if row.priority == "routine"]
     first = [row.finding != flag for row in rows if row.priority == "fast-track"]

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from carina.errors import ConfigurationError
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
+from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
 from carina.service.database.study_tables import Delivery, Model
-from carina.service.judging.models import use_model
+from carina.service.judging.switching import use_model
 from carina.service.people.people_tables import Setting
 
 Mode = Literal["silent", "live"]
@@ -45,7 +46,7 @@ def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> 
     if mode not in get_args(Mode):
         msg = f"There is no mode {mode!r}. Choose silent or live."
         raise ConfigurationError(msg)
-    reason = _said(reason)
+    reason = said_reason(reason)
     with writing(engine) as session:
         was = mode_of(session)
         if was == mode:
@@ -62,12 +63,14 @@ def change_mode(engine: Engine, mode: Mode, reason: str, *, account_id: int) -> 
 def change_model(engine: Engine, model_id: int, reason: str, *, account_id: int) -> None:
     """Take a model into use that judged in silence; the one before judges on in silence.
 
+    What the worklist shows of unread studies follows in pieces; see `carina.service.judging.switching`.
+
     Raises
     ------
     ConfigurationError
         If there is no such model, no reason, or it is in use already.
     """
-    reason = _said(reason)
+    reason = said_reason(reason)
     with writing(engine) as session:
         was = session.scalar(select(Model.id).where(Model.role == "in-use"))
         if was == model_id:
@@ -77,7 +80,35 @@ def change_model(engine: Engine, model_id: int, reason: str, *, account_id: int)
         append(session, f"account {account_id}", "model-changed", f"model {model_id}", {"was": was, "reason": reason})
 
 
-def _said(reason: str) -> str:
+def retire_model(engine: Engine, model_id: int, reason: str, *, account_id: int) -> None:
+    """Let a model that judges in silence judge no more. What it has said is kept.
+
+    Raises
+    ------
+    ConfigurationError
+        If no such model judges in silence, or there is no reason.
+    """
+    reason = said_reason(reason)
+    with writing(engine) as session:
+        model = session.get(Model, model_id)
+        if model is None or model.role != "silent":
+            msg = (
+                f"No model {model_id} judges in silence here. The model in use cannot rest: take another one into use."
+            )
+            raise ConfigurationError(msg)
+        model.role = "retired"
+        append(session, f"account {account_id}", "model-retired", f"model {model_id}", {"reason": reason})
+        announce(session)
+
+
+def said_reason(reason: str) -> str:
+    """Return why somebody changes something, on one line.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is too short or too long.
+    """
     reason = " ".join(reason.split())
     if not 10 <= len(reason) <= 500:
         msg = "Say why in 10 to 500 characters. Others will read it in the audit log. Name no patient."

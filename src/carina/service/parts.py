@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
 from carina.service.database.study_tables import WAITING, Image, Part, Study
+from carina.service.judging.switching import left_to_follow
 from carina.service.site_folder import Site
 from carina.service.site_settings import SiteSettings
 from carina.wording import counted
@@ -24,6 +25,7 @@ _REPLACED = timedelta(minutes=10)
 # Clocks of a site's machines may differ by less.
 _AHEAD = timedelta(minutes=2)
 WORKER, LISTENER, WATCHED_FOLDER, OUTBOX = "worker ", "listener", "watched folder", "outbox"
+POLLED, SILENT_MODELS = "DICOMweb", "silent models"
 
 
 class Presence:
@@ -67,7 +69,12 @@ def forget_gone(session: Session, settings: SiteSettings) -> None:
     settings
         Of the site.
     """
-    optional = {LISTENER: settings.listener, WATCHED_FOLDER: settings.watch, OUTBOX: settings.destination}
+    optional: dict[str, object] = {
+        LISTENER: settings.listener,
+        WATCHED_FOLDER: settings.watch,
+        OUTBOX: settings.destination,
+        POLLED: settings.dicomweb,
+    }
     session.execute(delete(Part).where(Part.name.in_([name for name, table in optional.items() if table is None])))
     if has_worker(session):
         session.execute(delete(Part).where(Part.name.startswith(WORKER), Part.seen_at < now() - _REPLACED))
@@ -86,6 +93,11 @@ def problems(session: Session) -> dict[str, str]:
         found["judging"] = (
             f"{counted(waiting[0], 'image')} waited for over {round(_LONG.total_seconds() / 60)} minutes to be judged, "
             f"{since}. Check that carina serve runs a worker, and what it says."
+        )
+    if left := left_to_follow(session):
+        found["model"] = (
+            f"Another model was taken into use. The worklist still shows what the model before said of "
+            f"{counted(left, 'unread study', 'unread studies')}; it follows by itself."
         )
     return found | _clock_problem(session)
 

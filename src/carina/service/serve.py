@@ -1,5 +1,6 @@
 """``carina serve``: the parts of a site, each in a process of its own."""
 
+import logging
 import signal
 import socket
 import sys
@@ -14,10 +15,11 @@ from typing import IO, Literal, get_args
 from sqlalchemy import select
 
 from carina.dicom.listener.judging import end_with_parent
-from carina.dicom.transport.log import EventLog, quiet_libraries
+from carina.dicom.transport.log import EventLog, ToEvents, quiet_libraries
 from carina.errors import CarinaError, ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.judging.models import register_models
+from carina.service.notices.queue import keep_addresses
 from carina.service.people.people_tables import Account
 from carina.service.process_group import run_group, set_from_signal
 from carina.service.site_folder import LOCKS_FOLDER, Site, open_site
@@ -65,12 +67,14 @@ def serve(
     BundleError
         If its model is no bundle, or was altered.
     """
-    log = EventLog(sys.stdout, as_json=as_json)
     site = open_site(folder, database=database, make=True)
+    as_json = as_json or site.settings.log == "json"
+    log = EventLog(sys.stdout, as_json=as_json)
     held = None
     address: socket.socket | None = None
     try:
         held = _hold(folder) if role == "all" else None
+        keep_addresses(site.engine, site.settings.webhooks)
         for sentence in register_models(site):
             tell(sentence)
         deleted = site.clean()
@@ -107,11 +111,14 @@ def _parts(
             wanted["listener"] = _listener
         if settings.watch is not None:
             wanted["watched folder"] = _watch
+        if settings.dicomweb is not None:
+            wanted["DICOMweb"] = _poll
         if settings.destination is not None:
             wanted["outbox"] = _outbox
         if role == "listener" and not wanted:
             msg = (
-                f"{site.folder / 'site.toml'} has no [listener], [watch] or [destination]: this role has nothing to do."
+                f"{site.folder / 'site.toml'} has no [listener], [watch], [dicomweb] or [destination]: this role has "
+                "nothing to do."
             )
             raise ConfigurationError(msg)
     return {name: partial(_run_part, run, site.folder, database, as_json) for name, run in wanted.items()}
@@ -173,18 +180,34 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
     threading.Thread(target=end_server, daemon=True).start()
     log.tell("pages ready")
-    server.run(sockets=[address])
+    pages, events = logging.getLogger("carina.service.web"), ToEvents(log, "page failed")
+    pages.addHandler(events)
+    pages.propagate = False
+    try:
+        server.run(sockets=[address])
+    finally:
+        pages.removeHandler(events)
+        pages.propagate = True
 
 
 def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.fitting.site_fitter import SiteFitter  # noqa: PLC0415
     from carina.service.judging.site_worker import Worker  # noqa: PLC0415
     from carina.service.judging.slots import Slot  # noqa: PLC0415  # of this part alone
+    from carina.service.notices.notice_sender import NoticeSender  # noqa: PLC0415
     from carina.service.retention import keep_house  # noqa: PLC0415
+    from carina.service.watching.alerts import watch_days  # noqa: PLC0415
 
     slot = Slot(site.folder / LOCKS_FOLDER)
     # One worker of each machine is enough; two would do no harm.
     if slot.is_first:
         threading.Thread(target=keep_house, args=(site, log, stop), name="housekeeping", daemon=True).start()
+        fitter = SiteFitter(site, slot.name, log)
+        threading.Thread(target=fitter.run, args=(stop,), name="fitting", daemon=True).start()
+        threading.Thread(target=watch_days, args=(site, log, stop), name="watching", daemon=True).start()
+        if site.settings.webhooks:
+            notices = NoticeSender(site, log)
+            threading.Thread(target=notices.run, args=(stop,), name="notices", daemon=True).start()
     try:
         Worker(site, slot.name, log).run(stop)
     finally:
@@ -203,6 +226,13 @@ def _watch(site: Site, log: EventLog, stop: threading.Event) -> None:
 
     if site.settings.watch is not None:
         watch(site, site.settings.watch, log, stop)
+
+
+def _poll(site: Site, log: EventLog, stop: threading.Event) -> None:
+    from carina.service.intake.poll import poll  # noqa: PLC0415  # of this part alone
+
+    if site.settings.dicomweb is not None:
+        poll(site, site.settings.dicomweb, log, stop)
 
 
 def _outbox(site: Site, log: EventLog, stop: threading.Event) -> None:

@@ -4,7 +4,7 @@ What people change while they work, such as whether the site is silent or live, 
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,6 +18,7 @@ from carina.dicom.transport.settings import (
     ReceivingLimits,
     Retries,
     Settings,
+    Web,
     checked_settings,
     read_toml,
 )
@@ -41,6 +42,23 @@ def _https(url: str) -> str:
 
 
 HttpAddress = Annotated[str, AfterValidator(_https)]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def is_private(url: str) -> bool:
+    """Return whether what is sent to an address is read by nobody on the way: by TLS, or on this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+
+
+def _tls(url: str) -> str:
+    if not is_private(_https(url)):
+        msg = "login by a provider needs https://"
+        raise ValueError(msg)
+    return url
+
+
+PrivateAddress = Annotated[str, AfterValidator(_tls)]
 
 
 class Targets(Settings):
@@ -109,6 +127,77 @@ class Retention(Settings):
     disk_share: float | None = Field(default=None, gt=0, lt=1)
 
 
+class WatchingSettings(Settings):
+    """The control charts; see `carina.service.watching.charts`.
+
+    Attributes
+    ----------
+    first_days
+        How many of the site's first days give the limits. Days with too few studies are not among them.
+    fewest
+        Studies (or verdicts) of a day from which its shares and means count.
+    """
+
+    first_days: int = Field(default=20, ge=5, le=366)
+    fewest: int = Field(default=10, ge=1)
+
+
+class PollSettings(Settings):
+    """A DICOMweb server that is asked for new radiographs; without this table none is.
+
+    Attributes
+    ----------
+    web
+        The server; see `carina.dicom.transport.settings.Web`.
+    every_s
+        How often it is asked.
+    days
+        Studies of today and of so many days before are asked for. What came before is taken once.
+    modalities
+        Of the series.
+    """
+
+    web: Web
+    every_s: float = Field(default=300, ge=10, le=86_400)
+    days: int = Field(default=1, ge=0, le=31)
+    modalities: tuple[Literal["CR", "DX"], ...] = Field(default=("CR", "DX"), min_length=1)
+
+
+class OidcSettings(Settings):
+    """Login by an identity provider (OpenID Connect); without this table there is none.
+
+    Attributes
+    ----------
+    issuer
+        The provider, as it names itself: its settings are at ``ISSUER/.well-known/openid-configuration``.
+    client_id
+        Of this site at the provider.
+    client_secret_file
+        A file with the secret; none for a public client. It is kept apart from these settings.
+    address
+        Of this site, as browsers know it: the provider leads back to ``ADDRESS/login/oidc/back``.
+    name_claim
+        By which an account is named.
+    role_claim, roles
+        Which claim says what somebody may do, and which value of it gives which role. Who has several gets the first
+        role of this table; who has none may not log in.
+    scopes
+        Asked for beside ``openid``.
+    words
+        On the button.
+    """
+
+    issuer: PrivateAddress
+    client_id: str = Field(min_length=1, max_length=200)
+    client_secret_file: Path | None = None
+    address: PrivateAddress
+    name_claim: str = Field(default="preferred_username", min_length=1)
+    role_claim: str = Field(default="groups", min_length=1)
+    roles: dict[str, Literal["reader", "administrator", "auditor"]] = Field(min_length=1)
+    scopes: tuple[str, ...] = ("profile",)
+    words: str = Field(default="Log in with your hospital's account", min_length=1, max_length=60)
+
+
 class SiteSettings(Settings):
     """All that a site needs to know.
 
@@ -126,13 +215,17 @@ class SiteSettings(Settings):
     viewers
         The site's own viewers: a name, and an address with ``{StudyInstanceUID}`` or ``{AccessionNumber}`` in it.
     webhooks
-        Addresses that are told of events.
+        Addresses that are told of events; see `carina.service.notices`.
+    metrics
+        Who may read ``/metrics``: ``token`` (a token with the scope metrics), ``anybody``, or ``off``.
+    log
+        ``plain`` lines, or ``json`` objects. Neither holds a value of a patient's.
     behind_proxy, hosts
         Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto), and the names by which browsers
         know the site, such as ``carina.hospital.example``. A request for any other name is refused.
     answers
         Kinds of answers that a live site sends to its destination, as `carina.dicom.answers.answers` names them.
-    targets, limits, listener, watch, retention, destination, retries
+    targets, limits, listener, watch, dicomweb, watching, retention, oidc, destination, retries
         Tables of their own. Without `listener` there is no DICOM listener. Without a destination nothing is sent, and a
         silent site sends nothing in any case.
     """
@@ -145,12 +238,17 @@ class SiteSettings(Settings):
     prevalence: float | None = Field(default=None, ge=0, le=1)
     viewers: dict[str, HttpAddress] = Field(default_factory=dict)
     webhooks: tuple[HttpAddress, ...] = ()
+    metrics: Literal["token", "anybody", "off"] = "token"
+    log: Literal["plain", "json"] = "plain"
     behind_proxy: bool = False
     hosts: tuple[str, ...] = ()
     targets: Targets = Targets()
     limits: Limits = Limits()
     listener: Listening | None = None
     watch: WatchSettings | None = None
+    dicomweb: PollSettings | None = None
+    watching: WatchingSettings = WatchingSettings()
+    oidc: OidcSettings | None = None
     retention: Retention = Retention()
     answers: tuple[str, ...] = Field(default=("sr", "sc"), min_length=1)
     destination: Destination | None = None
@@ -159,7 +257,7 @@ class SiteSettings(Settings):
     @model_validator(mode="after")
     def _private(self) -> Self:
         # Names and pictures of patients would go over the network as they are.
-        if self.bind not in ("127.0.0.1", "::1", "localhost") and not self.behind_proxy:
+        if self.bind not in LOOPBACK and not self.behind_proxy:
             msg = (
                 "pages on another address than 127.0.0.1 need a proxy in front that ends TLS; set behind_proxy = true "
                 "once there is one"
@@ -191,6 +289,9 @@ def read_settings(folder: Path, *, database: str | None = None) -> SiteSettings:
     changed: dict[str, object] = {"silent": tuple(folder / bundle for bundle in settings.silent)}
     if settings.bundle is not None:
         changed["bundle"] = folder / settings.bundle
+    if settings.oidc is not None and settings.oidc.client_secret_file is not None:
+        secret = folder / settings.oidc.client_secret_file
+        changed["oidc"] = settings.oidc.model_copy(update={"client_secret_file": secret})
     if settings.watch is not None:
         changed["watch"] = settings.watch.model_copy(update={"folder": folder / settings.watch.folder})
     return settings.model_copy(update=changed)

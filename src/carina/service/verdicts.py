@@ -13,6 +13,7 @@ from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.mode import mode_of, mode_since
+from carina.service.notices.queue import queue_notice
 from carina.service.people.people_tables import Account, Verdict, VerdictKind
 
 # What no model's findings name. It is a finding all the same.
@@ -132,6 +133,11 @@ def give_verdict(
             study.state = "unread"
         study.changed_at = now()
         append(session, actor, "verdict-given", f"study {study_id}", {"kind": verdict.kind, "finding": finding})
+        told: dict[str, int | str] = {"study": study_id, "verdict": verdict.id}
+        if mode_of(session) == "live":
+            # In silence it would say what the model says.
+            told["kind"] = verdict.kind
+        queue_notice(session, "verdict.given", told)
         announce(session)
         return verdict
 

@@ -1,9 +1,13 @@
 """The model against the site's readers: figures by hand, the sentence, and what does not count."""
 
+import numpy as np
 import pytest
 
+from carina.dicom.listener.store import digest_of
 from carina.service import good_enough
+from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
+from carina.service.database.study_tables import Image, Judgement, Study
 from carina.service.described import described_in_use
 from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import change_mode
@@ -125,3 +129,39 @@ def test_the_page_says_it(clinic: Clinic, pool: dict[str, list[int]]) -> None:
     page = clinic.client("berta").get("/good-enough").text
     assert "No: of 24 studies in the fast-track band" in page
     assert "An administrator may change that" in page
+
+
+def add_read(clinic: Clinic, place: int, finding: str, p_flag: float, priority: str) -> None:
+    """Add a study that was judged and read, by its rows alone."""
+    key = f"read {place} {finding} {now()}"
+    rest = (1 - p_flag) / (len(clinic.findings) - 1)
+    shares = dict.fromkeys(clinic.findings, rest) | {clinic.findings[0]: p_flag}
+    with writing(clinic.site.engine) as session:
+        study = Study(key=digest_of(key.encode()), source="upload", arrived_at=now(), changed_at=now())
+        session.add(study)
+        session.flush()
+        image = Image(digest=study.key, study_id=study.id, name="", kind="raster", bytes=1, received_at=now())
+        image.state = "judged"
+        session.add(image)
+        session.flush()
+        study.image_id = image.id
+        said = {"priority": priority, "code": "x", "reason": "x", "reservations": [], "probabilities": shares}
+        session.add(Judgement(image_id=image.id, model_id=clinic.model_id, at=now(), probability=p_flag, **said))
+        given = {"study_id": study.id, "account_id": clinic.numbers["berta"], "model_id": clinic.model_id}
+        session.add(Verdict(**given, at=now(), kind="other", finding=finding, note="", blind=True))
+
+
+@pytest.mark.parametrize(("found", "says_no"), [(0.5, True), (0.98, False)])
+def test_a_model_that_is_not_good_enough_is_told_before_200_verdicts(
+    clinic: Clinic, found: float, says_no: bool
+) -> None:
+    """Benchmark 8's property: asked after every 20 verdicts, of which a fifth have the finding."""
+    rng, answers = np.random.default_rng(8), dict[int, str]()
+    for place in range(200):
+        sick = place % 5 == 0
+        called = sick and rng.random() < found
+        add_read(clinic, place, "COVID-19" if sick else "Normal", 0.97 if called else 0.01, "expedite")
+        if (place + 1) % 20 == 0:
+            answers[place + 1] = measured(clinic).answer
+    assert ("no" in list(answers.values())[:-1]) == says_no
+    assert answers[200] == ("no" if says_no else "not-known")

@@ -1,6 +1,7 @@
 """``carina serve``: which parts run, what is said at the start, and what keeps it from starting."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -66,17 +67,29 @@ def test_a_new_site_is_made_and_the_first_account_is_explained(site_folder: Path
     assert len(said) == 1
 
 
+PARTS = """\
+[listener]
+allow = ["PACS"]
+[watch]
+folder = "drop"
+[dicomweb.web]
+url = "https://pacs.example/dicom-web"
+[limits]
+workers = 2
+"""
+
+
 def test_each_role_runs_its_parts(site_folder: Path, small_run: Path, started: list[list[str]]) -> None:
-    settings(site_folder, small_run, '[listener]\nallow = ["PACS"]\n[watch]\nfolder = "drop"\n[limits]\nworkers = 2\n')
+    settings(site_folder, small_run, PARTS)
     for role in ("all", "web", "worker", "listener"):
         serve(site_folder, role, tell=lambda _: None)
     workers = ["worker 1", "worker 2"]
-    intake = ["listener", "watched folder"]
+    intake = ["listener", "watched folder", "DICOMweb"]
     assert started == [["web", *workers, *intake], ["web"], workers, intake]
 
 
 def test_a_listener_without_settings_has_nothing_to_do(site_folder: Path, started: list[list[str]]) -> None:
-    with pytest.raises(ConfigurationError, match=r"no \[listener\], \[watch\] or \[destination\]"):
+    with pytest.raises(ConfigurationError, match=r"no \[listener\], \[watch\], \[dicomweb\] or \[destination\]"):
         serve(site_folder, "listener", tell=lambda _: None)
     assert started == []
 
@@ -111,6 +124,9 @@ def test_a_port_that_is_taken_is_said(site_folder: Path, small_run: Path, starte
         ('webhooks = ["ftp://x"]', "an address begins with http:// or https://"),
         ('webhooks = ["http://u:secret@x"]', "a password does not belong in an address"),
         ("[listener]\naet = 'X'", "Setting listener.allow is missing"),
+        ("metrics = 'all'", "Setting metrics"),
+        ("[dicomweb]\nevery_s = 1", "Setting dicomweb"),
+        ("[watching]\nfirst_days = 2", "Setting watching.first_days"),
         ("[retention]\ndisk_share = 1.5", "Setting retention.disk_share"),
         ("port = ", "are not valid TOML"),
     ],
@@ -123,10 +139,23 @@ def test_settings_that_are_wrong_are_named(tmp_path: Path, toml: str, said: str)
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("page", ["serve", "watch-a-site"])
+def test_settings_that_a_page_of_the_documentation_shows_are_settings(page: str, tmp_path: Path) -> None:
+    """Each table is tried; a webhook, a token for metrics and the rest of a page are one file."""
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / f"{page}.md").read_text("utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert blocks
+    # Keys without a table come first in TOML.
+    for block in blocks:
+        (tmp_path / "site.toml").write_text(block, encoding="utf-8")
+        read_settings(tmp_path)
+
+
 def test_every_default_is_one_that_hurts_nobody() -> None:
     settings = SiteSettings()
     assert (settings.bind, settings.listener, settings.watch, settings.database) == ("127.0.0.1", None, None, None)
     assert (settings.retention.days, settings.retention.disk_share, settings.webhooks) == (None, None, ())
+    assert (settings.dicomweb, settings.oidc, settings.metrics) == (None, None, "token")
     assert Targets().minutes(None) == Targets().minutes("not-assessable") == Targets().minutes("secondary-review")
 
 

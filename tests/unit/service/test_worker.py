@@ -16,17 +16,20 @@ from sqlalchemy.exc import OperationalError
 import make_dicom
 from carina.dicom.listener.judging import Failure
 from carina.dicom.transport.log import EventLog
+from carina.errors import BundleError
 from carina.service.database.base import now
+from carina.service.database.changes import announce
 from carina.service.database.claims import claim, next_due_s, put_off, release
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.intake.take import Taken, take
 from carina.service.judging import site_worker
-from carina.service.judging.models import active_models, register_models, use_model
+from carina.service.judging.models import active_models, register_models
 from carina.service.judging.predicting import Answers, Said, Unreadable
 from carina.service.judging.records import hold_studies, record, refresh_study
 from carina.service.judging.site_worker import Worker
 from carina.service.judging.slots import Slot
+from carina.service.judging.switching import follow_switch, left_to_follow, use_model
 from carina.service.parts import has_worker, problems
 from carina.service.site_folder import Site
 from unit.service.test_take import PIXELS, png
@@ -252,6 +255,16 @@ def test_another_model_in_use_changes_the_lines_of_what_is_unread_alone(site: Si
         session.execute(update(Study).where(Study.id == third.study_id).values(state="read"))
     with writing(site.engine) as session:
         use_model(session, other)
+        assert left_to_follow(session) == 2
+    for left in (1, 0, 0):
+        with writing(site.engine) as session:
+            assert follow_switch(session, piece=1)
+        # Between two pieces others may write, and the page says how many studies are left.
+        with writing(site.engine) as session:
+            assert left_to_follow(session) == left
+            assert ("model" in problems(session)) == bool(left)
+    with writing(site.engine) as session:
+        assert not follow_switch(session)
     with reading(site.engine) as session:
         lines = {study.id: study.priority for study in session.scalars(select(Study))}
         waiting = list(session.scalars(select(Image.id).where(Image.state == "received")))
@@ -464,3 +477,26 @@ def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Sit
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_silent_model_that_cannot_be_loaded_does_not_stop_the_one_in_use(plain_site: Site) -> None:
+    in_use, silent = add_model(plain_site), add_model(plain_site, "silent", "o")
+
+    class Broken(StandIn):
+        def start(self) -> None:
+            if silent in self.models:
+                raise BundleError("The bundle o is not whole.")  # noqa: EM101
+
+    send(plain_site, 1)
+    with working(plain_site, process=Broken):
+        wait_until(plain_site, lambda session: states(session) == {"judged": 1})
+        wait_until(plain_site, lambda session: "silent models" in problems(session))
+        with reading(plain_site.engine) as session:
+            assert problems(session)["silent models"].endswith("The bundle o is not whole.")
+            assert has_worker(session)
+        with writing(plain_site.engine) as session:
+            session.execute(update(Model).where(Model.id == silent).values(role="retired"))
+            announce(session)
+        wait_until(plain_site, lambda session: "silent models" not in problems(session))
+    with reading(plain_site.engine) as session:
+        assert {row.model_id for row in session.scalars(select(Judgement))} == {in_use}

@@ -200,12 +200,12 @@ def query(
             yield replace(_judged(digest, store, judge, judged_by), repeated=name in names)
             names.add(name)
         received = len(names)
-        if (missing := _difference(series, said, received, where)) is not None:
+        if (missing := what_lacks(series, said, received, where)) is not None:
             yield missing
         finished(series)
 
 
-def _difference(series: Series, said: Delivery | PeerError, received: int, where: str) -> Missing | None:
+def what_lacks(series: Series, said: Delivery | PeerError, received: int, where: str) -> Missing | None:
     """Return what lacks of a series; none if everything arrived that was found."""
     if isinstance(said, PeerError):
         return Missing("fetch-failed", f"{where}: {said}", series.study, series.series, series.images, received)

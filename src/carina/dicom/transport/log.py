@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -43,6 +44,18 @@ class EventLog:
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._stream.write(line + "\n")
             self._stream.flush()
+
+
+class ToEvents(logging.Handler):
+    """Lets what a logger says be an event, so that every line of a log has one form."""
+
+    def __init__(self, log: EventLog, event: str) -> None:
+        super().__init__()
+        self._log, self._event = log, event
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it."""
+        self._log.tell(self._event, what=record.getMessage())
 
 
 def _plain(value: int | float | str) -> int | float | str:

@@ -15,7 +15,7 @@ from carina.decisions.probabilities import softmax
 from carina.decisions.triage import decide
 from carina.evaluation.adaptation.refit import FOLDS, cross_fit, refit_head, split_patients
 from carina.evaluation.adaptation.site import SiteFilms
-from carina.evaluation.comparison import PairedTest, mcnemar, paired_delong
+from carina.evaluation.comparison import PairedTest, mcnemar, paired_brier, paired_delong
 from carina.findings import NORMAL
 from carina.statistics.curves import auroc
 from carina.statistics.delong import auroc_components, delong_interval
@@ -136,6 +136,22 @@ class HeldOut:
                 finding=self.flag_finding,
             )
             for measure, among in (("sensitivity", truth), ("specificity", ~truth))
+        ]
+
+    def briers(self) -> list[PairedTest]:
+        """Return for each finding that both models know the Brier score after and before, and their paired difference.
+
+        It is small where probabilities are near to what is true.
+        """
+        return [
+            paired_brier(
+                self.labels == finding,
+                self.adapted.probabilities[:, finding],
+                self.shipped.probabilities[:, finding],
+                self.groups,
+                finding=self.findings[finding],
+            )
+            for finding in self.compared
         ]
 
     def adapted_calls(self) -> tuple[float, float]:
@@ -292,6 +308,47 @@ def hold_out(
     spread = {size: (float(np.mean(of)), float(np.std(of, ddof=1))) for size, of in zip(sizes, reached, strict=True)}
     end = (round((1 - 1 / FOLDS) * count), macro_auroc(labels, softmax(raw), compared))
     return replace(held_out, curve=spread, curve_end=end)
+
+
+def hold_out_policy(
+    logits: NDArray[np.floating],
+    labels: IntArray,
+    groups: IntArray,
+    shipped: Policy,
+    fit: FitPolicy,
+    *,
+    seed: int = 1234,
+) -> HeldOut:
+    """Return what a model says of films by its shipped policy, and by one fitted to the other folds' patients.
+
+    The weights are the same, so there is no learning curve.
+
+    Parameters
+    ----------
+    logits
+        float ``(n, findings)``: of the model as it was shipped.
+    labels, groups, shipped, fit, seed
+        See `hold_out`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the films of a fold cannot choose a threshold.
+    """
+    fold = split_patients(labels, groups, FOLDS, seed=seed)
+    probabilities, flagged = np.zeros(logits.shape), np.zeros(len(labels), np.bool_)
+    priorities = [""] * len(labels)
+    for number in range(FOLDS):
+        train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        said = _judge(logits[held], fit(logits[train], labels[train], groups[train]))
+        probabilities[held], flagged[held] = said.probabilities, said.flagged
+        for place, priority in zip(held.tolist(), said.priority, strict=True):
+            priorities[place] = priority
+    after = Judgements(probabilities, flagged, tuple(priorities))
+    return HeldOut(
+        *(shipped.findings, shipped.flag_finding, (), labels, groups),
+        *(_judge(logits, shipped), after, {}, (0, 0.0)),
+    )
 
 
 def draw_patients(

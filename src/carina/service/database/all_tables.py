@@ -2,7 +2,10 @@
 
 import carina.service.audit_log.audit_tables
 import carina.service.database.study_tables
-import carina.service.people.people_tables  # noqa: F401  # their classes enter the metadata
+import carina.service.fitting.fitting_tables
+import carina.service.notices.notice_tables
+import carina.service.people.people_tables
+import carina.service.watching.watching_tables  # noqa: F401  # their classes enter the metadata
 from carina.service.database.base import Base
 
 METADATA = Base.metadata

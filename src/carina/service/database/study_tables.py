@@ -129,7 +129,7 @@ class Image(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     sop_instance_uid: Mapped[str | None] = mapped_column(Text)
-    series_instance_uid: Mapped[str | None] = mapped_column(Text)
+    series_instance_uid: Mapped[str | None] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text)
     kind: Mapped[ImageKind] = mapped_column(one_of(ImageKind, "kind"))
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -256,7 +256,8 @@ class Judgement(Base):
     elapsed_ms
         Milliseconds of judging alone.
     embedding_distance
-        Of the image to the training images, where the model measures it.
+        Of the image to the radiographs that the model's gate was fitted to, in the segmenter's features, in standard
+        deviations (1 is usual); null where the model has no gate.
     """
 
     __tablename__ = "judgement"

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carina._version import __version__
 from carina.bundles.bundle import BundleDescription, open_named_model, released_bundle
-from carina.errors import ConfigurationError
+from carina.bundles.run_folder import FinishedRun
 from carina.service.database.base import now
 from carina.service.database.changes import announce
 from carina.service.database.sessions import writing
-from carina.service.database.study_tables import Delivery, Image, Judgement, Model, ModelRole, Study
-from carina.service.judging.records import refresh_study
+from carina.service.database.study_tables import Model, ModelRole
 from carina.service.site_folder import Site
 
 
@@ -42,28 +41,16 @@ def register_models(site: Site) -> list[str]:
     described = [(folder, *open_named_model(folder)) for folder in folders]
     with writing(site.engine) as session:
         for place, (folder, run, sha256) in enumerate(described):
-            kept = _kept(site, folder)
             known = session.execute(select(Model).where(Model.sha256 == sha256)).scalar_one_or_none()
             if known is not None:
                 # A new version of Carina brings the released bundle in another folder.
-                known.folder = kept
+                known.folder = _kept(site, folder)
                 continue
             in_use = session.execute(select(Model.id).where(Model.role == "in-use")).scalar_one_or_none()
             role: ModelRole = "in-use" if place == 0 and in_use is None else "silent"
-            version = run.version if isinstance(run, BundleDescription) else __version__
-            session.add(
-                Model(
-                    name=run.name,
-                    version=version,
-                    sha256=sha256,
-                    folder=kept,
-                    flag_finding=run.policy.flag_finding,
-                    role=role,
-                    added_at=now(),
-                )
-            )
-            session.flush()
+            number = add_model(session, site, folder, run, sha256, role)
             if role == "silent" and place == 0:
+                version = session.get_one(Model, number).version
                 said.append(
                     f"{run.name} {version} is new here and judges in silence. An administrator takes it into use."
                 )
@@ -83,33 +70,20 @@ def is_still_in_use(session: Session, model_id: int) -> bool:
     return role == "in-use"
 
 
-def use_model(session: Session, model_id: int) -> None:
-    """Take a model into use; the one before judges on in silence. The worklist then shows what the new one says.
-
-    Images that it has not judged wait for it; those of studies that were read keep what their readers were shown.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such model.
-    """
-    if session.get(Model, model_id) is None:
-        msg = f"There is no model {model_id} here."
-        raise ConfigurationError(msg)
-    session.execute(update(Model).where(Model.role == "in-use").values(role="silent"))
-    session.execute(update(Model).where(Model.id == model_id).values(role="in-use"))
-    unread = select(Study.id).where(Study.state != "read")
-    by_it = exists().where(Judgement.image_id == Image.id, Judgement.model_id == model_id)
-    session.execute(
-        update(Image)
-        .where(Image.state == "judged", Image.study_id.in_(unread), ~by_it)
-        .values(state="received", attempts=0)
+def add_model(session: Session, site: Site, folder: Path, run: FinishedRun, sha256: str, role: ModelRole) -> int:
+    """Return the number of a model that is new here."""
+    model = Model(
+        name=run.name,
+        version=run.version if isinstance(run, BundleDescription) else __version__,
+        sha256=sha256,
+        folder=_kept(site, folder),
+        flag_finding=run.policy.flag_finding,
+        role=role,
+        added_at=now(),
     )
-    # What the other model would have sent is not sent any more.
-    session.execute(delete(Delivery).where(Delivery.state == "waiting", Delivery.model_id != model_id))
-    for study_id in session.scalars(unread):
-        refresh_study(session, study_id, model_id)
-    announce(session)
+    session.add(model)
+    session.flush()
+    return model.id
 
 
 def _kept(site: Site, folder: Path) -> str:

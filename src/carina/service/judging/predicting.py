@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ class Said:
     ----------
     pixels_sha256
         Of the decoded pixels.
+    embedding_distance
+        Of the image to those that the model's gate was fitted to; see `carina.radiographs.gate.Verdict.distance`.
     """
 
     priority: Priority
@@ -34,6 +37,7 @@ class Said:
     precision: str
     elapsed_ms: float
     pixels_sha256: str
+    embedding_distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +128,6 @@ def _said(prediction: "Prediction", predictor: "Predictor") -> Said:
         precision=predictor.engine.precision,
         elapsed_ms=prediction.elapsed_ms,
         pixels_sha256=prediction.sha256,
+        # A feature that runs wild has no distance that a database or a chart could hold.
+        embedding_distance=prediction.distance if isfinite(prediction.distance or 0.0) else None,
     )

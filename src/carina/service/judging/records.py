@@ -44,6 +44,7 @@ def record(session: Session, image_id: int, model_id: int, said: Said | Unreadab
             reservations=said.reservations,
             precision=said.precision,
             elapsed_ms=said.elapsed_ms,
+            embedding_distance=said.embedding_distance,
         )
         if in_use:
             _done(session, image_id, model_id, state="judged", pixels_sha256=said.pixels_sha256)
@@ -79,20 +80,32 @@ def _done(session: Session, image_id: int, model_id: int, **values: str) -> None
 
 def refresh_study(session: Session, study_id: int, model_id: int) -> None:
     """Let a study's line say what a model, the one in use, says of its most urgent image."""
+    refresh_studies(session, (study_id,), model_id)
+
+
+def refresh_studies(session: Session, study_ids: Sequence[int], model_id: int) -> None:
+    """Let the lines of some studies say what a model, the one in use, says of their most urgent images."""
     # Two workers with images of one study take turns, or the later one would not see what the earlier one found.
-    study = session.execute(
-        select(Study).where(Study.id == study_id).with_for_update().execution_options(populate_existing=True)
-    ).scalar_one()
-    by_model = (Judgement.image_id == Image.id) & (Judgement.model_id == model_id)
-    rows = session.execute(
-        select(Image, Judgement).outerjoin(Judgement, by_model).where(Image.study_id == study_id).order_by(Image.id)
+    studies = session.scalars(
+        select(Study)
+        .where(Study.id.in_(study_ids))
+        .order_by(Study.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
-    found = [_line(image, judgement) for image, judgement in rows if judgement or image.state in ("refused", "failed")]
-    urgent = min(found, key=lambda line: (line["place"], -(line["probability"] or 0.0)), default=_NOTHING)
-    for name, value in urgent.items():
-        setattr(study, name, value)
-    study.judged_at = now() if found else None
-    study.changed_at = now()
+    by_model = (Judgement.image_id == Image.id) & (Judgement.model_id == model_id)
+    found: dict[int, list[dict[str, Any]]] = {}
+    rows = select(Image, Judgement).outerjoin(Judgement, by_model).where(Image.study_id.in_(study_ids))
+    for image, judgement in session.execute(rows.order_by(Image.id)):
+        if judgement is not None or image.state in ("refused", "failed"):
+            found.setdefault(image.study_id, []).append(_line(image, judgement))
+    for study in studies:
+        lines = found.get(study.id, ())
+        urgent = min(lines, key=lambda line: (line["place"], -(line["probability"] or 0.0)), default=_NOTHING)
+        for name, value in urgent.items():
+            setattr(study, name, value)
+        study.judged_at = now() if lines else None
+        study.changed_at = now()
 
 
 _NOTHING: dict[str, Any] = {

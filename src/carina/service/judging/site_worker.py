@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from carina.dicom.listener.judging import Failure, JudgeProcess
 from carina.dicom.transport.log import EventLog, shown
@@ -22,8 +23,11 @@ from carina.service.intake.take import LOST
 from carina.service.judging.models import ActiveModel, active_models, is_still_in_use
 from carina.service.judging.predicting import Answers, Said, Unreadable, judge_maker
 from carina.service.judging.records import give_up, hold_studies, record
+from carina.service.judging.switching import follow_switch, is_switching
+from carina.service.mode import mode_of
+from carina.service.notices.queue import queue_notice
 from carina.service.outbox import enqueue
-from carina.service.parts import WORKER, Presence
+from carina.service.parts import SILENT_MODELS, WORKER, Presence
 from carina.service.site_folder import Site
 
 # As many as the networks take at once; more would let the first ones wait for the last.
@@ -33,6 +37,7 @@ _LOOK_S = 0.2
 # What no other part tells of: models that judge in silence and have images to catch up on.
 _CATCH_UP_S = 60.0
 _PAUSE_S = 5.0
+_BETWEEN_PIECES_S = 0.02
 _FIRST_RETRY_S = 1.0
 # A claim is renewed while its worker is at work. Whoever misses it for so long may take the images: a container that
 # was killed comes back under another name, and nobody else ends its claims.
@@ -84,7 +89,10 @@ class Worker:
         self._site, self._name, self._log, self._new_process = site, name, log, process
         self._presence = Presence(site, f"{WORKER}{name}")
         self._process: Judging | None = None
+        self._wanted: list[ActiveModel] = []
         self._models: list[ActiveModel] = []
+        self._silent_presence = Presence(site, SILENT_MODELS)
+        self._silent_problem: str | None = None
         self._silent: deque[tuple[ActiveModel, Claimed]] = deque()
         self._caught_up = 0.0
 
@@ -100,7 +108,9 @@ class Worker:
                         started = True
                     if self._is_ready():
                         self._presence.say()
-                        if self._judge_some() or self._judge_in_silence():
+                        if self._silent_problem is not None:
+                            self._silent_presence.say(self._silent_problem)
+                        if self._judge_some() or self._follow() or self._judge_in_silence():
                             continue
                         self._sleep(changes, stop)
                     else:
@@ -119,7 +129,7 @@ class Worker:
         """Return whether the models that judge now are loaded; they are loaded again when they have changed."""
         with reading(self._site.engine) as session:
             models = active_models(session, self._site)
-        if models == self._models and self._process is not None:
+        if models == self._wanted and self._process is not None:
             return True
         if self._process is not None:
             self._process.stop()
@@ -129,17 +139,31 @@ class Worker:
         if not models or not models[0].in_use:
             self._presence.say("No model is in use. Name a bundle in site.toml, and start carina serve again.")
             return False
-        folders = {model.id: model.folder for model in models}
-        process = self._new_process(self._site, folders)
+        problem = self._load(models)
+        silent_problem: str | None = None
+        if problem is not None and len(models) > 1:
+            # A model that judges in silence keeps nobody from the answers of the one in use.
+            silent_problem, problem = problem, self._load(models[:1])
+        if problem is not None:
+            self._presence.say(f"The model cannot be loaded: {problem}")
+            return False
+        if self._silent_problem is not None and silent_problem is None:
+            self._silent_presence.leave()
+        self._wanted = models
+        self._silent_problem = silent_problem and f"A model that judges in silence cannot be loaded: {silent_problem}"
+        self._log.tell("ready to judge", worker=self._name, models=len(self._models))
+        return True
+
+    def _load(self, models: list[ActiveModel]) -> str | None:
+        """Start a process that judges with some models; return why it cannot be, if it cannot."""
+        process = self._new_process(self._site, {model.id: model.folder for model in models})
         try:
             process.start()
         except CarinaError as error:
             self._log.tell("no judge", kind=type(error).__name__)
-            self._presence.say(f"The model cannot be loaded: {error}")
-            return False
+            return str(error)
         self._models, self._process = models, process
-        self._log.tell("ready to judge", worker=self._name, models=len(models))
-        return True
+        return None
 
     def _sleep(self, changes: Changes, stop: threading.Event) -> None:
         """Wait until something is written, an image is due that was put off, or the worker is to stop."""
@@ -217,6 +241,8 @@ class Worker:
                     put_off(session, one.image_id, 0, attempts=one.attempts)
                 elif isinstance(said, Said):
                     enqueue(session, self._site, one.image_id, model.id)
+            if in_use:
+                _tell_judged(session, answers)
             announce(session)
             rows = session.execute(select(Image.id, Image.received_at).where(Image.id.in_(ids))).all()
         received = {row.id: row.received_at for row in rows}
@@ -245,6 +271,17 @@ class Worker:
             give_up(session, one.image_id, model.id, code, message)
             announce(session)
         self._log.tell("given up", image=one.image_id, object=shown(one.digest), reason=code)
+
+    def _follow(self) -> bool:
+        """Let a piece of the worklist follow a model that was taken into use; return whether there was any left."""
+        with reading(self._site.engine) as session:
+            if not is_switching(session):
+                return False
+        with writing(self._site.engine) as session:
+            is_left = follow_switch(session)
+        # Else those who wait for the right to write would hardly ever get it.
+        time.sleep(_BETWEEN_PIECES_S)
+        return is_left
 
     def _judge_in_silence(self) -> bool:
         """Let a model that judges in silence look at some images; return whether there were any."""
@@ -292,6 +329,19 @@ _MEANINGS: Mapping[str, str] = {
     "no-answer": "the process that judges gave no answer.",
 }
 _LOST = Unreadable(LOST, "its file is gone from the store.")
+
+
+def _tell_judged(session: Session, answers: Sequence[tuple[Claimed, Said | Unreadable]]) -> None:
+    """Queue notices of what was judged. A silent site tells nobody what its model says."""
+    if mode_of(session) != "live":
+        return
+    ids = [one.image_id for one, _ in answers]
+    rows = session.execute(select(Image.id, Image.study_id).where(Image.id.in_(ids))).all()
+    studies = {row.id: row.study_id for row in rows}
+    for one, said in answers:
+        priority = said.priority if isinstance(said, Said) else "not-assessable"
+        facts = {"study": studies[one.image_id], "image": one.image_id, "priority": priority, "code": said.code}
+        queue_notice(session, "study.judged", facts)
 
 
 def _run_of(waiting: deque[tuple[ActiveModel, Claimed]], model: ActiveModel, most: int) -> int:

@@ -14,7 +14,7 @@ from carina.service.people.passwords import hash_password
 from carina.service.people.people_tables import Account, LoginSession, Role, Token
 
 ROLES: tuple[Role, ...] = get_args(Role)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 
 
 def add_account(engine: Engine, name: str, password: str, role: Role, *, by: str = "system") -> int:
@@ -33,7 +33,7 @@ def add_account(engine: Engine, name: str, password: str, role: Role, *, by: str
         If the name or the role cannot be used, the name is taken, or the password is too weak.
     """
     name = name.strip().lower()
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         msg = (
             "The name of an account begins with a letter or a digit, and has at most 63 letters (a to z), digits and "
             f". _ - @. Received: {name!r}."

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.orm import Session
 
 from carina.errors import CarinaError
 from carina.service.audit_log.chain import append
@@ -32,6 +31,9 @@ from carina.service.people.throttle import (
 IDLE, ABSOLUTE = timedelta(minutes=30), timedelta(hours=12)
 # Writing on every request would make readers wait for each other.
 _NOTED_EVERY = timedelta(minutes=1)
+_TOO_MANY = f"Too many logins failed. Wait {round(WINDOW.total_seconds() / 60)} minutes, or ask an administrator."
+# Instead of a browser that the account knows.
+_IN_SESSION = "session"
 
 
 class LoginRefusedError(CarinaError):
@@ -99,9 +101,7 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
             account_id = session.scalar(select(Account.id).where(Account.name == name))
             append(session, "somebody", "login-throttled", "" if account_id is None else f"account {account_id}")
     if waits:
-        minutes = round(WINDOW.total_seconds() / 60)
-        msg = f"Too many logins failed. Wait {minutes} minutes, or ask an administrator."
-        raise LoginRefusedError(msg)
+        raise LoginRefusedError(_TOO_MANY)
     with reading(engine) as session:
         account = session.scalar(select(Account).where(Account.name == name))
         kept = account.password_hash if account is not None and account.active else None
@@ -116,26 +116,31 @@ def log_in(engine: Engine, name: str, password: str, *, address: str, device: st
         else:
             refused = False
             forget_failures(session, name, address, known)
-            if old:
-                session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash(old)))
-            session.execute(delete(LoginSession).where(LoginSession.expires_at <= now()))
-            cookie = secrets.token_urlsafe(32)
-            session.add(
-                LoginSession(
-                    token_hash=token_hash(cookie),
-                    account_id=account.id,
-                    created_at=now(),
-                    last_seen_at=now(),
-                    expires_at=now() + ABSOLUTE,
-                    csrf=secrets.token_urlsafe(32),
-                )
-            )
-            append(session, f"account {account.id}", "login")
-            logged_in = LoggedIn(cookie, device_cookie(session, name), account.id)
+            logged_in = begin_session(session, account, old)
     if refused:
         msg = "Name and password do not belong together, or the account is not active."
         raise LoginRefusedError(msg)
     return logged_in
+
+
+def begin_session(session: Session, account: Account, old: str | None) -> LoggedIn:
+    """Return the cookies of a new session of an account; the session that the browser had, `old`, ends."""
+    if old:
+        session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash(old)))
+    session.execute(delete(LoginSession).where(LoginSession.expires_at <= now()))
+    cookie = secrets.token_urlsafe(32)
+    session.add(
+        LoginSession(
+            token_hash=token_hash(cookie),
+            account_id=account.id,
+            created_at=now(),
+            last_seen_at=now(),
+            expires_at=now() + ABSOLUTE,
+            csrf=secrets.token_urlsafe(32),
+        )
+    )
+    append(session, f"account {account.id}", "login")
+    return LoggedIn(cookie, device_cookie(session, account.name), account.id)
 
 
 def person_of(engine: Engine, cookie: str | None, *, noted: bool = True) -> Person | None:
@@ -175,10 +180,31 @@ def same_csrf(person: Person, sent: str | None) -> bool:
     return bool(person.csrf) and hmac.compare_digest(person.csrf.encode(), (sent or "").encode())
 
 
-def require_password(session: Session, account_id: int, password: str) -> bool:
-    """Return whether the password is that of an account, as is asked before something weighty."""
-    account = session.get(Account, account_id)
-    return matches(None if account is None else account.password_hash, password)
+def require_password(engine: Engine, person: Person, password: str) -> None:
+    """Ask somebody who is logged in for their password, as before something weighty; failures count as at a login.
+
+    Raises
+    ------
+    LoginRefusedError
+        If it is another one, or there were too many attempts.
+    """
+    # Counted by the account alone: whoever sits at the open page is in its own browser.
+    with writing(engine) as session:
+        waits = must_wait(session, person.name, "", _IN_SESSION)
+        if not waits:
+            note_failure(session, person.name, "", _IN_SESSION)
+    if waits:
+        raise LoginRefusedError(_TOO_MANY)
+    with reading(engine) as session:
+        account = session.get(Account, person.account_id)
+        kept = None if account is None else account.password_hash
+    if not matches(kept, password):
+        with writing(engine) as session:
+            append(session, person.actor, "password-wrong")
+        msg = "This is not your own password. Nothing was changed. Type the password that you log in with."
+        raise LoginRefusedError(msg)
+    with writing(engine) as session:
+        forget_failures(session, person.name, "", _IN_SESSION)
 
 
 def token_hash(secret: str) -> str:

@@ -11,7 +11,7 @@ from carina.service.database.study_tables import one_of
 
 Role = Literal["reader", "administrator", "auditor"]
 VerdictKind = Literal["agree", "other", "cannot-tell"]
-Scope = Literal["submit", "status", "result", "worklist", "verdicts"]
+Scope = Literal["submit", "status", "result", "worklist", "verdicts", "metrics"]
 
 
 class Account(Base):
@@ -23,6 +23,8 @@ class Account(Base):
         As it is typed to log in, in lower case.
     password_hash
         Argon2id, with its parameters and salt.
+    subject
+        SHA-256 of issuer and subject of whoever logs in by an identity provider; null with a password.
     """
 
     __tablename__ = "account"
@@ -32,6 +34,29 @@ class Account(Base):
     role: Mapped[Role] = mapped_column(one_of(Role, "role"))
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
+    subject: Mapped[str | None] = mapped_column(String(64), unique=True)
+
+
+class OidcLogin(Base):
+    """A login that a browser has begun at an identity provider. It is used once.
+
+    Attributes
+    ----------
+    state_hash, browser_hash
+        SHA-256 of what the provider gives back, and of the browser's cookie.
+    nonce, verifier
+        What the provider's token must hold, and by which the code is exchanged (PKCE).
+    to
+        The path that is shown afterwards.
+    """
+
+    __tablename__ = "oidc_login"
+    state_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    browser_hash: Mapped[str] = mapped_column(String(64))
+    nonce: Mapped[str] = mapped_column(String(128))
+    verifier: Mapped[str] = mapped_column(String(128))
+    to: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class LoginSession(Base):

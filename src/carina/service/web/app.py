@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from carina._version import __version__
 from carina.service.api import fhir_routes, routes
 from carina.service.site_folder import Site
-from carina.service.web import health
+from carina.service.web import health, site_metrics
 from carina.service.web.arrivals import Arrivals
 from carina.service.web.guard import Guard
 from carina.service.web.pages import (
@@ -18,14 +18,27 @@ from carina.service.web.pages import (
     good_enough_page,
     image_parts,
     login,
+    models_page,
     reading,
     upload,
+    watching_page,
     worklist,
 )
 from carina.service.web.problems import handle_problems
 from carina.service.web.templating import static_folder
 
-_PAGES = (login, worklist, upload, reading, image_parts, good_enough_page, administration, audit_page)
+_PAGES = (
+    login,
+    worklist,
+    upload,
+    reading,
+    image_parts,
+    good_enough_page,
+    watching_page,
+    models_page,
+    administration,
+    audit_page,
+)
 
 
 def build_app(site: Site) -> FastAPI:
@@ -60,6 +73,7 @@ def build_app(site: Site) -> FastAPI:
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(site_metrics.router, include_in_schema=False)
     app.include_router(routes.router, prefix="/api/v1")
     app.include_router(fhir_routes.router, prefix="/api/v1")
     app.mount("/static", StaticFiles(directory=static_folder()), name="static")

@@ -13,8 +13,10 @@ from carina.service.parts import disk_problem, problems
 from carina.service.people.logins import Person, person_of, same_csrf
 from carina.service.people.people_tables import Role
 from carina.service.site_folder import Site
+from carina.service.watching.alerts import open_alerts
 from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
+from carina.wording import counted
 
 PRIVACY_COOKIE = "carina_privacy"
 # Larger numbers than a database's are numbers of nothing.
@@ -131,6 +133,10 @@ def page(
     site = site_of(request)
     with reading(site.engine) as session:
         mode, troubles = mode_of(session), problems(session) | disk_problem(site)
+        if alerts := len(open_alerts(session)):
+            troubles["watching"] = (
+                f"{counted(alerts, 'chart has', 'charts have')} left the limits of the first weeks: see Watching."
+            )
     frame: dict[str, Any] = {"person": person, "mode": mode, "private": hides_names(request), "path": request.url.path}
     frame["troubles"] = troubles
     return HTMLResponse(render(template, **frame, **facts), status)

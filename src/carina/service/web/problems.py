@@ -95,7 +95,7 @@ def handle_problems(app: FastAPI) -> None:
         return answer(request, Problem(status, code, str(error)))
 
     def of_database(request: Request, error: Exception) -> Response:
-        log.error("The database did not answer (%s).", type(error).__name__)
+        log.error("The database did not answer: %s", type(error).__name__)
         message = "The database does not answer. Try again in a minute; if it goes on, tell an administrator."
         return answer(request, Problem(503, "database", message))
 

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from carina.dicom.transport.log import EventLog, quiet_libraries, shown
+from carina.dicom.transport.log import EventLog, ToEvents, quiet_libraries, shown
 
 
 def test_lines_for_programs_and_for_people() -> None:
@@ -54,3 +54,15 @@ def test_libraries_are_silent_and_speak_again(capsys: pytest.CaptureFixture[str]
         assert "once more" in capsys.readouterr().err
     finally:
         logging.getLogger("pynetdicom").removeHandler(handler)
+
+
+def test_what_a_logger_says_becomes_an_event_of_the_same_form() -> None:
+    stream = io.StringIO()
+    logger = logging.getLogger("carina.test.events")
+    logger.addHandler(ToEvents(EventLog(stream, as_json=True), "page failed"))
+    logger.propagate = False
+    logger.error("Error %s: %s at %s", "ab12", "KeyError", "carina.service.web:7")
+    logger.error("Of a patient: %s", "Müller")
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in said] == ["page failed"] * 2
+    assert [line["what"] for line in said] == ["Error ab12: KeyError at carina.service.web:7", "(not shown)"]

@@ -13,7 +13,7 @@ from carina.service.database import base
 from carina.service.database.sessions import reading
 from carina.service.people import logins, throttle, tokens
 from carina.service.people.accounts import add_account, change_account
-from carina.service.people.logins import LoginRefusedError, log_in, log_out, person_of
+from carina.service.people.logins import LoginRefusedError, log_in, log_out, person_of, require_password
 from carina.service.people.passwords import hash_password, matches
 from carina.service.people.people_tables import Account, LoginSession
 from carina.service.people.tokens import add_token, end_token, person_of_token
@@ -118,7 +118,28 @@ def test_sessions_end_when_they_are_idle_and_when_they_are_old(
     assert lasted is None
 
 
+def test_who_guesses_the_password_at_an_open_page_is_stopped(clinic: Clinic) -> None:
+    person = person_of(clinic.site.engine, enter(clinic, "boris", address="10.8.8.8").cookie)
+    assert person is not None
+    require_password(clinic.site.engine, person, PASSWORD)
+    for _ in range(throttle.FOR_PAIR):
+        with pytest.raises(LoginRefusedError, match="not your own password"):
+            require_password(clinic.site.engine, person, PASSWORD + "x")
+    with pytest.raises(LoginRefusedError, match="Too many"):
+        require_password(clinic.site.engine, person, PASSWORD)
+
+
+def test_cookies_cannot_be_guessed(clinic: Clinic) -> None:
+    cookies = {enter(clinic, address="10.7.7.7").cookie for _ in range(3)}
+    assert len(cookies) == 3
+    # 128 bits would be 22 letters of base64.
+    assert min(map(len, cookies)) >= 43
+
+
 def test_a_changed_account_is_logged_out(clinic: Clinic) -> None:
+    cookie = enter(clinic, "boris").cookie
+    change_account(clinic.site.engine, clinic.numbers["boris"], by="account 1", password=PASSWORD)
+    assert person_of(clinic.site.engine, cookie) is None
     cookie = enter(clinic, "boris").cookie
     change_account(clinic.site.engine, clinic.numbers["boris"], by="account 1", active=False)
     assert person_of(clinic.site.engine, cookie) is None

@@ -53,6 +53,10 @@ def test_path_traversal_in_addresses(clinic: Clinic) -> None:
         assert answer.status_code in (404, 400), path
         assert "carina" not in answer.headers.get("content-type", "")
         assert b"def build_app" not in answer.content
+    # No list of a folder, and no echo of what was sent.
+    for path in ("/static/", "/static/vendor/"):
+        assert client.get(path).status_code == 404
+    assert client.request("TRACE", "/login").status_code in (400, 405)
 
 
 def test_path_traversal_in_names_and_uids(clinic: Clinic) -> None:

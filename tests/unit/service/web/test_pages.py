@@ -20,7 +20,7 @@ from carina.service.studies import page_of
 from carina.service.verdicts import model_in_use, return_left
 from carina.service.web.pages import image_parts, worklist
 from carina.service.web.templating import minutes_in_words, name_in_words, share_in_words
-from clinic import Clinic
+from clinic import PASSWORD, Clinic
 from make import make_grey
 from make_dicom import encode_dicom
 
@@ -204,13 +204,17 @@ def test_an_administrator_switches_the_mode_with_a_reason(clinic: Clinic) -> Non
 def test_an_administrator_makes_accounts_and_tokens(clinic: Clinic) -> None:
     client = clinic.client("anna")
     csrf = clinic.csrf(client)
-    new = {"csrf": csrf, "name": "dora", "password": "words of a new reader", "role": "reader"}
+    new = {"csrf": csrf, "name": "dora", "password": "words of a new reader", "role": "reader", "own": PASSWORD}
+    # An open page is not enough: whoever sits down at it does not know the password.
+    unasked = client.post("/administration/accounts", data={**new, "own": "x"})
+    assert (unasked.status_code, "not your own password" in unasked.text) == (400, True)
     assert client.post("/administration/accounts", data=new).status_code == 303
     assert "an account dora already" in client.post("/administration/accounts", data=new).text
     page = client.get("/administration").text
     number = re.search(r'action="/administration/accounts/(\d+)"(?:(?!</tr>).)*', page.split("Change dora")[1], re.S)
     changed = client.post(
-        f"/administration/accounts/{number[1]}", data={"csrf": csrf, "role": "auditor", "active": "false"}
+        f"/administration/accounts/{number[1]}",
+        data={"csrf": csrf, "role": "auditor", "active": "false", "own": PASSWORD},
     )
     assert changed.status_code == 303
     assert "resting" in client.get("/administration").text

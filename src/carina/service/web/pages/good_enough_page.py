@@ -9,13 +9,13 @@ from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
 from carina.service.database.sessions import reading
-from carina.service.database.study_tables import Judgement, Model, Study
+from carina.service.database.study_tables import Image, Judgement, Model
 from carina.service.described import describe
 from carina.service.good_enough import SiteFigures, measure_site
-from carina.service.mode import Mode, change_mode, change_model
+from carina.service.mode import Mode, change_mode
 from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import reader_names
-from carina.service.web.asking import AskedSite, Number, PostingAdministrator, Reader, page
+from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
 
 router = APIRouter()
 _KEPT = 16
@@ -43,22 +43,6 @@ def switch_mode(
     return RedirectResponse("/good-enough", 303)
 
 
-@router.post("/models/{model_id}/use")
-def take_into_use(
-    model_id: Number,
-    request: Request,
-    site: AskedSite,
-    person: PostingAdministrator,
-    reason: Annotated[str, Form(max_length=2000)] = "",
-) -> Response:
-    """Take a model that judged in silence into use; the one before judges on in silence."""
-    try:
-        change_model(site.engine, model_id, reason, account_id=person.account_id)
-    except ConfigurationError as error:
-        return _shown(request, site, person, model=model_id, problem=str(error), status=400)
-    return RedirectResponse("/good-enough", 303)
-
-
 def _shown(
     request: Request, site: AskedSite, person: Reader, *, model: int | None = None, problem: str = "", status: int = 200
 ) -> Response:
@@ -72,7 +56,7 @@ def _shown(
             kept: dict[tuple[int, ...], SiteFigures] = getattr(request.app.state, "figures", {})
             figures = kept.get(asked)
             if figures is None:
-                figures = measure_site(session, described.model_id, described.run.policy)
+                figures = measure_site(session, described.model_id, described.run.policy, described.learned)
                 latest = [*kept.items()][-_KEPT:]
                 request.app.state.figures = {**dict(latest), asked: figures}
         mode_set = session.get(Setting, "mode")
@@ -86,8 +70,8 @@ def _asked(session: Session, model_id: int) -> tuple[int, ...]:
     last = session.scalar(select(func.max(Verdict.id))) or 0
     judged = (
         select(func.count(), func.coalesce(func.sum(Judgement.id), 0))
-        .join(Study, Study.image_id == Judgement.image_id)
-        .where(Judgement.model_id == model_id, Study.id.in_(select(Verdict.study_id)))
+        .join(Image, Image.id == Judgement.image_id)
+        .where(Judgement.model_id == model_id, Image.study_id.in_(select(Verdict.study_id)))
     )
     count, numbers = session.execute(judged).one()
     return model_id, last, int(count), int(numbers)

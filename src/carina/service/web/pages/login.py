@@ -7,7 +7,9 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from carina.service.people.logins import ABSOLUTE, LoginRefusedError, log_in, log_out, person_of
+from carina.service.people.oidc import BACK_PATH, LASTS, Provider
 from carina.service.people.people_tables import Role
+from carina.service.site_folder import Site
 from carina.service.web.asking import (
     PRIVACY_COOKIE,
     AskedSite,
@@ -16,10 +18,12 @@ from carina.service.web.asking import (
     is_secure,
     session_cookie,
 )
+from carina.service.web.problems import ProblemError
 from carina.service.web.templating import render
 
 router = APIRouter()
 _DEVICE_COOKIE = "carina_device"
+_OIDC_COOKIE = "carina_oidc"
 _DEVICE_DAYS = 180
 _HOMES: dict[Role, str] = {"reader": "/worklist", "administrator": "/worklist", "auditor": "/audit"}
 # Only paths of this site, and none that a browser takes for another host.
@@ -34,9 +38,46 @@ def show_home(request: Request, site: AskedSite) -> Response:
 
 
 @router.get("/login")
-def show_login(to: str = "") -> HTMLResponse:
+def show_login(site: AskedSite, to: str = "") -> HTMLResponse:
     """Return the page to log in."""
-    return HTMLResponse(render("login.html", problem="", to=_own(to), name=""))
+    return _page(site, to=_own(to))
+
+
+@router.get("/login/oidc")
+def begin_oidc(request: Request, site: AskedSite, to: str = "") -> Response:
+    """Lead the browser to the identity provider."""
+    try:
+        begun = _provider(request, site).begin(site.engine, _own(to))
+    except LoginRefusedError as error:
+        return _page(site, problem=str(error), to=_own(to), status=403)
+    answer = RedirectResponse(begun.url, 303)
+    # The provider is another site: a browser would not bring a strict cookie back from there.
+    answer.set_cookie(
+        *(_OIDC_COOKIE, begun.cookie),
+        max_age=round(LASTS.total_seconds()),
+        path="/login/oidc",
+        secure=is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+@router.get(BACK_PATH)
+def end_oidc(request: Request, site: AskedSite) -> Response:
+    """Log in whoever comes back from the identity provider."""
+    cookie = session_cookie(request)
+    query = {name: value[:4000] for name, value in request.query_params.items()}
+    begun = request.cookies.get(_OIDC_COOKIE)
+    try:
+        logged_in, to = _provider(request, site).end(site.engine, query, begun, request.cookies.get(cookie))
+    except LoginRefusedError as error:
+        return _page(site, problem=str(error), status=403)
+    # A page that leads on, and no redirection: on the way from another site a browser sends no strict cookie.
+    answer = HTMLResponse(render("logged_in.html", to=_own(to) or "/"))
+    _keep(request, answer, cookie, logged_in.cookie, round(ABSOLUTE.total_seconds()))
+    answer.delete_cookie(_OIDC_COOKIE, path="/login/oidc")
+    return answer
 
 
 @router.post("/login")
@@ -59,7 +100,7 @@ def do_login(
             old=request.cookies.get(cookie),
         )
     except LoginRefusedError as error:
-        return HTMLResponse(render("login.html", problem=str(error), to=_own(to), name=name[:64]), 403)
+        return _page(site, problem=str(error), to=_own(to), name=name[:64], status=403)
     person = person_of(site.engine, logged_in.cookie)
     home = "/login" if person is None else _HOMES[person.role]
     answer = RedirectResponse(_own(to) or home, 303)
@@ -87,6 +128,19 @@ def switch_privacy(request: Request, person: PostingAnybody, to: Annotated[str, 
     answer = RedirectResponse(_own(to) or "/", 303)
     _keep(request, answer, PRIVACY_COOKIE, "0" if hides_names(request) else "1", 365 * 86_400)
     return answer
+
+
+def _page(site: Site, *, problem: str = "", to: str = "", name: str = "", status: int = 200) -> HTMLResponse:
+    return HTMLResponse(render("login.html", problem=problem, to=to, name=name, oidc=site.settings.oidc), status)
+
+
+def _provider(request: Request, site: Site) -> Provider:
+    if site.settings.oidc is None:
+        raise ProblemError(404, "not-found", "There is nothing at this address.")
+    provider: Provider | None = getattr(request.app.state, "oidc", None)
+    if provider is None:
+        provider = request.app.state.oidc = Provider(site.settings.oidc)
+    return provider
 
 
 def _keep(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:

@@ -25,8 +25,10 @@ def upgrade() -> None:
         ),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("name", name=op.f("uq_account_name")),
+        sa.UniqueConstraint("subject", name=op.f("uq_account_subject")),
     )
     op.create_table(
         "audit_event",
@@ -80,6 +82,47 @@ def upgrade() -> None:
         sqlite_where=sa.text("role = 'in-use'"),
         postgresql_where=sa.text("role = 'in-use'"),
     )
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column(
+            "event",
+            sa.Enum(
+                "study.judged",
+                "verdict.given",
+                "chart.left-its-limits",
+                name="event",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("data", JsonValue, nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum("waiting", "sent", "dead", name="state", native_enum=False, create_constraint=True, length=24),
+            nullable=False,
+        ),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", UtcTime(), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+    )
+    op.create_index("ix_notice_by_state_and_due", "notice", ["state", "due_at", "id"], unique=False)
+    op.create_table(
+        "oidc_login",
+        sa.Column("state_hash", sa.String(length=64), nullable=False),
+        sa.Column("browser_hash", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=128), nullable=False),
+        sa.Column("verifier", sa.String(length=128), nullable=False),
+        sa.Column("to", sa.String(length=200), nullable=False),
+        sa.Column("expires_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_oidc_login")),
+    )
+    op.create_index(op.f("ix_oidc_login_expires_at"), "oidc_login", ["expires_at"], unique=False)
     op.create_table(
         "part",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -173,6 +216,58 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_watched_file")),
     )
     op.create_table(
+        "alert",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("chart", sa.String(length=64), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=True),
+        sa.Column("seen_by", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["seen_by"], ["account.id"], name=op.f("fk_alert_seen_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+        sa.UniqueConstraint("day", "chart", name=op.f("uq_alert_day_chart")),
+    )
+    op.create_index(op.f("ix_alert_at"), "alert", ["at"], unique=False)
+    op.create_table(
+        "fitting",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("recalibrate", "adapt", name="kind", native_enum=False, create_constraint=True, length=24),
+            nullable=False,
+        ),
+        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("asked_by", sa.Integer(), nullable=False),
+        sa.Column("asked_at", UtcTime(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "waiting",
+                "running",
+                "made",
+                "refused",
+                "failed",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("claimed_by", sa.String(length=64), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("finished_at", UtcTime(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("report", JsonValue, nullable=True),
+        sa.Column("made_model_id", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["asked_by"], ["account.id"], name=op.f("fk_fitting_asked_by")),
+        sa.ForeignKeyConstraint(["made_model_id"], ["model.id"], name=op.f("fk_fitting_made_model_id")),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_fitting_model_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fitting")),
+    )
+    op.create_table(
         "image",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -215,6 +310,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_image_digest")),
     )
     op.create_index(op.f("ix_image_pixels_sha256"), "image", ["pixels_sha256"], unique=False)
+    op.create_index(op.f("ix_image_series_instance_uid"), "image", ["series_instance_uid"], unique=False)
     op.create_index(op.f("ix_image_study_id"), "image", ["study_id"], unique=False)
     op.create_index(
         "ix_image_waiting",
@@ -259,6 +355,15 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_token_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_token_token_hash")),
+    )
+    op.create_table(
+        "watched_day",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("model_id", sa.Integer(), nullable=True),
+        sa.Column("figures", JsonValue, nullable=False),
+        sa.Column("measured_at", UtcTime(), nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_watched_day_model_id")),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_watched_day")),
     )
     op.create_table(
         "arrival",

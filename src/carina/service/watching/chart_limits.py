@@ -1,0 +1,60 @@
+"""Control charts: where a figure lies on most days, by the first weeks of a site.
+
+Two kinds are used, under their usual names. A *p-chart* is for shares: its limits are binomial, and wider on days with
+few studies. An *individuals chart* (XmR, in laboratories: Levey-Jennings with limits of moving ranges) is for numbers
+and means: its limits are 2.66 mean moving ranges from the mean. Known limits of that kind leave 3 in 1,000 days outside
+if nothing changes and days are alike. Limits from 20 days leave 11 in 1,000 outside on an individuals chart: they are
+themselves a guess (simulated, normal values).
+
+Source: NIST/SEMATECH e-Handbook of Statistical Methods, 6.3.2.2 (individuals) and 6.3.3.2 (proportions); Montgomery,
+Introduction to Statistical Quality Control. Instead of the normal approximation, the p-chart has exact binomial limits
+(probability limits), because a share such as that of refusals is small.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+
+# As far out as three standard deviations of a normal distribution, on each side.
+TAIL = 0.00135
+# 3 / 1.128: from a mean moving range to three standard deviations.
+_FROM_RANGE = 2.66
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a figure is expected: at the centre, between low and high."""
+
+    low: float
+    centre: float
+    high: float
+
+    def leaves(self, value: float) -> bool:
+        """Return whether a value lies outside."""
+        return value < self.low or value > self.high
+
+
+def centre_of_shares(counts: Sequence[tuple[int, int]]) -> float:
+    """Return the share of the first weeks, of counts and totals.
+
+    Half a study more, of one more: of a kind that never came, one study a month is no alarm.
+    """
+    return (sum(count for count, _ in counts) + 0.5) / (sum(total for _, total in counts) + 1)
+
+
+def p_limits(centre: float, total: int) -> Limits:
+    """Return the limits of a share on a day with so many studies."""
+    from scipy.stats import binom  # noqa: PLC0415  # half a second to import
+
+    low, high = binom.ppf([TAIL, 1 - TAIL], total, centre)
+    return Limits(float(low) / total, centre, float(high) / total)
+
+
+def xmr_limits(values: Sequence[float]) -> Limits | None:
+    """Return the limits of single values by those of the first weeks; none of fewer than two."""
+    if len(values) < 2:
+        return None
+    centre = fmean(values)
+    reach = _FROM_RANGE * fmean(abs(later - earlier) for earlier, later in pairwise(values))
+    return Limits(centre - reach, centre, centre + reach)
