@@ -145,7 +145,7 @@ class SiteFitter:
             if run is not None and sha256 is not None:
                 fitting.made_model_id = add_model(session, self._site, out, run, sha256, "silent")
                 details["model"] = fitting.made_model_id
-            fitting.fitting_report = None if said.report is None else said.report.model_dump(mode="json")
+            fitting.report = None if said.report is None else said.report.model_dump(mode="json")
             _end(fitting, state, said.message)
             append(session, "system", "fitting-ended", f"fitting {number}", details)
             announce(session)

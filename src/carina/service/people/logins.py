@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
 
 from carina.errors import CarinaError
 from carina.service.audit_log.chain import append
