@@ -59,7 +59,7 @@ def test_commands_and_options_exist(page: Path) -> None:
         assert len(parts) == 2 or f"## {command} " in reference, command
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", words):
             assert f"`{option}`" in parts[1].split("\n## ")[0], (command, option)
-    # Those of other programs: mypy, scripts of this repository, hatchling, pip, podman, ray, gh and more.
+    # Those of other programs: mypy, the scripts of this repository, hatchling, pip, podman, docker, gh and others.
     others = {
         "--strict",
         "--check",
