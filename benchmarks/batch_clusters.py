@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ from carina.runtime.machine import describe_machine, library_versions
 
 COMMAND = [sys.executable, "-c", "from carina.cli import main; main()"]
 _FILES_IN_A_FOLDER = 1000
+_STARTS = 5
 _STORE_BYTES = 192 * 1024**2
 
 
@@ -53,10 +54,8 @@ def cluster_of(nodes: int, cores: int = 1) -> Iterator[Any]:
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster  # noqa: PLC0415  # it reads the environment
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES},
-    )
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     try:
         for _ in range(nodes):
             add_node(cluster, cores)
@@ -68,7 +67,18 @@ def cluster_of(nodes: int, cores: int = 1) -> Iterator[Any]:
 
 def add_node(cluster: Any, cores: int = 1) -> Any:
     """Add a node, and return it."""
-    return cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES)
+    return _patiently(lambda: cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES))
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start something of Ray, which waits for its own processes no longer than 30 s, on a machine that is busy."""
+    for left in reversed(range(_STARTS)):
+        try:
+            return start()
+        except Exception:  # Ray raises this class itself
+            if not left:
+                raise
+    return None
 
 
 def start_batch(films: Path | str, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:
