@@ -186,6 +186,20 @@ def test_strangers_see_nothing(clinic: Clinic, study: int) -> None:
     assert clinic.client("", **clinic.token("worklist")).get("/worklist").status_code == 303
 
 
+def test_what_is_refused_at_the_door_is_counted_in_the_log(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = TestClient(build_app(clinic.site), base_url=BASE, follow_redirects=False)
+    sent = [("GET", {"Host": "Planted.example"}), ("POST", {"Origin": "http://evil.example"}), ("GET", {"Host": "x"})]
+    for method, headers in sent:
+        assert client.request(method, "/login", headers=headers).status_code in (400, 403)
+    monkeypatch.setattr(guard.time, "monotonic", lambda: float("inf"))
+    client.get("/login", headers={"Host": "x"})
+    told = [record.getMessage().partition(": ")[2] for record in caplog.records if "refused" in record.getMessage()]
+    # At most once a minute, and then with all that was not told before.
+    assert told == ["unknown-host 1.", "from-elsewhere 1, unknown-host 2."]
+
+
 def test_foreign_hosts(clinic: Clinic) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example"):
         answer = clinic.client().get("/login", headers={"Host": host})
