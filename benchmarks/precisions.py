@@ -190,9 +190,9 @@ def on_another(bundle: Path, dataset: Path) -> list[dict[str, Any]]:
     found = []
     for precision in described.offered:
         kept = judged["f32"][1] & judged[precision][1]
-        pairs = [(judged[p][0][kept], in_precision(described, p).policy) for p in ("f32", precision)]
+        before, after = ((judged[each][0][kept], in_precision(described, each).policy) for each in ("f32", precision))
         truth, groups = labels_of(rows, described.findings)[kept], rows["group"].to_numpy().astype(np.int64)[kept]
-        trial = try_twin(*pairs, truth, groups, engine=precision)
+        trial = try_twin(before, after, truth, groups, engine=precision)
         print(dataset.name, precision, trial.in_words(), flush=True)
         found.append({"precision": precision, "dataset": dataset.name, **trial.model_dump()})
     return found
@@ -222,9 +222,9 @@ def against_keras(folder: Path, greys: Greys, run: FinishedRun) -> dict[str, Any
 def main() -> None:
     """Measure and write the JSON."""
     if sys.argv[1:2] == ["--here"]:
-        greys, pixel_range, rounds, *words = sys.argv[2:]
+        images, pixel_range, rounds, *words = sys.argv[2:]
         graphs = {name: Path(graph) for name, graph in (word.split("=", 1) for word in words)}
-        print(json.dumps(on_this_processor(graphs, Path(greys), pixel_range, int(rounds))))
+        print(json.dumps(on_this_processor(graphs, Path(images), pixel_range, int(rounds))))
         return
     parser = argparse.ArgumentParser(description="What other precisions than float32 reach and save.")
     parser.add_argument("bundle", type=Path, help="exported with --int8")
