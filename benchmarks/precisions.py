@@ -43,7 +43,7 @@ from carina.decisions.policy import fit_policy
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.twin_trial import try_twin
 from carina.radiographs.preprocess import to_tensor
-from carina.runtime.engine import installed_backends, load_engine
+from carina.runtime.engine import Precision, installed_backends, load_engine
 from carina.runtime.machine import describe_machine, library_versions
 from carina.storage.cache_folder import default_cache_folder
 
@@ -182,8 +182,8 @@ def on_another(bundle: Path, dataset: Path) -> list[dict[str, Any]]:
     described, _ = open_bundle(bundle)
     opened = open_dataset(dataset)
     rows = opened.rows("test").filter(pl.col("finding").is_in(described.findings))
-    judged = {}
-    for precision in ("f32", *described.offered):
+    judged, precisions = {}, tuple[Precision, ...](("f32", *described.offered))
+    for precision in precisions:
         pipeline = pipeline_of(bundle, described, precision, "onnxruntime" if precision != "bf16" else "openvino", None)
         parts = list(judge_images(pipeline, rows.select("path", "sha256").iter_rows()))
         judged[precision] = [np.concatenate([getattr(p, name) for p in parts]) for name in ("logits", "accepted")]
