@@ -98,11 +98,13 @@ def main() -> None:
     """Run a command with an instruction set."""
     instruction_set, *command = sys.argv[1:] or [""]
     if instruction_set not in SETS or not command:
-        raise SystemExit(f"Name one of {', '.join(SETS)}, and a command.")
+        message = f"Name one of {', '.join(SETS)}, and a command."
+        raise SystemExit(message)
     with TemporaryDirectory(prefix="carina-mask-") as folder:
         library = build_mask(Path(folder))
         if library is None:
-            raise SystemExit("This machine cannot hide instructions from a process.")
+            message = "This machine cannot hide instructions from a process."
+            raise SystemExit(message)
         raise SystemExit(subprocess.run(command, env=masked(library, instruction_set), check=False).returncode)
 
 
