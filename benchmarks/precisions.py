@@ -1,6 +1,6 @@
 """What other precisions reach and save, with each instruction set; and how near the graph is to its Keras model.
 
-    python benchmarks/precisions.py BUNDLE RUN [--external DATASET] [--images 300] [--rounds 15] --out OUT.json
+    python benchmarks/precisions.py BUNDLE RUN [--external DATASET] [--quantisers] [--rounds 15] --out OUT.json
 
 BUNDLE was exported from RUN with --int8. Needs the train extra, and the data sets of the run where they were.
 
@@ -8,7 +8,7 @@ BUNDLE was exported from RUN with --int8. Needs the train extra, and the data se
   it, and on another data set (`--external`).
 - Each instruction set of this processor in turn (`masked_processor`): processor time of one core from what the network
   is shown to its outputs, float32 and int8 in turn in each round; and how far the logits are from those with the first.
-- Other quantisers than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without a sign, each
+- With `--quantisers` other quantisers than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without a sign, each
   with thresholds of its own, and what it gives with AVX2.
 - Keras and the graph in float32: the largest difference of a probability.
 """
@@ -231,6 +231,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the finished run that it was exported from")
     parser.add_argument("--external", type=Path, help="a data set, whose test images are judged, too")
     parser.add_argument("--images", type=int, default=300, help="calibration images that Keras judges, too")
+    parser.add_argument("--quantisers", action="store_true", help="also measure other quantisers than Carina's")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -258,7 +259,8 @@ def main() -> None:
         result["instruction_sets"] = with_each_set(graphs, greys[:64], pixel_range, arguments.rounds, Path(place))
         print(json.dumps(result["instruction_sets"], indent=1), flush=True)
         _write(result, arguments.out)
-        result["other_quantisers"] = of_quantisers(arguments.run, arguments.rounds, Path(place))
+        if arguments.quantisers:
+            result["other_quantisers"] = of_quantisers(arguments.run, arguments.rounds, Path(place))
     _write(result, arguments.out)
 
 
