@@ -190,7 +190,7 @@ def fit(site: Site, model_id: int, account: int) -> list[dict[str, Any]]:
         SiteFitter(site, "simulated", EventLog(sys.stderr)).fit_one()
         with reading(site.engine) as session:
             fitting = session.get_one(Fitting, number)
-            line = {"kind": kind, "state": fitting.state, "message": fitting.message, "report": fitting.fitting_report}
+            line = {"kind": kind, "state": fitting.state, "message": fitting.message, "report": fitting.report}
             line |= {"seconds": round(time.perf_counter() - started, 1), "made_model_id": fitting.made_model_id}
         done.append(line)
         if line["state"] == "made":

@@ -91,6 +91,8 @@ def test_compose_names_what_there_is(tmp_path: Path) -> None:
     settings.write_text((ROOT / "deploy" / "serve" / "site.toml").read_text("utf-8"))
     site = read_settings(tmp_path)
     assert site.behind_proxy
+    # Else all browsers have the proxy's address, and whoever fails to log in locks out all others.
+    assert "172.16.0.0/12" in site.proxies
     assert site.listener is not None
     assert site.destination is not None
     environment = services["orthanc"]["environment"]

@@ -59,7 +59,7 @@ def test_commands_and_options_exist(page: Path) -> None:
         assert len(parts) == 2 or f"## {command} " in reference, command
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", words):
             assert f"`{option}`" in parts[1].split("\n## ")[0], (command, option)
-    # Of other programs: mypy, scripts of this repository, hatchling, pip, podman, docker, gh, model_signing and more.
+    # Those of other programs: mypy, the scripts of this repository, hatchling, pip, podman, docker, gh and others.
     others = {
         "--strict",
         "--check",
@@ -72,6 +72,7 @@ def test_commands_and_options_exist(page: Path) -> None:
         "--logdir",
         "--build",
         "--detach",
+        *("--head", "--port", "--num-cpus", "--include-dashboard", "--address", "--page"),
     }
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - others - {"--file", "--tag", "--help"}
     assert [option for option in options if f"`{option}`" not in reference] == []

@@ -27,13 +27,13 @@ from carina.service.database.all_tables import METADATA
 from carina.service.database.base import DATABASE_FILE, UtcTime
 from carina.service.database.migrate import revision_of
 from carina.service.database.study_tables import Image
-from carina.service.site_folder import LOCKS_FOLDER, STORE_FOLDER, Site, open_site
+from carina.service.site_folder import FITTING_CACHE, LOCKS_FOLDER, STORE_FOLDER, Site, open_site
 from carina.service.site_settings import SETTINGS_FILE
 from carina.storage.atomic import require_absent, whole_folder
 
 _ROWS, _IMAGES, _REST, _COMPLETE = "rows.jsonl.gz", "images", "folder", "complete"
 # Copied in their own way, or made again by themselves.
-_NOT_THE_REST = frozenset({STORE_FOLDER, LOCKS_FOLDER, "thumbnails"})
+_NOT_THE_REST = frozenset({STORE_FOLDER, LOCKS_FOLDER, FITTING_CACHE, "thumbnails"})
 _TOGETHER = 500
 _NAMES_DATABASE = re.compile(r"""\s*(database|"database"|'database')\s*=""")
 

@@ -165,6 +165,7 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
         access_log=False,
         server_header=False,
         proxy_headers=site.settings.behind_proxy,
+        forwarded_allow_ips=list(site.settings.proxies),
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
     )

@@ -17,6 +17,8 @@ from carina.service.site_settings import SETTINGS_FILE, SiteSettings, read_setti
 
 STORE_FOLDER = "images"
 LOCKS_FOLDER = "locks"
+# What the network gives for films that a model was fitted to; it can be computed again.
+FITTING_CACHE = "fitting-cache"
 # What is younger may still be on its way into the database.
 _ORPHAN_S = 3600.0
 _TOGETHER = 500

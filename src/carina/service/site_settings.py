@@ -3,6 +3,7 @@
 What people change while they work, such as whether the site is silent or live, is no setting: the database holds it.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -41,6 +42,15 @@ def _https(url: str) -> str:
     return url
 
 
+def _network(words: str) -> str:
+    try:
+        return str(ip_network(words, strict=False))
+    except ValueError:
+        msg = "a proxy is named by its address, or by a network such as 172.16.0.0/12"
+        raise ValueError(msg) from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 HttpAddress = Annotated[str, AfterValidator(_https)]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -223,6 +233,9 @@ class SiteSettings(Settings):
     behind_proxy, hosts
         Whether a proxy in front of the site ends TLS and says so (X-Forwarded-Proto), and the names by which browsers
         know the site, such as ``carina.hospital.example``. A request for any other name is refused.
+    proxies
+        Addresses or networks of that proxy, by default this machine: what they say of a browser's address is believed.
+        Failed logins are counted by it, so that nobody locks out all who come through the same proxy.
     answers
         Kinds of answers that a live site sends to its destination, as `carina.dicom.answers.answers` names them.
     targets, limits, listener, watch, dicomweb, watching, retention, oidc, destination, retries
@@ -242,6 +255,7 @@ class SiteSettings(Settings):
     log: Literal["plain", "json"] = "plain"
     behind_proxy: bool = False
     hosts: tuple[str, ...] = ()
+    proxies: tuple[Network, ...] = ("127.0.0.1", "::1")
     targets: Targets = Targets()
     limits: Limits = Limits()
     listener: Listening | None = None

@@ -39,7 +39,7 @@ def pacs() -> Iterator[Pacs]:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("listen",), "Setting folder is missing."),
+        (("listen", "--allow", "A"), "Setting folder is missing."),
         (("listen", "--folder", "x"), "Setting allow is missing."),
         (("listen", "--folder", "x", "--allow", "A" * 17), "1 to 16 letters"),
         (("listen", "--folder", "x", "--allow", "A", "--called", "B"), "--called goes with --to."),

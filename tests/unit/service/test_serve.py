@@ -1,5 +1,6 @@
 """``carina serve``: which parts run, what is said at the start, and what keeps it from starting."""
 
+import asyncio
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from carina.dicom.transport.log import EventLog
 from carina.errors import ConfigurationError
@@ -121,6 +123,7 @@ def test_a_port_that_is_taken_is_said(site_folder: Path, small_run: Path, starte
         ("[limits]\nworker = 1", "There is no setting limits.worker"),
         ("port = 99999", "Setting port: it must be 65535 or less"),
         ('bind = "0.0.0.0"', "need a proxy in front that ends TLS"),
+        ('proxies = ["nginx"]', "a proxy is named by its address, or by a network"),
         ('webhooks = ["ftp://x"]', "an address begins with http:// or https://"),
         ('webhooks = ["http://u:secret@x"]', "a password does not belong in an address"),
         ("[listener]\naet = 'X'", "Setting listener.allow is missing"),
@@ -167,6 +170,21 @@ def test_paths_in_settings_begin_at_the_folder(tmp_path: Path) -> None:
     assert settings.watch is not None
     assert settings.watch.folder == tmp_path / "drop"
     assert settings.database == "postgresql://x@y/z"
+
+
+def test_a_browsers_address_is_learned_from_the_sites_own_proxy_alone(tmp_path: Path) -> None:
+    """Else one who fails to log in locks out all who come through the proxy, or has a new address each time."""
+    settings = SiteSettings.model_validate({"behind_proxy": True, "proxies": ["172.16.0.0/12", "::1"]})
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    behind = ProxyHeadersMiddleware(app, list(settings.proxies))  # type: ignore[arg-type]
+    for proxy in ("172.18.0.2", "10.0.0.1"):
+        scope = {"type": "http", "client": (proxy, 1), "headers": [(b"x-forwarded-for", b"192.0.2.7")]}
+        asyncio.run(behind(scope, None, None))  # type: ignore[arg-type]
+    assert seen == ["192.0.2.7", "10.0.0.1"]
 
 
 def test_a_folder_that_is_not_there_is_made_by_a_start_alone(tmp_path: Path) -> None:

@@ -20,16 +20,17 @@ from carina.service.database.study_tables import Image, Model, Study
 from carina.service.fitting.fit import Film, Fitted, fitter
 from carina.service.fitting.fitting_tables import Fitting
 from carina.service.judging.models import add_model
-from carina.service.site_folder import Site
+from carina.service.site_folder import FITTING_CACHE, Site
 from carina.service.truth import image_shown, truth_of
 
-MODELS_FOLDER, _CACHE_FOLDER = "models", "fitting-cache"
+MODELS_FOLDER = "models"
 _LOOK_S = 3.0
 # Thousands of films take an hour on a small machine.
 _LONGEST_S = 12 * 3600.0
 _MOST_ATTEMPTS = 2
 _BROKEN = (
-    "The process that fits ended before it was done. The machine may have too little memory. Free some, and ask again."
+    "The process that fits ended before it was done. The site was stopped, or the machine may have too little memory. "
+    "Ask again."
 )
 
 
@@ -45,7 +46,7 @@ class Fits(Protocol):
 
 def fitting_process(site: Site) -> JudgeProcess:
     """Return the process that fits for a site."""
-    return JudgeProcess(fitter(site.folder.absolute() / _CACHE_FOLDER), _LONGEST_S)
+    return JudgeProcess(fitter(site.folder.absolute() / FITTING_CACHE), _LONGEST_S)
 
 
 class SiteFitter:

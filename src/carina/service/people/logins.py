@@ -29,6 +29,10 @@ from carina.service.people.throttle import (
     note_failure,
 )
 
+# Of an account that logs in by an identity provider alone: no password has this hash.
+NO_PASSWORD = "!"  # noqa: S105
+# So long after a login at the provider something weighty may be done.
+FRESH = timedelta(minutes=10)
 IDLE, ABSOLUTE = timedelta(minutes=30), timedelta(hours=12)
 # Writing on every request would make readers wait for each other.
 _NOTED_EVERY = timedelta(minutes=1)
@@ -184,11 +188,16 @@ def same_csrf(person: Person, sent: str | None) -> bool:
 def require_password(engine: Engine, person: Person, password: str) -> None:
     """Ask somebody who is logged in for their password, as before something weighty; failures count as at a login.
 
+    Who logs in by an identity provider has no password here, and must have logged in within the last minutes.
+
     Raises
     ------
     LoginRefusedError
-        If it is another one, or there were too many attempts.
+        If it is another one, there were too many attempts, or the login at the provider is too long ago.
     """
+    if not has_password(engine, person.account_id):
+        _require_fresh(engine, person)
+        return
     # Counted by the account alone: whoever sits at the open page is in its own browser.
     with writing(engine) as session:
         waits = must_wait(session, person.name, "", _IN_SESSION)
@@ -206,6 +215,25 @@ def require_password(engine: Engine, person: Person, password: str) -> None:
         raise LoginRefusedError(msg)
     with writing(engine) as session:
         forget_failures(session, person.name, "", _IN_SESSION)
+
+
+def has_password(engine: Engine, account_id: int) -> bool:
+    """Return whether an account has a password, and is not one of an identity provider alone."""
+    with reading(engine) as session:
+        account = session.get(Account, account_id)
+        return account is not None and account.password_hash != NO_PASSWORD
+
+
+def _require_fresh(engine: Engine, person: Person) -> None:
+    with reading(engine) as session:
+        begun = session.scalar(select(LoginSession.created_at).where(LoginSession.csrf == person.csrf))
+    if begun is None or not timedelta(0) <= now() - begun <= FRESH:
+        minutes = round(FRESH.total_seconds() / 60)
+        msg = (
+            "Nothing was changed. You log in by an identity provider: log out and in again. Then you have "
+            f"{minutes} minutes for this."
+        )
+        raise LoginRefusedError(msg)
 
 
 def token_hash(secret: str) -> str:

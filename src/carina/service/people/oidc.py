@@ -26,7 +26,7 @@ from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import writing
 from carina.service.people.accounts import NAME, change_account
-from carina.service.people.logins import LoggedIn, LoginRefusedError, begin_session, token_hash
+from carina.service.people.logins import NO_PASSWORD, LoggedIn, LoginRefusedError, begin_session, token_hash
 from carina.service.people.people_tables import Account, OidcLogin, Role
 from carina.service.site_settings import OidcSettings, is_private
 
@@ -38,8 +38,6 @@ _KEPT_S = 3600.0
 _LEEWAY_S = 60
 # With a shared secret, whoever may check a token could make one.
 _ALGORITHMS = ("RS256", "PS256", "ES256")
-# Whose password nobody has.
-_NO_PASSWORD = "!"  # noqa: S105
 _FAILED = "The login at your hospital's provider did not work"
 
 
@@ -261,7 +259,7 @@ def _added(session: Session, settings: OidcSettings, claims: Mapping[str, Any], 
             "There is an account of that name here, with a password. An administrator has to let it rest or rename it."
         )
         raise LoginRefusedError(msg)
-    account = Account(name=name, password_hash=_NO_PASSWORD, role=role, active=True, created_at=now(), subject=subject)
+    account = Account(name=name, password_hash=NO_PASSWORD, role=role, active=True, created_at=now(), subject=subject)
     session.add(account)
     session.flush()
     append(session, "identity provider", "account-added", f"account {account.id}", {"role": role})

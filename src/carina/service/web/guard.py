@@ -4,12 +4,13 @@ Plain ASGI, so that nothing is read into memory on the way and a body that is to
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from carina.service.site_folder import Site
-from carina.service.web.problems import Problem, problem_response, unexpected
+from carina.service.web.problems import Problem, log, problem_response, unexpected
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -40,6 +41,7 @@ UPLOAD_PATHS = frozenset(("/upload", "/api/v1/images"))
 _OF_MACHINES = frozenset(("/healthz", "/readyz", "/metrics"))
 # A client that sends nothing for so long is not waited for.
 _IDLE_S = 30.0
+_TOLD_EVERY_S = 60.0
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -53,6 +55,8 @@ class Guard:
         self._hosts = frozenset(name.lower() for name in (*_LOOPBACK, settings.bind, *settings.hosts))
         self._behind_proxy = settings.behind_proxy
         self._upload_bytes = settings.limits.upload_bytes
+        self._refused: dict[str, int] = {}
+        self._told = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -65,18 +69,29 @@ class Guard:
         answering, begun = _answering(scope, send)
         problem = self._problem(scope, headers)
         if problem is not None:
+            self._tell(problem.code)
             await problem_response(problem, scope["path"])(scope, receive, answering)
             return
         limit = self._upload_bytes if scope["path"] in UPLOAD_PATHS else _SMALL_BODY
         try:
             await self._app(scope, _bounded(receive, limit), answering)
         except BodyTooLargeError:
+            self._tell("too-large")
             await problem_response(too_large(limit), scope["path"])(scope, receive, answering)
         except Exception as error:  # noqa: BLE001  # it ends here: further out, its text would be logged
             problem = unexpected(error)
             # Half an answer cannot become another one: the connection is closed.
             if not begun():
                 await problem_response(problem, scope["path"])(scope, receive, answering)
+
+    def _tell(self, code: str) -> None:
+        """Count what was refused, and tell the log at most once a minute: whoever sends it may send a thousand."""
+        self._refused[code] = self._refused.get(code, 0) + 1
+        if time.monotonic() >= self._told:
+            counts = ", ".join(f"{code} {count}" for code, count in sorted(self._refused.items()))
+            log.warning("Requests were refused before anybody was asked for: %s.", counts)
+            self._refused.clear()
+            self._told = time.monotonic() + _TOLD_EVERY_S
 
     def _problem(self, scope: Scope, headers: MutableMapping[str, str] | dict[str, str]) -> Problem | None:
         host = headers.get("host", "")

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
 from carina.service.people import oidc
 from carina.service.people.logins import LoginRefusedError, log_in
-from carina.service.people.people_tables import Account, OidcLogin
+from carina.service.people.people_tables import Account, LoginSession, OidcLogin
 from carina.service.site_folder import Site
 from carina.service.site_settings import OidcSettings
 from carina.service.web.app import build_app
@@ -290,3 +291,19 @@ def test_the_last_administrator_keeps_the_role(clinic: Clinic, provider: OidcPro
     finally:
         with writing(clinic.site.engine) as session:
             session.execute(update(Account).where(Account.name == "anna").values(role="administrator"))
+
+
+def test_an_administrator_without_a_password_changes_accounts_soon_after_a_login(
+    clinic: Clinic, provider: OidcProvider, browser: TestClient
+) -> None:
+    provider.claims = {"sub": "s-8", "preferred_username": "no.password", "groups": ["carina-admins"]}
+    assert log_in_at(provider, browser).status_code == 200
+    page = browser.get("/administration").text
+    assert "Your own password" not in page
+    said = {"csrf": clinic.csrf(browser), "password": "words of a new reader", "role": "reader"}
+    assert browser.post("/administration/accounts", data=said | {"name": "soon"}).status_code == 303
+    with writing(clinic.site.engine) as session:
+        session.execute(update(LoginSession).values(created_at=now() - timedelta(minutes=11)))
+    late = browser.post("/administration/accounts", data=said | {"name": "late", "own": "!"})
+    assert (late.status_code, "log out and in again" in late.text) == (400, True)
+    assert account(clinic, "late") is None

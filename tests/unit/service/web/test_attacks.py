@@ -147,9 +147,9 @@ def test_others_pages(clinic: Clinic, study: int) -> None:
         f"/images/{image}/evidence",
     ]
     auditor, reader, administrator = (clinic.client(name) for name in ("carl", "berta", "anna"))
-    for path in ("/worklist", "/good-enough", "/administration", *of_patients):
+    for path in ("/worklist", "/good-enough", "/watching", "/models", "/administration", *of_patients):
         assert auditor.get(path).status_code == 403, path
-    for path in ("/administration", "/audit"):
+    for path in ("/administration", "/models", "/audit"):
         assert reader.get(path).status_code == 403, path
     assert administrator.get("/audit").status_code == 403
     csrf = clinic.csrf(reader)
@@ -159,6 +159,10 @@ def test_others_pages(clinic: Clinic, study: int) -> None:
     assert reader.post("/administration/tokens", data={**new, "account": "1", "label": "x"}).status_code == 403
     assert reader.post("/mode", data={"csrf": csrf, "mode": "live", "reason": "because I want it"}).status_code == 403
     assert reader.post("/audit/export", data={"csrf": csrf}).status_code == 403
+    fitted = {"csrf": csrf, "kind": "adapt", "model": "1", "reason": "because I want it"}
+    for path in ("/models/fit", "/models/1/use", "/models/1/retire", "/watching/alerts/1/seen"):
+        assert reader.post(path, data=fitted).status_code == 403, path
+        assert administrator.post(path, data={**fitted, "csrf": "x"}).status_code == 403, path
     with reading(clinic.site.engine) as session:
         assert session.scalar(select(Account).where(Account.name == "mallory")) is None
 
@@ -172,6 +176,9 @@ def test_strangers_see_nothing(clinic: Clinic, study: int) -> None:
         f"/studies/{study}",
         f"/images/{study}/pixels",
         "/good-enough",
+        "/watching",
+        "/models",
+        "/metrics",
         "/administration",
         "/audit",
     ]
@@ -184,6 +191,20 @@ def test_strangers_see_nothing(clinic: Clinic, study: int) -> None:
     # A browser's session is no program's token, and the other way round.
     assert clinic.client("berta").get("/api/v1/studies").status_code == 401
     assert clinic.client("", **clinic.token("worklist")).get("/worklist").status_code == 303
+
+
+def test_what_is_refused_at_the_door_is_counted_in_the_log(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = TestClient(build_app(clinic.site), base_url=BASE, follow_redirects=False)
+    sent = [("GET", {"Host": "Planted.example"}), ("POST", {"Origin": "http://evil.example"}), ("GET", {"Host": "x"})]
+    for method, headers in sent:
+        assert client.request(method, "/login", headers=headers).status_code in (400, 403)
+    monkeypatch.setattr(guard.time, "monotonic", lambda: float("inf"))
+    client.get("/login", headers={"Host": "x"})
+    told = [record.getMessage().partition(": ")[2] for record in caplog.records if "refused" in record.getMessage()]
+    # At most once a minute, and then with all that was not told before.
+    assert told == ["unknown-host 1.", "from-elsewhere 1, unknown-host 2."]
 
 
 def test_foreign_hosts(clinic: Clinic) -> None:
@@ -327,7 +348,7 @@ def test_every_answer_is_protected(clinic: Clinic, study: int, monkeypatch: pyte
 def test_pages_have_no_inline_script_or_style(clinic: Clinic, study: int) -> None:
     pages = [
         clinic.client("anna").get(path).text
-        for path in ("/worklist", f"/studies/{study}", "/good-enough", "/administration")
+        for path in ("/worklist", f"/studies/{study}", "/good-enough", "/watching", "/models", "/administration")
     ]
     pages += [clinic.client("carl").get("/audit").text, clinic.client().get("/login").text]
     for page in pages:

@@ -13,7 +13,7 @@ from carina.service.intake.poll import last_asked
 from carina.service.notices.notice_tables import Notice
 from carina.service.notices.queue import webhook_key
 from carina.service.people.accounts import ROLES, add_account, change_account
-from carina.service.people.logins import LoginRefusedError, Person, require_password
+from carina.service.people.logins import LoginRefusedError, Person, has_password, require_password
 from carina.service.people.people_tables import Account, Role, Token
 from carina.service.people.tokens import LONGEST_DAYS, SCOPES, add_token, end_token
 from carina.service.web.asking import Administrator, AskedSite, FormNumber, Number, PostingAdministrator, page
@@ -103,4 +103,5 @@ def _shown(
             "notices": dict(list(session.execute(select(Notice.state, func.count()).group_by(Notice.state)))),
         }
     facts |= {"roles": ROLES, "scopes": SCOPES, "longest_days": LONGEST_DAYS, "at": now(), "settings": site.settings}
+    facts["asks_password"] = has_password(site.engine, person.account_id)
     return page(request, "administration.html", person, {**facts, "problem": problem, "token": token}, status=status)
