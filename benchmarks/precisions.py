@@ -7,9 +7,9 @@ BUNDLE was exported from RUN with --int8. Needs the train extra, and the data se
 - What each precision reaches beside f32, with its own thresholds: on the calibration and test images as the bundle has
   it, and on another data set (`--external`).
 - Each instruction set of this processor in turn (`masked_processor`): processor time of one core from what the network
-  is shown to its outputs, float32 and int8 in turn in each round; and how far the logits are from those with the first.
-- With `--quantisers` other ones than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without
-  a sign, each with thresholds of its own, and what it gives with each instruction set.
+  is shown to its outputs, float32 and int8 in turn in each round; and how far logits are from those with the first.
+- With `--quantisers` others than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without a
+  sign, each with thresholds of its own, and what it gives with each instruction set.
 - Keras and the graph in float32: the largest difference of a probability.
 """
 
