@@ -29,7 +29,7 @@ SIGNATURES = {
     "draw_phantom": "finding seed patient_seed size difficulty",
     "write_phantoms": "out count size difficulty seed progress",
     "import_dataset": "source out findings rename views half normal flag seed test_only labels columns labels_as "
-    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers progress",
+    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers spread progress",
     "open_dataset": "folder",
     "check_dataset": "dataset",
     "load_recipe": "name",
@@ -38,7 +38,7 @@ SIGNATURES = {
     "load_bundle": "folder backend precision threads",
     "evaluate": "model dataset out split prevalence drop_leaks allow_leak images track command progress tell",
     "compare": "evaluations",
-    "audit": "model dataset out external lungs drop_leaks train_images test_images cache command progress_of",
+    "audit": "model dataset out external lungs drop_leaks train_images test_images cache command spread progress_of",
     "open_report": "evaluations audits bundle images",
     "open_audit": "folder",
     "show_versions": "",
@@ -53,8 +53,8 @@ MEMBERS = {
     "flag_finding folder for_many() predict(image explain prevalence) "
     "recalibrate(dataset out version specificity sensitivity hold_out progress) "
     "stream(images explain prevalence) verify()",
-    "Prediction": "accepted distance elapsed_ms embedding explanation finding gated judged() network_probabilities path "
-    "plot(finding against) probabilities reasons reduced refused reservations sha256 triage",
+    "Prediction": "accepted distance elapsed_ms embedding explanation finding gated judged() network_probabilities "
+    "path plot(finding against) probabilities reasons reduced refused reservations sha256 triage",
     "FailedPrediction": "error passed_over path",
     "Predictions": "failed judged left_out refused summary() to_csv(path) to_pandas() to_polars()",
     "Evaluation": "at_operating_point at_specificity dataset dropped flag_finding leaks metrics model model_folder "
