@@ -19,7 +19,7 @@ from carina.cluster.parts import part_of, row_of, schema
 from carina.cluster.store import Store
 from carina.errors import CarinaError, InputError
 from carina.inference.image_input import Input
-from carina.inference.prediction import AnyPrediction
+from carina.inference.prediction import AnyPrediction, Prediction
 from carina.inference.prediction_list import said_of
 from carina.inference.predictor import ReadFilm, read_film
 from carina.runtime.streams import read_ahead
@@ -165,13 +165,13 @@ class JudgeUnit:
 
 
 def _overlay(entry: Entry, prediction: AnyPrediction) -> tuple[str, bytes] | None:
-    if getattr(prediction, "explanation", None) is None:
+    if not isinstance(prediction, Prediction) or prediction.explanation is None:
         return None
     from carina.inference.explanation.overlay import draw_overlay, encode_png  # noqa: PLC0415  # fonts and drawing
     from carina.inference.explanation.overlay_files import overlay_name  # noqa: PLC0415
 
-    finding, probabilities = prediction.judged()  # type: ignore[union-attr]
-    picture = draw_overlay(prediction.explanation, finding, probabilities[finding])  # type: ignore[union-attr]
+    finding, probabilities = prediction.judged()
+    picture = draw_overlay(prediction.explanation, finding, probabilities[finding])
     return overlay_name(Path(entry.address)), encode_png(picture)
 
 

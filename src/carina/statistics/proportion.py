@@ -110,7 +110,7 @@ def poisson_mean_upper(count: NDArray[np.float64], level: float) -> NDArray[np.f
         ratio = np.divide(count, middle, out=np.ones_like(middle), where=count > 0)
         below = middle - count + count * np.log(ratio) < need
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return high
+    return np.asarray(high)
 
 
 def weighted_share_upper(
@@ -138,7 +138,7 @@ def weighted_share_upper(
     unit = float(of_one.max(initial=0.0))
     if unit == 0:
         return np.zeros(counts.shape[1])
-    return np.minimum(unit * poisson_mean_upper(of_one @ counts / unit, level), weights.sum())
+    return np.asarray(np.minimum(unit * poisson_mean_upper(of_one @ counts / unit, level), weights.sum()))
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
