@@ -1,13 +1,14 @@
 r"""From the baseline to the released model, one change per row; every row trained again and judged in the same way.
 
     python benchmarks/ablation.py DATASET OUT --lungs LUNGS --with NIH --cohen COHEN [--ready NAME=RUN ...] \
-        [--last NAME=RUN]
+        [--last NAME=RUN] [--ray ADDRESS]
 
 Rows of fine-tuning differ from the one above by what their name says, and are otherwise the shipped recipe with fewer
 epochs in its last stage (`--epochs`). Each is judged on the test split, on the added data set's test split (No Finding
 against Pneumonia, by 1 - P(Normal)) and on COVID-19 against other pneumonia of `--cohen`, by P(COVID-19). `--ready`
 takes a run that is there already, such as the baseline, and puts it first; `--last` puts it last. OUT/ablation.json
-holds all; a run or figure that is there is not made again.
+holds all; a run or figure that is there is not made again. With `--ray` the trainings run side by side on a cluster
+whose machines all see the folders.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import shlex
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import tomli_w
 
+from carina.cli.options import spread_or
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
@@ -84,6 +87,21 @@ def judge(run: Path, out: Path, dataset: Path, nih: Path, cohen: Path) -> dict[s
     }
 
 
+def train(row: tuple[int, str], given: argparse.Namespace) -> tuple[int, str]:
+    """Train the run of a row, unless that was done, and return the row."""
+    place, name = row
+    changes, added = rows_of_fine_tuning()[name]
+    run, recipe = given.out / f"run-{place}", given.out / "recipes" / f"{place}.toml"
+    if not (run / "run.json").is_file():
+        write_recipe(recipe, changes, given.epochs)
+        command = ["--recipe", str(recipe), "--out", str(run), "--cache", str(given.out / "cache")]
+        command += ["--lungs", str(given.lungs)] if "preprocessing" not in changes else []
+        command += ["--with", str(given.added)] if added else []
+        resumed = ["--resume", str(run)]
+        subprocess.run([CARINA, "train", *(resumed if run.exists() else [str(given.dataset), *command])], check=True)
+    return row
+
+
 def main() -> None:
     """Train and judge every row."""
     parser = argparse.ArgumentParser()
@@ -95,6 +113,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of the last stage")
     parser.add_argument("--ready", action="append", default=[], help="NAME=RUN")
     parser.add_argument("--last", action="append", default=[], help="NAME=RUN")
+    parser.add_argument("--ray", help="address of a cluster, or auto")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
 
@@ -114,18 +133,10 @@ def main() -> None:
     for place, ready in enumerate(given.ready):
         name, run = ready.split("=", 1)
         note(name, Path(run), place)
-    for place, (name, (changes, added)) in enumerate(rows_of_fine_tuning().items(), start=len(given.ready)):
-        run, recipe = given.out / f"run-{place}", given.out / "recipes" / f"{place}.toml"
-        if not (run / "run.json").is_file():
-            write_recipe(recipe, changes, given.epochs)
-            command = ["--recipe", str(recipe), "--out", str(run), "--cache", str(given.out / "cache")]
-            command += ["--lungs", str(given.lungs)] if "preprocessing" not in changes else []
-            command += ["--with", str(given.added)] if added else []
-            resumed = ["--resume", str(run)]
-            subprocess.run(
-                [CARINA, "train", *(resumed if run.exists() else [str(given.dataset), *command])], check=True
-            )
-        note(name, run, place)
+    with spread_or(map, given.ray) as spread:
+        places = list(enumerate(rows_of_fine_tuning(), start=len(given.ready)))
+        for place, name in spread(partial(train, given=given), places):
+            note(name, given.out / f"run-{place}", place)
     for place, ready in enumerate(given.last, start=len(rows)):
         name, run = ready.split("=", 1)
         note(name, Path(run), place)

@@ -9,17 +9,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import polars as pl
+import psutil
 from ray.cluster_utils import Cluster
 
-from carina.cluster.engine import ENVIRONMENT
+from carina.cluster.ray_engine import ENVIRONMENT
 from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
 from carina.runtime.machine import describe_machine, library_versions
 
@@ -68,7 +70,7 @@ def add_node(cluster: Cluster, cores: int = 1) -> Any:
     return cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES)
 
 
-def start_batch(films: Path, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:
+def start_batch(films: Path | str, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start ``carina batch`` in a process of its own."""
     with log.open("ab") as stream:
         return subprocess.Popen(
@@ -98,6 +100,40 @@ def _seconds(text: str) -> float:
     units = {"s": 1.0, "min": 60.0, "h": 3600.0}
     words = text.split()
     return sum(float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+
+
+class CoreSeconds:
+    """Counts the processor time of all processes below this one, of those that ended too, while it is open.
+
+    On a machine that is busy with other work this tells what a command costs, and its wall time does not.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, float], float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._before = sum(self._seen.values())
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        self.total = sum(self._seen.values()) - self._before
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.25):
+            self._look()
+
+    def _look(self) -> None:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                used = process.cpu_times()
+                self._seen[process.pid, process.create_time()] = used.user + used.system
 
 
 def predict_rows(films: Path, threads: int, log: Path) -> tuple[float, dict[str, dict[str, Any]]]:
@@ -154,8 +190,6 @@ def write_result(out: Path | None, script: str, content: dict[str, Any]) -> None
 
 def workers_of(node: Any) -> Sequence[Any]:
     """Return the processes of Ray's workers below a node's raylet, as psutil has them."""
-    import psutil  # noqa: PLC0415  # for tests and benchmarks
-
     with contextlib.suppress(psutil.NoSuchProcess):
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
         return [child for child in raylet.children(recursive=True) if child.name().startswith("ray::")]

@@ -1,17 +1,20 @@
-"""Does the recipe find a finding at a source that it never saw? Train without each, judge what was left out.
+r"""Does the recipe find a finding at a source that it never saw? Train without each, judge what was left out.
 
-    python benchmarks/leave_one_source_out.py DATASET OUT --lungs LUNGS [--with DATASET] [--recipe RECIPE]
+    python benchmarks/leave_one_source_out.py DATASET OUT --lungs LUNGS [--with DATASET] [--recipe RECIPE] \
+        [--ray ADDRESS]
 
 For every source of the flagged finding with enough images: `carina train --without-source`, then all images of that
 source (none was trained, stopped or calibrated on) and the test split's others are judged at the run's own operating
 point. Near-duplicates of what was trained on are left out. OUT/leave_one_source_out.json holds the figures; a training
-that is there already is not done again.
+that is there already is not done again. With `--ray` the trainings run side by side on a cluster whose machines all see
+the folders.
 """
 
 import json
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from carina.bundles.run_folder import open_run
+from carina.cli.options import spread_or
 from carina.datasets.manifest import Dataset, open_dataset
 from carina.evaluation.leaks import check_leaks
 from carina.evaluation.predictions import groups_of, predict_rows
@@ -72,20 +76,31 @@ def judge(run: Path, dataset: Dataset, source: str) -> dict[str, Any]:
     }
 
 
+def train(source: str, folder: str, target: Path, options: list[str]) -> str:
+    """Train without a source, unless that was done, and return its name."""
+    run = target / f"without-{source}"
+    if not (run / "run.json").is_file():
+        again = ["--resume", str(run)] if run.exists() else [folder, "--out", str(run), *options]
+        without = [] if run.exists() else ["--without-source", source]
+        subprocess.run([CARINA, "train", *again, *without], check=True)
+    return source
+
+
 def main(folder: str, out: str, *options: str) -> None:
     """Train without each source in turn, judge, and write the figures."""
     dataset, target = open_dataset(Path(folder)), Path(out)
     target.mkdir(parents=True, exist_ok=True)
-    recipe = [] if "--recipe" in options else ["--recipe", "finetune"]
+    given = list(options)
+    ray = given[given.index("--ray") + 1] if "--ray" in given else None
+    if ray is not None:
+        del given[given.index("--ray") : given.index("--ray") + 2]
+    given += [] if "--recipe" in given else ["--recipe", "finetune"]
     judged = []
-    for source in sources_of(dataset):
-        run = target / f"without-{source}"
-        if not (run / "run.json").is_file():
-            again = ["--resume", str(run)] if run.exists() else [folder, "--out", str(run), *recipe, *options]
-            without = [] if run.exists() else ["--without-source", source]
-            subprocess.run([CARINA, "train", *again, *without], check=True)
-        judged.append(judge(run, dataset, source))
-        print(json.dumps(judged[-1], indent=2), flush=True)
+    with spread_or(map, ray) as spread:
+        work = partial(train, folder=folder, target=target, options=given)
+        for source in spread(work, sources_of(dataset)):
+            judged.append(judge(target / f"without-{source}", dataset, source))
+            print(json.dumps(judged[-1], indent=2), flush=True)
     content = {
         "command": " ".join(["python benchmarks/leave_one_source_out.py", folder, out, *options]),
         "machine": describe_machine(),

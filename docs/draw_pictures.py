@@ -305,27 +305,27 @@ def folders() -> None:
 
 
 def precisions() -> None:
-    """Draw how many decisions 8-bit integers change, and how fast they are."""
+    """Draw how fast 8-bit integers are with each instruction set, and what they reach beside f32."""
     read = json.loads((ROOT / "results" / "precisions.json").read_text("utf-8"))
-    names = {
-        "plain": "plain 8 bits",
-        "own": "export --int8",
-        "own, the first 9 of 51 convolutions in float32": "9 of 51 layers\nin float32",
-        "own, the first 39 of 51 convolutions in float32": "39 of 51 layers\nin float32",
-    }
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), sharey=True)
-    changed = [100 * read["parity"][name]["openvino"]["changed_share"] for name in names]
-    faster = [read["speed"]["openvino"][name]["times_float32"] for name in names]
-    for axis, values, form in ((axes[0], changed, "{:.1f} %"), (axes[1], faster, "{:.2f} ×")):
-        bars = axis.barh(list(names.values()), values, color=_BLUE)
-        axis.bar_label(bars, [form.format(value) for value in values], padding=3, fontsize=9)
-        axis.margins(x=0.2)
-    axes[0].set_xlabel("decisions changed (OpenVINO)")
-    axes[0].axvline(0.5, color=_ORANGE)
-    axes[0].text(1.2, 3.45, "line: allowed, 0.5 %", color=_ORANGE, fontsize=9)
-    axes[1].set_xlabel("speed, of float32")
-    axes[1].axvline(1, color=_GREY)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), width_ratios=(1, 1.3))
+    sets = read["instruction_sets"]
+    bars = axes[0].barh(list(sets), [of["int8"]["times_float32"] for of in sets.values()], color=_BLUE)
+    axes[0].bar_label(bars, fmt="{:.2f} ×", padding=3, fontsize=9)
+    axes[0].axvline(1, color=_GREY)
+    axes[0].margins(x=0.25)
     axes[0].invert_yaxis()
+    axes[0].set_xlabel("speed of int8, of float32")
+    (twin,) = (each for each in read["twins"] if each["precision"] == "int8")
+    (trial,) = (each for each in twin["tests"] if each["engine"].startswith("ONNX"))
+    pairs = [pair for pair in trial["pairs"] if "share" not in pair["measure"]]
+    for place_, pair in enumerate(pairs):
+        middle, ends = pair["twin"] - pair["classifier"], (pair["low"], pair["high"])
+        axes[1].plot([100 * end for end in ends], [place_, place_], color=_BLUE)
+        axes[1].plot(100 * middle, place_, "o", color=_BLUE)
+    axes[1].set_yticks(range(len(pairs)), [pair["measure"] for pair in pairs])
+    axes[1].set_ylim(len(pairs) - 0.5, -0.5)
+    axes[1].axvline(0, color=_GREY)
+    axes[1].set_xlabel("int8 less f32, test images, points (95 % interval)")
     figure.tight_layout()
     save(figure, "precisions")
 

@@ -72,6 +72,7 @@ def test_commands_and_options_exist(page: Path) -> None:
         "--logdir",
         "--build",
         "--detach",
+        *("--head", "--port", "--num-cpus", "--include-dashboard", "--address", "--page"),
     }
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - others - {"--file", "--tag", "--help"}
     assert [option for option in options if f"`{option}`" not in reference] == []

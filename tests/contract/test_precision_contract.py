@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from carina.api.model import load_bundle
+from carina.benchmark.contestants import carina_itself
 from carina.bundles.bundle import BUNDLE_FILE, open_bundle
 from carina.bundles.run_folder import STARTED_FILE
 from carina.bundles.twin import INT8_FILE, Margins
@@ -22,6 +25,7 @@ from carina.inference.prediction import Prediction
 from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines
 from carina.learning.export.make_twins import make_twins
+from carina.radiographs.preprocess import to_tensor
 from carina.storage.seal import write_seal
 
 LOOSE = Margins(auroc=1, sensitivity=1, specificity=1, in_bands=1, misplaced=1, images=1)
@@ -124,6 +128,51 @@ def test_it_decides_by_its_own_policy_and_says_so(bundle: Path, phantom_dataset:
     assert load_bundle(bundle, precision="int8").predict(paths[0]).probabilities == pytest.approx(
         pairs[0][1].probabilities, abs=1e-5  # type: ignore[union-attr]
     )  # fmt: skip
+
+
+def test_what_is_timed_is_given_bytes_and_nothing_is_cast_to_them(bundle: Path) -> None:
+    predictor = Predictor(bundle, precision="int8", threads=1)
+    ours = carina_itself(predictor, bundle, "auto", "int8", 1)
+    assert ours.takes_bytes
+    greys = np.random.default_rng(0).integers(0, 256, (2, *predictor.engine.input_sizes), np.uint8)
+    assert np.ptp(ours.logits(greys)) > 0
+    # Cast to bytes, a tensor from -1 to 1 would be black and white.
+    with pytest.raises(TypeError, match="takes grey bytes and was given float32"):
+        predictor.engine.run(to_tensor(greys, "minus-one-one"))
+
+
+@pytest.mark.long
+def test_it_gives_the_same_bits_whatever_instructions_the_processor_has(bundle: Path, tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    try:
+        from masked_processor import SETS, build_mask, masked
+    finally:
+        sys.path.pop(0)
+    library = build_mask(tmp_path)
+    if library is None:
+        pytest.skip("this machine cannot hide instructions from a process")
+    program = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from carina.runtime.engine import load_engine\n"
+        "engine = load_engine(Path(sys.argv[1]), backend=sys.argv[2], precision='int8', threads=1)\n"
+        "greys = np.random.default_rng(0).integers(0, 256, (8, *engine.input_sizes), np.uint8)\n"
+        "sys.stdout.buffer.write(engine.run(greys)['logits'].tobytes())\n"
+    )
+
+    def logits(instruction_set: str, backend: str) -> bytes:
+        command = [sys.executable, "-c", program, str(bundle / INT8_FILE), backend]
+        return subprocess.run(command, env=masked(library, instruction_set), capture_output=True, check=True).stdout
+
+    *wide, narrow = SETS
+    for backend in ("onnxruntime", "openvino"):
+        expected = logits(wide[0], backend)
+        assert {logits(each, backend) for each in wide} == {expected}
+    # Without AVX2 the average and the head, which are in floating point, add in another order.
+    expected_logits, narrow_logits = (
+        np.frombuffer(logits(each, "onnxruntime"), np.float32) for each in (wide[0], narrow)
+    )
+    np.testing.assert_allclose(narrow_logits, expected_logits, atol=1e-5)
 
 
 def test_an_altered_missing_or_added_twin_is_never_loaded(

@@ -280,6 +280,7 @@ class Model:
         version: str | None = None,
         specificity: float | None = None,
         sensitivity: float | None = None,
+        hold_out: bool = False,
         progress: Progress = no_progress,
     ) -> "Recalibrated":
         """Write a bundle with the same weights and thresholds for another hospital, and return what changed.
@@ -301,6 +302,7 @@ class Model:
             version=version,
             specificity=specificity,
             sensitivity=sensitivity,
+            hold_out=hold_out,
             progress=progress,
         )
 

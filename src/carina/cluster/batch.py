@@ -10,15 +10,15 @@ from threading import Event
 from typing import Any
 
 from carina.bundles.bundle import released_bundle
-from carina.cluster.engine import put_bundle, require_alike, started, stream
 from carina.cluster.entries import Entry, is_remote, list_entries
-from carina.cluster.listing import UNIT, Counts, pending_units, write_listing
 from carina.cluster.lock import held
 from carina.cluster.node import Model, pack
-from carina.cluster.parts import forget_failed, judged_keys, part_of, row_of, schema
+from carina.cluster.output_store import Store
+from carina.cluster.pending import UNIT, Counts, pending_units, write_listing
+from carina.cluster.ray_engine import put_bundle, require_alike, started, stream
 from carina.cluster.stages import Job
-from carina.cluster.store import Store
 from carina.cluster.summary import write_summary
+from carina.cluster.table_parts import forget_failed, judged_keys, part_of, row_of, schema
 from carina.decisions.bands import check_prevalence
 from carina.errors import BundleError, ConfigurationError, InputError
 from carina.inference.left_out import LeftOutFiles

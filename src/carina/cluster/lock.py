@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
 from carina.errors import ConfigurationError
 
 try:

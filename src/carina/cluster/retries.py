@@ -68,8 +68,17 @@ def fetch(address: str) -> bytes:
         raise InputError(msg, "not-found") from None
     except OSError as error:
         refused = isinstance(error, PermissionError)
-        said = _CODE.search(str(error))
-        msg = f"it could not be read in {len(PAUSES_S) + 1} tries ({said[1] if said else type(error).__name__})."
+        msg = f"it could not be read in {len(PAUSES_S) + 1} tries ({_word_of(error)})."
         raise InputError(msg, "permission-denied" if refused else "unreadable-file") from None
     check_size(len(content))
     return content
+
+
+def _word_of(error: BaseException) -> str:
+    """Return a store's own word for what went wrong, or else what Python calls it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if said := _CODE.search(str(cause)):
+            return said[1]
+        cause = cause.__cause__
+    return type(error).__name__

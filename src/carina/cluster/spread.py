@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from carina.cluster.engine import quiet_data, started
+from carina.cluster.ray_engine import numbers, quiet_data, started
 from carina.errors import CarinaError
 
 _Item = TypeVar("_Item")
@@ -49,7 +49,7 @@ class Spread:
         given = [ray.put((work, list(items)))]
         count = -(-len(items) // self._size)
         done = (
-            ray.data.range(count, override_num_blocks=count)
+            numbers(count, self._cores)
             .map_batches(_do, fn_kwargs={"given": given, "size": self._size}, num_cpus=self._cores)
             .iter_rows()
         )

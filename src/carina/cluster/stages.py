@@ -4,6 +4,7 @@ A step never raises: what it could not do travels on as words, so that Ray tries
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,13 +14,13 @@ import cv2
 import numpy as np
 
 from carina.cluster.entries import Entry, is_remote
-from carina.cluster.listing import Listing
 from carina.cluster.node import Files, Model
-from carina.cluster.parts import part_of, row_of, schema
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
+from carina.cluster.pending import Listing
+from carina.cluster.table_parts import part_of, row_of, schema
 from carina.errors import CarinaError, InputError
 from carina.inference.image_input import Input
-from carina.inference.prediction import AnyPrediction, Prediction
+from carina.inference.prediction import AnyPrediction, FailedPrediction
 from carina.inference.prediction_list import said_of
 from carina.inference.predictor import ReadFilm, read_film
 from carina.runtime.streams import read_ahead
@@ -128,17 +129,14 @@ class JudgeUnit:
         What is to be done.
     model
         What must judge.
-    files
-        A reference to the bundle's files in Ray's memory.
+    fetch
+        Gives the bundle's files.
     """
 
-    def __init__(self, job: Job, model: Model, files: "Any") -> None:
-        import ray  # noqa: PLC0415  # an actor's process has it
-
+    def __init__(self, job: Job, model: Model, fetch: Callable[[], Files]) -> None:
         _one_thread()
-        loaded: Files = ray.get(files[0])
         self._job, self._model = job, model
-        self._predictor = model.load(loaded)
+        self._predictor = model.load(fetch())
         self._rows = model.rows(self._predictor)
         self._schema = schema(self._predictor.run.findings, embeddings=job.embeddings)
 
@@ -165,7 +163,7 @@ class JudgeUnit:
 
 
 def _overlay(entry: Entry, prediction: AnyPrediction) -> tuple[str, bytes] | None:
-    if not isinstance(prediction, Prediction) or prediction.explanation is None:
+    if isinstance(prediction, FailedPrediction) or prediction.explanation is None:
         return None
     from carina.inference.explanation.overlay import draw_overlay, encode_png  # noqa: PLC0415  # fonts and drawing
     from carina.inference.explanation.overlay_files import overlay_name  # noqa: PLC0415

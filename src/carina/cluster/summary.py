@@ -13,8 +13,8 @@ from carina._version import __version__
 from carina.bundles.bundle import open_bundle
 from carina.bundles.run_folder import TRAINING_IMAGES_FILE
 from carina.bundles.training_images import read_training_images
-from carina.cluster.parts import read_parts
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
+from carina.cluster.table_parts import read_parts
 from carina.inference.prediction import FOR_RESEARCH
 from carina.inference.prediction_list import ROW_ORDER
 from carina.notebook import lines_html, table_html

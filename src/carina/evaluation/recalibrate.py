@@ -21,6 +21,7 @@ from carina.decisions.change import describe_change
 from carina.decisions.operating_point import OperatingPoint, OperatingPointRule, ThresholdRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.errors import ConfigurationError, DataError, LeakError
+from carina.evaluation.adaptation.adaptation_words import describe_test
 from carina.evaluation.adaptation.held_out import HeldOut, hold_out_policy
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.leaks import check_leaks
@@ -80,7 +81,14 @@ class Recalibrated:
         )
         also = [f"The thresholds of {each} were fitted to the same images." for each in self.precisions]
         also += [f"{each} is left out: this machine cannot compute it." for each in self.left_out]
-        return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence), *also])
+        return "\n".join([said, *describe_change(self.old, self.new, prevalence=prevalence), *also, *self._held_out()])
+
+    def _held_out(self) -> list[str]:
+        if self.held_out is None:
+            return []
+        tests = (*self.held_out.calls(), *self.held_out.briers())
+        said = "Each figure below is for images of patients whom the judging policy was not fitted to."
+        return [said, *map(describe_test, tests)]
 
     def _repr_html_(self) -> str:
         return boxed(lines_html(self.summary()))

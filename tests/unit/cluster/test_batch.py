@@ -1,6 +1,7 @@
-"""``carina batch`` on the smallest cluster that shows its promises: Ray on this machine, with two workers.
+"""``carina batch``: one row per input, the values of ``carina predict``, and the same again when it goes on.
 
-One test, because Ray takes seconds to start.
+Ray takes half a minute of processor time to start its processes, so that the steps of a batch are tried in this
+process, and on Ray in the long tests.
 """
 
 import json
@@ -16,24 +17,26 @@ import pytest
 import typer
 
 from carina.cli.predict import predict_command
-from carina.cluster import engine
+from carina.cluster import ray_engine
 from carina.cluster.batch import BatchSettings, run_batch
 from carina.cluster.node import Model, pack
 from carina.errors import BundleError, ConfigurationError
 from carina.inference.predictor import Predictor
-from unit.cluster.crashing import CRASH, crash_on_some
+from unit.cluster.crashing import CRASH, crash_on_some, take_the_place_of_a_cluster
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Start Ray with two workers that may die over a film."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
-        patch.setenv("CARINA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        hook = {"worker_process_setup_hook": crash_on_some}
-        with engine.started(engine.AUTO, num_cpus=2, object_store_memory=128 * 1024**2, runtime_env=hook):
-            yield
+@pytest.fixture(params=["here", pytest.param("ray", marks=pytest.mark.long)])
+def cluster(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Prepare two workers of Ray that may die over a film, or what takes their place: the steps in this process."""
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+    if request.param == "here":
+        take_the_place_of_a_cluster(monkeypatch)
+        yield
+        return
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
+    hook = {"worker_process_setup_hook": crash_on_some}
+    with ray_engine.started(ray_engine.AUTO, num_cpus=2, object_store_memory=128 * 1024**2, runtime_env=hook):
+        yield
 
 
 @pytest.fixture
@@ -125,13 +128,36 @@ def test_a_batch(
     ]
     assert run_batch(sources, out, bundle=bundle, settings=settings).judged_before == 18
 
-    # A machine that differs is refused by its name.
-    model = Model.of(Predictor(bundle), None)
-    with pytest.raises(ConfigurationError, match=r"1 of 1 machines must not judge\. .+ \(.+\): it has Carina"):
-        engine.require_alike(replace(model, version="9.9"), engine.put_bundle(pack(bundle)))
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_a_machine_that_differs_is_refused_by_its_name(tiny_bundle: tuple[Path, object]) -> None:
+    model = Model.of(Predictor(tiny_bundle[0]), None)
+    other = replace(model, version="9.9")
+    with (
+        ray_engine.started(ray_engine.AUTO, num_cpus=1),
+        pytest.raises(ConfigurationError, match=r"1 of 1 machines must not judge\. .+ \(.+\): it has Carina"),
+    ):
+        ray_engine.require_alike(other, ray_engine.put_bundle(pack(tiny_bundle[0])))
 
 
-def test_an_output_belongs_to_one_model_and_one_way(tiny_bundle: tuple[Path, object], tmp_path: Path) -> None:
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_the_smallest_cluster_gives_each_input_a_row(
+    films: list[Path], tiny_bundle: tuple[Path, object], tmp_path: Path
+) -> None:
+    with ray_engine.started(ray_engine.AUTO, num_cpus=1, object_store_memory=80 * 1024**2):
+        run_batch([str(films[0].parent)], str(tmp_path / "table"), bundle=tiny_bundle[0], unit=3)
+    table = pl.read_parquet(tmp_path / "table" / "part-*.parquet")
+    assert sorted(table["address"]) == sorted(map(str, films))
+    assert table["error"].null_count() == len(films)
+
+
+def test_an_output_belongs_to_one_model_and_one_way(
+    tiny_bundle: tuple[Path, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+    take_the_place_of_a_cluster(monkeypatch)
     (tmp_path / "films").mkdir()
     bundle, out = tiny_bundle[0], str(tmp_path / "table")
     run_batch([str(tmp_path / "films")], out, bundle=bundle)

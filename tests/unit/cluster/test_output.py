@@ -11,10 +11,10 @@ import pytest
 
 from carina.cluster import lock
 from carina.cluster.entries import Entry
-from carina.cluster.listing import Counts, pending_units, write_listing
 from carina.cluster.lock import held
-from carina.cluster.parts import encode, forget_failed, judged_keys, part_name, part_of, read_parts
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
+from carina.cluster.pending import Counts, pending_units, write_listing
+from carina.cluster.table_parts import encode, forget_failed, judged_keys, part_name, part_of, read_parts
 from carina.errors import ConfigurationError
 
 COLUMNS = pa.schema([("address", pa.string()), ("error_code", pa.string()), ("passed_over", pa.bool_())])

@@ -48,8 +48,9 @@ def test_pauses_grow_until_the_store_is_back(waited: list[float]) -> None:
 
 
 def test_after_all_tries_the_error_has_the_stores_own_word_and_no_address(waited: list[float]) -> None:
-    said = "An error occurred (SlowDown) when calling GetObject on films/Doe-Jane.png"
-    _Store.errors = [OSError(said)] * (len(PAUSES_S) + 1)
+    error = OSError("Please reduce your request rate.")
+    error.__cause__ = RuntimeError("An error occurred (SlowDown) when calling GetObject on films/Doe-Jane.png")
+    _Store.errors = [error] * (len(PAUSES_S) + 1)
     with pytest.raises(InputError, match=r"^it could not be read in 5 tries \(SlowDown\)\.$") as raised:
         fetch("trouble://film")
     assert raised.value.code == "unreadable-file"

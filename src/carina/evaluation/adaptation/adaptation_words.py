@@ -33,7 +33,7 @@ def describe_adaptation(
         f"can be promised. If it does not occur at your site, add --leave-out {shlex.quote(finding)}."
         for finding in untouched
     ]
-    lines += [_describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
+    lines += [describe_test(test) for test in (*held_out.aurocs(), *held_out.calls())]
     lines += [
         f"AUROC of {finding}: {area} after; the shipped model does not know it."
         for finding, area in held_out.added_aurocs().items()
@@ -100,7 +100,8 @@ def describe_prevalence(judged: JudgedFolder, held_out: HeldOut) -> list[str]:
     return [*lines, CANNOT]
 
 
-def _describe_test(test: PairedTest) -> str:
+def describe_test(test: PairedTest) -> str:
+    """Return a figure before and after, and the difference."""
     name = f"{test.measure} of {test.finding}"
     if test.value_a is None or test.value_b is None:
         return f"{name}: not measured ({test.difference.note})."

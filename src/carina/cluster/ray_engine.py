@@ -5,7 +5,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from carina.cluster.node import Files, Model, complaint, node_name
 from carina.cluster.stages import Job, JudgeUnit, read_unit, write_unit
@@ -26,8 +27,8 @@ _STARTS = 3
 _MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
 # Of each core: reading and decoding, judging, writing. What a core does more of is settled by the system.
 _READ_CPU, _JUDGE_CPU, _WRITE_CPU = 0.4, 0.4, 0.2
-# How often a unit whose process died is tried again before its images are tried one by one, and then how often each.
-_TRIES_OF_A_UNIT, _TRIES_OF_AN_IMAGE = 3, 1
+# A unit whose process died is tried once more, then its images one by one, and each of these once more.
+_RETRIES = 1
 
 
 @contextmanager
@@ -96,6 +97,13 @@ def put_bundle(files: Files) -> Any:
     return ray.put(files)
 
 
+def _fetch(files: list[Any]) -> Files:
+    """Return the bundle's files on a machine; in a list, a reference is not fetched before it is asked for."""
+    import ray  # noqa: PLC0415
+
+    return cast("Files", ray.get(files[0]))
+
+
 def require_alike(model: Model, files: Any) -> int:
     """Let each machine of the cluster load the model, and return how many cores there are.
 
@@ -142,6 +150,26 @@ def quiet_data() -> Any:
     return context
 
 
+def numbers(count: int, cores: float) -> Any:
+    """Return a dataset of so many blocks, each with its number in the column id, made by tasks of a share of a core.
+
+    `ray.data.range` takes a whole core for each, which a machine with one core never has beside what judges there.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import ray.data  # noqa: PLC0415
+    from ray.data.block import BlockMetadata  # noqa: PLC0415
+
+    class Numbers(ray.data.Datasource):  # type: ignore[misc]
+        def estimate_inmemory_data_size(self) -> int:
+            return 8 * count
+
+        def get_read_tasks(self, parallelism: int, **_: Any) -> list[Any]:  # noqa: ARG002  # it is in the signature
+            told = BlockMetadata(num_rows=1, size_bytes=8, input_files=None, exec_stats=None)
+            return [ray.data.ReadTask(lambda n=n: [pa.table({"id": [n]})], told) for n in range(count)]
+
+    return ray.data.read_datasource(Numbers(), override_num_blocks=count, num_cpus=cores)
+
+
 def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str, Any]]:
     """Yield what `write_unit` says of each unit, in the order in which they are done.
 
@@ -150,20 +178,19 @@ def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str,
     import ray.data  # noqa: PLC0415
 
     quiet_data()
-    tries = _TRIES_OF_A_UNIT if job.single is None else _TRIES_OF_AN_IMAGE
     pool = ray.data.ActorPoolStrategy(size=min(cores, job.count), max_tasks_in_flight_per_actor=2)
     with warnings.catch_warnings():
         # From Ray 2.64 on retries are to be given otherwise; 2.60 has no other way for those of an actor's tasks.
         warnings.filterwarnings("ignore", message=".*ray_remote_args")
         units = (
-            ray.data.range(job.count, override_num_blocks=job.count)
-            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=tries)
+            numbers(job.count, _READ_CPU)
+            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=_RETRIES)
             .map_batches(
                 JudgeUnit,
-                fn_constructor_args=(job, model, [files]),
+                fn_constructor_args=(job, model, partial(_fetch, [files])),
                 compute=pool,
                 num_cpus=_JUDGE_CPU,
-                max_task_retries=tries,
+                max_task_retries=_RETRIES,
             )
             .map_batches(write_unit, fn_kwargs={"job": job}, num_cpus=_WRITE_CPU)
         )

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carina.cluster.entries import Entry
-from carina.cluster.parts import encode, has
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
+from carina.cluster.table_parts import encode, has
 from carina.runtime.streams import batched
 
 # A worker that is killed loses so many at most; a part of so many rows has some 50 KB.

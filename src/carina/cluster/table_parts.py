@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from carina.cluster.entries import Entry, key_of
-from carina.cluster.store import Store
+from carina.cluster.output_store import Store
 from carina.inference.prediction import AnyPrediction, FailedPrediction
 from carina.inference.results import JsonLines
 from carina.runtime.streams import read_ahead
