@@ -220,9 +220,13 @@ def _judges(served: Served) -> list[psutil.Process]:
             parent = process.parent()
             grand = None if parent is None else parent.parent()
             # carina serve, its worker, the worker's judge: decoders are other programs.
-            if grand is not None and grand == served.tree()[0] and process.children():
+            if grand is not None and grand == served.tree()[0] and any(map(_decodes, process.children())):
                 found.append(process)
     return found
+
+
+def _decodes(process: psutil.Process) -> bool:
+    return "carina.radiographs.dicom.worker" in " ".join(process.cmdline())
 
 
 def _state(site: Site, image_id: int) -> str | None:
