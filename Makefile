@@ -100,7 +100,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-header --quiet --group build
 lock:
 	$(LOCK) --extra train --extra serve --output-file requirements/train.txt
-	$(LOCK) --extra train --extra dicom --extra gdcm --extra hub --extra mlflow --extra serve --extra postgresql --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
+	$(LOCK) --extra train --extra dicom --extra gdcm --extra hub --extra mlflow --extra serve --extra postgresql --extra cluster --group dev --constraint requirements/train.txt --output-file requirements/dev.txt
 	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 
 clean:

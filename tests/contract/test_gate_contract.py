@@ -77,6 +77,8 @@ def test_prediction_refuses_what_the_gate_refuses_with_its_reason(
     upright = judged(gated_run, [Path(path) for path in phantom_dataset.rows("test")["path"]])
     assert np.mean([not prediction.reasons for prediction in upright]) > 0.5
     lying = judged(gated_run, turned)
+    # Farther from the radiographs that the gate was fitted to.
+    assert np.mean([each.distance for each in lying]) > np.mean([each.distance for each in upright])
     refused = [prediction for prediction in lying if prediction.reasons]
     assert len(refused) > 0.8 * len(lying)
     assert all(prediction.triage.priority == "not-assessable" for prediction in refused)
@@ -95,10 +97,10 @@ def test_prediction_refuses_what_the_gate_refuses_with_its_reason(
 def test_the_gate_says_the_same_of_one_list_and_of_many(gated_run: Path, turned: list[Path]) -> None:
     pipeline = load_pipeline(gated_run, open_run(gated_run))
     wholes = [resize_grey(read_radiograph(path), pipeline.preprocessing.read_size) for path in turned[:7]]
-    refusals = [
-        each for _, part in pipeline.stream((None, two) for two in batched(wholes, 2)) for each in part.refusals
-    ]
-    assert refusals == list(pipeline.judge(wholes).refusals)
+    parts = [part for _, part in pipeline.stream((None, two) for two in batched(wholes, 2))]
+    refusals, whole = [each for part in parts for each in part.refusals], pipeline.judge(wholes)
+    assert refusals == list(whole.refusals)
+    assert [each for part in parts for each in part.distances] == pytest.approx(whole.distances)
     assert any(refusals)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carina.bundles.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, released_bundle
+from carina.bundles.bundle import GOLDEN_FILE, RELEASED_NAME, open_bundle, open_named_model, released_bundle
 from carina.bundles.run_folder import GATE_FILE, KERAS_FILE, LUNGS_FILE, ONNX_FILE, TRAINING_IMAGES_FILE
 from carina.bundles.training_images import read_training_images
 from carina.bundles.verification import verify_bundle
@@ -27,7 +27,7 @@ from carina.radiographs.preprocess import to_tensor
 from carina.runtime.engine import Backend, load_engine
 from carina.storage.arrays import read_arrays
 
-LARGEST_MEGABYTES = 25
+LARGEST_MEGABYTES = 30
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,7 +55,7 @@ def test_it_was_learned_from_training_rows_alone_and_says_what_it_is_for() -> No
 
 def test_its_results_are_of_this_very_model() -> None:
     described, _ = open_bundle(released_bundle())
-    for place in ("test", "external-kaggle317", "nih", "external-cohen"):
+    for place in ("test", "external-kaggle317", "nih", "external-cohen", "tb-pakistan"):
         content = json.loads((ROOT / "results" / RELEASED_NAME / place / "metrics.json").read_text("utf-8"))
         assert content["model"]["model_sha256"] == described.model_sha256
         assert content["model"]["lungs_sha256"] == described.lungs_sha256
@@ -65,6 +65,21 @@ def test_its_results_are_of_this_very_model() -> None:
             content["leak_check"]["same_pixels"] + content["leak_check"]["near_duplicates"]
             == (content["leak_check"]["dropped"])
         )
+
+
+def test_the_changelog_of_the_model_names_everything_that_became_worse() -> None:
+    carried = json.loads((ROOT / "results" / "carry_over.json").read_text("utf-8"))
+    described, sha256 = open_named_model(released_bundle())
+    assert carried["new"] == {"name": RELEASED_NAME, "version": described.version, "sha256": sha256}
+    changelog = (ROOT / "models" / "CHANGELOG.md").read_text("utf-8")
+    part = changelog.split(f"## {described.version} ")[1].split("\n## ")[0]
+    assert [line for line in carried["worse"] if f"- {line}\n" not in part] == []
+
+
+def test_the_card_says_where_it_was_not_tested() -> None:
+    card = (released_bundle() / "README.md").read_text("utf-8")
+    assert "## Where it was not tested" in card
+    assert "Ages, sexes, devices and projections" in card
 
 
 def test_its_graphs_give_what_explanations_and_the_gate_need() -> None:

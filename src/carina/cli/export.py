@@ -8,7 +8,7 @@ from carina.cli.console import print_note, print_result, progress_bars
 from carina.cli.options import argument, option, switch
 from carina.progress import no_progress
 
-_LARGE_MB = 25.0
+_LARGE_MB = 30.0
 
 _CARD = "Model card"
 

@@ -26,7 +26,8 @@ at most. A start that fails ends it all, so there are two, each with half of 1 -
 beyond it, and a strict one. The order is read from other patients: the **fitting** third of the calibration data, on
 which the calibration map was fitted as well, so that both are independent of the **testing** two thirds. The start is
 the strictest threshold at which the promise would be kept with room to spare (little for the strict start, much for the
-lax one) if the testing images were as the fitting ones; where it never would, the strictest that is nearly the best.
+lax one) if the testing images were as the fitting ones. Where it never would, the strict start is the strictest
+threshold that is nearly the best, and the lax start the middle one of these.
 
 The promise holds for each prevalence that is stated without a look at the testing images, not for all of them at once.
 
@@ -308,9 +309,11 @@ def _laxest(bands: Bands, name: BandName, prevalence: float | None, promise: flo
         band = bands.findings.index(NORMAL if name == "routine" else bands.flag_finding)
         expected, share = (_largest_share(bounds, part, band, mix) for part in (0, 1))
     best = float(expected.min())
+    nearly = np.flatnonzero(expected <= NEARLY_BEST * best)
     chosen = None
-    for way in STARTS:
-        start = int(np.flatnonzero(expected <= max(best ** (1 - way) * promise**way, NEARLY_BEST * best))[-1])
+    for way, otherwise in zip(STARTS, (nearly[-1], nearly[len(nearly) // 2]), strict=True):
+        enough = best ** (1 - way) * promise**way
+        start = int(np.flatnonzero(expected <= enough)[-1] if enough > NEARLY_BEST * best else otherwise)
         for place in range(start, -1, -1):
             if share[place] > promise or bands.thresholds[place] <= above:
                 break

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from amount import sampled
 from carina.errors import DataError
-from carina.evaluation.comparison import compare, holm, mcnemar, paired_delong, sign_flip_mid_p
+from carina.evaluation.comparison import compare, holm, mcnemar, paired_brier, paired_delong, sign_flip_mid_p
 
 quick = settings(deadline=None, database=None, max_examples=sampled(60))
 
@@ -354,3 +354,19 @@ def test_compare_refuses_wrong_tables(truth: list[Any], rows: int, message: str)
     table = np.full((len(truth), 3), 1 / 3)
     with pytest.raises(DataError, match=message):
         compare(np.array(truth, int), table, np.full((rows, 3), 1 / 3), "abc")
+
+
+def test_brier_scores_by_hand_and_by_patients() -> None:
+    positive = np.array([True, False, True, False])
+    a, b = np.array([0.9, 0.2, 0.8, 0.4]), np.array([0.6, 0.2, 0.5, 0.1])
+    test = paired_brier(positive, a, b, finding="x")
+    assert (test.value_a, test.value_b) == (pytest.approx(0.25 / 4), pytest.approx((0.16 + 0.04 + 0.25 + 0.01) / 4))
+    # Differences -0.15, 0, -0.21, 0.15: mean -0.0525, standard error sd / 2 (of four).
+    gains = np.array([-0.15, 0.0, -0.21, 0.15])
+    half = 1.959964 * gains.std(ddof=1) / 2
+    assert (test.difference.low, test.difference.high) == pytest.approx((-0.0525 - half, -0.0525 + half))
+    # The same images three times, as one patient each, say no more.
+    thrice = np.repeat(np.arange(4), 3)
+    again = paired_brier(positive[thrice], a[thrice], b[thrice], thrice).difference
+    assert (again.low, again.high) == pytest.approx((test.difference.low, test.difference.high))
+    assert paired_brier(positive[:0], a[:0], b[:0]).difference.note == "no images to compare"

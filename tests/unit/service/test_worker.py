@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -495,6 +496,14 @@ def test_workers_with_images_of_the_same_studies_do_not_end_each_other(site: Sit
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_the_distance_to_the_gate_s_radiographs_is_kept(plain_site: Site) -> None:
+    model, (taken,) = add_model(plain_site), send(plain_site, 1)
+    with writing(plain_site.engine) as session:
+        record(session, taken.image_id, model, replace(SAID, embedding_distance=1.5), in_use=True)
+    with reading(plain_site.engine) as session:
+        assert session.scalars(select(Judgement.embedding_distance)).one() == 1.5
 
 
 def test_a_silent_model_that_cannot_be_loaded_does_not_stop_the_one_in_use(plain_site: Site) -> None:

@@ -9,7 +9,7 @@ from carina.bundles.bundle import Adaptation
 from carina.decisions.operating_point import OperatingPointRule
 from carina.decisions.policy import Policy, PolicySettings, fit_policy
 from carina.evaluation.adaptation.adaptation_words import describe_adaptation
-from carina.evaluation.adaptation.held_out import HeldOut, Judgements, hold_out, macro_auroc
+from carina.evaluation.adaptation.held_out import HeldOut, Judgements, hold_out, hold_out_policy, macro_auroc
 from carina.evaluation.adaptation.refit import start_from
 from carina.evaluation.adaptation.site import SiteFilms
 from carina.evaluation.comparison import paired_delong
@@ -196,3 +196,33 @@ def test_a_band_counts_what_does_not_belong() -> None:
     held_out = _held_out(table, table, labels)
     assert held_out.promises(said) == {"routine": (2, 1), "fast-track": (2, 1)}
     assert held_out.promises(Judgements(table, None, ())) == {}
+
+
+def test_a_policy_is_held_out_by_patients_and_the_weights_stay() -> None:
+    rng = np.random.default_rng(9)
+    groups = np.repeat(np.arange(100), 3)
+    labels = (np.arange(100) % 3)[groups]
+    logits = np.eye(3)[labels] + rng.normal(0, 0.7, (300, 3))
+    findings = ("COVID-19", "Normal", "Viral Pneumonia")
+    rule = OperatingPointRule(finding="COVID-19", rule="specificity-at-least", target=0.9)
+    # The shipped model is far too sure of the first finding.
+    shipped = fit_policy(logits - [3.0, 0, 0], labels, findings, rule, PolicySettings(), chosen_on="elsewhere")
+    seen: list[set[int]] = []
+
+    def fit(some: np.ndarray, of: np.ndarray, patients: np.ndarray) -> Policy:
+        seen.append(set(patients.tolist()))
+        return fit_policy(some, of, findings, rule, PolicySettings(), chosen_on="here", groups=patients)
+
+    held_out = hold_out_policy(logits, labels, groups, shipped, fit)
+    # Each patient was left out of one fit, whole.
+    assert len(seen) == 5
+    assert [sum(patient not in each for each in seen) for patient in range(100)] == [1] * 100
+    assert held_out.shipped.probabilities == pytest.approx(shipped.probabilities(logits))
+    (brier,) = [test for test in held_out.briers() if test.finding == "COVID-19"]
+    assert brier.value_a is not None
+    assert brier.value_b is not None
+    assert brier.value_a < brier.value_b
+    assert brier.difference.high is not None
+    assert brier.difference.high < 0
+    assert {test.measure for test in held_out.calls()} == {"sensitivity", "specificity"}
+    assert set(held_out.adapted.priority) <= {"fast-track", "expedite", "secondary-review", "routine"}

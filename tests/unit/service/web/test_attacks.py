@@ -147,9 +147,9 @@ def test_others_pages(clinic: Clinic, study: int) -> None:
         f"/images/{image}/evidence",
     ]
     auditor, reader, administrator = (clinic.client(name) for name in ("carl", "berta", "anna"))
-    for path in ("/worklist", "/good-enough", "/administration", *of_patients):
+    for path in ("/worklist", "/good-enough", "/watching", "/models", "/administration", *of_patients):
         assert auditor.get(path).status_code == 403, path
-    for path in ("/administration", "/audit"):
+    for path in ("/administration", "/models", "/audit"):
         assert reader.get(path).status_code == 403, path
     assert administrator.get("/audit").status_code == 403
     csrf = clinic.csrf(reader)
@@ -159,6 +159,10 @@ def test_others_pages(clinic: Clinic, study: int) -> None:
     assert reader.post("/administration/tokens", data={**new, "account": "1", "label": "x"}).status_code == 403
     assert reader.post("/mode", data={"csrf": csrf, "mode": "live", "reason": "because I want it"}).status_code == 403
     assert reader.post("/audit/export", data={"csrf": csrf}).status_code == 403
+    fitted = {"csrf": csrf, "kind": "adapt", "model": "1", "reason": "because I want it"}
+    for path in ("/models/fit", "/models/1/use", "/models/1/retire", "/watching/alerts/1/seen"):
+        assert reader.post(path, data=fitted).status_code == 403, path
+        assert administrator.post(path, data={**fitted, "csrf": "x"}).status_code == 403, path
     with reading(clinic.site.engine) as session:
         assert session.scalar(select(Account).where(Account.name == "mallory")) is None
 
@@ -172,6 +176,9 @@ def test_strangers_see_nothing(clinic: Clinic, study: int) -> None:
         f"/studies/{study}",
         f"/images/{study}/pixels",
         "/good-enough",
+        "/watching",
+        "/models",
+        "/metrics",
         "/administration",
         "/audit",
     ]
@@ -341,7 +348,7 @@ def test_every_answer_is_protected(clinic: Clinic, study: int, monkeypatch: pyte
 def test_pages_have_no_inline_script_or_style(clinic: Clinic, study: int) -> None:
     pages = [
         clinic.client("anna").get(path).text
-        for path in ("/worklist", f"/studies/{study}", "/good-enough", "/administration")
+        for path in ("/worklist", f"/studies/{study}", "/good-enough", "/watching", "/models", "/administration")
     ]
     pages += [clinic.client("carl").get("/audit").text, clinic.client().get("/login").text]
     for page in pages:

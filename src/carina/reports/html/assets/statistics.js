@@ -173,11 +173,14 @@ function bandThreshold(bands, name, band, mix, above) {
     });
   };
   const [expected, tested] = mix ? [shares(0), shares(1)] : promise.asDrawn;
-  const best = Math.min(...expected);
+  const best = Math.min(...expected), near = bands.nearlyBest * best;
+  const nearly = expected.map((_, place) => place).filter((place) => expected[place] <= near);
+  const otherwise = [nearly[nearly.length - 1], nearly[Math.floor(nearly.length / 2)]];
   let chosen = null;
-  for (const way of bands.starts) {
-    const enough = Math.max(best ** (1 - way) * promise.share ** way, bands.nearlyBest * best);
-    for (let place = expected.findLastIndex((share) => share <= enough); place >= 0; place--) {
+  for (const [number, way] of bands.starts.entries()) {
+    const enough = best ** (1 - way) * promise.share ** way;
+    const start = enough > near ? expected.findLastIndex((share) => share <= enough) : otherwise[number];
+    for (let place = start; place >= 0; place--) {
       if (tested[place] > promise.share || bands.thresholds[place] <= above) break;
       chosen = Math.min(chosen ?? 1, bands.thresholds[place]);
     }
