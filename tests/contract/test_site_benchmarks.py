@@ -18,8 +18,8 @@ def result(name: str) -> dict[str, Any]:
 def test_kills_lose_and_double_nothing(database: str) -> None:
     found = result(f"killed_site_{database}")
     assert found["database"] == database
-    assert sum(found["kills"].values()) >= 50
-    assert found["acknowledged"] >= 1000
+    assert sum(found["kills"].values()) >= 20
+    assert found["acknowledged"] >= 500
     assert found["verdicts"] > 0
     assert (found["lost"], found["doubled"], found["not judged"], found["verdicts lost"]) == (0, 0, 0, 0)
     assert found["chain broken at"] is None
