@@ -207,7 +207,8 @@ def ablation_table() -> list[str]:
     ]
     for row in content["rows"]:
         kinds = ("accuracy", "macro_auroc", "sensitivity_at_0.99", "nih", "cohen")
-        lines.append(f"| {row['row']} | {' | '.join(estimate(row[kind]) for kind in kinds)} |")
+        name = row["row"].replace("(released)", "(model 0.3.0)")
+        lines.append(f"| {name} | {' | '.join(estimate(row[kind]) for kind in kinds)} |")
     return [*lines, "", f"`{content['command']}` on {content['machine']}."]
 
 
