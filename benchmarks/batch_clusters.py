@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +19,6 @@ from typing import Any, Self
 import cv2
 import polars as pl
 import psutil
-from ray.cluster_utils import Cluster
 
 from carina.cluster.ray_engine import ENVIRONMENT
 from carina.phantoms.phantom import PHANTOM_FINDINGS, draw_phantom
@@ -27,6 +26,7 @@ from carina.runtime.machine import describe_machine, library_versions
 
 COMMAND = [sys.executable, "-c", "from carina.cli import main; main()"]
 _FILES_IN_A_FOLDER = 1000
+_STARTS = 5
 _STORE_BYTES = 192 * 1024**2
 
 
@@ -49,13 +49,13 @@ def link_films(folder: Path, count: int, different: int = 64, size: int = 224) -
 
 
 @contextmanager
-def cluster_of(nodes: int, cores: int = 1) -> Iterator[Cluster]:
+def cluster_of(nodes: int, cores: int = 1) -> Iterator[Any]:
     """Yield a cluster: a head without cores, and nodes with so many each."""
     os.environ.update(ENVIRONMENT)
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES},
-    )
+    from ray.cluster_utils import Cluster  # noqa: PLC0415  # it reads the environment
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     try:
         for _ in range(nodes):
             add_node(cluster, cores)
@@ -65,9 +65,20 @@ def cluster_of(nodes: int, cores: int = 1) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def add_node(cluster: Cluster, cores: int = 1) -> Any:
+def add_node(cluster: Any, cores: int = 1) -> Any:
     """Add a node, and return it."""
-    return cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES)
+    return _patiently(lambda: cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES))
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start something of Ray, which waits for its own processes no longer than 30 s, on a machine that is busy."""
+    for left in reversed(range(_STARTS)):
+        try:
+            return start()
+        except Exception:  # Ray raises this class itself
+            if not left:
+                raise
+    return None
 
 
 def start_batch(films: Path | str, out: str, address: str, log: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 import psutil
-from batch_clusters import cluster_of, link_films, start_batch, write_result
+from batch_clusters import link_films, start_batch, write_result
 
 
-def measure(films: Path, out: Path, address: str, seconds: float) -> dict[str, float]:
+def measure(films: Path, out: Path, seconds: float) -> dict[str, float]:
     """Return the largest private memory (MB) of a driver, and the seconds until it began to judge."""
     log = out.parent / f"{out.name}.log"
     started, judging = time.perf_counter(), 0.0
-    driver = start_batch(films, str(out), address, log)
+    driver = start_batch(films, str(out), "auto", log)
     process, peak = psutil.Process(driver.pid), 0
     while driver.poll() is None and (not judging or time.perf_counter() - started < judging + seconds):
         used = process.memory_full_info()
@@ -41,12 +41,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the figures as JSON to this file")
     arguments = parser.parse_args()
     measured = {}
-    with tempfile.TemporaryDirectory(prefix="carina-memory-") as temporary, cluster_of(2) as cluster:
+    with tempfile.TemporaryDirectory(prefix="carina-memory-") as temporary:
         for count in (arguments.few, arguments.many):
             films = link_films(Path(temporary) / f"films-{count}", count, size=96)
-            measured[f"{count:,} addresses"] = measure(
-                films, Path(temporary) / f"table-{count}", cluster.address, arguments.seconds
-            )
+            measured[f"{count:,} addresses"] = measure(films, Path(temporary) / f"table-{count}", arguments.seconds)
     few, many = (each["peak_memory_mb"] for each in measured.values())
     write_result(arguments.out, "batch_memory.py", {**measured, "more_mb": round(many - few, 1)})
 

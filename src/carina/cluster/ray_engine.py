@@ -27,8 +27,10 @@ _STARTS = 3
 _MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
 # Of each core: reading and decoding, judging, writing. What a core does more of is settled by the system.
 _READ_CPU, _JUDGE_CPU, _WRITE_CPU = 0.4, 0.4, 0.2
+# Another share than that of reading: Ray would make one task of both, and lose how often it is tried.
+_NUMBER_CPU = 0.1
 # A unit whose process died is tried once more, then its images one by one, and each of these once more.
-_RETRIES = 1
+RETRIES = 1
 
 
 @contextmanager
@@ -150,7 +152,7 @@ def quiet_data() -> Any:
     return context
 
 
-def numbers(count: int, cores: float) -> Any:
+def numbers(count: int) -> Any:
     """Return a dataset of so many blocks, each with its number in the column id, made by tasks of a share of a core.
 
     `ray.data.range` takes a whole core for each, which a machine with one core never has beside what judges there.
@@ -167,7 +169,18 @@ def numbers(count: int, cores: float) -> Any:
             told = BlockMetadata(num_rows=1, size_bytes=8, input_files=None, exec_stats=None)
             return [ray.data.ReadTask(lambda n=n: [pa.table({"id": [n]})], told) for n in range(count)]
 
-    return ray.data.read_datasource(Numbers(), override_num_blocks=count, num_cpus=cores)
+    return ray.data.read_datasource(Numbers(), override_num_blocks=count, num_cpus=_NUMBER_CPU)
+
+
+def mapped(dataset: Any, work: Any, **settings: Any) -> Any:
+    """Return a dataset that work was mapped over, each block by itself; `RETRIES` must be among the settings of tasks.
+
+    Ray Data would otherwise try again without end what ends its process.
+    """
+    with warnings.catch_warnings():
+        # From Ray 2.64 on retries are to be given otherwise; 2.60 has no other way.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args")
+        return dataset.map_batches(work, **settings)
 
 
 def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str, Any]]:
@@ -179,19 +192,14 @@ def stream(job: Job, model: Model, files: Any, cores: int) -> Iterator[dict[str,
 
     quiet_data()
     pool = ray.data.ActorPoolStrategy(size=min(cores, job.count), max_tasks_in_flight_per_actor=2)
-    with warnings.catch_warnings():
-        # From Ray 2.64 on retries are to be given otherwise; 2.60 has no other way for those of an actor's tasks.
-        warnings.filterwarnings("ignore", message=".*ray_remote_args")
-        units = (
-            numbers(job.count, _READ_CPU)
-            .map_batches(read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=_RETRIES)
-            .map_batches(
-                JudgeUnit,
-                fn_constructor_args=(job, model, partial(_fetch, [files])),
-                compute=pool,
-                num_cpus=_JUDGE_CPU,
-                max_task_retries=_RETRIES,
-            )
-            .map_batches(write_unit, fn_kwargs={"job": job}, num_cpus=_WRITE_CPU)
-        )
+    reading = mapped(numbers(job.count), read_unit, fn_kwargs={"job": job}, num_cpus=_READ_CPU, max_retries=RETRIES)
+    judging = mapped(
+        reading,
+        JudgeUnit,
+        fn_constructor_args=(job, model, partial(_fetch, [files])),
+        compute=pool,
+        num_cpus=_JUDGE_CPU,
+        max_task_retries=RETRIES,
+    )
+    units = mapped(judging, write_unit, fn_kwargs={"job": job}, num_cpus=_WRITE_CPU)
     yield from units.iter_rows()

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from carina.cluster.ray_engine import numbers, quiet_data, started
+from carina.cluster.ray_engine import RETRIES, mapped, numbers, quiet_data, started
 from carina.errors import CarinaError
 
 _Item = TypeVar("_Item")
@@ -48,11 +48,8 @@ class Spread:
         # Once for each machine, and not for each task.
         given = [ray.put((work, list(items)))]
         count = -(-len(items) // self._size)
-        done = (
-            numbers(count, self._cores)
-            .map_batches(_do, fn_kwargs={"given": given, "size": self._size}, num_cpus=self._cores)
-            .iter_rows()
-        )
+        settings = {"fn_kwargs": {"given": given, "size": self._size}, "num_cpus": self._cores, "max_retries": RETRIES}
+        done = mapped(numbers(count), _do, **settings).iter_rows()
         expected = 0
         for row in done:
             yield from self._missing(given, expected, row["chunk"], len(items))
@@ -64,7 +61,7 @@ class Spread:
         """Yield the results of chunks whose process died too often, item by item."""
         import ray  # noqa: PLC0415
 
-        alone = ray.remote(_do).options(num_cpus=self._cores, max_retries=1)
+        alone = ray.remote(_do).options(num_cpus=self._cores, max_retries=RETRIES)
         for place in range(first * self._size, min(end * self._size, total)):
             try:
                 row = ray.get(alone.remote({"id": np.array([place])}, given=given, size=1))
