@@ -17,6 +17,7 @@ chain broken at   the first line of the audit log that is not as it was written;
 import contextlib
 import random
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -40,6 +41,17 @@ from dicom_stand_in import make_image
 _SENDERS = 4
 # Where it stands: killed and not yet started again, everything fails at once.
 _PAUSE_S = 0.1
+# Of the kills, how many wait until it listens. The others also meet a site that is just starting.
+_RUNNING = 0.8
+
+
+def wait_for_listener(port: int) -> None:
+    """Wait until somebody listens, or for a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
 
 
 def send(port: int, numbers: list[int], acknowledged: set[int]) -> None:
@@ -120,6 +132,8 @@ def run(folder: Path, database: str | None, objects: int, kills: int, seed: int,
         thread.start()
     started, killed = time.monotonic(), dict.fromkeys(("all", "part", "none"), 0)
     for _ in range(kills):
+        if dice.random() < _RUNNING:
+            wait_for_listener(port)
         time.sleep(dice.uniform(0, 2 * between_s))
         killed[served.kill_one(dice)] += 1
     for thread in senders:

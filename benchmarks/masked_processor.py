@@ -1,6 +1,6 @@
 """Run a command as if this processor had fewer instructions: what libraries do on older ones, at this one's clock.
 
-    from masked_processor import SETS, build_mask, masked
+    python benchmarks/masked_processor.py AVX2 carina bench --quick
 
 Only on Linux on x86, with a C compiler, on processors (or in virtual machines) that let CPUID fault. A small library is
 loaded before the command; it answers each CPUID of the process itself and leaves out the features of newer processors.
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 SETS = ("AMX", "AVX-512 VNNI", "AVX-512", "AVX2", "SSE4.1")
 """Instruction sets, each without those before it. The first is the processor as it is."""
@@ -91,3 +92,21 @@ def build_mask(folder: Path) -> Path | None:
 def masked(library: Path, instruction_set: str) -> dict[str, str]:
     """Return the environment in which a command has an instruction set, and those after it in `SETS`, and no others."""
     return {**os.environ, "LD_PRELOAD": str(library), "CARINA_LEFT_OUT": str(SETS.index(instruction_set))}
+
+
+def main() -> None:
+    """Run a command with an instruction set."""
+    instruction_set, *command = sys.argv[1:] or [""]
+    if instruction_set not in SETS or not command:
+        message = f"Name one of {', '.join(SETS)}, and a command."
+        raise SystemExit(message)
+    with TemporaryDirectory(prefix="carina-mask-") as folder:
+        library = build_mask(Path(folder))
+        if library is None:
+            message = "This machine cannot hide instructions from a process."
+            raise SystemExit(message)
+        raise SystemExit(subprocess.run(command, env=masked(library, instruction_set), check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

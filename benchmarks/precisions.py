@@ -1,15 +1,15 @@
 """What other precisions reach and save, with each instruction set; and how near the graph is to its Keras model.
 
-    python benchmarks/precisions.py BUNDLE RUN [--external DATASET] [--images 300] [--rounds 15] --out OUT.json
+    python benchmarks/precisions.py BUNDLE RUN [--external DATASET] [--quantisers] [--rounds 15] --out OUT.json
 
 BUNDLE was exported from RUN with --int8. Needs the train extra, and the data sets of the run where they were.
 
 - What each precision reaches beside f32, with its own thresholds: on the calibration and test images as the bundle has
   it, and on another data set (`--external`).
 - Each instruction set of this processor in turn (`masked_processor`): processor time of one core from what the network
-  is shown to its outputs, float32 and int8 in turn in each round; and how far the logits are from those with the first.
-- Other quantisers than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without a sign, each
-  with thresholds of its own, and what it gives with AVX2.
+  is shown to its outputs, float32 and int8 in turn in each round; and how far logits are from those with the first.
+- With `--quantisers` others than Carina's: ONNX Runtime's `quantize_static` with weights of 8 and 7 bits and without a
+  sign, each with thresholds of its own, and what it gives with each instruction set.
 - Keras and the graph in float32: the largest difference of a probability.
 """
 
@@ -43,7 +43,7 @@ from carina.decisions.policy import fit_policy
 from carina.evaluation.adaptation.site import judge_images
 from carina.evaluation.twin_trial import try_twin
 from carina.radiographs.preprocess import to_tensor
-from carina.runtime.engine import installed_backends, load_engine
+from carina.runtime.engine import Precision, installed_backends, load_engine
 from carina.runtime.machine import describe_machine, library_versions
 from carina.storage.cache_folder import default_cache_folder
 
@@ -182,17 +182,17 @@ def on_another(bundle: Path, dataset: Path) -> list[dict[str, Any]]:
     described, _ = open_bundle(bundle)
     opened = open_dataset(dataset)
     rows = opened.rows("test").filter(pl.col("finding").is_in(described.findings))
-    judged = {}
-    for precision in ("f32", *described.offered):
+    judged, precisions = {}, tuple[Precision, ...](("f32", *described.offered))
+    for precision in precisions:
         pipeline = pipeline_of(bundle, described, precision, "onnxruntime" if precision != "bf16" else "openvino", None)
         parts = list(judge_images(pipeline, rows.select("path", "sha256").iter_rows()))
         judged[precision] = [np.concatenate([getattr(p, name) for p in parts]) for name in ("logits", "accepted")]
     found = []
     for precision in described.offered:
         kept = judged["f32"][1] & judged[precision][1]
-        pairs = [(judged[p][0][kept], in_precision(described, p).policy) for p in ("f32", precision)]
+        before, after = ((judged[each][0][kept], in_precision(described, each).policy) for each in ("f32", precision))
         truth, groups = labels_of(rows, described.findings)[kept], rows["group"].to_numpy().astype(np.int64)[kept]
-        trial = try_twin(*pairs, truth, groups, engine=precision)
+        trial = try_twin(before, after, truth, groups, engine=precision)
         print(dataset.name, precision, trial.in_words(), flush=True)
         found.append({"precision": precision, "dataset": dataset.name, **trial.model_dump()})
     return found
@@ -222,15 +222,16 @@ def against_keras(folder: Path, greys: Greys, run: FinishedRun) -> dict[str, Any
 def main() -> None:
     """Measure and write the JSON."""
     if sys.argv[1:2] == ["--here"]:
-        greys, pixel_range, rounds, *words = sys.argv[2:]
+        images, pixel_range, rounds, *words = sys.argv[2:]
         graphs = {name: Path(graph) for name, graph in (word.split("=", 1) for word in words)}
-        print(json.dumps(on_this_processor(graphs, Path(greys), pixel_range, int(rounds))))
+        print(json.dumps(on_this_processor(graphs, Path(images), pixel_range, int(rounds))))
         return
     parser = argparse.ArgumentParser(description="What other precisions than float32 reach and save.")
     parser.add_argument("bundle", type=Path, help="exported with --int8")
     parser.add_argument("run", type=Path, help="the finished run that it was exported from")
     parser.add_argument("--external", type=Path, help="a data set, whose test images are judged, too")
     parser.add_argument("--images", type=int, default=300, help="calibration images that Keras judges, too")
+    parser.add_argument("--quantisers", action="store_true", help="also measure other quantisers than Carina's")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -258,7 +259,8 @@ def main() -> None:
         result["instruction_sets"] = with_each_set(graphs, greys[:64], pixel_range, arguments.rounds, Path(place))
         print(json.dumps(result["instruction_sets"], indent=1), flush=True)
         _write(result, arguments.out)
-        result["other_quantisers"] = of_quantisers(arguments.run, arguments.rounds, Path(place))
+        if arguments.quantisers:
+            result["other_quantisers"] = of_quantisers(arguments.run, arguments.rounds, Path(place))
     _write(result, arguments.out)
 
 

@@ -18,7 +18,6 @@ import html
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -40,7 +39,7 @@ from dicom_network import send
 from make import fill_disk
 from postgresql import running_postgresql
 
-_WAIT_S = 180.0
+_WAIT_S = 90.0
 _DISK_KB = 60_000
 # Pixels to a side of a film that takes long enough to be killed over.
 _LARGE = 1024
@@ -184,13 +183,8 @@ def dying_judge(folder: Path) -> dict[str, Any]:
             before = session.scalar(select(func.max(Image.id))) or 0
 
         def kill() -> None:
-            while not stop.wait(0.005):
-                with reading(tried.site.engine) as session:
-                    claimed = session.scalar(
-                        select(Image.claimed_by).where(Image.id == before + 1, Image.state == "received")
-                    )
-                if claimed is None:
-                    continue
+            # Asking the database each time would be slower than a judging.
+            while not stop.wait(0.002):
                 for judge in _judges(tried.served):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         judge.send_signal(signal.SIGKILL)
@@ -213,16 +207,17 @@ def dying_judge(folder: Path) -> dict[str, Any]:
 
 
 def _judges(served: Served) -> list[psutil.Process]:
-    """Return the processes that judge, once they decode: children of a worker that have decoders of their own."""
-    found = []
-    for process in served.tree():
+    """Return the processes that judge, once they decode: children of a part that have decoders of their own."""
+    found: list[psutil.Process] = []
+    for part in served.tree()[:1]:
         with contextlib.suppress(psutil.Error):
-            parent = process.parent()
-            grand = None if parent is None else parent.parent()
-            # carina serve, its worker, the worker's judge: decoders are other programs.
-            if grand is not None and grand == served.tree()[0] and process.children():
-                found.append(process)
+            judges = [judge for each in part.children() for judge in each.children()]
+            found += [judge for judge in judges if any(map(_decodes, judge.children()))]
     return found
+
+
+def _decodes(process: psutil.Process) -> bool:
+    return "carina.radiographs.dicom.worker" in " ".join(process.cmdline())
 
 
 def _state(site: Site, image_id: int) -> str | None:
@@ -284,8 +279,8 @@ def main() -> None:
         if given.only in (None, name):
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 found[name] = run(Path(folder))
-                print(name, found[name], file=sys.stderr, flush=True)
-    write_told({"trials": found}, given.out)
+            # What was tried is kept, whatever becomes of the next one.
+            write_told({"trials": found}, given.out)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,8 @@ def test_it_decides_by_its_own_policy_and_says_so(bundle: Path, phantom_dataset:
     for one, other in pairs:
         assert isinstance(one, Prediction)
         assert isinstance(other, Prediction)
-        shares = [list(each.network_probabilities.values()) for each in (one, other)]
-        apart.append(np.abs(np.subtract(*shares)).max())
+        shares = [np.array(list(each.network_probabilities.values())) for each in (one, other)]
+        apart.append(float(np.abs(shares[0] - shares[1]).max()))
     assert 0 < max(apart) < 0.5
     rows = [json.loads(JsonLines(each).row(pairs[0][0], None))["model"] for each in (exact, rough)]
     assert [(row["precision"], row["threads"]) for row in rows][1] == ("int8", 1)

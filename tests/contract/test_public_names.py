@@ -25,11 +25,11 @@ from carina.inference.predictor import Predictor
 SOURCE = Path(carina.__file__).parents[1]
 
 SIGNATURES = {
-    "read_radiograph": "path deflated",
+    "read_radiograph": "path deflated enough",
     "draw_phantom": "finding seed patient_seed size difficulty",
     "write_phantoms": "out count size difficulty seed progress",
     "import_dataset": "source out findings rename views half normal flag seed test_only labels columns labels_as "
-    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers progress",
+    "uncertain patient_key patient_from layout split_from ignore_unknown_columns croissant workers spread progress",
     "open_dataset": "folder",
     "check_dataset": "dataset",
     "load_recipe": "name",
@@ -38,7 +38,7 @@ SIGNATURES = {
     "load_bundle": "folder backend precision threads",
     "evaluate": "model dataset out split prevalence drop_leaks allow_leak images track command progress tell",
     "compare": "evaluations",
-    "audit": "model dataset out external lungs drop_leaks train_images test_images cache command progress_of",
+    "audit": "model dataset out external lungs drop_leaks train_images test_images cache command spread progress_of",
     "open_report": "evaluations audits bundle images",
     "open_audit": "folder",
     "show_versions": "",
@@ -51,10 +51,10 @@ MEMBERS = {
     "Model": "adapt(site out version flag add leave_out progress) description explain(image prevalence) "
     "export(out name version evaluation audit hub int8 progress) findings "
     "flag_finding folder for_many() predict(image explain prevalence) "
-    "recalibrate(dataset out version specificity sensitivity progress) "
+    "recalibrate(dataset out version specificity sensitivity hold_out progress) "
     "stream(images explain prevalence) verify()",
-    "Prediction": "accepted elapsed_ms explanation finding gated judged() network_probabilities path "
-    "plot(finding against) probabilities reasons refused reservations sha256 triage",
+    "Prediction": "accepted distance elapsed_ms embedding explanation finding gated judged() network_probabilities "
+    "path plot(finding against) probabilities reasons reduced refused reservations sha256 triage",
     "FailedPrediction": "error passed_over path",
     "Predictions": "failed judged left_out refused summary() to_csv(path) to_pandas() to_polars()",
     "Evaluation": "at_operating_point at_specificity dataset dropped flag_finding leaks metrics model model_folder "
@@ -114,7 +114,7 @@ def test_fields_are_frozen() -> None:
     # In this order they are given and unpacked.
     assert list(carina.Prediction.__dataclass_fields__) == [
         *("path", "sha256", "network_probabilities", "triage", "reasons", "elapsed_ms", "explanation", "reservations"),
-        "gated",
+        *("gated", "distance", "embedding", "reduced"),
     ]
     assert list(carina.FailedPrediction.__dataclass_fields__) == ["path", "error", "passed_over"]
     assert list(Explanation.__dataclass_fields__) == [

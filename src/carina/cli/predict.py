@@ -99,7 +99,7 @@ def predict_command(
     predictor = Predictor(
         bundle or released_bundle(),
         # It is there in a third of OpenVINO's time, which only many images win back.
-        backend="onnxruntime" if one and backend == "auto" and precision == "auto" else backend,
+        backend="onnxruntime" if one and backend == "auto" and precision != "bf16" else backend,
         precision=precision,
         threads=threads,
         one_at_a_time=one,

@@ -22,8 +22,8 @@ def read_radiograph(path: str | PathLike[str], *, deflated: bool = False, enough
     The name's ending does not matter; the first bytes decide. A file that begins as DICOM and as something else is
     DICOM, which says more of its image. A deflated DICOM data set is inflated on request (`deflated`).
 
-    Where so many pixels of the shorter side are `enough`, large DICOM JPEG 2000 is decoded at a lower resolution, many
-    times as fast: `Radiograph.reduced` then says at which. Every pixel is read where none is named.
+    Where it is enough that the shorter side has so many pixels (`enough`), large DICOM JPEG 2000 is decoded at a lower
+    resolution, many times as fast: `Radiograph.reduced` then says at which. Every pixel is read where none is named.
 
     Raises
     ------

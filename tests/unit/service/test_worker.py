@@ -308,6 +308,24 @@ def test_a_worker_says_what_keeps_it_from_judging(plain_site: Site) -> None:
         assert problems(session) == {}
 
 
+def test_what_keeps_images_waiting_is_on_the_page_until_it_is_over(
+    new_site: Callable[[], Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_worker, "_PAUSE_S", 0.05)
+    site, starts = new_site(), threading.Event()
+    add_model(site)
+
+    class Weak(StandIn):
+        def ask(self, model_id: int, images: Sequence[Path]) -> Answers | Failure:
+            return super().ask(model_id, images) if starts.is_set() else Failure("no-judge", later=True)
+
+    send(site, 1)
+    with working(new_site(), process=Weak):
+        wait_until(site, lambda session: "could not be started again" in problems(session).get("worker w", ""))
+        starts.set()
+        wait_until(site, lambda session: states(session) == {"judged": 1} and "worker w" not in problems(session))
+
+
 def test_a_worker_waits_for_a_database_that_is_away(plain_site: Site) -> None:
     log = StringIO()
     add_model(plain_site)

@@ -89,6 +89,7 @@ class Worker:
         self._site, self._name, self._log, self._new_process = site, name, log, process
         self._presence = Presence(site, f"{WORKER}{name}")
         self._process: Judging | None = None
+        self._trouble: str | None = None
         self._wanted: list[ActiveModel] = []
         self._models: list[ActiveModel] = []
         self._silent_presence = Presence(site, SILENT_MODELS)
@@ -107,7 +108,7 @@ class Worker:
                             release(session, self._name)
                         started = True
                     if self._is_ready():
-                        self._presence.say()
+                        self._presence.say(self._trouble)
                         if self._silent_problem is not None:
                             self._silent_presence.say(self._silent_problem)
                         if self._judge_some() or self._follow() or self._judge_in_silence():
@@ -230,6 +231,7 @@ class Worker:
         """Keep what the model in use says, all of it with one write to the disk."""
         if not answers:
             return
+        self._trouble = None
         with writing(self._site.engine) as session:
             ids = [one.image_id for one, _ in answers]
             in_use = is_still_in_use(session, model.id)
@@ -257,6 +259,9 @@ class Worker:
 
     def _failed(self, failure: Failure, one: Claimed, model: ActiveModel) -> None:
         """Try again, or list the image with its reason once it has broken the process often enough."""
+        if failure.later:
+            # No fault of the image's: it waits, and the page must say for what.
+            self._trouble = f"Images wait to be judged: {_MEANINGS.get(failure.reason, failure.meaning)}"
         failed = one.attempts + (not failure.later)
         if failed >= self._site.settings.limits.attempts:
             self._give_up(one, model, failure.reason, _MEANINGS.get(failure.reason, failure.meaning))
@@ -327,6 +332,7 @@ _MEANINGS: Mapping[str, str] = {
     "process-ended": "the process that judges ended each time that it judged this image. The file may be damaged, or "
     "the machine may have too little memory.",
     "no-answer": "the process that judges gave no answer.",
+    "no-judge": "the process that judges could not be started again. The machine may have too little memory.",
 }
 _LOST = Unreadable(LOST, "its file is gone from the store.")
 
