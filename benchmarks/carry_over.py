@@ -28,6 +28,8 @@ from carina.inference.predictor import Predictor
 from carina.runtime.machine import describe_machine, library_versions
 
 _LEVEL = 0.05
+# As `worse` says at which threshold; an AUROC has none.
+_THRESHOLDS = {"own": " at its own threshold", "old": " at the old threshold", "every": ""}
 
 
 def compare_at(place: str, dataset: Dataset, old: Path, new: Path) -> list[tuple[dict[str, str], PairedTest]]:
@@ -84,7 +86,7 @@ def main(arguments: list[str]) -> None:
         "new": _named(given.new),
         "tests": tests,
         "worse": [
-            f"{test['at']}: {test['finding']} {test['measure']} at the {test['threshold']} threshold "
+            f"{test['at']}: {test['finding']} {test['measure']}{_THRESHOLDS[test['threshold']]} "
             f"{test['value_b']:.3f} to {test['value_a']:.3f}"
             for test in tests
             if test["p_value_holm"] is not None and test["p_value_holm"] < _LEVEL and test["difference"]["value"] < 0

@@ -29,7 +29,7 @@ from carina.radiographs.read import read_radiograph
 
 ROOT = Path(__file__).parents[1]
 PICTURES = Path(__file__).parent / "pictures"
-_BLUE, _ORANGE, _GREY, _GREEN = "#2f6f9f", "#d55e00", "#767676", "#3a7d44"
+_BLUE, _ORANGE, _GREY, _QUIET = "#2f6f9f", "#d55e00", "#767676", "#7d93a8"
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -124,7 +124,7 @@ def priorities() -> None:
     normal = [
         (0, 0.5, "#e8a33d", "another finding is more probable: expedite"),
         (0.5, routine, _BLUE, "secondary-review"),
-        (routine, 1, _GREEN, "routine"),
+        (routine, 1, _QUIET, "routine"),
     ]
     for height, parts in ((1, flag), (0, normal)):
         for low, high, colour, text in parts:
@@ -157,7 +157,7 @@ def steps(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint
     cv2.imwrite(str(path), pixels)
     grey = resize_grey(read_radiograph(path), preprocessing.read_size)
     path.unlink()
-    (lungs,) = next(iter(LungFinder(released_bundle() / LUNG_GRAPH, backend="onnxruntime").stream([[grey]])))
+    (lungs,) = LungFinder(released_bundle() / LUNG_GRAPH, backend="onnxruntime").find([grey]).lungs
     if lungs is None:
         sys.exit("No lungs were found in the synthetic image: draw another one.")
     outlined = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
@@ -294,7 +294,7 @@ def folders() -> None:
         ("    patient 7/", "patient"),
         ("        TB/", "finding"),
     ]
-    colours = {"source": _BLUE, "patient": _GREEN, "finding": _ORANGE}
+    colours = {"source": _BLUE, "patient": _QUIET, "finding": _ORANGE}
     figure, axis = plt.subplots(figsize=(6.4, 2.7))
     for place_, (text, meaning) in enumerate(rows):
         axis.text(0, -place_, text, family="DejaVu Sans Mono", fontsize=10)

@@ -39,7 +39,8 @@ def script(name: str) -> ModuleType:
 @pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
 def test_every_benchmark_can_still_be_loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    assert callable(script(name).main)
+    # What benchmarks share has nothing to run.
+    assert callable(getattr(script(name), "main", None)) or name == "served_site"
 
 
 @pytest.mark.long

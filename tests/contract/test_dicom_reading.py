@@ -116,9 +116,9 @@ def stored_values(content: bytes, monkeypatch: pytest.MonkeyPatch) -> NDArray[np
     """What is stored in a file of any modality: its values, whatever is then made of them."""
     found = []
 
-    def spy(stored: Any, layout: Any, display: Any, visible: Any) -> Any:
+    def spy(stored: Any, layout: Any, display: Any, visible: Any, **_: Any) -> Any:
         found.append(values_of_patterns(stored)[stored.patterns])
-        return stored.patterns.astype(np.uint16), "own range"
+        return stored.patterns.astype(np.uint16), "own range", None
 
     monkeypatch.setattr(terms, "modality_of", lambda words, sop_class: (None, None))
     monkeypatch.setattr(decode_module, "check_dimensions", lambda width, height: None)

@@ -25,7 +25,7 @@ def test_predict_gives_one_object_a_line(
     assert result.code == 1
     judged, text, gone = (json.loads(line) for line in result.out.splitlines())
     assert set(judged) == {
-        *("path", "sha256", "finding", "probabilities", "triage", "gate", "reservations", "model"),
+        *("path", "sha256", "reduced", "finding", "probabilities", "triage", "gate", "reservations", "model"),
         "elapsed_ms",
     }
     assert sum(judged["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)

@@ -63,7 +63,7 @@ def batch_command(
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Judge many images on all cores of one machine or of many, into a table of Parquet files.
+    """Judge many images on one machine or many, into a table.
 
     The table has one row per input, with the values of carina predict --json. The same command goes on where an
     earlier one stopped, and judges no address twice, even if its file has changed. An image that cannot be read becomes

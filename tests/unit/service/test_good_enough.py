@@ -151,7 +151,7 @@ def add_read(clinic: Clinic, place: int, finding: str, p_flag: float, priority: 
         session.add(Verdict(**given, at=now(), kind="other", finding=finding, note="", blind=True))
 
 
-@pytest.mark.parametrize(("found", "says_no"), [(0.5, True), (0.98, False)])
+@pytest.mark.parametrize(("found", "says_no"), [(0.3, True), (0.98, False)])
 def test_a_model_that_is_not_good_enough_is_told_before_200_verdicts(
     clinic: Clinic, found: float, says_no: bool
 ) -> None:
