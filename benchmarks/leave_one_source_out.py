@@ -101,15 +101,16 @@ def main(folder: str, out: str, *options: str) -> None:
         for source in spread(work, sources_of(dataset)):
             judged.append(judge(target / f"without-{source}", dataset, source))
             print(json.dumps(judged[-1], indent=2), flush=True)
-    content = {
-        "command": " ".join(["python benchmarks/leave_one_source_out.py", folder, out, *options]),
-        "machine": describe_machine(),
-        "versions": library_versions(),
-        "data_fingerprint": dataset.description.fingerprint,
-        "finding": FLAGGED,
-        "sources": judged,
-    }
-    (target / "leave_one_source_out.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            # After each one: a training takes long, and what is there counts.
+            content = {
+                "command": " ".join(["python benchmarks/leave_one_source_out.py", folder, out, *options]),
+                "machine": describe_machine(),
+                "versions": library_versions(),
+                "data_fingerprint": dataset.description.fingerprint,
+                "finding": FLAGGED,
+                "sources": judged,
+            }
+            (target / "leave_one_source_out.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def predict_command(
     """Judge images: each gets a priority with its reason.
 
     The table has one line per image. On a terminal it is sorted by priority; in a file or a pipe it has the order of
-    the input. An image that cannot be read becomes an error row, and the exit code is 1.
+    the input. An image that cannot be read becomes an error row, and the exit code is 1. For several machines, or many
+    thousand images that must survive a crash, use carina batch.
     """
     for_people = not as_json and not as_csv
     _check_options(as_json=as_json, as_csv=as_csv, prevalence=prevalence)
