@@ -179,6 +179,7 @@ def test_the_guide_to_adapting_shows_what_was_measured(monkeypatch: pytest.Monke
     assert "no threshold in 10 draws" in benchmark.table({"sites": {"external-cohen": told}})
 
 
+@pytest.mark.long
 def test_a_repeated_evaluation_is_a_larger_one_of_other_patients(tmp_path: Path) -> None:
     folder = write_evaluated(tmp_path / "once", n=200)
     assert script("report_size").repeat_evaluation(folder, tmp_path / "thrice", 3) == 600

@@ -397,6 +397,7 @@ def test_images_without_lungs_do_not_recalibrate(lung_run: Path, phantom_dataset
         recalibrate(tmp_path / "bundle", dataset, tmp_path / "newer", version="2", write_card=lambda b: "")
 
 
+@pytest.mark.long
 def test_the_keras_model_is_packed_and_the_same(tiny_run: Path, tiny_bundle: tuple[Path, Verification]) -> None:
     with zipfile.ZipFile(tiny_run / KERAS_FILE) as stored, zipfile.ZipFile(tiny_bundle[0] / KERAS_FILE) as packed:
         assert stored.namelist() == packed.namelist()

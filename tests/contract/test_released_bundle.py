@@ -149,6 +149,7 @@ def test_predict_takes_it_where_no_other_is_named(tmp_path: Path) -> None:
     assert set(said["probabilities"]) == {"COVID-19", "Normal", "Viral Pneumonia", "Other opacity"}
 
 
+@pytest.mark.long
 def test_a_recipe_can_start_from_it_without_network() -> None:
     network, described, sha256 = build_network(BackboneSettings(weights="carina"), 96)
 

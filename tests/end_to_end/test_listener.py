@@ -282,6 +282,7 @@ def test_stopping_finishes_what_is_under_way_and_leaves_the_rest(tmp_path: Path)
     assert listener.events[-1] == {"time": listener.events[-1]["time"], "event": "stopped", "waiting": 2}
 
 
+@pytest.mark.long
 def test_a_signal_that_another_thread_gets_stops_it_too(tmp_path: Path) -> None:
     """On a busy machine the system hands a process's signal to any of its threads, and the main one sleeps on."""
     tgkill = getattr(ctypes.CDLL(None), "tgkill", None)

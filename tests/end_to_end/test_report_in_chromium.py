@@ -476,6 +476,7 @@ def test_no_table_is_cut_off_on_paper(browser: Browser, page: Path) -> None:
     assert browser.run(over) == 0
 
 
+@pytest.mark.long
 def test_in_a_notebook_nothing_around_the_report_changes(browser: Browser, page: Path, tmp_path: Path) -> None:
     report = build_report(read_evaluated(page.parent / "first"))
     shown = [report, report.table("per_finding"), report.figure("roc")]
@@ -504,7 +505,7 @@ def test_in_a_notebook_nothing_around_the_report_changes(browser: Browser, page:
     assert [one for one in browser.requests if not one.startswith(("data:", "about:", "file:"))] == []
 
 
-@pytest.mark.parametrize("width", [400, 320])
+@pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.long), 320])
 def test_a_phone_does_not_scroll_sideways(browser: Browser, page: Path, width: int) -> None:
     browser.open(page, width=width, height=800)
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -542,13 +543,16 @@ def test_the_theme_can_be_chosen(browser: Browser, page: Path) -> None:
     assert browser.run(ground) == "rgb(20, 24, 29)"
 
 
+@pytest.mark.long
 def test_it_prints(browser: Browser, page: Path, tmp_path: Path) -> None:
     browser.open(page, dark=True)
     browser.print_pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
 
 
-@pytest.mark.parametrize("shown", [(1, 2), (0,), (1,)])
+@pytest.mark.parametrize(
+    "shown", [pytest.param((1, 2), marks=pytest.mark.long), (0,), pytest.param((1,), marks=pytest.mark.long)]
+)
 def test_a_set_without_every_finding_opens_without_an_error(
     browser: Browser, tmp_path: Path, shown: tuple[Any, ...]
 ) -> None:

@@ -44,3 +44,15 @@ def plain_site(tmp_path: Path) -> Iterator[Site]:
     site = open_site(tmp_path / "site", make=True)
     yield site
     site.close()
+
+
+# What two databases could do differently is tried on both each time; the rest on PostgreSQL among the long tests.
+_ON_BOTH = ("test_database", "test_take", "test_worker", "test_chain")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave PostgreSQL to the long tests where the database matters little."""
+    for item in items:
+        if "[postgresql" in item.name and "service" in item.path.parts and item.path.stem not in _ON_BOTH:
+            item.add_marker(pytest.mark.long)

@@ -129,7 +129,7 @@ def test_bands_respect_patients_and_their_draws_are_fixed() -> None:
     assert 0.8 < certain.roc_band.low.min() < 0.9
 
 
-@pytest.mark.parametrize("images_a_patient", [1, 3])
+@pytest.mark.parametrize("images_a_patient", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_bands_hold_the_truth_as_often_as_they_say(images_a_patient: int) -> None:
     distance, roc, precision = 2.0, [], []
     for seed in range(60):

@@ -316,6 +316,7 @@ def test_a_full_disk_leaves_whole_files_only(
     assert len(names_in(out)) == 3
 
 
+@pytest.mark.long
 def test_threads_do_not_disturb_each_other(small_run: Path, tmp_path: Path) -> None:
     paths = [write_source(tmp_path / f"{n}.dcm", seed=n) for n in range(4)]
     found: dict[Path, Answers] = {}

@@ -192,6 +192,7 @@ def test_a_second_audit_comes_from_the_cache_and_says_the_same(
     assert run_audit(model, dataset, settings=SMALL, cache=cache) == first
 
 
+@pytest.mark.long
 def test_a_damaged_shard_is_looked_at_again(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("border")
     cache = tmp_path / "cache"
@@ -223,6 +224,7 @@ def test_lungs_that_are_nowhere_are_refused(made: Callable[..., Any], tmp_path: 
         run_audit(model, altered(dataset, mask=pl.lit(str(blank))), settings=SMALL, cache=tmp_path)
 
 
+@pytest.mark.long
 def test_images_without_lungs_are_left_out_and_counted(made: Callable[..., Any], tmp_path: Path) -> None:
     dataset, model, _ = made("lungs")
     import cv2

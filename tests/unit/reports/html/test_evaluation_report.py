@@ -297,6 +297,7 @@ def test_paired_tests_and_warnings_name_no_folder(folder: Path, tmp_path: Path) 
     assert "a-private-place" not in page
 
 
+@pytest.mark.long
 def test_three_thousand_images_fit_into_fifteen_megabytes(tmp_path: Path) -> None:
     """Without small images; those are 70 at most, of some 3 kB each, whatever the number of images."""
     folder = write_evaluated(tmp_path / "large", n=3000)
