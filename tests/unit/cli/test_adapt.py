@@ -100,7 +100,7 @@ def test_a_bundle_learns_a_site_and_says_from_what_and_what_it_brought(
     assert images.with_role("train").sum() == old.images["train"] + 120
     assert check_leaks(tmp_path / "b", site, site.rows("test")).learned.height == 120
     told = (tmp_path / "b" / "bundle.json").read_text() + (tmp_path / "b" / "README.md").read_text()
-    assert "hospital" not in told.replace("Another hospital", "")
+    assert "hospital" not in told.replace("Another hospital", "").replace("In no hospital's daily work", "")
     assert "Use it at that site and nowhere else" in told
     assert (tmp_path / "b" / KERAS_FILE).read_bytes() == (bundle / KERAS_FILE).read_bytes()
     for sentence in (

@@ -139,7 +139,7 @@ def test_export_makes_a_twin_and_says_why_it_left_it_out(
     monkeypatch.setenv("CARINA_CACHE", str(cache))
     code, out, _ = carina("export", tiny_run, "--out", tmp_path / "b", "--int8")
     assert code == 0
-    assert "int8 refused and left out. On " in out
+    assert "int8 refused and left out. Beside f32, on " in out
     assert "on at least 200 images" in out
     described, _ = open_bundle(tmp_path / "b")
     assert described.twins[0].in_words() in carina("verify", tmp_path / "b")[1]
