@@ -68,7 +68,7 @@ def _processor(children: Sequence[int]) -> float:
 
 
 def write_kind(folder: Path, kind: str, count: int) -> list[Path]:
-    """Write so many files of a kind."""
+    """Write that many files of one format."""
     if kind not in _SYNTAXES:
         small = SMALL if kind == KINDS[0] else MEDIUM
         return list(write_films(folder, {small: count})[small].paths)

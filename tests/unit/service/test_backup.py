@@ -100,7 +100,7 @@ def test_a_copy_does_not_fill_the_database_that_its_settings_name(
     send(site, 1)
     backup(site, tmp_path / "saved")
     site.close()
-    # The old server was set up anew, and its database is empty.
+    # The old server was set up again, and its database is empty.
     named = old if to == "postgresql" else postgresql.new_database()
     new = postgresql.new_database() if to == "postgresql" else None
     done = restore(tmp_path / "saved", tmp_path / "new", database=new)

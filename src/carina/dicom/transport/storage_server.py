@@ -41,7 +41,7 @@ def storage_server(
         What `at` says of TLS, made before anything is started.
     store
         Returns the status for a C-STORE request and its data set, after everything that it promises was done. What is
-        empty or too large never comes to it.
+        empty or too large never reaches it.
     log
         Is told of whom and what is turned away.
 

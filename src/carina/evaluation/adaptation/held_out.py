@@ -110,16 +110,7 @@ class HeldOut:
 
     def aurocs(self) -> list[PairedTest]:
         """Return for each finding that both models know the AUROC after and before, and their paired difference."""
-        return [
-            paired_delong(
-                self.labels == finding,
-                self.adapted.probabilities[:, finding],
-                self.shipped.probabilities[:, finding],
-                self.groups,
-                finding=self.findings[finding],
-            )
-            for finding in self.compared
-        ]
+        return self._paired(paired_delong)
 
     def calls(self) -> list[PairedTest]:
         """Return sensitivity and specificity of the flagged finding after and before; none if it was not known."""
@@ -143,8 +134,12 @@ class HeldOut:
 
         It is small where probabilities are near to what is true.
         """
+        return self._paired(paired_brier)
+
+    def _paired(self, test: Callable[..., PairedTest]) -> list[PairedTest]:
+        """Return a test of both models' probabilities, for each finding that both know."""
         return [
-            paired_brier(
+            test(
                 self.labels == finding,
                 self.adapted.probabilities[:, finding],
                 self.shipped.probabilities[:, finding],

@@ -38,7 +38,7 @@ class Limits:
 def centre_of_shares(counts: Sequence[tuple[int, int]]) -> float:
     """Return the share of the first weeks, of counts and totals.
 
-    Half a study more, of one more: of a kind that never came, one study a month is no alarm.
+    Half a study more, of one more: one study a month of a group that was never there is no alarm.
     """
     return (sum(count for count, _ in counts) + 0.5) / (sum(total for _, total in counts) + 1)
 

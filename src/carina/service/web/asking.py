@@ -89,7 +89,7 @@ def posting(asking: Callable[..., Person]) -> Callable[..., Person]:
 
 def note_refusal(request: Request, person: Person, code: str) -> None:
     """Note in the audit log that somebody asked for what they may not, and why it was refused."""
-    # The route's own words: what stands in an address may be anything.
+    # The route's own words: an address may hold anything.
     route = getattr(request.scope.get("route"), "path", "")
     with writing(site_of(request).engine) as session:
         append(session, person.actor, "refused", "", {"code": code, "address": route, "method": request.method})

@@ -66,7 +66,7 @@ def test_a_silent_site_shows_nothing_of_the_answer_before_the_verdict(clinic: Cl
     assert hidden.json()["error"]["code"] == "answer-hidden"
     answer = give(clinic, client, late, "Normal", note="A scar.")
     with reading(clinic.site.engine) as session:
-        # It stays the answer to this image, whatever comes to the study later.
+        # It stays the answer to this image, whatever is added to the study later.
         assert session.scalars(select(Verdict.image_id).where(Verdict.study_id == late)).all() == [image]
     assert answer.headers["location"] == f"/studies/{late}"
     page = client.get(f"/studies/{late}").text
