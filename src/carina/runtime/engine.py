@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +99,14 @@ def load_engine(
     BundleError
         If the file is missing or no valid graph.
     ConfigurationError
-        If the backend was named and is not installed, or ``bf16`` is asked for and is not available.
+        If there is no such backend, it was named and is not installed, or ``bf16`` is asked for and is not available.
     """
     if not path.is_file():
         msg = f"{path} is missing. Train or export the model again."
         raise BundleError(msg)
+    if backend not in (backends := get_args(Backend)):
+        msg = f"There is no engine {backend!r}. Choose one of: {', '.join(backends)}."
+        raise ConfigurationError(msg)
     cores, precision = threads or usable_cores(), "f32" if precision == "auto" else precision
     if backend in ("auto", "openvino"):
         try:

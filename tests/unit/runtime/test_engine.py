@@ -52,6 +52,11 @@ def test_without_openvino_onnx_runtime_runs(doubling: Path, monkeypatch: pytest.
         load_engine(doubling, backend="openvino")
 
 
+def test_an_engine_that_does_not_exist_is_refused_and_no_other_is_taken(doubling: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no engine 'nonsense'. Choose one of: auto, openvino, onnxruntime"):
+        load_engine(doubling, backend="nonsense")  # type: ignore[arg-type]  # what a program may pass
+
+
 def test_waiting_threads_of_onnx_runtime_leave_the_cores_to_others(doubling: Path) -> None:
     engine: Any = load_engine(doubling, backend="onnxruntime")
     options = engine._session.get_session_options()
