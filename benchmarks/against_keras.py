@@ -4,7 +4,9 @@
 
 Carina computes in f32; beside it, in the same rounds, stands Carina in int8, where the bundle offers it. Then the same
 is measured, of small files alone, as if the processor had fewer instructions (see masked_processor.py). It takes about
-four minutes on two cores that do nothing else. Needs the train extra. The Keras pipeline is the usual one: Pillow decodes and resizes inside tf.data, and
+four minutes on two cores that do nothing else.
+
+Needs the train extra. The Keras pipeline is the usual one: Pillow decodes and resizes inside tf.data, and
 `model.predict` runs the model.keras that the same bundle holds. A bundle has no lung segmenter for Keras: the pipeline
 seeks lungs with ONNX Runtime, which is faster than Keras would, and crops, asks the gate and decides by Carina's.
 Beside it stands all that `carina bench` measures: ONNX Runtime for both graphs, and the processor's limit.
