@@ -76,7 +76,7 @@ def delete_study(site: Site, study_id: int, why: str) -> bool:
             image.name, image.sop_instance_uid, image.series_instance_uid = "", None, None
         for name in ("study_instance_uid", "patient_name", "patient_id", "patient_key", "accession_number"):
             setattr(study, name, None)
-        study.description, study.removed_at, study.changed_at = None, now(), now()
+        study.searched, study.description, study.removed_at, study.changed_at = "", None, now(), now()
         session.execute(update(Verdict).where(Verdict.study_id == study_id).values(note=""))
         append(session, "system", "study-deleted", f"study {study_id}", {"why": why, "images": len(images)})
     return True

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from carina.decisions.triage import READING_PLACES, Priority
 from carina.service.database.base import Base, JsonValue
+from carina.service.database.folded_text import folded_study
 
 Source = Literal["upload", "c-store", "folder", "dicomweb", "api"]
 StudyState = Literal["unread", "open", "read", "disputed"]
@@ -41,6 +42,9 @@ class Study(Base):
     ----------
     key
         SHA-256 of the Study Instance UID, or of the image's digest where there is none.
+    searched
+        Name, ID and accession number as a search sees them; see `carina.service.database.folded_text`. Whoever changes
+        one of them changes it too.
     patient_key
         SHA-256 of the patient's ID and its issuer, by which prior studies are found; null without an ID.
     arrived_at
@@ -64,6 +68,7 @@ class Study(Base):
     patient_id: Mapped[str | None] = mapped_column(Text)
     patient_key: Mapped[str | None] = mapped_column(String(64), index=True)
     accession_number: Mapped[str | None] = mapped_column(Text)
+    searched: Mapped[str] = mapped_column(Text, default=folded_study)
     study_date: Mapped[date | None]
     description: Mapped[str | None] = mapped_column(Text)
     sex: Mapped[str | None] = mapped_column(String(16))
@@ -98,8 +103,8 @@ class Study(Base):
         Index("ix_study_by_state_and_place", "state", "place", "arrived_at", "id"),
         Index("ix_study_by_source_and_arrival", "source", "arrived_at", "id"),
         Index("ix_study_by_source_and_place", "source", "place", "arrived_at", "id"),
-        # All that a search looks at, without the rest of the rows.
-        Index("ix_study_by_words", "patient_name", "patient_id", "accession_number"),
+        # A search reads all of this, and nothing else of the rows.
+        Index("ix_study_by_words", "searched", "id"),
     )
 
 

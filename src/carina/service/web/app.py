@@ -25,6 +25,7 @@ from carina.service.web.pages import (
     worklist,
 )
 from carina.service.web.problems import handle_problems
+from carina.service.web.state_counts import StateCounts
 from carina.service.web.templating import static_folder
 
 _PAGES = (
@@ -69,6 +70,7 @@ def build_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.arrivals = arrivals
+    app.state.counts = StateCounts(site.engine, arrivals)
     handle_problems(app)
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)

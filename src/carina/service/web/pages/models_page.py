@@ -1,13 +1,12 @@
 """*Models*: which judge here, two of them side by side, and models that are fitted to the site's own verdicts."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
-from carina.service.comparing import SideBySide, compare_models
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Model
 from carina.service.described import describe
@@ -17,6 +16,9 @@ from carina.service.mode import change_model, retire_model
 from carina.service.people.logins import Person
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import LARGEST, Administrator, AskedSite, Number, PostingAdministrator, page
+
+if TYPE_CHECKING:
+    from carina.service.comparing import SideBySide
 
 router = APIRouter()
 Reason = Annotated[str, Form(max_length=2000)]
@@ -83,12 +85,15 @@ def _shown(
     problem: str = "",
     status: int = 200,
 ) -> Response:
-    side: SideBySide | None = None
+    side: "SideBySide | None" = None
     with reading(site.engine) as session:
         models = session.scalars(select(Model).order_by(Model.role, Model.id)).all()
         in_use = next((model for model in models if model.role == "in-use"), None)
         other = next((model for model in models if model.id == challenger and model.role == "silent"), None)
         if in_use is not None and other is not None:
+            # Here, for it brings SciPy; see `good_enough_page`.
+            from carina.service.comparing import compare_models  # noqa: PLC0415
+
             side = compare_models(session, describe(site, in_use), describe(site, other))
         asked = fittings(session)
         names = reader_names(session)
