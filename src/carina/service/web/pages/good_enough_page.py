@@ -52,10 +52,10 @@ def _shown(
         models = session.scalars(select(Model).where(Model.role != "retired").order_by(Model.role, Model.id)).all()
         chosen = next((each for each in models if each.id == model), models[0] if models else None)
         described = None if chosen is None else describe(site, chosen)
-        figures: "SiteFigures | None" = None
+        figures: SiteFigures | None = None
         if described is not None and described.run is not None:
             asked = _asked(session, described.model_id)
-            kept: "dict[tuple[int, ...], SiteFigures]" = getattr(request.app.state, "figures", {})
+            kept: dict[tuple[int, ...], SiteFigures] = getattr(request.app.state, "figures", {})
             figures = kept.get(asked)
             if figures is None:
                 # Here, for it brings SciPy and Polars: 85 MB that the process of a reading room need not have.

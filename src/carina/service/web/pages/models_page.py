@@ -85,7 +85,7 @@ def _shown(
     problem: str = "",
     status: int = 200,
 ) -> Response:
-    side: "SideBySide | None" = None
+    side: SideBySide | None = None
     with reading(site.engine) as session:
         models = session.scalars(select(Model).order_by(Model.role, Model.id)).all()
         in_use = next((model for model in models if model.role == "in-use"), None)
