@@ -28,7 +28,7 @@ from typing import Any
 
 import httpx2
 import psutil
-from served_site import TIMEOUT_S, Reader, Served, add_people, film, free_port, new_site, wait_for_pages, write_told
+from served_site import TIMEOUT_S, Running, Served, film, running_site, write_told
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,15 +50,9 @@ _TAGS = re.compile(r"<[^>]+>")
 class Trial:
     """A site that is served, with a reader in a browser and a sender."""
 
-    def __init__(self, folder: Path, database: str | None, more: str = "", **environment: str) -> None:
-        self.port, pages = free_port(), free_port()
-        self.site: Site = new_site(folder / "site", database, pages=pages, listener=self.port, more=more)
-        (person,) = add_people(self.site, 1)
-        self.served = Served(self.site.folder, database, environment=environment)
-        self.served.start()
-        self.address = f"http://127.0.0.1:{pages}"
-        wait_for_pages(self.address, "/readyz")
-        self.reader = Reader(self.address, *person)
+    def __init__(self, running: Running) -> None:
+        self.site, self.served, self.port = running.site, running.served, running.port
+        (self.reader,) = running.readers
         self.acknowledged: set[str] = set()
         self._next = 0
 
@@ -117,12 +111,6 @@ class Trial:
             "words_afterwards": words,
         }
 
-    def close(self) -> None:
-        """End it."""
-        self.reader.client.close()
-        self.served.stop()
-        self.site.close()
-
 
 def _within(holds: Callable[[], bool], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
@@ -134,15 +122,13 @@ def _within(holds: Callable[[], bool], seconds: float = 60) -> bool:
 
 
 @contextmanager
-def trial(folder: Path, database: str | None = None, more: str = "", **environment: str) -> Iterator[Trial]:
+def trial(folder: Path, database: str | None = None, settings: str = "", **environment: str) -> Iterator[Trial]:
     """Yield a trial, which is ended afterwards, with three films that were judged before."""
-    made = Trial(folder, database, more, **environment)
-    try:
+    with running_site(folder, database, readers=1, settings=settings, environment=environment) as running:
+        made = Trial(running)
         made.send(3)
         _within(made.judged)
         yield made
-    finally:
-        made.close()
 
 
 def full_disk(folder: Path) -> dict[str, Any]:
@@ -155,7 +141,7 @@ def full_disk(folder: Path) -> dict[str, Any]:
     if mounted.returncode:
         return {"not tried": "only root can mount a small disk"}
     try:
-        with trial(disk, more="[limits]\nkeep_free_mb = 8\n") as tried:
+        with trial(disk, settings="[limits]\nkeep_free_mb = 8\n") as tried:
             ballast = fill_disk(disk / "ballast")
             answers = tried.send(2)
             words, _ = tried.words_when(bool)
