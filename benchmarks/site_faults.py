@@ -7,7 +7,7 @@ The whole of ``carina serve`` runs with the released model; films come by C-STOR
 full disk       the site lies on a small disk (tmpfs; only root can make one), which a file fills to the last block
 lost database   PostgreSQL is stopped at once, as if it had crashed, and started again
 dying judge     the process that judges is killed (SIGKILL) whenever one certain film is with it
-clock set back  libfaketime tells every process of the site a time that is an hour earlier (Debian: faketime)
+clock set back  every process of the site is told a time that is an hour earlier (``moved_clock.c``; needs a C compiler)
 
 Of each it is told what the worklist's page said in the middle of it, what a sender was answered, how soon all was well
 again by itself, and whether every film that was acknowledged was judged.
@@ -16,6 +16,7 @@ again by itself, and whether every film that was acknowledged was judged.
 import contextlib
 import html
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -43,7 +44,7 @@ _WAIT_S = 90.0
 _DISK_KB = 60_000
 # Pixels to a side of a film that takes long enough to be killed over.
 _LARGE = 1024
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_MOVED_CLOCK = Path(__file__).parent / "moved_clock.c"
 _TAGS = re.compile(r"<[^>]+>")
 
 
@@ -186,8 +187,10 @@ def dying_judge(folder: Path) -> dict[str, Any]:
         _within(tried.judged)
         with reading(tried.site.engine) as session:
             image = session.get_one(Image, before + 1)
-            state, reason = image.state, session.get_one(Study, image.study_id).reason
-        listed = reason is not None and reason in html.unescape(_page_of(tried, before + 1))
+            state, why = image.state, image.error_message
+            reason = session.get_one(Study, image.study_id).reason
+        # The site is silent: that an image cannot be judged is no answer of the model, and is said all the same.
+        listed = why is not None and why in html.unescape(_page_of(tried, before + 1))
         found = {"state": state, "its_line_says": reason, "its_page_says_so": listed, "judges_killed": killed[0]}
         return {"words": tried.words(), "senders_were_answered": _statuses(answers), **found, **tried.well_again()}
 
@@ -219,23 +222,18 @@ def _page_of(tried: Trial, image_id: int) -> str:
 
 def clock_set_back(folder: Path) -> dict[str, Any]:
     """Set the clock of all processes of the site back by an hour, and forward again."""
-    if not _FAKETIME.is_file():
-        return {"not tried": "libfaketime is not installed (on Debian: apt-get install faketime)"}
-    clock = folder / "clock"
-    clock.write_text("+0s\n")
-    faked = {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
-    with trial(folder, **faked) as tried:
-        clock.write_text("-1h\n")
+    library, clock = folder / "moved_clock.so", folder / "clock"
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return {"not tried": "there is no C compiler (cc)"}
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, _MOVED_CLOCK, "-ldl"], check=True)
+    clock.write_text("0\n")
+    with trial(folder, LD_PRELOAD=str(library), MOVED_CLOCK=str(clock)) as tried:
+        clock.write_text("-3600\n")
         answers = tried.send(3)
         went_on = _within(tried.judged)
         words, _ = tried.words_when(bool)
-        clock.write_text("+0s\n")
+        clock.write_text("0\n")
         found = {"went_on_judging": went_on, "senders_were_answered": _statuses(answers)}
         return {"words": words, **found, **tried.well_again()}
 

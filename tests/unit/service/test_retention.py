@@ -62,7 +62,7 @@ def test_a_study_that_was_read_loses_its_images_and_names_when_it_is_old(site: S
         said = (study.patient_name, study.patient_id, study.patient_key, study.study_instance_uid, image.name)
         assert said == (None, None, None, None, "")
         assert study.searched == ""
-        assert (study.priority, study.state) == ("routine", "read")
+        assert (study.priority, study.state) == ("routine", "deleted")
         assert len(session.scalars(select(Judgement)).all()) == 3
         left = session.get_one(Study, read[2].study_id)
         assert (left.patient_name, left.searched[:14]) == ("Secret^Patient", "secret patient")

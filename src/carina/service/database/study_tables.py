@@ -11,7 +11,7 @@ from carina.service.database.base import Base, JsonValue
 from carina.service.database.folded_text import folded_study
 
 Source = Literal["upload", "c-store", "folder", "dicomweb", "api"]
-StudyState = Literal["unread", "open", "read", "disputed"]
+StudyState = Literal["unread", "open", "read", "disputed", "deleted"]
 ImageState = Literal["received", "judged", "refused", "failed"]
 ImageKind = Literal["dicom", "raster"]
 ModelRole = Literal["in-use", "silent", "retired"]
@@ -57,7 +57,8 @@ class Study(Base):
         not be judged counts as ``not-assessable``, with its reason. `probability` is that of the flagged finding,
         `finding_probability` that of the most probable one.
     removed_at
-        When its images, and what names its patient, were deleted; see `carina.service.retention`.
+        When its images, and what names its patient, were deleted; see `carina.service.retention`. Its state is then
+        ``deleted``, until one of its images comes again.
     """
 
     __tablename__ = "study"

@@ -15,10 +15,12 @@ from carina.service.web.guard import Guard
 from carina.service.web.pages import (
     administration,
     audit_page,
+    deleting,
     good_enough_page,
     image_parts,
     login,
     models_page,
+    own_sessions_page,
     reading,
     upload,
     watching_page,
@@ -33,12 +35,14 @@ _PAGES = (
     worklist,
     upload,
     reading,
+    deleting,
     image_parts,
     good_enough_page,
     watching_page,
     models_page,
     administration,
     audit_page,
+    own_sessions_page,
 )
 
 

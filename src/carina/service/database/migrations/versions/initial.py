@@ -167,7 +167,15 @@ def upgrade() -> None:
         sa.Column(
             "state",
             sa.Enum(
-                "unread", "open", "read", "disputed", name="state", native_enum=False, create_constraint=True, length=24
+                "unread",
+                "open",
+                "read",
+                "disputed",
+                "deleted",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
             ),
             nullable=False,
         ),
