@@ -15,7 +15,8 @@ not judged        images that have none
 verdicts lost     verdicts that the API acknowledged and the database does not have
 answered twice    images of which the PACS has two answers (objects with UIDs of their own)
 answers lost      answers that are noted as sent and that the PACS does not have
-not answered      images whose answer is not noted as sent
+not answered      images that have no answer in the outbox, or one that still waits
+given up          images whose answer was given up; it cannot be while the PACS takes all
 sent again        answers that the PACS was sent twice as one and the same object, since the first time was not noted
 chain broken at   the first line of the audit log that is not as it was written; none where it is whole
 """
@@ -23,7 +24,6 @@ chain broken at   the first line of the audit log that is not as it was written;
 import contextlib
 import random
 import secrets
-import socket
 import tempfile
 import threading
 import time
@@ -62,6 +62,7 @@ _PAUSE_S = 0.1
 # Of the kills, how many wait until all parts work.
 _WORKING = 0.9
 _READY_S = 120.0
+_NOTICED_S = 0.5
 _ENDS_S = 1800.0
 _SIDE = 256
 
@@ -85,16 +86,18 @@ class Course:
         return place * self._kills <= (self.done + 1) * self._objects
 
 
-def wait_until_working(address: str, port: int) -> bool:
-    """Wait until the pages, a worker and the listener work; return whether they do."""
+def wait_until_working(run: Running) -> bool:
+    """Wait until all parts of a site work; return whether they do."""
+    # The first process has to notice what was killed before.
+    time.sleep(_NOTICED_S)
     until = time.monotonic() + _READY_S
     while time.monotonic() < until:
-        with contextlib.suppress(OSError, httpx2.HTTPError):
-            ready = httpx2.get(f"{address}/readyz", timeout=5).status_code == 200
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                if ready:
-                    return True
-        time.sleep(0.1)
+        if not run.served.tree():
+            # It could not begin while a part of the one before still had its address.
+            run.served.start()
+        if run.served.works():
+            return True
+        time.sleep(0.2)
     return False
 
 
@@ -144,8 +147,10 @@ def counted(site: Site, acknowledged: set[int], verdicts: list[int], pacs: Pacs)
         rows = session.execute(select(Image.sop_instance_uid, Image.digest)).all()
         by_image = select(func.count(Judgement.id)).group_by(Judgement.image_id, Judgement.model_id)
         kept = set(session.scalars(select(Verdict.id)))
-        sent = select(Image.sop_instance_uid).join(Delivery, Delivery.image_id == Image.id)
-        sent_of = set(session.scalars(sent.where(Delivery.state == "sent")))
+        deliveries = select(Image.sop_instance_uid, Delivery.state).outerjoin(Delivery, Delivery.image_id == Image.id)
+        states: dict[str | None, set[str]] = {}
+        for uid, state in session.execute(deliveries):
+            states.setdefault(state, set()).add(uid)
         return {
             "acknowledged": len(uids),
             "lost": len(uids - {row.sop_instance_uid for row in rows if site.store.object_path(row.digest).is_file()}),
@@ -157,8 +162,9 @@ def counted(site: Site, acknowledged: set[int], verdicts: list[int], pacs: Pacs)
             "verdicts lost": len(set(verdicts) - kept),
             "answers": len(answers),
             "answered twice": sum(count > 1 for count in answers.values()),
-            "answers lost": len(sent_of - set(answers)),
-            "not answered": len({row.sop_instance_uid for row in rows} - sent_of),
+            "answers lost": len(states.get("sent", set()) - set(answers)),
+            "not answered": len(states.get(None, set()) | states.get("waiting", set())),
+            "given up": len(states.get("dead", set())),
             "sent again": sum(pacs.taken.values()) - len(pacs.taken),
             "chain broken at": verify(session).broken_at,
         }
@@ -173,8 +179,8 @@ def answered(answer: Dataset) -> str:
 def kill_many(run: Running, course: Course, kills: int, dice: random.Random, between_s: float) -> dict[str, Any]:
     """Kill processes of all kinds; return how many of each, and how many kills met a site that worked."""
     killed, working = Counter[str](), 0
-    for _ in range(kills):
-        works = dice.random() < _WORKING and wait_until_working(run.address, run.port)
+    while course.done < kills:
+        works = dice.random() < _WORKING and wait_until_working(run)
         time.sleep(dice.uniform(0, 2 * between_s))
         kinds = run.served.by_kind()
         if not kinds:
@@ -186,7 +192,7 @@ def kill_many(run: Running, course: Course, kills: int, dice: random.Random, bet
         killed[kind] += 1
         working += works
         course.done += 1
-    return {"killed": dict(killed), "of which all parts worked": working}
+    return {"kills": dict(killed), "kills while all parts worked": working}
 
 
 def run(folder: Path, database: str | None, objects: int, kills: int, seed: int, between_s: float) -> dict[str, Any]:

@@ -43,7 +43,8 @@ from postgresql import running_postgresql
 
 TIMEOUT_S = 30.0
 _START_S = 180.0
-_STARTED = re.compile(r'"event": "part started", "part": "([^"]+)", "process": (\d+)')
+# What a part says once it works.
+_READY = {"pages ready": "web", "ready to judge": "worker", "listening": "listener", "ready to send": "outbox"}
 _CSRF = re.compile(r'data-csrf="([^"]+)"')
 
 
@@ -97,10 +98,12 @@ class Served:
         # Not beside the site, whose disk may be full.
         self.log = Path(tempfile.mkdtemp(prefix="carina-log-")) / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0
 
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
+            self._begun = log.tell()
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment)
 
     def tree(self) -> list[psutil.Process]:
@@ -110,10 +113,33 @@ class Served:
         root = psutil.Process(self._process.pid)
         return [root, *root.children(recursive=True)]
 
+    def works(self) -> bool:
+        """Return whether every part that was started has said since that it is ready; for a log of ``--json``."""
+        ready: dict[str, bool] = {}
+        for line in self._lines():
+            event, part = str(line.get("event")), str(line.get("part"))
+            if event in ("part started", "part ended"):
+                ready[_plain(part)] = False
+            elif event in _READY:
+                ready[_READY[event]] = True
+        return bool(self.tree()) and bool(ready) and all(ready.values())
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what the log has told since the first process was started last."""
+        for line in self.log.read_bytes()[self._begun :].decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                told = json.loads(line)
+                if isinstance(told, dict):
+                    yield told
+
     def by_kind(self) -> dict[str, list[psutil.Process]]:
-        """Return its processes by what they do: *first*, each part by its name, *judge of* a part, and *decoder*."""
+        """Return its processes by what they do: *first*, each part by its name, *judge of* a part, *decoder*.
+
+        The log must be one of ``--json``.
+        """
         tree = self.tree()
-        named = {int(process): part for part, process in _STARTED.findall(self.log.read_text("utf-8", "replace"))}
+        started = (line for line in self._lines() if line.get("event") == "part started")
+        named = {int(line["process"]): _plain(str(line["part"])) for line in started}
         kinds: dict[str, list[psutil.Process]] = {}
         for process in tree:
             with contextlib.suppress(psutil.Error):
@@ -131,8 +157,8 @@ class Served:
             return "decoder"
         above = process.parent()
         if above is not None and above.pid == first:
-            return named.get(process.pid, "part").rstrip(" 0123456789")
-        return "judge of " + named.get(0 if above is None else above.pid, "part").rstrip(" 0123456789")
+            return named.get(process.pid, "part")
+        return "judge of " + named.get(0 if above is None else above.pid, "part")
 
     def kill(self, process: psutil.Process) -> None:
         """Kill one of its processes; if it was the first one, all of it is started again."""
@@ -157,6 +183,11 @@ class Served:
         shutil.rmtree(self.log.parent, ignore_errors=True)
 
 
+def _plain(part: str) -> str:
+    """Return the name of a part without its number."""
+    return part.rstrip(" 0123456789")
+
+
 class Reader:
     """A reader's browser, logged in; its forms send what theirs send.
 
@@ -172,6 +203,7 @@ class Reader:
 
     def __init__(self, address: str, name: str, password: str, *, home: str = "/worklist") -> None:
         self.client = httpx2.Client(base_url=address, timeout=TIMEOUT_S)
+        self.password = password
         entered = self.client.post("/login", data={"name": name, "password": password})
         if entered.status_code != 303:
             msg = f"Nobody could log in: HTTP {entered.status_code}."

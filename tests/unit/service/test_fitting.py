@@ -200,8 +200,9 @@ def test_what_the_command_line_would_be_asked_for_is_not_asked_of_a_page() -> No
         "/w",
     )
     assert said == (
-        "The site's verdicts cannot adapt this bundle: of the films that could be used, 3 patients with X; at least 20 "
-        "are needed. Nothing was written. More verdicts may help. On the command line, carina adapt has further choices."
+        "The site's verdicts cannot adapt this bundle: of the films that could be used, 3 patients with X; at least "
+        "20 are needed. Nothing was written. More verdicts may help. On the command line, carina adapt has further "
+        "choices."
     )
     assert _in_words("There is 1 film. It is kept.", "/w") == "There is 1 film. It is kept."
 

@@ -1,4 +1,4 @@
-"""An administrator deletes a study or a patient: with a reason, and what nobody has read after a second confirmation."""
+"""An administrator deletes a study or a patient, with a reason; what nobody has read after a second confirmation."""
 
 import re
 from typing import Any
