@@ -17,21 +17,19 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from served_site import (
     Reader,
-    Served,
-    add_people,
     database_of,
     film,
-    free_port,
-    new_site,
     parser_of,
+    running_site,
     shares_of,
-    wait_for_pages,
+    wait_until_judged,
     write_told,
 )
 from sqlalchemy import func, select
@@ -43,6 +41,9 @@ from dicom_network import association
 
 _ENDS_S = 300.0
 _DRAWN = 64
+_PAUSE_S = 0.2
+# Of the pages, after how many a reader opens a study.
+_OPENS = 0.3
 
 
 def judged_in_a_second() -> float:
@@ -54,102 +55,107 @@ def judged_in_a_second() -> float:
     return min(float(row["figure"]["value"]) for row in whole)
 
 
-def send(port: int, numbers: list[int], each_s: float, began: dict[str, float], refused: list[int]) -> None:
-    """Send films at a steady rate over one association, and note when each was begun."""
-    films = {number % _DRAWN: film(number % _DRAWN) for number in numbers[:_DRAWN]}
-    due = time.monotonic()
-    waiting = list(numbers)
-    while waiting:
+def send(port: int, numbers: list[int], each_s: float, due: dict[str, float], refused: list[int], ends: float) -> None:
+    """Send films at a steady rate over one association, and note by their UIDs when each was due.
+
+    Parameters
+    ----------
+    ends
+        When to give up (`time.monotonic`).
+    """
+    films = {drawn: film(drawn) for drawn in {number % _DRAWN for number in numbers}}
+    first = time.time()
+    waiting = list(enumerate(numbers))
+    while waiting and time.monotonic() < ends:
         with contextlib.suppress(RuntimeError, OSError), association(port) as peer:
-            while waiting and peer.is_established:
-                time.sleep(max(0.0, due - time.monotonic()))
-                due += each_s
-                number = waiting[0]
+            while waiting and peer.is_established and time.monotonic() < ends:
+                place, number = waiting[0]
                 image = films[number % _DRAWN]
                 # Another object each time, of a study of its own.
                 image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
                 image.StudyInstanceUID, image.PatientID = f"1.2.4.{number}", f"P{number}"
-                began.setdefault(str(image.SOPInstanceUID), time.time())
-                status = getattr(peer.send_c_store(image), "Status", None)
-                if status != 0:
+                at = due.setdefault(str(image.SOPInstanceUID), first + place * each_s)
+                time.sleep(max(0.0, at - time.time()))
+                if getattr(peer.send_c_store(image), "Status", None) != 0:
                     refused.append(number)
                     break
                 waiting.pop(0)
+        if waiting:
+            time.sleep(_PAUSE_S)
 
 
-def read(reader: Reader, seed: int, stop: threading.Event, pages: list[float]) -> None:
-    """Turn pages, open studies and give verdicts until told to stop."""
+def read(reader: Reader, seed: int, stop: threading.Event, pages: list[float], failed: list[str]) -> None:
+    """Turn pages, open studies and give verdicts until told to stop; note how long a page took, and what failed."""
     dice = random.Random(seed)  # noqa: S311  # no secret
     while not stop.wait(dice.uniform(0.5, 1.5)):
-        with contextlib.suppress(httpx2.HTTPError):
+        try:
             started = time.perf_counter()
-            page = reader.post("/worklist", state="unread").text
+            page = reader.post("/worklist", state="unread")
+            page.raise_for_status()
             pages.append(1000 * (time.perf_counter() - started))
-            lines = [each.partition('"')[0] for each in page.split('class="open" href="/studies/')[1:]]
-            if lines and dice.random() < 0.3:
+            lines = [each.partition('"')[0] for each in page.text.split('class="open" href="/studies/')[1:]]
+            if lines and dice.random() < _OPENS:
                 study = dice.choice(lines[:10])
-                reader.client.get(f"/studies/{study}")
-                reader.post(f"/studies/{study}/verdict", finding="Normal")
+                reader.client.get(f"/studies/{study}").raise_for_status()
+                given = reader.post(f"/studies/{study}/verdict", finding="Normal")
+                if given.status_code != 303:
+                    failed.append(f"verdict: HTTP {given.status_code}")
+        except httpx2.HTTPStatusError as error:
+            failed.append(f"page: HTTP {error.response.status_code}")
+        except httpx2.HTTPError as error:
+            failed.append(f"page: {type(error).__name__}")
 
 
 def measure(folder: Path, database: str | None, given: Any) -> dict[str, Any]:
     """Return what was measured."""
-    rate = given.rate or given.load * judged_in_a_second()
-    port, pages = free_port(), free_port()
-    site = new_site(folder / "site", database, pages=pages, listener=port)
-    people = add_people(site, given.readers)
-    served, stop = Served(site.folder, database), threading.Event()
-    served.start()
-    address = f"http://127.0.0.1:{pages}"
-    wait_for_pages(address, "/readyz")
+    judges = None if given.rate else judged_in_a_second()
+    rate = given.rate or given.load * (judges or 0.0)
     count = round(60 * given.minutes * rate)
-    began, refused, took = dict[str, float](), list[int](), list[float]()
-    readers = [
-        threading.Thread(target=read, args=(Reader(address, *person), place, stop, took))
-        for place, person in enumerate(people)
-    ]
-    senders = [
-        threading.Thread(
-            target=send,
-            args=(port, list(range(place, count, given.associations)), given.associations / rate, began, refused),
-        )
-        for place in range(given.associations)
-    ]
-    started = time.monotonic()
-    for thread in (*readers, *senders):
-        thread.start()
-    for thread in senders:
-        thread.join()
-    sent_s = time.monotonic() - started
-    _wait_until_judged(site)
-    stop.set()
-    for thread in readers:
-        thread.join(60)
-    served.stop()
-    found = counted(site, began)
-    site.close()
+    due, refused, took, failed = dict[str, float](), list[int](), list[float](), list[str]()
+    with running_site(folder, database, readers=given.readers) as run:
+        stop, ends = threading.Event(), time.monotonic() + 60 * given.minutes + _ENDS_S
+        readers = [
+            threading.Thread(target=read, args=(each, place, stop, took, failed))
+            for place, each in enumerate(run.readers)
+        ]
+        senders = [
+            threading.Thread(
+                target=send,
+                args=(
+                    *(run.port, list(range(place, count, given.associations)), given.associations / rate),
+                    *(due, refused, ends),
+                ),
+            )
+            for place in range(given.associations)
+        ]
+        started = time.monotonic()
+        for thread in (*readers, *senders):
+            thread.start()
+        for thread in senders:
+            thread.join()
+        sent_s = time.monotonic() - started
+        wait_until_judged(run.site, _ENDS_S)
+        stop.set()
+        for thread in readers:
+            thread.join(60)
+        found = counted(run.site, due)
     return {
         "minutes": given.minutes,
         "associations": given.associations,
         "readers": given.readers,
+        "carina_bench_images_per_second": judges,
         "images_per_second_asked": round(rate, 2),
-        "images_per_second_sent": round(len(began) / sent_s, 2),
+        "images_per_second_sent": round(len(due) / sent_s, 2),
+        "to_send": count,
         **found,
         "refused_for_now": len(refused),
+        "pages": len(took),
         "page_ms": shares_of(took, 0.5, 0.95),
+        "pages_failed": dict(Counter(failed)),
     }
 
 
-def _wait_until_judged(site: Site) -> None:
-    until = time.monotonic() + _ENDS_S
-    while time.monotonic() < until:
-        with reading(site.engine) as session:
-            if not session.scalar(select(func.count(Image.id)).where(Image.state == "received")):
-                return
-        time.sleep(0.5)
-
-
-def counted(site: Site, began: dict[str, float]) -> dict[str, Any]:
+def counted(site: Site, due: dict[str, float]) -> dict[str, Any]:
     """Return how many films were judged, and how long each took from its sender to its priority, in seconds."""
     with reading(site.engine) as session:
         rows = session.execute(
@@ -157,13 +163,14 @@ def counted(site: Site, began: dict[str, float]) -> dict[str, Any]:
         ).all()
         judgements = session.scalar(select(func.count(Judgement.id)))
     judged = [row for row in rows if row.state == "judged" and row.judged_at is not None]
-    whole = [row.judged_at.timestamp() - began[row.sop_instance_uid] for row in judged]
+    whole = [row.judged_at.timestamp() - due[row.sop_instance_uid] for row in judged]
     inside = [(row.judged_at - row.received_at).total_seconds() for row in judged]
     return {
-        "sent": len(began),
+        "sent": len(due),
+        "taken": len(rows),
         "judged": len(judged),
         "judgements": judgements,
-        "sent_to_priority_s": shares_of(whole, 0.5, 0.95, 0.99),
+        "due_to_priority_s": shares_of(whole, 0.5, 0.95, 0.99),
         "received_to_priority_s": shares_of(inside, 0.5, 0.95, 0.99),
     }
 

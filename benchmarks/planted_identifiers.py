@@ -1,4 +1,4 @@
-"""Whether a patient's identifier leaves a site by its log, metrics, addresses, errors, audit log or names of files.
+"""Whether a patient's identifier leaves a site by its log, metrics, webhooks, addresses, errors, audit log, file names.
 
     python benchmarks/planted_identifiers.py [--out FILE.json]
 
@@ -6,34 +6,53 @@ The whole of ``carina serve`` runs with the released model. 200 identifiers are 
 headers (names, numbers, an address, a UID), twenty in names of files and twenty in notes of readers. The films come by
 C-STORE, by upload, by the API and through the watched folder, some of them damaged. Readers search for them, open them
 and give verdicts; programs ask for all that the API has; forms are sent wrong, pages asked for that do not exist, files
-deleted, a worker killed, and the site started again with the other form of its log. Then the identifiers are looked for
-in all that should hold none. That they are found where they belong (the reading page, the database) shows that the
-search can find them.
+deleted, studies deleted by an administrator, a worker killed, and the site started again with the other form of its
+log. The films are then of 30 days, so that *Watching* has charts and an alert. A receiver of webhooks keeps what it is
+told. Then the identifiers are looked for in all that should hold none. That they are found where they belong (the
+reading page, the database) shows that the search can find them.
 """
 
 import argparse
 import contextlib
+import http.server
 import io
 import re
 import signal
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 from pydicom import Dataset, dcmwrite
-from served_site import Reader, Served, add_people, film, free_port, new_site, wait_for_pages, write_told
+from served_site import (
+    Reader,
+    Served,
+    add_people,
+    film,
+    free_port,
+    new_site,
+    wait_for_pages,
+    wait_until_judged,
+    write_told,
+)
 from sqlalchemy import func, select
 
-from carina.service.database.sessions import reading
+from carina.dicom.transport.log import EventLog
+from carina.service.database.base import now
+from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Study
+from carina.service.mode import change_mode
 from carina.service.people.accounts import add_account
 from carina.service.people.tokens import SCOPES, add_token
 from carina.service.site_folder import Site
+from carina.service.watching.alerts import measure_days
+from carina.service.watching.watching_tables import Alert
 from dicom_network import send
 
 _FILMS = 20
@@ -48,6 +67,8 @@ _TAGS = (
 )
 _UID = "1.2.826.0.1.77712"
 _WAIT_S = 180.0
+# Webhooks are sent within seconds.
+_TOLD_S = 6.0
 # What of a page is an address, and not words for a reader.
 _ADDRESSES = re.compile(r'(?:href|src|action|hx-[a-z-]+|formaction)="([^"]*)"')
 
@@ -156,20 +177,57 @@ def _upload(reader: Reader, content: bytes, name: str) -> None:
     reader.client.post("/upload", content=content, headers={"X-CSRF-Token": reader.csrf, "X-File-Name": name})
 
 
-def wait_until_judged(site: Site) -> None:
-    """Wait until no image waits any more, and the watched folder has been looked at."""
+def wait_until_all_came(site: Site) -> None:
+    """Wait until every film has come, also those of the watched folder, and no image waits to be judged."""
     until = time.monotonic() + _WAIT_S
     while time.monotonic() < until:
         with reading(site.engine) as session:
-            waiting = session.scalar(select(func.count(Image.id)).where(Image.state == "received"))
-            studies = session.scalar(select(func.count(Study.id))) or 0
-        if not waiting and studies >= _FILMS:
-            return
+            if (session.scalar(select(func.count(Study.id))) or 0) >= _FILMS:
+                break
         time.sleep(0.5)
+    wait_until_judged(site, _WAIT_S)
 
 
-def be_used(site: Site, reader: Reader, program: httpx2.Client, auditor: Reader) -> None:
-    """Let readers, programs and an auditor do what they do, right and wrong."""
+class Receiver:
+    """A server that keeps the headers and the bodies of all that webhooks send it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        told = self.told
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                told.append(f"{self.path}\n{self.headers}\n{body.decode()}")
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}/told"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def spread_over_days(site: Site) -> None:
+    """Let the studies be of some weeks, the last day with many, and measure these days: charts, and an alert."""
+    with writing(site.engine) as session:
+        for study in session.scalars(select(Study)):
+            # One or none on the first days; the last one has the rest.
+            days = 30 - study.id if study.id < _FILMS // 2 else 2
+            study.arrived_at = now() - timedelta(days=days)
+    while measure_days(site, EventLog(io.StringIO())):
+        pass
+
+
+def be_used(site: Site, reader: Reader, program: httpx2.Client, auditor: Reader, chief: Reader) -> None:
+    """Let readers, programs, an auditor and an administrator do what they do, right and wrong."""
     with reading(site.engine) as session:
         numbers = list(session.scalars(select(Study.id).order_by(Study.id)))
         images = list(session.scalars(select(Image.id).order_by(Image.id)))
@@ -193,8 +251,14 @@ def be_used(site: Site, reader: Reader, program: httpx2.Client, auditor: Reader)
         gone = session.get_one(Image, images[0])
     site.store.object_path(gone.digest).unlink()
     reader.client.get(f"/images/{gone.id}/pixels")
-    for path in ("/worklist", "/good-enough", "/administration", "/nothing", "/metrics", "/healthz", "/readyz"):
+    for path in ("/worklist", "/good-enough", "/watching", "/sessions", "/nothing", "/healthz", "/readyz"):
         reader.client.get(path)
+    for path in ("/administration", "/models", "/watching", f"/studies/{numbers[-1]}/delete"):
+        chief.client.get(path)
+    for reason in ("short", "The patient asked for it."):
+        sent = {"reason": reason, "own": chief.password, "unread": "true", "whole": "true"}
+        chief.post(f"/studies/{numbers[-1]}/delete", **sent)
+    chief.post("/models/1/use", reason="It is in use already.")
     program.get("/studies", params={"limit": 500})
     auditor.client.get("/audit")
     auditor.post("/audit/export")
@@ -211,12 +275,15 @@ def kill_a_worker(served: Served) -> None:
 
 def run(folder: Path) -> dict[str, Any]:
     """Return in how many places how many identifiers were found."""
-    port, pages = free_port(), free_port()
-    site = new_site(folder / "site", None, pages=pages, listener=port, more='[watch]\nfolder = "drop"\nevery_s = 0.5\n')
+    port, pages, receiver = free_port(), free_port(), Receiver()
+    settings = f'webhooks = ["{receiver.address}"]\n[watch]\nfolder = "drop"\nevery_s = 0.5\n'
+    settings += "[watching]\nfirst_days = 5\nfewest = 1\n"
+    site = new_site(folder / "site", None, pages=pages, listener=port, more=settings)
     (site.folder / "drop").mkdir()
-    (anna,), (carl,) = add_people(site, 1), add_people(site, 1, "auditor")
+    (anna,), (carl,), (dora,) = (add_people(site, 1, role) for role in ("reader", "auditor", "administrator"))
     account = add_account(site.engine, "program", "four words that stay", "reader")
     token = add_token(site.engine, account, "planted", SCOPES, 1, by="system")
+    change_mode(site.engine, "live", "A benchmark with phantoms.", account_id=account)
     collected, address = Collected(), f"http://127.0.0.1:{pages}"
     program = httpx2.Client(base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60)
     collected.watch(program)
@@ -224,23 +291,31 @@ def run(folder: Path) -> dict[str, Any]:
         served = Served(site.folder, None, *options)
         served.start()
         wait_for_pages(address, "/readyz")
-        reader, auditor = Reader(address, *anna), Reader(address, *carl, home="/audit")
-        for each in (reader, auditor):
+        reader, auditor, chief = Reader(address, *anna), Reader(address, *carl, home="/audit"), Reader(address, *dora)
+        for each in (reader, auditor, chief):
             collected.watch(each.client)
         come_in(site, port, reader, program)
         kill_a_worker(served)
-        wait_until_judged(site)
-        be_used(site, reader, program, auditor)
-        metrics = httpx2.get(f"{address}/metrics", timeout=60)
+        wait_until_all_came(site)
+        spread_over_days(site)
+        be_used(site, reader, program, auditor, chief)
+        metrics = httpx2.get(f"{address}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=60)
         collected.add(f"metrics (HTTP {metrics.status_code})", metrics.text)
+        time.sleep(_TOLD_S)
         served.stop()
-    collected.add("log", served.log.read_text("utf-8", errors="replace"))
+        collected.add(f"log {' '.join(options) or 'as lines'}", served.log.read_text("utf-8", errors="replace"))
+        served.forget_log()
+    receiver.close()
+    collected.add("webhooks", *receiver.told)
     # The watched folder's own files keep the names that somebody gave them.
     own = (path for path in site.folder.rglob("*") if "drop" not in path.parts)
     collected.add("names of files", *map(str, own))
     with reading(site.engine) as session:
         rows = session.execute(select(Study.patient_name, Study.patient_id, Study.study_instance_uid)).all()
+        alerts = list(session.scalars(select(Alert.words)))
+        deleted = session.scalar(select(func.count()).where(Study.state == "deleted")) or 0
     collected.add("database (where they belong)", *(str(row) for row in rows))
+    collected.add("alerts", *alerts)
     site.close()
     found = collected.found(planted())
     belongs = {place: count for place, count in found.items() if "belong" in place}
@@ -248,7 +323,10 @@ def run(folder: Path) -> dict[str, Any]:
     return {
         "planted": len(planted()),
         "studies": len(rows),
+        "studies_deleted": deleted,
         "answers_looked_at": len(collected.places["headers of answers"]),
+        "notices_looked_at": len(receiver.told),
+        "alerts_looked_at": len(alerts),
         "found_where_none_should_be": leaks,
         "found_where_they_belong": belongs,
     }

@@ -7,15 +7,17 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,13 @@ import numpy as np
 import psutil
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from carina.phantoms.phantom import draw_phantom
 from carina.runtime.machine import describe_machine, library_versions
+from carina.service.database.sessions import reading
+from carina.service.database.study_tables import Image
 from carina.service.people.accounts import add_account
 from carina.service.site_folder import Site, open_site
 
@@ -37,6 +43,8 @@ from postgresql import running_postgresql
 
 TIMEOUT_S = 30.0
 _START_S = 180.0
+# What a part says once it works.
+_READY = {"pages ready": "web", "ready to judge": "worker", "listening": "listener", "ready to send": "outbox"}
 _CSRF = re.compile(r'data-csrf="([^"]+)"')
 
 
@@ -87,12 +95,15 @@ class Served:
         self._command = [str(Path(sys.executable).parent / "carina"), "serve", "--folder", str(folder), *options]
         self._command += [] if database is None else ["--database", database]
         self._environment = {**os.environ, **(environment or {})}
-        self.log = folder.parent / "log"
+        # Not beside the site, whose disk may be full.
+        self.log = Path(tempfile.mkdtemp(prefix="carina-log-")) / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0
 
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
+            self._begun = log.tell()
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment)
 
     def tree(self) -> list[psutil.Process]:
@@ -102,21 +113,60 @@ class Served:
         root = psutil.Process(self._process.pid)
         return [root, *root.children(recursive=True)]
 
-    def kill_one(self, dice: random.Random) -> str:
-        """Kill a process of the tree, chosen by chance, and start it again if it was the first; return which kind."""
+    def works(self) -> bool:
+        """Return whether every part that was started has said since that it is ready; for a log of ``--json``."""
+        ready: dict[str, bool] = {}
+        for line in self._lines():
+            event, part = str(line.get("event")), str(line.get("part"))
+            if event in ("part started", "part ended"):
+                ready[_plain(part)] = False
+            elif event in _READY:
+                ready[_READY[event]] = True
+        return bool(self.tree()) and bool(ready) and all(ready.values())
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what the log has told since the first process was started last."""
+        for line in self.log.read_bytes()[self._begun :].decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                told = json.loads(line)
+                if isinstance(told, dict):
+                    yield told
+
+    def by_kind(self) -> dict[str, list[psutil.Process]]:
+        """Return its processes by what they do: *first*, each part by its name, *judge of* a part, *decoder*.
+
+        The log must be one of ``--json``.
+        """
         tree = self.tree()
-        if not tree or self._process is None:
-            self.start()
-            return "none"
+        started = (line for line in self._lines() if line.get("event") == "part started")
+        named = {int(line["process"]): _plain(str(line["part"])) for line in started}
+        kinds: dict[str, list[psutil.Process]] = {}
+        for process in tree:
+            with contextlib.suppress(psutil.Error):
+                kinds.setdefault(self._kind(process, tree[0].pid, named), []).append(process)
+        return kinds
+
+    @staticmethod
+    def _kind(process: psutil.Process, first: int, named: Mapping[int, str]) -> str:
+        words = " ".join(process.cmdline())
+        if process.pid == first:
+            return "first"
+        if "resource_tracker" in words:
+            return "resource tracker"
+        if "carina.radiographs.dicom.worker" in words:
+            return "decoder"
+        above = process.parent()
+        if above is not None and above.pid == first:
+            return named.get(process.pid, "part")
+        return "judge of " + named.get(0 if above is None else above.pid, "part")
+
+    def kill(self, process: psutil.Process) -> None:
+        """Kill one of its processes; if it was the first one, all of it is started again."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            victim = dice.choice(tree)
-            victim.kill()
-            if victim == tree[0]:
-                self._process.wait()
-                self.start()
-                return "all"
-            return "part"
-        return "none"
+            process.kill()
+        if self._process is not None and process.pid == self._process.pid:
+            self._process.wait()
+            self.start()
 
     def stop(self) -> None:
         """Let it end by itself."""
@@ -127,6 +177,15 @@ class Served:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def forget_log(self) -> None:
+        """Delete the log."""
+        shutil.rmtree(self.log.parent, ignore_errors=True)
+
+
+def _plain(part: str) -> str:
+    """Return the name of a part without its number."""
+    return part.rstrip(" 0123456789")
 
 
 class Reader:
@@ -144,6 +203,7 @@ class Reader:
 
     def __init__(self, address: str, name: str, password: str, *, home: str = "/worklist") -> None:
         self.client = httpx2.Client(base_url=address, timeout=TIMEOUT_S)
+        self.password = password
         entered = self.client.post("/login", data={"name": name, "password": password})
         if entered.status_code != 303:
             msg = f"Nobody could log in: HTTP {entered.status_code}."
@@ -153,6 +213,89 @@ class Reader:
     def post(self, path: str, **values: str) -> httpx2.Response:
         """Send a form."""
         return self.client.post(path, data={"csrf": self.csrf, **values})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A site that is served.
+
+    Attributes
+    ----------
+    address, port
+        Of its pages, and of its DICOM listener.
+    readers
+        Who are logged in.
+    """
+
+    site: Site
+    served: Served
+    address: str
+    port: int
+    readers: list[Reader]
+
+
+@contextmanager
+def running_site(
+    folder: Path,
+    database: str | None,
+    *options: str,
+    readers: int = 0,
+    listens: bool = True,
+    settings: str = "",
+    fill: Callable[[Site], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """Yield a new site that is served and ready, and end it afterwards.
+
+    Parameters
+    ----------
+    folder
+        In which its folder and its log are made.
+    options
+        More words of the command line.
+    readers
+        How many are logged in.
+    listens
+        Whether it has a DICOM listener, and so a worker that must be ready.
+    settings
+        More lines of site.toml.
+    fill
+        Is given the site before it is served.
+    environment
+        More variables.
+    """
+    pages, port = free_port(), free_port()
+    site = new_site(folder / "site", database, pages=pages, listener=port if listens else None, more=settings)
+    if fill is not None:
+        fill(site)
+    people = add_people(site, readers)
+    served = Served(site.folder, database, *options, environment=environment)
+    address = f"http://127.0.0.1:{pages}"
+    browsers: list[Reader] = []
+    try:
+        served.start()
+        wait_for_pages(address, "/readyz" if listens else "/healthz")
+        browsers += [Reader(address, *person) for person in people]
+        yield Running(site, served, address, port, browsers)
+    finally:
+        for browser in browsers:
+            browser.client.close()
+        served.stop()
+        served.forget_log()
+        site.close()
+
+
+def wait_until_judged(site: Site, seconds: float = _START_S) -> int:
+    """Wait until no image waits to be judged, at most so long; return how many do."""
+    until = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(SQLAlchemyError), reading(site.engine) as session:
+            left = session.scalar(select(func.count(Image.id)).where(Image.state == "received")) or 0
+            if not left or time.monotonic() > until:
+                return left
+        if time.monotonic() > until:
+            sys.exit("The database did not answer.")
+        time.sleep(0.5)
 
 
 def csrf_of(page: str) -> str:

@@ -7,7 +7,7 @@ The whole of ``carina serve`` runs with the released model; films come by C-STOR
 full disk       the site lies on a small disk (tmpfs; only root can make one), which a file fills to the last block
 lost database   PostgreSQL is stopped at once, as if it had crashed, and started again
 dying judge     the process that judges is killed (SIGKILL) whenever one certain film is with it
-clock set back  libfaketime tells every process of the site a time that is an hour earlier (Debian: faketime)
+clock set back  every process of the site is told a time that is an hour earlier (``moved_clock.c``; needs a C compiler)
 
 Of each it is told what the worklist's page said in the middle of it, what a sender was answered, how soon all was well
 again by itself, and whether every film that was acknowledged was judged.
@@ -16,6 +16,7 @@ again by itself, and whether every film that was acknowledged was judged.
 import contextlib
 import html
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -28,7 +29,7 @@ from typing import Any
 
 import httpx2
 import psutil
-from served_site import TIMEOUT_S, Reader, Served, add_people, film, free_port, new_site, wait_for_pages, write_told
+from served_site import TIMEOUT_S, Running, Served, film, running_site, write_told
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,22 +44,16 @@ _WAIT_S = 90.0
 _DISK_KB = 60_000
 # Pixels to a side of a film that takes long enough to be killed over.
 _LARGE = 1024
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_MOVED_CLOCK = Path(__file__).parent / "moved_clock.c"
 _TAGS = re.compile(r"<[^>]+>")
 
 
 class Trial:
     """A site that is served, with a reader in a browser and a sender."""
 
-    def __init__(self, folder: Path, database: str | None, more: str = "", **environment: str) -> None:
-        self.port, pages = free_port(), free_port()
-        self.site: Site = new_site(folder / "site", database, pages=pages, listener=self.port, more=more)
-        (person,) = add_people(self.site, 1)
-        self.served = Served(self.site.folder, database, environment=environment)
-        self.served.start()
-        self.address = f"http://127.0.0.1:{pages}"
-        wait_for_pages(self.address, "/readyz")
-        self.reader = Reader(self.address, *person)
+    def __init__(self, running: Running) -> None:
+        self.site, self.served, self.port = running.site, running.served, running.port
+        (self.reader,) = running.readers
         self.acknowledged: set[str] = set()
         self._next = 0
 
@@ -117,12 +112,6 @@ class Trial:
             "words_afterwards": words,
         }
 
-    def close(self) -> None:
-        """End it."""
-        self.reader.client.close()
-        self.served.stop()
-        self.site.close()
-
 
 def _within(holds: Callable[[], bool], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
@@ -134,15 +123,13 @@ def _within(holds: Callable[[], bool], seconds: float = 60) -> bool:
 
 
 @contextmanager
-def trial(folder: Path, database: str | None = None, more: str = "", **environment: str) -> Iterator[Trial]:
+def trial(folder: Path, database: str | None = None, settings: str = "", **environment: str) -> Iterator[Trial]:
     """Yield a trial, which is ended afterwards, with three films that were judged before."""
-    made = Trial(folder, database, more, **environment)
-    try:
+    with running_site(folder, database, readers=1, settings=settings, environment=environment) as running:
+        made = Trial(running)
         made.send(3)
         _within(made.judged)
         yield made
-    finally:
-        made.close()
 
 
 def full_disk(folder: Path) -> dict[str, Any]:
@@ -155,7 +142,7 @@ def full_disk(folder: Path) -> dict[str, Any]:
     if mounted.returncode:
         return {"not tried": "only root can mount a small disk"}
     try:
-        with trial(disk, more="[limits]\nkeep_free_mb = 8\n") as tried:
+        with trial(disk, settings="[limits]\nkeep_free_mb = 8\n") as tried:
             ballast = fill_disk(disk / "ballast")
             answers = tried.send(2)
             words, _ = tried.words_when(bool)
@@ -200,8 +187,10 @@ def dying_judge(folder: Path) -> dict[str, Any]:
         _within(tried.judged)
         with reading(tried.site.engine) as session:
             image = session.get_one(Image, before + 1)
-            state, reason = image.state, session.get_one(Study, image.study_id).reason
-        listed = reason is not None and reason in html.unescape(_page_of(tried, before + 1))
+            state, why = image.state, image.error_message
+            reason = session.get_one(Study, image.study_id).reason
+        # The site is silent: that an image cannot be judged is no answer of the model, and is said all the same.
+        listed = why is not None and why in html.unescape(_page_of(tried, before + 1))
         found = {"state": state, "its_line_says": reason, "its_page_says_so": listed, "judges_killed": killed[0]}
         return {"words": tried.words(), "senders_were_answered": _statuses(answers), **found, **tried.well_again()}
 
@@ -233,23 +222,18 @@ def _page_of(tried: Trial, image_id: int) -> str:
 
 def clock_set_back(folder: Path) -> dict[str, Any]:
     """Set the clock of all processes of the site back by an hour, and forward again."""
-    if not _FAKETIME.is_file():
-        return {"not tried": "libfaketime is not installed (on Debian: apt-get install faketime)"}
-    clock = folder / "clock"
-    clock.write_text("+0s\n")
-    faked = {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
-    with trial(folder, **faked) as tried:
-        clock.write_text("-1h\n")
+    library, clock = folder / "moved_clock.so", folder / "clock"
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return {"not tried": "there is no C compiler (cc)"}
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, _MOVED_CLOCK, "-ldl"], check=True)
+    clock.write_text("0\n")
+    with trial(folder, LD_PRELOAD=str(library), MOVED_CLOCK=str(clock)) as tried:
+        clock.write_text("-3600\n")
         answers = tried.send(3)
         went_on = _within(tried.judged)
         words, _ = tried.words_when(bool)
-        clock.write_text("+0s\n")
+        clock.write_text("0\n")
         found = {"went_on_judging": went_on, "senders_were_answered": _statuses(answers)}
         return {"words": words, **found, **tried.well_again()}
 

@@ -26,14 +26,11 @@ from pydicom import dcmwrite
 from served_site import (
     Reader,
     Served,
-    add_people,
     database_of,
     film,
-    free_port,
-    new_site,
     parser_of,
+    running_site,
     shares_of,
-    wait_for_pages,
     write_told,
 )
 from sqlalchemy import insert
@@ -174,35 +171,30 @@ def _name_of(process: psutil.Process) -> str:
 
 def measure(folder: Path, database: str | None, studies: int, readers: int, minutes: float, each_s: float) -> Any:
     """Return what was measured."""
-    pages = free_port()
-    site = new_site(folder / "site", database, pages=pages)
-    fill(site, studies)
-    account = add_account(site.engine, "anna", "four words that stay", "administrator")
-    change_mode(site.engine, "live", "A benchmark with phantoms.", account_id=account)
-    people = add_people(site, readers)
-    served, stop = Served(site.folder, database, "--role", "web"), threading.Event()
-    served.start()
-    address = f"http://127.0.0.1:{pages}"
-    wait_for_pages(address)
+
+    def fill_live(site: Site) -> None:
+        fill(site, studies)
+        account = add_account(site.engine, "anna", "four words that stay", "administrator")
+        change_mode(site.engine, "live", "A benchmark with phantoms.", account_id=account)
+
     took: dict[str, list[float]] = {kind: [] for kind in ("first", "oldest", "read", "further", "search")}
     largest: dict[str, float] = {}
     course: list[float] = []
     arrived: list[int] = []
-    browsers = [Reader(address, *person) for person in people]
-    threads = [
-        *(threading.Thread(target=read, args=(each, place, stop, took)) for place, each in enumerate(browsers)),
-        *(threading.Thread(target=listen, args=(each, stop), daemon=True) for each in browsers),
-        threading.Thread(target=arrive, args=(site, each_s, 10_000_000, stop, arrived)),
-        threading.Thread(target=weigh, args=(served, stop, largest, course)),
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(60 * minutes)
-    stop.set()
-    for thread in threads:
-        thread.join(30)
-    served.stop()
-    site.close()
+    with running_site(folder, database, "--role", "web", readers=readers, listens=False, fill=fill_live) as run:
+        stop = threading.Event()
+        threads = [
+            *(threading.Thread(target=read, args=(each, place, stop, took)) for place, each in enumerate(run.readers)),
+            *(threading.Thread(target=listen, args=(each, stop), daemon=True) for each in run.readers),
+            threading.Thread(target=arrive, args=(run.site, each_s, 10_000_000, stop, arrived)),
+            threading.Thread(target=weigh, args=(run.served, stop, largest, course)),
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(60 * minutes)
+        stop.set()
+        for thread in threads:
+            thread.join(30)
     every = [one for kind in took.values() for one in kind]
     return {
         "studies": studies,

@@ -216,6 +216,9 @@ def test_no_room_but_learning_knows_tensorflow() -> None:
         "import sys, pkgutil, importlib, carina\n"
         "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx'):\n"
         "    sys.modules[name] = None\n"
+        # Nor does the process of the worklist's pages begin with what only some pages compute with.
+        "import carina.service.web.app\n"
+        "assert not {'scipy', 'polars', 'onnxruntime', 'openvino', 'pynetdicom'} & set(sys.modules)\n"
         "for module in pkgutil.walk_packages(carina.__path__, 'carina.'):\n"
         "    if (not module.name.startswith('carina.learning.') or module.name == 'carina.learning.recipe')"
         # Alembic alone can run it.

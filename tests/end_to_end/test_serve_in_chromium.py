@@ -161,7 +161,8 @@ def test_an_auditor_checks_the_chain_and_sees_no_patient(browser: Browser, addre
 def test_pages_are_accessible_and_fit(browser: Browser, address: str, width: int, dark: bool) -> None:
     enter(browser, address, "anna")
     study = browser.run("document.querySelector('#lines a.open').pathname")
-    for path in ("/worklist", study, "/good-enough", "/watching", "/models", "/administration"):
+    of_administrators = ("/good-enough", "/watching", "/models", "/administration", "/sessions")
+    for path in ("/worklist", study, f"{study}/delete", *of_administrators):
         browser.open(address + path, width=width, height=800, dark=dark)
         if path == study:
             shown(browser)

@@ -17,18 +17,20 @@ from carina.decisions.operating_point import OperatingPoint
 from carina.decisions.policy import Policy
 from carina.findings import NORMAL
 from carina.service.truth import JudgedStudy, Verdicts, judged_studies, patients_of
+from carina.statistics.any_look import is_above, is_below
 from carina.statistics.binary_metrics import binary_estimates
 from carina.statistics.calibration_slope import recalibration
 from carina.statistics.fixed_specificity import sensitivity_at_specificity
 from carina.statistics.intervals import BoolArray, Estimate, group_codes, not_applicable, wilson_interval
-from carina.statistics.proportion import clopper_pearson_lower, clopper_pearson_upper, wilson_bounds
+from carina.statistics.proportion import wilson_bounds
 from carina.statistics.subgroups import FEWEST_PATIENTS, Division, measure_subgroups
 from carina.wording import counted
 
 KEPT = 0.99
 # The half width of an interval that is asked for: 5 points to either side.
 PRECISION = 0.05
-# A promise is called kept or broken when its exact one-sided bound says so at this level.
+# With which probability at most a promise that is not kept is ever called kept, and one that is kept ever broken. The
+# page is looked at again and again: the rule is one for all looks together (`carina.statistics.any_look`).
 _LEVEL = 0.05
 _MOST = 100_000
 # Bootstrap replicates for one figure of a page that somebody waits for.
@@ -185,13 +187,13 @@ def _promises(rows: Sequence[JudgedStudy], policy: Policy) -> tuple[Promise, ...
 def _promise(band: str, promised: float, wrong_words: str, wrong: Sequence[bool]) -> Promise:
     count, n = sum(wrong), len(wrong)
     kept: Kept = "not-known"
-    if n and clopper_pearson_upper(count, n, _LEVEL) <= promised:
+    if is_below(count, n, promised, _LEVEL):
         kept = "kept"
-    elif n and clopper_pearson_lower(count, n, _LEVEL) > promised:
+    elif is_above(count, n, promised, _LEVEL):
         kept = "broken"
     more = None
     if kept == "not-known":
-        more = _least(lambda extra: clopper_pearson_upper(count, n + extra, _LEVEL) <= promised)
+        more = _least(lambda extra: is_below(count, n + extra, promised, _LEVEL))
     return Promise(band, promised, wrong_words, wilson_interval(count, n), kept, more)
 
 

@@ -94,6 +94,7 @@ class Outbox:
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set."""
         presence = Presence(self._site, OUTBOX)
+        self._log.tell("ready to send")
         with Changes(self._site.engine) as changes:
             while not stop.is_set():
                 try:

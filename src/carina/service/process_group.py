@@ -27,13 +27,14 @@ class _Part:
         self._pause_s = _FIRST_PAUSE_S
         self._again = 0.0
 
-    def start(self) -> None:
+    def start(self, log: EventLog) -> None:
         # Its own program from the first line: threads and connections of this process are not for it. No daemon: it
         # has processes of its own.
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(target=self._run, name=f"carina-{self.name}", daemon=False)
         self.process.start()
         self._started = time.monotonic()
+        log.tell("part started", part=self.name, process=self.process.pid)
 
     def look(self, log: EventLog) -> None:
         """Start the process again if it has ended and its pause is over."""
@@ -46,7 +47,7 @@ class _Part:
             log.tell("part ended", part=self.name, code=code, again_s=self._pause_s)
             self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
         if self.process is None and time.monotonic() >= self._again:
-            self.start()
+            self.start(log)
 
 
 def run_group(parts: Mapping[str, Callable[[], None]], log: EventLog, *, stop_s: float) -> None:

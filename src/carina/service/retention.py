@@ -7,7 +7,7 @@ models said remain, without a name: the figures of *Is it good enough here?* do 
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from sqlalchemy import func, select, update
@@ -17,8 +17,9 @@ from carina.dicom.transport.log import EventLog
 from carina.service import kept_evidence, pictures
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
+from carina.service.database.changes import announce
 from carina.service.database.sessions import reading, writing
-from carina.service.database.study_tables import Image, Study
+from carina.service.database.study_tables import Image, Study, StudyState
 from carina.service.parts import forget_gone
 from carina.service.people.people_tables import Verdict
 from carina.service.site_folder import Site
@@ -63,22 +64,27 @@ def apply_retention(site: Site) -> int:
     return count
 
 
-def delete_study(site: Site, study_id: int, why: str) -> bool:
-    """Delete the images of a study that was read, and what names its patient; return whether it was still read."""
+def delete_study(
+    site: Site, study_id: int, why: str, *, actor: str = "system", states: Sequence[StudyState] = ("read",)
+) -> bool:
+    """Delete the images of a study, and what names its patient; return whether it was still in one of some states."""
     with writing(site.engine) as session:
         study = session.execute(select(Study).where(Study.id == study_id).with_for_update()).scalar_one()
         # An image may have come since, which nobody has seen.
-        if study.state != "read" or study.removed_at is not None:
+        if study.state not in states:
             return False
+        was = study.state
         images = session.scalars(select(Image).where(Image.study_id == study_id)).all()
         for image in images:
             _delete_files(site, image.digest)
             image.name, image.sop_instance_uid, image.series_instance_uid = "", None, None
         for name in ("study_instance_uid", "patient_name", "patient_id", "patient_key", "accession_number"):
             setattr(study, name, None)
-        study.description, study.removed_at, study.changed_at = None, now(), now()
+        study.state, study.searched, study.description = "deleted", "", None
+        study.removed_at, study.changed_at = now(), now()
         session.execute(update(Verdict).where(Verdict.study_id == study_id).values(note=""))
-        append(session, "system", "study-deleted", f"study {study_id}", {"why": why, "images": len(images)})
+        append(session, actor, "study-deleted", f"study {study_id}", {"why": why, "was": was, "images": len(images)})
+        announce(session)
     return True
 
 
@@ -91,7 +97,7 @@ def _delete_files(site: Site, digest: str) -> None:
 
 
 def _oldest(site: Site, *conditions: object) -> list[int]:
-    wanted = select(Study.id).where(Study.state == "read", Study.removed_at.is_(None), *conditions)  # type: ignore[arg-type]
+    wanted = select(Study.id).where(Study.state == "read", *conditions)  # type: ignore[arg-type]
     with reading(site.engine) as session:
         return list(session.scalars(wanted.order_by(Study.arrived_at, Study.id).limit(_TOGETHER)))
 
@@ -110,6 +116,6 @@ def _as_long_as_full(site: Site, share: float) -> Iterator[int]:
 
 
 def _bytes_of_images(site: Site) -> int:
-    kept = select(func.sum(Image.bytes)).join(Study, Study.id == Image.study_id).where(Study.removed_at.is_(None))
+    kept = select(func.sum(Image.bytes)).join(Study, Study.id == Image.study_id).where(Study.state != "deleted")
     with reading(site.engine) as session:
         return int(session.scalar(kept) or 0)

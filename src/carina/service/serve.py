@@ -1,5 +1,6 @@
 """``carina serve``: the parts of a site, each in a process of its own."""
 
+import ctypes
 import logging
 import signal
 import socket
@@ -157,6 +158,7 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
 
     from carina.service.web.app import build_app  # noqa: PLC0415
 
+    _share_memory()
     app = build_app(site)
     config = uvicorn.Config(
         app,
@@ -189,6 +191,13 @@ def _web(address: socket.socket, site: Site, log: EventLog, stop: threading.Even
     finally:
         pages.removeHandler(events)
         pages.propagate = True
+
+
+def _share_memory() -> None:
+    """Let the threads of this process share two arenas of memory; with sixteen, as usual, it takes 35 MB more."""
+    with suppress(OSError, AttributeError):
+        # M_ARENA_MAX of mallopt(3); other C libraries than GNU's have neither.
+        ctypes.CDLL(None).mallopt(-8, 2)
 
 
 def _worker(site: Site, log: EventLog, stop: threading.Event) -> None:

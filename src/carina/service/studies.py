@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import Select, and_, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from carina.decisions.triage import READING_PLACES, Priority
+from carina.service.database.folded_text import fold
 from carina.service.database.study_tables import Source, Study, StudyState
 
 Sort = Literal["priority", "oldest", "newest"]
@@ -31,7 +32,8 @@ class Wanted:
     state, source, priority
         Empty for all.
     search
-        Part of a name, a patient's ID or an accession number, or ``#`` and a study's number.
+        Words, each of which is part of the name, the patient's ID or the accession number, whatever the case and the
+        accents; or ``#`` and a study's number.
     sort
         ``priority`` is by place and then by arrival: at one place all have the same target, so that who came first has
         waited longest against it.
@@ -91,34 +93,15 @@ def _filtered(session: Session, query: Select[Any], wanted: Wanted) -> Select[An
         if wanted.priority == name:
             # The place follows from the priority; it is what the index knows.
             query = query.where(Study.priority == name, Study.place == READING_PLACES[name])
-    # PostgreSQL takes no text with a zero in it.
-    words = "".join(letter for letter in wanted.search if letter.isprintable()).strip()[:64]
+    words = fold(wanted.search[:64])
     if words.startswith("#") and words[1:].isdecimal() and len(words) < 12:
         return query.where(Study.id == int(words[1:]))
     if not words:
         return query
-    said = _saying(session, words.split())
+    said = and_(*(Study.searched.contains(word, autoescape=True) for word in words.split()))
     # Few are looked up by their numbers. Of many, the first ones in order are found soon.
     few = session.scalars(select(Study.id).where(said).limit(_FEW + 1)).all()
     return query.where(Study.id.in_(few) if len(few) <= _FEW else said)
-
-
-def _saying(session: Session, words: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that a study says each of some words, whatever their case."""
-    # SQLite's LIKE ignores case by itself, and is much faster without being told to.
-    ignores_case = session.get_bind().dialect.name == "sqlite"
-    columns = (Study.patient_name, Study.patient_id, Study.accession_number)
-    return and_(
-        *(
-            or_(
-                *(
-                    column.contains(word, autoescape=True) if ignores_case else column.icontains(word, autoescape=True)
-                    for column in columns
-                )
-            )
-            for word in words
-        )
-    )
 
 
 def _order(sort: Sort) -> tuple[tuple[Any, ...], bool]:

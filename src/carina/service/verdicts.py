@@ -95,7 +95,7 @@ def give_verdict(
     NoSuchStudyError
         If there is no such study.
     ConfigurationError
-        If the finding is not known, or the note is too long.
+        If the finding is not known, the note is too long, or the study was deleted.
     """
     if finding is not None and finding not in (*findings, ANOTHER_FINDING):
         msg = f"A verdict names one of: {', '.join((*findings, ANOTHER_FINDING))}. Received another word."
@@ -105,6 +105,9 @@ def give_verdict(
         raise ConfigurationError(msg)
     with writing(engine) as session:
         study = _existing(session, study_id)
+        if study.state == "deleted":
+            msg = f"Study {study_id} was deleted. Nobody can see its images, so no verdict on it is taken."
+            raise ConfigurationError(msg)
         answer = answer_of(session, study)
         seen_before = session.scalar(
             select(Verdict.id).where(Verdict.study_id == study_id, Verdict.account_id == account_id).limit(1)

@@ -21,7 +21,7 @@ from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Image, Judgement, Model, Study
 from carina.service.described import describe
 from carina.service.fitting import site_fitter
-from carina.service.fitting.fit import Film, Fitted, fit
+from carina.service.fitting.fit import Film, Fitted, _in_words, fit
 from carina.service.fitting.fitting_orders import ask_for_fitting
 from carina.service.fitting.fitting_report import BandBeforeAfter, BeforeAfter, FittingReport
 from carina.service.fitting.fitting_tables import Fitting
@@ -191,6 +191,20 @@ def test_verdicts_of_findings_that_the_model_does_not_know_are_refused_by_name(t
     said = fit("recalibrate", released_bundle(), films, tmp_path / "out", "1")
     assert not said.made
     assert said.message.startswith("No verdict names a finding of the model.")
+
+
+def test_what_the_command_line_would_be_asked_for_is_not_asked_of_a_page() -> None:
+    said = _in_words(
+        "/w/verdicts cannot adapt this bundle: of the films that could be used, 3 patients with X; at least 20 are "
+        "needed. Add films and import again, or choose with --flag a finding that the site has. Nothing was written.",
+        "/w",
+    )
+    assert said == (
+        "The site's verdicts cannot adapt this bundle: of the films that could be used, 3 patients with X; at least "
+        "20 are needed. Nothing was written. More verdicts may help. On the command line, carina adapt has further "
+        "choices."
+    )
+    assert _in_words("There is 1 film. It is kept.", "/w") == "There is 1 film. It is kept."
 
 
 def test_a_run_in_use_is_refused_in_the_library_s_words(tmp_path: Path) -> None:

@@ -68,21 +68,21 @@ def test_without_a_verdict_nothing_is_known(clinic: Clinic, pool: dict[str, list
 
 
 def test_the_figures_are_those_of_a_count_by_hand(clinic: Clinic, pool: dict[str, list[int]]) -> None:
-    say(clinic, pool["fast"][:20], "COVID-19")
-    say(clinic, pool["fast"][20:], "Normal")
+    say(clinic, pool["fast"][:18], "COVID-19")
+    say(clinic, pool["fast"][18:], "Normal")
     say(clinic, pool["routine"][:39], "Normal")
     say(clinic, pool["routine"][39:], "COVID-19")
     say(clinic, pool["other"], "Viral Pneumonia")
     figures = measured(clinic)
-    assert (figures.positives, figures.negatives) == (21, 55)
-    assert figures.sensitivity == wilson_interval(20, 21)
-    assert figures.specificity == wilson_interval(51, 55)
-    assert figures.agreement == wilson_interval(71, 76)
+    assert (figures.positives, figures.negatives) == (19, 57)
+    assert figures.sensitivity == wilson_interval(18, 19)
+    assert figures.specificity == wilson_interval(51, 57)
+    assert figures.agreement == wilson_interval(69, 76)
     routine, fast = figures.promises
-    assert (routine.share, fast.share) == (wilson_interval(1, 40), wilson_interval(4, 24))
+    assert (routine.share, fast.share) == (wilson_interval(1, 40), wilson_interval(6, 24))
     assert (routine.kept, fast.kept) == ("not-known", "broken")
     assert figures.answer == "no"
-    assert figures.sentence.startswith("No: of 24 studies in the fast-track band, 4 were not COVID-19 (17 %)")
+    assert figures.sentence.startswith("No: of 24 studies in the fast-track band, 6 were not COVID-19 (25 %)")
     by = {division.by: {part.name: part for part in division.parts} for division in figures.divisions}
     assert by["sex"]["female"].sensitivity.value == 1.0
     assert by["sex"]["male"].with_finding == 1
@@ -93,8 +93,8 @@ def test_promises_are_kept_and_the_rest_waits_for_more(clinic: Clinic, pool: dic
     say(clinic, pool["routine"], "Normal")
     figures = measured(clinic)
     routine, _ = figures.promises
-    # 149 without a wrong one are the fewest that show 2 % at 95 % confidence: 0.98 ** 149 < 0.05.
-    assert routine.more == 149 - 40
+    # 224 without a wrong one are the fewest that show 2 %, however often one looks; for one look 149 would do.
+    assert routine.more == 224 - 40
     assert figures.answer == "not-known"
     assert figures.more is not None
     assert figures.could_wait.value == 1.0
@@ -124,10 +124,11 @@ def test_what_does_not_count_is_counted(clinic: Clinic, pool: dict[str, list[int
 
 
 def test_the_page_says_it(clinic: Clinic, pool: dict[str, list[int]]) -> None:
-    say(clinic, pool["fast"][:20], "COVID-19")
-    say(clinic, pool["fast"][20:], "Normal")
+    say(clinic, pool["fast"][:18], "COVID-19")
+    say(clinic, pool["fast"][18:], "Normal")
     page = clinic.client("berta").get("/good-enough").text
     assert "No: of 24 studies in the fast-track band" in page
+    assert "a lucky “yes” becomes more likely" in page
     assert "An administrator may change that" in page
 
 

@@ -32,7 +32,11 @@ def test_a_part_that_ends_is_started_again_and_a_signal_ends_all(monkeypatch: py
     killer.join()
 
     told = [line.split(" ", 1)[1] for line in text.getvalue().splitlines()]
-    assert told[:2] == ["part ended part=ends code=3 again_s=0.1", "part ended part=ends code=3 again_s=0.2"]
+    ended = [line for line in told if line.startswith("part ended")]
+    assert ended[:2] == ["part ended part=ends code=3 again_s=0.1", "part ended part=ends code=3 again_s=0.2"]
+    started = [line.partition("process=") for line in told if line.startswith("part started")]
+    assert [words for words, *_ in started[:2]] == ["part started part=ends ", "part started part=sleeps "]
+    assert len({int(process) for *_, process in started}) == len(started) >= 3
     assert told[-2:] == ["stopping", "stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
 

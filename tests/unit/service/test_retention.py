@@ -61,9 +61,11 @@ def test_a_study_that_was_read_loses_its_images_and_names_when_it_is_old(site: S
         image = session.get_one(Image, read[0].image_id)
         said = (study.patient_name, study.patient_id, study.patient_key, study.study_instance_uid, image.name)
         assert said == (None, None, None, None, "")
-        assert (study.priority, study.state) == ("routine", "read")
+        assert study.searched == ""
+        assert (study.priority, study.state) == ("routine", "deleted")
         assert len(session.scalars(select(Judgement)).all()) == 3
-        assert session.get_one(Study, read[2].study_id).patient_name == "Secret^Patient"
+        left = session.get_one(Study, read[2].study_id)
+        assert (left.patient_name, left.searched[:14]) == ("Secret^Patient", "secret patient")
         events = session.scalars(select(AuditEvent).where(AuditEvent.action == "study-deleted")).all()
         assert sorted(event.subject for event in events) == [f"study {one.study_id}" for one in read[:2]]
 
@@ -121,6 +123,7 @@ def test_a_deleted_image_that_comes_again_is_there_again(site: Site, read: list[
         assert len(session.scalars(select(Study)).all()) == 3
         study = session.get_one(Study, again.study_id)
         assert (study.patient_name, study.state, study.removed_at) == ("Secret^Patient", "unread", None)
+        assert study.searched.startswith("secret patient")
 
 
 def test_answers_to_it_that_were_not_sent_are_deleted_too(site: Site, read: list[Taken]) -> None:

@@ -75,6 +75,42 @@ def test_pages_hold_every_study_once_in_order(site: Site) -> None:
         assert next_study(session, "priority", but=first or 0) != first
 
 
+def test_a_search_finds_the_same_on_both_databases(site: Site) -> None:
+    with writing(site.engine) as session:
+        for key, name, number in (
+            ("A", "Müller^Anna=山田^太郎", "X7"),
+            ("B", "Straße 100%^Bo", "Y8"),
+            ("C", "öztürk^a_b", "Z9"),
+        ):
+            values = {"patient_name": name, "accession_number": number, "source": "upload"}
+            session.add(Study(key=key, arrived_at=START, changed_at=START, **values))
+    for search, expected in {
+        "MULLER": "A",
+        "müller, anna": "A",
+        "Müller^Anna": "A",
+        "anna mül": "A",
+        "strasse": "B",
+        "ÖZTÜRK": "C",
+        "100%": "B",
+        "a_b": "C",
+        "axb": "",
+        "7\0": "A",
+        "山田": "A",
+        "^": "ABC",
+    }.items():
+        assert "".join(study.key for study in every(site, Wanted(search=search))) == expected, search
+
+
+def test_a_header_of_any_length_fits_into_the_index(site: Site) -> None:
+    rng = np.random.default_rng(1)
+    # Four bytes each, and nothing that could be compressed.
+    long = ["".join(map(chr, rng.integers(0x20000, 0x2A6D0, 256))) for _ in range(3)]
+    with writing(site.engine) as session:
+        names = dict(zip(("patient_name", "patient_id", "accession_number"), long, strict=True))
+        session.add(Study(key="A", source="upload", arrived_at=START, changed_at=START, **names))
+    assert [study.key for study in every(site, Wanted(search=long[2][:20]))] == ["A"]
+
+
 @pytest.mark.long
 def test_a_page_of_100_000_comes_within_100_milliseconds(plain_site: Site) -> None:
     fill(plain_site, 100_000)

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
 import pytest
+from scipy.stats import binom
 from sqlalchemy import delete, select, update
 
 from carina.dicom.transport.log import EventLog
@@ -17,7 +18,7 @@ from carina.service.notices.queue import keep_addresses
 from carina.service.people.people_tables import Verdict
 from carina.service.watching import alerts
 from carina.service.watching.alerts import charts_of, measure_days
-from carina.service.watching.chart_limits import centre_of_shares, p_limits, xmr_limits
+from carina.service.watching.chart_limits import TAIL, centre_of_shares, p_limits, xmr_limits
 from carina.service.watching.charts import build_charts
 from carina.service.watching.day_figures import DayFigures, Mean, measure_day
 from carina.service.watching.watching_tables import Alert, WatchedDay
@@ -61,6 +62,14 @@ def test_limits_of_shares_are_binomial_and_wider_on_small_days() -> None:
     assert small.high > large.high
     assert not large.leaves(0.2)
     assert large.leaves(0.21)
+
+
+@pytest.mark.parametrize("centre", [1e-4, 0.01, 0.3, 0.5, 0.97, 0.9999])
+def test_limits_of_shares_are_scipys_binomial_quantiles(centre: float) -> None:
+    for total in (1, 2, 7, 40, 100, 813, 20_000):
+        limits = p_limits(centre, total)
+        expected = binom.ppf([TAIL, 1 - TAIL], total, centre) / total
+        assert (limits.low, limits.high) == pytest.approx(tuple(expected), abs=0)
 
 
 def test_the_first_days_have_no_limits_and_days_with_too_few_studies_do_not_count() -> None:

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from carina.decisions.triage import READING_PLACES, Priority
 from carina.service.database.base import Base, JsonValue
+from carina.service.database.folded_text import folded_study
 
 Source = Literal["upload", "c-store", "folder", "dicomweb", "api"]
-StudyState = Literal["unread", "open", "read", "disputed"]
+StudyState = Literal["unread", "open", "read", "disputed", "deleted"]
 ImageState = Literal["received", "judged", "refused", "failed"]
 ImageKind = Literal["dicom", "raster"]
 ModelRole = Literal["in-use", "silent", "retired"]
@@ -41,6 +42,9 @@ class Study(Base):
     ----------
     key
         SHA-256 of the Study Instance UID, or of the image's digest where there is none.
+    searched
+        Name, ID and accession number as a search sees them; see `carina.service.database.folded_text`. Whoever changes
+        one of them changes it too.
     patient_key
         SHA-256 of the patient's ID and its issuer, by which prior studies are found; null without an ID.
     arrived_at
@@ -53,7 +57,8 @@ class Study(Base):
         not be judged counts as ``not-assessable``, with its reason. `probability` is that of the flagged finding,
         `finding_probability` that of the most probable one.
     removed_at
-        When its images, and what names its patient, were deleted; see `carina.service.retention`.
+        When its images, and what names its patient, were deleted; see `carina.service.retention`. Its state is then
+        ``deleted``, until one of its images comes again.
     """
 
     __tablename__ = "study"
@@ -64,6 +69,7 @@ class Study(Base):
     patient_id: Mapped[str | None] = mapped_column(Text)
     patient_key: Mapped[str | None] = mapped_column(String(64), index=True)
     accession_number: Mapped[str | None] = mapped_column(Text)
+    searched: Mapped[str] = mapped_column(Text, default=folded_study)
     study_date: Mapped[date | None]
     description: Mapped[str | None] = mapped_column(Text)
     sex: Mapped[str | None] = mapped_column(String(16))
@@ -98,8 +104,8 @@ class Study(Base):
         Index("ix_study_by_state_and_place", "state", "place", "arrived_at", "id"),
         Index("ix_study_by_source_and_arrival", "source", "arrived_at", "id"),
         Index("ix_study_by_source_and_place", "source", "place", "arrived_at", "id"),
-        # All that a search looks at, without the rest of the rows.
-        Index("ix_study_by_words", "patient_name", "patient_id", "accession_number"),
+        # A search reads all of this, and nothing else of the rows.
+        Index("ix_study_by_words", "searched", "id"),
     )
 
 

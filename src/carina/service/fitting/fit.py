@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from carina.service.fitting.fitting_tables import FittingKind
 _NICE = 10
 # How sentences of the library name the data set.
 DATASET = "verdicts"
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.?!]) (?=[A-Z-])")
+_ASKS_FOR_AN_OPTION = re.compile(r"--[a-z]|\b[Ii]mport (?:\w+ ){0,3}(?:again|with)\b|`carina ")
+_ELSEWHERE = "More verdicts may help. On the command line, carina adapt has further choices."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,15 @@ def _table(films: Sequence[Film], folder: Path) -> Path:
 
 
 def _in_words(message: str, work: str) -> str:
-    """Return a sentence of the library with the site's verdicts where it names a folder that nobody knows."""
-    return message.replace(str(Path(work) / DATASET), "The site's verdicts").replace(work, "The site's verdicts")
+    """Return what the library says, for somebody at the page.
+
+    Where it names a folder that nobody knows, it names the site's verdicts. A sentence that asks for an option of the
+    command line is left out, and it is said where that can be chosen.
+    """
+    named = message.replace(str(Path(work) / DATASET), "The site's verdicts").replace(work, "The site's verdicts")
+    sentences = _BETWEEN_SENTENCES.split(named)
+    told = [sentence for sentence in sentences if not _ASKS_FOR_AN_OPTION.search(sentence)]
+    return " ".join(told if len(told) == len(sentences) else [*told, _ELSEWHERE])
 
 
 def _plain(report: FittingReport, work: str) -> FittingReport:

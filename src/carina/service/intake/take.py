@@ -23,6 +23,7 @@ from carina.radiographs.dicom.workers import shared_workers
 from carina.radiographs.file_kind import DICOM_IMAGE, HEAD_BYTES, FileKind, kind_of
 from carina.service.database.base import now
 from carina.service.database.changes import announce
+from carina.service.database.folded_text import fold
 from carina.service.database.insert import insert_new
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Arrival, Image, ImageKind, Source, Study
@@ -279,6 +280,7 @@ def _of_study(arriving: _Arriving) -> dict[str, Any]:
         "patient_id": header.patient_id,
         "patient_key": patient_key(header),
         "accession_number": header.accession_number,
+        "searched": fold(header.patient_name, header.patient_id, header.accession_number),
         "study_date": date.fromisoformat(header.study_date) if header.study_date else None,
         "description": header.study_description,
         "sex": header.sex,

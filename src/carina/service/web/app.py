@@ -15,16 +15,19 @@ from carina.service.web.guard import Guard
 from carina.service.web.pages import (
     administration,
     audit_page,
+    deleting,
     good_enough_page,
     image_parts,
     login,
     models_page,
+    own_sessions_page,
     reading,
     upload,
     watching_page,
     worklist,
 )
 from carina.service.web.problems import handle_problems
+from carina.service.web.state_counts import StateCounts
 from carina.service.web.templating import static_folder
 
 _PAGES = (
@@ -32,12 +35,14 @@ _PAGES = (
     worklist,
     upload,
     reading,
+    deleting,
     image_parts,
     good_enough_page,
     watching_page,
     models_page,
     administration,
     audit_page,
+    own_sessions_page,
 )
 
 
@@ -69,6 +74,7 @@ def build_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.arrivals = arrivals
+    app.state.counts = StateCounts(site.engine, arrivals)
     handle_problems(app)
     for part in _PAGES:
         app.include_router(part.router, include_in_schema=False)

@@ -19,6 +19,8 @@ class Arrivals:
     ----------
     listeners
         How many pages listen.
+    changes
+        How many changes were noticed.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -27,6 +29,7 @@ class Arrivals:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Event] = set()
+        self.changes = 0
 
     @property
     def listeners(self) -> int:
@@ -78,6 +81,7 @@ class Arrivals:
         with Changes(self._engine) as changes:
             while not self._ended.is_set():
                 if changes.wait(_WAIT_S):
+                    self.changes += 1
                     self._tell()
 
     def _tell(self) -> None:

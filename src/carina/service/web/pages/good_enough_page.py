@@ -1,6 +1,6 @@
 """*Is it good enough here?* The model against the site's own readers, and the switch between silent and live."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import func, select
@@ -11,11 +11,13 @@ from carina.errors import ConfigurationError
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Image, Judgement, Model
 from carina.service.described import describe
-from carina.service.good_enough import SiteFigures, measure_site
 from carina.service.mode import Mode, change_mode
 from carina.service.people.people_tables import Setting, Verdict
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import AskedSite, PostingAdministrator, Reader, page
+
+if TYPE_CHECKING:
+    from carina.service.good_enough import SiteFigures
 
 router = APIRouter()
 _KEPT = 16
@@ -56,6 +58,9 @@ def _shown(
             kept: dict[tuple[int, ...], SiteFigures] = getattr(request.app.state, "figures", {})
             figures = kept.get(asked)
             if figures is None:
+                # Here, for it brings SciPy and Polars: 85 MB that the process of a reading room need not have.
+                from carina.service.good_enough import measure_site  # noqa: PLC0415
+
                 figures = measure_site(session, described.model_id, described.run.policy, described.learned)
                 latest = [*kept.items()][-_KEPT:]
                 request.app.state.figures = {**dict(latest), asked: figures}

@@ -43,7 +43,7 @@ def show_pixels(image_id: Number, site: AskedSite, person: Reader) -> Response:
     try:
         pixels = pixels_of(site.store.object_path(image.digest))
     except FileNotFoundError:
-        raise ProblemError(410, "image-gone", "This image was deleted, as the site's retention says.") from None
+        raise ProblemError(410, "image-gone", "This image was deleted.") from None
     except InputError as error:
         raise ProblemError(422, error.code, f"The image cannot be shown: {error}") from None
     with writing(site.engine) as session:

@@ -1,13 +1,14 @@
 """*Models*: which judge here, two of them side by side, and models that are fitted to the site's own verdicts."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
 from carina.errors import ConfigurationError
-from carina.service.comparing import SideBySide, compare_models
 from carina.service.database.sessions import reading
 from carina.service.database.study_tables import Model
 from carina.service.described import describe
@@ -17,6 +18,9 @@ from carina.service.mode import change_model, retire_model
 from carina.service.people.logins import Person
 from carina.service.verdicts import reader_names
 from carina.service.web.asking import LARGEST, Administrator, AskedSite, Number, PostingAdministrator, page
+
+if TYPE_CHECKING:
+    from carina.service.comparing import SideBySide
 
 router = APIRouter()
 Reason = Annotated[str, Form(max_length=2000)]
@@ -43,35 +47,40 @@ def ask_to_fit(
     reason: Reason = "",
 ) -> Response:
     """Ask for a model that is fitted to the site's verdicts; a worker does it."""
-    try:
-        ask_for_fitting(site.engine, kind, reason, model_id=model, account_id=person.account_id)
-    except ConfigurationError as error:
-        return _shown(request, site, person, problem=str(error), status=400)
-    return RedirectResponse("/models#fittings", 303)
+    ask = partial(ask_for_fitting, site.engine, kind, reason, model_id=model, account_id=person.account_id)
+    return _changed(request, site, person, ask, to="/models#fittings")
 
 
-@router.post("/models/{model_id}/use")
-def take_into_use(
-    model_id: Number, request: Request, site: AskedSite, person: PostingAdministrator, reason: Reason = ""
+@router.post("/models/{model_id}/{change}")
+def change(
+    model_id: Number,
+    change: Literal["use", "retire"],
+    request: Request,
+    site: AskedSite,
+    person: PostingAdministrator,
+    reason: Reason = "",
 ) -> Response:
-    """Take a model that judged in silence into use; the one before judges on in silence."""
-    try:
-        change_model(site.engine, model_id, reason, account_id=person.account_id)
-    except ConfigurationError as error:
-        return _shown(request, site, person, challenger=model_id, problem=str(error), status=400)
-    return RedirectResponse("/models", 303)
+    """Take a model that judged in silence into use, the one before judges on in silence; or let it judge no more."""
+    do = change_model if change == "use" else retire_model
+    then = partial(do, site.engine, model_id, reason, account_id=person.account_id)
+    return _changed(request, site, person, then, challenger=model_id)
 
 
-@router.post("/models/{model_id}/retire")
-def let_rest(
-    model_id: Number, request: Request, site: AskedSite, person: PostingAdministrator, reason: Reason = ""
+def _changed(
+    request: Request,
+    site: AskedSite,
+    person: Person,
+    change: Callable[[], object],
+    *,
+    to: str = "/models",
+    challenger: int | None = None,
 ) -> Response:
-    """Let a model that judges in silence judge no more."""
+    """Make a change, and lead to the page; or show the page with why it was refused."""
     try:
-        retire_model(site.engine, model_id, reason, account_id=person.account_id)
+        change()
     except ConfigurationError as error:
-        return _shown(request, site, person, challenger=model_id, problem=str(error), status=400)
-    return RedirectResponse("/models", 303)
+        return _shown(request, site, person, challenger=challenger, problem=str(error), status=400)
+    return RedirectResponse(to, 303)
 
 
 def _shown(
@@ -89,6 +98,9 @@ def _shown(
         in_use = next((model for model in models if model.role == "in-use"), None)
         other = next((model for model in models if model.id == challenger and model.role == "silent"), None)
         if in_use is not None and other is not None:
+            # Here, for it brings SciPy; see `good_enough_page`.
+            from carina.service.comparing import compare_models  # noqa: PLC0415
+
             side = compare_models(session, describe(site, in_use), describe(site, other))
         asked = fittings(session)
         names = reader_names(session)

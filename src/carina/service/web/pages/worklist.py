@@ -18,18 +18,18 @@ from carina.decisions.triage import PRIORITIES
 from carina.service.audit_log.chain import append
 from carina.service.database.base import now
 from carina.service.database.sessions import reading, writing
-from carina.service.database.study_tables import WAITING, Image, Study, StudyState
+from carina.service.database.study_tables import WAITING, Image, Study
 from carina.service.mode import mode_of
 from carina.service.people.logins import Person, person_of
 from carina.service.site_folder import Site
 from carina.service.site_settings import Targets
-from carina.service.studies import SORTS, SOURCES, STATES, Sort, Wanted, counts_by_state, page_of
+from carina.service.studies import SORTS, SOURCES, STATES, Sort, Wanted, page_of
 from carina.service.verdicts import model_in_use, reader_names
 from carina.service.web.arrivals import Arrivals
 from carina.service.web.asking import AskedSite, PostingReader, Reader, page, session_cookie
+from carina.service.web.state_counts import StateCounts
 
 router = APIRouter()
-_COUNTED_FOR_S = 2.0
 _HEARTBEAT_S = 15.0
 # Many images at once are one piece of news.
 _GATHERED_S = 1.0
@@ -132,7 +132,6 @@ def _shown(
         pictures = {study.id: study.image_id for study in studies} if live else _first_images(session, studies)
         lines = [_line(study, site.settings.targets, names, pictures, live=live) for study in studies]
         flag = _flag(session)
-        counts = _counts(request, session)
         waiting = session.scalar(select(Image.id).where(WAITING).limit(1)) is not None
     if q:
         with writing(site.engine) as session:
@@ -140,7 +139,7 @@ def _shown(
             append(session, person.actor, "worklist-searched", "", {"found": len(lines)})
     facts = {
         "lines": lines,
-        "counts": counts,
+        "counts": request.app.state.counts.recent(),
         "asked": {**asked, "priority": priority, "sort": order, "q": q},
         "after": following,
         "flag": flag,
@@ -162,6 +161,7 @@ async def follow_worklist(request: Request, site: AskedSite) -> Response:
     if person is None or person.role == "auditor":
         return Response(status_code=204)
     arrivals: Arrivals = request.app.state.arrivals
+    state_counts: StateCounts = request.app.state.counts
 
     async def news() -> AsyncIterator[str]:
         with arrivals.listening() as changed:
@@ -169,7 +169,7 @@ async def follow_worklist(request: Request, site: AskedSite) -> Response:
             checked = time.monotonic()
             while not arrivals.stopped:
                 if await arrivals.wait(changed, _HEARTBEAT_S):
-                    counts = await run_in_threadpool(_count_now, site)
+                    counts = await run_in_threadpool(state_counts.latest)
                     yield f"event: changed\ndata: {json.dumps(counts)}\n\n"
                     await asyncio.sleep(_GATHERED_S)
                 else:
@@ -180,11 +180,6 @@ async def follow_worklist(request: Request, site: AskedSite) -> Response:
                         return
 
     return StreamingResponse(news(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
-
-
-def _count_now(site: AskedSite) -> dict[str, int]:
-    with reading(site.engine) as session:
-        return {str(state): count for state, count in counts_by_state(session).items()}
 
 
 def _ended(site: AskedSite, cookie: str | None) -> bool:
@@ -218,12 +213,3 @@ def _line(
 def _flag(session: Session) -> str:
     model = model_in_use(session)
     return "" if model is None else model.flag_finding
-
-
-def _counts(request: Request, session: Session) -> dict[StudyState, int]:
-    """Return how many studies there are in each state, of some moments ago at most."""
-    kept: tuple[float, dict[StudyState, int]] | None = getattr(request.app.state, "counts", None)
-    if kept is None or time.monotonic() - kept[0] > _COUNTED_FOR_S:
-        kept = (time.monotonic(), counts_by_state(session))
-        request.app.state.counts = kept
-    return kept[1]

@@ -139,6 +139,7 @@ def upgrade() -> None:
         sa.Column("patient_id", sa.Text(), nullable=True),
         sa.Column("patient_key", sa.String(length=64), nullable=True),
         sa.Column("accession_number", sa.Text(), nullable=True),
+        sa.Column("searched", sa.Text(), nullable=False),
         sa.Column("study_date", sa.Date(), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("sex", sa.String(length=16), nullable=True),
@@ -166,7 +167,15 @@ def upgrade() -> None:
         sa.Column(
             "state",
             sa.Enum(
-                "unread", "open", "read", "disputed", name="state", native_enum=False, create_constraint=True, length=24
+                "unread",
+                "open",
+                "read",
+                "disputed",
+                "deleted",
+                name="state",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
             ),
             nullable=False,
         ),
@@ -206,7 +215,7 @@ def upgrade() -> None:
     op.create_index("ix_study_by_source_and_place", "study", ["source", "place", "arrived_at", "id"], unique=False)
     op.create_index("ix_study_by_state_and_arrival", "study", ["state", "arrived_at", "id"], unique=False)
     op.create_index("ix_study_by_state_and_place", "study", ["state", "place", "arrived_at", "id"], unique=False)
-    op.create_index("ix_study_by_words", "study", ["patient_name", "patient_id", "accession_number"], unique=False)
+    op.create_index("ix_study_by_words", "study", ["searched", "id"], unique=False)
     op.create_index(op.f("ix_study_changed_at"), "study", ["changed_at"], unique=False)
     op.create_index(op.f("ix_study_patient_key"), "study", ["patient_key"], unique=False)
     op.create_table(
