@@ -245,10 +245,10 @@ class Bands(BaseModel):
 
 def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
     """Return what a band's promise rests on, for whoever computes it at many prevalences; None where it has none."""
-    beyond, band = _beyond(bands, name)
-    if beyond is None:
+    counted = _beyond(bands, name)
+    if counted is None:
         return None
-    level, patients = _level_of(bands), bands.testing_patients
+    (beyond, band), level, patients = counted, _level_of(bands), bands.testing_patients
     own = [[clopper_pearson_lower(n, patients[band], OF_THE_RIGHT * level) for n in part[band]] for part in beyond]
     return PromiseBounds(
         np.array(beyond, dtype=np.int64),
@@ -263,16 +263,17 @@ def bounds_as_drawn(bands: Bands, name: BandName) -> NDArray[np.float64] | None:
 
     float64 ``(2, thresholds)``: what the fitting patients let expect, and what the testing show.
     """
-    beyond, band = _beyond(bands, name)
-    if beyond is None:
+    counted = _beyond(bands, name)
+    if counted is None:
         return None
+    beyond, band = counted
     return np.stack([_largest_share_as_drawn(part, band, _level_of(bands)) for part in beyond])
 
 
-def _beyond(bands: Bands, name: BandName) -> tuple[tuple[Counts, Counts] | None, int]:
-    """Return the patients beyond each threshold in both parts, none without the band, and the band's own finding."""
+def _beyond(bands: Bands, name: BandName) -> tuple[tuple[Counts, Counts], int] | None:
+    """Return the patients beyond each threshold in both parts, and the place of the band's own finding."""
     of, counts = (NORMAL, bands.routine) if name == "routine" else (bands.flag_finding, bands.fast_track)
-    return None if counts is None else _counted(bands, counts), bands.findings.index(of)
+    return None if counts is None else (_counted(bands, counts), bands.findings.index(of))
 
 
 def is_mix(shares: Iterable[float]) -> bool:

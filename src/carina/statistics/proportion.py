@@ -163,7 +163,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 def _beta_fraction(a: float, b: float, x: float) -> float:
     tiny = 1e-300
     # After the first term, which is 1.
-    ratio_c, ratio_d, fraction = 2.0, 0.5, 1.0
+    ratio_c, ratio_d, fraction = 2.0, 1.0, 2.0
     for m in range(50_000):
         at = a + 2 * m
         odd = -(a + m) * (a + b + m) * x / (at * (at + 1))
