@@ -132,10 +132,10 @@ def measure(folder: Path, *, quick: bool, instructions: str | None) -> Any:
         plan = QUICK
     else:
         # Keras takes most of the time, and its median needs no seven rounds.
-        bulk, singles = {SMALL: 192, MEDIUM: 24, LARGE: 8}, {SMALL: 60, MEDIUM: 8, LARGE: 3}
+        bulk, singles = {SMALL: 128, MEDIUM: 16, LARGE: 6}, {SMALL: 40, MEDIUM: 6, LARGE: 2}
         plan = replace(FULL, rounds=3, tensors=128, bulk=bulk, singles=singles, many=500, matrix_sizes=(1024,))
     if instructions is not None:
-        of_small = {"films": {SMALL: 48}, "bulk": {SMALL: 128}, "singles": {SMALL: 20}}
+        of_small = {"films": {SMALL: 48}, "bulk": {SMALL: 96}, "singles": {SMALL: 12}}
         plan = replace(plan, **of_small, tensors=64, many=0)
     pipeline = KerasPipeline(folder)
     rivals = []
@@ -164,7 +164,7 @@ def with_fewer_instructions(folder: Path, *, quick: bool) -> Any:
         found = []
         for each in (each for each in _HIDDEN if each in older):
             # Graphs that were compiled for all instructions are not to be taken from the cache.
-            environment = masked(library, each) | {"CARINA_CACHE": place}
+            environment = masked(library, each) | {"CARINA_CACHE": str(Path(place, each))}
             command = [sys.executable, __file__, str(folder), "--hidden", each, *(["--quick"] if quick else [])]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
-from carina.runtime.machine import describe_machine, has_byte_products, instruction_set, usable_cores
+from carina.runtime.machine import describe_machine, has_byte_products, processor_flags, usable_cores
 from carina.runtime.streams import side_by_side
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
@@ -242,8 +242,9 @@ _PROCESSOR = ["CPUExecutionProvider"]
 def _optimised_or_kept(onnxruntime: Any, path: Path, options: Any) -> Any:
     """Return a session on a graph that was optimised for this processor, now or by an earlier process."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    # What fits this processor depends on what it has, and not on how many threads there are.
-    key = graph_key(sha256, f"onnxruntime {onnxruntime.__version__}", describe_machine(), instruction_set())
+    # Layers are laid out for the processor's own instructions: with others the graph would not run.
+    has = " ".join(processor_flags())
+    key = graph_key(sha256, f"onnxruntime {onnxruntime.__version__}", describe_machine(), has)
     kept = recall_graph(key)
     if kept is not None:
         optimise = options.graph_optimization_level

@@ -42,10 +42,11 @@ def has_byte_products() -> bool:
 
     That is asked of Linux, which lists them; elsewhere the answer is no.
     """
-    return not _BYTE_PRODUCTS.isdisjoint(_flags())
+    return not _BYTE_PRODUCTS.isdisjoint(processor_flags())
 
 
-def _flags() -> list[str]:
+def processor_flags() -> list[str]:
+    """Return the features of this processor as Linux lists them; nothing elsewhere."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return []
@@ -58,7 +59,7 @@ def instruction_set() -> str:
 
     That is asked of Linux, which lists them; elsewhere it is the name of the architecture.
     """
-    flags = _flags()
+    flags = processor_flags()
     return next((name for flag, name in _INSTRUCTION_SETS if flag in flags), platform.machine())
 
 

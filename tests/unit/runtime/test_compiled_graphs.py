@@ -115,3 +115,13 @@ def test_a_graph_that_cannot_be_kept_is_run_and_a_kept_one_that_is_none_is_made_
     monkeypatch.setattr("carina.runtime.engine.TemporaryDirectory", lambda prefix: (_ for _ in ()).throw(OSError))
     engine = load_engine(graph, backend="onnxruntime", keep_compiled=True)
     np.testing.assert_array_equal(engine.run(tensors)["lung"], wanted)
+
+
+def test_a_processor_with_other_instructions_has_a_kept_graph_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = planted_graph(tmp_path / "lungs.onnx")
+    for flags in ("avx2", "avx2 avx512f", "avx2"):
+        monkeypatch.setattr("carina.runtime.engine.processor_flags", flags.split)
+        load_engine(graph, backend="onnxruntime", keep_compiled=True)
+    assert len(list(folder.iterdir())) == 2

@@ -45,5 +45,5 @@ def test_a_command_that_fails_says_why() -> None:
 def test_the_newest_instruction_set_is_named(
     flags: str, newest: str, bytes_: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_flags", flags.split)
+    monkeypatch.setattr(machine, "processor_flags", flags.split)
     assert (instruction_set(), has_byte_products()) == (newest, bytes_)
