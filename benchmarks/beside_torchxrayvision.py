@@ -2,8 +2,8 @@
 
     python benchmarks/beside_torchxrayvision.py --python OTHER/bin/python --out results/beside_torchxrayvision.json
 
-OTHER is an environment with torch and torchxrayvision; Carina's own has neither. The other network's weights are random,
-as the result says: its trained ones are a download, and the time does not depend on them.
+OTHER is an environment with torch and torchxrayvision; Carina's own has neither. The other network's weights are
+random, as the result says: its trained ones are a download, and the time does not depend on them.
 """
 
 import argparse
