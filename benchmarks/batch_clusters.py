@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -49,25 +49,37 @@ def link_films(folder: Path, count: int, different: int = 64, size: int = 224) -
 
 
 @contextmanager
-def cluster_of(nodes: int, cores: int = 1) -> Iterator[Any]:
-    """Yield a cluster: a head without cores, and nodes with so many each."""
+def on_cores(cores: Iterable[int]) -> Iterator[None]:
+    """Keep this process, and all that it starts meanwhile, on some cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def cluster_of(nodes: int, *, pinned: bool = False) -> Iterator[Any]:
+    """Yield a cluster: a head without cores, and nodes with one each, which `pinned` keeps to a core of its own."""
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster  # noqa: PLC0415  # it reads the environment
 
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     try:
-        for _ in range(nodes):
-            add_node(cluster, cores)
+        for number in range(nodes):
+            with on_cores(sorted(os.sched_getaffinity(0))[number : number + 1] if pinned else os.sched_getaffinity(0)):
+                add_node(cluster)
         cluster.wait_for_nodes()
         yield cluster
     finally:
         cluster.shutdown()
 
 
-def add_node(cluster: Any, cores: int = 1) -> Any:
-    """Add a node, and return it."""
-    return _patiently(lambda: cluster.add_node(num_cpus=cores, object_store_memory=_STORE_BYTES))
+def add_node(cluster: Any) -> Any:
+    """Add a node of one core, and return it."""
+    return _patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES))
 
 
 def _patiently(start: Callable[[], Any]) -> Any:

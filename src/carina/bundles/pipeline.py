@@ -1,7 +1,7 @@
 """The one way from whole radiographs to logits: the lungs are found, the gate is asked, the network is shown the frame.
 
-`Pipeline.judge` does it for a list of radiographs. `Pipeline.stream` gives the same for many lists, faster: while the
-network computes one, the lungs of the next are found.
+`Pipeline.judge` does it for a list of radiographs. `Pipeline.stream` gives the same for many lists, faster: each thread
+takes a list from its beginning to its end.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +18,9 @@ from carina.radiographs.gate import NO_LUNGS, Gate, read_gate
 from carina.radiographs.lung_mask import Lungs
 from carina.radiographs.lungs import Found, LungFinder
 from carina.radiographs.preprocess import Preprocessing, frame, to_tensor
-from carina.runtime.engine import Batch, Engine, EngineSettings, Tensors, load_engine
-from carina.runtime.streams import carry
+from carina.runtime.blas_threads import on_one_thread
+from carina.runtime.engine import Engine, EngineSettings, Tensors, load_engine
+from carina.runtime.streams import side_by_side
 
 Wholes = Sequence[NDArray[np.uint8]]
 """Whole radiographs as `carina.radiographs.preprocess.resize_grey` gives them: uint8 ``(read_size, read_size)``."""
@@ -84,28 +85,27 @@ class Pipeline:
     lung_finder: LungFinder | None = None
     gate: Gate | None = None
 
+    @property
+    def at_once(self) -> int:
+        """Return how many threads are to judge at once: one reads and prepares while the others compute."""
+        return self.engine.at_once + 1
+
     def judge(self, wholes: Wholes) -> Judged:
-        """Return what the model makes of a list of whole radiographs."""
+        """Return what the model makes of a list of whole radiographs. Threads may call it at once."""
         found = None if self.lung_finder is None else self.lung_finder.find(wholes)
         shown = self._shown(wholes, found)
-        return shown.judged(self.engine.run(self._given(shown.frames)) if len(shown.frames) else {})
+        frames = shown.frames
+        given = frames if self.engine.takes_bytes else to_tensor(frames, self.preprocessing.pixel_range)
+        return shown.judged(self.engine.run(given))
 
     def stream(self, batches: Iterable[tuple[_Carried, Wholes]]) -> Iterator[tuple[_Carried, Judged]]:
         """Yield for each list of whole radiographs, in order, what `judge` gives for it, beside what came with it."""
-        shown = ((carried, self._shown(wholes, found)) for (carried, wholes), found in self._found(batches))
-        tensors = (((carried, steps), self._given(steps.frames)) for carried, steps in shown)
-        for (carried, steps), outputs in carry(self.engine.stream, tensors):
-            yield carried, steps.judged(outputs)
 
-    def _given(self, frames: NDArray[np.uint8]) -> Batch:
-        return frames if self.engine.takes_bytes else to_tensor(frames, self.preprocessing.pixel_range)
+        def judge(pair: tuple[_Carried, Wholes]) -> tuple[_Carried, Judged]:
+            return pair[0], self.judge(pair[1])
 
-    def _found(
-        self, batches: Iterable[tuple[_Carried, Wholes]]
-    ) -> Iterator[tuple[tuple[_Carried, Wholes], Found | None]]:
-        if self.lung_finder is None:
-            return ((batch, None) for batch in batches)
-        return carry(self.lung_finder.stream, ((batch, batch[1]) for batch in batches))
+        with on_one_thread():
+            yield from side_by_side(judge, batches, threads=self.at_once)
 
     def _shown(self, wholes: Wholes, found: Found | None) -> "_Shown":
         lungs: tuple[Lungs | None, ...] = (None,) * len(wholes) if found is None else found.lungs

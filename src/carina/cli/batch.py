@@ -56,6 +56,15 @@ def batch_command(
         bool,
         switch("Also write a picture of what speaks for each image's finding.", "--overlays", panel=_TABLE),
     ] = False,
+    answers: Annotated[
+        str | None,
+        option(
+            "KINDS",
+            "Also write answers to DICOM images as DICOM objects, comma-separated: sr (report), sc (picture), seg "
+            "(lungs and evidence).",
+            panel=_TABLE,
+        ),
+    ] = None,
     prevalence: PrevalenceOption = None,
     deflated: Annotated[
         bool, switch("Also read DICOM files with a deflated (compressed) data set.", "--deflated", panel=ENGINE_PANEL)
@@ -72,8 +81,10 @@ def batch_command(
     # Ray and Arrow, for this verb alone and not for the list of verbs.
     from carina.cluster.batch import BatchSettings, run_batch  # noqa: PLC0415
     from carina.cluster.summary import REPORT_FILE  # noqa: PLC0415
+    from carina.dicom.answers.objects import kinds_named  # noqa: PLC0415
 
-    settings = BatchSettings(prevalence, backend, precision, deflated, embeddings, overlays, column)
+    kinds = () if answers is None else kinds_named(answers.split(","))
+    settings = BatchSettings(prevalence, backend, precision, deflated, embeddings, overlays, kinds, column)
     failures = 0
 
     def name() -> str:

@@ -17,10 +17,12 @@ from carina.cluster.output_store import Store
 from carina.cluster.pending import UNIT, Counts, pending_units, write_listing
 from carina.cluster.ray_engine import put_bundle, require_alike, started, stream
 from carina.cluster.stages import Job
-from carina.cluster.summary import write_summary
-from carina.cluster.table_parts import forget_failed, judged_keys, part_of, row_of, schema
+from carina.cluster.summary import say_answers, write_summary
+from carina.cluster.table_parts import forget_failed, judged_keys, part_of, row_of
 from carina.decisions.bands import check_prevalence
+from carina.dicom.answers.objects import Kind
 from carina.errors import BundleError, ConfigurationError, InputError
+from carina.extras import require_libraries
 from carina.inference.left_out import LeftOutFiles
 from carina.inference.prediction import FOR_RESEARCH, FailedPrediction
 from carina.inference.prediction_list import FAILED, PASSED_OVER, say_passed_over, summary
@@ -48,6 +50,8 @@ class BatchSettings:
         As of ``carina predict``.
     embeddings, overlays
         Whether each row has its embedding, and whether a picture is written for each image that was judged.
+    answers
+        Which answers are written for each DICOM image.
     column
         The column of an index with the addresses.
     """
@@ -58,6 +62,7 @@ class BatchSettings:
     deflated: bool = False
     embeddings: bool = False
     overlays: bool = False
+    answers: tuple[Kind, ...] = ()
     column: str | None = None
 
 
@@ -99,6 +104,8 @@ class BatchResult:
             f"Had a row before: {self.judged_before:,}.{again} Judged now: {now:,}. Rows: {self.summary['rows']:,}."
         ]
         lines.append(summary(Counter(self.summary["priorities"]) + Counter({FAILED: self.failed_rows})))
+        if answers := self.summary.get("answers"):
+            lines.append(say_answers(answers))
         if said := say_passed_over(self.summary["passed_over"]):
             lines.append(said)
         return [*lines, FOR_RESEARCH]
@@ -145,13 +152,15 @@ def run_batch(
         If the output cannot be written.
     """
     chosen = settings or BatchSettings()
+    if chosen.answers:
+        require_libraries("Writing DICOM answers", "highdicom")
     check_prevalence(chosen.prevalence)
     folder = bundle or released_bundle()
     if kind_of(folder) != "bundle":
         raise BundleError(wrong_place(folder, "bundle"))
     _require_outside(out, sources)
     predictor = Predictor(folder, backend=chosen.backend, precision=chosen.precision, threads=1)
-    model = Model.of(predictor, chosen.prevalence)
+    model = Model.of(predictor, chosen.prevalence, answering=bool(chosen.answers))
     store, left_out, counts = Store(out), LeftOutFiles(), Counts()
     with held(store, note) as lost:
         store.clean()
@@ -171,18 +180,19 @@ def run_batch(
                     chosen.deflated,
                     chosen.embeddings,
                     chosen.overlays,
+                    chosen.answers,
                 )
                 with started(ray):
                     judged = _Run(job, model, predictor, tell, lost).judge(pack(folder))
         finally:
             store.delete(work)
         told = {"listed": counts.listed, "left_out": dict(left_out.counts)}
-        content = write_summary(store, folder, told)
+        content = write_summary(store, folder, told, answering=bool(chosen.answers))
     return BatchResult(counts.listed, counts.judged_before, judged, tried_again, left_out.counts, content)
 
 
 def _unit_of(settings: BatchSettings) -> int:
-    return _EXPLAINED_UNIT if settings.overlays else UNIT
+    return _EXPLAINED_UNIT if settings.overlays or settings.answers else UNIT
 
 
 def _require_outside(out: str, sources: Iterable[str]) -> None:
@@ -204,6 +214,7 @@ def _require_same(store: Store, model: Model, settings: BatchSettings) -> None:
         "carina": model.version,
         "embeddings": settings.embeddings,
         "overlays": settings.overlays,
+        "answers": list(settings.answers),
     }
     try:
         before = json.loads(store.read(BATCH_FILE))
@@ -273,6 +284,6 @@ class _Run:
         )
         failed = FailedPrediction(Path(entry.address), InputError(msg, "unreadable-file"))
         row = row_of(entry, None, failed, self._model.rows(self._predictor), version=self._model.version)
-        name, content = part_of([row], schema(self._predictor.run.findings, embeddings=self._job.embeddings))
+        name, content = part_of([row], self._job.schema(self._predictor.run.findings))
         self._job.store.put(name, content)
         self._count([FAILED])

@@ -215,7 +215,8 @@ def _remote(source: str, left_out: TellLeftOut) -> Iterator[Entry]:
     try:
         system, place = fsspec.core.url_to_fs(source)
         if source.startswith("http"):
-            yield Entry(source, source)
+            # A web server has no folders that can be listed, and a question mark is a part of its addresses.
+            yield from _file(source, left_out)
             return
         pattern = None
         if "*" in place or "?" in place:

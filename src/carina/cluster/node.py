@@ -11,6 +11,7 @@ from typing import Any
 
 from carina._version import __version__
 from carina.errors import CarinaError, ConfigurationError
+from carina.extras import require_libraries
 from carina.inference.predictor import Predictor
 from carina.inference.results import JsonLines, JudgedBy
 from carina.runtime.engine import Backend, Precision
@@ -34,17 +35,20 @@ class Model:
         Of Carina.
     prevalence
         As stated.
+    answering
+        Whether it also writes DICOM answers, for which each machine needs a library more.
     """
 
     judged_by: JudgedBy
     engine: str
     version: str
     prevalence: float | None
+    answering: bool = False
 
     @classmethod
-    def of(cls, predictor: Predictor, prevalence: float | None) -> "Model":
+    def of(cls, predictor: Predictor, prevalence: float | None, *, answering: bool = False) -> "Model":
         """Return what a loaded model is."""
-        return cls(JudgedBy.of(predictor, prevalence), predictor.engine.name, __version__, prevalence)
+        return cls(JudgedBy.of(predictor, prevalence), predictor.engine.name, __version__, prevalence, answering)
 
     def load(self, files: Files) -> Predictor:
         """Return the model, loaded on this machine for one core.
@@ -52,13 +56,15 @@ class Model:
         Raises
         ------
         ConfigurationError
-            If this machine has another version of Carina or another processor, or gives another model.
+            If this machine has another version of Carina or another processor, lacks a library, or gives another model.
         BundleError
             If the bundle did not arrive as it was sealed.
         """
         if __version__ != self.version:
             msg = f"it has Carina {__version__}, and the driver has {self.version}. Install the same on both."
             raise ConfigurationError(msg)
+        if self.answering:
+            require_libraries("Writing DICOM answers", "highdicom")
         folder = unpack(files, self.judged_by.bundle_sha256)
         backend: Backend = "openvino" if self.engine.startswith("OpenVINO") else "onnxruntime"
         precision: Precision = self.judged_by.precision  # type: ignore[assignment]

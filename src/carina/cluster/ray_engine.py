@@ -14,12 +14,15 @@ from carina.errors import ConfigurationError
 from carina.runtime.machine import usable_cores
 
 AUTO = "auto"
-# Nothing is told to anybody, and no page is served. Both are read when Ray is imported or starts.
+# Nothing is told to anybody, and no page is served. All are read when Ray is imported or starts.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     # What dies is tried again or told by `carina batch` itself; Ray's own words about it are in its log files.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # A machine has more workers than cores, since a task takes a share of one. Ray ends those that rest for a second,
+    # and starting one costs a core some seconds: as much as judging hundreds of radiographs.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
 }
 # Ray waits 30 s for its own processes, which a busy machine needs longer to start.
 _STARTS = 3

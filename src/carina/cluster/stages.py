@@ -4,7 +4,7 @@ A step never raises: what it could not do travels on as words, so that Ray tries
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,20 +12,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from carina.cluster.entries import Entry, is_remote
 from carina.cluster.node import Files, Model
 from carina.cluster.output_store import Store
 from carina.cluster.pending import Listing
 from carina.cluster.table_parts import part_of, row_of, schema
+from carina.dicom.answers.answers import answer_files, need_explanation
+from carina.dicom.answers.objects import Kind
 from carina.errors import CarinaError, InputError
 from carina.inference.image_input import Input
-from carina.inference.prediction import AnyPrediction, FailedPrediction
+from carina.inference.prediction import AnyPrediction, FailedPrediction, Prediction
 from carina.inference.prediction_list import said_of
 from carina.inference.predictor import ReadFilm, read_film
 from carina.runtime.streams import read_ahead
 
-OVERLAYS = "overlays"
+OVERLAYS, ANSWERS = "overlays", "answers"
 # Threads that read for one core: a disk answers at once, an object store after some hundredths of a second.
 _LOCAL, _REMOTE = 2, 16
 
@@ -44,6 +47,8 @@ class Job:
         Of the model's preprocessing.
     deflated, embeddings, overlays
         Whether deflated DICOM is read, and what is written beside the rows.
+    answers
+        Which answers are written beside the rows for DICOM images.
     single
         For units that ended a process: pairs of unit and place in it. Each is then read, judged and written alone.
     """
@@ -54,12 +59,22 @@ class Job:
     deflated: bool = False
     embeddings: bool = False
     overlays: bool = False
+    answers: tuple[Kind, ...] = ()
     single: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def explained(self) -> bool:
+        """Return whether each image is judged with an explanation."""
+        return self.overlays or need_explanation(self.answers)
 
     @property
     def count(self) -> int:
         """Return how many units there are."""
         return self.listing.units if self.single is None else len(self.single)
+
+    def schema(self, findings: Sequence[str]) -> pa.Schema:
+        """Return the columns of the table, for a model's findings."""
+        return schema(findings, embeddings=self.embeddings, answers=bool(self.answers))
 
     def entries(self, number: int) -> list[Entry]:
         """Return what is in a unit."""
@@ -85,6 +100,8 @@ class _ReadInput:
     entry: Entry
     sha256: str | None
     film: ReadFilm
+    # Where answers are to be written.
+    content: bytes | None = None
 
 
 @lru_cache(maxsize=1)
@@ -116,8 +133,9 @@ def _read_input(entry: Entry, job: Job) -> _ReadInput:
     else:
         sha256 = hashlib.sha256(content).hexdigest()
         source = FetchedInput(source.path, source.named, content=content)
-    film = read_film(source, read_size=job.read_size, deflated=job.deflated, explain=job.overlays)
-    return _ReadInput(entry, sha256, film)
+    film = read_film(source, read_size=job.read_size, deflated=job.deflated, explain=job.explained)
+    kept = source.content if job.answers and isinstance(source, FetchedInput) else None
+    return _ReadInput(entry, sha256, film, kept)
 
 
 class JudgeUnit:
@@ -138,7 +156,7 @@ class JudgeUnit:
         self._job, self._model = job, model
         self._predictor = model.load(fetch())
         self._rows = model.rows(self._predictor)
-        self._schema = schema(self._predictor.run.findings, embeddings=job.embeddings)
+        self._schema = job.schema(self._predictor.run.findings)
 
     def __call__(self, batch: Batch) -> Batch:
         """Return a unit's part, and the pictures that lie beside it."""
@@ -148,11 +166,14 @@ class JudgeUnit:
         try:
             films = (each.film for each in read)
             judged = list(self._predictor.judge(films, prevalence=self._model.prevalence, embed=self._job.embeddings))
-            files, rows = {}, []
+            files: dict[str, bytes] = {}
+            rows = []
             for each, prediction in zip(read, judged, strict=True):
                 row = row_of(each.entry, each.sha256, prediction, self._rows, version=self._model.version)
-                if (picture := _overlay(each.entry, prediction)) is not None:
+                if self._job.overlays and (picture := _overlay(each.entry, prediction)) is not None:
                     row["overlay"], files[f"{OVERLAYS}/{picture[0]}"] = picture
+                if each.content is not None and isinstance(prediction, Prediction):
+                    row |= self._answers_to(prediction, each.content, files)
                 rows.append(row)
             name, content = part_of(rows, self._schema)
             # Last: when the part is there, all that it names is there.
@@ -160,6 +181,16 @@ class JudgeUnit:
         except Exception as error:  # noqa: BLE001  # see above
             return _row(unit=number, files=_words(error), said=[])
         return _row(unit=number, files=files, said=[said_of(prediction) for prediction in judged])
+
+    def _answers_to(self, prediction: Prediction, image: bytes, files: dict[str, bytes]) -> dict[str, Any]:
+        """Add the answers to an image to the files, and return what its row says of them."""
+        kinds, prevalence = self._job.answers, self._model.prevalence
+        try:
+            made = answer_files(prediction, image, self._predictor, kinds, prevalence=prevalence)
+        except InputError as error:
+            return {"not_answered": str(error)}
+        files.update({f"{ANSWERS}/{name}": content for name, content in made.files.items()})
+        return {"answers_to": made.answers_to, "answers": list(made.files), "not_answered": made.reason}
 
 
 def _overlay(entry: Entry, prediction: AnyPrediction) -> tuple[str, bytes] | None:

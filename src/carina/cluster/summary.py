@@ -32,6 +32,7 @@ _COLUMNS = (
     "passed_over",
     "elapsed_ms",
 )
+_OF_ANSWERS = ("content_sha256", "error_code", "answers_to", "answers")
 
 
 @dataclass(slots=True)
@@ -87,6 +88,39 @@ def summarise(store: Store, bundle: Path) -> Summary:
     return found
 
 
+def count_answers(store: Store) -> dict[str, int]:
+    """Return how many images have answers, how many objects these are, and how many share a SOP Instance UID.
+
+    An archive knows an image by this UID alone: of two images with one UID, answers to both would be taken for answers
+    to one.
+    """
+    answered = objects = judged = 0
+    images: dict[str, set[str]] = {}
+    for _, table in read_parts(store, _OF_ANSWERS):
+        judged += table.column("error_code").null_count
+        for row in table.filter(pc.is_valid(table.column("answers"))).to_pylist():
+            if row["answers"]:
+                answered += 1
+                objects += len(row["answers"])
+                images.setdefault(row["answers_to"], set()).add(row["content_sha256"])
+    shared = sum(len(contents) for contents in images.values() if len(contents) > 1)
+    return {"images": answered, "objects": objects, "without": judged - answered, "same_uid": shared}
+
+
+def say_answers(counts: dict[str, int]) -> str:
+    """Return the counts of answers as sentences."""
+    said = (
+        f"Answers: {counted(counts['objects'], 'DICOM object')} to {counted(counts['images'], 'image')}, in the folder "
+        f"answers. {counted(counts['without'], 'image')} without an answer: the column not_answered says why."
+    )
+    if counts["same_uid"]:
+        said += (
+            f" {counts['same_uid']:,} of the images share a SOP Instance UID with another image (column answers_to). "
+            "An archive cannot tell their answers apart: find out which UID is right before you send any."
+        )
+    return said
+
+
 def drift_of(found: Summary, bundle: Path) -> list[dict[str, Any]]:
     """Return how the images differ from those of the model, as rows: what, here, there, and what that means."""
     described, _ = open_bundle(bundle)
@@ -136,7 +170,7 @@ def drift_of(found: Summary, bundle: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_summary(store: Store, bundle: Path, told: dict[str, Any]) -> dict[str, Any]:
+def write_summary(store: Store, bundle: Path, told: dict[str, Any], *, answering: bool = False) -> dict[str, Any]:
     """Write ``summary.json`` and ``report.html``, and return what the first holds.
 
     Parameters
@@ -145,6 +179,8 @@ def write_summary(store: Store, bundle: Path, told: dict[str, Any]) -> dict[str,
         The table, and what judged it.
     told
         What is known of this run besides: what was listed, left out and judged now.
+    answering
+        Whether DICOM answers are written beside the table.
     """
     found = summarise(store, bundle)
     described, seal = open_bundle(bundle)
@@ -158,6 +194,7 @@ def write_summary(store: Store, bundle: Path, told: dict[str, Any]) -> dict[str,
         "passed_over": found.passed_over,
         "core_seconds": round(found.milliseconds / 1000, 1),
         "drift": drift_of(found, bundle),
+        **({"answers": count_answers(store)} if answering else {}),
         **told,
     }
     store.put(SUMMARY_FILE, (json.dumps(content, indent=2) + "\n").encode())
@@ -175,6 +212,7 @@ def _page(content: dict[str, Any]) -> str:
         f"{counted(content['listed'], 'input')} listed; {content['rows']:,} rows, of which {content['passed_over']:,} "
         f"objects beside the images. Left out because they are no images: {sum(content['left_out'].values()):,}."
     )
+    answers = f"<h2>Answers</h2><p>{lines_html(say_answers(content['answers']))}</p>" if "answers" in content else ""
     style = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     return "".join(
         (
@@ -183,6 +221,7 @@ def _page(content: dict[str, Any]) -> str:
             f"<style>{style}</style></head><body><main><h1>Batch of {escape(model['name'])} ",
             f"{escape(model['version'])}</h1><p>{lines_html(listed)}</p>",
             f"<h2>Priorities</h2>{table_html(('priority', 'images', 'of all rows'), priorities)}",
+            answers,
             f"<h2>Errors</h2>{table_html(('error', 'inputs'), errors)}",
             "<h2>Drift</h2><p>How these images differ from those that the model was calibrated on. A difference is a ",
             "reason to look, and no proof of harm.</p>",

@@ -27,7 +27,7 @@ _AHEAD, _THREADS = 32, 8
 _NO_KEYS = np.zeros(0, "S16")
 
 
-def schema(findings: Sequence[str], *, embeddings: bool = False) -> pa.Schema:
+def schema(findings: Sequence[str], *, embeddings: bool = False, answers: bool = False) -> pa.Schema:
     """Return the columns of the table, for a model's findings."""
     text, texts = pa.string(), pa.list_(pa.string())
     columns = [("address", text), ("content_sha256", text), ("pixel_sha256", text)]
@@ -38,6 +38,8 @@ def schema(findings: Sequence[str], *, embeddings: bool = False) -> pa.Schema:
     columns += [("error_code", text), ("error", text), ("passed_over", pa.bool_()), ("model", text)]
     columns += [("model_version", text), ("model_sha256", text), ("bundle_sha256", text), ("engine", text)]
     columns += [("precision", text), ("carina", text), ("elapsed_ms", pa.float64()), ("overlay", text)]
+    if answers:
+        columns += [("answers_to", text), ("answers", texts), ("not_answered", text)]
     if embeddings:
         columns.append(("embedding", pa.list_(pa.float32())))
     return pa.schema(columns)

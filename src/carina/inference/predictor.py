@@ -1,4 +1,4 @@
-"""Image files become predictions: read, preprocess, infer and decide, with decoding and inference overlapped."""
+"""Image files become predictions: read, preprocess, infer and decide, on as many threads as keep the cores busy."""
 
 import hashlib
 import time
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -28,9 +29,11 @@ from carina.radiographs.intended_use import pixel_refusals, refusals, reservatio
 from carina.radiographs.lungs import LungFinder
 from carina.radiographs.preprocess import resize_grey
 from carina.radiographs.radiograph import Radiograph
+from carina.radiographs.raster import decoders_are_quiet
 from carina.radiographs.read import radiograph_of, read_radiograph
+from carina.runtime.blas_threads import on_one_thread
 from carina.runtime.engine import Backend, Engine, Precision
-from carina.runtime.streams import batched, read_ahead
+from carina.runtime.streams import batched, side_by_side
 
 Source = Path | Input | DatasetImage | Callable[[], Radiograph]
 """An image file, an image of a data set, or what gives a radiograph and raises `InputError` where there is none."""
@@ -38,14 +41,13 @@ Source = Path | Input | DatasetImage | Callable[[], Radiograph]
 # Of objects that belong into a study beside its radiographs.
 _BESIDE_IMAGES = frozenset({"companion-object", "own-answer"})
 
-# Of more the engine's intermediate results leave the processor's cache, and both networks take a sixth longer.
-BATCH = 4
+# A thread reads so many, finds their lungs and asks the network. Of fewer, the weights of the two networks and of the
+# gate push each other out of the processor's cache more often: 4 take a twentieth longer. 16 are no faster.
+BATCH = 8
 # Twice what the network is shown, at each side: `carina.radiographs.read.read_radiograph` may leave out what is beyond.
 ENOUGH = 2
-# So many images are read or being read before they are judged.
-_AHEAD = 16
 # With explanations, radiographs of up to 2,048 pixels wait until they are decided: fewer at a time.
-_EXPLAINED_AHEAD = 8
+_EXPLAINED = 2
 
 
 @dataclass(slots=True)
@@ -80,6 +82,7 @@ class Film:
 
 ReadFilm = Film | FailedPrediction
 """An image that was read, or why it could not be read."""
+_Given = TypeVar("_Given")
 
 
 def read_film(source: Source, *, read_size: int, deflated: bool = False, explain: bool = False) -> ReadFilm:
@@ -218,9 +221,19 @@ class Predictor:
         DataError
             If an image of a data set is gone, unreadable, or not the one that was imported.
         """
-        # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
-        cv2.setNumThreads(1)
-        yield from self._judge(self._groups(iter(paths), explain=explain), prevalence, explain=explain)
+        size = self.run.preprocessing.read_size
+        read = partial(read_film, read_size=size, deflated=self._deflated, explain=explain)
+
+        def judge(group: list[Source]) -> list[AnyPrediction]:
+            with decoders_are_quiet():
+                films = [read(source) for source in group]
+            return self._judged(films, prevalence, explain=explain)
+
+        sources = iter(paths)
+        first = list(islice(sources, 2 * BATCH))
+        # A few, which may be large, are read at the same time and not one after the other.
+        together = 1 if len(first) < 2 * BATCH else _EXPLAINED if explain else BATCH
+        yield from self._side_by_side(judge, batched(chain(first, sources), together))
 
     def judge(
         self, films: Iterable[ReadFilm], *, prevalence: float | None = None, embed: bool = False
@@ -229,27 +242,39 @@ class Predictor:
 
         A film that was read to be explained is explained. With `embed` each prediction has its embedding.
         """
-        groups = ((time.perf_counter(), group) for group in batched(films, BATCH))
-        yield from self._judge(groups, prevalence, embed=embed)
+        judge = partial(self._judged, prevalence=prevalence, embed=embed)
+        yield from self._side_by_side(judge, batched(films, BATCH))
 
-    def _judge(
-        self,
-        read: Iterable[tuple[float, list[ReadFilm]]],
-        prevalence: float | None,
-        *,
-        explain: bool = False,
-        embed: bool = False,
+    def _side_by_side(
+        self, judge: Callable[[list[_Given]], list[AnyPrediction]], groups: Iterator[list[_Given]]
     ) -> Iterator[AnyPrediction]:
-        groups = ((group, [item.whole for item in group[1] if isinstance(item, Film)]) for group in read)
-        for (submitted, items), judged in self.pipeline.stream(groups):
-            if explain and judged.outputs and "contributions" not in judged.outputs:
-                msg = (
-                    f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
-                    "earlier Carina. Predict without explanations, or train again."
-                )
-                raise BundleError(msg)
-            share_ms = 1000 * (time.perf_counter() - submitted) / max(1, len(judged.lungs))
-            yield from self._decide(items, judged, share_ms, prevalence, embed=embed)
+        """Yield what is said of each image; each thread takes a group from its beginning to its end.
+
+        So the threads wait neither for each other nor for a queue, and a core keeps what it read near at hand.
+        """
+        # The threads here are the parallelism; OpenCV's own would fight them and the engine for the same cores.
+        cv2.setNumThreads(1)
+        first = list(islice(groups, 2))
+        if len(first) < 2:  # a thread would take longer to start than the images to be judged
+            yield from chain.from_iterable(map(judge, first))
+            return
+        with on_one_thread():
+            said = side_by_side(judge, chain(first, groups), threads=self.pipeline.at_once)
+            yield from chain.from_iterable(said)
+
+    def _judged(
+        self, films: list[ReadFilm], prevalence: float | None, *, explain: bool = False, embed: bool = False
+    ) -> list[AnyPrediction]:
+        started = time.perf_counter()
+        judged = self.pipeline.judge([film.whole for film in films if isinstance(film, Film)])
+        if explain and judged.outputs and "contributions" not in judged.outputs:
+            msg = (
+                f"{ONNX_FILE} of {self.run.name} does not give what each cell contributes: it was made by an "
+                "earlier Carina. Predict without explanations, or train again."
+            )
+            raise BundleError(msg)
+        share_ms = 1000 * (time.perf_counter() - started) / max(1, len(judged.lungs))
+        return list(self._decide(films, judged, share_ms, prevalence, embed=embed))
 
     def pixel_sha256(self, source: Source, *, explain: bool = False) -> str:
         """Return the SHA-256 of an image's pixels, as its prediction has it, with an explanation or without.
@@ -261,18 +286,6 @@ class Predictor:
         """
         enough = 0 if explain else ENOUGH * self.run.preprocessing.read_size
         return pixel_sha256(_radiograph(source, deflated=self._deflated, enough=enough))
-
-    def _groups(self, paths: Iterator[Source], *, explain: bool) -> Iterator[tuple[float, list[ReadFilm]]]:
-        """Yield images in groups, each with the time at which it was read; the next ones are read meanwhile."""
-        size = self.run.preprocessing.read_size
-        read = partial(read_film, read_size=size, deflated=self._deflated, explain=explain)
-        first = list(islice(paths, 2))
-        if len(first) == 1:  # a thread would take longer to start than the image to be read
-            yield time.perf_counter(), [read(first[0])]
-            return
-        items = read_ahead(read, chain(first, paths), ahead=_EXPLAINED_AHEAD if explain else _AHEAD)
-        for group in batched(items, BATCH):
-            yield time.perf_counter(), group
 
     def _decide(
         self, items: list[ReadFilm], judged: Judged, share_ms: float, prevalence: float | None, *, embed: bool

@@ -81,7 +81,7 @@ class LungFinder:
 
     def find(self, wholes: Sequence[NDArray[np.uint8]]) -> Found:
         """Return where the lungs are in radiographs: uint8 ``(height, width)`` each, of any size, range [0, 255]."""
-        return next(self.stream([wholes]))
+        return Found(self.engine.run(_tensor(wholes, self.size)))
 
     def stream(self, batches: Iterable[Sequence[NDArray[np.uint8]]]) -> Iterator[Found]:
         """Yield what `find` gives for each batch, in order; the segmenter computes several at a time."""

@@ -79,7 +79,7 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
         grey values cannot be displayed (see :func:`carina.radiographs.radiograph.build_radiograph`).
     """
     try:
-        with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
+        with decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
             deep_colour = _is_deep_colour(image, content, image_format)
             return _radiograph_of(image, partial(_decode_deep_colour, content) if deep_colour else _grey_pixels)
     except InputError:
@@ -97,7 +97,7 @@ def decode_raster(content: bytes, image_format: str) -> Radiograph:
 
 def describe_raster(content: bytes, image_format: str) -> tuple[int, str]:
     """Return how a raster file that `decode_raster` reads stores its pixels: bits a channel, and in which colours."""
-    with _decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
+    with decoders_are_quiet(), RASTER_FORMATS[image_format].open(io.BytesIO(content)) as image:
         colour = _COLOUR_OF_MODE.get(image.mode, "grey" if image.mode in _GREY_MODES else image.mode)
         if image_format == "PNG":
             return content[24], colour
@@ -117,7 +117,7 @@ def convert_image(image: Image.Image) -> Radiograph:
         As `decode_raster` does.
     """
     try:
-        with _decoders_are_quiet():
+        with decoders_are_quiet():
             return _radiograph_of(image, _grey_pixels)
     except InputError:
         raise
@@ -148,11 +148,12 @@ _quiet_count = 0
 
 
 @contextmanager
-def _decoders_are_quiet() -> Iterator[None]:
+def decoders_are_quiet() -> Iterator[None]:
     """Keep Pillow's warnings and log lines, and OpenCV's, from the terminal: a damaged file has its one message.
 
     Counted, because images are decoded on several threads and all three switches belong to the process: the
-    first thread in turns them off, the last one out turns them on again.
+    first thread in turns them off, the last one out turns them on again. Who decodes many enters it once for all of
+    them: turning the switches takes as long as a fifth of a small image.
     """
     global _quiet_count  # noqa: PLW0603
     with _quiet_lock:

@@ -6,7 +6,6 @@ image in place of a tensor of floats. Which precisions a model may be used in, i
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
 from carina.runtime.machine import describe_machine, has_byte_products, usable_cores
+from carina.runtime.streams import side_by_side
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
@@ -48,6 +48,8 @@ class Engine(Protocol):
         Rows, columns and channels of one image, 0 where the graph leaves one open; and the names of the outputs.
     takes_bytes
         Whether it takes grey values, uint8 ``(n, rows, columns)``, instead of float32 ``(n, rows, columns, 3)``.
+    at_once
+        How many threads are to call `run` at the same time, so that all processor cores are used.
     """
 
     name: str
@@ -56,15 +58,16 @@ class Engine(Protocol):
     input_sizes: tuple[int, ...]
     outputs: tuple[str, ...]
     takes_bytes: bool
+    at_once: int
 
     def run(self, batch: Batch) -> Tensors:
-        """Return every output by name for one batch: float32, first axis as the batch's."""
-
-    def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
-        """Yield the outputs of each batch, in order, computing several at once where that is faster.
+        """Return every output by name for one batch: float32, first axis as the batch's. Threads may call it at once.
 
         A batch without rows is not computed and gives no outputs.
         """
+
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
+        """Yield what `run` gives for each batch, in order, computing several at once where that is faster."""
 
 
 def load_engine(
@@ -129,7 +132,7 @@ def load_engine(
     if precision == "bf16":
         msg = "ONNX Runtime computes in f32 and int8 here. For bf16 install openvino and choose it, or choose f32."
         raise ConfigurationError(msg)
-    return _OnnxRuntimeEngine(path, precision, cores)
+    return _OnnxRuntimeEngine(path, precision, cores, one_at_a_time=one_at_a_time)
 
 
 def installed_backends() -> tuple[Backend, ...]:
@@ -177,7 +180,7 @@ class _OpenVinoEngine:
         self.takes_bytes = self._compiled.inputs[0].get_element_type() == openvino.Type.u8
         self._takes = np.uint8 if self.takes_bytes else np.float32
         self.input_sizes = tuple(0 if size.is_dynamic else size.get_length() for size in list(shape)[1:])
-        self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # A request's buffers are made when it first computes: for one image that takes as long as the lungs.
         self._spare: list[Any] = []
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
@@ -185,44 +188,24 @@ class _OpenVinoEngine:
         self.threads = int(settings["INFERENCE_NUM_THREADS"])
 
     def run(self, batch: Batch) -> Tensors:
-        return next(self.stream([batch]))
+        if len(batch) == 0:
+            return {}
+        request = self._request()
+        # Without a copy: the batch outlives the request's work, which is waited for.
+        request.start_async({0: _as_taken(batch, self._takes)}, share_inputs=True)
+        request.wait()
+        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
+        self._spare.append(request)
+        return outputs
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
-        busy: deque[Any] = deque()
-        under_way = 0
-        try:
-            for batch in batches:
-                # What is ready at the head goes out before more is started; empty batches never wait behind a full
-                # queue.
-                while busy and (busy[0] is None or under_way == self._requests):
-                    under_way -= busy[0] is not None
-                    yield self._collect(busy.popleft())
-                if len(batch) == 0:
-                    busy.append(None)
-                    continue
-                request = self._request()
-                request.start_async({0: _as_taken(batch, self._takes)}, share_inputs=False)
-                busy.append(request)
-                under_way += 1
-            while busy:
-                yield self._collect(busy.popleft())
-        finally:  # of one that is not read to its end, too
-            for request in filter(None, busy):
-                self._collect(request)
+        return side_by_side(self.run, batches, threads=self.at_once)
 
     def _request(self) -> Any:
         try:
             return self._spare.pop()
         except IndexError:
             return self._compiled.create_infer_request()
-
-    def _collect(self, request: Any | None) -> Tensors:
-        if request is None:
-            return {}
-        request.wait()
-        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
-        self._spare.append(request)
-        return outputs
 
 
 def _as_taken(batch: Batch, takes: type[np.uint8 | np.float32]) -> NDArray[Any]:
@@ -252,11 +235,13 @@ def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, 
 
 
 class _OnnxRuntimeEngine:
-    def __init__(self, path: Path, precision: str, threads: int) -> None:
+    def __init__(self, path: Path, precision: str, threads: int, *, one_at_a_time: bool) -> None:
         import onnxruntime  # noqa: PLC0415  # half a second to import, needed only without OpenVINO
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Cores that share one small batch wait for each other after every layer.
+        self.at_once = 1 if one_at_a_time else threads
+        options.intra_op_num_threads = threads if one_at_a_time else 1
         # Threads that wait would otherwise spin, on the cores where the next images are decoded.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
@@ -275,8 +260,10 @@ class _OnnxRuntimeEngine:
         self.threads = threads
 
     def run(self, batch: Batch) -> Tensors:
+        if len(batch) == 0:
+            return {}
         outputs = self._session.run(None, {self._input: _as_taken(batch, self._takes)})
         return dict(zip(self.outputs, outputs, strict=True))
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[Tensors]:
-        return (self.run(batch) if len(batch) else {} for batch in batches)
+        return side_by_side(self.run, batches, threads=self.at_once)

@@ -28,6 +28,14 @@ def read_ahead(
             yield result
 
 
+def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
+    """Yield ``work(item)`` for each item, in order, on so many threads; a single one is the caller's.
+
+    An item is taken for each thread and one more before the first result is yielded.
+    """
+    return map(work, items) if threads == 1 else read_ahead(work, items, ahead=threads + 1, threads=threads)
+
+
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     """Yield the items in lists of `size`, the last one of what is left. Python 3.12 has it in itertools."""
     remaining = iter(items)

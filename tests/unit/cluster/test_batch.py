@@ -20,9 +20,15 @@ from carina.cli.predict import predict_command
 from carina.cluster import ray_engine
 from carina.cluster.batch import BatchSettings, run_batch
 from carina.cluster.node import Model, pack
+from carina.dicom.answers.answers import write_answers
+from carina.dicom.answers.objects import Kind
 from carina.errors import BundleError, ConfigurationError
 from carina.inference.predictor import Predictor
 from unit.cluster.crashing import CRASH, crash_on_some, take_the_place_of_a_cluster
+from unit.dicom.sources import write_source
+
+# The small model seeks no lungs, so that an image may have no regions.
+ANSWERS: tuple[Kind, ...] = ("sr", "sc")
 
 
 @pytest.fixture(params=["here", pytest.param("ray", marks=pytest.mark.long)])
@@ -127,6 +133,48 @@ def test_a_batch(
         *("_carina", "batch.json", "report.html", "summary.json")
     ]
     assert run_batch(sources, out, bundle=bundle, settings=settings).judged_before == 18
+
+
+def test_answers_lie_beside_the_table_and_are_those_of_dicom_report(
+    tiny_bundle: tuple[Path, object], films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARINA_CACHE", str(tmp_path / "cache"))
+    take_the_place_of_a_cluster(monkeypatch)
+    images, out = tmp_path / "films", tmp_path / "table"
+    for seed in (4, 5):
+        write_source(images / f"{seed}.dcm", seed=seed)
+    write_source(images / "copy.dcm", seed=4)
+    write_source(images / "same-uid.dcm", seed=6, SOPInstanceUID="1.2.826.0.1.3680043.8.498.1.4")
+    write_source(images / "without-study.dcm", seed=7, StudyInstanceUID=...)
+    shutil.copy(films[0], images / "no-dicom.png")
+    predictor = Predictor(tiny_bundle[0], threads=1)
+    expected = {
+        path.name: {each.path.name: each.path.read_bytes() for each in written.written}
+        for path in (images / "4.dcm", images / "5.dcm")
+        if (written := write_answers(path, predictor, tmp_path / "expected" / path.stem, ANSWERS))
+    }
+    assert all(len(files) == len(ANSWERS) for files in expected.values())
+
+    result = run_batch([str(images)], str(out), bundle=tiny_bundle[0], settings=BatchSettings(answers=ANSWERS))
+
+    table = pl.read_parquet(f"{out}/part-*.parquet")
+    rows = {Path(row["address"]).name: row for row in table.iter_rows(named=True)}
+    for name, files in expected.items():
+        assert {each: (out / "answers" / each).read_bytes() for each in rows[name]["answers"]} == files
+        assert rows[name]["not_answered"] is None
+    # A copy has the same answers; another image under the same UID has others, and is told.
+    assert rows["copy.dcm"]["answers"] == rows["4.dcm"]["answers"]
+    assert not set(rows["same-uid.dcm"]["answers"]) & set(rows["4.dcm"]["answers"])
+    assert rows["same-uid.dcm"]["answers_to"] == rows["4.dcm"]["answers_to"]
+    # What has no answer is judged all the same, and says why.
+    assert "not a DICOM file" in rows["no-dicom.png"]["not_answered"]
+    assert "StudyInstanceUID" in rows["without-study.dcm"]["not_answered"]
+    assert all(row["finding"] is not None for row in rows.values())
+    counts = {"images": 4, "objects": 4 * len(ANSWERS), "without": 2, "same_uid": 2}
+    assert json.loads((out / "summary.json").read_text())["answers"] == counts
+    assert any("2 of the images share a SOP Instance UID" in line for line in result.lines())
+    with pytest.raises(ConfigurationError, match="another setting of answers"):
+        run_batch([str(images)], str(out), bundle=tiny_bundle[0], settings=BatchSettings(answers=("sr",)))
 
 
 @pytest.mark.long

@@ -50,6 +50,16 @@ def test_a_bundle_that_was_altered_on_the_way_or_in_the_cache_is_refused(
     assert "README.md" in (complaint(model, altered) or "")
 
 
+def test_a_machine_that_cannot_write_answers_is_refused_where_they_are_asked_for(
+    model: Model, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering = replace(model, answering=True)
+    assert complaint(answering, files) is None
+    monkeypatch.setattr("carina.extras.find_spec", lambda name: None)
+    assert "needs highdicom" in (complaint(answering, files) or "")
+    assert complaint(model, files) is None
+
+
 def test_another_bundle_is_refused(model: Model, files: Files) -> None:
     other = replace(model, judged_by=replace(model.judged_by, bundle_sha256="0" * 64))
     assert "would judge with" in (complaint(other, files) or "")

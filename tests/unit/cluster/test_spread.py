@@ -11,7 +11,9 @@ from carina.cluster.spread import spread_on
 from carina.datasets.importing import import_dataset, unreadable
 from carina.datasets.manifest import DETAILS_FILE, MANIFEST_FILE
 from carina.errors import CarinaError
+from carina.evaluation.audit.audit import AuditSettings, run_audit
 from carina.phantoms.phantom import write_phantoms
+from unit.evaluation.audit.planted import write_model, write_planted
 
 pytestmark = [
     pytest.mark.long,
@@ -52,3 +54,13 @@ def test_an_import_on_a_cluster_is_the_import_on_one_machine(tmp_path: Path) -> 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
     one, many = (np.load(tmp_path / each / DETAILS_FILE) for each in ("one", "many"))
     np.testing.assert_array_equal(one, many)
+
+
+def test_an_audit_on_a_cluster_is_the_audit_on_one_machine(tmp_path: Path) -> None:
+    dataset = write_planted(tmp_path / "border", "border")
+    model = write_model(tmp_path / "model", dataset)
+    settings = AuditSettings(train_images=90, test_images=40, explained_images=6, replicates=40)
+    one = run_audit(model, dataset, settings=settings, cache=tmp_path / "cache")
+    with spread_on("auto") as spread:
+        many = run_audit(model, dataset, settings=settings, cache=tmp_path / "cache", spread=spread)
+    assert many == one

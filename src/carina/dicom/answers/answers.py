@@ -3,7 +3,7 @@
 The one function that the command line and the listener call is `write_answers`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,6 +73,25 @@ class Answers:
     reason: str | None
     left_out: dict[Kind, str]
     copy_of: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFiles:
+    """The answers to one image as files that are not yet written.
+
+    Attributes
+    ----------
+    answers_to
+        The SOP Instance UID of the image.
+    files
+        The bytes of each object by its file name; none where the image may not be judged.
+    reason
+        A sentence that says why there is no object, or none if there is one.
+    """
+
+    answers_to: str
+    files: dict[str, bytes]
+    reason: str | None
 
 
 class AnsweredImages:
@@ -153,7 +172,7 @@ def write_answers(
     require_libraries("Writing DICOM answers", "highdicom")
     kinds = kinds_named(kinds)
     require_foreign_dicom(path)
-    (prediction,) = predictor.predict([path], prevalence=prevalence, explain=not _OF_EVIDENCE.isdisjoint(kinds))
+    (prediction,) = predictor.predict([path], prevalence=prevalence, explain=need_explanation(kinds))
     if isinstance(prediction, FailedPrediction):
         raise prediction.error
     source = read_source(path)
@@ -164,8 +183,47 @@ def write_answers(
     written = tuple(_write(out, answer, content) for answer, content in objects)
     if written and answered is not None:
         answered.note(source.sop_instance_uid, path)
-    reason = None if written else "; ".join(left_out.values()) or None
-    return Answers(prediction, written, reason, left_out, copy_of)
+    return Answers(prediction, written, _why_none(objects, left_out), left_out, copy_of)
+
+
+def need_explanation(kinds: Collection[Kind]) -> bool:
+    """Return whether the image must be judged with an explanation for these kinds of answers."""
+    return not _OF_EVIDENCE.isdisjoint(kinds)
+
+
+def answer_files(
+    prediction: Prediction,
+    image: bytes,
+    predictor: Predictor,
+    kinds: Collection[Kind],
+    *,
+    prevalence: float | None = None,
+) -> AnswerFiles:
+    """Return the answers to an image that was judged before; they are those of `write_answers`.
+
+    Parameters
+    ----------
+    prediction
+        What the model says of it, with an explanation where `need_explanation` says so.
+    image
+        The bytes of the DICOM file.
+
+    Raises
+    ------
+    InputError, BundleError
+        As `write_answers`.
+    """
+    require_foreign_dicom(image)
+    source = read_source(image)
+    if prediction.triage.priority == "not-assessable":
+        return AnswerFiles(source.sop_instance_uid, {}, prediction.triage.reason)
+    objects, left_out = _objects(prediction, source, predictor, kinds, prevalence)
+    files = {str(answer.path): content for answer, content in objects}
+    return AnswerFiles(source.sop_instance_uid, files, _why_none(objects, left_out))
+
+
+def _why_none(objects: Sequence[object], left_out: dict[Kind, str]) -> str | None:
+    return None if objects else "; ".join(left_out.values()) or None
 
 
 def _objects(

@@ -23,6 +23,7 @@ from carina.radiographs.dicom.attributes import read_attributes
 from carina.radiographs.dicom.decode import walk
 from carina.radiographs.dicom.outline import read_meta
 from carina.radiographs.dicom.shutter import find_visible
+from carina.radiographs.file_kind import HEAD_BYTES
 from carina.radiographs.read import read_bytes, read_head
 
 _DATE = re.compile(r"\d{8}")
@@ -107,8 +108,10 @@ class Source:
         return [str(each).strip() for each in (value if several else [value])]
 
 
-def require_foreign_dicom(path: Path) -> None:
+def require_foreign_dicom(image: Path | bytes) -> None:
     """Refuse a file that is not DICOM, or that Carina itself wrote. Only its first bytes are looked at.
+
+    It is named by its path, or given as its bytes.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def require_foreign_dicom(path: Path) -> None:
         If it is so, or cannot be read.
     """
     # Where the beginning cannot be read, reading all says why.
-    head = read_head(path) or read_bytes(path)
+    head = image[:HEAD_BYTES] if isinstance(image, bytes) else read_head(image) or read_bytes(image)
     if head[128:132] != b"DICM":
         msg = "this is not a DICOM file: answers in DICOM belong to a DICOM image. For others type: carina predict."
         raise InputError(msg, "unsupported-format")
@@ -124,8 +127,10 @@ def require_foreign_dicom(path: Path) -> None:
         raise InputError(_OWN, "own-answer")
 
 
-def read_source(path: Path) -> Source:
-    """Return what answers need of an image. It is to be called for files that were judged, and so read with limits.
+def read_source(image: Path | bytes) -> Source:
+    """Return what answers need of an image, which is named by its path or given as its bytes.
+
+    It is to be called for files that were judged, and so read with limits.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def read_source(path: Path) -> Source:
         If a UID that a reference needs is missing or is none, the attributes cannot be read, or Carina itself wrote
         the image.
     """
-    content = read_bytes(path)
+    content = image if isinstance(image, bytes) else read_bytes(image)
     with quiet(_UNREADABLE):
         meta = read_meta(content)
         # What it inflates to is nothing that anybody asked for.
