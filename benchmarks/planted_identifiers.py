@@ -1,4 +1,4 @@
-"""Whether a patient's identifier leaves a site by its log, metrics, webhooks, addresses, errors, audit log, file names.
+"""Whether a patient's identifier leaves a site by log, metrics, webhooks, addresses, errors, audit log or file names.
 
     python benchmarks/planted_identifiers.py [--out FILE.json]
 
