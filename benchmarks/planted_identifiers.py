@@ -1,4 +1,4 @@
-"""Whether a patient's identifier leaves a site by its log, metrics, webhooks, addresses, errors, audit log, file names.
+"""Whether a patient's identifier leaves a site by log, metrics, webhooks, addresses, errors, audit log or file names.
 
     python benchmarks/planted_identifiers.py [--out FILE.json]
 
@@ -66,6 +66,7 @@ _TAGS = (
     "PatientAddress",
 )
 _UID = "1.2.826.0.1.77712"
+_UID_OF_REPORT = re.compile(r"urn:oid:[0-9.]+")
 _WAIT_S = 180.0
 # Webhooks are sent within seconds.
 _TOLD_S = 6.0
@@ -131,7 +132,9 @@ class Collected:
         if answer.status_code >= 400:
             self.add("error pages", answer.text)
         elif "json" in kind:
-            self.add("API", answer.text)
+            # By the study's UID a FHIR report names it, and the receiving system finds the patient; by nothing else.
+            text = _UID_OF_REPORT.sub("", answer.text) if "/fhir/" in answer.request.url.path else answer.text
+            self.add("API", text)
         elif "html" in kind:
             self.add("addresses", *_ADDRESSES.findall(answer.text))
             self.add("pages (where they belong)", answer.text)

@@ -24,6 +24,8 @@ from commands import Forked
 STAND_IN = Path(__file__).parent / "dicom_stand_in.py"
 CR = "1.2.840.10008.5.1.4.1.1.1"
 SC = "1.2.840.10008.5.1.4.1.1.7"
+# Comprehensive 3D SR: Carina's reports.
+SR = "1.2.840.10008.5.1.4.1.1.88.34"
 ECHO = "1.2.840.10008.1.1"
 # On a busy machine a process takes minutes to start.
 PATIENCE_S = 600.0
@@ -142,7 +144,7 @@ class Pacs:
         self._lock = threading.Lock()
         self._entity = AE(aet)
         self._entity.maximum_associations = 50
-        self._entity.supported_contexts = [build_context(SC), build_context(CR), build_context(ECHO)]
+        self._entity.supported_contexts = [build_context(kind) for kind in (SC, CR, SR, ECHO)]
         self._ssl_context = ssl_context
         self._server: Any = None
         self.port = 0

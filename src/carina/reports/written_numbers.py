@@ -81,4 +81,5 @@ def _written(values: Sequence[float | None], kind: Kind) -> list[str]:
 
 
 def _three_digits(value: float) -> str:
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.3g}"
+    size = abs(value)
+    return (f"{value:.3f}" if size < 1 else f"{value:.2f}" if size < 10 else f"{value:.3g}").replace("-", "−")

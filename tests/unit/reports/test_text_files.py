@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report as sk_report
 
 from carina.reports.text_files import calibration_text, classification_report, roc_auc_text, sens_spec_text
+from carina.reports.written_numbers import full_text, value_text
+from carina.statistics.intervals import Estimate
 from carina.statistics.metrics import Metrics, measure
 
 FINDINGS = ("COVID-19", "Normal", "Viral Pneumonia")
@@ -206,6 +208,12 @@ def test_ratios_keep_three_digits() -> None:
     assert re.search(r"LR\+ +77\.8 \(50\.\d-12\d\) +\(488 / 724\) / \(20 / 2308\)", text)
     assert re.search(r"LR\+ +251 \(\d{3}-\d{3}\) +\(220 / 269\) / \(9 / 2763\)", text)
     assert re.search(r"LR- +0\.329 ", text)
+
+
+def test_a_ratio_below_zero_has_as_many_digits_and_a_minus_sign() -> None:
+    slope = Estimate(2.904, -2.2061, 8.004, "sandwich")
+    assert full_text(slope, "ratio") == "2.90 (−2.21 to 8.00)"
+    assert value_text(Estimate(-0.51234, None, None, "none"), "ratio") == "−0.512"
 
 
 def test_every_measure_of_calibration_stands_in_its_row() -> None:

@@ -59,6 +59,8 @@ def test_a_study_that_was_read_is_deleted_with_a_reason(clinic: Clinic, patient:
     ):
         answer = delete(clinic, client, read, **refused)
         assert (answer.status_code, words in answer.text) == (400, True)
+        # No answer that is an error names a patient.
+        assert "Gone" not in answer.text
     assert state_of(clinic, read) == ("read", "Gone^Soon", True)
     assert delete(clinic, client, read).headers["location"] == "/worklist"
     assert state_of(clinic, read) == ("deleted", None, False)
