@@ -82,13 +82,20 @@ class Killer:
         return True
 
 
+def expected_rows(films: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what ``carina predict --json`` says of each film, by its path; each different one is judged once."""
+    _, rows = predict_rows(folder / "different", 2, folder / "predict.jsonl")
+    of_file = {Path(path).stat().st_ino: row for path, row in rows.items()}
+    return {str(path): of_file[path.stat().st_ino] for path in films.rglob("*.jpg")}
+
+
 def main() -> None:
     """Kill and count."""
     parser = argparse.ArgumentParser(description="carina batch under SIGKILL.")
     parser.add_argument("--files", type=int, default=30_000)
     for kind, count in (("workers", 50), ("raylets", 10), ("drivers", 5)):
         parser.add_argument(f"--{kind}", type=int, default=count)
-    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds before it is tried to kill again")
+    parser.add_argument("--pause", type=float, default=0.5, help="mean seconds before it is tried to kill again")
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--out", type=Path, help="also write the figures as JSON to this file")
     arguments = parser.parse_args()
@@ -98,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="carina-killed-") as temporary:
         folder = Path(temporary)
         films = link_films(folder / "films", arguments.files)
-        _, expected = predict_rows(films, 2, folder / "predict.jsonl")
+        expected = expected_rows(films, folder)
         started = time.perf_counter()
         with cluster_of(2) as cluster:
             killer = Killer(cluster, films, folder / "table", folder / "batch.log", dice)
