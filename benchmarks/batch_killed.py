@@ -1,10 +1,11 @@
 """Whether ``carina batch`` loses, doubles or changes a row when its processes are killed (SIGKILL) again and again.
 
-    python benchmarks/batch_killed.py [--files 20000] [--workers 50] [--raylets 10] [--drivers 5] [--out FILE.json]
+    python benchmarks/batch_killed.py [--files 30000] [--workers 50] [--raylets 10] [--drivers 5] [--out FILE.json]
 
 Two nodes judge the files. At random moments a worker is killed, or the raylet of a node (a new node takes its place),
-or the driver, which is started again with the same command. In the end every file has its row, once, and with the
-values of ``carina predict --json``.
+or the driver, which is started again with the same command. Nothing is killed before a part was written since the last
+time, so that each kill meets a batch at work. In the end every file has its row, once, and with the values of ``carina
+predict --json``.
 """
 
 import argparse
@@ -35,6 +36,7 @@ class Killer:
 
     def __init__(self, cluster: Any, films: Path, out: Path, log: Path, dice: random.Random) -> None:
         self._cluster, self._films, self._out, self._log, self._dice = cluster, films, out, log, dice
+        self._parts = 0
         self._nodes = list(cluster.worker_nodes)
         self.killed = dict.fromkeys(("worker", "raylet", "driver"), 0)
         self.ended_by_itself = 0
@@ -46,10 +48,12 @@ class Killer:
     def run(self, planned: list[str], pause: float) -> int:
         """Kill what is planned at random moments; return how many kills were left when all files were judged."""
         while planned:
-            time.sleep(self._dice.uniform(0.5, 2 * pause - 0.5))
+            time.sleep(self._dice.uniform(0, 2 * pause))
             if self.driver.poll() is None:
-                if self._kill(planned[-1]):
+                parts = sum(1 for _ in self._out.glob("part-*.parquet"))
+                if parts > self._parts and self._kill(planned[-1]):
                     self.killed[planned.pop()] += 1
+                    self._parts = parts
             elif self.driver.returncode == 0:
                 break
             else:
@@ -81,10 +85,10 @@ class Killer:
 def main() -> None:
     """Kill and count."""
     parser = argparse.ArgumentParser(description="carina batch under SIGKILL.")
-    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--files", type=int, default=30_000)
     for kind, count in (("workers", 50), ("raylets", 10), ("drivers", 5)):
         parser.add_argument(f"--{kind}", type=int, default=count)
-    parser.add_argument("--pause", type=float, default=4.0, help="mean seconds between two kills")
+    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds before it is tried to kill again")
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--out", type=Path, help="also write the figures as JSON to this file")
     arguments = parser.parse_args()

@@ -225,26 +225,63 @@ def left_out_table() -> list[str]:
     return [*lines, "", f"`{content['command']}` on {content['machine']}."]
 
 
+def spread_of(figure: dict[str, float], unit: str) -> str:
+    """Return a figure of several rounds as text."""
+    value, low, high = (f"{figure[end]:.3g}" for end in ("value", "low", "high"))
+    return f"{value} {unit}" + ("" if low == high else f" ({low}–{high})")
+
+
+def times(figure: dict[str, float], other: dict[str, float], row: dict[str, Any]) -> float:
+    """Return how many times as good a figure of a row is as another one."""
+    ratio = figure["value"] / other["value"]
+    return ratio if row["unit"] == "images/s" else 1 / ratio
+
+
+def instruction_sets(speed: dict[str, Any]) -> list[str]:
+    """Return how fast small files are judged in bulk with each instruction set, one row per set."""
+    older = speed["fewer_instructions"]
+    lines = [
+        "",
+        "From file to decision, 224² JPEG, in bulk. The parts are reading, lungs and network, each measured alone:",
+        "",
+        "| newest instructions | f32 | of the parts | int8 | of the parts | times f32 | times Keras |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for bench in (speed, *(older if isinstance(older, list) else ())):
+        row = next(row for row in bench["rows"] if row["measured"] == "file to decision" and row["statistic"] == "bulk")
+        int8, keras = row["rivals"]["Carina int8"], row["rivals"]["Keras"]
+        cells = [bench["instructions"], spread_of(row["figure"], row["unit"]), f"{100 * row['share_of_parts']:.0f} %"]
+        cells += [spread_of(int8, row["unit"]), f"{100 * row['rivals_share_of_parts']['Carina int8']:.0f} %"]
+        cells += [f"{times(int8, row['figure'], row):.2f}", f"{times(int8, keras, row):.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def speed_table() -> list[str]:
     """Return how fast the released model predicts, beside a Keras pipeline that does the same."""
     speed, memory = read("speed.json"), read("memory_of_many.json")
     few, many = memory["measured"]
     where = f"{speed['threads']} threads of a shared {speed['machine']}"
+    twin = any("Carina int8" in row["rivals"] for row in speed["rows"])
+    heads = ["", "Carina", "times as good as Keras"]
+    heads += ["Carina in int8", "times as good as Keras"] if twin else []
     lines = [
         f"Predicting, on {where} (`{speed['command']}`; medians of {speed['rounds']} rounds, range in brackets):",
         "",
-        "| | Carina | times as good as Keras |",
-        "|---|---|---|",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
     ]
     for row in speed["rows"]:
-        beside = row["times_as_good"].get("Keras")
-        if beside is None or row["given"].startswith("3000") or row["statistic"] in ("p95", "p99"):
+        keras = row["rivals"].get("Keras")
+        if keras is None or row["given"].startswith("3000") or row["statistic"] in ("p95", "p99"):
             continue
-        figure = row["figure"]
-        value, low, high = (f"{figure[end]:.3g}" for end in ("value", "low", "high"))
-        spread = "" if low == high else f" ({low}–{high})"
-        name = ", ".join((row["measured"], row["given"], row["statistic"]))
-        lines.append(f"| {name} | {value} {row['unit']}{spread} | {beside:.1f} |")
+        cells = [", ".join((row["measured"], row["given"], row["statistic"]))]
+        for figure in (row["figure"], row["rivals"].get("Carina int8"))[: 1 + twin]:
+            cells += (
+                ["", ""] if figure is None else [spread_of(figure, row["unit"]), f"{times(figure, keras, row):.1f}"]
+            )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += instruction_sets(speed) if twin else []
     more = many["peak_memory_mb"] - few["peak_memory_mb"]
     lines += ["", f"{many['predictions']:,} predictions take {more:.1f} MB more memory than {few['predictions']:,}."]
     return lines

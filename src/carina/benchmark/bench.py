@@ -31,7 +31,7 @@ from carina.progress import Progress, no_progress
 from carina.radiographs.preprocess import resize_grey, to_tensor
 from carina.radiographs.read import read_radiograph
 from carina.runtime.engine import Backend, Precision
-from carina.runtime.machine import describe_machine, library_versions, peak_memory_of_command_mb
+from carina.runtime.machine import describe_machine, instruction_set, library_versions, peak_memory_of_command_mb
 from carina.runtime.streams import batched
 
 _PERCENTILES = (50, 95, 99)
@@ -49,7 +49,7 @@ class Plan:
     # bulk, singles: files a round that are judged in bulk, and one by one, of each kind
     bulk: Mapping[Kind, int]
     singles: Mapping[Kind, int]
-    many: int  # files that one command is given, for its memory
+    many: int  # files that one command is given, for its memory; 0 leaves memory out
     matrix_sizes: tuple[int, ...] = MATRIX_SIZES  # of the products that the processor is measured by
     pause_s: float = 0.1  # before each task
 
@@ -82,6 +82,7 @@ def run_bench(
     plan: Plan = FULL,
     rivals: Sequence[Contestant] = (),
     notes: tuple[str, ...] = (),
+    instructions: str | None = None,
     progress: Progress = no_progress,
 ) -> Bench:
     """Return what a model's predicting way was measured to do on this machine.
@@ -95,6 +96,8 @@ def run_bench(
         on as many cores.
     rivals, notes
         What it is compared with, besides ONNX Runtime, and what a reader must know of them.
+    instructions
+        The newest instruction set that this process may use, where newer ones are hidden from it.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def run_bench(
             **_command_tasks(contestants, films[SMALL].paths[0]),
         }
         timed = time_in_rounds(tasks, rounds=plan.rounds, pause_s=plan.pause_s, progress=progress)
-        memory = list(_memory_rows(contestants, films[SMALL], plan.many))
+        memory = list(_memory_rows(contestants, films[SMALL], plan.many)) if plan.many else []
         agreement = _agreement(contestants, predictor, given, films[SMALL].paths)
     limit = _limit(products, timed, predictor, folder)
     found = _Found(timed, [contestant.name for contestant in contestants], limit, plan)
@@ -129,6 +132,7 @@ def run_bench(
     return Bench(
         model={"name": run.name, "sha256": run.model_sha256},
         machine=describe_machine(),
+        instructions=instructions or instruction_set(),
         versions=library_versions(),
         engine=predictor.engine.name,
         precision=predictor.engine.precision,
@@ -254,19 +258,25 @@ class _Found:
         of_count, all_graphs = partial(rate, items=self.plan.tensors), tuple(self.limit.multiply_adds)
         classified, rivals = self._figures(of_count, "logits")
         yield BenchRow("tensor to logits", tensor, "bulk", "images/s", classified, rivals, self._allowed(ONNX_FILE))
-        nets = [classified]
+        nets = [{self.names[0]: classified, **rivals}]
         if LUNGS_FILE in all_graphs:
             sought, rivals = self._figures(of_count, "lungs")
-            nets.append(sought)
+            nets.append({self.names[0]: sought, **rivals})
             yield BenchRow("lungs alone", SMALL, "bulk", "images/s", sought, rivals, self._allowed(LUNGS_FILE))
         for kind, files in self.plan.bulk.items():
             decoded = rate(self.timed["decode", kind], files)
             yield BenchRow("decoding alone", kind, "bulk", "images/s", decoded, {})
         for kind, files in self.plan.bulk.items():
             figure, rivals = self._figures(partial(rate, items=files), "bulk", kind)
-            parts = 1 / sum(1 / part.value for part in (rate(self.timed["decode", kind], files), *nets))
+            decoded = rate(self.timed["decode", kind], files)
+            of_name = {
+                name: 1 / sum(1 / part.value for part in (decoded, *(of[name] for of in nets)))
+                for name in self.names
+                if all(name in of for of in nets)
+            }
+            parts = of_name.pop(self.names[0])
             limit = self._allowed(*all_graphs)
-            yield BenchRow("file to decision", kind, "bulk", "images/s", figure, rivals, limit, parts)
+            yield BenchRow("file to decision", kind, "bulk", "images/s", figure, rivals, limit, parts, of_name)
         for kind in self.plan.singles:
             yield from self._latencies(kind, self._allowed(*all_graphs))
         figure, rivals = self._figures(partial(percentile, percent=50), "command")

@@ -1,7 +1,7 @@
 """What a benchmark found: figures with their spread, beside rivals and limits, as a table for people and as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from carina.benchmark.rounds import RoundSpread
@@ -40,6 +40,7 @@ class BenchRow:
     rivals: Mapping[str, RoundSpread]  # that of each rival that was measured
     limit: float | None = None  # what the processor's matrix products would allow
     parts: float | None = None  # what the parts, each measured alone, allow together
+    rivals_parts: Mapping[str, float] = field(default_factory=dict)  # of each rival whose parts were measured, the same
 
     def times(self, rival: str) -> float | None:
         """Return how many times as good as a rival: as fast, or with as little memory; none without its figure."""
@@ -64,6 +65,9 @@ class BenchRow:
             "times_as_good": {rival: self.times(rival) for rival in self.rivals},
             "share_of_limit": self.share_of_limit,
             "share_of_parts": self.share_of_parts,
+            "rivals_share_of_parts": {
+                rival: self.rivals[rival].value / parts for rival, parts in self.rivals_parts.items()
+            },
         }
 
 
@@ -72,8 +76,9 @@ class Bench:
     """All that was measured in one run."""
 
     model: Mapping[str, str]  # name, hash, and the size of its tensors
-    # machine, versions, engine, precision, threads: what it was measured on
+    # machine, instructions, versions, engine, precision, threads: what it was measured on
     machine: str
+    instructions: str  # the newest instruction set that was used
     versions: Mapping[str, str]
     engine: str
     precision: str
@@ -88,7 +93,8 @@ class Bench:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        return {"format": FORMAT} | asdict(self) | {"rows": [row.to_json() for row in self.rows]}
+        rows = [{"instructions": self.instructions} | row.to_json() for row in self.rows]
+        return {"format": FORMAT} | asdict(self) | {"rows": rows}
 
     def table(self) -> str:
         """Return it for people: one line per figure, ratios beside it."""
@@ -109,7 +115,7 @@ class Bench:
             for graph, count in self.limit.multiply_adds.items()
         )
         gflops = self.limit.gflops
-        computed_by = f"{self.engine} ({self.precision}), {self.threads} threads"
+        computed_by = f"{self.engine} ({self.precision}, {self.instructions}), {self.threads} threads"
         return [
             f"{self.model['name']} on {self.machine}; {computed_by}; {self.rounds} rounds",
             f"Matrix products, float32: {_number(gflops.value)} GFLOP/s ({_range(gflops)}; {self.limit.product})",

@@ -42,13 +42,18 @@ class Contestant:
 
 
 def carina_itself(
-    predictor: Predictor, folder: Path, backend: Backend, precision: Precision, threads: int | None
+    predictor: Predictor,
+    folder: Path,
+    backend: Backend,
+    precision: Precision,
+    threads: int | None,
+    name: str = "Carina",
 ) -> Contestant:
     """Return Carina's own way: what the predictor, loaded with these options, chose, and the command."""
     for_one = Predictor(folder, backend=backend, precision=precision, threads=threads, one_at_a_time=True)
     options = ["--backend", backend, "--precision", precision]
     options += [] if threads is None else ["--threads", str(threads)]
-    return _with_predictor("Carina", predictor, for_one, (*_COMMAND, str(folder), *options))
+    return _with_predictor(name, predictor, for_one, (*_COMMAND, str(folder), *options))
 
 
 def on_onnx_runtime(folder: Path, threads: int | None) -> Contestant:

@@ -5,6 +5,7 @@ takes a list from its beginning to its end.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, Unpack
@@ -160,13 +161,14 @@ def load_pipeline(
     """
     if settings.get("precision") == "int8" and settings.get("backend", "auto") == "auto":
         settings["backend"] = "onnxruntime"
-    engine = load_engine(folder / graph, **settings)
     finder = gate = None
-    if model.has_segmenter:
-        finder = LungFinder(folder / LUNGS_FILE, **settings | {"precision": "auto"})
+    with ThreadPoolExecutor(1) as pool:  # both graphs are compiled at once
+        engine = pool.submit(load_engine, folder / graph, **settings)
+        if model.has_segmenter:
+            finder = LungFinder(folder / LUNGS_FILE, **settings | {"precision": "auto"})
     if model.gate is not None:
         gate = read_gate(folder / GATE_FILE)
         if gate.lungs_sha256 != model.lungs_sha256:
             msg = f"{folder / GATE_FILE} is for another lung segmenter than {LUNGS_FILE}. Train or export again."
             raise BundleError(msg)
-    return Pipeline(model.preprocessing, engine, finder, gate)
+    return Pipeline(model.preprocessing, engine.result(), finder, gate)

@@ -66,6 +66,9 @@ class _Verbs(Mapping[str, Any]):
 
 @cache
 def _read_verb(name: str) -> Any:
+    if name == "predict" and "numpy" not in sys.modules:
+        # See `carina.runtime.blas_threads`: said before NumPy is there, it costs nothing.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         module = import_module(f"carina.cli.{name}")
     except ModuleNotFoundError as error:

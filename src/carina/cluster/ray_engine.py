@@ -23,6 +23,11 @@ ENVIRONMENT = {
     # A machine has more workers than cores, since a task takes a share of one. Ray ends those that rest for a second,
     # and starting one costs a core some seconds: as much as judging hundreds of radiographs.
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
+    # These were a third of what Ray's own processes take of a core beside the work: a list of all tasks for its pages,
+    # counts of its events, and a look at the memory of all processes four times a second, where once is enough.
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_event_stats": "0",
+    "RAY_memory_monitor_refresh_ms": "1000",
 }
 # Ray waits 30 s for its own processes, which a busy machine needs longer to start.
 _STARTS = 3

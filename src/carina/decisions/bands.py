@@ -126,15 +126,12 @@ class PromiseBounds:
         float64 ``(2, thresholds)``: the lower bound of the share of the band's own finding beyond each threshold.
     level
         Of the bound for all other findings together; see `carina.statistics.proportion.weighted_share_upper`.
-    as_drawn
-        float64 ``(2, thresholds)``: for the data's own mix, the bound of the share that does not belong.
     """
 
     beyond: NDArray[np.int64]
     patients: NDArray[np.float64]
     right: NDArray[np.float64]
     level: float
-    as_drawn: NDArray[np.float64]
 
 
 class Bands(BaseModel):
@@ -248,19 +245,35 @@ class Bands(BaseModel):
 
 def promise_bounds(bands: Bands, name: BandName) -> PromiseBounds | None:
     """Return what a band's promise rests on, for whoever computes it at many prevalences; None where it has none."""
-    of, counts = (NORMAL, bands.routine) if name == "routine" else (bands.flag_finding, bands.fast_track)
-    if counts is None:
+    counted = _beyond(bands, name)
+    if counted is None:
         return None
-    band, level = bands.findings.index(of), _level_of(bands)
-    beyond, patients = _counted(bands, counts), bands.testing_patients
+    (beyond, band), level, patients = counted, _level_of(bands), bands.testing_patients
     own = [[clopper_pearson_lower(n, patients[band], OF_THE_RIGHT * level) for n in part[band]] for part in beyond]
     return PromiseBounds(
         np.array(beyond, dtype=np.int64),
         np.array(patients, dtype=np.float64),
         np.array(own),
         (1 - OF_THE_RIGHT) * level,
-        np.stack([_largest_share_as_drawn(part, band, level) for part in beyond]),
     )
+
+
+def bounds_as_drawn(bands: Bands, name: BandName) -> NDArray[np.float64] | None:
+    """Return the bound of the share that does not belong to a band, for the data's own mix; none where it has none.
+
+    float64 ``(2, thresholds)``: what the fitting patients let expect, and what the testing show.
+    """
+    counted = _beyond(bands, name)
+    if counted is None:
+        return None
+    beyond, band = counted
+    return np.stack([_largest_share_as_drawn(part, band, _level_of(bands)) for part in beyond])
+
+
+def _beyond(bands: Bands, name: BandName) -> tuple[tuple[Counts, Counts], int] | None:
+    """Return the patients beyond each threshold in both parts, and the place of the band's own finding."""
+    of, counts = (NORMAL, bands.routine) if name == "routine" else (bands.flag_finding, bands.fast_track)
+    return None if counts is None else (_counted(bands, counts), bands.findings.index(of))
 
 
 def is_mix(shares: Iterable[float]) -> bool:
@@ -299,15 +312,10 @@ def _thresholds_at(bands: Bands, prevalence: float | None, routine_above: float)
 
 def _laxest(bands: Bands, name: BandName, prevalence: float | None, promise: float, above: float) -> float | None:
     """Return the lowest threshold above `above` that fixed-sequence testing passes."""
-    mix, bounds = bands.mix_at(prevalence), promise_bounds(bands, name)
-    # Of a finding that was never tested nothing is known, even where the mix holds none of it.
-    if bounds is None or not all(bands.testing_patients) or not np.isfinite(mix).all():
+    found = _bounds_at(bands, name, prevalence)
+    if found is None:
         return None
-    if prevalence is None and bands.mix is None:
-        expected, share = bounds.as_drawn
-    else:
-        band = bands.findings.index(NORMAL if name == "routine" else bands.flag_finding)
-        expected, share = (_largest_share(bounds, part, band, mix) for part in (0, 1))
+    expected, share = found
     best = float(expected.min())
     nearly = np.flatnonzero(expected <= NEARLY_BEST * best)
     chosen = None
@@ -319,6 +327,21 @@ def _laxest(bands: Bands, name: BandName, prevalence: float | None, promise: flo
                 break
             chosen = min(chosen or 1.0, bands.thresholds[place])
     return chosen
+
+
+def _bounds_at(bands: Bands, name: BandName, prevalence: float | None) -> NDArray[np.float64] | None:
+    """Return `bounds_as_drawn` at a prevalence; none where nothing can be promised."""
+    mix = bands.mix_at(prevalence)
+    # Of a finding that was never tested nothing is known, even where the mix holds none of it.
+    if not all(bands.testing_patients) or not np.isfinite(mix).all():
+        return None
+    if prevalence is None and bands.mix is None:
+        return bounds_as_drawn(bands, name)
+    bounds = promise_bounds(bands, name)
+    if bounds is None:
+        return None
+    band = bands.findings.index(NORMAL if name == "routine" else bands.flag_finding)
+    return np.stack([_largest_share(bounds, part, band, mix) for part in (0, 1)])
 
 
 def _level_of(bands: Bands) -> float:

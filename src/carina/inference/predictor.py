@@ -13,7 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.bundles.bundle import choose_precision, classifier_graph, in_precision, open_named_model
+from carina.bundles.bundle import (
+    BundleDescription,
+    choose_precision,
+    classifier_graph,
+    in_precision,
+    open_named_model,
+)
 from carina.bundles.pipeline import Judged, load_pipeline
 from carina.bundles.run_folder import GATE_FILE, LUNGS_FILE, ONNX_FILE, FinishedRun
 from carina.datasets.images import DatasetImage
@@ -172,11 +178,8 @@ class Predictor:
         precision = choose_precision(described, precision, backend)
         self.run: FinishedRun = in_precision(described, precision)
         name, self.graph_sha256 = classifier_graph(described, precision)
-        _require_unchanged(folder / name, self.graph_sha256)
-        if self.run.has_segmenter:
-            _require_unchanged(folder / LUNGS_FILE, self.run.lungs_sha256)
-        if self.run.gate is not None:
-            _require_unchanged(folder / GATE_FILE, self.run.gate.sha256)
+        if not isinstance(described, BundleDescription):  # every byte of a bundle was checked just now
+            _require_unchanged(folder, self.run)
         self.pipeline = load_pipeline(
             folder,
             self.run,
@@ -334,9 +337,17 @@ class Predictor:
             )
 
 
-def _require_unchanged(graph: Path, sha256: str | None) -> None:
-    if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != sha256:
-        msg = (
-            f"{graph} is not the graph that this model came with: it is missing or was changed. Train or export again."
-        )
-        raise BundleError(msg)
+def _require_unchanged(folder: Path, run: FinishedRun) -> None:
+    wanted = {ONNX_FILE: run.model_sha256}
+    if run.has_segmenter:
+        wanted[LUNGS_FILE] = run.lungs_sha256 or ""
+    if run.gate is not None:
+        wanted[GATE_FILE] = run.gate.sha256
+    for name, sha256 in wanted.items():
+        graph = folder / name
+        if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != sha256:
+            msg = (
+                f"{graph} is not the graph that this model came with: it is missing or was changed. "
+                "Train or export again."
+            )
+            raise BundleError(msg)

@@ -7,8 +7,10 @@ image in place of a tensor of floats. Which precisions a model may be used in, i
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol, TypedDict, get_args
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
-from carina.runtime.machine import describe_machine, has_byte_products, usable_cores
+from carina.runtime.machine import describe_machine, has_byte_products, processor_flags, usable_cores
 from carina.runtime.streams import side_by_side
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
@@ -94,7 +96,7 @@ def load_engine(
     one_at_a_time
         Whether all cores work on one batch, for the shortest wait, instead of one each, for the most in all.
     keep_compiled
-        Whether OpenVINO's compiled form is kept in the user's cache, so that the next process need not compile; see
+        Whether the compiled form is kept in the user's cache, so that the next process need not compile; see
         `carina.runtime.compiled_graphs`.
 
     Raises
@@ -132,7 +134,7 @@ def load_engine(
     if precision == "bf16":
         msg = "ONNX Runtime computes in f32 and int8 here. For bf16 install openvino and choose it, or choose f32."
         raise ConfigurationError(msg)
-    return _OnnxRuntimeEngine(path, precision, cores, one_at_a_time=one_at_a_time)
+    return _OnnxRuntimeEngine(path, precision, cores, one_at_a_time=one_at_a_time, keep_compiled=keep_compiled)
 
 
 def installed_backends() -> tuple[Backend, ...]:
@@ -234,8 +236,35 @@ def _compiled_or_kept(openvino: Any, core: Any, path: Path, settings: dict[str, 
     return compiled
 
 
+_PROCESSOR = ["CPUExecutionProvider"]
+
+
+def _optimised_or_kept(onnxruntime: Any, path: Path, options: Any) -> Any:
+    """Return a session on a graph that was optimised for this processor, now or by an earlier process."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    # Layers are laid out for the processor's own instructions: with others the graph would not run.
+    has = " ".join(processor_flags())
+    key = graph_key(sha256, f"onnxruntime {onnxruntime.__version__}", describe_machine(), has)
+    kept = recall_graph(key)
+    if kept is not None:
+        optimise = options.graph_optimization_level
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            return onnxruntime.InferenceSession(kept, options, providers=_PROCESSOR)
+        except Exception:  # noqa: BLE001  # of a build that calls itself by the same version
+            options.graph_optimization_level = optimise
+    with suppress(Exception), TemporaryDirectory(prefix="carina-graph-") as folder:  # a full disk, or a damaged graph
+        written = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(written)
+        session = onnxruntime.InferenceSession(str(path), options, providers=_PROCESSOR)
+        keep_graph(key, written.read_bytes())
+        return session
+    options.optimized_model_filepath = ""
+    return onnxruntime.InferenceSession(str(path), options, providers=_PROCESSOR)
+
+
 class _OnnxRuntimeEngine:
-    def __init__(self, path: Path, precision: str, threads: int, *, one_at_a_time: bool) -> None:
+    def __init__(self, path: Path, precision: str, threads: int, *, one_at_a_time: bool, keep_compiled: bool) -> None:
         import onnxruntime  # noqa: PLC0415  # half a second to import, needed only without OpenVINO
 
         options = onnxruntime.SessionOptions()
@@ -246,7 +275,11 @@ class _OnnxRuntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = (
+                _optimised_or_kept(onnxruntime, path, options)
+                if keep_compiled
+                else onnxruntime.InferenceSession(str(path), options, providers=_PROCESSOR)
+            )
         except Exception:  # noqa: BLE001  # its errors share no base class but Exception
             raise _damaged(path) from None
         taken = self._session.get_inputs()[0]

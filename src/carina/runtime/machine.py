@@ -17,6 +17,10 @@ _LIBRARIES = (
 
 # x86: AVX-512 VNNI, AVX VNNI and AMX. Arm: the dot product.
 _BYTE_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+_INSTRUCTION_SETS = (
+    *(("amx_int8", "AMX"), ("avx512_vnni", "AVX-512 VNNI"), ("avx512f", "AVX-512"), ("avx_vnni", "AVX-VNNI")),
+    *(("avx2", "AVX2"), ("sse4_1", "SSE4.1"), ("asimddp", "Neon with dot products"), ("asimd", "Neon")),
+)
 
 
 def describe_machine() -> str:
@@ -38,12 +42,25 @@ def has_byte_products() -> bool:
 
     That is asked of Linux, which lists them; elsewhere the answer is no.
     """
+    return not _BYTE_PRODUCTS.isdisjoint(processor_flags())
+
+
+def processor_flags() -> list[str]:
+    """Return the features of this processor as Linux lists them; nothing elsewhere."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
-        return False
+        return []
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return not _BYTE_PRODUCTS.isdisjoint(flags.split())
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
+
+
+def instruction_set() -> str:
+    """Return the newest instruction set for vectors that this processor is known to have, as people call it.
+
+    That is asked of Linux, which lists them; elsewhere it is the name of the architecture.
+    """
+    flags = processor_flags()
+    return next((name for flag, name in _INSTRUCTION_SETS if flag in flags), platform.machine())
 
 
 def library_versions(*more: str) -> dict[str, str]:

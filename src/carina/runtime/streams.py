@@ -20,12 +20,15 @@ def read_ahead(
     read or being read before they are asked for.
     """
     remaining = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         waiting = deque(pool.submit(read, item) for item in islice(remaining, ahead))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(read, item) for item in islice(remaining, 1))
             yield result
+    finally:  # who stops reading results, or the command, does not wait for what nobody will see
+        pool.shutdown(cancel_futures=True)
 
 
 def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:

@@ -84,9 +84,10 @@ def clopper_pearson_upper(successes: int, trials: int, level: float) -> float:
         newton = share - off / slope if slope > 0 else math.nan
         # Newton's step where it stays between the brackets, their middle otherwise.
         following = newton if low < newton < high else (low + high) / 2
-        if abs(following - share) <= 1e-15 * share:
+        step, share = abs(following - share), following
+        # Newton's next step would be shorter than a rounding: it squares the error.
+        if step <= 1e-11 * share:
             break
-        share = following
     return share
 
 
@@ -154,23 +155,27 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):
         return 1 - incomplete_beta(b, a, 1 - x)
-    tiny = 1e-300
-    ratio_c, ratio_d, fraction = 1.0, 0.0, 1.0
-    for step in range(100_000):
-        m, odd = divmod(step, 2)
-        if step == 0:
-            term = 1.0
-        elif odd:
-            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        ratio_d = 1 / ((1 + term * ratio_d) or tiny)
-        ratio_c = (1 + term / ratio_c) or tiny
-        fraction *= ratio_c * ratio_d
-        if step and abs(ratio_c * ratio_d - 1) < 1e-15:
-            break
     # The fraction began at 1 instead of 0, and so counted 1 + 1 / (1 + ...) = 1 + what is wanted.
-    return math.exp(_log_beta_density(a, b, x) + math.log(x) + math.log1p(-x) - math.log(a)) * (fraction - 1)
+    scale = math.exp(_log_beta_density(a, b, x) + math.log(x) + math.log1p(-x) - math.log(a))
+    return scale * (_beta_fraction(a, b, x) - 1)
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    tiny = 1e-300
+    # After the first term, which is 1.
+    ratio_c, ratio_d, fraction = 2.0, 1.0, 2.0
+    for m in range(50_000):
+        at = a + 2 * m
+        odd = -(a + m) * (a + b + m) * x / (at * (at + 1))
+        even = (m + 1) * (b - m - 1) * x / ((at + 1) * (at + 2))
+        for term in (odd, even):
+            ratio_d = 1 / ((1 + term * ratio_d) or tiny)
+            ratio_c = (1 + term / ratio_c) or tiny
+            change = ratio_c * ratio_d
+            fraction *= change
+            if -1e-15 < change - 1 < 1e-15:
+                return fraction
+    return fraction
 
 
 def _log_beta_density(a: float, b: float, x: float) -> float:

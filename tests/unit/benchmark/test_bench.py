@@ -16,6 +16,7 @@ from carina.benchmark.contestants import Contestant
 from carina.benchmark.films import SMALL
 from carina.benchmark.rounds import RoundSpread
 from carina.errors import ConfigurationError
+from carina.runtime.machine import instruction_set
 from unit.inference.small_model import CELLS, FINDINGS, write_small_run
 
 TINY = Plan(
@@ -89,6 +90,7 @@ def test_limits_follow_from_counts_and_parts(bench: Bench) -> None:
     assert row(bench, "file to decision").limit == pytest.approx(together)
     assert row(bench, "one file to decision", "p50").limit == pytest.approx(1000 / together)
     assert row(bench, "file to decision").parts == pytest.approx(1 / (2 * STEP / 20 + STEP / 18))
+    assert row(bench, "file to decision").rivals_parts == {"ONNX Runtime": row(bench, "file to decision").parts}
     assert row(bench, "decoding alone").limit is None
 
 
@@ -120,6 +122,7 @@ def test_json_says_it_all(bench: Bench) -> None:
             "format",
             "model",
             "machine",
+            "instructions",
             "versions",
             "engine",
             "precision",
@@ -134,9 +137,10 @@ def test_json_says_it_all(bench: Bench) -> None:
     assert set(content["limit"]) == {"gflops", "product", "multiply_adds"}
     for row in content["rows"]:
         assert set(row) == {
-            *("measured", "given", "statistic", "unit", "figure", "rivals", "limit", "parts"),
-            *("times_as_good", "share_of_limit", "share_of_parts"),
+            *("instructions", "measured", "given", "statistic", "unit", "figure", "rivals", "limit", "parts"),
+            *("rivals_parts", "times_as_good", "share_of_limit", "share_of_parts", "rivals_share_of_parts"),
         }
+        assert row["instructions"] == instruction_set()
         assert set(row["figure"]) == {"value", "low", "high"}
         assert row["unit"] in ("images/s", "ms", "s", "MB")
 
@@ -167,6 +171,8 @@ def test_ratios_by_hand() -> None:
     slow = BenchRow("m", "g", "p50", "ms", RoundSpread(10.0, 9.0, 11.0), rival, limit=2.0)
     assert (slow.times("R"), slow.share_of_limit, slow.share_of_parts) == (5.0, 0.2, None)
     assert slow.times("nobody") is None
+    beside = replace(fast, rivals_parts={"R": 80.0}).to_json()
+    assert beside["rivals_share_of_parts"] == {"R": 0.625}
 
 
 @pytest.mark.long

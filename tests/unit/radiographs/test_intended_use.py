@@ -99,6 +99,11 @@ def test_masks_drawings_and_empty_films_are_refused_whatever_the_model() -> None
     mask[:80] = 0
     empty = np.full((96, 96), 40, np.uint8)
     empty[3:8, 3:8] = 255
-    for wrong in (mask, empty):
+    # Every fourth row is looked at first: here all pixels that have other grey values lie in those.
+    hidden, barely = np.full((96, 96), 40, np.uint8), np.full((96, 96), 40, np.uint8)
+    hidden[::4, :37] = film[::4, :37]
+    barely[::4, :43] = np.arange(43)
+    for wrong in (mask, empty, hidden):
         (reason,) = pixel_refusals(wrong)
         assert reason.startswith("nearly all of its pixels have one of two grey values")
+    assert pixel_refusals(barely) == ()

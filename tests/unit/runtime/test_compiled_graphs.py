@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
-from carina.runtime.engine import load_engine
+from carina.runtime.engine import Backend, load_engine
 from make import small_disk
 from planted import planted_graph
 
@@ -80,24 +80,48 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert [path.name for path in disk.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_a_kept_graph_gives_the_very_same_numbers_and_a_damaged_one_is_compiled_anew(
-    folder: Path, tmp_path: Path
+    backend: Backend, folder: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip(backend)
     graph = planted_graph(tmp_path / "lungs.onnx")
     tensors = np.random.default_rng(0).uniform(-1, 1, (2, 160, 160, 3)).astype(np.float32)
-    wanted = load_engine(graph).run(tensors)
+    wanted = load_engine(graph, backend=backend).run(tensors)
     assert not folder.exists()
     for _ in range(2):
-        found = load_engine(graph, keep_compiled=True).run(tensors)
+        found = load_engine(graph, backend=backend, keep_compiled=True).run(tensors)
         assert {name: value.tolist() for name, value in found.items()} == {
             name: value.tolist() for name, value in wanted.items()
         }
     (kept,) = folder.iterdir()
     before = kept.read_bytes()
     kept.write_bytes(before[:-1])
-    np.testing.assert_array_equal(load_engine(graph, keep_compiled=True).run(tensors)["lung"], wanted["lung"])
+    again = load_engine(graph, backend=backend, keep_compiled=True)
+    np.testing.assert_array_equal(again.run(tensors)["lung"], wanted["lung"])
     assert len(kept.read_bytes()) > len(before) - 1
     # Another graph is another file.
-    load_engine(planted_graph(tmp_path / "other.onnx", two_lungs=True), keep_compiled=True)
+    load_engine(planted_graph(tmp_path / "other.onnx", two_lungs=True), backend=backend, keep_compiled=True)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_graph_that_cannot_be_kept_is_run_and_a_kept_one_that_is_none_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = planted_graph(tmp_path / "lungs.onnx")
+    tensors = np.zeros((1, 160, 160, 3), np.float32)
+    wanted = load_engine(graph, backend="onnxruntime").run(tensors)["lung"]
+    monkeypatch.setattr("carina.runtime.engine.recall_graph", lambda key: b"no graph")
+    monkeypatch.setattr("carina.runtime.engine.TemporaryDirectory", lambda prefix: (_ for _ in ()).throw(OSError))
+    engine = load_engine(graph, backend="onnxruntime", keep_compiled=True)
+    np.testing.assert_array_equal(engine.run(tensors)["lung"], wanted)
+
+
+def test_a_processor_with_other_instructions_has_a_kept_graph_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = planted_graph(tmp_path / "lungs.onnx")
+    for flags in ("avx2", "avx2 avx512f", "avx2"):
+        monkeypatch.setattr("carina.runtime.engine.processor_flags", flags.split)
+        load_engine(graph, backend="onnxruntime", keep_compiled=True)
     assert len(list(folder.iterdir())) == 2

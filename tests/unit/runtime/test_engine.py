@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 import carina.runtime.engine
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.engine import available_precisions, load_engine
+from carina.runtime.streams import side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def test_outputs_come_by_name_and_in_order(doubling: Path, backend: str) -> None
         np.testing.assert_array_equal(outputs["more"], batches[i] + 1)
     np.testing.assert_array_equal(engine.run(batches[7])["twice"], 2 * batches[7])
     assert list(engine.stream(iter([]))) == []
+    assert engine.run(np.zeros((0, 3), np.float32)) == {}
 
 
 def test_without_openvino_onnx_runtime_runs(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +57,21 @@ def test_without_openvino_onnx_runtime_runs(doubling: Path, monkeypatch: pytest.
 def test_an_engine_that_does_not_exist_is_refused_and_no_other_is_taken(doubling: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no engine 'nonsense'. Choose one of: auto, openvino, onnxruntime"):
         load_engine(doubling, backend="nonsense")  # type: ignore[arg-type]  # what a program may pass
+
+
+def test_onnx_runtime_computes_one_batch_on_all_cores_or_as_many_batches_as_there_are_cores(doubling: Path) -> None:
+    for one_at_a_time, inside, at_once in ((True, 3, 1), (False, 1, 3)):
+        engine: Any = load_engine(doubling, backend="onnxruntime", threads=3, one_at_a_time=one_at_a_time)
+        assert engine._session.get_session_options().intra_op_num_threads == inside
+        assert (engine.at_once, engine.threads) == (at_once, 3)
+
+
+def test_threads_that_run_an_engine_at_once_do_not_take_each_others_answers(doubling: Path) -> None:
+    for backend in ("openvino", "onnxruntime"):
+        engine = load_engine(doubling, backend=backend, threads=2)
+        batches = [np.full((1 + i % 3, 3), i, np.float32) for i in range(60)]
+        for outputs, batch in zip(side_by_side(engine.run, batches, threads=6), batches, strict=True):
+            np.testing.assert_array_equal(outputs["twice"], 2 * batch)
 
 
 def test_waiting_threads_of_onnx_runtime_leave_the_cores_to_others(doubling: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from carina.runtime.streams import batched, carry, read_ahead
+from carina.runtime.streams import batched, carry, read_ahead, side_by_side
 
 
 def test_results_come_in_order_though_later_ones_are_ready_first() -> None:
@@ -44,6 +44,18 @@ def test_an_error_comes_after_the_results_before_it() -> None:
     assert [next(results), next(results)] == [3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_work_is_done_side_by_side_in_order_and_by_the_caller_where_one_thread_is_enough() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def work(item: int) -> tuple[int, int]:
+        together.wait()  # is passed by two at a time alone
+        return item, threading.get_ident()
+
+    assert [item for item, _ in side_by_side(work, range(4), threads=2)] == [0, 1, 2, 3]
+    together = threading.Barrier(1)
+    assert list(side_by_side(work, range(2), threads=1)) == [(0, threading.get_ident()), (1, threading.get_ident())]
 
 
 def test_what_is_carried_stays_beside_its_result() -> None:

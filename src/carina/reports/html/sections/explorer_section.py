@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carina.decisions.bands import NEARLY_BEST, STARTS, promise_bounds
+from carina.decisions.bands import NEARLY_BEST, STARTS, BandName, bounds_as_drawn, promise_bounds
 from carina.decisions.triage import PRIORITIES, READING_PLACES
 from carina.findings import NORMAL
 from carina.reports.drawing.explorer_drawings import (
@@ -137,15 +137,16 @@ def explorer_data(evaluated: Evaluated) -> dict[str, Any]:
     if evaluated.policy is not None:
         bands = evaluated.policy.bands
         promises = {}
-        for name, share in (("routine", bands.alpha), ("fast-track", bands.beta)):
-            found = promise_bounds(bands, "routine" if name == "routine" else "fast-track")
-            if found is not None and all(bands.testing_patients):
+        shares: dict[BandName, float] = {"routine": bands.alpha, "fast-track": bands.beta}
+        for name, share in shares.items():
+            found, as_drawn = promise_bounds(bands, name), bounds_as_drawn(bands, name)
+            if found is not None and as_drawn is not None and all(bands.testing_patients):
                 promises[name] = {
                     "share": share,
                     "beyond": found.beyond.tolist(),
                     "right": found.right.tolist(),
                     "level": found.level,
-                    "asDrawn": found.as_drawn.tolist(),
+                    "asDrawn": as_drawn.tolist(),
                 }
         patients = [one + other for one, other in zip(bands.fitting_patients, bands.testing_patients, strict=True)]
         data["bands"] = {
