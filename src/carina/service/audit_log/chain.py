@@ -37,6 +37,7 @@ Action = Literal[
     "model-retired",
     "password-wrong",
     "refused",
+    "sessions-ended",
     "study-deleted",
     "study-opened",
     "study-result-read",

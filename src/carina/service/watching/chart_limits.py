@@ -57,7 +57,7 @@ def _quantile(share: float, total: int, probability: float) -> int:
     """
     from scipy.special import bdtr, bdtrik  # noqa: PLC0415  # only who looks at charts needs it
 
-    above = math.ceil(bdtrik(share, total, probability))
+    above = math.ceil(float(bdtrik(share, total, probability)))
     below = max(above - 1, 0)
     return below if bdtr(below, total, probability) >= share else above
 
