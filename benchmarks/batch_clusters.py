@@ -198,6 +198,11 @@ def differences(out: Path, expected: dict[str, dict[str, Any]]) -> dict[str, int
     }
 
 
+def is_worker(name: str) -> bool:
+    """Return whether a process of this name is one of Ray's workers."""
+    return name.startswith("ray::") and not name.startswith(("ray::Dashboard", "ray::RuntimeEnv"))
+
+
 def write_result(out: Path | None, script: str, content: dict[str, Any]) -> None:
     """Print a result, and write it with the command and the machine where a file is named."""
     told = {
@@ -212,10 +217,13 @@ def write_result(out: Path | None, script: str, content: dict[str, Any]) -> None
 
 
 def workers_of(node: Any) -> Sequence[Any]:
-    """Return the processes of Ray's workers below a node's raylet, as psutil has them."""
+    """Return the processes of Ray's workers below a node's raylet, as psutil has them.
+
+    Its agents are none: without them the raylet ends, and the node with it.
+    """
     with contextlib.suppress(psutil.NoSuchProcess):
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        return [child for child in raylet.children(recursive=True) if child.name().startswith("ray::")]
+        return [child for child in raylet.children(recursive=True) if is_worker(child.name())]
     return []
 
 

@@ -15,7 +15,7 @@ from carina.cluster.lock import held
 from carina.cluster.node import Model, pack
 from carina.cluster.output_store import Store
 from carina.cluster.pending import UNIT, Counts, pending_units, write_listing
-from carina.cluster.ray_engine import put_bundle, require_alike, started, stream
+from carina.cluster.ray_engine import put_bundle, require_alike, started, stream, told_of_machines
 from carina.cluster.stages import Job
 from carina.cluster.summary import say_answers, write_summary
 from carina.cluster.table_parts import forget_failed, judged_keys, part_of, row_of
@@ -182,7 +182,7 @@ def run_batch(
                     chosen.overlays,
                     chosen.answers,
                 )
-                with started(ray):
+                with started(ray), told_of_machines(note):
                     judged = _Run(job, model, predictor, tell, lost).judge(pack(folder))
         finally:
             store.delete(work)

@@ -3,9 +3,10 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Event, Thread
 from typing import Any, cast
 
 from carina.cluster.node import Files, Model, complaint, node_name
@@ -37,6 +38,13 @@ _MEMORY_PER_CORE, _LEAST_MEMORY = 96 * 1024**2, 256 * 1024**2
 _READ_CPU, _JUDGE_CPU, _WRITE_CPU = 0.4, 0.4, 0.2
 # Another share than that of reading: Ray would make one task of both, and lose how often it is tried.
 _NUMBER_CPU = 0.1
+# How often it is asked whether machines are left.
+_LOOK_S = 10.0
+_NO_MACHINE = (
+    "No machine of the cluster is left that judges. The batch waits for one. Start a machine, or stop the batch and "
+    "type the same command again later."
+)
+_MACHINE_IS_BACK = "A machine of the cluster is back. The batch goes on."
 # A unit whose process died is tried once more, then its images one by one, and each of these once more.
 RETRIES = 1
 
@@ -145,6 +153,31 @@ def require_alike(model: Model, files: Any) -> int:
         msg = f"{len(complaints)} of {len(nodes)} machines must not judge. {' '.join(complaints)}"
         raise ConfigurationError(msg)
     return max(1, int(sum(node["Resources"]["CPU"] for node in nodes)))
+
+
+@contextmanager
+def told_of_machines(note: Callable[[str], None]) -> Iterator[None]:
+    """Say it when no machine is left that judges: Ray waits for the next one without a word."""
+    import ray  # noqa: PLC0415
+
+    done = Event()
+
+    def look() -> None:
+        there = True
+        while not done.wait(_LOOK_S):
+            with suppress(Exception):  # Ray's head is gone, which ends the batch with an error of its own
+                found = any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes())
+                if found != there:
+                    note(_MACHINE_IS_BACK if found else _NO_MACHINE)
+                there = found
+
+    watcher = Thread(target=look, name="machines", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def quiet_data() -> Any:

@@ -42,6 +42,7 @@ def take_the_place_of_a_cluster(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(batch, "require_alike", lambda model, files: 1)
     patch.setattr(batch, "stream", _stream)
     patch.setattr(batch, "started", nullcontext)
+    patch.setattr(batch, "told_of_machines", nullcontext)
 
 
 def _stream(job: stages.Job, model: Model, files: Files, cores: int) -> Iterator[dict[str, Any]]:
