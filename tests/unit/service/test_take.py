@@ -15,6 +15,8 @@ from sqlalchemy import func, select, update
 
 import make_dicom
 from carina.dicom.listener.store import ObjectStore
+from carina.errors import InputError
+from carina.radiographs.dicom.workers import Workers
 from carina.service.database.base import Base
 from carina.service.database.sessions import reading, writing
 from carina.service.database.study_tables import Arrival, Image, Study
@@ -149,6 +151,23 @@ def test_a_full_disk_is_said_and_nothing_is_acknowledged(plain_site: Site, monke
     with pytest.raises(NotTakenError, match="nearly full"):
         take(plain_site, film(), name="a.dcm", source="upload")
     assert count(plain_site, Image) == 0
+
+
+def test_no_image_is_listed_without_its_patient_because_its_header_could_not_be_read_now(
+    plain_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(workers: Workers, content: bytes) -> None:
+        message = "the process that decodes DICOM could not be started."
+        raise InputError(message, "decoder-unavailable")
+
+    monkeypatch.setattr(Workers, "describe", away)
+    content = film()
+    with pytest.raises(NotTakenError, match="could not be started") as caught:
+        take(plain_site, content, name="a.dcm", source="c-store")
+    assert caught.value.code == "decoder-unavailable"
+    assert count(plain_site, Image) == 0
+    monkeypatch.undo()
+    assert taken(take(plain_site, content, name="a.dcm", source="c-store")).is_new
 
 
 def test_a_database_that_is_away_is_said_without_what_was_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

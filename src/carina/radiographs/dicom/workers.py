@@ -55,7 +55,9 @@ _ENVIRONMENT = {
 # A process needs less than a second, and more on a machine that is busy.
 _START_SECONDS = 60.0
 _PIPE_BYTES = 1024 * 1024
-_SIGXCPU = getattr(signal, "SIGXCPU", 0)
+_SIGXCPU, _SIGKILL = getattr(signal, "SIGXCPU", 0), getattr(signal, "SIGKILL", 9)
+# Its pipes close a moment before a process has ended.
+_ENDING_S = 0.5
 _CODES: dict[object, InputErrorCode] = {code: code for code in get_args(InputErrorCode)}
 _HEADERS = TypeAdapter(Header)
 _IDENTITIES = TypeAdapter(Identity)
@@ -148,18 +150,28 @@ class Workers:
 
     def _ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
         with self._room:
-            worker = self._taken()
             try:
-                answer, more = worker.ask(request, content)
-            except BaseException:
-                # Whoever stops waiting would find this answer when asking for the next.
-                self._drop(worker)
-                raise
-            if answer.get("last"):
-                self._drop(worker)
-            else:
-                with self._lock:
-                    self._idle.append(worker)
+                return self._asked(request, content)
+            except _KilledError:
+                # Somebody killed it, such as a system that ran out of memory: that says nothing about this file.
+                try:
+                    return self._asked(request, content)
+                except _KilledError:
+                    raise _broke_down() from None
+
+    def _asked(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        worker = self._taken()
+        try:
+            answer, more = worker.ask(request, content)
+        except BaseException:
+            # Whoever stops waiting would find this answer when asking for the next.
+            self._drop(worker)
+            raise
+        if answer.get("last"):
+            self._drop(worker)
+        else:
+            with self._lock:
+                self._idle.append(worker)
         return answer, more
 
     def process_ids(self) -> list[int]:
@@ -204,6 +216,10 @@ class _GoneError(Exception):
     """A process ended without an answer."""
 
 
+class _KilledError(Exception):
+    """A process was killed from outside."""
+
+
 class _Worker:
     def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
@@ -244,11 +260,17 @@ class _Worker:
         ------
         InputError
             If the process came to its end, or its answer makes no sense.
+        _KilledError
+            If somebody killed it.
         """
         try:
             with self._killed_after(self._limits.seconds):
                 return self._exchange(options, content)
         except _GoneError:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_ENDING_S)
+            if self.process.returncode == -_SIGKILL and not self._expired:
+                raise _KilledError from None
             raise self._why_gone() from None
 
     def _exchange(self, options: dict[str, Any], content: bytes) -> tuple[dict[str, Any], NDArray[Any] | None]:
@@ -309,11 +331,7 @@ class _Worker:
             seconds = self._limits.seconds if self._expired else self._limits.cpu_seconds
             msg = f"decoding it took over {seconds:g} s and was ended. Check the file, or export it uncompressed."
             return InputError(msg, "too-slow")
-        msg = (
-            "the decoder broke down over it: the file is damaged, or was made to do harm. "
-            "Copy it again from where it came from."
-        )
-        return InputError(msg, "unreadable-file")
+        return _broke_down()
 
     def end(self) -> None:
         """End the process, at once if it is busy."""
@@ -364,6 +382,14 @@ def _raise_error(answer: dict[str, Any]) -> None:
         raise InputError(message, code)
     if error is not None:
         raise _no_sense()
+
+
+def _broke_down() -> InputError:
+    msg = (
+        "the decoder broke down over it: the file is damaged, or was made to do harm. "
+        "Copy it again from where it came from."
+    )
+    return InputError(msg, "unreadable-file")
 
 
 def _no_sense() -> InputError:

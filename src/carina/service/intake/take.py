@@ -35,6 +35,8 @@ _HEADER_BYTES = 256 * 1024
 LOST = "object-lost"
 # Of objects that hold no image: they go with a study, and are not kept.
 _NO_IMAGE = frozenset({"companion-object", "own-answer", "no-image"})
+# Of a header that is not simply damaged. Without it the image would be listed without its patient.
+_NOT_OF_THE_FILE = _NO_IMAGE | {"decoder-unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class NotTakenError(CarinaError):
     message
         Why, and what to do.
     code
-        ``disk-full`` or ``database-unavailable``.
+        ``disk-full``, ``database-unavailable`` or ``decoder-unavailable``.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -99,7 +101,8 @@ def take(site: Site, content: bytes, *, name: str, source: Source) -> Taken | Le
     Raises
     ------
     NotTakenError
-        If the disk is full or the database is not there. It must not be acknowledged then.
+        If the disk is full, or the database or the process that reads headers is not there. It must not be
+        acknowledged then.
     """
     kind = kind_of(_last_part(name), content[:HEAD_BYTES])
     if (refused := _refused(site, content, kind)) is not None:
@@ -118,6 +121,7 @@ def take(site: Site, content: bytes, *, name: str, source: Source) -> Taken | Le
             except InputError as error:
                 if error.code in _NO_IMAGE:
                     return LeftOut(error.code, _sentence(str(error)))
+                raise NotTakenError(_sentence(str(error)), error.code) from None
         if not site.has_room_for(len(content)):
             msg = "The disk of the site is nearly full. Free some room; the same input may then be sent again."
             raise NotTakenError(msg, "disk-full")
@@ -177,20 +181,20 @@ def _header(content: bytes) -> StudyHeader:
     Raises
     ------
     InputError
-        If the object holds no image.
+        If the object holds no image, or nothing can be read now (``decoder-unavailable``).
     """
     workers = shared_workers()
     beginning = content[:_HEADER_BYTES]
     try:
         return workers.describe(beginning)
     except InputError as error:
-        if error.code in _NO_IMAGE:
+        if error.code in _NOT_OF_THE_FILE:
             raise
     # Anything else may only be so because it was cut off.
     try:
         return workers.describe(content) if len(beginning) < len(content) else StudyHeader()
     except InputError as error:
-        if error.code in _NO_IMAGE:
+        if error.code in _NOT_OF_THE_FILE:
             raise
         return StudyHeader()
 

@@ -213,6 +213,29 @@ def test_a_process_that_was_killed_meanwhile_is_replaced() -> None:
         pool.close()
 
 
+def test_a_process_that_is_killed_over_a_file_says_nothing_about_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange, kills = workers_module._Worker._exchange, 1
+
+    def killed_at_work(worker: Any, options: dict[str, Any], content: bytes) -> Any:
+        nonlocal kills
+        if kills:
+            kills -= 1
+            worker.process.kill()
+        return exchange(worker, options, content)
+
+    monkeypatch.setattr(workers_module._Worker, "_exchange", killed_at_work)
+    pool = Workers()
+    try:
+        assert pool.decode(FILM).pixels.shape == (60, 50)
+        kills = 2
+        with pytest.raises(InputError, match="the decoder broke down over it"):
+            pool.decode(FILM)
+        assert kills == 0
+        assert pool.decode(FILM).pixels.shape == (60, 50)
+    finally:
+        pool.close()
+
+
 LIES = {
     "ends": "sys.exit()",
     "is killed": "os.kill(os.getpid(), 9)",
