@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from carina.runtime.openvino_library import import_openvino
+
 MATRIX_SIZES = (512, 1024, 2048)
 
 
@@ -37,7 +39,7 @@ def matrix_products(threads: int, sizes: tuple[int, ...] = MATRIX_SIZES) -> list
     OpenVINO takes so many threads; NumPy's library takes the cores that this process may use.
     """
     try:
-        import openvino  # noqa: PLC0415  # optional: NumPy gives a limit, too
+        openvino = import_openvino()
     except ImportError:
         openvino = None
     products = []
@@ -58,7 +60,7 @@ def multiply_adds(graph: Path) -> int | None:
     one input, whose first axis is the batch's and whose other axes are fixed.
     """
     try:
-        import openvino  # noqa: PLC0415  # only it knows the shapes inside a graph
+        openvino = import_openvino()
     except ImportError:
         return None
     model = openvino.Core().read_model(str(graph))

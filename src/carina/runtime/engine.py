@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from carina.errors import BundleError, ConfigurationError
 from carina.runtime.compiled_graphs import graph_key, keep_graph, recall_graph
 from carina.runtime.machine import describe_machine, has_byte_products, processor_flags, usable_cores
+from carina.runtime.openvino_library import import_openvino
 from carina.runtime.streams import side_by_side
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
@@ -115,7 +116,7 @@ def load_engine(
     cores, precision = threads or usable_cores(), "f32" if precision == "auto" else precision
     if backend in ("auto", "openvino"):
         try:
-            import openvino  # noqa: PLC0415  # optional: the other backend must work without it
+            openvino = import_openvino()
         except ImportError:
             if backend == "openvino":
                 msg = (
@@ -146,9 +147,7 @@ def available_precisions(backend: Backend) -> tuple[Precision, ...]:
     """Return what this processor can compute any graph in by an engine, ``f32`` first."""
     if backend == "onnxruntime" or "openvino" not in installed_backends():
         return ("f32",)
-    import openvino  # noqa: PLC0415  # see `load_engine`
-
-    return ("f32", "bf16") if _has_bf16(openvino.Core()) else ("f32",)
+    return ("f32", "bf16") if _has_bf16(import_openvino().Core()) else ("f32",)
 
 
 def computes_fast(precision: Precision, backend: Backend) -> bool:
