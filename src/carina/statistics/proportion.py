@@ -85,8 +85,8 @@ def clopper_pearson_upper(successes: int, trials: int, level: float) -> float:
         # Newton's step where it stays between the brackets, their middle otherwise.
         following = newton if low < newton < high else (low + high) / 2
         step, share = abs(following - share), following
-        # Newton's next step would be shorter than a rounding: it squares the error.
-        if step <= 1e-11 * share:
+        # Shorter steps are roundings. A lower bound is 1 minus this share, so that it needs all of its digits.
+        if step <= 1e-14 * share:
             break
     return share
 
