@@ -227,7 +227,9 @@ def left_out_table() -> list[str]:
 
 def spread_of(figure: dict[str, float], unit: str) -> str:
     """Return a figure of several rounds as text."""
-    value, low, high = (f"{figure[end]:.3g}" for end in ("value", "low", "high"))
+    value, low, high = (
+        f"{figure[end]:.3g}" if figure[end] < 1000 else f"{figure[end]:,.0f}" for end in ("value", "low", "high")
+    )
     return f"{value} {unit}" + ("" if low == high else f" ({low}–{high})")
 
 
